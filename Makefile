@@ -1,0 +1,75 @@
+# The single door to the project. Needs Python 3.10-3.13, git and make; everything else is installed into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(shell tools/find_python)
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.installed
+
+CORPUS ?= tests/pipelines
+BACKEND ?= local
+SEEDS ?= 300
+ARGS ?=
+
+.PHONY: help setup demo test lint format generate conformance simulate bench serve build clean test-wheels
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Install everything into .venv
+
+$(STAMP): requirements.lock pyproject.toml clients/python/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e clients/python -e .
+	@touch $@
+
+requirements.lock: ; $(MAKE) lock
+
+.PHONY: lock
+lock: ## Resolve dependencies anew (pyproject.toml -> requirements.lock)
+	uv lock --quiet
+	uv export --quiet --all-groups --no-emit-workspace --no-header --format requirements-txt -o requirements.lock
+
+demo: $(STAMP) ## Run a real pipeline end to end and look at its lineage
+	$(BIN)/python -m tools.demo $(ARGS)
+
+serve: $(STAMP) ## Start server and executor (penstock up)
+	$(BIN)/penstock up $(ARGS)
+
+test: $(STAMP) ## Unit, contract, simulation, conformance and end-to-end tests
+	$(BIN)/python -m pytest tests $(ARGS)
+
+lint: $(STAMP) ## Format, lint, types, import contracts, protos
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+
+format: $(STAMP) ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(STAMP) ## Make the generated code again
+	$(BIN)/python tools/generate.py
+
+conformance: $(STAMP) ## Run compiled pipelines against a server of its own: CORPUS=DIR BACKEND=local
+	$(BIN)/python -m tools.conformance --corpus $(CORPUS) --backend $(BACKEND) $(ARGS)
+
+simulate: $(STAMP) ## Simulate the engine under faults: SEEDS=300
+	$(BIN)/python -m tools.simulate --seeds $(SEEDS) $(ARGS)
+
+bench: $(STAMP) ## Measure, with peers side by side where there are any
+	$(BIN)/python -m tools.bench $(ARGS)
+
+build: $(STAMP) ## Build the wheels into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --all-packages --wheel
+
+clean: ## Remove what was installed and built
+	rm -rf $(VENV) .venv-* dist .demo .mypy_cache .ruff_cache .pytest_cache

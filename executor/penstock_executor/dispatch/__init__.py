@@ -1,0 +1,1 @@
+"""Claims runs, drives the engine, reports transitions: the only talker to the server."""

@@ -1,0 +1,90 @@
+"""The internal gRPC service as plain coroutines.
+
+Invariants: every call has a deadline; what may be tried again (the server is away, restarts, is overloaded) is
+`ServerUnavailableError`, everything else is `ServerRejectedError`. Retrying is the callers' business, because only they
+know whether a result still matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_api.internal.v1 import dispatch_pb2_grpc as rpc
+from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
+
+_TRANSIENT = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+}
+_MESSAGE_BYTES = 128 * 1024 * 1024
+_Reply = TypeVar("_Reply")
+
+
+class DispatchClient:
+    """One channel to one server address."""
+
+    def __init__(self, target: str, executor_id: str) -> None:
+        self.executor_id = executor_id
+        self._channel = grpc.aio.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+                ("grpc.max_send_message_length", _MESSAGE_BYTES),
+                ("grpc.keepalive_time_ms", 20_000),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 2_000),
+            ],
+        )
+        self._stub = rpc.DispatchServiceStub(self._channel)
+
+    async def claim(self, max_runs: int, wait_seconds: float, lease_seconds: float) -> Sequence[pb.ClaimedRun]:
+        request = pb.ClaimRunsRequest(
+            executor_id=self.executor_id,
+            max_runs=max_runs,
+            wait_millis=int(wait_seconds * 1000),
+            lease_millis=int(lease_seconds * 1000),
+        )
+        reply = await _call(self._stub.ClaimRuns, request, wait_seconds + 30)
+        return reply.runs
+
+    async def heartbeat(
+        self, leases: Sequence[pb.Lease], lease_seconds: float, *, release: bool = False
+    ) -> pb.HeartbeatResponse:
+        request = pb.HeartbeatRequest(
+            executor_id=self.executor_id,
+            lease_millis=int(lease_seconds * 1000),
+            leases=leases,
+            release=release,
+        )
+        return await _call(self._stub.Heartbeat, request, 10)
+
+    async def report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
+        request = pb.ReportTransitionsRequest(executor_id=self.executor_id, runs=runs)
+        reply = await _call(self._stub.ReportTransitions, request, 30)
+        return reply.results
+
+    async def look_up(self, keys: Sequence[pb.LookupCacheRequest.Key]) -> Sequence[pb.LookupCacheResponse.Answer]:
+        reply = await _call(self._stub.LookupCache, pb.LookupCacheRequest(keys=keys), 30)
+        return reply.answers
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+async def _call(method: Callable[..., Awaitable[_Reply]], request: object, timeout: float) -> _Reply:
+    try:
+        return await method(request, timeout=timeout)
+    except grpc.aio.AioRpcError as error:
+        text = f"{error.code().name}: {error.details()}"
+        if error.code() in _TRANSIENT:
+            raise ServerUnavailableError(text) from error
+        raise ServerRejectedError(text) from error

@@ -1,0 +1,99 @@
+"""Group commit: what gathered while the last report was under way goes out as one report, one transaction.
+
+Invariants: at most one report of a run is under way, so sequence numbers are in order. Effects and lineage of a batch
+are released only after the server said COMMITTED. A report without an answer is sent again as it was; the server
+recognises it by its sequence numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.dispatch.backoff import delays
+from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.dispatch.session import Batch, RunSession
+from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
+
+log = logging.getLogger(__name__)
+
+_RUNS_PER_REPORT = 100
+
+
+class Committer:
+    """`committed(session, batch, terminate)`, `fenced(session)`, `deleted(session)` are called on the event loop."""
+
+    def __init__(
+        self,
+        client: DispatchClient,
+        committed: Callable[[RunSession, Batch, bool], None],
+        fenced: Callable[[RunSession], None],
+        deleted: Callable[[RunSession], None],
+    ) -> None:
+        self._client = client
+        self._committed = committed
+        self._fenced = fenced
+        self._deleted = deleted
+        self._dirty: dict[str, RunSession] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def mark(self, session: RunSession) -> None:
+        """The session has something to commit."""
+        if session.has_pending and not session.lost:
+            self._dirty[session.run_id] = session
+            self._idle.clear()
+            self._wake.set()
+
+    async def flushed(self) -> None:
+        """Waits until nothing is pending."""
+        await self._idle.wait()
+
+    async def work(self) -> None:
+        """Commits until cancelled."""
+        while True:
+            await self._wake.wait()
+            sessions = [session for session in list(self._dirty.values())[:_RUNS_PER_REPORT] if not session.lost]
+            for run_id in list(self._dirty)[:_RUNS_PER_REPORT]:
+                del self._dirty[run_id]
+            if not sessions:
+                self._wake.clear()
+                self._idle.set()
+                continue
+            batches = [(session, session.take()) for session in sessions]
+            await self._commit(batches)
+            for session in sessions:
+                self.mark(session)
+            # Lets events that came meanwhile be applied, so that they share the next report.
+            await asyncio.sleep(0)
+
+    async def _commit(self, batches: Sequence[tuple[RunSession, Batch]]) -> None:
+        reports = await self._report([batch.transitions for _, batch in batches])
+        for (session, batch), report in zip(batches, reports, strict=True):
+            if session.lost:
+                continue
+            if report.outcome == pb.RunReport.OUTCOME_COMMITTED:
+                session.next_sequence += batch.events
+                self._committed(session, batch, report.terminate_requested)
+            elif report.outcome == pb.RunReport.OUTCOME_DELETED:
+                self._deleted(session)
+            else:
+                self._fenced(session)
+
+    async def _report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
+        for delay in delays():
+            try:
+                return await self._client.report(runs)
+            except ServerUnavailableError as error:
+                log.warning("report waits for the server: %s", error)
+            except ServerRejectedError as error:
+                if len(runs) == 1:
+                    log.error("run %s: report refused, giving the run up: %s", runs[0].run_id, error)
+                    return [pb.RunReport(run_id=runs[0].run_id, outcome=pb.RunReport.OUTCOME_FENCED)]
+                # One bad run must not take the others down with it.
+                return [(await self._report([one]))[0] for one in runs]
+            await asyncio.sleep(delay)
+        raise AssertionError("delays never end")

@@ -1,0 +1,298 @@
+"""The executor's shell: everything impure around the engine, on one event loop.
+
+The straight path: claim -> `RunSession` -> events -> engine -> group commit -> effects (launch, cancel, timer) ->
+backend -> events … -> root ended -> lineage drained -> last report -> session closed.
+
+Invariants: effects follow commits; a lost session is dropped without touching its attempts, because their new owner
+adopts them; a drain hands leases back at once and leaves attempts running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.artifacts.base import ArtifactStore
+from penstock_executor.backends.base import AttemptKey, Backend, BackendEvent, TaskOutcome
+from penstock_executor.dispatch import convert
+from penstock_executor.dispatch.backoff import delays
+from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.dispatch.committer import Committer
+from penstock_executor.dispatch.launches import LaunchQueue
+from penstock_executor.dispatch.lineage import LineageQueue
+from penstock_executor.dispatch.lookups import CacheLookups
+from penstock_executor.dispatch.session import Batch, RunSession, open_session
+from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake
+from penstock_executor.engine.events import BackoffElapsed, Event, TerminateRequested
+from penstock_executor.engine.names import execution_name
+from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
+from penstock_executor.metadata.base import RecordedIds, Recorder
+from penstock_ir.errors import InvalidSpecError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """Times in seconds. `workspace_root` is a directory; every run has its own workspace below it."""
+
+    default_root: str
+    workspace_root: str
+    caching: bool = True
+    max_runs: int = 500
+    lease: float = 15.0
+    heartbeat: float = 1.0
+    claim_wait: float = 20.0
+
+
+class Executor:
+    def __init__(
+        self,
+        client: DispatchClient,
+        backend: Backend,
+        store: ArtifactStore,
+        recorder: Recorder,
+        settings: ExecutorSettings,
+    ) -> None:
+        self._client = client
+        self._backend = backend
+        self._recorder = recorder
+        self._settings = settings
+        self._sessions: dict[str, RunSession] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._draining = False
+        self._committer = Committer(client, self._committed, self._lose, self._deleted)
+        self._lineage = LineageQueue(recorder, self._recorded)
+        self._lookups = CacheLookups(client, store, self._deliver, now_millis)
+        self._launches = LaunchQueue(backend, self._deliver, now_millis)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set, then drains: commits what is pending and hands the leases back."""
+        await self._backend.start(self._backend_event)
+        loops = [
+            asyncio.create_task(work)
+            for work in (
+                self._committer.work(),
+                self._lineage.work(),
+                self._lookups.work(),
+                self._launches.work(),
+                self._claim(),
+                self._beat(),
+            )
+        ]
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await self._drain()
+        finally:
+            for task in (*loops, stopped, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            await self._backend.close()
+            await self._recorder.close()
+            await self._client.close()
+        for task in done - {stopped}:
+            # A loop never ends by itself: this is a defect, and the supervisor restarts us.
+            task.result()
+
+    # --- leases ----------------------------------------------------------------------------------------------------
+
+    async def _claim(self) -> None:
+        retry = delays()
+        while not self._draining:
+            room = self._settings.max_runs - len(self._sessions)
+            if room <= 0:
+                await asyncio.sleep(self._settings.heartbeat)
+                continue
+            try:
+                runs = await self._client.claim(min(room, 50), self._settings.claim_wait, self._settings.lease)
+            except (ServerUnavailableError, ServerRejectedError) as error:
+                log.warning("claim waits for the server: %s", error)
+                await asyncio.sleep(next(retry))
+                continue
+            retry = delays()
+            for claimed in runs:
+                self._open(claimed)
+
+    def _open(self, claimed: pb.ClaimedRun) -> None:
+        known = self._sessions.get(claimed.run_id)
+        if known is not None:
+            # Our own lease had ended and we got the run again: the log is what counts.
+            self._lose(known)
+        try:
+            session = open_session(
+                claimed,
+                default_root=self._settings.default_root,
+                workspace_path=f"{self._settings.workspace_root}/{claimed.run_id}",
+                caching=self._settings.caching,
+                look_up=self._look_up,
+            )
+        except (InvalidSpecError, ValueError) as error:
+            log.error("run %s cannot be executed: %s", claimed.run_id, error)
+            self._spawn(self._refuse(claimed, str(error)))
+            return
+        self._sessions[session.run_id] = session
+        records = session.resume(list(claimed.events), now_millis(), terminate=claimed.terminate_requested)
+        if records:
+            log.info("run %s: taken over at event %d", session.run_id, session.next_sequence)
+            self._lineage.put(records)
+        self._committer.mark(session)
+
+    async def _refuse(self, claimed: pb.ClaimedRun, error: str) -> None:
+        update = pb.RunUpdate(state="FAILED", error=error, at_millis=now_millis(), finished=True)
+        transitions = pb.RunTransitions(
+            run_id=claimed.run_id, fence=claimed.fence, first_sequence=len(claimed.events), run=update
+        )
+        for delay in delays():
+            try:
+                await self._client.report([transitions])
+                return
+            except ServerUnavailableError:
+                await asyncio.sleep(delay)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat)
+            if not self._sessions:
+                continue
+            leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in self._sessions.values()]
+            try:
+                reply = await self._client.heartbeat(leases, self._settings.lease)
+            except (ServerUnavailableError, ServerRejectedError) as error:
+                log.warning("heartbeat failed: %s", error)
+                continue
+            fences = {lease.run_id: lease.fence for lease in leases}
+            for run_id in reply.deleted_run_ids:
+                self._with_session(run_id, fences, self._deleted)
+            for run_id in reply.lost_run_ids:
+                self._with_session(run_id, fences, self._lose)
+            for run_id in reply.terminate_run_ids:
+                self._with_session(run_id, fences, self._terminate)
+
+    def _with_session(self, run_id: str, fences: dict[str, int], act: Any) -> None:
+        session = self._sessions.get(run_id)
+        # An answer about an older claim of ours says nothing about the present one.
+        if session is not None and session.fence == fences.get(run_id):
+            act(session)
+
+    async def _drain(self) -> None:
+        self._draining = True
+        try:
+            await asyncio.wait_for(self._committer.flushed(), 5)
+        except asyncio.TimeoutError:
+            log.warning("drain: not everything could be committed; the next owner decides it again")
+        leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in self._sessions.values()]
+        if leases:
+            try:
+                await asyncio.wait_for(self._client.heartbeat(leases, self._settings.lease, release=True), 3)
+            except (ServerUnavailableError, ServerRejectedError, asyncio.TimeoutError) as error:
+                log.warning("drain: leases run out by themselves: %s", error)
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def _deliver(self, session: RunSession, event: Event) -> None:
+        session.deliver(event)
+        self._committer.mark(session)
+
+    def _backend_event(self, event: BackendEvent) -> None:
+        session = self._sessions.get(event.key.run_id)
+        if isinstance(event, TaskOutcome):
+            self._launches.over(event.key)
+        if session is not None:
+            self._deliver(session, convert.engine_event(event))
+
+    def _look_up(self, session: RunSession, effect: LookUpCache) -> None:
+        self._lookups.put(session, effect)
+
+    def _terminate(self, session: RunSession) -> None:
+        if not session.state.terminating and not session.state.finished:
+            self._deliver(session, TerminateRequested(now_millis()))
+
+    # --- after a commit --------------------------------------------------------------------------------------------
+
+    def _committed(self, session: RunSession, batch: Batch, terminate: bool) -> None:
+        self._lineage.put(batch.records)
+        for effect in batch.effects:
+            if isinstance(effect, Launch):
+                self._launches.put(session, effect, adopt=session.adopting)
+            elif isinstance(effect, Cancel):
+                self._spawn(self._launches.cancel(session, effect))
+            elif isinstance(effect, Wake):
+                self._spawn(self._wake(session, effect))
+            elif isinstance(effect, FinishRun) and not session.finishing:
+                session.finishing = True
+                self._spawn(self._finish(session))
+        session.adopting = False
+        if batch.final:
+            self._close(session)
+        elif terminate:
+            self._terminate(session)
+
+    async def _wake(self, session: RunSession, effect: Wake) -> None:
+        await asyncio.sleep(max(0.0, (effect.at - now_millis()) / 1000))
+        self._deliver(session, BackoffElapsed(effect.path, effect.attempt, now_millis()))
+
+    async def _finish(self, session: RunSession) -> None:
+        contexts = await self._lineage.drained(session.run_id)
+        if not session.lost:
+            session.finish(contexts, now_millis())
+            self._committer.mark(session)
+
+    def _recorded(self, run_id: str, ids: RecordedIds) -> None:
+        session = self._sessions.get(run_id)
+        if session is not None:
+            prefix = execution_name(run_id, "")
+            session.note_execution_ids(
+                {name[len(prefix) + 1 :]: number for name, number in ids.executions.items() if name.startswith(prefix)}
+            )
+
+    # --- the end of a session --------------------------------------------------------------------------------------
+
+    def _close(self, session: RunSession) -> None:
+        self._remove(session)
+        self._spawn(self._forget_attempts(session.run_id))
+
+    def _lose(self, session: RunSession) -> None:
+        log.warning("run %s: the lease is lost, another executor goes on with it", session.run_id)
+        self._remove(session)
+
+    def _deleted(self, session: RunSession) -> None:
+        log.info("run %s was deleted, its tasks are ended", session.run_id)
+        keys = [AttemptKey(session.run_id, node.path, node.attempt) for node in session.state.open_tasks.values()]
+        self._remove(session)
+        self._spawn(self._end_deleted(session.run_id, keys))
+
+    async def _end_deleted(self, run_id: str, keys: list[AttemptKey]) -> None:
+        for key in keys:
+            await self._backend.cancel(key)
+
+    async def _forget_attempts(self, run_id: str) -> None:
+        forget = getattr(self._backend, "forget", None)
+        if forget is not None:
+            await forget(run_id)
+
+    def _remove(self, session: RunSession) -> None:
+        session.lost = True
+        if self._sessions.get(session.run_id) is session:
+            del self._sessions[session.run_id]
+        self._launches.forget(session.run_id)
+        self._spawn(self._lineage.forget(session.run_id))
+
+    def _spawn(self, work: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a background step failed", exc_info=task.exception())
+
+
+def now_millis() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,134 @@
+"""Records lineage off the critical path, in batches, losing nothing (design §6).
+
+Invariants: records wait here by name, the newest wins, so a task that started and ended within one interval is written
+once. Only committed states come here. A batch that could not be written stays; a record the store refuses for good is
+dropped with a loud log line, because a run must not hang on it. `drained` tells when a run has nothing waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from penstock_executor.dispatch.backoff import delays
+from penstock_executor.metadata.base import (
+    ExecutionRecord,
+    RecordedIds,
+    Recorder,
+    RecorderUnavailableError,
+    RecordRejectedError,
+)
+
+log = logging.getLogger(__name__)
+
+_BATCH = 200
+_INTERVAL_SECONDS = 0.1
+
+
+class LineageQueue:
+    """One for all runs. `recorded` is called with the ids of each batch that is in."""
+
+    def __init__(self, recorder: Recorder, recorded: Callable[[str, RecordedIds], None]) -> None:
+        self._recorder = recorder
+        self._recorded = recorded
+        self._waiting: dict[str, ExecutionRecord] = {}
+        self._runs: dict[str, int] = {}
+        self._drained: dict[str, asyncio.Event] = {}
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._contexts: dict[str, tuple[int, int]] = {}
+
+    def put(self, records: Iterable[ExecutionRecord]) -> None:
+        """Queues records of committed states; parents come before their children."""
+        for record in records:
+            if record.name not in self._waiting:
+                run_id = record.run.run_id
+                self._runs[run_id] = self._runs.get(run_id, 0) + 1
+            self._waiting[record.name] = record
+        if self._waiting:
+            self._wake.set()
+
+    async def drained(self, run_id: str) -> tuple[int, int]:
+        """Waits until everything of a run is recorded; gives its context ids (pipeline, run)."""
+        if self._runs.get(run_id):
+            event = self._drained.setdefault(run_id, asyncio.Event())
+            self._urgent.set()
+            await event.wait()
+        return self._contexts.get(run_id, (0, 0))
+
+    async def forget(self, run_id: str) -> None:
+        """Drops what waits of a run that is over, was lost or was deleted."""
+        for name in [name for name, record in self._waiting.items() if record.run.run_id == run_id]:
+            del self._waiting[name]
+        self._runs.pop(run_id, None)
+        self._contexts.pop(run_id, None)
+        event = self._drained.pop(run_id, None)
+        if event:
+            event.set()
+        await self._recorder.forget(run_id)
+
+    async def work(self) -> None:
+        """Writes batches until cancelled."""
+        retry = delays()
+        while True:
+            await self._wake.wait()
+            await self._gather()
+            batch = self._next_batch()
+            if not batch:
+                self._wake.clear()
+                continue
+            try:
+                ids = await self._recorder.record(batch)
+            except RecorderUnavailableError as error:
+                log.warning("lineage waits for the metadata store: %s", error)
+                for record in batch:
+                    self._put_back(record)
+                await asyncio.sleep(next(retry))
+                continue
+            except RecordRejectedError as error:
+                log.error("lineage refused for good, dropped: %s", error)
+                ids = RecordedIds()
+            retry = delays()
+            self._settle(batch, ids)
+
+    async def _gather(self) -> None:
+        """Lets a batch grow, unless a run waits for its last record or there is enough already."""
+        if len(self._waiting) >= _BATCH or self._drained:
+            return
+        try:
+            await asyncio.wait_for(self._urgent.wait(), _INTERVAL_SECONDS)
+        except asyncio.TimeoutError:
+            pass
+        self._urgent.clear()
+
+    def _next_batch(self) -> list[ExecutionRecord]:
+        names = list(self._waiting)[:_BATCH]
+        return [self._waiting.pop(name) for name in names]
+
+    def _put_back(self, record: ExecutionRecord) -> None:
+        # A newer state may have come meanwhile: it wins, and there is one record less to wait for.
+        run_id = record.run.run_id
+        if run_id not in self._runs:
+            return
+        if record.name in self._waiting:
+            self._count_down(run_id)
+        else:
+            self._waiting[record.name] = record
+
+    def _settle(self, batch: list[ExecutionRecord], ids: RecordedIds) -> None:
+        self._contexts.update({run: pair for run, pair in ids.contexts.items() if run in self._runs})
+        for run_id in {record.run.run_id for record in batch}:
+            self._recorded(run_id, ids)
+        for record in batch:
+            self._count_down(record.run.run_id)
+
+    def _count_down(self, run_id: str) -> None:
+        left = self._runs.get(run_id, 0) - 1
+        if left > 0:
+            self._runs[run_id] = left
+            return
+        self._runs.pop(run_id, None)
+        event = self._drained.pop(run_id, None)
+        if event:
+            event.set()

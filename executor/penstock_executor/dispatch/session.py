@@ -1,0 +1,243 @@
+"""One run this executor holds: its state, and what of it is not committed yet.
+
+Invariants: an event is applied once and lands in the log in the order of application. Effects wait here until the batch
+that holds their event is committed; only cache look-ups, which read, go out at once. A session that lost its lease does
+nothing any more: whoever holds the run now finds everything in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.dispatch import convert
+from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, StoreResult
+from penstock_executor.engine.events import Event, RetryRequested, RunStarted, TerminateRequested, decode, encode
+from penstock_executor.engine.lineage import execution_record, run_record
+from penstock_executor.engine.machine import apply, outstanding
+from penstock_executor.engine.rows import artifact_rows, task_row
+from penstock_executor.engine.state import (
+    ContainerNode,
+    DagNode,
+    LoopNode,
+    Node,
+    RunContext,
+    RunState,
+    TaskState,
+)
+from penstock_executor.metadata.base import ExecutionRecord
+from penstock_ir.compile import compile_pipeline
+from penstock_ir.loader import document_from_json
+from penstock_ir.model import Pipeline
+
+log = logging.getLogger(__name__)
+
+_ROWS_PER_REPORT = 2000
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one report says of one run, and what is to be done once it is committed."""
+
+    transitions: pb.RunTransitions
+    events: int
+    effects: list[Effect]
+    records: list[ExecutionRecord]
+    final: bool = False
+
+
+@dataclass(slots=True)
+class RunSession:
+    context: RunContext
+    fence: int
+    state: RunState
+    next_sequence: int
+    look_up: Callable[[RunSession, LookUpCache], None]
+    lost: bool = False
+    finishing: bool = False
+    adopting: bool = False
+    """True from a takeover until its first commit: attempts may run already, also those being canceled."""
+    started_reported: bool = False
+    execution_ids: dict[str, int] = field(default_factory=dict)
+    _events: list[bytes] = field(default_factory=list)
+    _nodes: dict[int, Node] = field(default_factory=dict)
+    _effects: list[Effect] = field(default_factory=list)
+    _results: dict[str, ContainerNode] = field(default_factory=dict)
+    _final: pb.RunUpdate | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self.context.run_id
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._events or self._nodes or self._effects or self._final)
+
+    def deliver(self, event: Event) -> bool:
+        """Applies an event; False when it was a duplicate or the run is no longer ours."""
+        if self.lost:
+            return False
+        decision = apply(self.state, event)
+        if not decision.accepted:
+            return False
+        self._events.append(encode(event))
+        self._nodes.update(decision.changed)
+        for effect in decision.effects:
+            if isinstance(effect, LookUpCache):
+                self.look_up(self, effect)
+            elif isinstance(effect, StoreResult):
+                node = decision.changed and _find_changed(decision.changed, effect.path)
+                if isinstance(node, ContainerNode):
+                    self._results[effect.path] = node
+            else:
+                self._effects.append(effect)
+        return True
+
+    def resume(self, log_lines: list[bytes], at: int, *, terminate: bool) -> list[ExecutionRecord]:
+        """Rebuilds the state from the log, then goes on from where it stands. Gives the lineage to record again."""
+        changed: dict[int, Node] = {}
+        for line in log_lines:
+            event = decode(line)
+            decision = apply(self.state, event)
+            # The server appends a retry by itself, so the rows it changes are not written yet.
+            changed = decision.changed if isinstance(event, RetryRequested) else {}
+        self.next_sequence = len(log_lines)
+        if not log_lines:
+            self.deliver(RunStarted(at))
+        else:
+            self._nodes.update(changed)
+            self.adopting = True
+            for effect in outstanding(self.state):
+                if isinstance(effect, LookUpCache):
+                    self.look_up(self, effect)
+                else:
+                    self._effects.append(effect)
+        if terminate and not self.state.terminating:
+            self.deliver(TerminateRequested(at))
+        return self.records_of_all() if log_lines else []
+
+    def finish(self, contexts: tuple[int, int], at: int) -> None:
+        """Queues the last report: the run's final state, after its lineage is in."""
+        root = self.state.root
+        assert root is not None
+        state = TaskState.SUCCEEDED if root.state is TaskState.SUCCEEDED else TaskState.FAILED
+        error = root.error
+        if state is TaskState.FAILED and root.state is TaskState.CANCELED:
+            error = "the run was terminated"
+        self._final = pb.RunUpdate(
+            state=state.value,
+            error=error,
+            at_millis=max(at, root.finished_at),
+            finished=True,
+            pipeline_context_id=contexts[0],
+            pipeline_run_context_id=contexts[1],
+        )
+
+    def note_execution_ids(self, ids: dict[str, int]) -> None:
+        """Remembers ids that ML Metadata gave, so that later rows show them."""
+        self.execution_ids.update(ids)
+
+    def touch(self, node: Node) -> None:
+        """Writes the row of a node again."""
+        self._nodes[id(node)] = node
+
+    def take(self) -> Batch:
+        """Everything pending, as one report of bounded size; the rest stays for the next."""
+        transitions = pb.RunTransitions(run_id=self.run_id, fence=self.fence, first_sequence=self.next_sequence)
+        events, self._events = self._events, []
+        effects, self._effects = self._effects, []
+        transitions.events.extend(events)
+        records: list[ExecutionRecord] = []
+        run = run_record(self.context)
+        nodes = list(self._nodes.values())
+        self._nodes = {id(node): node for node in nodes[_ROWS_PER_REPORT:]}
+        for node in nodes[:_ROWS_PER_REPORT]:
+            convert.fill_task_row(transitions.tasks.add(), task_row(node), self.execution_ids.get(node.path, 0))
+            if node.state.terminal:
+                for row in artifact_rows(node):
+                    convert.fill_artifact_row(transitions.artifacts.add(), row)
+            record = execution_record(node, run)
+            if record is not None:
+                records.append(record)
+        results, self._results = self._results, {}
+        for node in results.values():
+            convert.fill_cache_entry(transitions.cache_entries.add(), node, self.context)
+        final = self._final
+        if final is not None and not self._nodes:
+            transitions.run.CopyFrom(final)
+            self._final = None
+        elif not self.started_reported and self.state.root is not None:
+            transitions.run.CopyFrom(pb.RunUpdate(state="RUNNING", at_millis=self.state.root.started_at))
+            self.started_reported = True
+        return Batch(transitions, len(events), effects, records, final=transitions.run.finished)
+
+    def records_of_all(self) -> list[ExecutionRecord]:
+        """The lineage of the whole tree, parents first: recorded again after a change of owner."""
+        run = run_record(self.context)
+        records: list[ExecutionRecord] = []
+        stack: list[Node] = [self.state.root] if self.state.root else []
+        while stack:
+            node = stack.pop()
+            record = execution_record(node, run)
+            if record is not None:
+                records.append(record)
+            if isinstance(node, DagNode):
+                stack.extend(child for child in node.children if child is not None)
+            elif isinstance(node, LoopNode):
+                stack.extend(child for child in node.iterations if isinstance(child, Node))
+        return records
+
+    def node(self, path: str) -> ContainerNode | None:
+        """The open container task at a path."""
+        return self.state.open_tasks.get(path)
+
+
+def open_session(
+    claimed: pb.ClaimedRun,
+    *,
+    default_root: str,
+    workspace_path: str,
+    caching: bool,
+    look_up: Callable[[RunSession, LookUpCache], None],
+) -> RunSession:
+    """A session from what the server gave. Raises InvalidSpecError when the document is none we can run."""
+    pipeline = compiled(claimed.pipeline_spec_json, claimed.platform_spec_json)
+    arguments: dict[str, Any] = json.loads(claimed.parameters_json or b"{}")
+    context = RunContext(
+        run_id=claimed.run_id,
+        pipeline=pipeline,
+        arguments=arguments,
+        root=convert.pipeline_root(claimed.pipeline_root or default_root),
+        display_name=claimed.display_name,
+        resource_name=claimed.resource_name,
+        namespace=claimed.namespace,
+        service_account=claimed.service_account,
+        created_at=claimed.created_at_millis,
+        scheduled_at=claimed.scheduled_at_millis,
+        workspace_path=workspace_path,
+        caching=caching,
+    )
+    return RunSession(
+        context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up
+    )
+
+
+@lru_cache(maxsize=32)
+def compiled(pipeline_spec: bytes, platform_spec: bytes) -> Pipeline:
+    """The compiled form, shared by runs of one pipeline. Raises InvalidSpecError."""
+    spec = json.loads(pipeline_spec)
+    if platform_spec:
+        spec = {"pipeline_spec": spec, "platform_spec": json.loads(platform_spec)}
+    return compile_pipeline(document_from_json(spec))
+
+
+def _find_changed(changed: dict[int, Node], path: str) -> Node | None:
+    return next((node for node in changed.values() if node.path == path), None)
+
+
+__all__ = ["Batch", "FinishRun", "RunSession", "open_session"]

@@ -1,0 +1,55 @@
+"""What the engine asks its shell to do. Every effect is idempotent by its fields, so doing it again is harmless.
+
+Invariant: apart from `LookUpCache`, which only reads, an effect is carried out only after the event that caused it is
+committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpCache:
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Start, or adopt, this attempt. What to start: `engine.launch.task_launch`."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Deliver `BackoffElapsed` at this time (milliseconds)."""
+
+    path: str
+    attempt: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """Keep the outputs of this task for later runs, in the same transaction as its end."""
+
+    path: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """Nothing is left to do; the run ends when its lineage is recorded."""
+
+
+Effect = Union[LookUpCache, Launch, Cancel, Wake, StoreResult, FinishRun]

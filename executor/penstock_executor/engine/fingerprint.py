@@ -1,0 +1,28 @@
+"""The cache key of a task about to run (executor.md §2.7, §10.22).
+
+Invariant: it depends on nothing but the resolved inputs and the component, so equal tasks of different runs agree; an
+input artifact counts by its name, which is unique to the attempt that made it.
+"""
+
+from __future__ import annotations
+
+from penstock_executor.engine.state import ContainerNode
+from penstock_ir.fingerprint import task_fingerprint
+from penstock_ir.model import ContainerExecutor, Task
+
+
+def fingerprint_of(node: ContainerNode, task: Task) -> str:
+    """Hex SHA-256."""
+    component = task.component
+    container = component.implementation
+    assert isinstance(container, ContainerExecutor)
+    return task_fingerprint(
+        component_ref=component.name,
+        cache_key=task.caching.key,
+        input_artifacts={port: [one.name for one in many] for port, many in node.artifacts.items()},
+        input_parameters=node.inputs,
+        output_artifacts=component.output_artifacts,
+        output_parameters={name: definition.type for name, definition in component.output_parameters.items()},
+        image=container.image,
+        cmd_args=(*container.command, *container.args),
+    )

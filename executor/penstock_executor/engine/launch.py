@@ -1,0 +1,87 @@
+"""Turns a task that is about to run into what a backend needs (design: the same for every backend).
+
+Invariant: a pure function of the state; called when a slot is free, so that ten thousand waiting tasks cost their nodes
+only. An image or resource text whose placeholder has no value is the task's own error (executor.md §10.12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_executor.engine import names
+from penstock_executor.engine.inputs import run_property
+from penstock_executor.engine.placeholders import parameter_name, resolve_value, substitute
+from penstock_executor.engine.state import ContainerNode, RunContext
+from penstock_ir.model import ContainerExecutor, JsonValue, Missing
+from penstock_ir.parameters import value_text
+
+
+def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
+    """The launch of the node's current attempt."""
+    task = node.task
+    assert task is not None
+    component = task.component
+    container = component.implementation
+    assert isinstance(container, ContainerExecutor)
+    defaults = {
+        name: definition.default
+        for name, definition in component.input_parameters.items()
+        if name not in node.inputs and not isinstance(definition.default, Missing)
+    }
+    values: Mapping[str, JsonValue] = {**defaults, **node.inputs}
+
+    def lookup(expression: str) -> str | None:
+        name = parameter_name(expression)
+        if name is not None:
+            return value_text(values[name]) if name in values else ""
+        return run_property(expression, context, task.name, node.path)
+
+    resources = resolve_value(dict(container.resources), lookup)
+    assert isinstance(resources, dict)
+    segment = names.attempt_id(context.run_id, node.path, node.attempt)
+    root = names.task_root(context.root, context.pipeline_name, context.run_id, task.name, segment)
+    deadline = component.kubernetes.get("activeDeadlineSeconds", 0)
+    return TaskLaunch(
+        key=AttemptKey(context.run_id, node.path, node.attempt),
+        task_name=task.name,
+        pipeline_name=context.pipeline_name,
+        image=substitute(container.image, lookup),
+        command=container.command,
+        args=container.args,
+        env=container.env,
+        task_root=root,
+        inputs={name: value for name, value in node.inputs.items() if value is not None},
+        defaults=defaults,
+        input_artifacts=node.artifacts,
+        input_artifact_definitions=component.input_artifacts,
+        output_parameters={name: definition.type for name, definition in component.output_parameters.items()},
+        output_artifacts={
+            port: OutputArtifact(
+                Artifact(
+                    name=names.artifact_name(context.run_id, node.path, node.attempt, port),
+                    type=definition.schema_title,
+                    uri=f"{root}/{port}",
+                    metadata={key: value for key, value in definition.metadata.items() if value is not None},
+                    schema_version=definition.schema_version,
+                ),
+                definition,
+            )
+            for port, definition in component.output_artifacts.items()
+        },
+        resources=resources,
+        kubernetes=component.kubernetes,
+        namespace=context.namespace,
+        service_account=context.service_account,
+        deadline_seconds=float(deadline) if isinstance(deadline, (int, float, str)) else 0.0,
+        pipeline_root=context.root,
+        run_display_name=context.display_name,
+        run_resource_name=context.resource_name,
+        uses_workspace=_uses_workspace(node, context),
+    )
+
+
+def _uses_workspace(node: ContainerNode, context: RunContext) -> bool:
+    """Detected by the text of its path in a parameter, as upstream does (executor.md §2.8)."""
+    return any(isinstance(value, str) and context.workspace_path in value for value in node.inputs.values())

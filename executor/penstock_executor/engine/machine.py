@@ -1,0 +1,444 @@
+"""Decides: `apply(state, event)` changes the state of a run and says what to do next.
+
+Why one function: whatever moves a run forward passes here, in order, so a log of events is the run. Duplicates, late
+and stale events are recognised by (path, attempt) and change nothing.
+
+Invariants: no clock, no randomness, no I/O. Work is proportional to what an event touches: dependents of the task that
+ended, iterations that start. Nothing recurses: depth of nesting and length of chains cost no stack.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from penstock_executor.backends.base import FailureKind
+from penstock_executor.engine import importer
+from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, StoreResult, Wake
+from penstock_executor.engine.events import (
+    AttemptEnded,
+    AttemptStarted,
+    BackoffElapsed,
+    CacheAnswered,
+    Event,
+    RetryRequested,
+    RunStarted,
+    TerminateRequested,
+)
+from penstock_executor.engine.fingerprint import fingerprint_of
+from penstock_executor.engine.inputs import (
+    InputError,
+    condition_holds,
+    iteration_value,
+    loop_items,
+    resolve_inputs,
+)
+from penstock_executor.engine.rerun import reopen
+from penstock_executor.engine.results import dag_outputs, failure_summary, loop_outputs
+from penstock_executor.engine.retry import next_delay_millis
+from penstock_executor.engine.state import (
+    ContainerNode,
+    DagNode,
+    ImporterNode,
+    LoopNode,
+    Node,
+    ParentNode,
+    Phase,
+    RunState,
+    TaskState,
+)
+from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, Task, TriggerStrategy
+
+
+@dataclass(slots=True)
+class Decision:
+    """`accepted` False: the event was a duplicate or stale, nothing changed, it is not to be logged."""
+
+    accepted: bool = False
+    effects: list[Effect] = field(default_factory=list)
+    changed: dict[int, Node] = field(default_factory=dict)
+    """Nodes whose rows and lineage are to be written, by identity, in the order of their first change."""
+
+
+def apply(state: RunState, event: Event) -> Decision:
+    """Applies one event. Raises nothing for any sequence of events; a pipeline's mistakes end as failed tasks."""
+    turn = _Turn(state, event.at)
+    if isinstance(event, AttemptEnded):
+        turn.attempt_ended(event)
+    elif isinstance(event, AttemptStarted):
+        turn.attempt_started(event)
+    elif isinstance(event, CacheAnswered):
+        turn.cache_answered(event)
+    elif isinstance(event, BackoffElapsed):
+        turn.backoff_elapsed(event)
+    elif isinstance(event, RunStarted):
+        turn.run_started()
+    elif isinstance(event, TerminateRequested):
+        turn.terminate()
+    elif isinstance(event, RetryRequested):
+        turn.retry_run()
+    turn.drain()
+    return turn.decision
+
+
+def outstanding(state: RunState) -> list[Effect]:
+    """All effects the state still waits for: what a new owner of the run carries out after replaying its log."""
+    effects: list[Effect] = []
+    for node in state.open_tasks.values():
+        if node.phase is Phase.CACHE_LOOKUP:
+            effects.append(LookUpCache(node.path, node.fingerprint))
+        elif node.phase is Phase.BACKOFF:
+            effects.append(Wake(node.path, node.attempt, node.wake_at))
+        elif node.phase in (Phase.LAUNCHED, Phase.CANCELING):
+            effects.append(Launch(node.path, node.attempt))
+            if node.phase is Phase.CANCELING:
+                effects.append(Cancel(node.path, node.attempt))
+    if state.finished:
+        effects.append(FinishRun())
+    return effects
+
+
+class _Turn:
+    """One application: the queues of what is ready and what ended, until both are empty."""
+
+    def __init__(self, state: RunState, at: int) -> None:
+        self.state = state
+        self.at = at
+        self.decision = Decision()
+        self._ready: deque[tuple[DagNode, int]] = deque()
+        self._ended: deque[Node] = deque()
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def run_started(self) -> None:
+        if self.state.root is not None:
+            return
+        self.decision.accepted = True
+        context = self.state.context
+        dag = context.pipeline.root.implementation
+        assert isinstance(dag, Dag)
+        root = DagNode("", "", None, dag, None, self.at)
+        root.inputs = dict(context.arguments)
+        self.state.root = root
+        self._open_dag(root)
+
+    def cache_answered(self, event: CacheAnswered) -> None:
+        node = self.state.open_tasks.get(event.path)
+        if node is None or node.phase is not Phase.CACHE_LOOKUP or node.fingerprint != event.fingerprint:
+            return
+        self.decision.accepted = True
+        hit = event.hit
+        assert node.task is not None
+        component = node.task.component
+        if (
+            hit is None
+            or not component.output_parameters.keys() <= hit.outputs.parameters.keys()
+            or not component.output_artifacts.keys() <= hit.outputs.artifacts.keys()
+        ):
+            self._launch(node)
+            return
+        node.cached = (hit.run_id, hit.path, hit.execution_id)
+        node.outputs = hit.outputs
+        node.started_at = self.at
+        self._end(node, TaskState.CACHED)
+
+    def attempt_started(self, event: AttemptStarted) -> None:
+        node = self._launched(event.path, event.attempt)
+        if node is None or (node.state is TaskState.RUNNING and node.log_uri == event.log_uri and node.started_at):
+            return
+        self.decision.accepted = True
+        node.log_uri = event.log_uri
+        node.pod_name = event.pod_name
+        node.started_at = node.started_at or event.at
+        self._set_state(node, TaskState.RUNNING)
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        node = self._launched(event.path, event.attempt)
+        if node is None:
+            return
+        self.decision.accepted = True
+        node.exit_code = event.exit_code
+        node.log_uri = event.log_uri or node.log_uri
+        node.pod_name = event.pod_name or node.pod_name
+        node.started_at = node.started_at or event.started_at or self.at
+        if event.failure is None:
+            node.outputs = event.outputs
+            if node.fingerprint:
+                self.decision.effects.append(StoreResult(node.path, node.fingerprint))
+            self._end(node, TaskState.SUCCEEDED)
+        elif node.phase is Phase.CANCELING or event.failure is FailureKind.CANCELED:
+            node.outputs = event.outputs
+            self._end(node, TaskState.CANCELED, event.error or "the run was terminated")
+        else:
+            node.outputs = event.outputs
+            self._failed_attempt(node, event.failure, event.error)
+
+    def backoff_elapsed(self, event: BackoffElapsed) -> None:
+        node = self.state.open_tasks.get(event.path)
+        if node is None or node.phase is not Phase.BACKOFF or node.attempt != event.attempt:
+            return
+        self.decision.accepted = True
+        self._launch(node)
+
+    def terminate(self) -> None:
+        if self.state.root is None or self.state.terminating or self.state.finished:
+            return
+        self.decision.accepted = True
+        self.state.terminating = True
+        for node in list(self.state.open_tasks.values()):
+            if node.exempt:
+                continue
+            if node.phase is Phase.LAUNCHED:
+                node.phase = Phase.CANCELING
+                self.decision.effects.append(Cancel(node.path, node.attempt))
+            elif node.phase is not Phase.CANCELING:
+                self._end(node, TaskState.CANCELED, "the run was terminated before this task started")
+
+    def retry_run(self) -> None:
+        root = self.state.root
+        if root is None or not self.state.finished or root.state is TaskState.SUCCEEDED:
+            return
+        self.decision.accepted = True
+        self.state.terminating = False
+        self.state.finished = False
+        self.state.generation += 1
+        self.state.attempt_floor = self.state.highest_attempt
+        for reopened, ready in reopen(root, self.at):
+            self._changed(reopened)
+            if isinstance(reopened, LoopNode):
+                self._start_iterations(reopened)
+            for dag, index in ready:
+                self._ready.append((dag, index))
+
+    # --- queues ----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        while self._ended or self._ready:
+            if self._ended:
+                self._left(self._ended.popleft())
+            else:
+                dag, index = self._ready.popleft()
+                self._trigger(dag, index)
+
+    def _left(self, node: Node) -> None:
+        """Tells the parent of a node that ended."""
+        parent = node.parent
+        if parent is None:
+            self.state.finished = True
+            self.decision.effects.append(FinishRun())
+        elif isinstance(parent, LoopNode):
+            self._iteration_left(parent, node)
+        else:
+            index = parent.dag.index[node.name]
+            for dependent in parent.dag.dependents[index]:
+                parent.remaining[dependent] -= 1
+                if parent.remaining[dependent] == 0:
+                    self._ready.append((parent, dependent))
+            parent.open -= 1
+            if parent.open == 0:
+                self._close_dag(parent)
+
+    def _iteration_left(self, loop: LoopNode, node: Node) -> None:
+        assert node.iteration is not None
+        loop.active -= 1
+        loop.done += 1
+        if node.state.succeeded:
+            loop.iterations[node.iteration] = node.outputs
+        else:
+            loop.failed += 1
+        self._start_iterations(loop)
+
+    # --- starting --------------------------------------------------------------------------------------------------
+
+    def _trigger(self, parent: DagNode, index: int) -> None:
+        """All dependencies of a task have ended: it starts, or ends without starting."""
+        task = parent.dag.tasks[index]
+        path = f"{parent.path}/{task.name}" if parent.path else task.name
+        exit_task = task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
+        node = _new_node(path, task.name, task, parent, self.at)
+        parent.children[index] = node
+        if exit_task:
+            node.exempt = True
+        elif not _all_succeeded(parent, task):
+            self._end(node, TaskState.OMITTED)
+            return
+        if self.state.terminating and not node.exempt:
+            self._end(node, TaskState.OMITTED, "the run was terminated before this task started")
+            return
+        try:
+            inputs, artifacts = resolve_inputs(task, parent, self.state.context, path)
+            node.inputs, node.artifacts = inputs, artifacts
+            if task.condition and not condition_holds(task.condition, inputs, artifacts):
+                self._end(node, TaskState.SKIPPED)
+                return
+            self._start(node, task)
+        except InputError as error:
+            self._end(node, TaskState.FAILED, str(error))
+
+    def _start(self, node: Node, task: Task) -> None:
+        if isinstance(node, LoopNode):
+            self._open_loop(node, task)
+        elif isinstance(node, DagNode):
+            self._open_dag(node)
+        elif isinstance(node, ContainerNode):
+            self._open_container(node, task)
+        else:
+            node.started_at = self.at
+            node.outputs = importer.outputs_of(node, task, self.state.context)
+            self._end(node, TaskState.SUCCEEDED)
+
+    def _open_dag(self, node: DagNode) -> None:
+        node.started_at = self.at
+        self._set_state(node, TaskState.RUNNING)
+        for index, count in enumerate(node.remaining):
+            if count == 0:
+                self._ready.append((node, index))
+        if node.open == 0:
+            self._close_dag(node)
+
+    def _open_loop(self, node: LoopNode, task: Task) -> None:
+        node.items = loop_items(task, node.inputs, node.artifacts)
+        node.iterations = [None] * len(node.items)
+        node.started_at = self.at
+        iterator = task.parameter_iterator
+        hidden = iterator.items_input if iterator else None
+        node.shared = {name: value for name, value in node.inputs.items() if name != hidden}
+        self._set_state(node, TaskState.RUNNING)
+        self._start_iterations(node)
+
+    def _open_container(self, node: ContainerNode, task: Task) -> None:
+        context = self.state.context
+        node.attempt = self.state.attempt_floor
+        self.state.open_tasks[node.path] = node
+        if context.caching and task.caching.enabled:
+            node.fingerprint = fingerprint_of(node, task)
+            self.decision.effects.append(LookUpCache(node.path, node.fingerprint))
+            self._changed(node)
+        else:
+            self._launch(node)
+
+    def _start_iterations(self, loop: LoopNode) -> None:
+        """Starts iterations up to the limit; closes the loop when none is left."""
+        task = loop.task
+        assert task is not None
+        limit = task.parallelism_limit or len(loop.items)
+        while loop.next_index < len(loop.items) and loop.active < limit:
+            if self.state.terminating and not loop.exempt:
+                loop.done += len(loop.items) - loop.next_index
+                loop.next_index = len(loop.items)
+                break
+            index = loop.next_index
+            loop.next_index += 1
+            if loop.iterations[index] is None:
+                loop.active += 1
+                self._start_iteration(loop, task, index)
+        if loop.done == len(loop.items) and not loop.state.terminal:
+            loop.outputs = loop_outputs(loop)
+            children = [one for one in loop.iterations if isinstance(one, Node)]
+            self._end(loop, self._group_state(loop, children), failure_summary(children))
+
+    def _start_iteration(self, loop: LoopNode, task: Task, index: int) -> None:
+        path = f"{loop.path}[{index}]"
+        node = _new_node(path, loop.name, task, loop, self.at, iteration=index)
+        loop.iterations[index] = node
+        item = loop.items[index]
+        try:
+            if task.artifact_iterator is not None:
+                node.inputs = loop.shared
+                node.artifacts = {**loop.artifacts, task.artifact_iterator.item_input: (item,)}  # type: ignore[dict-item]
+            else:
+                assert task.parameter_iterator is not None
+                value = iteration_value(task, item)  # type: ignore[arg-type]
+                node.inputs = {**loop.shared, task.parameter_iterator.item_input: value}
+                node.artifacts = loop.artifacts
+            self._start(node, task)
+        except InputError as error:
+            self._end(node, TaskState.FAILED, str(error))
+
+    def _launch(self, node: ContainerNode) -> None:
+        node.attempt += 1
+        self.state.highest_attempt = max(self.state.highest_attempt, node.attempt)
+        node.phase = Phase.LAUNCHED
+        node.wake_at = 0
+        self.decision.effects.append(Launch(node.path, node.attempt))
+        self._changed(node)
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    def _failed_attempt(self, node: ContainerNode, failure: FailureKind, error: str) -> None:
+        delay = next_delay_millis(node, failure, self.state.context.infrastructure_retries)
+        if delay is None or (self.state.terminating and not node.exempt):
+            self._end(node, TaskState.FAILED, error)
+            return
+        node.error = error
+        if delay == 0:
+            self._launch(node)
+            return
+        node.phase = Phase.BACKOFF
+        node.wake_at = self.at + delay
+        self.decision.effects.append(Wake(node.path, node.attempt, node.wake_at))
+        self._changed(node)
+
+    def _close_dag(self, node: DagNode) -> None:
+        node.outputs = dag_outputs(node)
+        self._end(node, self._group_state(node, node.children), failure_summary(node.children))
+
+    def _group_state(self, group: ParentNode, children: list[Node | None] | list[Node]) -> TaskState:
+        states = {child.state for child in children if child is not None}
+        if TaskState.FAILED in states:
+            return TaskState.FAILED
+        if TaskState.CANCELED in states:
+            return TaskState.CANCELED
+        if self.state.terminating and not group.exempt and (TaskState.OMITTED in states or isinstance(group, LoopNode)):
+            return TaskState.CANCELED
+        return TaskState.SUCCEEDED
+
+    def _end(self, node: Node, state: TaskState, error: str = "") -> None:
+        node.error = error if state is not TaskState.SUCCEEDED else ""
+        node.finished_at = self.at
+        if isinstance(node, ContainerNode):
+            node.phase = Phase.ENDED
+            self.state.open_tasks.pop(node.path, None)
+        self._set_state(node, state)
+        self._ended.append(node)
+
+    def _set_state(self, node: Node, state: TaskState) -> None:
+        if node.state is not state:
+            node.state = state
+            node.history.append((state, self.at))
+        self._changed(node)
+
+    def _changed(self, node: Node) -> None:
+        self.decision.changed[id(node)] = node
+
+    def _launched(self, path: str, attempt: int) -> ContainerNode | None:
+        node = self.state.open_tasks.get(path)
+        if node is None or node.attempt != attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
+            return None
+        return node
+
+
+def _new_node(
+    path: str, name: str, task: Task, parent: ParentNode, at: int, iteration: int | None = None
+) -> Node:
+    implementation = task.component.implementation
+    node: Node
+    if task.is_loop and iteration is None:
+        node = LoopNode(path, name, task, parent, at)
+    elif isinstance(implementation, Dag):
+        node = DagNode(path, name, task, implementation, parent, at)
+    elif isinstance(implementation, ContainerExecutor):
+        node = ContainerNode(path, name, task, parent, at)
+    else:
+        assert isinstance(implementation, ImporterExecutor)
+        node = ImporterNode(path, name, task, parent, at)
+    node.iteration = iteration
+    return node
+
+
+def _all_succeeded(parent: DagNode, task: Task) -> bool:
+    for index in task.dependencies:
+        child = parent.children[index]
+        if child is None or not child.state.succeeded:
+            return False
+    return True

@@ -1,0 +1,47 @@
+"""Deterministic names: what makes effects idempotent (docs/architecture.md).
+
+Invariant: a name is a function of (run, path, attempt, port) alone, so whoever carries out an effect again finds what the
+first one made. Runs have random ids, hence so have URIs: nothing is ever written twice (executor.md §10.28).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+
+from penstock_ir.model import JsonValue
+
+_NAMESPACE = uuid.UUID("6f1d4f8e-3b1c-5d0e-9c55-0a7c51e8a001")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")
+
+
+def attempt_id(run_id: str, path: str, attempt: int) -> str:
+    """The random-looking segment of an attempt's output URIs."""
+    return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}"))
+
+
+def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}\n{port}"))
+
+
+def imported_artifact_name(pipeline: str, schema_title: str, uri: str, metadata: Mapping[str, JsonValue]) -> str:
+    """The same for equal imports of one pipeline, so that they share one artifact (executor.md §3.8)."""
+    text = json.dumps([pipeline, schema_title, uri, metadata], sort_keys=True, ensure_ascii=False)
+    return str(uuid.uuid5(_NAMESPACE, f"import\n{text}"))
+
+
+def task_root(root: str, pipeline: str, run_id: str, task: str, attempt_segment: str) -> str:
+    """`<root>/<pipeline>/<run>/<task>/<uuid>` (executor.md §3.4); names cannot climb out of the root."""
+    return "/".join((root.split("?", 1)[0].rstrip("/"), _segment(pipeline), run_id, _segment(task), attempt_segment))
+
+
+def execution_name(run_id: str, path: str) -> str:
+    """Name of an execution in ML Metadata; the root's is upstream's (executor.md §2.1)."""
+    return f"run/{run_id}/{path}" if path else f"run/{run_id}"
+
+
+def _segment(text: str) -> str:
+    cleaned = _UNSAFE.sub("-", text)
+    return cleaned if cleaned.strip(". ") else f"_{len(cleaned)}"

@@ -1,0 +1,79 @@
+"""What a DAG or a loop gives to the outside when it ends (executor.md §1.3, §2.5).
+
+Invariants: outputs are computed once, when the node ends, from what its children hold. A selector whose task was skipped
+gives nothing. A loop collects parameters in the order of its items, nested loops as nested lists; artifact lists are
+flat, because the IR has no nested ones (docs/semantics.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.engine.events import Outputs
+from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, TaskState
+from penstock_ir.model import Component, Dag, JsonValue
+
+
+def dag_outputs(node: DagNode) -> Outputs:
+    """Outputs of an ended DAG: per output the first selector that has a value."""
+    dag = node.dag
+    if not dag.parameter_outputs and not dag.artifact_outputs:
+        return EMPTY_OUTPUTS
+    parameters: dict[str, JsonValue] = {}
+    for name, output in dag.parameter_outputs.items():
+        for selector in output.selectors:
+            producer = node.child(selector.producer)
+            if producer is not None and producer.state.succeeded and selector.key in producer.outputs.parameters:
+                parameters[name] = producer.outputs.parameters[selector.key]
+                break
+    artifacts: dict[str, tuple[Artifact, ...]] = {}
+    for name, artifact_output in dag.artifact_outputs.items():
+        for selector in artifact_output.selectors:
+            producer = node.child(selector.producer)
+            if producer is not None and producer.state.succeeded and selector.key in producer.outputs.artifacts:
+                artifacts[name] = producer.outputs.artifacts[selector.key]
+                break
+    return Outputs(parameters, artifacts)
+
+
+def loop_outputs(node: LoopNode) -> Outputs:
+    """Everything its iterations gave, collected; an empty loop gives empty lists."""
+    assert node.task is not None
+    parameter_names, artifact_names = _output_names(node.task.component)
+    if not parameter_names and not artifact_names:
+        return EMPTY_OUTPUTS
+    results = [_outputs_of(iteration) for iteration in node.iterations]
+    parameters: dict[str, JsonValue] = {
+        name: [result.parameters[name] for result in results if name in result.parameters] for name in parameter_names
+    }
+    artifacts = {
+        name: tuple(artifact for result in results for artifact in result.artifacts.get(name, ()))
+        for name in artifact_names
+    }
+    return Outputs(parameters, artifacts)
+
+
+def failure_summary(children: Iterable[Node | None]) -> str:
+    """Which tasks failed, and the first one's reason."""
+    failed = [child for child in children if child is not None and child.state is TaskState.FAILED]
+    if not failed:
+        return ""
+    names = ", ".join(repr(child.name if child.iteration is None else child.path) for child in failed[:5])
+    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+    reason = failed[0].error.strip().split("\n", 1)[0]
+    head = f"task {names}{more} failed"
+    return f"{head}: {reason}" if reason else head
+
+
+def _outputs_of(iteration: Node | Outputs | None) -> Outputs:
+    if isinstance(iteration, Outputs):
+        return iteration
+    return EMPTY_OUTPUTS if iteration is None else iteration.outputs
+
+
+def _output_names(component: Component) -> tuple[Iterable[str], Iterable[str]]:
+    implementation = component.implementation
+    if isinstance(implementation, Dag):
+        return tuple(implementation.parameter_outputs), tuple(implementation.artifact_outputs)
+    return tuple(component.output_parameters), tuple(component.output_artifacts)

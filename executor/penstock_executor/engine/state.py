@@ -1,0 +1,208 @@
+"""The state of a run: a tree of nodes, created when the run reaches them.
+
+Invariants: a node is created once and ends once; a terminal state never changes, except that a retry of the run opens
+failed nodes again (`engine.rerun`). A DAG counts its unfinished tasks and, per task, its unfinished dependencies, so a
+task that ends touches its dependents only. Successful iterations keep their outputs and drop their tasks: the size of
+the state follows what is still open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Union
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.engine.events import Outputs
+from penstock_ir.model import Dag, JsonValue, Pipeline, RetryPolicy, Task
+
+
+class TaskState(str, Enum):
+    """States of a task as its row shows them."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    CACHED = "CACHED"
+    SKIPPED = "SKIPPED"
+    """Its condition was false."""
+    OMITTED = "OMITTED"
+    """A task it depends on did not succeed."""
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (TaskState.PENDING, TaskState.RUNNING)
+
+    @property
+    def succeeded(self) -> bool:
+        return self in (TaskState.SUCCEEDED, TaskState.CACHED)
+
+    @property
+    def failed(self) -> bool:
+        return self in (TaskState.FAILED, TaskState.CANCELED)
+
+
+class Phase(str, Enum):
+    """Where a container task stands between its trigger and its end."""
+
+    CACHE_LOOKUP = "cache lookup"
+    LAUNCHED = "launched"
+    BACKOFF = "backoff"
+    CANCELING = "canceling"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What a run is, fixed when it is created. `root` is the pipeline root without a trailing slash."""
+
+    run_id: str
+    pipeline: Pipeline
+    arguments: Mapping[str, JsonValue]
+    root: str
+    display_name: str = ""
+    resource_name: str = ""
+    namespace: str = ""
+    service_account: str = ""
+    created_at: int = 0
+    scheduled_at: int = 0
+    workspace_path: str = "/kfp-workspace"
+    caching: bool = True
+    infrastructure_retries: int = 3
+
+    @property
+    def pipeline_name(self) -> str:
+        return self.pipeline.name
+
+
+NO_ARTIFACTS: Mapping[str, tuple[Artifact, ...]] = {}
+NO_VALUES: Mapping[str, JsonValue] = {}
+
+
+class Node:
+    """One execution of a task: what every kind has."""
+
+    __slots__ = (
+        "artifacts",
+        "created_at",
+        "error",
+        "exempt",
+        "finished_at",
+        "history",
+        "inputs",
+        "iteration",
+        "name",
+        "outputs",
+        "parent",
+        "path",
+        "retry",
+        "started_at",
+        "state",
+        "task",
+    )
+
+    def __init__(self, path: str, name: str, task: Task | None, parent: ParentNode | None, at: int) -> None:
+        self.path = path
+        self.name = name
+        self.task = task
+        self.parent = parent
+        self.state = TaskState.PENDING
+        self.created_at = at
+        self.started_at = 0
+        self.finished_at = 0
+        self.error = ""
+        self.inputs: Mapping[str, JsonValue] = NO_VALUES
+        self.artifacts: Mapping[str, tuple[Artifact, ...]] = NO_ARTIFACTS
+        self.outputs: Outputs = EMPTY_OUTPUTS
+        self.iteration: int | None = None
+        self.retry: RetryPolicy | None = task.retry if task and task.retry else parent.retry if parent else None
+        # Part of an exit task: a termination does not end it.
+        self.exempt: bool = parent.exempt if parent else False
+        self.history: list[tuple[TaskState, int]] = [(TaskState.PENDING, at)]
+
+
+class ContainerNode(Node):
+    __slots__ = (
+        "attempt",
+        "cached",
+        "exit_code",
+        "fingerprint",
+        "infrastructure_failures",
+        "log_uri",
+        "phase",
+        "pod_name",
+        "user_failures",
+        "wake_at",
+    )
+
+    def __init__(self, path: str, name: str, task: Task, parent: ParentNode | None, at: int) -> None:
+        super().__init__(path, name, task, parent, at)
+        self.phase = Phase.CACHE_LOOKUP
+        self.attempt = 0
+        self.user_failures = 0
+        self.infrastructure_failures = 0
+        self.fingerprint = ""
+        self.wake_at = 0
+        self.log_uri = ""
+        self.pod_name = ""
+        self.exit_code: int | None = None
+        self.cached: tuple[str, str, int] | None = None
+
+
+class ImporterNode(Node):
+    __slots__ = ()
+
+
+class DagNode(Node):
+    """The root, a nested pipeline, a condition or exit-handler group, or one iteration of a loop."""
+
+    __slots__ = ("children", "dag", "open", "remaining")
+
+    def __init__(self, path: str, name: str, task: Task | None, dag: Dag, parent: ParentNode | None, at: int) -> None:
+        super().__init__(path, name, task, parent, at)
+        self.dag = dag
+        self.children: list[Node | None] = [None] * len(dag.tasks)
+        self.remaining: list[int] = [len(task.dependencies) for task in dag.tasks]
+        self.open = len(dag.tasks)
+
+    def child(self, name: str) -> Node | None:
+        return self.children[self.dag.index[name]]
+
+
+class LoopNode(Node):
+    """A ParallelFor: its iterations in order, started up to the parallelism limit."""
+
+    __slots__ = ("active", "done", "failed", "items", "iterations", "next_index", "shared")
+
+    def __init__(self, path: str, name: str, task: Task, parent: ParentNode | None, at: int) -> None:
+        super().__init__(path, name, task, parent, at)
+        self.items: Sequence[JsonValue] | Sequence[Artifact] = ()
+        # An iteration that succeeded leaves its outputs only.
+        self.iterations: list[Node | Outputs | None] = []
+        self.next_index = 0
+        self.active = 0
+        self.done = 0
+        self.failed = 0
+        self.shared: Mapping[str, JsonValue] = NO_VALUES
+
+
+ParentNode = Union[DagNode, LoopNode]
+EMPTY_OUTPUTS = Outputs()
+
+
+@dataclass(slots=True)
+class RunState:
+    """Everything the engine knows of one run. `open_tasks` holds container tasks that have not ended, by path."""
+
+    context: RunContext
+    root: DagNode | None = None
+    open_tasks: dict[str, ContainerNode] = field(default_factory=dict)
+    terminating: bool = False
+    finished: bool = False
+    generation: int = 0
+    highest_attempt: int = 0
+    attempt_floor: int = 0
+    """Attempts of nodes made after a retry of the run count from above this."""

@@ -1,0 +1,170 @@
+"""`penstock-executor`: the composition root, the only reader of flags and environment in this program.
+
+Invariants: everything below gets what it needs passed in. One line `ready executor=<id>` goes to stdout when the server
+was reached; logs go to stderr. SIGTERM drains: pending transitions are committed, leases handed back, attempts left
+running for the next executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import uuid
+from pathlib import Path
+
+import click
+
+from penstock_executor.artifacts.files import FileArtifactStore
+from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
+from penstock_executor.dispatch.backoff import delays
+from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.dispatch.convert import pipeline_root
+from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
+from penstock_executor.metadata.base import Recorder
+from penstock_executor.metadata.null import NullRecorder
+
+log = logging.getLogger(__name__)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--server", default="127.0.0.1:8887", show_default=True, envvar="PENSTOCK_SERVER", help="gRPC address of the server."
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("~/.penstock"),
+    show_default=True,
+    envvar="PENSTOCK_DATA_DIR",
+    help="Where work directories, task environments and artifacts lie.",
+)
+@click.option("--artifacts", default="", envvar="PENSTOCK_ARTIFACTS", help="Artifact root; DATA_DIR/artifacts unless given.")
+@click.option(
+    "--backend", type=click.Choice(["local"]), default="local", show_default=True, envvar="PENSTOCK_BACKEND",
+    help="Where tasks run.",
+)
+@click.option(
+    "--parallelism",
+    type=click.IntRange(min=1, max=4096),
+    default=lambda: max(2, os.cpu_count() or 1),
+    show_default="number of cores",
+    envvar="PENSTOCK_PARALLELISM",
+    help="Tasks that run at the same time.",
+)
+@click.option(
+    "--lineage/--no-lineage", default=True, show_default=True, envvar="PENSTOCK_LINEAGE",
+    help="Record lineage in ML Metadata.",
+)
+@click.option(
+    "--caching/--no-caching", default=True, show_default=True, envvar="PENSTOCK_CACHING",
+    help="Answer tasks from the cache where their pipeline allows it.",
+)
+@click.option("--lease-seconds", default=15.0, show_default=True, envvar="PENSTOCK_LEASE_SECONDS", hidden=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
+    envvar="PENSTOCK_LOG_LEVEL",
+)
+@click.pass_context
+def main(
+    context: click.Context,
+    server: str,
+    data_dir: Path,
+    artifacts: str,
+    backend: str,
+    parallelism: int,
+    lineage: bool,
+    caching: bool,
+    lease_seconds: float,
+    log_level: str,
+) -> None:
+    """Executes the runs of a Penstock server.
+
+    Example: penstock-executor --server 127.0.0.1:8887 --parallelism 8
+    """
+    if context.invoked_subcommand is not None:
+        return
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    directory = data_dir.expanduser().absolute()
+    for name in ("work", "environments", "artifacts"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    root = pipeline_root(artifacts or str(directory / "artifacts"))
+    if not root.startswith("file://"):
+        raise click.BadParameter(f"{root}: the local backend keeps artifacts in files", param_hint="--artifacts")
+    executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    log.debug("backend %s", backend)
+    asyncio.run(
+        _serve(
+            executor_id=executor_id,
+            server=server,
+            directory=directory,
+            root=root,
+            parallelism=parallelism,
+            lineage=lineage,
+            settings=ExecutorSettings(
+                default_root=root, workspace_root=str(directory / "work"), caching=caching, lease=lease_seconds
+            ),
+        )
+    )
+
+
+async def _serve(
+    *,
+    executor_id: str,
+    server: str,
+    directory: Path,
+    root: str,
+    parallelism: int,
+    lineage: bool,
+    settings: ExecutorSettings,
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    store = FileArtifactStore(Path(root.removeprefix("file://")))
+    client = DispatchClient(server, executor_id)
+    executor = Executor(
+        client,
+        LocalBackend(LocalSettings(work_dir=directory / "work", parallelism=parallelism, python=sys.executable), store),
+        store,
+        _recorder(server, lineage),
+        settings,
+    )
+    announced = asyncio.create_task(_announce(client, executor_id))
+    try:
+        await executor.run(stop)
+    finally:
+        announced.cancel()
+
+
+async def _announce(client: DispatchClient, executor_id: str) -> None:
+    for delay in delays():
+        try:
+            await client.heartbeat([], 1)
+        except (ServerUnavailableError, ServerRejectedError) as error:
+            log.info("waiting for the server: %s", error)
+            await asyncio.sleep(delay)
+        else:
+            click.echo(f"ready executor={executor_id}")
+            sys.stdout.flush()
+            return
+
+
+def _recorder(server: str, lineage: bool) -> Recorder:
+    if not lineage:
+        return NullRecorder()
+    # Imported here: the wheel costs memory that an executor without lineage need not pay.
+    from penstock_executor.metadata.mlmd import MlmdRecorder
+
+    return MlmdRecorder(server)
+
+
+if __name__ == "__main__":
+    main()

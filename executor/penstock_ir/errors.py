@@ -1,0 +1,41 @@
+"""What can be wrong with a compiled pipeline or with the arguments of a run, in words for its author.
+
+Invariant: every problem names its place (a dotted path into the document), and a check reports all it finds at once,
+so that an author mends a file in one round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One defect. `place` is a dotted path such as `root.dag.tasks.train.inputs.parameters.lr`."""
+
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class InvalidSpecError(Exception):
+    """The document is no pipeline that can run."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class InvalidParametersError(Exception):
+    """Arguments of a run that do not fit the pipeline's root inputs (contract executor.md §1.11)."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class ExpressionError(Exception):
+    """A condition or selector that does not parse, fails, or gives a value of the wrong kind. A failure, never `false`."""

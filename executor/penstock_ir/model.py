@@ -1,0 +1,243 @@
+"""The typed form of a compiled pipeline (IR schema 2.1.0), the only form the engine ever sees.
+
+Why it exists: protobuf messages are slow to read and mutable; the engine decides tens of thousands of transitions a
+second from these frozen dataclasses instead. Field meanings: contract executor.md §1.
+
+Invariants: a `Pipeline` is valid (every reference resolves, DAGs are acyclic); tasks of a `Dag` are in a topological
+order, ties broken by name, so equal documents give equal plans. JSON numbers that are whole are Python ints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Union
+
+JsonValue = Union[None, bool, int, float, str, list["JsonValue"], dict[str, "JsonValue"]]
+
+
+class Missing(Enum):
+    """Absent, as opposed to an explicit null (None)."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+class ParameterType(str, Enum):
+    NUMBER_DOUBLE = "NUMBER_DOUBLE"
+    NUMBER_INTEGER = "NUMBER_INTEGER"
+    STRING = "STRING"
+    BOOLEAN = "BOOLEAN"
+    LIST = "LIST"
+    STRUCT = "STRUCT"
+    TASK_FINAL_STATUS = "TASK_FINAL_STATUS"
+    TASK_CONFIG = "TASK_CONFIG"
+
+
+class TriggerStrategy(str, Enum):
+    ALL_UPSTREAM_TASKS_SUCCEEDED = "ALL_UPSTREAM_TASKS_SUCCEEDED"
+    ALL_UPSTREAM_TASKS_COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterDefinition:
+    type: ParameterType
+    default: JsonValue | Missing = MISSING
+    optional: bool = False
+    literals: tuple[JsonValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactDefinition:
+    """`schema_title` such as `system.Dataset`; custom titles are accepted as they are."""
+
+    schema_title: str
+    schema_version: str = "0.0.1"
+    is_list: bool = False
+    optional: bool = False
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+# --- where an input comes from -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A literal. Strings inside may hold placeholders, resolved structurally and once (executor.md §1.10, §10.10)."""
+
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentInput:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutput:
+    producer: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalStatus:
+    producer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterInput:
+    source: Constant | ComponentInput | TaskOutput | FinalStatus
+    selector: str | None = None
+    """CEL over one value (`parameterExpressionSelector`, executor.md §1.7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactInput:
+    source: ComponentInput | TaskOutput
+
+
+# --- loops, retries, caching ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterIterator:
+    """Items are a literal list, or the name of an input of the loop task that holds a list or a JSON list as text."""
+
+    item_input: str
+    items: tuple[JsonValue, ...] | None = None
+    items_input: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactIterator:
+    item_input: str
+    items_input: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`max_retries` attempts beyond the first; delay = min(backoff * factor**n, max_delay). Times in seconds."""
+
+    max_retries: int
+    backoff: float = 0.0
+    factor: float = 2.0
+    max_delay: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CachingOptions:
+    enabled: bool = False
+    key: str = ""
+
+
+# --- implementations -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExecutor:
+    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    resources: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImporterExecutor:
+    """`uri` is a constant text or the name of a component input (`uri_input`)."""
+
+    schema_title: str
+    schema_version: str = "0.0.1"
+    uri: str | None = None
+    uri_input: str | None = None
+    reimport: bool = False
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    download_to_workspace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSelector:
+    producer: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class DagParameterOutput:
+    """One selector (`valueFromParameter`), or several: the first whose producer succeeded (`valueFromOneof`)."""
+
+    selectors: tuple[ParameterSelector, ...]
+    one_of: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DagArtifactOutput:
+    """Several selectors mean the first whose producer succeeded (OneOf)."""
+
+    selectors: tuple[ParameterSelector, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One entry of `dag.tasks`. `dependencies` are indices into `Dag.tasks`: explicit edges plus producers of inputs."""
+
+    name: str
+    display_name: str
+    component: Component
+    parameters: Mapping[str, ParameterInput]
+    artifacts: Mapping[str, ArtifactInput]
+    dependencies: tuple[int, ...]
+    explicit_dependencies: tuple[str, ...]
+    """`dependentTasks` sorted, the first of which is the final-status producer upstream reads."""
+    condition: str | None = None
+    strategy: TriggerStrategy = TriggerStrategy.ALL_UPSTREAM_TASKS_SUCCEEDED
+    parameter_iterator: ParameterIterator | None = None
+    artifact_iterator: ArtifactIterator | None = None
+    parallelism_limit: int = 0
+    retry: RetryPolicy | None = None
+    caching: CachingOptions = CachingOptions()
+
+    @property
+    def is_loop(self) -> bool:
+        return self.parameter_iterator is not None or self.artifact_iterator is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Dag:
+    tasks: tuple[Task, ...]
+    index: Mapping[str, int]
+    dependents: tuple[tuple[int, ...], ...]
+    parameter_outputs: Mapping[str, DagParameterOutput]
+    artifact_outputs: Mapping[str, DagArtifactOutput]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """`kubernetes` is the executor's KubernetesExecutorConfig as camelCase JSON, empty when there is none."""
+
+    name: str
+    input_parameters: Mapping[str, ParameterDefinition]
+    input_artifacts: Mapping[str, ArtifactDefinition]
+    output_parameters: Mapping[str, ParameterDefinition]
+    output_artifacts: Mapping[str, ArtifactDefinition]
+    implementation: Dag | ContainerExecutor | ImporterExecutor
+    executor_label: str = ""
+    kubernetes: Mapping[str, JsonValue] = field(default_factory=dict)
+    task_config_passthroughs: tuple[Mapping[str, JsonValue], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """`config` is `platforms.kubernetes.pipelineConfig` as camelCase JSON (executor.md §1.9)."""
+
+    name: str
+    display_name: str
+    description: str
+    schema_version: str
+    sdk_version: str
+    root: Component
+    config: Mapping[str, JsonValue] = field(default_factory=dict)

@@ -1,0 +1,235 @@
+"""The schema. One table per resource, plus what the dispatch of runs needs.
+
+Invariants: times are integer milliseconds (UTC); 0 means "not yet". Ids are UUID text. JSON documents are text, never a
+database's own JSON type, so that SQLite, PostgreSQL and MySQL behave alike. Texts that are indexed fit MySQL's key
+limits. Rows of a run's log, tasks and artifacts go with the run; cache entries outlive it (executor.md §10.24).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+Id = String(64)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("experiment_id", Id, primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("description", LongText, nullable=False, default=""),
+    Column("namespace", String(63), nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_run_created_at", BigInteger, nullable=False, default=0),
+    Column("storage_state", String(16), nullable=False),
+    UniqueConstraint("namespace", "name"),
+    Index(None, "created_at", "experiment_id"),
+    Index(None, "last_run_created_at", "experiment_id"),
+)
+
+pipelines = Table(
+    "pipelines",
+    metadata,
+    Column("pipeline_id", Id, primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("display_name", String(256), nullable=False),
+    Column("description", LongText, nullable=False, default=""),
+    Column("namespace", String(63), nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("namespace", "name"),
+    Index(None, "created_at", "pipeline_id"),
+)
+
+# Documents by the hash of their canonical text: a hundred thousand runs of one pipeline keep one copy.
+specs = Table(
+    "specs",
+    metadata,
+    Column("spec_hash", String(64), primary_key=True),
+    Column("pipeline_spec", LongText, nullable=False),
+    Column("platform_spec", LongText, nullable=False, default=""),
+)
+
+pipeline_versions = Table(
+    "pipeline_versions",
+    metadata,
+    Column("pipeline_version_id", Id, primary_key=True),
+    Column("pipeline_id", Id, ForeignKey("pipelines.pipeline_id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(127), nullable=False),
+    Column("display_name", String(256), nullable=False),
+    Column("description", LongText, nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("spec_hash", String(64), ForeignKey("specs.spec_hash"), nullable=False),
+    Column("package_url", LongText, nullable=False, default=""),
+    Column("code_source_url", LongText, nullable=False, default=""),
+    UniqueConstraint("pipeline_id", "name"),
+    Index(None, "pipeline_id", "created_at", "pipeline_version_id"),
+)
+
+pipeline_tags = Table(
+    "pipeline_tags",
+    metadata,
+    Column("pipeline_id", Id, ForeignKey("pipelines.pipeline_id", ondelete="CASCADE"), primary_key=True),
+    Column("tag_key", String(63), primary_key=True),
+    Column("tag_value", String(63), nullable=False),
+    Index(None, "tag_key", "tag_value"),
+)
+
+pipeline_version_tags = Table(
+    "pipeline_version_tags",
+    metadata,
+    Column(
+        "pipeline_version_id",
+        Id,
+        ForeignKey("pipeline_versions.pipeline_version_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("tag_key", String(63), primary_key=True),
+    Column("tag_value", String(63), nullable=False),
+    Index(None, "tag_key", "tag_value"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Id, primary_key=True),
+    Column("experiment_id", Id, nullable=False),
+    Column("display_name", String(512), nullable=False),
+    Column("description", LongText, nullable=False, default=""),
+    Column("namespace", String(63), nullable=False, default=""),
+    Column("service_account", String(253), nullable=False, default=""),
+    Column("storage_state", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("state_history", LongText, nullable=False, default="[]"),
+    Column("error", LongText, nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("scheduled_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False, default=0),
+    Column("pipeline_id", Id, nullable=False, default=""),
+    Column("pipeline_version_id", Id, nullable=False, default=""),
+    # What the run executes, frozen at creation; `submitted_spec` is an inline spec exactly as it came, to be echoed.
+    Column("spec_hash", String(64), ForeignKey("specs.spec_hash"), nullable=False),
+    Column("submitted_spec", LongText, nullable=False, default=""),
+    # Null: the caller sent no runtime_config at all.
+    Column("runtime_config", LongText, nullable=True),
+    # Arguments with macros expanded, what the engine gets; JSON text.
+    Column("arguments", LongText, nullable=False, default="{}"),
+    Column("pipeline_root", LongText, nullable=False, default=""),
+    Column("recurring_run_id", Id, nullable=False, default=""),
+    Column("plugins_input", LongText, nullable=False, default=""),
+    Column("resource_name", String(253), nullable=False, default=""),
+    Column("pipeline_context_id", BigInteger, nullable=False, default=0),
+    Column("pipeline_run_context_id", BigInteger, nullable=False, default=0),
+    # Dispatch. A run waits for an executor while `claimable` and its lease has ended.
+    Column("claimable", Boolean, nullable=False),
+    Column("terminate_requested", Boolean, nullable=False, default=False),
+    Column("lease_owner", String(128), nullable=False, default=""),
+    Column("lease_expires_at", BigInteger, nullable=False, default=0),
+    Column("fence", BigInteger, nullable=False, default=0),
+    Column("next_sequence", BigInteger, nullable=False, default=0),
+    Index(None, "created_at", "run_id"),
+    Index(None, "experiment_id", "created_at", "run_id"),
+    Index(None, "state", "created_at", "run_id"),
+    Index(None, "storage_state", "created_at", "run_id"),
+    Index(None, "finished_at", "run_id"),
+    Index(None, "display_name", "run_id"),
+    Index(None, "claimable", "lease_expires_at"),
+    Index(None, "recurring_run_id", "created_at"),
+    Index(None, "spec_hash"),
+)
+
+# The decisions of a run in order: the truth from which an executor rebuilds its state.
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("event", Blob, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    # Hash of the path: paths may be longer than an index key.
+    Column("task_id", Id, primary_key=True),
+    Column("path", LongText, nullable=False),
+    Column("ordinal", BigInteger, nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("display_name", LongText, nullable=False, default=""),
+    Column("parent_path", LongText, nullable=False, default=""),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("history", LongText, nullable=False, default="[]"),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("created_at", BigInteger, nullable=False, default=0),
+    Column("started_at", BigInteger, nullable=False, default=0),
+    Column("finished_at", BigInteger, nullable=False, default=0),
+    Column("error", LongText, nullable=False, default=""),
+    Column("execution_id", BigInteger, nullable=False, default=0),
+    Column("inputs", LongText, nullable=False, default="{}"),
+    Column("outputs", LongText, nullable=False, default="{}"),
+    Column("input_artifacts", LongText, nullable=False, default="{}"),
+    Column("output_artifacts", LongText, nullable=False, default="{}"),
+    Column("iteration_index", Integer, nullable=True),
+    Column("pod_name", String(253), nullable=False, default=""),
+    Column("log_uri", LongText, nullable=False, default=""),
+    Column("fingerprint", String(64), nullable=False, default=""),
+    Index(None, "run_id", "ordinal"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("task_path", LongText, nullable=False),
+    Column("port", String(255), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("display_name", LongText, nullable=False, default=""),
+    Column("uri", LongText, nullable=False),
+    Column("metadata", LongText, nullable=False, default="{}"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("metadata_id", BigInteger, nullable=False, default=0),
+    Index(None, "run_id", "created_at"),
+    Index(None, "created_at", "name"),
+    Index(None, "type", "created_at"),
+)
+
+# No foreign key to runs: deleting a run must not take other runs' hits away.
+cache_entries = Table(
+    "cache_entries",
+    metadata,
+    Column("entry_id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("namespace", String(63), nullable=False, default=""),
+    Column("pipeline_name", String(255), nullable=False),
+    Column("run_id", Id, nullable=False),
+    Column("task_path", LongText, nullable=False),
+    Column("outputs", LongText, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "fingerprint", "pipeline_name", "created_at"),
+)
