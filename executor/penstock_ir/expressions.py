@@ -1,0 +1,246 @@
+"""Trigger conditions and selectors: CEL by cel-python, with the environment upstream gives them (executor.md §1.6, §1.7).
+
+Invariants: whatever goes wrong is an ExpressionError, never `false`. Numbers of parameters are CEL doubles, and numbers
+of different kinds compare by value, as upstream's evaluator has it. The library is imported on the first expression and
+programs are compiled once per text; evaluation has no side effects.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from penstock_ir.errors import ExpressionError
+from penstock_ir.model import JsonValue
+from penstock_ir.parameters import value_text
+from penstock_ir.yaml_text import plain_number
+
+_MAX_TEXT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    text: str
+    _program: Any
+
+    def evaluate(
+        self, parameters: Mapping[str, JsonValue], artifacts: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> bool:
+        """The truth of the condition for a task's inputs. Raises ExpressionError."""
+        inputs = {
+            "parameter_values": dict(parameters),
+            "artifacts": {port: {"artifacts": list(many)} for port, many in artifacts.items()},
+        }
+        result = _run(self._program, {"inputs": _to_cel(inputs)})
+        from celpy import celtypes
+
+        if not isinstance(result, (bool, celtypes.BoolType)):
+            raise ExpressionError(f"the result is {_kind(result)}, not a truth value")
+        return bool(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    text: str
+    _program: Any
+
+    def select(self, value: JsonValue) -> JsonValue:
+        """The part of the value that the selector names. Raises ExpressionError."""
+        bound = {"string_value": _to_cel(value_text(value))}
+        bound[_value_field(value)] = _to_cel(value)
+        return _from_cel(_run(self._program, bound))
+
+
+@lru_cache(maxsize=4096)
+def compile_condition(text: str) -> Condition:
+    """Raises ExpressionError when the text is no CEL."""
+    return Condition(text, _compile(text))
+
+
+@lru_cache(maxsize=4096)
+def compile_selector(text: str) -> Selector:
+    """Raises ExpressionError when the text is no CEL."""
+    return Selector(text, _compile(text))
+
+
+def _compile(text: str) -> Any:
+    import celpy
+
+    if len(text) > _MAX_TEXT:
+        raise ExpressionError(f"the expression has more than {_MAX_TEXT} characters")
+    try:
+        environment = celpy.Environment()
+        return environment.program(environment.compile(text), functions=_functions())
+    except celpy.CELParseError as error:
+        place = f" (line {error.line}, column {error.column})" if error.line else ""
+        raise ExpressionError(f"not a valid expression{place}") from error
+    except (RecursionError, ValueError, TypeError, KeyError) as error:
+        raise ExpressionError(f"not a valid expression: {type(error).__name__}") from error
+
+
+def _run(program: Any, bound: Mapping[str, Any]) -> Any:
+    import celpy
+
+    try:
+        return program.evaluate(bound)
+    except celpy.CELEvalError as error:
+        raise ExpressionError(_reason(error)) from error
+    except RecursionError as error:
+        raise ExpressionError("the expression is nested too deeply") from error
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError, AttributeError) as error:
+        raise ExpressionError(f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The library gives (text, class of the cause, arguments of the cause)."""
+    text, *_, cause = (*error.args, ()) if len(error.args) < 3 else error.args[:3]
+    named = ", ".join(str(part) for part in cause) if isinstance(cause, tuple) else ""
+    return (f"{text}: {named}" if named else str(text))[:300]
+
+
+@lru_cache(maxsize=1)
+def _functions() -> dict[str, Callable[..., Any]]:
+    from celpy import CELEvalError, celtypes
+
+    numbers = (celtypes.IntType, celtypes.UintType, celtypes.DoubleType)
+
+    def both_numbers(left: Any, right: Any) -> bool:
+        return isinstance(left, numbers) and isinstance(right, numbers)
+
+    def equal(left: Any, right: Any) -> Any:
+        if isinstance(left, CELEvalError) or isinstance(right, CELEvalError):
+            return left if isinstance(left, CELEvalError) else right
+        if both_numbers(left, right):
+            return celtypes.BoolType(_number(left) == _number(right))
+        if isinstance(left, list) and isinstance(right, list):
+            same = len(left) == len(right) and all(bool(equal(one, two)) for one, two in zip(left, right, strict=True))
+            return celtypes.BoolType(same)
+        if isinstance(left, dict) and isinstance(right, dict):
+            same = left.keys() == right.keys() and all(bool(equal(left[key], right[key])) for key in left)
+            return celtypes.BoolType(same)
+        # Values of different kinds are not equal, which is no error.
+        return celtypes.BoolType(_cel_kind(left) == _cel_kind(right) and bool(left == right))
+
+    def unequal(left: Any, right: Any) -> Any:
+        result = equal(left, right)
+        return result if isinstance(result, CELEvalError) else celtypes.BoolType(not result)
+
+    def ordered(compare: Callable[[Any, Any], bool], sign: str) -> Callable[[Any, Any], Any]:
+        def function(left: Any, right: Any) -> Any:
+            if isinstance(left, CELEvalError) or isinstance(right, CELEvalError):
+                return left if isinstance(left, CELEvalError) else right
+            if both_numbers(left, right):
+                return celtypes.BoolType(compare(_number(left), _number(right)))
+            if _cel_kind(left) != _cel_kind(right) or _cel_kind(left) in ("map", "list", "null"):
+                raise TypeError(f"{_cel_kind(left)} {sign} {_cel_kind(right)} cannot be compared")
+            return celtypes.BoolType(compare(left, right))
+
+        return function
+
+    def text(value: Any) -> Any:
+        if isinstance(value, CELEvalError):
+            return value
+        return celtypes.StringType(value_text(_from_cel(value)))
+
+    return {
+        "parseJson": _parse_json,
+        "_==_": equal,
+        "_!=_": unequal,
+        "_<_": ordered(lambda left, right: left < right, "<"),
+        "_<=_": ordered(lambda left, right: left <= right, "<="),
+        "_>_": ordered(lambda left, right: left > right, ">"),
+        "_>=_": ordered(lambda left, right: left >= right, ">="),
+        "string": text,
+    }
+
+
+def _parse_json(source: Any) -> Any:
+    from celpy import CELEvalError
+
+    if isinstance(source, CELEvalError):
+        return source
+    try:
+        return _to_cel(json.loads(str(source)))
+    except ValueError as error:
+        raise ValueError(f"parseJson: {error}") from error
+
+
+def _number(value: Any) -> int | float:
+    return float(value) if isinstance(value, float) else int(value)
+
+
+def _to_cel(value: Any) -> Any:
+    from celpy import celtypes
+
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return celtypes.BoolType(value)
+    if isinstance(value, (int, float)):
+        try:
+            return celtypes.DoubleType(value)
+        except OverflowError as error:
+            raise ExpressionError("a number is too large for an expression") from error
+    if isinstance(value, str):
+        return celtypes.StringType(value)
+    if isinstance(value, Mapping):
+        return celtypes.MapType({celtypes.StringType(key): _to_cel(item) for key, item in value.items()})
+    return celtypes.ListType([_to_cel(item) for item in value])
+
+
+def _from_cel(value: Any) -> JsonValue:
+    from celpy import celtypes
+
+    if value is None:
+        return None
+    if isinstance(value, (celtypes.BoolType, bool)):
+        return bool(value)
+    if isinstance(value, (celtypes.IntType, celtypes.UintType)):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ExpressionError("the result is no finite number")
+        return plain_number(float(value))
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _from_cel(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_cel(item) for item in value]
+    raise ExpressionError(f"the result is {_kind(value)}, which is no JSON value")
+
+
+def _value_field(value: JsonValue) -> str:
+    if value is None:
+        return "null_value"
+    if isinstance(value, bool):
+        return "bool_value"
+    if isinstance(value, (int, float)):
+        return "number_value"
+    if isinstance(value, str):
+        return "string_value"
+    return "list_value" if isinstance(value, list) else "struct_value"
+
+
+def _cel_kind(value: Any) -> str:
+    from celpy import celtypes
+
+    if value is None:
+        return "null"
+    if isinstance(value, (celtypes.BoolType, bool)):
+        return "bool"
+    if isinstance(value, (celtypes.IntType, celtypes.UintType, celtypes.DoubleType)):
+        return "number"
+    if isinstance(value, dict):
+        return "map"
+    if isinstance(value, list):
+        return "list"
+    return "string" if isinstance(value, str) else type(value).__name__
+
+
+def _kind(value: Any) -> str:
+    return f"a {_cel_kind(value)}"

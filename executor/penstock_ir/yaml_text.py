@@ -1,0 +1,161 @@
+"""YAML and JSON text from strangers to plain values.
+
+Invariants: only JSON types come out (dates and YAML 1.1 oddities stay text); size, depth, the number of nodes after
+alias expansion and duplicate keys are checked before anything is built, so a YAML bomb costs no more than its text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from penstock_ir.errors import InvalidSpecError, Problem
+from penstock_ir.model import JsonValue
+
+MAX_NODES = 3_000_000
+MAX_DEPTH = 200
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_WHOLE_LIMIT = 2**53
+
+
+class _JsonLoader(_BASE):  # type: ignore[misc]
+    """Resolves plain scalars the way JSON would: null, true/false, integers, decimals; everything else is text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+_JsonLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_JsonLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_JsonLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_JsonLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+0123456789."),
+)
+
+
+def documents(text: str) -> list[JsonValue]:
+    """All documents in a text, empty ones left out. Raises InvalidSpecError."""
+    found: list[JsonValue] = []
+    loader = _JsonLoader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            _check(node)
+            value = _build(node)
+            if value is not None:
+                found.append(value)
+    except yaml.YAMLError as error:
+        raise _refused(_where(error)) from error
+    except RecursionError as error:
+        raise _refused(f"the document is nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        raise _refused(str(error)) from error
+    finally:
+        loader.dispose()
+    return found
+
+
+def plain_number(value: float) -> int | float:
+    """Whole numbers as int, so that 2 does not become 2.0 on its way through the IR's doubles."""
+    return int(value) if value.is_integer() and abs(value) < _WHOLE_LIMIT else value
+
+
+def _check(root: Node) -> None:
+    """Bounds the size the document has with all aliases written out, visiting every node once."""
+    sizes: dict[int, int] = {}
+    heights: dict[int, int] = {}
+    stack: list[tuple[Node, bool]] = [(root, False)]
+    open_nodes: set[int] = set()
+    while stack:
+        node, leaving = stack.pop()
+        key = id(node)
+        children = _children(node)
+        if leaving:
+            open_nodes.discard(key)
+            sizes[key] = 1 + sum(sizes[id(child)] for child in children)
+            heights[key] = 1 + max((heights[id(child)] for child in children), default=0)
+            if sizes[key] > MAX_NODES:
+                raise _refused(f"with its aliases expanded it has more than {MAX_NODES} values")
+            if heights[key] > MAX_DEPTH:
+                raise _refused(f"it is nested deeper than {MAX_DEPTH} levels")
+            continue
+        if key in sizes:
+            continue
+        if key in open_nodes:
+            raise _refused("an alias refers to a value that contains it")
+        open_nodes.add(key)
+        stack.append((node, True))
+        for child in children:
+            if id(child) in open_nodes:
+                raise _refused("an alias refers to a value that contains it")
+            if id(child) not in sizes:
+                stack.append((child, False))
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [part for pair in node.value for part in pair]
+    if isinstance(node, SequenceNode):
+        return list(node.value)
+    return []
+
+
+def _build(node: Node) -> JsonValue:
+    if isinstance(node, SequenceNode):
+        return [_build(child) for child in node.value]
+    if isinstance(node, MappingNode):
+        result: dict[str, JsonValue] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                raise _refused(f"{_at(key_node)}: a key must be text")
+            key = str(key_node.value)
+            if key in result:
+                raise _refused(f"{_at(key_node)}: the key {key[:80]!r} stands twice")
+            result[key] = _build(value_node)
+        return result
+    assert isinstance(node, ScalarNode)
+    return _scalar(node)
+
+
+def _scalar(node: ScalarNode) -> JsonValue:
+    text = str(node.value)
+    tag = node.tag
+    if tag == "tag:yaml.org,2002:null":
+        return None
+    if tag == "tag:yaml.org,2002:bool":
+        return text.lower() == "true"
+    if tag == "tag:yaml.org,2002:int":
+        if len(text) > 400:
+            raise _refused(f"{_at(node)}: a number with {len(text)} digits")
+        return int(text)
+    if tag == "tag:yaml.org,2002:float":
+        try:
+            value = float(text)
+        except ValueError:
+            return text
+        if not math.isfinite(value):
+            raise _refused(f"{_at(node)}: {text[:40]} is no finite number")
+        return plain_number(value)
+    if tag in ("tag:yaml.org,2002:str", "!"):
+        return text
+    raise _refused(f"{_at(node)}: the tag {tag[:80]!r} is not allowed")
+
+
+def _at(node: Node) -> str:
+    mark = node.start_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).split("\n", 1)[0]
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
+
+
+def _refused(message: str) -> InvalidSpecError:
+    return InvalidSpecError([Problem("", f"unknown template format: {message}")])
