@@ -1,0 +1,1 @@
+"""The Penstock server: owns the database, serves gRPC and REST."""

@@ -1,0 +1,1 @@
+"""Use cases: one method per thing a caller can ask for, on ports; no transport, no SQL."""

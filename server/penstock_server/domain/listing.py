@@ -1,0 +1,281 @@
+"""List requests: filters, order, page tokens (api.md §2.3).
+
+Invariants: a token names the first row of the next page by (sort value, id) and carries the order, the filter and the
+listing it belongs to, so a token alone continues a listing and one from elsewhere is refused. Everything a caller sends
+is checked here; storage gets typed predicates on known keys only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote_plus
+
+from penstock_server.errors import InvalidArgumentError
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 200
+_MAX_FILTER = 64 * 1024
+_MAX_TOKEN = 128 * 1024
+_MAX_PREDICATES = 50
+_MAX_VALUES = 1000
+
+
+class KeyKind(Enum):
+    TEXT = "text"
+    TIME = "time"
+    """Milliseconds inside, whole seconds for callers."""
+
+
+class Operation(Enum):
+    EQUALS = 1
+    NOT_EQUALS = 2
+    GREATER_THAN = 3
+    GREATER_THAN_EQUALS = 5
+    LESS_THAN = 6
+    LESS_THAN_EQUALS = 7
+    IN = 8
+    IS_SUBSTRING = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a listing can be sorted and filtered by; `column` is the storage's name."""
+
+    column: str
+    kind: KeyKind = KeyKind.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A kind of list. `tags`: `tags.<key>` may be filtered by."""
+
+    name: str
+    keys: Mapping[str, Key]
+    tags: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """`value` is text or seconds, a tuple of them for IN. `tag` is set for `tags.<key>`, `column` otherwise."""
+
+    operation: Operation
+    column: str
+    kind: KeyKind
+    value: Any
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    value: Any
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    listing: Listing
+    column: str
+    kind: KeyKind
+    descending: bool
+    page_size: int
+    predicates: tuple[Predicate, ...] = ()
+    cursor: Cursor | None = None
+    scope: str = ""
+    sort_key: str = "created_at"
+    filter_text: str = ""
+
+    def token(self, cursor: Cursor) -> str:
+        """The page token for the page that begins with this row."""
+        document = {
+            "listing": self.listing.name,
+            "scope": self.scope,
+            "sort": self.sort_key,
+            "desc": self.descending,
+            "filter": self.filter_text,
+            "value": cursor.value,
+            "id": cursor.identifier,
+        }
+        return base64.b64encode(json.dumps(document, separators=(",", ":")).encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """What the caller sent, as it came. `scope` is what else narrows the listing (an experiment, a pipeline)."""
+
+    page_token: str = ""
+    page_size: int = 0
+    sort_by: str = ""
+    filter: str = ""
+    scope: str = field(default="")
+
+
+def parse(listing: Listing, request: ListRequest) -> ListQuery:
+    """Raises InvalidArgumentError naming the field."""
+    if request.page_size < 0:
+        raise InvalidArgumentError("it must not be negative", "page_size")
+    page_size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    sort_key, descending = _order(listing, request.sort_by)
+    filter_text = _unescaped(request.filter)
+    cursor = None
+    if request.page_token:
+        token = _token(request.page_token, listing, request.scope)
+        if request.sort_by and (sort_key, descending) != (token["sort"], token["desc"]):
+            raise InvalidArgumentError("it differs from the order of the page token", "sort_by")
+        if request.filter and filter_text != token["filter"]:
+            raise InvalidArgumentError("it differs from the filter of the page token", "filter")
+        sort_key, descending, filter_text = token["sort"], token["desc"], token["filter"]
+        if sort_key not in listing.keys:
+            raise _bad_token()
+        cursor = Cursor(token["value"], token["id"])
+        wanted = int if listing.keys[sort_key].kind is KeyKind.TIME else str
+        if type(cursor.value) is not wanted:
+            raise _bad_token()
+    key = listing.keys[sort_key]
+    return ListQuery(
+        listing=listing,
+        column=key.column,
+        kind=key.kind,
+        descending=descending,
+        page_size=page_size,
+        predicates=_predicates(listing, filter_text),
+        cursor=cursor,
+        scope=request.scope,
+        sort_key=sort_key,
+        filter_text=filter_text,
+    )
+
+
+def _order(listing: Listing, sort_by: str) -> tuple[str, bool]:
+    words = sort_by.lower().split()
+    if not words:
+        return "created_at", False
+    if len(words) > 2 or (len(words) == 2 and words[1] not in ("asc", "desc")):
+        raise InvalidArgumentError(f"{sort_by[:80]!r} is not of the form `field`, `field asc` or `field desc`", "sort_by")
+    if words[0] not in listing.keys:
+        known = ", ".join(sorted(listing.keys))
+        raise InvalidArgumentError(f"cannot sort {listing.name} by {words[0][:80]!r}; known fields: {known}", "sort_by")
+    return words[0], len(words) == 2 and words[1] == "desc"
+
+
+def _unescaped(text: str) -> str:
+    """Filters are unescaped once more after the transport did: the web UI escapes twice."""
+    if len(text) > _MAX_FILTER:
+        raise InvalidArgumentError(f"it is longer than {_MAX_FILTER} characters", "filter")
+    stripped = text.strip()
+    return unquote_plus(stripped) if "%" in stripped else stripped
+
+
+def _token(text: str, listing: Listing, scope: str) -> dict[str, Any]:
+    if len(text) > _MAX_TOKEN:
+        raise _bad_token()
+    try:
+        token = json.loads(base64.b64decode(text.encode("ascii"), validate=True))
+    except (ValueError, binascii.Error, RecursionError) as error:
+        raise _bad_token() from error
+    shape = {"listing": str, "scope": str, "sort": str, "desc": bool, "filter": str, "id": str}
+    if not isinstance(token, dict) or any(type(token.get(name)) is not kind for name, kind in shape.items()):
+        raise _bad_token()
+    if token["listing"] != listing.name or (scope and token["scope"] != scope):
+        raise InvalidArgumentError("it belongs to another listing; start without a token", "page_token")
+    return token
+
+
+def _bad_token() -> InvalidArgumentError:
+    return InvalidArgumentError("it is not a token this server gave out; start without a token", "page_token")
+
+
+def _predicates(listing: Listing, text: str) -> tuple[Predicate, ...]:
+    if not text:
+        return ()
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"it is no JSON: {error}", "filter") from error
+    if not isinstance(document, dict):
+        raise InvalidArgumentError('it must be an object {"predicates": [...]}', "filter")
+    unknown = set(document) - {"predicates"}
+    if unknown:
+        raise InvalidArgumentError(f"unknown field {sorted(unknown)[0][:80]!r}", "filter")
+    entries = document.get("predicates") or []
+    if not isinstance(entries, list) or len(entries) > _MAX_PREDICATES:
+        raise InvalidArgumentError(f"predicates must be a list of at most {_MAX_PREDICATES}", "filter.predicates")
+    return tuple(_predicate(listing, entry, f"filter.predicates[{index}]") for index, entry in enumerate(entries))
+
+
+_VALUES = ("int_value", "long_value", "string_value", "timestamp_value", "int_values", "long_values", "string_values")
+
+
+def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
+    if not isinstance(entry, dict):
+        raise InvalidArgumentError("a predicate must be an object", place)
+    fields = {_snake(name): value for name, value in entry.items()}
+    unknown = set(fields) - {"operation", "key", *_VALUES}
+    if unknown:
+        raise InvalidArgumentError(f"unknown field {sorted(unknown)[0][:80]!r}", place)
+    operation = _operation(fields.get("operation"), place)
+    name = fields.get("key")
+    if not isinstance(name, str) or not name:
+        raise InvalidArgumentError("the key is missing", place)
+    given = [value for value in _VALUES if fields.get(value) is not None]
+    if len(given) != 1:
+        raise InvalidArgumentError("exactly one value is needed", place)
+    kind, value = given[0], fields[given[0]]
+    if (operation is Operation.IN) != kind.endswith("_values"):
+        wanted = "a list of values" if operation is Operation.IN else "a single value"
+        raise InvalidArgumentError(f"{operation.name} needs {wanted}", place)
+    if operation is Operation.IS_SUBSTRING and kind != "string_value":
+        raise InvalidArgumentError("IS_SUBSTRING needs a string_value", place)
+    if name.startswith("tags.") and listing.tags:
+        if operation is not Operation.EQUALS or kind != "string_value":
+            raise InvalidArgumentError("tags can be compared with EQUALS and a string_value only", place)
+        return Predicate(operation, "", KeyKind.TEXT, _text(value, place), tag=name[len("tags.") :])
+    key = listing.keys.get(name)
+    if key is None:
+        known = ", ".join(sorted(listing.keys))
+        raise InvalidArgumentError(f"cannot filter {listing.name} by {name[:80]!r}; known keys: {known}", place)
+    many = value.get("values") if isinstance(value, dict) and kind.endswith("_values") else [value]
+    if not isinstance(many, list) or len(many) > _MAX_VALUES:
+        raise InvalidArgumentError(f"values must be a list of at most {_MAX_VALUES}", place)
+    convert = _seconds if key.kind is KeyKind.TIME and operation is not Operation.IS_SUBSTRING else _text
+    converted = tuple(convert(one, place) for one in many)
+    return Predicate(operation, key.column, key.kind, converted if operation is Operation.IN else converted[0])
+
+
+def _operation(value: Any, place: str) -> Operation:
+    try:
+        return Operation[value] if isinstance(value, str) else Operation(value)
+    except (KeyError, ValueError, TypeError) as error:
+        known = ", ".join(one.name for one in Operation)
+        raise InvalidArgumentError(f"the operation is none of {known}", place) from error
+
+
+def _text(value: Any, place: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InvalidArgumentError("the value must be text or a whole number", place)
+    return str(value)
+
+
+def _seconds(value: Any, place: str) -> int:
+    """Whole seconds from a number, digits as text, or an RFC 3339 time."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lstrip("-").isascii() and text.lstrip("-").isdigit() and len(text) <= 16:
+            return int(text)
+        try:
+            return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+        except (ValueError, OverflowError, OSError):
+            pass
+    raise InvalidArgumentError("the value must be a time: seconds since the epoch or RFC 3339", place)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -1,0 +1,88 @@
+"""Runs and the one function that changes their state.
+
+Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a run that is
+terminated and is left only for a final state; a final state is left only by a retry. The history gains an entry with
+every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class RunState(str, Enum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
+    PAUSED = "PAUSED"
+
+    @property
+    def final(self) -> bool:
+        return self in (RunState.SUCCEEDED, RunState.SKIPPED, RunState.FAILED, RunState.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    state: RunState
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`submitted_spec` is an inline spec as it came (JSON text), else empty; `runtime_config` None when none was sent."""
+
+    run_id: str
+    experiment_id: str
+    display_name: str
+    description: str
+    namespace: str
+    service_account: str
+    storage_state: str
+    state: RunState
+    state_history: tuple[StateChange, ...]
+    created_at: int
+    scheduled_at: int
+    spec_hash: str
+    finished_at: int = 0
+    error: str = ""
+    pipeline_id: str = ""
+    pipeline_version_id: str = ""
+    submitted_spec: str = ""
+    runtime_config: str | None = None
+    arguments: str = "{}"
+    pipeline_root: str = ""
+    recurring_run_id: str = ""
+    plugins_input: str = ""
+    resource_name: str = ""
+    pipeline_context_id: int = 0
+    pipeline_run_context_id: int = 0
+    terminate_requested: bool = False
+
+
+def moved(run: Run, state: RunState, at: int, error: str = "") -> Run:
+    """The run after an executor's report; unchanged when the report says nothing new or comes too late."""
+    if run.state.final or run.state is state:
+        return run
+    if run.state is RunState.CANCELING and not state.final:
+        return run
+    history = (*run.state_history, StateChange(state, at))
+    return replace(
+        run, state=state, state_history=history, error=error, finished_at=at if state.final else run.finished_at
+    )
+
+
+def reopened(run: Run, at: int) -> Run:
+    """The run after its retry was asked for."""
+    return replace(
+        run,
+        state=RunState.PENDING,
+        state_history=(*run.state_history, StateChange(RunState.PENDING, at)),
+        finished_at=0,
+        error="",
+        terminate_requested=False,
+    )

@@ -1,0 +1,76 @@
+"""Tasks and artifacts of runs as the API shows them: what executors report."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row of `tasks`. JSON columns are text. `iteration_index` is None when the task is no iteration."""
+
+    run_id: str
+    path: str
+    name: str
+    kind: str
+    state: str
+    display_name: str = ""
+    parent_path: str = ""
+    history: tuple[tuple[str, int], ...] = ()
+    attempt: int = 0
+    created_at: int = 0
+    started_at: int = 0
+    finished_at: int = 0
+    error: str = ""
+    execution_id: int = 0
+    inputs: str = "{}"
+    outputs: str = "{}"
+    input_artifacts: str = "{}"
+    output_artifacts: str = "{}"
+    iteration_index: int | None = None
+    pod_name: str = ""
+    log_uri: str = ""
+    fingerprint: str = ""
+
+    @property
+    def task_id(self) -> str:
+        return task_id_of(self.run_id, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One row of `artifacts`; `name` is unique in a run, `metadata` JSON text."""
+
+    name: str
+    run_id: str
+    task_path: str
+    port: str
+    type: str
+    uri: str
+    display_name: str = ""
+    metadata: str = "{}"
+    created_at: int = 0
+    metadata_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    fingerprint: str
+    namespace: str
+    pipeline_name: str
+    run_id: str
+    task_path: str
+    outputs: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheHit:
+    entry: CacheEntry
+    execution_id: int = 0
+
+
+def task_id_of(run_id: str, path: str) -> str:
+    """The id in `run_details.task_details`: stable, and no secret."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{path}"))

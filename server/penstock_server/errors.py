@@ -1,0 +1,62 @@
+"""What can be wrong with a request, in the caller's words. Knows no transport.
+
+Invariants: the message is meant for the caller and names the field or resource; causes are chained, never pasted in.
+`rpc.status` alone turns these into statuses.
+"""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """Base of all errors a caller may see."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidArgumentError(PenstockError):
+    """The request cannot be right, whatever the state of the server. `field` is its wire name."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class NotFoundError(PenstockError):
+    def __init__(self, kind: str, identifier: str) -> None:
+        super().__init__(f"{kind} {identifier!r} not found")
+        self.kind = kind
+        self.identifier = identifier
+
+
+class AlreadyExistsError(PenstockError):
+    pass
+
+
+class FailedPreconditionError(PenstockError):
+    """Right request, wrong moment."""
+
+
+class AbortedError(PenstockError):
+    """What upstream calls a bad request: it is answered with a conflict."""
+
+
+class UnavailableError(PenstockError):
+    """Something this server needs is away; the same request may succeed later."""
+
+
+class ResourceExhaustedError(PenstockError):
+    pass
+
+
+class UnimplementedError(PenstockError):
+    pass
+
+
+class PermissionDeniedError(PenstockError):
+    pass
+
+
+class UnauthenticatedError(PenstockError):
+    pass

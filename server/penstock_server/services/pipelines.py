@@ -1,0 +1,255 @@
+"""Pipelines and versions (api.md §2.7).
+
+Invariants: a version's document compiles before it is stored; a pipeline and its first version come in one transaction;
+deleting a pipeline leaves the runs that were made from it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from penstock_ir.loader import PipelineDocument, parse_package
+from penstock_server.domain import limits, listing
+from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.pipeline import Pipeline, PipelineVersion
+from penstock_server.errors import AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from penstock_server.services.documents import Documents
+from penstock_server.services.ports import Clock, Storage, UnitOfWork
+
+PIPELINES = Listing(
+    "pipelines",
+    {
+        "id": Key("pipeline_id"),
+        "pipeline_id": Key("pipeline_id"),
+        "name": Key("name"),
+        "display_name": Key("display_name"),
+        "created_at": Key("created_at", KeyKind.TIME),
+        "description": Key("description"),
+        "namespace": Key("namespace"),
+    },
+    tags=True,
+)
+VERSIONS = Listing(
+    "pipeline versions",
+    {
+        "id": Key("pipeline_version_id"),
+        "pipeline_version_id": Key("pipeline_version_id"),
+        "name": Key("name"),
+        "display_name": Key("display_name"),
+        "created_at": Key("created_at", KeyKind.TIME),
+        "description": Key("description"),
+    },
+    tags=True,
+)
+Fetch = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a caller says of a pipeline or version. `fallback` is a file's name, used when no name is given."""
+
+    name: str = ""
+    display_name: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    fallback: str = ""
+    code_source_url: str = ""
+
+    def resolved(self, place: str, limit: int, label: str) -> tuple[str, str]:
+        """Name and display name; each stands in for the other. Raises InvalidArgumentError."""
+        name = self.name or self.display_name or self.fallback
+        limits.check_name(name, f"{place}.name", limit, label)
+        display_name = self.display_name or name
+        limits.check_length(display_name, f"{place}.display_name", 256)
+        limits.check_length(self.description, f"{place}.description", limits.DESCRIPTION)
+        limits.check_tags(self.tags, f"{place}.tags")
+        return name, display_name
+
+
+class PipelineService:
+    def __init__(self, storage: Storage, clock: Clock, documents: Documents, fetch: Fetch) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._documents = documents
+        self._fetch = fetch
+
+    def create(self, naming: Naming) -> Pipeline:
+        """An empty pipeline. Raises InvalidArgumentError, AlreadyExistsError."""
+        pipeline = self._pipeline(naming)
+        with self._storage.writing() as uow:
+            _add_pipeline(uow, pipeline)
+        return pipeline
+
+    def create_with_version(self, naming: Naming, version: Naming, url: str) -> Pipeline:
+        """A pipeline and its first version from a URL; the version has the pipeline's names."""
+        document = self._fetched(url, "pipeline_version.package_url.pipeline_url")
+        fallback = url.rsplit("/", 1)[-1]
+        named = Naming(naming.name, naming.display_name, naming.description, naming.tags, fallback)
+        return self._store_with_version(named, document, url, version.tags, version.code_source_url)[0]
+
+    def upload(self, naming: Naming, content: bytes) -> Pipeline:
+        """A pipeline and its first version from a package."""
+        document = parse_package(content, file_name=naming.fallback)
+        return self._store_with_version(naming, document, "", {}, naming.code_source_url)[0]
+
+    def create_version(self, pipeline_id: str, naming: Naming, url: str) -> PipelineVersion:
+        document = self._fetched(url, "pipeline_version.package_url.pipeline_url")
+        return self._store_version(pipeline_id, naming, document, url)
+
+    def upload_version(self, pipeline_id: str, naming: Naming, content: bytes) -> PipelineVersion:
+        if not pipeline_id:
+            raise InvalidArgumentError("the id of the pipeline is required", "pipelineid")
+        document = parse_package(content, file_name=naming.fallback)
+        return self._store_version(pipeline_id, naming, document, "")
+
+    def get(self, pipeline_id: str) -> Pipeline:
+        with self._storage.reading() as uow:
+            return find_pipeline(uow, pipeline_id)
+
+    def get_by_name(self, name: str) -> Pipeline:
+        with self._storage.reading() as uow:
+            pipeline = uow.pipelines.by_name(name, "")
+            if pipeline is None:
+                raise NotFoundError("Pipeline", name)
+            return pipeline
+
+    def list(self, request: listing.ListRequest) -> tuple[list[Pipeline], int, str]:
+        query = listing.parse(PIPELINES, request)
+        with self._storage.reading() as uow:
+            return uow.pipelines.list(query, "")
+
+    def update(
+        self, pipeline_id: str, display_name: str, tags: Mapping[str, str], *, clear_tags: bool = False
+    ) -> Pipeline:
+        """Changes the display name, unless empty, and the tags, unless there are none and they are not cleared."""
+        limits.check_length(display_name, "pipeline.display_name", 256)
+        limits.check_tags(tags, "pipeline.tags")
+        with self._storage.writing() as uow:
+            known = find_pipeline(uow, pipeline_id)
+            new_tags = tags if tags or clear_tags else None
+            uow.pipelines.update(pipeline_id, display_name or known.display_name, new_tags)
+            return find_pipeline(uow, pipeline_id)
+
+    def delete(self, pipeline_id: str, *, cascade: bool) -> None:
+        with self._storage.writing() as uow:
+            find_pipeline(uow, pipeline_id)
+            versions = uow.versions.count(pipeline_id)
+            if versions and not cascade:
+                raise FailedPreconditionError(
+                    f"pipeline {pipeline_id!r} has {versions} version(s): delete them first, or set cascade"
+                )
+            uow.pipelines.delete(pipeline_id)
+
+    def get_version(self, version_id: str) -> PipelineVersion:
+        with self._storage.reading() as uow:
+            return find_version(uow, version_id)
+
+    def list_versions(
+        self, pipeline_id: str, request: listing.ListRequest
+    ) -> tuple[list[PipelineVersion], int, str]:
+        if not pipeline_id:
+            raise InvalidArgumentError("the id of the pipeline is required", "pipeline_id")
+        query = listing.parse(VERSIONS, request)
+        with self._storage.reading() as uow:
+            find_pipeline(uow, pipeline_id)
+            return uow.versions.list(query, pipeline_id)
+
+    def update_version(
+        self, version_id: str, display_name: str, tags: Mapping[str, str], *, clear_tags: bool = False
+    ) -> PipelineVersion:
+        limits.check_length(display_name, "pipeline_version.display_name", 256)
+        limits.check_tags(tags, "pipeline_version.tags")
+        with self._storage.writing() as uow:
+            known = find_version(uow, version_id)
+            new_tags = tags if tags or clear_tags else None
+            uow.versions.update(version_id, display_name or known.display_name, new_tags)
+            return find_version(uow, version_id)
+
+    def delete_version(self, version_id: str) -> None:
+        with self._storage.writing() as uow:
+            if not uow.versions.delete(version_id):
+                raise NotFoundError("PipelineVersion", version_id)
+
+    def _fetched(self, url: str, place: str) -> PipelineDocument:
+        if not url:
+            raise InvalidArgumentError("the URL of the package is required", place)
+        return parse_package(self._fetch(url), file_name=url.split("?", 1)[0].rsplit("/", 1)[-1])
+
+    def _pipeline(self, naming: Naming) -> Pipeline:
+        name, display_name = naming.resolved("pipeline", limits.PIPELINE_NAME, "Pipeline.Name")
+        return Pipeline(
+            str(uuid.uuid4()), name, display_name, naming.description, "", self._clock.now_millis(), dict(naming.tags)
+        )
+
+    def _version(
+        self, pipeline_id: str, names: tuple[str, str], naming: Naming, document: PipelineDocument, url: str
+    ) -> PipelineVersion:
+        spec = self._documents.checked(document)
+        return PipelineVersion(
+            pipeline_version_id=str(uuid.uuid4()),
+            pipeline_id=pipeline_id,
+            name=names[0],
+            display_name=names[1],
+            description=naming.description,
+            created_at=self._clock.now_millis(),
+            spec=spec,
+            package_url=url,
+            code_source_url=naming.code_source_url,
+            tags=dict(naming.tags),
+        )
+
+    def _store_with_version(
+        self, naming: Naming, document: PipelineDocument, url: str, tags: Mapping[str, str], code_source_url: str
+    ) -> tuple[Pipeline, PipelineVersion]:
+        pipeline = self._pipeline(naming)
+        limits.check_length(pipeline.name, "pipeline.name", limits.VERSION_NAME, "PipelineVersion.Name")
+        inherited = Naming(
+            naming.name, naming.display_name, naming.description, dict(tags), code_source_url=code_source_url
+        )
+        version = self._version(
+            pipeline.pipeline_id, (pipeline.name, pipeline.display_name), inherited, document, url
+        )
+        with self._storage.writing() as uow:
+            _add_pipeline(uow, pipeline)
+            uow.specs.put(version.spec)
+            uow.versions.add(version)
+        return pipeline, version
+
+    def _store_version(
+        self, pipeline_id: str, naming: Naming, document: PipelineDocument, url: str
+    ) -> PipelineVersion:
+        names = naming.resolved("pipeline_version", limits.VERSION_NAME, "PipelineVersion.Name")
+        version = self._version(pipeline_id, names, naming, document, url)
+        with self._storage.writing() as uow:
+            find_pipeline(uow, pipeline_id)
+            uow.specs.put(version.spec)
+            uow.versions.add(version)
+        return version
+
+
+def find_pipeline(uow: UnitOfWork, pipeline_id: str) -> Pipeline:
+    """Raises NotFoundError."""
+    pipeline = uow.pipelines.get(pipeline_id)
+    if pipeline is None:
+        raise NotFoundError("Pipeline", pipeline_id)
+    return pipeline
+
+
+def find_version(uow: UnitOfWork, version_id: str) -> PipelineVersion:
+    """Raises NotFoundError."""
+    version = uow.versions.get(version_id)
+    if version is None:
+        raise NotFoundError("PipelineVersion", version_id)
+    return version
+
+
+def _add_pipeline(uow: UnitOfWork, pipeline: Pipeline) -> None:
+    if uow.pipelines.by_name(pipeline.name, pipeline.namespace):
+        raise AlreadyExistsError(
+            f"pipeline.name: a pipeline {pipeline.name!r} exists already. Please specify a new name"
+        )
+    uow.pipelines.add(pipeline)
+
+

@@ -1,0 +1,257 @@
+"""Runs (api.md §2.8).
+
+Invariants: a run is stored together with its place in the queue before the caller hears of it; what it executes is frozen
+at creation; its state is moved by executors' reports only, apart from the wishes terminate and retry.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from penstock_ir.loader import document_from_json
+from penstock_ir.parameters import bind_root_parameters
+from penstock_server.domain import limits, listing, macros
+from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME
+from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.pipeline import Spec
+from penstock_server.domain.run import Run, RunState, StateChange, reopened
+from penstock_server.domain.task import Task
+from penstock_server.errors import AbortedError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from penstock_server.services import experiments, pipelines
+from penstock_server.services.documents import Documents
+from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
+
+LISTING = Listing(
+    "runs",
+    {
+        "id": Key("run_id"),
+        "run_id": Key("run_id"),
+        "name": Key("display_name"),
+        "display_name": Key("display_name"),
+        "created_at": Key("created_at", KeyKind.TIME),
+        "finished_at": Key("finished_at", KeyKind.TIME),
+        "scheduled_at": Key("scheduled_at", KeyKind.TIME),
+        "description": Key("description"),
+        "storage_state": Key("storage_state"),
+        "namespace": Key("namespace"),
+        "experiment_id": Key("experiment_id"),
+        "state": Key("state"),
+        "state_history": Key("state_history"),
+        "status": Key("state"),
+        "recurring_run_id": Key("recurring_run_id"),
+    },
+)
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What a caller asks for. Exactly one of `pipeline_spec` and `pipeline_id` is the source.
+
+    `runtime_config` is what was sent, as JSON text, None when nothing was.
+    """
+
+    display_name: str
+    description: str = ""
+    experiment_id: str = ""
+    pipeline_spec: Mapping[str, Any] | None = None
+    pipeline_id: str = ""
+    pipeline_version_id: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    pipeline_root: str = ""
+    runtime_config: str | None = None
+    service_account: str = ""
+    scheduled_at: int = 0
+    recurring_run_id: str = ""
+    plugins_input: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    run: Run
+    tasks: list[Task]
+    artifact_ids: Mapping[str, int]
+
+
+class RunService:
+    def __init__(
+        self, storage: Storage, clock: Clock, documents: Documents, signal: WorkSignal, service_account: str
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._documents = documents
+        self._signal = signal
+        self._service_account = service_account
+
+    def create(self, new: NewRun) -> Run:
+        """Raises InvalidArgumentError, NotFoundError, InvalidSpecError, InvalidParametersError."""
+        limits.check_name(new.display_name, "run.display_name", limits.RUN_NAME, "Run.display_name")
+        limits.check_length(new.description, "run.description", limits.DESCRIPTION)
+        limits.check_length(new.service_account, "run.service_account", 253)
+        limits.check_length(new.experiment_id, "run.experiment_id", 64)
+        document = document_from_json(new.pipeline_spec) if new.pipeline_spec is not None else None
+        inline = self._documents.checked(document) if document is not None else None
+        with self._storage.writing() as uow:
+            if new.recurring_run_id:
+                known = uow.runs.by_recurring(new.recurring_run_id, new.display_name)
+                if known is not None:
+                    return known
+            experiment_id = self._experiment(uow, new.experiment_id)
+            spec, pipeline_id, version_id = self._source(uow, new, inline)
+            run = self._run(new, experiment_id, spec, pipeline_id, version_id)
+            uow.specs.put(spec)
+            uow.runs.add(run)
+            uow.experiments.note_run(experiment_id, run.created_at)
+        self._signal.notify()
+        return run
+
+    def get(self, run_id: str) -> RunDetails:
+        with self._storage.reading() as uow:
+            run = find(uow, run_id)
+            return RunDetails(run, uow.tasks.list_for_run(run_id), uow.artifacts.ids_for_run(run_id))
+
+    def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[list[Run], int, str]:
+        query = listing.parse(LISTING, request)
+        query = replace(query, predicates=tuple(_upper_state(one) for one in query.predicates))
+        with self._storage.reading() as uow:
+            return uow.runs.list(query, experiment_id, "")
+
+    def archive(self, run_id: str) -> None:
+        with self._storage.writing() as uow:
+            find(uow, run_id)
+            uow.runs.set_storage_state(run_id, ARCHIVED)
+
+    def unarchive(self, run_id: str) -> None:
+        with self._storage.writing() as uow:
+            run = find(uow, run_id)
+            experiment = uow.experiments.get(run.experiment_id)
+            if experiment is not None and experiment.storage_state == ARCHIVED:
+                raise FailedPreconditionError(
+                    f"experiment {experiment.experiment_id!r} of the run is archived: unarchive the experiment first"
+                )
+            uow.runs.set_storage_state(run_id, AVAILABLE)
+
+    def delete(self, run_id: str) -> None:
+        with self._storage.writing() as uow:
+            if not uow.runs.delete(run_id):
+                raise NotFoundError("Run", run_id)
+
+    def terminate(self, run_id: str) -> None:
+        with self._storage.writing() as uow:
+            run = find(uow, run_id)
+            if run.state not in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED):
+                raise FailedPreconditionError(f"run {run_id!r} is {run.state.value} and cannot be terminated")
+            uow.runs.set_state(replace(run, state=RunState.CANCELING, terminate_requested=True))
+        self._signal.notify()
+
+    def retry(self, run_id: str) -> None:
+        with self._storage.writing() as uow:
+            run = find(uow, run_id)
+            if run.state not in (RunState.FAILED, RunState.CANCELED):
+                raise AbortedError(f"run {run_id!r} is {run.state.value}: only failed runs can be retried")
+            now = self._clock.now_millis()
+            if run.terminate_requested or uow.tasks.list_for_run(run_id):
+                event = json.dumps({"type": "RetryRequested", "at": now}, separators=(",", ":"))
+                uow.queue.append_next(run_id, event.encode())
+            uow.runs.set_state(reopened(run, now))
+            uow.queue.reopen(run_id)
+        self._signal.notify()
+
+    def _experiment(self, uow: UnitOfWork, experiment_id: str) -> str:
+        if experiment_id:
+            return experiments.find(uow, experiment_id).experiment_id
+        default = uow.experiments.by_name(DEFAULT_NAME, "")
+        if default is None:
+            raise NotFoundError("Experiment", DEFAULT_NAME)
+        return default.experiment_id
+
+    def _source(self, uow: UnitOfWork, new: NewRun, inline: Spec | None) -> tuple[Spec, str, str]:
+        if inline is not None:
+            return inline, "", ""
+        if new.pipeline_version_id:
+            version = pipelines.find_version(uow, new.pipeline_version_id)
+            if new.pipeline_id and version.pipeline_id != new.pipeline_id:
+                raise InvalidArgumentError(
+                    f"version {new.pipeline_version_id!r} belongs to another pipeline",
+                    "run.pipeline_version_reference.pipeline_id",
+                )
+            return version.spec, version.pipeline_id, version.pipeline_version_id
+        if new.pipeline_id:
+            pipelines.find_pipeline(uow, new.pipeline_id)
+            latest = uow.versions.latest(new.pipeline_id)
+            if latest is None:
+                raise FailedPreconditionError(f"pipeline {new.pipeline_id!r} has no version yet")
+            return latest.spec, new.pipeline_id, latest.pipeline_version_id
+        raise InvalidArgumentError(
+            "either pipeline_spec or pipeline_version_reference is required", "run.pipeline_version_reference"
+        )
+
+    def _run(self, new: NewRun, experiment_id: str, spec: Spec, pipeline_id: str, version_id: str) -> Run:
+        now = self._clock.now_millis()
+        run_id = _run_id(new)
+        pipeline = self._documents.compiled(spec)
+        expanded = {
+            name: macros.expand(value, run_id=run_id, now=now, scheduled=new.scheduled_at)
+            for name, value in new.parameters.items()
+        }
+        arguments = bind_root_parameters(pipeline, expanded)
+        suffix = "".join(secrets.choice(_ALPHABET) for _ in range(5))
+        inline = version_id == ""
+        return Run(
+            run_id=run_id,
+            experiment_id=experiment_id,
+            display_name=new.display_name,
+            description=new.description,
+            namespace="",
+            service_account=new.service_account or self._service_account,
+            storage_state=AVAILABLE,
+            state=RunState.PENDING,
+            state_history=(StateChange(RunState.PENDING, now),),
+            created_at=now,
+            scheduled_at=new.scheduled_at or now,
+            spec_hash=spec.spec_hash,
+            pipeline_id=pipeline_id,
+            pipeline_version_id=version_id,
+            submitted_spec=_dump(new.pipeline_spec) if inline else "",
+            runtime_config=new.runtime_config,
+            arguments=_dump(arguments),
+            pipeline_root=new.pipeline_root,
+            recurring_run_id=new.recurring_run_id,
+            plugins_input=new.plugins_input,
+            resource_name=f"{pipeline.name.rsplit('/', 1)[-1][:240]}-{suffix}",
+        )
+
+
+def find(uow: UnitOfWork, run_id: str) -> Run:
+    """Raises NotFoundError."""
+    run = uow.runs.get(run_id)
+    if run is None:
+        raise NotFoundError("Run", run_id)
+    return run
+
+
+def _run_id(new: NewRun) -> str:
+    """Random, except for runs of a schedule, whose id makes creating them twice the same (api.md §2.8)."""
+    if new.recurring_run_id:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{new.recurring_run_id}/{new.display_name}"))
+    return str(uuid.uuid4())
+
+
+def _upper_state(predicate: listing.Predicate) -> listing.Predicate:
+    """States are compared whatever their spelling: v1 clients say Succeeded."""
+    if predicate.column != "state":
+        return predicate
+    value = predicate.value
+    upper = tuple(one.upper() for one in value) if isinstance(value, tuple) else value.upper()
+    return replace(predicate, value=upper)
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
