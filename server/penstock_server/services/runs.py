@@ -155,7 +155,7 @@ class RunService:
             if run.state not in (RunState.FAILED, RunState.CANCELED):
                 raise AbortedError(f"run {run_id!r} is {run.state.value}: only failed runs can be retried")
             now = self._clock.now_millis()
-            if run.terminate_requested or uow.tasks.list_for_run(run_id):
+            if uow.queue.leases([run_id])[run_id][2] > 0:
                 event = json.dumps({"type": "RetryRequested", "at": now}, separators=(",", ":"))
                 uow.queue.append_next(run_id, event.encode())
             uow.runs.set_state(reopened(run, now))

@@ -1,0 +1,1 @@
+"""Protos to domain values and back, one module per resource. No decisions."""

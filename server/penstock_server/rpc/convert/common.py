@@ -1,0 +1,54 @@
+"""Times, JSON and lists, as every resource needs them (api.md §2.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+
+from penstock_ir.yaml_text import plain_number
+from penstock_server.domain.listing import ListRequest
+
+
+def timestamp(millis: int) -> timestamp_pb2.Timestamp:
+    """Whole seconds; 0 is the epoch, which clients read as `not yet`."""
+    return timestamp_pb2.Timestamp(seconds=millis // 1000)
+
+
+def millis(time: timestamp_pb2.Timestamp) -> int:
+    return time.seconds * 1000 + time.nanos // 1_000_000
+
+
+def struct(document: Mapping[str, Any]) -> struct_pb2.Struct:
+    message = struct_pb2.Struct()
+    json_format.ParseDict(dict(document), message)
+    return message
+
+
+def struct_of_text(text: str) -> struct_pb2.Struct:
+    return struct(json.loads(text))
+
+
+def plain(value: struct_pb2.Value) -> Any:
+    """A Value as plain JSON; whole numbers are ints."""
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        return plain_number(value.number_value)
+    if kind == "struct_value":
+        return {key: plain(item) for key, item in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [plain(item) for item in value.list_value.values]
+    if kind in (None, "null_value"):
+        return None
+    return getattr(value, kind)
+
+
+def plain_struct(message: struct_pb2.Struct) -> dict[str, Any]:
+    return {key: plain(item) for key, item in message.fields.items()}
+
+
+def list_request(request: Any, scope: str = "") -> ListRequest:
+    """Of any list request with the usual four fields."""
+    return ListRequest(request.page_token, request.page_size, request.sort_by, request.filter, scope)

@@ -1,0 +1,123 @@
+"""Messages of the internal service."""
+
+from __future__ import annotations
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, Task
+from penstock_server.services.dispatch import ClaimedRun, Outcome, RunReport
+
+_OUTCOMES = {
+    Outcome.COMMITTED: pb.RunReport.OUTCOME_COMMITTED,
+    Outcome.FENCED: pb.RunReport.OUTCOME_FENCED,
+    Outcome.DELETED: pb.RunReport.OUTCOME_DELETED,
+}
+
+
+def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
+    run = claimed.run
+    return pb.ClaimedRun(
+        run_id=run.run_id,
+        fence=claimed.fence,
+        display_name=run.display_name,
+        namespace=run.namespace,
+        pipeline_spec_json=claimed.pipeline_spec.encode(),
+        platform_spec_json=claimed.platform_spec.encode(),
+        parameters_json=run.arguments.encode(),
+        pipeline_root=run.pipeline_root,
+        service_account=run.service_account,
+        created_at_millis=run.created_at,
+        scheduled_at_millis=run.scheduled_at,
+        terminate_requested=run.terminate_requested,
+        events=claimed.events,
+        resource_name=run.resource_name,
+    )
+
+
+def report_from_proto(message: pb.RunTransitions) -> RunReport:
+    run_id = message.run_id
+    update = message.run
+    return RunReport(
+        run_id=run_id,
+        fence=message.fence,
+        first_sequence=message.first_sequence,
+        events=tuple(message.events),
+        tasks=tuple(_task(run_id, row) for row in message.tasks),
+        artifacts=tuple(_artifact(run_id, row) for row in message.artifacts),
+        cache_entries=tuple(_cache_entry(run_id, row) for row in message.cache_entries),
+        state=update.state,
+        error=update.error,
+        at=update.at_millis,
+        finished=update.finished,
+        pipeline_context_id=update.pipeline_context_id,
+        pipeline_run_context_id=update.pipeline_run_context_id,
+    )
+
+
+def outcome_to_proto(run_id: str, outcome: Outcome, terminate: bool) -> pb.RunReport:
+    return pb.RunReport(run_id=run_id, outcome=_OUTCOMES[outcome], terminate_requested=terminate)
+
+
+def hit_to_proto(hit: CacheHit | None) -> pb.LookupCacheResponse.Answer:
+    if hit is None:
+        return pb.LookupCacheResponse.Answer(found=False)
+    return pb.LookupCacheResponse.Answer(
+        found=True,
+        outputs_json=hit.entry.outputs.encode(),
+        run_id=hit.entry.run_id,
+        task_path=hit.entry.task_path,
+        execution_id=hit.execution_id,
+    )
+
+
+def _task(run_id: str, row: pb.TaskRow) -> Task:
+    return Task(
+        run_id=run_id,
+        path=row.path,
+        name=row.name,
+        kind=row.kind,
+        state=row.state,
+        display_name=row.display_name,
+        parent_path=row.parent_path,
+        history=tuple((change.state, change.at_millis) for change in row.history),
+        attempt=row.attempt,
+        created_at=row.created_at_millis,
+        started_at=row.started_at_millis,
+        finished_at=row.finished_at_millis,
+        error=row.error,
+        execution_id=row.execution_id,
+        inputs=row.inputs_json.decode() or "{}",
+        outputs=row.outputs_json.decode() or "{}",
+        input_artifacts=row.input_artifacts_json.decode() or "{}",
+        output_artifacts=row.output_artifacts_json.decode() or "{}",
+        iteration_index=None if row.iteration_index < 0 else row.iteration_index,
+        pod_name=row.pod_name,
+        log_uri=row.log_uri,
+        fingerprint=row.fingerprint,
+    )
+
+
+def _artifact(run_id: str, row: pb.ArtifactRow) -> Artifact:
+    return Artifact(
+        name=row.name,
+        run_id=run_id,
+        task_path=row.task_path,
+        port=row.port,
+        type=row.type,
+        uri=row.uri,
+        display_name=row.display_name or row.port,
+        metadata=row.metadata_json.decode() or "{}",
+        created_at=row.created_at_millis,
+        metadata_id=row.metadata_id,
+    )
+
+
+def _cache_entry(run_id: str, row: pb.CacheEntry) -> CacheEntry:
+    return CacheEntry(
+        fingerprint=row.fingerprint,
+        namespace=row.namespace,
+        pipeline_name=row.pipeline_name,
+        run_id=run_id,
+        task_path=row.task_path,
+        outputs=row.outputs_json.decode(),
+        created_at=row.created_at_millis,
+    )

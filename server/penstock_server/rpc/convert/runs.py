@@ -1,0 +1,133 @@
+"""Runs and the details of their tasks (api.md §2.8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from google.protobuf import json_format
+from google.rpc import code_pb2, status_pb2
+
+from penstock_api.v2beta1 import run_pb2 as pb
+from penstock_api.v2beta1 import runtime_config_pb2
+from penstock_server.domain.run import Run, RunState
+from penstock_server.domain.task import Task, task_id_of
+from penstock_server.rpc.convert.common import millis, plain, plain_struct, struct_of_text, timestamp
+from penstock_server.services.runs import NewRun, RunDetails
+
+# Task states that the public enumeration lacks (executor.md §10.31).
+_TASK_STATES = {"CACHED": "SUCCEEDED", "OMITTED": "RUNTIME_STATE_UNSPECIFIED"}
+
+
+def new_run(message: pb.Run) -> NewRun:
+    """What a CreateRun request asks for."""
+    config = message.runtime_config
+    reference = message.pipeline_version_reference
+    inline = message.WhichOneof("pipeline_source") == "pipeline_spec"
+    return NewRun(
+        display_name=message.display_name,
+        description=message.description,
+        experiment_id=message.experiment_id,
+        pipeline_spec=plain_struct(message.pipeline_spec) if inline else None,
+        pipeline_id=reference.pipeline_id,
+        pipeline_version_id=reference.pipeline_version_id,
+        parameters={name: plain(value) for name, value in config.parameters.items()},
+        pipeline_root=config.pipeline_root,
+        runtime_config=_text_of_config(config) if message.HasField("runtime_config") else None,
+        service_account=message.service_account,
+        scheduled_at=millis(message.scheduled_at) if message.HasField("scheduled_at") else 0,
+        recurring_run_id=message.recurring_run_id,
+        plugins_input=_plugins_text(message),
+    )
+
+
+def to_proto(run: Run) -> pb.Run:
+    message = pb.Run(
+        experiment_id=run.experiment_id,
+        run_id=run.run_id,
+        display_name=run.display_name,
+        storage_state=pb.Run.StorageState.Value(run.storage_state),
+        description=run.description,
+        service_account=run.service_account,
+        created_at=timestamp(run.created_at),
+        scheduled_at=timestamp(run.scheduled_at),
+        finished_at=timestamp(run.finished_at),
+        state=pb.RuntimeState.Value(run.state.value),
+        recurring_run_id=run.recurring_run_id,
+    )
+    for change in run.state_history:
+        message.state_history.add(
+            update_time=timestamp(change.at), state=pb.RuntimeState.Value(change.state.value)
+        )
+    if run.submitted_spec:
+        message.pipeline_spec.CopyFrom(struct_of_text(run.submitted_spec))
+    else:
+        message.pipeline_version_reference.pipeline_id = run.pipeline_id
+        message.pipeline_version_reference.pipeline_version_id = run.pipeline_version_id
+    if run.runtime_config is not None:
+        json_format.Parse(run.runtime_config, message.runtime_config)
+        message.runtime_config.SetInParent()
+    if run.plugins_input:
+        for name, document in json.loads(run.plugins_input).items():
+            json_format.ParseDict(document, message.plugins_input[name])
+    if run.error and run.state in (RunState.FAILED, RunState.CANCELED):
+        message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=run.error))
+    return message
+
+
+def details_to_proto(details: RunDetails) -> pb.Run:
+    message = to_proto(details.run)
+    if details.tasks:
+        run = details.run
+        message.run_details.pipeline_context_id = run.pipeline_context_id
+        message.run_details.pipeline_run_context_id = run.pipeline_run_context_id
+        children: dict[str, list[Task]] = {}
+        for task in details.tasks:
+            if task.path:
+                children.setdefault(task.parent_path, []).append(task)
+        for task in details.tasks:
+            _fill(message.run_details.task_details.add(), task, children.get(task.path, []), details.artifact_ids)
+    return message
+
+
+def _fill(
+    message: pb.PipelineTaskDetail, task: Task, children: list[Task], artifact_ids: Mapping[str, int]
+) -> None:
+    message.run_id = task.run_id
+    message.task_id = task.task_id
+    message.display_name = task.display_name or task.name or "root"
+    message.create_time.CopyFrom(timestamp(task.created_at))
+    message.start_time.CopyFrom(timestamp(task.started_at))
+    message.end_time.CopyFrom(timestamp(task.finished_at))
+    message.state = _task_state(task.state)
+    message.execution_id = task.execution_id
+    message.pod_name = task.pod_name
+    if task.error:
+        message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=task.error))
+    if task.path:
+        message.parent_task_id = task_id_of(task.run_id, task.parent_path)
+    for state, at in task.history:
+        message.state_history.add(update_time=timestamp(at), state=_task_state(state))
+    for child in children:
+        message.child_tasks.add(task_id=child.task_id)
+    if task.pod_name:
+        message.child_tasks.add(pod_name=task.pod_name)
+    for document, target in ((task.input_artifacts, message.inputs), (task.output_artifacts, message.outputs)):
+        for port, names in json.loads(document).items():
+            known = [artifact_ids[name] for name in names if name in artifact_ids]
+            if known:
+                target[port].artifact_ids.extend(known)
+
+
+def _task_state(state: str) -> pb.RuntimeState.ValueType:
+    return pb.RuntimeState.Value(_TASK_STATES.get(state, state))
+
+
+def _text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
+    return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None)
+
+
+def _plugins_text(message: pb.Run) -> str:
+    if not message.plugins_input:
+        return ""
+    return json.dumps({name: plain_struct(value) for name, value in message.plugins_input.items()})

@@ -1,0 +1,45 @@
+"""DispatchService: executors' side door."""
+
+from __future__ import annotations
+
+import grpc
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_api.internal.v1 import dispatch_pb2_grpc
+from penstock_server.rpc.convert import dispatch as convert
+from penstock_server.services.dispatch import DispatchService, Lease
+
+
+class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
+    def __init__(self, service: DispatchService) -> None:
+        self._service = service
+
+    def ClaimRuns(self, request: pb.ClaimRunsRequest, context: grpc.ServicerContext) -> pb.ClaimRunsResponse:
+        claimed = self._service.claim(
+            request.executor_id, request.max_runs, request.wait_millis, request.lease_millis
+        )
+        return pb.ClaimRunsResponse(runs=map(convert.claimed_to_proto, claimed))
+
+    def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
+        leases = [Lease(lease.run_id, lease.fence) for lease in request.leases]
+        answer = self._service.heartbeat(
+            request.executor_id, leases, request.lease_millis, release=request.release
+        )
+        return pb.HeartbeatResponse(
+            lost_run_ids=answer.lost, terminate_run_ids=answer.terminate, deleted_run_ids=answer.deleted
+        )
+
+    def ReportTransitions(
+        self, request: pb.ReportTransitionsRequest, context: grpc.ServicerContext
+    ) -> pb.ReportTransitionsResponse:
+        outcomes = self._service.report([convert.report_from_proto(run) for run in request.runs])
+        return pb.ReportTransitionsResponse(
+            results=[
+                convert.outcome_to_proto(run.run_id, outcome, terminate)
+                for run, (outcome, terminate) in zip(request.runs, outcomes, strict=True)
+            ]
+        )
+
+    def LookupCache(self, request: pb.LookupCacheRequest, context: grpc.ServicerContext) -> pb.LookupCacheResponse:
+        hits = self._service.look_up([(key.fingerprint, key.pipeline_name, key.namespace) for key in request.keys])
+        return pb.LookupCacheResponse(answers=map(convert.hit_to_proto, hits))

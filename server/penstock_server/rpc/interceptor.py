@@ -1,0 +1,94 @@
+"""What happens around every call: request id, deadline, errors to statuses, a log line for what went wrong.
+
+Why one interceptor: all four need the same wrapped handler, and their order is fixed. Invariants: a call that came without
+a deadline gets one; work whose deadline has passed while it waited for a thread is not begun; the request id of the caller
+is kept, or made, and returned as `x-request-id`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from penstock_server.rpc import status
+
+log = logging.getLogger(__name__)
+
+REQUEST_ID = "x-request-id"
+_SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
+
+
+class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        handler = continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        method = handler_call_details.method
+        request_id = _request_id(handler_call_details)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                _streaming(handler.unary_stream, method, request_id),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            _unary(handler.unary_unary, method, request_id), handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _unary(behaviour: Any, method: str, request_id: str) -> Callable[[Any, grpc.ServicerContext], Any]:
+    def call(request: Any, context: grpc.ServicerContext) -> Any:
+        _begin(context, request_id)
+        try:
+            return behaviour(request, context)
+        except Exception as error:  # noqa: BLE001 - the one place where everything ends as a status
+            _abort(context, error, method, request_id)
+
+    return call
+
+
+def _streaming(behaviour: Any, method: str, request_id: str) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
+    def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        _begin(context, request_id)
+        try:
+            yield from behaviour(request, context)
+        except Exception as error:  # noqa: BLE001 - as above
+            _abort(context, error, method, request_id)
+
+    return call
+
+
+def _begin(context: grpc.ServicerContext, request_id: str) -> None:
+    left = context.time_remaining()
+    if left is not None and left <= 0:
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call could begin")
+    context.send_initial_metadata(((REQUEST_ID, request_id),))
+
+
+def _abort(context: grpc.ServicerContext, error: Exception, method: str, request_id: str) -> None:
+    if type(error) is Exception and not error.args:
+        # What grpc raises to leave a handler that aborted by itself.
+        raise error
+    found = status.status_of(error, request_id)
+    if status.foreseen(error):
+        log.debug("%s %s: %s", method, request_id, error)
+    else:
+        log.error("%s failed, request %s", method, request_id, exc_info=error)
+    context.set_trailing_metadata((("grpc-status-details-bin", found.SerializeToString()),))
+    context.abort(status.grpc_code(found), found.message)
+
+
+def _request_id(details: grpc.HandlerCallDetails) -> str:
+    for key, value in details.invocation_metadata or ():
+        if key == REQUEST_ID and isinstance(value, str) and _SAFE_ID.match(value):
+            return value
+    return uuid.uuid4().hex

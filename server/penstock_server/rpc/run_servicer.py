@@ -1,0 +1,52 @@
+"""RunService."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf import empty_pb2
+
+from penstock_api.v2beta1 import run_pb2 as pb
+from penstock_api.v2beta1 import run_pb2_grpc
+from penstock_server.errors import AbortedError
+from penstock_server.rpc.convert import runs as convert
+from penstock_server.rpc.convert.common import list_request
+from penstock_server.services.runs import RunService
+
+
+class RunServicer(run_pb2_grpc.RunServiceServicer):
+    def __init__(self, service: RunService) -> None:
+        self._service = service
+
+    def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.Run:
+        if request.run.plugins_output:
+            raise AbortedError("run.plugins_output: it is written by plugins and cannot be given")
+        return convert.to_proto(self._service.create(convert.new_run(request.run)))
+
+    def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.Run:
+        return convert.details_to_proto(self._service.get(request.run_id))
+
+    def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
+        found, total, token = self._service.list(
+            list_request(request, request.experiment_id), request.experiment_id
+        )
+        return pb.ListRunsResponse(runs=map(convert.to_proto, found), total_size=total, next_page_token=token)
+
+    def ArchiveRun(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._service.archive(request.run_id)
+        return empty_pb2.Empty()
+
+    def UnarchiveRun(self, request: pb.UnarchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._service.unarchive(request.run_id)
+        return empty_pb2.Empty()
+
+    def DeleteRun(self, request: pb.DeleteRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._service.delete(request.run_id)
+        return empty_pb2.Empty()
+
+    def TerminateRun(self, request: pb.TerminateRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._service.terminate(request.run_id)
+        return empty_pb2.Empty()
+
+    def RetryRun(self, request: pb.RetryRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._service.retry(request.run_id)
+        return empty_pb2.Empty()

@@ -1,0 +1,59 @@
+"""THE table from errors to gRPC statuses (api.md §2.2). Nothing else makes a status.
+
+Invariants: a foreseen error shows its own message; an unforeseen one a fixed text and the request id, its cause goes to
+the log. `google.rpc.Status` travels in the trailing metadata, so the gateway and rich clients see one detail.
+"""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, status_pb2
+
+from penstock_ir.errors import ExpressionError, InvalidParametersError, InvalidSpecError
+from penstock_server import errors
+
+INTERNAL_TEXT = "Internal Server Error"
+
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.InvalidArgumentError, code_pb2.INVALID_ARGUMENT),
+    (InvalidSpecError, code_pb2.INVALID_ARGUMENT),
+    (InvalidParametersError, code_pb2.INVALID_ARGUMENT),
+    (ExpressionError, code_pb2.INVALID_ARGUMENT),
+    (errors.NotFoundError, code_pb2.NOT_FOUND),
+    (errors.AlreadyExistsError, code_pb2.ALREADY_EXISTS),
+    (errors.FailedPreconditionError, code_pb2.FAILED_PRECONDITION),
+    (errors.AbortedError, code_pb2.ABORTED),
+    (errors.UnavailableError, code_pb2.UNAVAILABLE),
+    (errors.ResourceExhaustedError, code_pb2.RESOURCE_EXHAUSTED),
+    (errors.UnimplementedError, code_pb2.UNIMPLEMENTED),
+    (errors.PermissionDeniedError, code_pb2.PERMISSION_DENIED),
+    (errors.UnauthenticatedError, code_pb2.UNAUTHENTICATED),
+)
+_GRPC = {code.value[0]: code for code in grpc.StatusCode}
+_MAX_MESSAGE = 4000
+
+
+def status_of(error: Exception, request_id: str = "") -> status_pb2.Status:
+    """The status a caller gets for an error."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            text = str(error)
+            message = text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} … ({len(text)} characters)"
+            return _status(code, message)
+    return _status(code_pb2.INTERNAL, f"{INTERNAL_TEXT} (request {request_id})" if request_id else INTERNAL_TEXT)
+
+
+def foreseen(error: Exception) -> bool:
+    """Whether the table has a row for it."""
+    return isinstance(error, tuple(kind for kind, _ in _CODES))
+
+
+def grpc_code(status: status_pb2.Status) -> grpc.StatusCode:
+    return _GRPC[status.code]
+
+
+def _status(code: int, message: str) -> status_pb2.Status:
+    detail = any_pb2.Any()
+    detail.Pack(status_pb2.Status(code=code, message=message))
+    return status_pb2.Status(code=code, message=message, details=[detail])

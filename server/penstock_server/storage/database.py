@@ -1,0 +1,132 @@
+"""Opens a database and hands out transactions.
+
+SQLite runs in WAL mode with synchronous=NORMAL: a commit survives the death of the process (kill -9), which is what a
+laptop needs; a power failure may lose the last commits but never corrupts. Writers take the lock when they begin, and
+writers of one process queue in the process, where waiting is cheap, instead of polling the file.
+
+Invariants: nothing outside this package sees a connection; `reading` and `writing` are the only ways in; what the driver
+throws because the database is away comes out as UnavailableError.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from penstock_server.errors import AlreadyExistsError, UnavailableError
+from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
+from penstock_server.storage.repositories.cache import SqlCacheRepository
+from penstock_server.storage.repositories.experiments import SqlExperimentRepository
+from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
+from penstock_server.storage.repositories.queue import SqlQueueRepository
+from penstock_server.storage.repositories.runs import SqlRunRepository
+from penstock_server.storage.repositories.specs import SqlSpecRepository
+from penstock_server.storage.repositories.tasks import SqlTaskRepository
+from penstock_server.storage.repositories.versions import SqlVersionRepository
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MILLIS = 15_000
+
+
+class SqlUnitOfWork:
+    """All repositories on one connection, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.experiments = SqlExperimentRepository(connection)
+        self.pipelines = SqlPipelineRepository(connection)
+        self.versions = SqlVersionRepository(connection)
+        self.specs = SqlSpecRepository(connection)
+        self.runs = SqlRunRepository(connection)
+        self.tasks = SqlTaskRepository(connection)
+        self.artifacts = SqlArtifactRepository(connection)
+        self.cache = SqlCacheRepository(connection)
+        self.queue = SqlQueueRepository(connection)
+
+
+class Database:
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        self._writer: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @contextmanager
+    def reading(self) -> Iterator[SqlUnitOfWork]:
+        with _translated(), self._engine.begin() as connection:
+            yield SqlUnitOfWork(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[SqlUnitOfWork]:
+        with _translated(), self._writer:
+            engine = self._engine.execution_options(penstock_writing=True)
+            with engine.begin() as connection:
+                yield SqlUnitOfWork(connection)
+
+    def migrate(self) -> None:
+        """Brings the schema up to date. Raises UnavailableError when the database cannot be reached."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with _translated(), self._writer, self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sqlalchemy.create_engine(parsed, pool_pre_ping=True, pool_recycle=1800)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(parsed, pool_size=16, max_overflow=32)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions by itself: it would begin them late and without the write lock.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={_BUSY_MILLIS}",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("penstock_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise AlreadyExistsError("a resource of that name exists already. Please specify a new name") from error
+    except (OperationalError, InterfaceError) as error:
+        raise UnavailableError("the database does not answer; try again") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise UnavailableError("the connection to the database was lost; try again") from error
+        raise

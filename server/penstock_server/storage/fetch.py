@@ -1,0 +1,83 @@
+"""Fetches pipeline packages by URL under upstream's policy (api.md §2.7).
+
+Invariants: https on the default port and known hosts only; no address of a host may be private; every redirect is checked
+again; size and time are bounded.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from penstock_server.errors import InvalidArgumentError
+
+_HOSTS = ("storage.googleapis.com", "s3.amazonaws.com", "github.com", "raw.githubusercontent.com")
+_TIMEOUT_SECONDS = 30
+_MAX_BYTES = 32 * 1024 * 1024
+_FIELD = "package_url.pipeline_url"
+
+
+class PackageFetcher:
+    """`allowed` are further hosts, wildcards included. `validate` False turns the policy off."""
+
+    def __init__(self, allowed: Sequence[str] = (), *, allow_http: bool = False, validate: bool = True) -> None:
+        self._allowed = (*_HOSTS, *allowed)
+        self._schemes = ("https", "http") if allow_http else ("https",)
+        self._validate = validate
+        self._opener = urllib.request.build_opener(_CheckedRedirects(self))
+
+    def __call__(self, url: str) -> bytes:
+        """Raises InvalidArgumentError saying what about the URL is wrong."""
+        self.check(url)
+        try:
+            with self._opener.open(url, timeout=_TIMEOUT_SECONDS) as reply:
+                content: bytes = reply.read(_MAX_BYTES + 1)
+        except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+            raise InvalidArgumentError(f"{url[:200]} cannot be fetched: {error}", _FIELD) from error
+        if len(content) > _MAX_BYTES:
+            raise InvalidArgumentError(f"the package has more than {_MAX_BYTES} bytes", _FIELD)
+        return content
+
+    def check(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError as error:
+            raise InvalidArgumentError(f"{url[:200]!r} is no URL", _FIELD) from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise InvalidArgumentError(f"{url[:200]!r} is no http(s) URL", _FIELD)
+        if not self._validate:
+            return
+        if parts.scheme not in self._schemes:
+            raise InvalidArgumentError("only https URLs are allowed", _FIELD)
+        if port not in (None, 443 if parts.scheme == "https" else 80):
+            raise InvalidArgumentError("only the default port is allowed", _FIELD)
+        if not any(fnmatch.fnmatchcase(host, pattern) for pattern in self._allowed):
+            raise InvalidArgumentError(f"the host {host!r} is not among the allowed ones", _FIELD)
+        for address in _addresses(host):
+            if not address.is_global or address.is_multicast:
+                raise InvalidArgumentError(f"the host {host!r} has a private address", _FIELD)
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    def __init__(self, fetcher: PackageFetcher) -> None:
+        self._fetcher = fetcher
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        self._fetcher.check(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise InvalidArgumentError(f"the host {host!r} cannot be found", _FIELD) from error
+    return [ipaddress.ip_address(str(entry[4][0]).split("%", 1)[0]) for entry in found]

@@ -1,0 +1,109 @@
+"""List queries as SQL: one statement for the page, one for the number of rows, whatever the size of the table.
+
+Invariants: pages are found by key (sort column, id), never by offset. Values are bound, columns come from the listing's
+table of keys, wildcards in substrings are escaped. Times are compared in whole seconds, as callers see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, false, func, not_, or_, select
+
+from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Predicate
+
+
+def page(
+    connection: Connection,
+    query: ListQuery,
+    table: Table,
+    identifier: Column[Any],
+    *,
+    columns: Sequence[Any] | None = None,
+    where: Sequence[ColumnElement[bool]] = (),
+    tags: tuple[Table, str] | None = None,
+) -> tuple[Sequence[Row[Any]], int, str]:
+    """Rows of one page, the number of all rows, and the next page's token (empty on the last).
+
+    `tags` is the table of tags and the name of its column that refers to `identifier`.
+    """
+    conditions = [*where, *(_condition(table, identifier, one, tags) for one in query.predicates)]
+    total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
+    sort = table.c[query.column]
+    chosen: Select[Any] = select(*(columns if columns is not None else table.c)).where(*conditions)
+    if query.cursor is not None:
+        chosen = chosen.where(_from(sort, identifier, query.cursor, query.descending))
+    order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
+    rows = connection.execute(chosen.order_by(*order).limit(query.page_size + 1)).all()
+    if len(rows) <= query.page_size:
+        return rows, total, ""
+    first = rows[query.page_size]
+    cursor = Cursor(first._mapping[sort.name], first._mapping[identifier.name])
+    return rows[: query.page_size], total, query.token(cursor)
+
+
+def _from(sort: Column[Any], identifier: Column[Any], cursor: Cursor, descending: bool) -> ColumnElement[bool]:
+    """This row and all that follow it."""
+    beyond = sort < cursor.value if descending else sort > cursor.value
+    same = identifier <= cursor.identifier if descending else identifier >= cursor.identifier
+    return or_(beyond, and_(sort == cursor.value, same))
+
+
+def _condition(
+    table: Table, identifier: Column[Any], predicate: Predicate, tags: tuple[Table, str] | None
+) -> ColumnElement[bool]:
+    if predicate.tag:
+        assert tags is not None
+        tag_table, owner = tags
+        owners = select(tag_table.c[owner]).where(
+            tag_table.c.tag_key == predicate.tag, tag_table.c.tag_value == predicate.value
+        )
+        return identifier.in_(owners)
+    column = table.c[predicate.column]
+    if predicate.operation is Operation.IS_SUBSTRING:
+        pattern = predicate.value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return column.like(f"%{pattern}%", escape="\\")
+    if predicate.kind is KeyKind.TIME:
+        return _time_condition(column, predicate)
+    return _text_condition(column, predicate)
+
+
+def _text_condition(column: Column[Any], predicate: Predicate) -> ColumnElement[bool]:
+    value = predicate.value
+    operation = predicate.operation
+    if operation is Operation.IN:
+        return column.in_(value)
+    if operation is Operation.EQUALS:
+        return column == value
+    if operation is Operation.NOT_EQUALS:
+        return column != value
+    if operation is Operation.GREATER_THAN:
+        return column > value
+    if operation is Operation.GREATER_THAN_EQUALS:
+        return column >= value
+    if operation is Operation.LESS_THAN:
+        return column < value
+    return column <= value
+
+
+def _time_condition(column: Column[Any], predicate: Predicate) -> ColumnElement[bool]:
+    """Milliseconds against whole seconds: second `s` is [s*1000, s*1000 + 999]."""
+    operation, value = predicate.operation, predicate.value
+    if operation is Operation.IN:
+        return or_(false(), *(_within(column, second) for second in value))
+    if operation is Operation.EQUALS:
+        return _within(column, value)
+    if operation is Operation.NOT_EQUALS:
+        return not_(_within(column, value))
+    if operation is Operation.GREATER_THAN:
+        return column >= (value + 1) * 1000
+    if operation is Operation.GREATER_THAN_EQUALS:
+        return column >= value * 1000
+    if operation is Operation.LESS_THAN:
+        return column < value * 1000
+    return column < (value + 1) * 1000
+
+
+def _within(column: Column[Any], second: int) -> ColumnElement[bool]:
+    return and_(column >= second * 1000, column < (second + 1) * 1000)

@@ -1,0 +1,1 @@
+"""One repository per resource: rows to domain values and back."""

@@ -1,0 +1,74 @@
+"""Rows of `artifacts`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.task import Artifact
+from penstock_server.storage.listing import page
+from penstock_server.storage.tables import artifacts as table
+from penstock_server.storage.upsert import upsert
+
+
+class SqlArtifactRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def upsert_many(self, artifacts: Sequence[Artifact]) -> None:
+        rows = [
+            {
+                "name": artifact.name,
+                "run_id": artifact.run_id,
+                "task_path": artifact.task_path,
+                "port": artifact.port[:255],
+                "type": artifact.type[:255],
+                "display_name": artifact.display_name,
+                "uri": artifact.uri,
+                "metadata": artifact.metadata,
+                "created_at": artifact.created_at,
+                "metadata_id": artifact.metadata_id,
+            }
+            for artifact in artifacts
+        ]
+        upsert(self._connection, table, rows, keep=("created_at",))
+
+    def get(self, name: str) -> Artifact | None:
+        """The artifact of a name; of several runs that imported it, the newest row."""
+        statement = select(table).where(table.c.name == name).order_by(table.c.created_at.desc()).limit(1)
+        row = self._connection.execute(statement).first()
+        return _artifact(row) if row else None
+
+    def list(self, query: ListQuery, run_id: str, type_name: str) -> tuple[list[Artifact], int, str]:
+        where = []
+        if run_id:
+            where.append(table.c.run_id == run_id)
+        if type_name:
+            where.append(table.c.type == type_name)
+        rows, total, token = page(self._connection, query, table, table.c.name, where=where)
+        return [_artifact(row) for row in rows], total, token
+
+    def ids_for_run(self, run_id: str) -> dict[str, int]:
+        """Ids in ML Metadata by artifact name, of those that have one."""
+        statement = select(table.c.name, table.c.metadata_id).where(
+            table.c.run_id == run_id, table.c.metadata_id != 0
+        )
+        return {row.name: row.metadata_id for row in self._connection.execute(statement)}
+
+
+def _artifact(row: Row[Any]) -> Artifact:
+    return Artifact(
+        name=row.name,
+        run_id=row.run_id,
+        task_path=row.task_path,
+        port=row.port,
+        type=row.type,
+        uri=row.uri,
+        display_name=row.display_name,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        metadata_id=row.metadata_id,
+    )

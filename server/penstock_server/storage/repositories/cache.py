@@ -1,0 +1,81 @@
+"""Rows of `cache_entries`: results that later runs may reuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, and_, func, insert, select
+
+from penstock_server.domain.task import CacheEntry, CacheHit, task_id_of
+from penstock_server.storage.tables import cache_entries as table
+from penstock_server.storage.tables import tasks
+
+_CHUNK = 300
+
+
+class SqlCacheRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_many(self, entries: Sequence[CacheEntry]) -> None:
+        if entries:
+            rows = [
+                {
+                    "fingerprint": entry.fingerprint,
+                    "namespace": entry.namespace,
+                    "pipeline_name": entry.pipeline_name[:255],
+                    "run_id": entry.run_id,
+                    "task_path": entry.task_path,
+                    "outputs": entry.outputs,
+                    "created_at": entry.created_at,
+                }
+                for entry in entries
+            ]
+            self._connection.execute(insert(table), rows)
+
+    def newest(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], CacheHit]:
+        """The newest entry per (fingerprint, pipeline name, namespace): two statements for any few hundred keys."""
+        wanted = set(keys)
+        found: dict[tuple[str, str, str], CacheHit] = {}
+        ordered = sorted(wanted)
+        for start in range(0, len(ordered), _CHUNK):
+            fingerprints = {key[0] for key in ordered[start : start + _CHUNK]}
+            newest = (
+                select(func.max(table.c.entry_id))
+                .where(table.c.fingerprint.in_(fingerprints))
+                .group_by(table.c.fingerprint, table.c.pipeline_name, table.c.namespace)
+            )
+            for row in self._connection.execute(select(table).where(table.c.entry_id.in_(newest))):
+                key = (row.fingerprint, row.pipeline_name, row.namespace)
+                if key in wanted:
+                    entry = CacheEntry(
+                        row.fingerprint,
+                        row.namespace,
+                        row.pipeline_name,
+                        row.run_id,
+                        row.task_path,
+                        row.outputs,
+                        row.created_at,
+                    )
+                    found[key] = CacheHit(entry)
+        return self._with_execution_ids(found)
+
+    def _with_execution_ids(
+        self, hits: dict[tuple[str, str, str], CacheHit]
+    ) -> dict[tuple[str, str, str], CacheHit]:
+        if not hits:
+            return hits
+        by_task = {
+            (hit.entry.run_id, task_id_of(hit.entry.run_id, hit.entry.task_path)): key for key, hit in hits.items()
+        }
+        statement = select(tasks.c.run_id, tasks.c.task_id, tasks.c.execution_id).where(
+            and_(
+                tasks.c.run_id.in_({run_id for run_id, _ in by_task}),
+                tasks.c.task_id.in_({task_id for _, task_id in by_task}),
+            )
+        )
+        for row in self._connection.execute(statement):
+            key = by_task.get((row.run_id, row.task_id))
+            if key is not None:
+                hits[key] = CacheHit(hits[key].entry, row.execution_id)
+        return hits

@@ -1,0 +1,100 @@
+"""Dispatch columns of `runs`, and `run_events`.
+
+Invariant: a lease is taken by compare-and-set on (fence, expiry), so of several claimants one wins on every database,
+without row locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select, update
+
+from penstock_server.storage.tables import run_events, runs
+
+_CHUNK = 500
+
+
+class SqlQueueRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def claimable(self, now: int, limit: int) -> list[tuple[str, int, int]]:
+        """(run id, fence, lease expiry) of runs that wait for an executor, oldest first."""
+        statement = (
+            select(runs.c.run_id, runs.c.fence, runs.c.lease_expires_at)
+            .where(runs.c.claimable.is_(True), runs.c.lease_expires_at <= now)
+            .order_by(runs.c.created_at, runs.c.run_id)
+            .limit(limit)
+        )
+        return [(row.run_id, row.fence, row.lease_expires_at) for row in self._connection.execute(statement)]
+
+    def take(self, run_id: str, fence: int, expires_at: int, owner: str, until: int) -> bool:
+        """Leases a run that is still as `claimable` saw it; its fence becomes `fence + 1`."""
+        statement = (
+            update(runs)
+            .where(
+                runs.c.run_id == run_id,
+                runs.c.fence == fence,
+                runs.c.lease_expires_at == expires_at,
+                runs.c.claimable.is_(True),
+            )
+            .values(fence=fence + 1, lease_owner=owner, lease_expires_at=until)
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def events(self, run_id: str) -> list[bytes]:
+        statement = select(run_events.c.event).where(run_events.c.run_id == run_id).order_by(run_events.c.sequence)
+        return list(self._connection.execute(statement).scalars())
+
+    def append(self, run_id: str, first_sequence: int, events: Sequence[bytes]) -> None:
+        rows = [
+            {"run_id": run_id, "sequence": first_sequence + index, "event": event} for index, event in enumerate(events)
+        ]
+        self._connection.execute(insert(run_events), rows)
+
+    def append_next(self, run_id: str, event: bytes) -> int:
+        """Appends one event at the end of the log; its sequence number."""
+        statement = select(runs.c.next_sequence).where(runs.c.run_id == run_id)
+        sequence = self._connection.execute(statement).scalar_one()
+        self.append(run_id, sequence, [event])
+        self.advance(run_id, sequence + 1)
+        return sequence
+
+    def leases(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str, int, bool]]:
+        """(fence, owner, next sequence, termination asked for) of the runs that exist."""
+        found: dict[str, tuple[int, str, int, bool]] = {}
+        for start in range(0, len(run_ids), _CHUNK):
+            statement = select(
+                runs.c.run_id, runs.c.fence, runs.c.lease_owner, runs.c.next_sequence, runs.c.terminate_requested
+            ).where(runs.c.run_id.in_(run_ids[start : start + _CHUNK]))
+            for row in self._connection.execute(statement):
+                found[row.run_id] = (row.fence, row.lease_owner, row.next_sequence, row.terminate_requested)
+        return found
+
+    def renew(self, run_ids: Sequence[str], until: int) -> None:
+        self._set_lease(run_ids, lease_expires_at=until)
+
+    def release(self, run_ids: Sequence[str]) -> None:
+        self._set_lease(run_ids, lease_expires_at=0, lease_owner="")
+
+    def advance(self, run_id: str, next_sequence: int) -> None:
+        self._connection.execute(update(runs).where(runs.c.run_id == run_id).values(next_sequence=next_sequence))
+
+    def finish(self, run_id: str) -> None:
+        """The run leaves the queue and its lease ends."""
+        self._connection.execute(
+            update(runs)
+            .where(runs.c.run_id == run_id)
+            .values(claimable=False, lease_owner="", lease_expires_at=0)
+        )
+
+    def reopen(self, run_id: str) -> None:
+        self._connection.execute(
+            update(runs).where(runs.c.run_id == run_id).values(claimable=True, lease_owner="", lease_expires_at=0)
+        )
+
+    def _set_lease(self, run_ids: Sequence[str], **values: object) -> None:
+        for start in range(0, len(run_ids), _CHUNK):
+            chunk = run_ids[start : start + _CHUNK]
+            self._connection.execute(update(runs).where(runs.c.run_id.in_(chunk)).values(**values))

@@ -1,0 +1,90 @@
+"""Rows of `runs`, apart from their dispatch columns (see queue)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from penstock_server.domain.experiment import ARCHIVED
+from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.run import Run, RunState, StateChange
+from penstock_server.storage.listing import page
+from penstock_server.storage.tables import runs as table
+
+_DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence")
+_COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
+
+
+class SqlRunRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, run: Run) -> None:
+        """Stores a run together with its place in the queue."""
+        values = {column.name: getattr(run, column.name) for column in _COLUMNS}
+        values["state"] = run.state.value
+        values["state_history"] = _history_text(run)
+        self._connection.execute(insert(table).values(**values, claimable=True))
+
+    def get(self, run_id: str) -> Run | None:
+        row = self._connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id)).first()
+        return _run(row) if row else None
+
+    def by_recurring(self, recurring_run_id: str, display_name: str) -> Run | None:
+        statement = select(*_COLUMNS).where(
+            table.c.recurring_run_id == recurring_run_id, table.c.display_name == display_name
+        )
+        row = self._connection.execute(statement).first()
+        return _run(row) if row else None
+
+    def list(self, query: ListQuery, experiment_id: str, namespace: str) -> tuple[list[Run], int, str]:
+        where = []
+        if experiment_id:
+            where.append(table.c.experiment_id == experiment_id)
+        elif namespace:
+            where.append(table.c.namespace == namespace)
+        rows, total, token = page(
+            self._connection, query, table, table.c.run_id, columns=_COLUMNS, where=where
+        )
+        return [_run(row) for row in rows], total, token
+
+    def set_storage_state(self, run_id: str, state: str) -> bool:
+        statement = update(table).where(table.c.run_id == run_id).values(storage_state=state)
+        return self._connection.execute(statement).rowcount > 0
+
+    def archive_of_experiment(self, experiment_id: str) -> None:
+        self._connection.execute(
+            update(table).where(table.c.experiment_id == experiment_id).values(storage_state=ARCHIVED)
+        )
+
+    def set_state(self, run: Run) -> None:
+        """Writes what a change of state may change."""
+        self._connection.execute(
+            update(table)
+            .where(table.c.run_id == run.run_id)
+            .values(
+                state=run.state.value,
+                state_history=_history_text(run),
+                error=run.error,
+                finished_at=run.finished_at,
+                terminate_requested=run.terminate_requested,
+                pipeline_context_id=run.pipeline_context_id,
+                pipeline_run_context_id=run.pipeline_run_context_id,
+            )
+        )
+
+    def delete(self, run_id: str) -> bool:
+        return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0
+
+
+def _history_text(run: Run) -> str:
+    return json.dumps([[change.state.value, change.at] for change in run.state_history], separators=(",", ":"))
+
+
+def _run(row: Row[Any]) -> Run:
+    values = dict(row._mapping)
+    values["state"] = RunState(row.state)
+    values["state_history"] = tuple(StateChange(RunState(state), at) for state, at in json.loads(row.state_history))
+    return Run(**values)

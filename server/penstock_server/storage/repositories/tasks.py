@@ -1,0 +1,98 @@
+"""Rows of `tasks`. `ordinal` is the order of first appearance; later reports of a task keep it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from penstock_server.domain.task import Task
+from penstock_server.storage.tables import tasks as table
+from penstock_server.storage.upsert import upsert
+
+
+class SqlTaskRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list_for_run(self, run_id: str) -> list[Task]:
+        rows = self._connection.execute(select(table).where(table.c.run_id == run_id).order_by(table.c.ordinal))
+        return [_task(row) for row in rows]
+
+    def get(self, run_id: str, task_id: str) -> Task | None:
+        statement = select(table).where(table.c.run_id == run_id, table.c.task_id == task_id)
+        row = self._connection.execute(statement).first()
+        return _task(row) if row else None
+
+    def by_pod(self, run_id: str, pod_name: str) -> Task | None:
+        statement = select(table).where(
+            table.c.run_id == run_id, table.c.pod_name == pod_name, table.c.pod_name != ""
+        )
+        row = self._connection.execute(statement).first()
+        return _task(row) if row else None
+
+    def upsert_many(self, tasks: Sequence[Task]) -> None:
+        """Writes rows of one run."""
+        if not tasks:
+            return
+        highest = select(func.max(table.c.ordinal)).where(table.c.run_id == tasks[0].run_id)
+        first = (self._connection.execute(highest).scalar() or 0) + 1
+        rows = [
+            {
+                "run_id": task.run_id,
+                "task_id": task.task_id,
+                "path": task.path,
+                "ordinal": first + index,
+                "name": task.name[:512],
+                "display_name": task.display_name,
+                "parent_path": task.parent_path,
+                "kind": task.kind,
+                "state": task.state,
+                "history": json.dumps(task.history, separators=(",", ":")),
+                "attempt": task.attempt,
+                "created_at": task.created_at,
+                "started_at": task.started_at,
+                "finished_at": task.finished_at,
+                "error": task.error,
+                "execution_id": task.execution_id,
+                "inputs": task.inputs,
+                "outputs": task.outputs,
+                "input_artifacts": task.input_artifacts,
+                "output_artifacts": task.output_artifacts,
+                "iteration_index": task.iteration_index,
+                "pod_name": task.pod_name,
+                "log_uri": task.log_uri,
+                "fingerprint": task.fingerprint,
+            }
+            for index, task in enumerate(tasks)
+        ]
+        upsert(self._connection, table, rows, keep=("ordinal", "path"))
+
+
+def _task(row: Row[Any]) -> Task:
+    return Task(
+        run_id=row.run_id,
+        path=row.path,
+        name=row.name,
+        kind=row.kind,
+        state=row.state,
+        display_name=row.display_name,
+        parent_path=row.parent_path,
+        history=tuple((state, at) for state, at in json.loads(row.history)),
+        attempt=row.attempt,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=row.error,
+        execution_id=row.execution_id,
+        inputs=row.inputs,
+        outputs=row.outputs,
+        input_artifacts=row.input_artifacts,
+        output_artifacts=row.output_artifacts,
+        iteration_index=row.iteration_index,
+        pod_name=row.pod_name,
+        log_uri=row.log_uri,
+        fingerprint=row.fingerprint,
+    )

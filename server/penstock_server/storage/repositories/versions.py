@@ -1,0 +1,97 @@
+"""Rows of `pipeline_versions`, joined with their documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+
+from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.pipeline import PipelineVersion, Spec
+from penstock_server.storage.listing import page
+from penstock_server.storage.repositories.tags import replace_tags, tags_of
+from penstock_server.storage.tables import pipeline_version_tags as tags_table
+from penstock_server.storage.tables import pipeline_versions as table
+from penstock_server.storage.tables import specs
+
+
+class SqlVersionRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, version: PipelineVersion) -> None:
+        self._connection.execute(
+            insert(table).values(
+                pipeline_version_id=version.pipeline_version_id,
+                pipeline_id=version.pipeline_id,
+                name=version.name,
+                display_name=version.display_name,
+                description=version.description,
+                created_at=version.created_at,
+                spec_hash=version.spec.spec_hash,
+                package_url=version.package_url,
+                code_source_url=version.code_source_url,
+            )
+        )
+        replace_tags(self._connection, tags_table, "pipeline_version_id", version.pipeline_version_id, version.tags)
+
+    def get(self, version_id: str) -> PipelineVersion | None:
+        return self._one(select(table).where(table.c.pipeline_version_id == version_id))
+
+    def latest(self, pipeline_id: str) -> PipelineVersion | None:
+        order = (table.c.created_at.desc(), table.c.pipeline_version_id.desc())
+        return self._one(select(table).where(table.c.pipeline_id == pipeline_id).order_by(*order).limit(1))
+
+    def count(self, pipeline_id: str) -> int:
+        statement = select(func.count()).select_from(table).where(table.c.pipeline_id == pipeline_id)
+        return self._connection.execute(statement).scalar_one()
+
+    def list(self, query: ListQuery, pipeline_id: str) -> tuple[list[PipelineVersion], int, str]:
+        rows, total, token = page(
+            self._connection,
+            query,
+            table,
+            table.c.pipeline_version_id,
+            where=[table.c.pipeline_id == pipeline_id],
+            tags=(tags_table, "pipeline_version_id"),
+        )
+        return self._versions(list(rows)), total, token
+
+    def update(self, version_id: str, display_name: str, tags: Mapping[str, str] | None) -> None:
+        statement = update(table).where(table.c.pipeline_version_id == version_id).values(display_name=display_name)
+        self._connection.execute(statement)
+        if tags is not None:
+            replace_tags(self._connection, tags_table, "pipeline_version_id", version_id, tags)
+
+    def delete(self, version_id: str) -> bool:
+        return self._connection.execute(delete(table).where(table.c.pipeline_version_id == version_id)).rowcount > 0
+
+    def _one(self, statement: Select[Any]) -> PipelineVersion | None:
+        row = self._connection.execute(statement).first()
+        return self._versions([row])[0] if row else None
+
+    def _versions(self, rows: list[Row[Any]]) -> list[PipelineVersion]:
+        tags = tags_of(
+            self._connection, tags_table, "pipeline_version_id", [row.pipeline_version_id for row in rows]
+        )
+        hashes = {row.spec_hash for row in rows}
+        documents: dict[str, Spec] = {}
+        if hashes:
+            for row in self._connection.execute(select(specs).where(specs.c.spec_hash.in_(hashes))):
+                documents[row.spec_hash] = Spec(row.spec_hash, row.pipeline_spec, row.platform_spec)
+        return [
+            PipelineVersion(
+                pipeline_version_id=row.pipeline_version_id,
+                pipeline_id=row.pipeline_id,
+                name=row.name,
+                display_name=row.display_name,
+                description=row.description,
+                created_at=row.created_at,
+                spec=documents[row.spec_hash],
+                package_url=row.package_url,
+                code_source_url=row.code_source_url,
+                tags=tags[row.pipeline_version_id],
+            )
+            for row in rows
+        ]

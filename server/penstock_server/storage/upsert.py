@@ -1,0 +1,45 @@
+"""Many rows at once, new or changed, on every database.
+
+Invariant: the statement is the dialect's own upsert, so a batch costs one round trip however many of its rows exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()
+) -> None:
+    """Inserts rows; of those whose key exists, replaces every column but the key's and those in `keep`."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key.columns]
+    changing = [name for name in rows[0] if name not in keys and name not in keep]
+    name = connection.dialect.name
+    if name in ("mysql", "mariadb"):
+        insert = mysql.insert(table)
+        statement: Any = insert.on_duplicate_key_update({column: insert.inserted[column] for column in changing})
+    else:
+        insert_for = postgresql.insert if name == "postgresql" else sqlite.insert
+        plain = insert_for(table)
+        statement = plain.on_conflict_do_update(
+            index_elements=keys, set_={column: plain.excluded[column] for column in changing}
+        )
+    connection.execute(statement, list(rows))
+
+
+def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Inserts a row unless its key exists."""
+    name = connection.dialect.name
+    if name in ("mysql", "mariadb"):
+        statement: Any = mysql.insert(table).prefix_with("IGNORE")
+    elif name == "postgresql":
+        statement = postgresql.insert(table).on_conflict_do_nothing()
+    else:
+        statement = sqlite.insert(table).on_conflict_do_nothing()
+    connection.execute(statement, [row])
