@@ -1,0 +1,1 @@
+"""Lineage: the port and its implementations."""

@@ -1,0 +1,1 @@
+"""REST by transcoding: every route comes from the descriptors' google.api.http annotations."""

@@ -1,0 +1,289 @@
+"""Records lineage in ML Metadata through its gRPC service, many executions per call.
+
+Why batches: one transaction per call is what costs (design §6). Why names: executions and contexts have deterministic
+names and artifacts an external id, so what a crash left half known is found again instead of written twice.
+
+Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; an event is
+written once per (execution, artifact, type, port); a record the store refuses is singled out, the rest of its batch gets
+in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+from ml_metadata.proto import metadata_store_pb2 as pb
+from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
+
+from penstock_executor.dispatch.backoff import delays
+from penstock_executor.metadata.base import (
+    ExecutionRecord,
+    RecordedIds,
+    RecorderUnavailableError,
+    RecordRejectedError,
+    RunRecord,
+)
+from penstock_executor.metadata.messages import artifact_message, event_key, execution_message, run_context
+
+log = logging.getLogger(__name__)
+
+_TRANSIENT = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+_TRIES = 4
+_PAGE = 100
+_MESSAGE_BYTES = 100 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _RunMemory:
+    """What is known of one run: its contexts, the ids of its executions, the events that are written."""
+
+    contexts: list[pb.Context]
+    executions: dict[str, int] = field(default_factory=dict)
+    events: set[tuple[str, str, int, str]] = field(default_factory=set)
+
+
+class MlmdRecorder:
+    """`target` is the address of a MetadataStoreService."""
+
+    def __init__(self, target: str, *, deadline_seconds: float = 10.0) -> None:
+        self._deadline = deadline_seconds
+        self._channel = grpc.aio.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+                ("grpc.max_send_message_length", _MESSAGE_BYTES),
+                ("grpc.max_reconnect_backoff_ms", 2_000),
+            ],
+        )
+        self._stub = service_rpc.MetadataStoreServiceStub(self._channel)
+        self._types: dict[tuple[str, str], int] = {}
+        self._runs: dict[str, _RunMemory] = {}
+
+    async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+        executions: dict[str, int] = {}
+        artifacts: dict[str, int] = {}
+        contexts: dict[str, tuple[int, int]] = {}
+        rejected: RecordRejectedError | None = None
+        by_run: dict[str, list[ExecutionRecord]] = {}
+        for record in batch:
+            by_run.setdefault(record.run.run_id, []).append(record)
+        for run_id, records in by_run.items():
+            memory = await self._memory(records[0].run)
+            contexts[run_id] = (memory.contexts[0].id, memory.contexts[1].id)
+            try:
+                artifacts.update(await self._record_run(memory, records))
+            except RecordRejectedError as error:
+                rejected = error
+            executions.update({one.name: memory.executions[one.name] for one in records if one.name in memory.executions})
+        if rejected is not None:
+            raise rejected
+        return RecordedIds(executions, artifacts, contexts)
+
+    async def forget(self, run_id: str) -> None:
+        self._runs.pop(run_id, None)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    # --- one run ---------------------------------------------------------------------------------------------------
+
+    async def _record_run(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> dict[str, int]:
+        """Level by level: those whose parent has an id, then their children."""
+        artifacts: dict[str, int] = {}
+        rejected: RecordRejectedError | None = None
+        left = list(records)
+        while left:
+            ready = [one for one in left if not one.parent or one.parent in memory.executions]
+            if not ready:
+                # The parents are in no batch yet: look for them, then write without a parent rather than lose lineage.
+                await self._load_executions(memory)
+                ready = [one for one in left if one.parent in memory.executions] or left
+            names = {one.name for one in ready}
+            left = [one for one in left if one.name not in names]
+            try:
+                artifacts.update(await self._put(memory, ready))
+            except RecordRejectedError as error:
+                rejected = error
+        if rejected is not None:
+            raise rejected
+        return artifacts
+
+    async def _put(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> dict[str, int]:
+        try:
+            return await self._put_subgraph(memory, records)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.ALREADY_EXISTS and await self._learn(memory, records):
+                return await self._put(memory, records)
+            if len(records) == 1:
+                raise RecordRejectedError(records[0].name, f"{error.code().name}: {error.details()}") from error
+        # Something in it is refused: halves find out what.
+        middle = len(records) // 2
+        artifacts: dict[str, int] = {}
+        rejected: RecordRejectedError | None = None
+        for half in (records[:middle], records[middle:]):
+            try:
+                artifacts.update(await self._put(memory, half))
+            except RecordRejectedError as error:
+                log.error("lineage refused: %s", error)
+                rejected = error
+        if rejected is not None:
+            raise rejected
+        return artifacts
+
+    async def _put_subgraph(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> dict[str, int]:
+        request = service_pb.PutLineageSubgraphRequest()
+        request.options.reuse_artifact_if_already_exist_by_external_id = True
+        request.contexts.extend(memory.contexts)
+        positions: dict[str, int] = {}
+        new_events: set[tuple[str, str, int, str]] = set()
+        for index, record in enumerate(records):
+            type_id = await self._type("execution", record.type.value)
+            message = execution_message(record, type_id, memory.executions.get(record.parent))
+            known = memory.executions.get(record.name)
+            if known is not None:
+                message.id = known
+            request.executions.append(message)
+            for kind, ports in ((pb.Event.INPUT, record.input_artifacts), (pb.Event.OUTPUT, record.output_artifacts)):
+                for port, many in ports.items():
+                    for artifact in many:
+                        key = event_key(record.name, artifact.name, kind, port)
+                        if key in memory.events or key in new_events:
+                            continue
+                        new_events.add(key)
+                        if artifact.name not in positions:
+                            positions[artifact.name] = len(request.artifacts)
+                            type_of = await self._type("artifact", artifact.type)
+                            request.artifacts.append(artifact_message(artifact, type_of, port))
+                        edge = request.event_edges.add(
+                            execution_index=index, artifact_index=positions[artifact.name]
+                        )
+                        edge.event.type = kind
+                        edge.event.path.steps.add(key=port)
+        reply = await self._call(self._stub.PutLineageSubgraph, request)
+        for record, identifier in zip(records, reply.execution_ids, strict=True):
+            memory.executions[record.name] = identifier
+        memory.events |= new_events
+        return {name: reply.artifact_ids[position] for name, position in positions.items()}
+
+    async def _memory(self, run: RunRecord) -> _RunMemory:
+        memory = self._runs.get(run.run_id)
+        if memory is None:
+            pipeline = await self._context("system.Pipeline", pb.Context(name=run.pipeline_name))
+            of_run = await self._context("system.PipelineRun", run_context(run))
+            request = service_pb.PutParentContextsRequest()
+            request.parent_contexts.add(child_id=of_run.id, parent_id=pipeline.id)
+            try:
+                await self._call(self._stub.PutParentContexts, request)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                    raise RecorderUnavailableError(str(error.details())) from error
+            memory = self._runs[run.run_id] = _RunMemory([pipeline, of_run])
+        return memory
+
+    async def _context(self, type_name: str, wanted: pb.Context) -> pb.Context:
+        """The context of that name, made if there is none; what exists is kept as it is (executor.md §2.1)."""
+        type_id = await self._type("context", type_name)
+        for _ in range(2):
+            request = service_pb.GetContextByTypeAndNameRequest(type_name=type_name, context_name=wanted.name)
+            found = await self._call(self._stub.GetContextByTypeAndName, request)
+            if found.HasField("context"):
+                return found.context
+            wanted.type_id = type_id
+            try:
+                await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                    raise RecorderUnavailableError(str(error.details())) from error
+        found = await self._call(
+            self._stub.GetContextByTypeAndName,
+            service_pb.GetContextByTypeAndNameRequest(type_name=type_name, context_name=wanted.name),
+        )
+        if not found.HasField("context"):
+            raise RecorderUnavailableError(f"context {wanted.name!r} vanished while it was made")
+        return found.context
+
+    # --- after a crash ---------------------------------------------------------------------------------------------
+
+    async def _learn(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> bool:
+        """Loads what an earlier recorder wrote; True when that explains the conflict."""
+        before = set(memory.executions)
+        await self._load_executions(memory)
+        found = [one.name for one in records if one.name in memory.executions and one.name not in before]
+        if found:
+            await self._load_events(memory, found)
+        return bool(found)
+
+    async def _load_executions(self, memory: _RunMemory) -> None:
+        request = service_pb.GetExecutionsByContextRequest(context_id=memory.contexts[1].id)
+        request.options.max_result_size = _PAGE
+        while True:
+            reply = await self._call(self._stub.GetExecutionsByContext, request)
+            memory.executions.update({one.name: one.id for one in reply.executions if one.name})
+            if not reply.next_page_token:
+                return
+            request.options.next_page_token = reply.next_page_token
+
+    async def _load_events(self, memory: _RunMemory, names: Sequence[str]) -> None:
+        by_id = {memory.executions[name]: name for name in names}
+        for start in range(0, len(names), _PAGE):
+            ids = list(by_id)[start : start + _PAGE]
+            events = await self._call(
+                self._stub.GetEventsByExecutionIDs, service_pb.GetEventsByExecutionIDsRequest(execution_ids=ids)
+            )
+            artifact_ids = sorted({event.artifact_id for event in events.events})
+            artifacts = await self._call(
+                self._stub.GetArtifactsByID, service_pb.GetArtifactsByIDRequest(artifact_ids=artifact_ids)
+            )
+            external = {one.id: one.external_id for one in artifacts.artifacts}
+            for event in events.events:
+                port = event.path.steps[0].key if event.path.steps else ""
+                memory.events.add(
+                    event_key(by_id[event.execution_id], external.get(event.artifact_id, ""), event.type, port)
+                )
+
+    # --- calls -----------------------------------------------------------------------------------------------------
+
+    async def _type(self, kind: str, name: str) -> int:
+        known = self._types.get((kind, name))
+        if known is not None:
+            return known
+        if kind == "execution":
+            execution = service_pb.PutExecutionTypeRequest(can_add_fields=True, can_omit_fields=True)
+            execution.execution_type.name = name
+            reply = await self._call(self._stub.PutExecutionType, execution)
+        elif kind == "artifact":
+            artifact = service_pb.PutArtifactTypeRequest(can_add_fields=True, can_omit_fields=True)
+            artifact.artifact_type.name = name
+            reply = await self._call(self._stub.PutArtifactType, artifact)
+        else:
+            context = service_pb.PutContextTypeRequest(can_add_fields=True, can_omit_fields=True)
+            context.context_type.name = name
+            reply = await self._call(self._stub.PutContextType, context)
+        self._types[(kind, name)] = reply.type_id
+        return int(reply.type_id)
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        """Raises RecorderUnavailableError when the store is away for longer than a few tries."""
+        pauses = delays()
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return await method(request, timeout=self._deadline)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _TRANSIENT:
+                    raise
+                if attempt == _TRIES:
+                    raise RecorderUnavailableError(f"{error.code().name}: {error.details()}") from error
+            await asyncio.sleep(next(pauses))
+        raise AssertionError("the loop returns or raises")

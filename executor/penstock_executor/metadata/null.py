@@ -1,0 +1,18 @@
+"""Records nothing: for executors that run without lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock_executor.metadata.base import ExecutionRecord, RecordedIds
+
+
+class NullRecorder:
+    async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+        return RecordedIds()
+
+    async def forget(self, run_id: str) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None

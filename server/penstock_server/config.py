@@ -1,0 +1,44 @@
+"""Settings of the server, read once by `main` and passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """HOST:PORT; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @staticmethod
+    def parse(text: str) -> Address:
+        """Raises ValueError."""
+        host, separator, port = text.rpartition(":")
+        if not separator or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"{text!r} is not HOST:PORT")
+        return Address(host.strip("[]") or "127.0.0.1", int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """URLs in SQLAlchemy's form. An empty `metadata_database` turns the metadata service off."""
+
+    grpc: Address
+    http: Address
+    database: str
+    metadata_database: str
+    artifact_roots: tuple[Path, ...]
+    service_account: str = "pipeline-runner"
+    user_header: str = ""
+    commit: str = "unknown"
+    tag: str = "unknown"
+    allowed_hosts: tuple[str, ...] = ()
+    allow_http: bool = False
+    validate_urls: bool = True

@@ -1,0 +1,197 @@
+"""The HTTP application: annotated routes, uploads, logs, downloads, healthz.
+
+Invariants: every reply carries X-Request-Id; what is unforeseen answers 500 with a fixed text and is logged; requests
+under way at the same time are bounded, one too many is told when to come back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc
+from aiohttp import web
+
+from penstock_api.v1 import insight_pb2
+from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
+from penstock_server.gateway import calls, replies
+from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
+from penstock_server.gateway.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+_SERVED = (
+    (experiment_pb2, "ExperimentService"),
+    (pipeline_pb2, "PipelineService"),
+    (run_pb2, "RunService"),
+    (recurring_run_pb2, "RecurringRunService"),
+    (insight_pb2, "InsightService"),
+)
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_INSIGHT = "/penstock.v1.InsightService"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """`user_header` is forwarded as the caller's identity when set."""
+
+    user_header: str = ""
+    commit: str = "unknown"
+    tag: str = "unknown"
+    concurrent_requests: int = 1000
+
+
+def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Application:
+    """An application that calls the server behind `channel`."""
+    gateway = _Gateway(channel, settings)
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES, middlewares=[gateway.around], handler_args={"max_field_size": 16 * 1024}
+    )
+    uploads = Uploads(gateway.caller, settings.user_header)
+    for version in ("v1beta1", "v2beta1"):
+        app.router.add_route("*", f"/apis/{version}/healthz", gateway.healthz)
+    app.router.add_post("/apis/v2beta1/pipelines/upload", uploads.pipeline)
+    app.router.add_post("/apis/v2beta1/pipelines/upload_version", uploads.version)
+    for version in ("v1alpha1", "v1beta1", "v2beta1"):
+        app.router.add_get(f"/apis/{version}/runs/{{run_id}}/nodes/{{node_id}}/log", gateway.log)
+    app.router.add_get("/apis/penstock/v1/artifacts/{name}:download", gateway.download)
+    app.router.add_route("*", "/{path:.*}", gateway.transcode)
+    return app
+
+
+class _Gateway:
+    def __init__(self, channel: grpc.Channel, settings: GatewaySettings) -> None:
+        self.caller = calls.Caller(channel)
+        self._settings = settings
+        self._table = RouteTable(file.DESCRIPTOR.services_by_name[name] for file, name in _SERVED)
+        self._active = 0
+
+    @property
+    def around(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._active >= self._settings.concurrent_requests:
+                busy = replies.error_reply(grpc.StatusCode.UNAVAILABLE, "too many requests under way; try again")
+                busy.headers["Retry-After"] = "1"
+                return busy
+            self._active += 1
+            try:
+                reply = await handler(request)
+            except web.HTTPRequestEntityTooLarge:
+                reply = replies.error_reply(
+                    grpc.StatusCode.INVALID_ARGUMENT, f"the body is larger than {MAX_BODY_BYTES} bytes", 413
+                )
+            except web.HTTPMethodNotAllowed:
+                reply = _wrong_verb()
+            except web.HTTPException as error:
+                reply = replies.plain_status(error.status, grpc.StatusCode.UNKNOWN, error.reason)
+            except ConnectionResetError:
+                raise
+            except Exception:  # noqa: BLE001 - a defect must not become a broken connection
+                log.exception("%s %s failed, request %s", request.method, request.path, calls.request_id(request))
+                reply = replies.error_reply(
+                    grpc.StatusCode.INTERNAL, f"Internal Server Error (request {calls.request_id(request)})"
+                )
+            finally:
+                self._active -= 1
+            if not reply.prepared:
+                reply.headers["X-Request-Id"] = calls.request_id(request)
+            return reply
+
+        return middleware
+
+    async def transcode(self, request: web.Request) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        found = self._table.find(request.method, path)
+        if found is None:
+            if self._table.knows(path):
+                return _wrong_verb()
+            return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
+        route, values = found
+        content = await request.read() if route.body else b""
+        try:
+            message = route.build(values, request.query.items(), content)
+        except BadRequestError as error:
+            return replies.error_reply(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        extra = (("x-clear-tags", "true"),) if _clears_tags(request, content) else ()
+        try:
+            reply = await self.caller.unary(
+                route.rpc,
+                message,
+                route.reply,
+                calls.deadline(request),
+                calls.metadata(request, self._settings.user_header, *extra),
+            )
+        except grpc.RpcError as error:
+            return replies.rpc_error_reply(error)
+        return replies.json_reply(to_json(reply))
+
+    async def healthz(self, request: web.Request) -> web.StreamResponse:
+        document = {
+            "commit_sha": self._settings.commit,
+            "tag_name": self._settings.tag,
+            "multi_user": False,
+            "pipeline_store": "database",
+        }
+        if "/v1beta1/" in request.path:
+            del document["pipeline_store"]
+        return web.json_response(document)
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        message = insight_pb2.ReadLogRequest(
+            run_id=request.match_info["run_id"],
+            node_id=request.match_info["node_id"],
+            follow=request.query.get("follow", "").lower() in ("true", "1"),
+        )
+        return await self._streamed(request, f"{_INSIGHT}/ReadLog", message, "text/plain; charset=utf-8")
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        message = insight_pb2.ReadArtifactRequest(name=request.match_info["name"])
+        return await self._streamed(request, f"{_INSIGHT}/ReadArtifact", message, "application/octet-stream")
+
+    async def _streamed(
+        self, request: web.Request, rpc: str, message: insight_pb2.ReadLogRequest | insight_pb2.ReadArtifactRequest,
+        content_type: str,
+    ) -> web.StreamResponse:
+        sent = calls.metadata(request, self._settings.user_header)
+        stream = self.caller.stream(rpc, message, insight_pb2.Chunk, None, sent)
+        # The status line waits for the first chunk, so that an unknown id is a 404 and not a broken 200.
+        try:
+            first = await anext(stream, None)
+        except grpc.RpcError as error:
+            return replies.rpc_error_reply(error)
+        reply = web.StreamResponse(
+            headers={"Content-Type": content_type, "X-Request-Id": calls.request_id(request)}
+        )
+        await reply.prepare(request)
+        try:
+            if first is not None:
+                await reply.write(first.data)
+                async for chunk in stream:
+                    await reply.write(chunk.data)
+        except grpc.RpcError as error:
+            log.warning("%s ended early: %s", rpc, error.details())
+            if request.transport is not None:
+                request.transport.close()
+        await reply.write_eof()
+        return reply
+
+
+def _wrong_verb() -> web.Response:
+    return replies.plain_status(501, grpc.StatusCode.UNIMPLEMENTED, "Method Not Allowed")
+
+
+def _clears_tags(request: web.Request, content: bytes) -> bool:
+    """`"tags": {}` in a PATCH of a pipeline or version removes all tags (api.md §2.1)."""
+    if request.method not in ("PUT", "PATCH") or not request.path.startswith("/apis/v2beta1/pipelines/"):
+        return False
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("tags") == {}
+
+

@@ -1,0 +1,239 @@
+"""HTTP requests to RPC requests and back, from google.api.http annotations (api.md §2.1).
+
+Invariants: pure; routes are compiled once from descriptors. Bodies are strict (an unknown key is refused by name), query
+strings are lenient (unknown names are ignored, empty values mean unset). Replies are protojson with proto names and
+without defaults.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from google.api import annotations_pb2
+from google.protobuf import json_format, message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+_MAX_DEPTH = 150
+_VARIABLE = re.compile(r"\{([\w.]+)\}")
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: 32,
+    FieldDescriptor.CPPTYPE_INT64: 64,
+    FieldDescriptor.CPPTYPE_UINT32: 32,
+    FieldDescriptor.CPPTYPE_UINT64: 64,
+}
+
+
+class BadRequestError(Exception):
+    """The HTTP request is no valid call; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One annotated method. `path` such as `/apis/v2beta1/runs/{run_id}:archive`; `body` is "", "*" or a field."""
+
+    verb: str
+    path: str
+    pattern: re.Pattern[str]
+    variables: tuple[str, ...]
+    body: str
+    rpc: str
+    request: type[Message]
+    reply: type[Message]
+
+    def build(self, values: Sequence[str], query: Iterable[tuple[str, str]], content: bytes) -> Message:
+        """The request message. Raises BadRequestError."""
+        message = self.request()
+        if self.body == "*":
+            parse_json(content, message)
+        elif self.body:
+            parse_json(content, getattr(message, self.body), self.body)
+            getattr(message, self.body).SetInParent()
+        if self.body != "*":
+            _fill_query(message, query, self.body)
+        for name, value in zip(self.variables, values, strict=True):
+            _set_text(message, name, unquote(value))
+        return message
+
+
+class RouteTable:
+    """Finds the route of a path and verb."""
+
+    def __init__(self, services: Iterable[ServiceDescriptor]) -> None:
+        self.routes = tuple(route for service in services for route in _routes_of(service))
+
+    def find(self, verb: str, path: str) -> tuple[Route, tuple[str, ...]] | None:
+        """The route and the values of its variables, still percent-encoded; None when there is none."""
+        for route in self.routes:
+            if route.verb == verb:
+                match = route.pattern.fullmatch(path)
+                if match:
+                    return route, match.groups()
+        return None
+
+    def knows(self, path: str) -> bool:
+        """Whether any verb has this path."""
+        return any(route.pattern.fullmatch(path) for route in self.routes)
+
+
+def to_json(message: Message) -> bytes:
+    """protojson as the contract has it."""
+    document = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return json.dumps(_whole(document), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def parse_json(content: bytes, message: Message, place: str = "") -> None:
+    """Strict protojson into a message. Raises BadRequestError."""
+    prefix = f"{place}: " if place else ""
+    if not content.strip():
+        return
+    try:
+        document = json.loads(content, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise BadRequestError(f"{prefix}the body is no UTF-8 text") from error
+    except RecursionError as error:
+        raise BadRequestError(f"{prefix}the body is nested too deeply") from error
+    except ValueError as error:
+        raise BadRequestError(f"{prefix}the body is no valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadRequestError(f"{prefix}the body must be a JSON object")
+    if _depth(document) > _MAX_DEPTH:
+        raise BadRequestError(f"{prefix}the body is nested deeper than {_MAX_DEPTH} levels")
+    try:
+        json_format.ParseDict(document, message)
+    except json_format.ParseError as error:
+        raise BadRequestError(f"{prefix}{str(error)[:500]}") from error
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise BadRequestError(f"{prefix}a value has the wrong kind: {str(error)[:300]}") from error
+
+
+def _routes_of(service: ServiceDescriptor) -> list[Route]:
+    routes = []
+    for method in service.methods:
+        if not method.GetOptions().HasExtension(annotations_pb2.http):
+            continue
+        rule = method.GetOptions().Extensions[annotations_pb2.http]
+        verb = rule.WhichOneof("pattern")
+        routes.append(_route(method, verb.upper(), getattr(rule, verb), rule.body))
+    return routes
+
+
+def _route(method: MethodDescriptor, verb: str, path: str, body: str) -> Route:
+    pattern = ""
+    end = 0
+    for match in _VARIABLE.finditer(path):
+        pattern += re.escape(path[end : match.start()]) + r"([^/:]+)"
+        end = match.end()
+    pattern += re.escape(path[end:])
+    return Route(
+        verb=verb,
+        path=path,
+        pattern=re.compile(pattern),
+        variables=tuple(_VARIABLE.findall(path)),
+        body=body,
+        rpc=f"/{method.containing_service.full_name}/{method.name}",
+        request=message_factory.GetMessageClass(method.input_type),
+        reply=message_factory.GetMessageClass(method.output_type),
+    )
+
+
+def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -> None:
+    for name, value in query:
+        if value == "" or "." in name:
+            continue
+        field = _field(message.DESCRIPTOR, name)
+        if field is None or field.name == body or field.message_type is not None:
+            continue
+        if field.is_repeated:
+            getattr(message, field.name).append(_scalar(field, value))
+        else:
+            setattr(message, field.name, _scalar(field, value))
+
+
+def _field(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
+    return descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
+
+
+def _scalar(field: FieldDescriptor, text: str) -> Any:
+    kind = field.cpp_type
+    try:
+        if kind in _INTEGERS:
+            number = int(text)
+            bits = _INTEGERS[kind]
+            if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+                raise ValueError(text)
+            return number
+        if kind == FieldDescriptor.CPPTYPE_BOOL:
+            return _BOOLEANS[text.lower()]
+        if kind in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
+            value = float(text)
+            if not math.isfinite(value):
+                raise ValueError(text)
+            return value
+        if kind == FieldDescriptor.CPPTYPE_ENUM:
+            known = field.enum_type.values_by_name.get(text)
+            return known.number if known else field.enum_type.values_by_number[int(text)].number
+    except (ValueError, KeyError) as error:
+        raise BadRequestError(f"{field.name}: {text[:80]!r} cannot be read") from error
+    if "\0" in text:
+        raise BadRequestError(f"{field.name}: it holds a NUL character")
+    return text
+
+
+_BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _set_text(message: Message, dotted: str, value: str) -> None:
+    """Sets a variable of the path; it wins over what the body says."""
+    *parents, name = dotted.split(".")
+    for parent in parents:
+        message = getattr(message, parent)
+    if "\0" in value:
+        raise BadRequestError(f"{dotted}: it holds a NUL character")
+    setattr(message, name, value)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} stands twice")
+    return document
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _depth(document: Any) -> int:
+    """Levels of nesting, without recursion."""
+    deepest = 0
+    stack: list[tuple[Any, int]] = [(document, 1)]
+    while stack:
+        value, level = stack.pop()
+        deepest = max(deepest, level)
+        if level > _MAX_DEPTH:
+            break
+        children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        stack.extend((child, level + 1) for child in children if isinstance(child, (dict, list)))
+    return deepest
+
+
+def _whole(value: Any) -> Any:
+    """Whole doubles without a fraction, as protojson writes them."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return value
+
+

@@ -1,0 +1,127 @@
+"""Multipart uploads of pipeline packages (api.md §1.3).
+
+Invariants: parameters come from the query string; one part `uploadfile`, at most 32 MiB, read in chunks and refused as
+soon as it is too large; failures have the upload endpoints' own body.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+from aiohttp import BodyPartReader, web
+from google.protobuf.message import Message
+
+from penstock_api.v1 import upload_pb2
+from penstock_api.v2beta1 import pipeline_pb2
+from penstock_server.gateway import calls, replies
+from penstock_server.gateway.transcoder import to_json
+
+MAX_BYTES = 32 * 1024 * 1024
+_SERVICE = "/penstock.v1.PipelineUploadService"
+
+
+class _RefusedError(Exception):
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Uploads:
+    def __init__(self, caller: calls.Caller, user_header: str) -> None:
+        self._caller = caller
+        self._user_header = user_header
+
+    async def pipeline(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+
+        def message(content: bytes, file_name: str, tags: dict[str, str]) -> Message:
+            return upload_pb2.UploadPipelineRequest(
+                content=content,
+                file_name=file_name,
+                name=query.get("name", ""),
+                display_name=query.get("display_name", ""),
+                description=query.get("description", ""),
+                namespace=query.get("namespace", ""),
+                tags=tags,
+                code_source_url=query.get("code_source_url", ""),
+            )
+
+        return await self._upload(request, "UploadPipeline", message, pipeline_pb2.Pipeline, "pipeline")
+
+    async def version(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+
+        def message(content: bytes, file_name: str, tags: dict[str, str]) -> Message:
+            return upload_pb2.UploadPipelineVersionRequest(
+                content=content,
+                file_name=file_name,
+                pipeline_id=query.get("pipelineid", ""),
+                name=query.get("name", ""),
+                display_name=query.get("display_name", ""),
+                description=query.get("description", ""),
+                tags=tags,
+                code_source_url=query.get("code_source_url", ""),
+            )
+
+        return await self._upload(
+            request, "UploadPipelineVersion", message, pipeline_pb2.PipelineVersion, "pipeline version"
+        )
+
+    async def _upload(
+        self, request: web.Request, method: str, message: Any, reply: type[Message], what: str
+    ) -> web.StreamResponse:
+        try:
+            tags = _tags(request.query.get("tags", ""))
+            content, file_name = await _content(request)
+            stored = await self._caller.unary(
+                f"{_SERVICE}/{method}",
+                message(content, file_name, tags),
+                reply,
+                calls.deadline(request),
+                calls.metadata(request, self._user_header),
+            )
+        except _RefusedError as error:
+            return replies.upload_error(f"Failed to upload {what}: {error}", str(error), error.status)
+        except grpc.RpcError as error:
+            status = replies.http_status(error.code())
+            if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
+                status = 400
+            details = error.details() or error.code().name
+            return replies.upload_error(f"Failed to upload {what}: {details}", details, status)
+        return replies.json_reply(to_json(stored))
+
+
+async def _content(request: web.Request) -> tuple[bytes, str]:
+    if not request.content_type.startswith("multipart/"):
+        raise _RefusedError("the body must be multipart/form-data with a part `uploadfile`")
+    try:
+        reader = await request.multipart()
+        async for part in reader:
+            if isinstance(part, BodyPartReader) and part.name == "uploadfile":
+                return await _bounded(part), part.filename or ""
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _RefusedError(f"the multipart body is broken: {error}") from error
+    raise _RefusedError("the part `uploadfile` is missing")
+
+
+async def _bounded(part: BodyPartReader) -> bytes:
+    content = bytearray()
+    while chunk := await part.read_chunk(256 * 1024):
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise _RefusedError(f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB", 413)
+    return bytes(content)
+
+
+def _tags(text: str) -> dict[str, str]:
+    if not text:
+        return {}
+    try:
+        tags = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _RefusedError(f"tags: no valid JSON: {error}") from error
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise _RefusedError("tags: expected a JSON object of texts")
+    return tags

@@ -1,0 +1,198 @@
+"""`penstock-server`: the composition root, the only reader of flags and environment in this program.
+
+Invariants: everything is built here and passed down. One line `ready http=… grpc=…` goes to stdout when both ports answer.
+SIGTERM and SIGINT end it gracefully: health says NOT_SERVING, calls under way get ten seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import click
+import grpc
+
+from penstock_server.config import Address, Settings
+from penstock_server.errors import PenstockError
+from penstock_server.gateway.app import GatewaySettings, create_app
+from penstock_server.gateway.server import GatewayServer
+from penstock_server.rpc.metadata_store import MetadataDatabase
+from penstock_server.rpc.server import MAX_MESSAGE_BYTES, Services, build_server
+from penstock_server.runtime import ConditionSignal, SystemClock
+from penstock_server.services.dispatch import DispatchService
+from penstock_server.services.documents import Documents
+from penstock_server.services.experiments import ExperimentService
+from penstock_server.services.insight import InsightService
+from penstock_server.services.pipelines import PipelineService
+from penstock_server.services.runs import RunService
+from penstock_server.storage.database import Database
+from penstock_server.storage.fetch import PackageFetcher
+from penstock_server.storage.objects import FileObjects
+
+log = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 10.0
+
+
+class _AddressType(click.ParamType):
+    name = "HOST:PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        if isinstance(value, Address):
+            return value
+        try:
+            return Address.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--grpc", "grpc_address", type=_AddressType(), default="127.0.0.1:8887", show_default=True,
+              envvar="PENSTOCK_GRPC", help="Where gRPC is served.")
+@click.option("--http", "http_address", type=_AddressType(), default="127.0.0.1:8888", show_default=True,
+              envvar="PENSTOCK_HTTP", help="Where REST is served.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("~/.penstock"),
+              show_default=True, envvar="PENSTOCK_DATA_DIR", help="Where everything lies that has no URL of its own.")
+@click.option("--database", default="", envvar="PENSTOCK_DATABASE",
+              help="SQLAlchemy URL; SQLite in DATA_DIR unless given.")
+@click.option("--metadata-database", default="", envvar="PENSTOCK_METADATA_DATABASE",
+              help="ML Metadata's database, `none` for no metadata service; SQLite in DATA_DIR unless given.")
+@click.option("--artifacts", default="", envvar="PENSTOCK_ARTIFACTS",
+              help="Artifact root, to serve logs and downloads from; DATA_DIR/artifacts unless given.")
+@click.option("--service-account", default="pipeline-runner", show_default=True,
+              envvar="DEFAULTPIPELINERUNNERSERVICEACCOUNT", help="Service account of runs that name none.")
+@click.option("--user-header", default="", envvar="KUBEFLOW_USERID_HEADER",
+              help="Header that carries the caller's identity, forwarded to gRPC.")
+@click.option("--pipeline-hosts", default="", envvar="PIPELINE_URL_ALLOWED_DOMAINS",
+              help="Further hosts that packages may be fetched from, comma-separated, wildcards allowed.")
+@click.option("--allow-http-pipelines/--no-allow-http-pipelines", default=False, envvar="PIPELINE_URL_ALLOW_HTTP",
+              help="Lets packages be fetched without TLS.")
+@click.option("--validate-pipeline-urls/--no-validate-pipeline-urls", default=True,
+              envvar="PIPELINE_URL_VALIDATION_ENABLED", help="Checks host, port and addresses of package URLs.")
+@click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
+@click.option("--tag", default="unknown", envvar="TAG_NAME", hidden=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+              show_default=True, envvar="PENSTOCK_LOG_LEVEL")
+def main(
+    grpc_address: Address,
+    http_address: Address,
+    data_dir: Path,
+    database: str,
+    metadata_database: str,
+    artifacts: str,
+    service_account: str,
+    user_header: str,
+    pipeline_hosts: str,
+    allow_http_pipelines: bool,
+    validate_pipeline_urls: bool,
+    commit: str,
+    tag: str,
+    log_level: str,
+) -> None:
+    """Serves the Kubeflow Pipelines API over gRPC and REST.
+
+    Example: penstock-server --grpc 127.0.0.1:8887 --http 127.0.0.1:8888
+    """
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    directory = data_dir.expanduser().absolute()
+    root = Path(artifacts.removeprefix("file://")) if artifacts else directory / "artifacts"
+    settings = Settings(
+        grpc=grpc_address,
+        http=http_address,
+        database=database or f"sqlite:///{directory / 'penstock.db'}",
+        metadata_database="" if metadata_database == "none" else metadata_database
+        or f"sqlite:///{directory / 'metadata.db'}",
+        artifact_roots=(root, directory / "work"),
+        service_account=service_account,
+        user_header=user_header,
+        commit=commit,
+        tag=tag,
+        allowed_hosts=tuple(host.strip() for host in pipeline_hosts.split(",") if host.strip()),
+        allow_http=allow_http_pipelines,
+        validate_urls=validate_pipeline_urls,
+    )
+    try:
+        serve(settings)
+    except PenstockError as error:
+        raise click.ClickException(error.message) from error
+
+
+def serve(settings: Settings) -> None:
+    """Serves until a signal. Raises click.UsageError for ports that are taken."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    clock, bell, documents = SystemClock(), ConditionSignal(), Documents()
+    storage = Database(settings.database)
+    storage.migrate()
+    experiments = ExperimentService(storage, clock)
+    experiments.ensure_default()
+    fetch = PackageFetcher(
+        settings.allowed_hosts, allow_http=settings.allow_http, validate=settings.validate_urls
+    )
+    dispatch = DispatchService(storage, clock, bell)
+    services = Services(
+        experiments=experiments,
+        pipelines=PipelineService(storage, clock, documents, fetch),
+        runs=RunService(storage, clock, documents, bell, settings.service_account),
+        dispatch=dispatch,
+        insight=InsightService(storage, FileObjects(settings.artifact_roots)),
+    )
+    metadata = MetadataDatabase.open(settings.metadata_database) if settings.metadata_database else None
+    running = build_server(services, metadata)
+    with tempfile.TemporaryDirectory(prefix="penstock-") as private:
+        # The gateway's own door: no TCP port to guess, readable by this user alone.
+        socket = f"unix:{private}/grpc.sock"
+        running.server.add_insecure_port(socket)
+        grpc_port = _bind(running.server, settings.grpc)
+        running.server.start()
+        channel = grpc.insecure_channel(
+            socket,
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ],
+        )
+        gateway = GatewayServer(
+            create_app(channel, GatewaySettings(settings.user_header, settings.commit, settings.tag)),
+            settings.http.host,
+            settings.http.port,
+        )
+        try:
+            http_port = gateway.start()
+        except OSError as error:
+            running.server.stop(None)
+            raise click.UsageError(f"--http: {settings.http} cannot be used: {error.strerror or error}") from error
+        running.set_serving(True)
+        http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
+        click.echo(f"ready http=http://{http_ready} grpc={grpc_ready}")
+        sys.stdout.flush()
+        stop.wait()
+        log.info("stopping")
+        running.set_serving(False)
+        dispatch.stop()
+        gateway.stop(_GRACE_SECONDS)
+        running.server.stop(_GRACE_SECONDS).wait()
+        channel.close()
+        storage.dispose()
+
+
+def _bind(server: grpc.Server, address: Address) -> int:
+    try:
+        port = int(server.add_insecure_port(str(address)))
+    except RuntimeError as error:
+        raise click.UsageError(f"--grpc: {address} cannot be used: the port is taken or not allowed") from error
+    if port == 0:
+        raise click.UsageError(f"--grpc: {address} cannot be used: the port is taken or not allowed")
+    return port
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The gRPC server: what is registered, and its limits.
+
+Invariants: threads are bounded; long-polling and streaming calls take a thread each, so there are more threads than
+cores. Messages are bounded at 64 MiB, except that executors' reports may be twice that. Every registered service is
+reflected, and has a health status of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from penstock_api.internal.v1 import dispatch_pb2, dispatch_pb2_grpc
+from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2, upload_pb2_grpc
+from penstock_api.v2beta1 import (
+    experiment_pb2,
+    experiment_pb2_grpc,
+    pipeline_pb2,
+    pipeline_pb2_grpc,
+    recurring_run_pb2,
+    recurring_run_pb2_grpc,
+    run_pb2,
+    run_pb2_grpc,
+)
+from penstock_server.rpc.dispatch_servicer import DispatchServicer
+from penstock_server.rpc.experiment_servicer import ExperimentServicer
+from penstock_server.rpc.insight_servicer import InsightServicer
+from penstock_server.rpc.interceptor import CallInterceptor
+from penstock_server.rpc.metadata_servicer import metadata_handler
+from penstock_server.rpc.metadata_store import SERVICE as METADATA_SERVICE
+from penstock_server.rpc.metadata_store import MetadataDatabase
+from penstock_server.rpc.pipeline_servicer import PipelineServicer, PipelineUploadServicer
+from penstock_server.rpc.recurring_run_servicer import RecurringRunServicer
+from penstock_server.rpc.run_servicer import RunServicer
+from penstock_server.services.dispatch import DispatchService
+from penstock_server.services.experiments import ExperimentService
+from penstock_server.services.insight import InsightService
+from penstock_server.services.pipelines import PipelineService
+from penstock_server.services.runs import RunService
+
+MAX_MESSAGE_BYTES = 128 * 1024 * 1024
+_THREADS = 64
+SERVICES = tuple(
+    file.DESCRIPTOR.services_by_name[name].full_name
+    for file, name in (
+        (experiment_pb2, "ExperimentService"),
+        (pipeline_pb2, "PipelineService"),
+        (run_pb2, "RunService"),
+        (recurring_run_pb2, "RecurringRunService"),
+        (insight_pb2, "InsightService"),
+        (upload_pb2, "PipelineUploadService"),
+        (dispatch_pb2, "DispatchService"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    experiments: ExperimentService
+    pipelines: PipelineService
+    runs: RunService
+    dispatch: DispatchService
+    insight: InsightService
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    server: grpc.Server
+    health: health.HealthServicer
+
+    def set_serving(self, serving: bool) -> None:
+        state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *SERVICES, METADATA_SERVICE.full_name):
+            self.health.set(name, state)
+
+
+def build_server(services: Services, metadata: MetadataDatabase | None) -> RunningServer:
+    """A server with everything registered, not started and bound to nothing."""
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="rpc"),
+        interceptors=[CallInterceptor()],
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ],
+    )
+    experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(services.experiments), server)
+    pipeline_pb2_grpc.add_PipelineServiceServicer_to_server(PipelineServicer(services.pipelines), server)
+    run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(services.runs), server)
+    recurring_run_pb2_grpc.add_RecurringRunServiceServicer_to_server(RecurringRunServicer(), server)
+    insight_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(services.insight), server)
+    upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
+    dispatch_pb2_grpc.add_DispatchServiceServicer_to_server(DispatchServicer(services.dispatch), server)
+    names: Sequence[str] = SERVICES
+    if metadata is not None:
+        server.add_generic_rpc_handlers((metadata_handler(metadata),))
+        names = (*names, METADATA_SERVICE.full_name)
+    checks = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflected = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(reflected, server, pool=descriptor_pool.Default())
+    return RunningServer(server, checks)
