@@ -132,7 +132,7 @@ async def _serve(
     client = DispatchClient(server, executor_id)
     executor = Executor(
         client,
-        LocalBackend(LocalSettings(work_dir=directory / "work", parallelism=parallelism, python=sys.executable), store),
+        LocalBackend(LocalSettings(directory / "work", directory / "environments", parallelism), store),
         store,
         _recorder(server, lineage),
         settings,

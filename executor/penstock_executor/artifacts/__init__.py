@@ -1,0 +1,1 @@
+"""Artifacts: values, stores, and what a task left behind."""

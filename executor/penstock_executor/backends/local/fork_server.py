@@ -1,0 +1,349 @@
+"""Forks tasks. Runs as a program of its own, in a task environment's Python, without any of Penstock's packages.
+
+Why: importing the SDK costs far more than most steps of a lightweight component; a process that did it once forks a task
+in milliseconds. And tasks must outlive the executor: their parent is this process, which writes down how each ended.
+
+Invariants: an attempt is started only by whoever creates its `claim` file, so never twice, whoever asks; the child writes
+`pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that forking is
+safe. Nobody connected, nothing running and nothing to do for a while: it ends.
+
+Usage: fork_server.py SOCKET [--preload MODULE]   (Python 3.8 or newer, POSIX)
+"""
+
+import errno
+import fcntl
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+
+IDLE_SECONDS = 600.0
+MAX_LINE = 256 * 1024 * 1024
+
+
+class Server:
+    def __init__(self, path, preload):
+        self.path = path
+        self.selector = selectors.DefaultSelector()
+        self.clients = {}
+        self.children = {}
+        self.directories = {}
+        self.kill_at = {}
+        self.last_use = time.monotonic()
+        self.lock = open(path + ".lock", "w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Another one serves this path already.
+            sys.exit(0)
+        if preload:
+            try:
+                importlib.import_module(preload)
+            except Exception as error:  # the task will fail on the same import, and say so in its log
+                sys.stderr.write("preload of %s failed: %s\n" % (preload, error))
+        gc.collect()
+        gc.freeze()
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.wake = read
+        self.wake_write = write
+        self.selector.register(read, selectors.EVENT_READ, self.reap)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        os.chmod(path, 0o600)
+        self.listener.listen(64)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+
+    def serve(self):
+        while True:
+            timeout = 30.0
+            if self.kill_at:
+                timeout = max(0.0, min(self.kill_at.values()) - time.monotonic())
+            for key, mask in self.selector.select(timeout):
+                if key.fileobj in self.clients or key.data in (self.accept, self.reap):
+                    key.data(key.fileobj, mask)
+            self.kill_overdue()
+            if self.clients or self.children:
+                self.last_use = time.monotonic()
+            elif time.monotonic() - self.last_use > IDLE_SECONDS or not os.path.exists(self.path):
+                return
+
+    # --- clients ---
+
+    def accept(self, listener, _mask):
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        self.clients[client] = [bytearray(), bytearray()]
+        self.selector.register(client, selectors.EVENT_READ, self.talk)
+
+    def talk(self, client, mask):
+        if mask & selectors.EVENT_WRITE:
+            self.flush(client)
+        if client not in self.clients or not mask & selectors.EVENT_READ:
+            return
+        try:
+            data = client.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.drop(client)
+            return
+        buffer = self.clients[client][0]
+        buffer += data
+        while True:
+            end = buffer.find(b"\n")
+            if end < 0:
+                break
+            line = bytes(buffer[:end])
+            del buffer[: end + 1]
+            self.handle(client, json.loads(line))
+        if len(buffer) > MAX_LINE:
+            self.drop(client)
+
+    def handle(self, client, message):
+        kind = message["op"]
+        if kind == "launch":
+            self.launch(client, message)
+        elif kind == "watch":
+            known = message["id"] in self.children.values()
+            self.send(client, {"event": "watched", "id": message["id"], "known": known})
+        elif kind == "cancel":
+            self.cancel(message["id"], message.get("grace", 10.0))
+
+    def send(self, client, document):
+        if client in self.clients:
+            self.clients[client][1] += json.dumps(document).encode() + b"\n"
+            self.flush(client)
+
+    def flush(self, client):
+        pending = self.clients[client][1]
+        try:
+            while pending:
+                del pending[: client.send(pending)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.drop(client)
+            return
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if pending else 0)
+        self.selector.modify(client, events, self.talk)
+
+    def drop(self, client):
+        self.selector.unregister(client)
+        del self.clients[client]
+        client.close()
+
+    # --- children ---
+
+    def launch(self, client, task):
+        directory = task["dir"]
+        try:
+            claim = os.open(os.path.join(directory, "claim"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            self.send(client, {"event": "claimed", "id": task["id"]})
+            return
+        except OSError as error:
+            self.send(client, {"event": "failed", "id": task["id"], "error": str(error)})
+            return
+        os.write(claim, self.path.encode())
+        os.close(claim)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            write_whole(directory, "exit", {"error": "cannot fork: %s" % error, "at": millis()})
+            self.send(client, {"event": "exited", "id": task["id"]})
+            return
+        if pid == 0:
+            self.become(task)
+        self.children[pid] = task["id"]
+        self.directories[pid] = directory
+        self.send(client, {"event": "started", "id": task["id"], "pid": pid, "at": millis()})
+
+    def become(self, task):
+        """In the child: turns into the task, never returns."""
+        code = 1
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.forget_descriptors()
+            write_whole(task["dir"], "pid", {"pid": os.getpid(), "start": start_time(os.getpid())})
+            log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.close(null)
+            os.close(log)
+            os.chdir(task["cwd"])
+            os.environ.clear()
+            os.environ.update(task["env"])
+            if "module" in task:
+                code = run_module(task["module"], task["argv"])
+            else:
+                execute(task)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+
+    def forget_descriptors(self):
+        for client in list(self.clients):
+            client.close()
+        self.listener.close()
+        self.selector.close()
+        os.close(self.wake)
+        os.close(self.wake_write)
+        self.lock.close()
+
+    def reap(self, wake, _mask):
+        try:
+            while os.read(wake, 4096):
+                pass
+        except BlockingIOError:
+            pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.ended(pid, status)
+
+    def ended(self, pid, status):
+        name = self.children.pop(pid, None)
+        directory = self.directories.pop(pid, None)
+        self.kill_at.pop(pid, None)
+        try:
+            # What the task left running belongs to it and ends with it.
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            pass
+        if name is None:
+            return
+        document = {"at": millis()}
+        if os.WIFSIGNALED(status):
+            document["signal"] = os.WTERMSIG(status)
+        else:
+            document["code"] = os.WEXITSTATUS(status)
+        try:
+            write_whole(directory, "exit", document)
+        except OSError as error:
+            sys.stderr.write("%s: exit not recorded: %s\n" % (name, error))
+        for client in list(self.clients):
+            self.send(client, {"event": "exited", "id": name})
+
+    def cancel(self, name, grace):
+        for pid, known in list(self.children.items()):
+            if known == name:
+                try:
+                    os.killpg(pid, signal.SIGTERM)
+                except OSError:
+                    pass
+                self.kill_at.setdefault(pid, time.monotonic() + grace)
+
+    def kill_overdue(self):
+        now = time.monotonic()
+        for pid, at in list(self.kill_at.items()):
+            if at <= now:
+                del self.kill_at[pid]
+                try:
+                    os.killpg(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+
+
+def run_module(name, argv):
+    """What `python -m NAME ARGV` does, in this process; the exit code."""
+    import atexit
+    import threading
+
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    module = importlib.import_module(name)
+    sys.argv = [getattr(module, "__file__", name)] + argv
+    sys.path.insert(0, os.getcwd())
+    code = 0
+    try:
+        getattr(module, name.rsplit(".", 1)[-1])()
+    except SystemExit as exit_:
+        if isinstance(exit_.code, int):
+            code = exit_.code
+        elif exit_.code is not None:
+            sys.stderr.write("%s\n" % exit_.code)
+            code = 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    return code
+
+
+def execute(task):
+    argv = task["argv"]
+    try:
+        os.execvpe(argv[0], argv, os.environ)
+    except OSError as error:
+        reason = "not found" if error.errno in (errno.ENOENT, errno.ENOTDIR) else os.strerror(error.errno or 0)
+        write_whole(task["dir"], "spawn-error", {"command": argv[0], "reason": reason})
+        os._exit(127)
+
+
+def write_whole(directory, name, document):
+    """Atomic for readers. Not synced: it has to survive the death of processes, not of the machine."""
+    temporary = os.path.join(directory, ".%s.%d" % (name, os.getpid()))
+    with open(temporary, "w") as out:
+        json.dump(document, out)
+    os.rename(temporary, os.path.join(directory, name))
+
+
+def start_time(pid):
+    """Ticks since boot: tells a process from a later one with the same number. 0 where there is no /proc."""
+    try:
+        with open("/proc/%d/stat" % pid) as stat:
+            return int(stat.read().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def millis():
+    return int(time.time() * 1000)
+
+
+if __name__ == "__main__":
+    Server(sys.argv[1], sys.argv[3] if sys.argv[2:3] == ["--preload"] else "").serve()
