@@ -19,7 +19,7 @@ def pipeline_root(root: str) -> str:
     return root.rstrip("/")
 
 
-def fill_task_row(message: pb.TaskRow, row: TaskRow, execution_id: int) -> None:
+def fill_task_row(message: pb.TaskRow, row: TaskRow) -> None:
     message.path = row.path
     message.name = row.name
     message.display_name = row.display_name
@@ -31,7 +31,6 @@ def fill_task_row(message: pb.TaskRow, row: TaskRow, execution_id: int) -> None:
     message.started_at_millis = row.started_at
     message.finished_at_millis = row.finished_at
     message.error = row.error
-    message.execution_id = execution_id
     message.inputs_json = row.inputs
     message.outputs_json = row.outputs
     message.pod_name = row.pod_name

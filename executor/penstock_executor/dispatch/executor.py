@@ -247,9 +247,8 @@ class Executor:
         session = self._sessions.get(run_id)
         if session is not None:
             prefix = execution_name(run_id, "")
-            session.note_execution_ids(
-                {name[len(prefix) + 1 :]: number for name, number in ids.executions.items() if name.startswith(prefix)}
-            )
+            paths = {name[len(prefix) + 1 :]: id_ for name, id_ in ids.executions.items() if name.startswith(prefix)}
+            session.note_ids(paths, ids.artifacts)
 
     # --- the end of a session --------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -63,12 +63,13 @@ class RunSession:
     adopting: bool = False
     """True from a takeover until its first commit: attempts may run already, also those being canceled."""
     started_reported: bool = False
-    execution_ids: dict[str, int] = field(default_factory=dict)
     _events: list[bytes] = field(default_factory=list)
     _nodes: dict[int, Node] = field(default_factory=dict)
     _effects: list[Effect] = field(default_factory=list)
     _results: dict[str, ContainerNode] = field(default_factory=dict)
     _final: pb.RunUpdate | None = None
+    _execution_ids: dict[str, int] = field(default_factory=dict)
+    _artifact_ids: dict[str, int] = field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -138,13 +139,10 @@ class RunSession:
             pipeline_run_context_id=contexts[1],
         )
 
-    def note_execution_ids(self, ids: dict[str, int]) -> None:
-        """Remembers ids that ML Metadata gave, so that later rows show them."""
-        self.execution_ids.update(ids)
-
-    def touch(self, node: Node) -> None:
-        """Writes the row of a node again."""
-        self._nodes[id(node)] = node
+    def note_ids(self, executions: Mapping[str, int], artifacts: Mapping[str, int]) -> None:
+        """Keeps ids that ML Metadata gave, by task path and by artifact name; they go with the next report."""
+        self._execution_ids.update(executions)
+        self._artifact_ids.update(artifacts)
 
     def take(self) -> Batch:
         """Everything pending, as one report of bounded size; the rest stays for the next."""
@@ -157,7 +155,7 @@ class RunSession:
         nodes = list(self._nodes.values())
         self._nodes = {id(node): node for node in nodes[_ROWS_PER_REPORT:]}
         for node in nodes[:_ROWS_PER_REPORT]:
-            convert.fill_task_row(transitions.tasks.add(), task_row(node), self.execution_ids.get(node.path, 0))
+            convert.fill_task_row(transitions.tasks.add(), task_row(node))
             if node.state.terminal:
                 for row in artifact_rows(node):
                     convert.fill_artifact_row(transitions.artifacts.add(), row)
@@ -167,6 +165,9 @@ class RunSession:
         results, self._results = self._results, {}
         for node in results.values():
             convert.fill_cache_entry(transitions.cache_entries.add(), node, self.context)
+        transitions.execution_ids.update(self._execution_ids)
+        transitions.artifact_ids.update(self._artifact_ids)
+        self._execution_ids, self._artifact_ids = {}, {}
         final = self._final
         if final is not None and not self._nodes:
             transitions.run.CopyFrom(final)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -58,6 +58,8 @@ class RunReport:
     tasks: Sequence[Task] = ()
     artifacts: Sequence[Artifact] = ()
     cache_entries: Sequence[CacheEntry] = ()
+    execution_ids: Mapping[str, int] = field(default_factory=dict)
+    artifact_ids: Mapping[str, int] = field(default_factory=dict)
     state: str = ""
     error: str = ""
     at: int = 0
@@ -175,6 +177,8 @@ class DispatchService:
         uow.artifacts.upsert_many(report.artifacts)
         if fresh:
             uow.cache.add_many(report.cache_entries)
+        uow.tasks.set_execution_ids(report.run_id, report.execution_ids)
+        uow.artifacts.set_metadata_ids(report.run_id, report.artifact_ids)
         if report.state:
             self._move(uow, report)
         return Outcome.COMMITTED, terminate

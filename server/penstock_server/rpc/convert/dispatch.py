@@ -48,6 +48,8 @@ def report_from_proto(message: pb.RunTransitions) -> RunReport:
         error=update.error,
         at=update.at_millis,
         finished=update.finished,
+        execution_ids=dict(message.execution_ids),
+        artifact_ids=dict(message.artifact_ids),
         pipeline_context_id=update.pipeline_context_id,
         pipeline_run_context_id=update.pipeline_run_context_id,
     )
@@ -84,7 +86,6 @@ def _task(run_id: str, row: pb.TaskRow) -> Task:
         started_at=row.started_at_millis,
         finished_at=row.finished_at_millis,
         error=row.error,
-        execution_id=row.execution_id,
         inputs=row.inputs_json.decode() or "{}",
         outputs=row.outputs_json.decode() or "{}",
         input_artifacts=row.input_artifacts_json.decode() or "{}",
@@ -107,7 +108,6 @@ def _artifact(run_id: str, row: pb.ArtifactRow) -> Artifact:
         display_name=row.display_name or row.port,
         metadata=row.metadata_json.decode() or "{}",
         created_at=row.created_at_millis,
-        metadata_id=row.metadata_id,
     )
 
 

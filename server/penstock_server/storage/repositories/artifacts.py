@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.task import Artifact
@@ -34,7 +34,7 @@ class SqlArtifactRepository:
             }
             for artifact in artifacts
         ]
-        upsert(self._connection, table, rows, keep=("created_at",))
+        upsert(self._connection, table, rows, keep=("created_at", "metadata_id"))
 
     def get(self, name: str) -> Artifact | None:
         """The artifact of a name; of several runs that imported it, the newest row."""
@@ -50,6 +50,17 @@ class SqlArtifactRepository:
             where.append(table.c.type == type_name)
         rows, total, token = page(self._connection, query, table, table.c.name, where=where)
         return [_artifact(row) for row in rows], total, token
+
+    def set_metadata_ids(self, run_id: str, ids: Mapping[str, int]) -> None:
+        """Ids in ML Metadata by artifact name."""
+        if ids:
+            statement = (
+                update(table)
+                .where(table.c.run_id == bindparam("the_run"), table.c.name == bindparam("the_name"))
+                .values(metadata_id=bindparam("the_id"))
+            )
+            rows = [{"the_run": run_id, "the_name": name, "the_id": number} for name, number in ids.items()]
+            self._connection.execute(statement, rows)
 
     def ids_for_run(self, run_id: str) -> dict[str, int]:
         """Ids in ML Metadata by artifact name, of those that have one."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from penstock_server.domain.task import Task
+from penstock_server.domain.task import Task, task_id_of
 from penstock_server.storage.tables import tasks as table
 from penstock_server.storage.upsert import upsert
 
@@ -56,7 +56,7 @@ class SqlTaskRepository:
                 "started_at": task.started_at,
                 "finished_at": task.finished_at,
                 "error": task.error,
-                "execution_id": task.execution_id,
+                "execution_id": 0,
                 "inputs": task.inputs,
                 "outputs": task.outputs,
                 "input_artifacts": task.input_artifacts,
@@ -68,7 +68,21 @@ class SqlTaskRepository:
             }
             for index, task in enumerate(tasks)
         ]
-        upsert(self._connection, table, rows, keep=("ordinal", "path"))
+        upsert(self._connection, table, rows, keep=("ordinal", "path", "execution_id"))
+
+    def set_execution_ids(self, run_id: str, ids: Mapping[str, int]) -> None:
+        """Ids in ML Metadata by task path."""
+        if ids:
+            statement = (
+                update(table)
+                .where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
+                .values(execution_id=bindparam("the_id"))
+            )
+            rows = [
+                {"the_run": run_id, "the_task": task_id_of(run_id, path), "the_id": number}
+                for path, number in ids.items()
+            ]
+            self._connection.execute(statement, rows)
 
 
 def _task(row: Row[Any]) -> Task:

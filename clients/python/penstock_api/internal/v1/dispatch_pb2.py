@@ -14,13 +14,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'penstock_api/internal/v1/dispatch.proto\x12\x14penstock.internal.v1\"d\n\x10\x43laimRunsRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x10\n\x08max_runs\x18\x02 \x01(\x05\x12\x13\n\x0bwait_millis\x18\x03 \x01(\x03\x12\x14\n\x0clease_millis\x18\x04 \x01(\x03\"C\n\x11\x43laimRunsResponse\x12.\n\x04runs\x18\x01 \x03(\x0b\x32 .penstock.internal.v1.ClaimedRun\"\xd1\x02\n\nClaimedRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x1a\n\x12pipeline_spec_json\x18\x05 \x01(\x0c\x12\x1a\n\x12platform_spec_json\x18\x06 \x01(\x0c\x12\x17\n\x0fparameters_json\x18\x07 \x01(\x0c\x12\x15\n\rpipeline_root\x18\x08 \x01(\t\x12\x17\n\x0fservice_account\x18\t \x01(\t\x12\x19\n\x11\x63reated_at_millis\x18\n \x01(\x03\x12\x1b\n\x13scheduled_at_millis\x18\x0b \x01(\x03\x12\x1b\n\x13terminate_requested\x18\x0c \x01(\x08\x12\x0e\n\x06\x65vents\x18\r \x03(\x0c\x12\x15\n\rresource_name\x18\x0e \x01(\t\"&\n\x05Lease\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"{\n\x10HeartbeatRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x14\n\x0clease_millis\x18\x02 \x01(\x03\x12+\n\x06leases\x18\x03 \x03(\x0b\x32\x1b.penstock.internal.v1.Lease\x12\x0f\n\x07release\x18\x04 \x01(\x08\"]\n\x11HeartbeatResponse\x12\x14\n\x0clost_run_ids\x18\x01 \x03(\t\x12\x19\n\x11terminate_run_ids\x18\x02 \x03(\t\x12\x17\n\x0f\x64\x65leted_run_ids\x18\x03 \x03(\t\"c\n\x18ReportTransitionsRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x32\n\x04runs\x18\x02 \x03(\x0b\x32$.penstock.internal.v1.RunTransitions\"\xa2\x02\n\x0eRunTransitions\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x03(\x0c\x12,\n\x05tasks\x18\x05 \x03(\x0b\x32\x1d.penstock.internal.v1.TaskRow\x12\x34\n\tartifacts\x18\x06 \x03(\x0b\x32!.penstock.internal.v1.ArtifactRow\x12\x37\n\rcache_entries\x18\x07 \x03(\x0b\x32 .penstock.internal.v1.CacheEntry\x12,\n\x03run\x18\x08 \x01(\x0b\x32\x1f.penstock.internal.v1.RunUpdate\"\x8c\x01\n\tRunUpdate\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x11\n\tat_millis\x18\x03 \x01(\x03\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\x12\x1b\n\x13pipeline_context_id\x18\x05 \x01(\x03\x12\x1f\n\x17pipeline_run_context_id\x18\x06 \x01(\x03\"\xe2\x03\n\x07TaskRow\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bparent_path\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x19\n\x11\x63reated_at_millis\x18\x08 \x01(\x03\x12\x19\n\x11started_at_millis\x18\t \x01(\x03\x12\x1a\n\x12\x66inished_at_millis\x18\n \x01(\x03\x12\r\n\x05\x65rror\x18\x0b \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x0c \x01(\x03\x12\x13\n\x0binputs_json\x18\r \x01(\x0c\x12\x14\n\x0coutputs_json\x18\x0e \x01(\x0c\x12\x10\n\x08pod_name\x18\x0f \x01(\t\x12\x0f\n\x07log_uri\x18\x10 \x01(\t\x12\x17\n\x0fiteration_index\x18\x11 \x01(\x05\x12\x13\n\x0b\x66ingerprint\x18\x12 \x01(\t\x12\x32\n\x07history\x18\x13 \x03(\x0b\x32!.penstock.internal.v1.StateChange\x12\x1c\n\x14input_artifacts_json\x18\x14 \x01(\x0c\x12\x1d\n\x15output_artifacts_json\x18\x15 \x01(\x0c\"/\n\x0bStateChange\x12\r\n\x05state\x18\x01 \x01(\t\x12\x11\n\tat_millis\x18\x02 \x01(\x03\"\xb4\x01\n\x0b\x41rtifactRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x15\n\rmetadata_json\x18\x04 \x01(\x0c\x12\x11\n\ttask_path\x18\x05 \x01(\t\x12\x0c\n\x04port\x18\x06 \x01(\t\x12\x19\n\x11\x63reated_at_millis\x18\x07 \x01(\x03\x12\x13\n\x0bmetadata_id\x18\x08 \x01(\x03\x12\x14\n\x0c\x64isplay_name\x18\t \x01(\t\"\x8f\x01\n\nCacheEntry\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x15\n\rpipeline_name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x11\n\ttask_path\x18\x04 \x01(\t\x12\x14\n\x0coutputs_json\x18\x05 \x01(\x0c\x12\x19\n\x11\x63reated_at_millis\x18\x06 \x01(\x03\"M\n\x19ReportTransitionsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.penstock.internal.v1.RunReport\"\xd6\x01\n\tRunReport\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x38\n\x07outcome\x18\x02 \x01(\x0e\x32\'.penstock.internal.v1.RunReport.Outcome\x12\x1b\n\x13terminate_requested\x18\x03 \x01(\x08\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMMITTED\x10\x01\x12\x12\n\x0eOUTCOME_FENCED\x10\x02\x12\x13\n\x0fOUTCOME_DELETED\x10\x03\"\x96\x01\n\x12LookupCacheRequest\x12:\n\x04keys\x18\x01 \x03(\x0b\x32,.penstock.internal.v1.LookupCacheRequest.Key\x1a\x44\n\x03Key\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x15\n\rpipeline_name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\"\xc0\x01\n\x13LookupCacheResponse\x12\x41\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x30.penstock.internal.v1.LookupCacheResponse.Answer\x1a\x66\n\x06\x41nswer\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x14\n\x0coutputs_json\x18\x02 \x01(\x0c\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x11\n\ttask_path\x18\x04 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x05 \x01(\x03\x32\xa7\x03\n\x0f\x44ispatchService\x12\\\n\tClaimRuns\x12&.penstock.internal.v1.ClaimRunsRequest\x1a\'.penstock.internal.v1.ClaimRunsResponse\x12\\\n\tHeartbeat\x12&.penstock.internal.v1.HeartbeatRequest\x1a\'.penstock.internal.v1.HeartbeatResponse\x12t\n\x11ReportTransitions\x12..penstock.internal.v1.ReportTransitionsRequest\x1a/.penstock.internal.v1.ReportTransitionsResponse\x12\x62\n\x0bLookupCache\x12(.penstock.internal.v1.LookupCacheRequest\x1a).penstock.internal.v1.LookupCacheResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'penstock_api/internal/v1/dispatch.proto\x12\x14penstock.internal.v1\"d\n\x10\x43laimRunsRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x10\n\x08max_runs\x18\x02 \x01(\x05\x12\x13\n\x0bwait_millis\x18\x03 \x01(\x03\x12\x14\n\x0clease_millis\x18\x04 \x01(\x03\"C\n\x11\x43laimRunsResponse\x12.\n\x04runs\x18\x01 \x03(\x0b\x32 .penstock.internal.v1.ClaimedRun\"\xd1\x02\n\nClaimedRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x11\n\tnamespace\x18\x04 \x01(\t\x12\x1a\n\x12pipeline_spec_json\x18\x05 \x01(\x0c\x12\x1a\n\x12platform_spec_json\x18\x06 \x01(\x0c\x12\x17\n\x0fparameters_json\x18\x07 \x01(\x0c\x12\x15\n\rpipeline_root\x18\x08 \x01(\t\x12\x17\n\x0fservice_account\x18\t \x01(\t\x12\x19\n\x11\x63reated_at_millis\x18\n \x01(\x03\x12\x1b\n\x13scheduled_at_millis\x18\x0b \x01(\x03\x12\x1b\n\x13terminate_requested\x18\x0c \x01(\x08\x12\x0e\n\x06\x65vents\x18\r \x03(\x0c\x12\x15\n\rresource_name\x18\x0e \x01(\t\"&\n\x05Lease\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\"{\n\x10HeartbeatRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x14\n\x0clease_millis\x18\x02 \x01(\x03\x12+\n\x06leases\x18\x03 \x03(\x0b\x32\x1b.penstock.internal.v1.Lease\x12\x0f\n\x07release\x18\x04 \x01(\x08\"]\n\x11HeartbeatResponse\x12\x14\n\x0clost_run_ids\x18\x01 \x03(\t\x12\x19\n\x11terminate_run_ids\x18\x02 \x03(\t\x12\x17\n\x0f\x64\x65leted_run_ids\x18\x03 \x03(\t\"c\n\x18ReportTransitionsRequest\x12\x13\n\x0b\x65xecutor_id\x18\x01 \x01(\t\x12\x32\n\x04runs\x18\x02 \x03(\x0b\x32$.penstock.internal.v1.RunTransitions\"\xa7\x04\n\x0eRunTransitions\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x03\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x03\x12\x0e\n\x06\x65vents\x18\x04 \x03(\x0c\x12,\n\x05tasks\x18\x05 \x03(\x0b\x32\x1d.penstock.internal.v1.TaskRow\x12\x34\n\tartifacts\x18\x06 \x03(\x0b\x32!.penstock.internal.v1.ArtifactRow\x12\x37\n\rcache_entries\x18\x07 \x03(\x0b\x32 .penstock.internal.v1.CacheEntry\x12,\n\x03run\x18\x08 \x01(\x0b\x32\x1f.penstock.internal.v1.RunUpdate\x12M\n\rexecution_ids\x18\t \x03(\x0b\x32\x36.penstock.internal.v1.RunTransitions.ExecutionIdsEntry\x12K\n\x0c\x61rtifact_ids\x18\n \x03(\x0b\x32\x35.penstock.internal.v1.RunTransitions.ArtifactIdsEntry\x1a\x33\n\x11\x45xecutionIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x32\n\x10\x41rtifactIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x8c\x01\n\tRunUpdate\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x11\n\tat_millis\x18\x03 \x01(\x03\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\x12\x1b\n\x13pipeline_context_id\x18\x05 \x01(\x03\x12\x1f\n\x17pipeline_run_context_id\x18\x06 \x01(\x03\"\xd2\x03\n\x07TaskRow\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bparent_path\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x19\n\x11\x63reated_at_millis\x18\x08 \x01(\x03\x12\x19\n\x11started_at_millis\x18\t \x01(\x03\x12\x1a\n\x12\x66inished_at_millis\x18\n \x01(\x03\x12\r\n\x05\x65rror\x18\x0b \x01(\t\x12\x13\n\x0binputs_json\x18\r \x01(\x0c\x12\x14\n\x0coutputs_json\x18\x0e \x01(\x0c\x12\x10\n\x08pod_name\x18\x0f \x01(\t\x12\x0f\n\x07log_uri\x18\x10 \x01(\t\x12\x17\n\x0fiteration_index\x18\x11 \x01(\x05\x12\x13\n\x0b\x66ingerprint\x18\x12 \x01(\t\x12\x32\n\x07history\x18\x13 \x03(\x0b\x32!.penstock.internal.v1.StateChange\x12\x1c\n\x14input_artifacts_json\x18\x14 \x01(\x0c\x12\x1d\n\x15output_artifacts_json\x18\x15 \x01(\x0cJ\x04\x08\x0c\x10\r\"/\n\x0bStateChange\x12\r\n\x05state\x18\x01 \x01(\t\x12\x11\n\tat_millis\x18\x02 \x01(\x03\"\xa5\x01\n\x0b\x41rtifactRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\x15\n\rmetadata_json\x18\x04 \x01(\x0c\x12\x11\n\ttask_path\x18\x05 \x01(\t\x12\x0c\n\x04port\x18\x06 \x01(\t\x12\x19\n\x11\x63reated_at_millis\x18\x07 \x01(\x03\x12\x14\n\x0c\x64isplay_name\x18\t \x01(\tJ\x04\x08\x08\x10\t\"\x8f\x01\n\nCacheEntry\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x15\n\rpipeline_name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x11\n\ttask_path\x18\x04 \x01(\t\x12\x14\n\x0coutputs_json\x18\x05 \x01(\x0c\x12\x19\n\x11\x63reated_at_millis\x18\x06 \x01(\x03\"M\n\x19ReportTransitionsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.penstock.internal.v1.RunReport\"\xd6\x01\n\tRunReport\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x38\n\x07outcome\x18\x02 \x01(\x0e\x32\'.penstock.internal.v1.RunReport.Outcome\x12\x1b\n\x13terminate_requested\x18\x03 \x01(\x08\"b\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_COMMITTED\x10\x01\x12\x12\n\x0eOUTCOME_FENCED\x10\x02\x12\x13\n\x0fOUTCOME_DELETED\x10\x03\"\x96\x01\n\x12LookupCacheRequest\x12:\n\x04keys\x18\x01 \x03(\x0b\x32,.penstock.internal.v1.LookupCacheRequest.Key\x1a\x44\n\x03Key\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x15\n\rpipeline_name\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\"\xc0\x01\n\x13LookupCacheResponse\x12\x41\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x30.penstock.internal.v1.LookupCacheResponse.Answer\x1a\x66\n\x06\x41nswer\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x14\n\x0coutputs_json\x18\x02 \x01(\x0c\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x11\n\ttask_path\x18\x04 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x05 \x01(\x03\x32\xa7\x03\n\x0f\x44ispatchService\x12\\\n\tClaimRuns\x12&.penstock.internal.v1.ClaimRunsRequest\x1a\'.penstock.internal.v1.ClaimRunsResponse\x12\\\n\tHeartbeat\x12&.penstock.internal.v1.HeartbeatRequest\x1a\'.penstock.internal.v1.HeartbeatResponse\x12t\n\x11ReportTransitions\x12..penstock.internal.v1.ReportTransitionsRequest\x1a/.penstock.internal.v1.ReportTransitionsResponse\x12\x62\n\x0bLookupCache\x12(.penstock.internal.v1.LookupCacheRequest\x1a).penstock.internal.v1.LookupCacheResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penstock_api.internal.v1.dispatch_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_RUNTRANSITIONS_EXECUTIONIDSENTRY']._options = None
+  _globals['_RUNTRANSITIONS_EXECUTIONIDSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNTRANSITIONS_ARTIFACTIDSENTRY']._options = None
+  _globals['_RUNTRANSITIONS_ARTIFACTIDSENTRY']._serialized_options = b'8\001'
   _globals['_CLAIMRUNSREQUEST']._serialized_start=65
   _globals['_CLAIMRUNSREQUEST']._serialized_end=165
   _globals['_CLAIMRUNSRESPONSE']._serialized_start=167
@@ -36,31 +40,35 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_REPORTTRANSITIONSREQUEST']._serialized_start=836
   _globals['_REPORTTRANSITIONSREQUEST']._serialized_end=935
   _globals['_RUNTRANSITIONS']._serialized_start=938
-  _globals['_RUNTRANSITIONS']._serialized_end=1228
-  _globals['_RUNUPDATE']._serialized_start=1231
-  _globals['_RUNUPDATE']._serialized_end=1371
-  _globals['_TASKROW']._serialized_start=1374
-  _globals['_TASKROW']._serialized_end=1856
-  _globals['_STATECHANGE']._serialized_start=1858
-  _globals['_STATECHANGE']._serialized_end=1905
-  _globals['_ARTIFACTROW']._serialized_start=1908
-  _globals['_ARTIFACTROW']._serialized_end=2088
-  _globals['_CACHEENTRY']._serialized_start=2091
-  _globals['_CACHEENTRY']._serialized_end=2234
-  _globals['_REPORTTRANSITIONSRESPONSE']._serialized_start=2236
-  _globals['_REPORTTRANSITIONSRESPONSE']._serialized_end=2313
-  _globals['_RUNREPORT']._serialized_start=2316
-  _globals['_RUNREPORT']._serialized_end=2530
-  _globals['_RUNREPORT_OUTCOME']._serialized_start=2432
-  _globals['_RUNREPORT_OUTCOME']._serialized_end=2530
-  _globals['_LOOKUPCACHEREQUEST']._serialized_start=2533
-  _globals['_LOOKUPCACHEREQUEST']._serialized_end=2683
-  _globals['_LOOKUPCACHEREQUEST_KEY']._serialized_start=2615
-  _globals['_LOOKUPCACHEREQUEST_KEY']._serialized_end=2683
-  _globals['_LOOKUPCACHERESPONSE']._serialized_start=2686
-  _globals['_LOOKUPCACHERESPONSE']._serialized_end=2878
-  _globals['_LOOKUPCACHERESPONSE_ANSWER']._serialized_start=2776
-  _globals['_LOOKUPCACHERESPONSE_ANSWER']._serialized_end=2878
-  _globals['_DISPATCHSERVICE']._serialized_start=2881
-  _globals['_DISPATCHSERVICE']._serialized_end=3304
+  _globals['_RUNTRANSITIONS']._serialized_end=1489
+  _globals['_RUNTRANSITIONS_EXECUTIONIDSENTRY']._serialized_start=1386
+  _globals['_RUNTRANSITIONS_EXECUTIONIDSENTRY']._serialized_end=1437
+  _globals['_RUNTRANSITIONS_ARTIFACTIDSENTRY']._serialized_start=1439
+  _globals['_RUNTRANSITIONS_ARTIFACTIDSENTRY']._serialized_end=1489
+  _globals['_RUNUPDATE']._serialized_start=1492
+  _globals['_RUNUPDATE']._serialized_end=1632
+  _globals['_TASKROW']._serialized_start=1635
+  _globals['_TASKROW']._serialized_end=2101
+  _globals['_STATECHANGE']._serialized_start=2103
+  _globals['_STATECHANGE']._serialized_end=2150
+  _globals['_ARTIFACTROW']._serialized_start=2153
+  _globals['_ARTIFACTROW']._serialized_end=2318
+  _globals['_CACHEENTRY']._serialized_start=2321
+  _globals['_CACHEENTRY']._serialized_end=2464
+  _globals['_REPORTTRANSITIONSRESPONSE']._serialized_start=2466
+  _globals['_REPORTTRANSITIONSRESPONSE']._serialized_end=2543
+  _globals['_RUNREPORT']._serialized_start=2546
+  _globals['_RUNREPORT']._serialized_end=2760
+  _globals['_RUNREPORT_OUTCOME']._serialized_start=2662
+  _globals['_RUNREPORT_OUTCOME']._serialized_end=2760
+  _globals['_LOOKUPCACHEREQUEST']._serialized_start=2763
+  _globals['_LOOKUPCACHEREQUEST']._serialized_end=2913
+  _globals['_LOOKUPCACHEREQUEST_KEY']._serialized_start=2845
+  _globals['_LOOKUPCACHEREQUEST_KEY']._serialized_end=2913
+  _globals['_LOOKUPCACHERESPONSE']._serialized_start=2916
+  _globals['_LOOKUPCACHERESPONSE']._serialized_end=3108
+  _globals['_LOOKUPCACHERESPONSE_ANSWER']._serialized_start=3006
+  _globals['_LOOKUPCACHERESPONSE_ANSWER']._serialized_end=3108
+  _globals['_DISPATCHSERVICE']._serialized_start=3111
+  _globals['_DISPATCHSERVICE']._serialized_end=3534
 # @@protoc_insertion_point(module_scope)

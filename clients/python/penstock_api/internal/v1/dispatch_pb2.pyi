@@ -95,7 +95,21 @@ class ReportTransitionsRequest(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[RunTransitions, _Mapping]]] = ...) -> None: ...
 
 class RunTransitions(_message.Message):
-    __slots__ = ("run_id", "fence", "first_sequence", "events", "tasks", "artifacts", "cache_entries", "run")
+    __slots__ = ("run_id", "fence", "first_sequence", "events", "tasks", "artifacts", "cache_entries", "run", "execution_ids", "artifact_ids")
+    class ExecutionIdsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ArtifactIdsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +118,8 @@ class RunTransitions(_message.Message):
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     CACHE_ENTRIES_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_IDS_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_IDS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     fence: int
     first_sequence: int
@@ -112,7 +128,9 @@ class RunTransitions(_message.Message):
     artifacts: _containers.RepeatedCompositeFieldContainer[ArtifactRow]
     cache_entries: _containers.RepeatedCompositeFieldContainer[CacheEntry]
     run: RunUpdate
-    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ...) -> None: ...
+    execution_ids: _containers.ScalarMap[str, int]
+    artifact_ids: _containers.ScalarMap[str, int]
+    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ..., execution_ids: _Optional[_Mapping[str, int]] = ..., artifact_ids: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class RunUpdate(_message.Message):
     __slots__ = ("state", "error", "at_millis", "finished", "pipeline_context_id", "pipeline_run_context_id")
@@ -131,7 +149,7 @@ class RunUpdate(_message.Message):
     def __init__(self, state: _Optional[str] = ..., error: _Optional[str] = ..., at_millis: _Optional[int] = ..., finished: bool = ..., pipeline_context_id: _Optional[int] = ..., pipeline_run_context_id: _Optional[int] = ...) -> None: ...
 
 class TaskRow(_message.Message):
-    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempt", "created_at_millis", "started_at_millis", "finished_at_millis", "error", "execution_id", "inputs_json", "outputs_json", "pod_name", "log_uri", "iteration_index", "fingerprint", "history", "input_artifacts_json", "output_artifacts_json")
+    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempt", "created_at_millis", "started_at_millis", "finished_at_millis", "error", "inputs_json", "outputs_json", "pod_name", "log_uri", "iteration_index", "fingerprint", "history", "input_artifacts_json", "output_artifacts_json")
     PATH_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -143,7 +161,6 @@ class TaskRow(_message.Message):
     STARTED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
     FINISHED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
-    EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     INPUTS_JSON_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_JSON_FIELD_NUMBER: _ClassVar[int]
     POD_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -164,7 +181,6 @@ class TaskRow(_message.Message):
     started_at_millis: int
     finished_at_millis: int
     error: str
-    execution_id: int
     inputs_json: bytes
     outputs_json: bytes
     pod_name: str
@@ -174,7 +190,7 @@ class TaskRow(_message.Message):
     history: _containers.RepeatedCompositeFieldContainer[StateChange]
     input_artifacts_json: bytes
     output_artifacts_json: bytes
-    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., error: _Optional[str] = ..., execution_id: _Optional[int] = ..., inputs_json: _Optional[bytes] = ..., outputs_json: _Optional[bytes] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., iteration_index: _Optional[int] = ..., fingerprint: _Optional[str] = ..., history: _Optional[_Iterable[_Union[StateChange, _Mapping]]] = ..., input_artifacts_json: _Optional[bytes] = ..., output_artifacts_json: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., error: _Optional[str] = ..., inputs_json: _Optional[bytes] = ..., outputs_json: _Optional[bytes] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., iteration_index: _Optional[int] = ..., fingerprint: _Optional[str] = ..., history: _Optional[_Iterable[_Union[StateChange, _Mapping]]] = ..., input_artifacts_json: _Optional[bytes] = ..., output_artifacts_json: _Optional[bytes] = ...) -> None: ...
 
 class StateChange(_message.Message):
     __slots__ = ("state", "at_millis")
@@ -185,7 +201,7 @@ class StateChange(_message.Message):
     def __init__(self, state: _Optional[str] = ..., at_millis: _Optional[int] = ...) -> None: ...
 
 class ArtifactRow(_message.Message):
-    __slots__ = ("name", "type", "uri", "metadata_json", "task_path", "port", "created_at_millis", "metadata_id", "display_name")
+    __slots__ = ("name", "type", "uri", "metadata_json", "task_path", "port", "created_at_millis", "display_name")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     URI_FIELD_NUMBER: _ClassVar[int]
@@ -193,7 +209,6 @@ class ArtifactRow(_message.Message):
     TASK_PATH_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
-    METADATA_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
@@ -202,9 +217,8 @@ class ArtifactRow(_message.Message):
     task_path: str
     port: str
     created_at_millis: int
-    metadata_id: int
     display_name: str
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., uri: _Optional[str] = ..., metadata_json: _Optional[bytes] = ..., task_path: _Optional[str] = ..., port: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., metadata_id: _Optional[int] = ..., display_name: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., uri: _Optional[str] = ..., metadata_json: _Optional[bytes] = ..., task_path: _Optional[str] = ..., port: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class CacheEntry(_message.Message):
     __slots__ = ("fingerprint", "pipeline_name", "namespace", "task_path", "outputs_json", "created_at_millis")
