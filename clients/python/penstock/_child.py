@@ -1,0 +1,41 @@
+"""Runs a module as a supervised child: when its parent dies, however, it gets SIGTERM.
+
+Why: `kill -9` of `penstock up` must not leave a server behind that holds the ports. Linux tells a process of its parent's
+death (PR_SET_PDEATHSIG); elsewhere a thread watches the parent's id.
+
+Usage: python -m penstock._child PARENT_PID MODULE [ARGUMENTS…]
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    parent, module = int(sys.argv[1]), sys.argv[2]
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            sys.exit(1)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    sys.argv = sys.argv[2:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

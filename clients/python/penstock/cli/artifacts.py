@@ -1,0 +1,68 @@
+"""`penstock artifacts`: list, get."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from penstock.cli.common import print_message, print_messages, print_table, server_options
+from penstock.client import Client
+from penstock_api.v1 import insight_pb2
+
+
+@click.group()
+def artifacts() -> None:
+    """List and download artifacts.
+
+    Example: penstock artifacts list --type system.Model
+    """
+
+
+@artifacts.command("list")
+@click.option("--run", "run_id", default="", help="Only of this run.")
+@click.option("--type", "type_name", default="", help="Only of this type, such as system.Model.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Newest so many.")
+@server_options
+def list_artifacts(run_id: str, type_name: str, limit: int, client: Client, as_json: bool) -> None:
+    """List artifacts, newest first.
+
+    Example: penstock artifacts list --type system.Model --limit 5
+    """
+    from penstock import render
+
+    found = list(islice(client.list_artifacts(run_id=run_id, type=type_name), limit))
+    if as_json:
+        print_messages(found)
+        return
+    rows = [(one.name, one.type, one.task_path, one.port, one.uri) for one in found]
+    print_table(render.table(("artifact", "type", "task", "port", "uri"), rows))
+
+
+@artifacts.command("get")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; stdout unless given.")
+@server_options
+def get(name: str, output: Path | None, client: Client, as_json: bool) -> None:
+    """Download an artifact (a directory comes as a tar stream); with --json its record only.
+
+    Example: penstock artifacts get 0d3c0f52-5a52-5a39-8f0c-8d2f4a0c1c3d -o model.pkl
+    """
+    if as_json:
+        print_message(client.call(client.insight.GetArtifact, insight_pb2.GetArtifactRequest(name=name)))
+        return
+    chunks = client.stream(client.insight.ReadArtifact, insight_pb2.ReadArtifactRequest(name=name))
+    if output is None:
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk.data)
+        sys.stdout.buffer.flush()
+        return
+    first = next(chunks, None)
+    with output.open("wb") as target:
+        if first is not None:
+            target.write(first.data)
+        for chunk in chunks:
+            target.write(chunk.data)
+    click.echo(f"wrote {output} ({output.stat().st_size} bytes)", err=True)

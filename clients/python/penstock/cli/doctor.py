@@ -1,0 +1,159 @@
+"""`penstock doctor`: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+_MIN_FREE_BYTES = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`level` is ok, warn or fail; `advice` says what to do."""
+
+    check: str
+    level: str
+    text: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path("~/.penstock"),
+              show_default=True, envvar="PENSTOCK_DATA_DIR", help="The directory `up` would use.")
+@click.option("--server", default="127.0.0.1:8887", show_default=True, envvar="PENSTOCK_SERVER",
+              help="gRPC address of the server to look at.")
+@click.option("--json", "as_json", is_flag=True, envvar="PENSTOCK_JSON", help="Print JSON and nothing else.")
+def doctor(data_dir: Path, server: str, as_json: bool) -> None:
+    """Say what is wrong with this installation; exit code 1 when something is.
+
+    Example: penstock doctor --data-dir ./data
+    """
+    findings = [*_python(), *_packages(), *_tools(), *_directory(data_dir.expanduser()), *_server(server)]
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in findings], indent=2))
+    else:
+        from rich.text import Text
+
+        from penstock import render
+        from penstock.cli.common import print_table
+
+        styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+        rows = [(Text(one.level, style=styles[one.level]), one.check, one.text, one.advice) for one in findings]
+        print_table(render.table(("", "check", "found", "what to do"), rows))
+    raise SystemExit(1 if any(one.level == "fail" for one in findings) else 0)
+
+
+def _python() -> Iterator[Finding]:
+    version = platform.python_version()
+    fits = (3, 10) <= sys.version_info[:2] < (3, 14)
+    yield Finding("python", "ok" if fits else "fail", version, "" if fits else "use Python 3.10 to 3.13")
+
+
+def _packages() -> Iterator[Finding]:
+    for module, package in (
+        ("penstock_api", "penstock-client"),
+        ("penstock_server", "penstock"),
+        ("penstock_executor", "penstock"),
+        ("grpc", "grpcio"),
+        ("google.protobuf", "protobuf"),
+    ):
+        yield _import(module, package)
+    found = _import("ml_metadata", "ml-metadata")
+    if found.level == "fail" and sys.version_info >= (3, 12):
+        libc, number = platform.libc_ver()
+        found = Finding(
+            found.check,
+            "fail",
+            found.text,
+            f"on Python 3.12 and newer it needs glibc 2.39 (here {libc} {number}); use Python 3.11",
+        )
+    yield found
+
+
+def _import(module: str, package: str) -> Finding:
+    try:
+        importlib.import_module(module)
+        return Finding(f"package {package}", "ok", importlib.metadata.version(package))
+    except Exception as error:  # noqa: BLE001 - whatever an import throws is the finding
+        return Finding(f"package {package}", "fail", f"{module}: {error}", f"install {package}")
+
+
+def _tools() -> Iterator[Finding]:
+    try:
+        uv = importlib.import_module("uv")
+        yield Finding("uv", "ok", str(uv.find_uv_bin()))
+    except Exception as error:  # noqa: BLE001 - as above
+        yield Finding("uv", "fail", str(error), "install uv: it makes the task environments")
+    for program in ("sh",):
+        where = shutil.which(program)
+        yield Finding(f"program {program}", "ok" if where else "fail", where or "not found", "")
+
+
+def _directory(directory: Path) -> Iterator[Finding]:
+    existing = directory
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing):
+            pass
+        yield Finding("data directory", "ok", str(directory))
+    except OSError as error:
+        yield Finding("data directory", "fail", f"{existing}: {error.strerror}", "choose another with --data-dir")
+        return
+    free = shutil.disk_usage(existing).free
+    level = "ok" if free >= _MIN_FREE_BYTES else "warn"
+    yield Finding("free space", level, f"{free / 1024**3:.1f} GiB", "" if level == "ok" else "free some space")
+
+
+def _server(address: str) -> Iterator[Finding]:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=2):
+            pass
+    except (OSError, ValueError) as error:
+        yield Finding("server", "warn", f"{address}: {error}", "start one with `penstock up`, or name it with --server")
+        return
+    yield _called("server", address, _health)
+    yield _called("database", address, _database)
+
+
+def _called(check: str, address: str, look: Callable[[str], str]) -> Finding:
+    try:
+        return Finding(check, "ok", look(address))
+    except Exception as error:  # noqa: BLE001 - as above
+        return Finding(check, "fail", str(error), "see the server's log")
+
+
+def _health(address: str) -> str:
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        # grpc.health.v1 on the wire: an empty request, SERVING is field 1 with value 1.
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        reply = check(b"", timeout=5)
+    if reply != b"\x08\x01":
+        raise RuntimeError("the server does not serve")
+    return f"{address} serves"
+
+
+def _database(address: str) -> str:
+    from penstock.client import Client
+    from penstock_api.v2beta1 import run_pb2
+
+    with Client(address) as client:
+        reply = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=1), deadline=5)
+    return f"answers, {reply.total_size} runs"
+
+

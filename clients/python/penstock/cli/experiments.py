@@ -1,0 +1,78 @@
+"""`penstock experiments`: create, list, archive, unarchive, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from penstock.cli.common import print_message, print_messages, print_table, server_options
+from penstock.client import Client
+from penstock_api.v2beta1 import experiment_pb2 as pb
+
+
+@click.group()
+def experiments() -> None:
+    """Create and list experiments.
+
+    Example: penstock experiments list
+    """
+
+
+@experiments.command("create")
+@click.argument("name")
+@click.option("--description", default="")
+@server_options
+def create(name: str, description: str, client: Client, as_json: bool) -> None:
+    """Create an experiment.
+
+    Example: penstock experiments create nightly --description 'Runs of the night'
+    """
+    request = pb.CreateExperimentRequest()
+    request.experiment.display_name = name
+    request.experiment.description = description
+    created = client.call(client.experiments.CreateExperiment, request)
+    if as_json:
+        print_message(created)
+    else:
+        click.echo(created.experiment_id)
+
+
+@experiments.command("list")
+@server_options
+def list_experiments(client: Client, as_json: bool) -> None:
+    """List experiments, newest first.
+
+    Example: penstock experiments list --json
+    """
+    from penstock import render
+
+    found = list(client.list_experiments(sort_by="created_at desc"))
+    if as_json:
+        print_messages(found)
+        return
+    rows = [
+        (
+            one.experiment_id,
+            one.display_name,
+            pb.Experiment.StorageState.Name(one.storage_state),
+            render.moment(one.created_at),
+            render.moment(one.last_run_created_at),
+        )
+        for one in found
+    ]
+    print_table(render.table(("experiment", "name", "state", "created", "last run"), rows))
+
+
+def _action(name: str, text: str, method: str, request: Any, done: str) -> None:
+    @experiments.command(name, help=f"{text}\n\nExample: penstock experiments {name} 929fd88b-845b-4c33-bc01-7f69c6996538")
+    @click.argument("experiment_id")
+    @server_options
+    def command(experiment_id: str, client: Client, as_json: bool) -> None:
+        client.call(getattr(client.experiments, method), request(experiment_id=experiment_id))
+        click.echo("{}" if as_json else f"{experiment_id} {done}", err=not as_json)
+
+
+_action("archive", "Archive an experiment and its runs.", "ArchiveExperiment", pb.ArchiveExperimentRequest, "is archived")
+_action("unarchive", "Bring an experiment back.", "UnarchiveExperiment", pb.UnarchiveExperimentRequest, "is available")
+_action("delete", "Delete an experiment; its runs stay.", "DeleteExperiment", pb.DeleteExperimentRequest, "is deleted")

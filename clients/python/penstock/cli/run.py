@@ -1,0 +1,117 @@
+"""`penstock run FILE`: a compiled pipeline, once, without storing it as a pipeline."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from penstock import documents
+from penstock.cli.common import print_message, server_options
+from penstock.client import Client
+from penstock_api.v2beta1 import experiment_pb2, run_pb2
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="An argument; may be repeated.")
+@click.option("--experiment", default="", envvar="PENSTOCK_EXPERIMENT", help="Experiment by name, made if needed.")
+@click.option("--name", default="", help="Name of the run; the pipeline's with the time unless given.")
+@click.option("--pipeline-root", default="", envvar="PENSTOCK_PIPELINE_ROOT", help="Where the artifacts go.")
+@click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
+@server_options
+def run(
+    file: Path,
+    params: tuple[str, ...],
+    experiment: str,
+    name: str,
+    pipeline_root: str,
+    watch: bool,
+    client: Client,
+    as_json: bool,
+) -> None:
+    """Run a compiled pipeline.
+
+    Example: penstock run pipeline.yaml -p rate=0.1 -p 'layers=[64, 32]' --watch
+    """
+    from google.protobuf import json_format
+
+    document = documents.load(file)
+    request = run_pb2.CreateRunRequest()
+    new = request.run
+    new.display_name = name or f"{documents.name_of(document)} {datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
+    try:
+        json_format.ParseDict(document, new.pipeline_spec)
+        arguments = documents.arguments(document, params)
+        json_format.ParseDict({"parameters": arguments}, new.runtime_config)
+    except json_format.ParseError as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    new.runtime_config.pipeline_root = pipeline_root
+    if experiment:
+        new.experiment_id = experiment_id(client, experiment)
+    created = client.call(client.runs.CreateRun, request)
+    if not watch:
+        if as_json:
+            print_message(created)
+        else:
+            click.echo(created.run_id)
+            click.echo(f"follow it with: penstock runs wait {created.run_id} --watch", err=True)
+        return
+    finished = follow(client, created.run_id, quiet=as_json)
+    if as_json:
+        print_message(finished)
+    raise SystemExit(0 if finished.state == run_pb2.SUCCEEDED else 1)
+
+
+def experiment_id(client: Client, name: str) -> str:
+    """The id of an experiment by name; it is made when there is none."""
+    for found in client.list_experiments():
+        if found.display_name == name:
+            return found.experiment_id
+    request = experiment_pb2.CreateExperimentRequest()
+    request.experiment.display_name = name
+    return str(client.call(client.experiments.CreateExperiment, request).experiment_id)
+
+
+def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float = 0.0) -> run_pb2.Run:
+    """Shows the tasks until the run has ended; Ctrl-C lets go of it. Raises click.ClickException on timeout."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from penstock import render
+    from penstock_api.v1 import insight_pb2
+
+    console = Console(stderr=True, quiet=quiet)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    line = bar.add_task("waiting", total=None)
+    until = time.monotonic() + timeout if timeout else None
+    pause = 0.2
+    try:
+        with Live(console=console, refresh_per_second=8, transient=not console.is_terminal) as live:
+            while True:
+                current: run_pb2.Run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+                tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
+                done, known = render.progress(tasks)
+                state = run_pb2.RuntimeState.Name(current.state)
+                bar.update(line, description=state.lower(), completed=done, total=known or None)
+                live.update(Group(render.task_table(tasks, int(time.time() * 1000)), bar))
+                if ended(current.state):
+                    break
+                if until is not None and time.monotonic() > until:
+                    raise click.ClickException(f"run {run_id} is still {state} after {timeout:g} s")
+                time.sleep(pause)
+                pause = min(pause * 1.2, 2.0)
+    except KeyboardInterrupt:
+        click.echo(f"\nthe run goes on; end it with: penstock runs terminate {run_id}", err=True)
+        raise SystemExit(130) from None
+    if not quiet and not console.is_terminal:
+        console.print(render.task_table(tasks, int(time.time() * 1000)))
+    console.print(f"run {run_id}", render.state_text(run_pb2.RuntimeState.Name(current.state)), current.error.message)
+    return current
+
+
+def ended(state: int) -> bool:
+    return state in (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)

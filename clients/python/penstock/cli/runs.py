@@ -1,0 +1,148 @@
+"""`penstock runs`: list, get, wait, logs, terminate, retry, archive, unarchive, delete."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from penstock.cli.common import print_message, print_messages, print_table, server_options
+from penstock.cli.run import ended, experiment_id, follow
+from penstock.client import Client
+from penstock_api.v1 import insight_pb2
+from penstock_api.v2beta1 import run_pb2
+
+
+@click.group()
+def runs() -> None:
+    """List, follow, end and repeat runs.
+
+    Example: penstock runs list --limit 5
+    """
+
+
+@runs.command("list")
+@click.option("--experiment", default="", help="Only runs of this experiment, by name.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
+@server_options
+def list_runs(experiment: str, limit: int, client: Client, as_json: bool) -> None:
+    """List runs, newest first.
+
+    Example: penstock runs list --experiment nightly --json
+    """
+    from itertools import islice
+
+    from penstock import render
+
+    filters: dict[str, Any] = {"sort_by": "created_at desc"}
+    if experiment:
+        filters["experiment_id"] = experiment_id(client, experiment)
+    found = list(islice(client.list_runs(**filters), limit))
+    if as_json:
+        print_messages(found)
+        return
+    rows = [
+        (
+            one.run_id,
+            one.display_name,
+            render.state_text(run_pb2.RuntimeState.Name(one.state)),
+            render.moment(one.created_at),
+            _took(one),
+        )
+        for one in found
+    ]
+    print_table(render.table(("run", "name", "state", "created", "took"), rows))
+
+
+@runs.command("get")
+@click.argument("run_id")
+@server_options
+def get(run_id: str, client: Client, as_json: bool) -> None:
+    """Show a run and its tasks.
+
+    Example: penstock runs get 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001
+    """
+    from penstock import render
+
+    found = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+    if as_json:
+        print_message(found)
+        return
+    tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
+    state = run_pb2.RuntimeState.Name(found.state)
+    click.echo(f"{found.display_name}  {state}  created {render.moment(found.created_at)}  took {_took(found)}")
+    if found.error.message:
+        click.echo(f"error: {found.error.message}")
+    print_table(render.task_table(tasks, int(time.time() * 1000)))
+
+
+@runs.command("wait")
+@click.argument("run_id")
+@click.option("--timeout", type=click.FloatRange(min=0), default=0.0, help="Seconds; 0 waits for ever.")
+@click.option("--watch", is_flag=True, help="Show the tasks meanwhile.")
+@server_options
+def wait(run_id: str, timeout: float, watch: bool, client: Client, as_json: bool) -> None:
+    """Wait until a run has ended; exit code 0 when it succeeded, 1 when not.
+
+    Example: penstock runs wait 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 --timeout 600
+    """
+    finished = follow(client, run_id, quiet=as_json or not watch, timeout=timeout)
+    if as_json:
+        print_message(finished)
+    elif not watch:
+        click.echo(run_pb2.RuntimeState.Name(finished.state))
+    raise SystemExit(0 if finished.state == run_pb2.SUCCEEDED else 1)
+
+
+@runs.command("logs")
+@click.argument("run_id")
+@click.argument("task", default="")
+@click.option("--follow", "keep", is_flag=True, help="Go on until the task has ended.")
+@server_options
+def logs(run_id: str, task: str, keep: bool, client: Client, as_json: bool) -> None:
+    """Print the log of a task, or of all tasks of a run.
+
+    Example: penstock runs logs 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 for-loop-1[0]/train --follow
+    """
+    if task:
+        names = [task]
+    else:
+        listed = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
+        names = [one.path for one in listed if one.log_uri]
+    for name in names:
+        if len(names) > 1:
+            click.echo(f"==> {name} <==", err=True)
+        request = insight_pb2.ReadLogRequest(run_id=run_id, node_id=name, follow=keep)
+        for chunk in client.stream(client.insight.ReadLog, request):
+            sys.stdout.buffer.write(chunk.data)
+            sys.stdout.buffer.flush()
+
+
+def _action(name: str, text: str, method: str, request: Any, done: str) -> None:
+    @runs.command(name, help=f"{text}\n\nExample: penstock runs {name} 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001")
+    @click.argument("run_ids", nargs=-1, required=True)
+    @server_options
+    def command(run_ids: tuple[str, ...], client: Client, as_json: bool) -> None:
+        for run_id in run_ids:
+            client.call(getattr(client.runs, method), request(run_id=run_id))
+            if not as_json:
+                click.echo(f"{run_id} {done}", err=True)
+        if as_json:
+            click.echo("{}")
+
+
+_action("terminate", "End runs; exit tasks still run.", "TerminateRun", run_pb2.TerminateRunRequest, "is being ended")
+_action("retry", "Run again what failed.", "RetryRun", run_pb2.RetryRunRequest, "runs again")
+_action("archive", "Archive runs.", "ArchiveRun", run_pb2.ArchiveRunRequest, "is archived")
+_action("unarchive", "Bring archived runs back.", "UnarchiveRun", run_pb2.UnarchiveRunRequest, "is available")
+_action("delete", "Delete runs.", "DeleteRun", run_pb2.DeleteRunRequest, "is deleted")
+
+
+def _took(found: run_pb2.Run) -> str:
+    from penstock import render
+
+    if not ended(found.state):
+        return ""
+    return render.duration(max(0, found.finished_at.seconds - found.created_at.seconds) * 1000)

@@ -1,0 +1,172 @@
+"""Keeps child programs running (`penstock up`).
+
+Invariants: children are started in order, each when the one before is ready, and stopped in the reverse order; one that
+dies is started again after a jittered, growing pause; five deaths within a minute end everything with its last words.
+Their output goes to this program's stderr and to a bounded log file.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+_MAX_DEATHS = 5
+_WINDOW_SECONDS = 60.0
+_LOG_BYTES = 10 * 1024 * 1024
+
+
+class ChildFailedError(Exception):
+    """A child cannot be kept running; the text holds its last lines."""
+
+
+@dataclass(slots=True)
+class Child:
+    """`command` makes the arguments when it starts, so that a later child may use what an earlier one said."""
+
+    name: str
+    command: Callable[[], Sequence[str]]
+    process: subprocess.Popen[str] | None = None
+    ready: threading.Event = field(default_factory=threading.Event)
+    ready_line: str = ""
+    tail: collections.deque[str] = field(default_factory=lambda: collections.deque(maxlen=20))
+    deaths: list[float] = field(default_factory=list)
+    start_again_at: float = 0.0
+
+
+class Supervisor:
+    """`echo` gets every line of the children's stderr."""
+
+    def __init__(self, children: Sequence[Child], log_dir: Path, echo: Callable[[str, str], None]) -> None:
+        self._children = list(children)
+        self._log_dir = log_dir
+        self._echo = echo
+        self._wake = threading.Event()
+        self._stopping = False
+        self._logs: dict[str, RotatingFileHandler] = {}
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Starts all, in order. Raises ChildFailedError when one does not get ready."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        for child in self._children:
+            self._spawn(child)
+            until = time.monotonic() + timeout
+            while not child.ready.wait(0.05):
+                if self._stopping:
+                    return
+                if child.process is not None and child.process.poll() is not None:
+                    raise ChildFailedError(self._last_words(child, "ended before it was ready"))
+                if time.monotonic() > until:
+                    raise ChildFailedError(self._last_words(child, f"was not ready within {timeout:g} s"))
+
+    def run(self) -> None:
+        """Until `request_stop`. Raises ChildFailedError."""
+        while not self._stopping:
+            now = time.monotonic()
+            for child in self._children:
+                self._tend(child, now)
+            self._wake.wait(1.0)
+            self._wake.clear()
+
+    def request_stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    def stop(self, grace: float = 15.0) -> None:
+        """Ends the children, last one first: SIGTERM, and SIGKILL when that takes too long."""
+        self._stopping = True
+        for child in reversed(self._children):
+            process = child.process
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(grace)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def kill(self) -> None:
+        """Ends the children at once."""
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.kill()
+
+    def _tend(self, child: Child, now: float) -> None:
+        if child.process is not None and child.process.poll() is not None:
+            code = child.process.returncode
+            child.process = None
+            child.deaths = [at for at in child.deaths if now - at < _WINDOW_SECONDS] + [now]
+            if len(child.deaths) >= _MAX_DEATHS:
+                raise ChildFailedError(self._last_words(child, f"ended {_MAX_DEATHS} times within a minute"))
+            pause = random.uniform(0.5, 1.0) * 0.2 * 2 ** len(child.deaths)
+            child.start_again_at = now + pause
+            self._echo(child.name, f"ended with {_how(code)}, starts again in {pause:.1f} s")
+        if child.process is None and now >= child.start_again_at:
+            self._spawn(child)
+
+    def _spawn(self, child: Child) -> None:
+        child.ready.clear()
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", "penstock._child", str(os.getpid()), *child.command()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            # Its own group: Ctrl-C reaches us alone, and we end children in order.
+            start_new_session=True,
+        )
+        for stream, read in ((child.process.stdout, self._read_stdout), (child.process.stderr, self._read_stderr)):
+            threading.Thread(target=read, args=(child, stream), daemon=True).start()
+        threading.Thread(target=self._wait, args=(child.process,), daemon=True).start()
+
+    def _wait(self, process: subprocess.Popen[str]) -> None:
+        process.wait()
+        self._wake.set()
+
+    def _read_stdout(self, child: Child, stream: object) -> None:
+        for line in stream:  # type: ignore[attr-defined]
+            if line.startswith("ready "):
+                child.ready_line = line.strip()
+                child.ready.set()
+
+    def _read_stderr(self, child: Child, stream: object) -> None:
+        for line in stream:  # type: ignore[attr-defined]
+            text = line.rstrip("\n")
+            child.tail.append(text)
+            self._keep(child.name, text)
+            self._echo(child.name, text)
+
+    def _keep(self, name: str, text: str) -> None:
+        log = self._logs.get(name)
+        if log is None:
+            log = self._logs[name] = RotatingFileHandler(
+                self._log_dir / f"{name}.log", maxBytes=_LOG_BYTES, backupCount=3, delay=True
+            )
+        if log.stream is None:
+            log.stream = log._open()
+        log.stream.write(text + "\n")
+        log.stream.flush()
+        if log.stream.tell() > _LOG_BYTES:
+            log.doRollover()
+
+    def _last_words(self, child: Child, what: str) -> str:
+        if child.process is not None and child.process.poll() is not None:
+            # Its last lines may still be on their way through the pipe.
+            time.sleep(0.2)
+        words = "\n".join(line for line in child.tail if line.strip())
+        return f"the {child.name} {what}" + (f":\n{words}" if words else "")
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
