@@ -33,7 +33,11 @@ log = logging.getLogger(__name__)
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--server", default="127.0.0.1:8887", show_default=True, envvar="PENSTOCK_SERVER", help="gRPC address of the server."
+    "--server",
+    default="127.0.0.1:8887",
+    show_default=True,
+    envvar="PENSTOCK_SERVER",
+    help="gRPC address of the server.",
 )
 @click.option(
     "--data-dir",
@@ -43,9 +47,15 @@ log = logging.getLogger(__name__)
     envvar="PENSTOCK_DATA_DIR",
     help="Where work directories, task environments and artifacts lie.",
 )
-@click.option("--artifacts", default="", envvar="PENSTOCK_ARTIFACTS", help="Artifact root; DATA_DIR/artifacts unless given.")
 @click.option(
-    "--backend", type=click.Choice(["local"]), default="local", show_default=True, envvar="PENSTOCK_BACKEND",
+    "--artifacts", default="", envvar="PENSTOCK_ARTIFACTS", help="Artifact root; DATA_DIR/artifacts unless given."
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    envvar="PENSTOCK_BACKEND",
     help="Where tasks run.",
 )
 @click.option(
@@ -57,16 +67,25 @@ log = logging.getLogger(__name__)
     help="Tasks that run at the same time.",
 )
 @click.option(
-    "--lineage/--no-lineage", default=True, show_default=True, envvar="PENSTOCK_LINEAGE",
+    "--lineage/--no-lineage",
+    default=True,
+    show_default=True,
+    envvar="PENSTOCK_LINEAGE",
     help="Record lineage in ML Metadata.",
 )
 @click.option(
-    "--caching/--no-caching", default=True, show_default=True, envvar="PENSTOCK_CACHING",
+    "--caching/--no-caching",
+    default=True,
+    show_default=True,
+    envvar="PENSTOCK_CACHING",
     help="Answer tasks from the cache where their pipeline allows it.",
 )
 @click.option("--lease-seconds", default=15.0, show_default=True, envvar="PENSTOCK_LEASE_SECONDS", hidden=True)
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True,
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
     envvar="PENSTOCK_LOG_LEVEL",
 )
 @click.pass_context

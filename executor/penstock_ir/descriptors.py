@@ -6,7 +6,7 @@ it ("duplicate symbol"). Invariant: nothing here touches the default pool.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -21,7 +21,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
     return pool
 
 
-@lru_cache(maxsize=None)
+@cache
 def message_class(full_name: str) -> type[message.Message]:
     """The class of a message such as `ml_pipelines.PipelineSpec`."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(full_name))  # type: ignore[no-untyped-call,no-any-return]

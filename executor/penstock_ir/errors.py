@@ -38,4 +38,4 @@ class InvalidParametersError(Exception):
 
 
 class ExpressionError(Exception):
-    """A condition or selector that does not parse, fails, or gives a value of the wrong kind. A failure, never `false`."""
+    """A condition or selector that does not parse, fails, or gives a wrong kind of value: a failure, never `false`."""

@@ -1,4 +1,5 @@
-"""Trigger conditions and selectors: CEL by cel-python, with the environment upstream gives them (executor.md §1.6, §1.7).
+"""Trigger conditions and selectors: CEL by cel-python, with the environment upstream gives them (executor.md §1.6,
+§1.7).
 
 Invariants: whatever goes wrong is an ExpressionError, never `false`. Numbers of parameters are CEL doubles, and numbers
 of different kinds compare by value, as upstream's evaluator has it. The library is imported on the first expression and

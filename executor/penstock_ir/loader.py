@@ -89,7 +89,8 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
             [
                 Problem(
                     "schemaVersion",
-                    f"KFP only supports schema version {SCHEMA_VERSION}, but the pipeline spec has version {version or ''}",
+                    f"KFP only supports schema version {SCHEMA_VERSION}, "
+                    f"but the pipeline spec has version {version or ''}",
                 )
             ]
         )

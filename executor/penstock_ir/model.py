@@ -183,7 +183,7 @@ class DagArtifactOutput:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One entry of `dag.tasks`. `dependencies` are indices into `Dag.tasks`: explicit edges plus producers of inputs."""
+    """One entry of `dag.tasks`. `dependencies` are indices into `Dag.tasks`: explicit edges and producers of inputs."""
 
     name: str
     display_name: str

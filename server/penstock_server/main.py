@@ -1,7 +1,7 @@
 """`penstock-server`: the composition root, the only reader of flags and environment in this program.
 
-Invariants: everything is built here and passed down. One line `ready http=… grpc=…` goes to stdout when both ports answer.
-SIGTERM and SIGINT end it gracefully: health says NOT_SERVING, calls under way get ten seconds.
+Invariants: everything is built here and passed down. One line `ready http=… grpc=…` goes to stdout when both ports
+answer. SIGTERM and SIGINT end it gracefully: health says NOT_SERVING, calls under way get ten seconds.
 """
 
 from __future__ import annotations
@@ -51,32 +51,87 @@ class _AddressType(click.ParamType):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--grpc", "grpc_address", type=_AddressType(), default="127.0.0.1:8887", show_default=True,
-              envvar="PENSTOCK_GRPC", help="Where gRPC is served.")
-@click.option("--http", "http_address", type=_AddressType(), default="127.0.0.1:8888", show_default=True,
-              envvar="PENSTOCK_HTTP", help="Where REST is served.")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("~/.penstock"),
-              show_default=True, envvar="PENSTOCK_DATA_DIR", help="Where everything lies that has no URL of its own.")
-@click.option("--database", default="", envvar="PENSTOCK_DATABASE",
-              help="SQLAlchemy URL; SQLite in DATA_DIR unless given.")
-@click.option("--metadata-database", default="", envvar="PENSTOCK_METADATA_DATABASE",
-              help="ML Metadata's database, `none` for no metadata service; SQLite in DATA_DIR unless given.")
-@click.option("--artifacts", default="", envvar="PENSTOCK_ARTIFACTS",
-              help="Artifact root, to serve logs and downloads from; DATA_DIR/artifacts unless given.")
-@click.option("--service-account", default="pipeline-runner", show_default=True,
-              envvar="DEFAULTPIPELINERUNNERSERVICEACCOUNT", help="Service account of runs that name none.")
-@click.option("--user-header", default="", envvar="KUBEFLOW_USERID_HEADER",
-              help="Header that carries the caller's identity, forwarded to gRPC.")
-@click.option("--pipeline-hosts", default="", envvar="PIPELINE_URL_ALLOWED_DOMAINS",
-              help="Further hosts that packages may be fetched from, comma-separated, wildcards allowed.")
-@click.option("--allow-http-pipelines/--no-allow-http-pipelines", default=False, envvar="PIPELINE_URL_ALLOW_HTTP",
-              help="Lets packages be fetched without TLS.")
-@click.option("--validate-pipeline-urls/--no-validate-pipeline-urls", default=True,
-              envvar="PIPELINE_URL_VALIDATION_ENABLED", help="Checks host, port and addresses of package URLs.")
+@click.option(
+    "--grpc",
+    "grpc_address",
+    type=_AddressType(),
+    default="127.0.0.1:8887",
+    show_default=True,
+    envvar="PENSTOCK_GRPC",
+    help="Where gRPC is served.",
+)
+@click.option(
+    "--http",
+    "http_address",
+    type=_AddressType(),
+    default="127.0.0.1:8888",
+    show_default=True,
+    envvar="PENSTOCK_HTTP",
+    help="Where REST is served.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("~/.penstock"),
+    show_default=True,
+    envvar="PENSTOCK_DATA_DIR",
+    help="Where everything lies that has no URL of its own.",
+)
+@click.option(
+    "--database", default="", envvar="PENSTOCK_DATABASE", help="SQLAlchemy URL; SQLite in DATA_DIR unless given."
+)
+@click.option(
+    "--metadata-database",
+    default="",
+    envvar="PENSTOCK_METADATA_DATABASE",
+    help="ML Metadata's database, `none` for no metadata service; SQLite in DATA_DIR unless given.",
+)
+@click.option(
+    "--artifacts",
+    default="",
+    envvar="PENSTOCK_ARTIFACTS",
+    help="Artifact root, to serve logs and downloads from; DATA_DIR/artifacts unless given.",
+)
+@click.option(
+    "--service-account",
+    default="pipeline-runner",
+    show_default=True,
+    envvar="DEFAULTPIPELINERUNNERSERVICEACCOUNT",
+    help="Service account of runs that name none.",
+)
+@click.option(
+    "--user-header",
+    default="",
+    envvar="KUBEFLOW_USERID_HEADER",
+    help="Header that carries the caller's identity, forwarded to gRPC.",
+)
+@click.option(
+    "--pipeline-hosts",
+    default="",
+    envvar="PIPELINE_URL_ALLOWED_DOMAINS",
+    help="Further hosts that packages may be fetched from, comma-separated, wildcards allowed.",
+)
+@click.option(
+    "--allow-http-pipelines/--no-allow-http-pipelines",
+    default=False,
+    envvar="PIPELINE_URL_ALLOW_HTTP",
+    help="Lets packages be fetched without TLS.",
+)
+@click.option(
+    "--validate-pipeline-urls/--no-validate-pipeline-urls",
+    default=True,
+    envvar="PIPELINE_URL_VALIDATION_ENABLED",
+    help="Checks host, port and addresses of package URLs.",
+)
 @click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
 @click.option("--tag", default="unknown", envvar="TAG_NAME", hidden=True)
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
-              show_default=True, envvar="PENSTOCK_LOG_LEVEL")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    envvar="PENSTOCK_LOG_LEVEL",
+)
 def main(
     grpc_address: Address,
     http_address: Address,
@@ -107,8 +162,9 @@ def main(
         grpc=grpc_address,
         http=http_address,
         database=database or f"sqlite:///{directory / 'penstock.db'}",
-        metadata_database="" if metadata_database == "none" else metadata_database
-        or f"sqlite:///{directory / 'metadata.db'}",
+        metadata_database=""
+        if metadata_database == "none"
+        else metadata_database or f"sqlite:///{directory / 'metadata.db'}",
         artifact_roots=(root, directory / "work"),
         service_account=service_account,
         user_header=user_header,
@@ -134,9 +190,7 @@ def serve(settings: Settings) -> None:
     storage.migrate()
     experiments = ExperimentService(storage, clock)
     experiments.ensure_default()
-    fetch = PackageFetcher(
-        settings.allowed_hosts, allow_http=settings.allow_http, validate=settings.validate_urls
-    )
+    fetch = PackageFetcher(settings.allowed_hosts, allow_http=settings.allow_http, validate=settings.validate_urls)
     dispatch = DispatchService(storage, clock, bell)
     services = Services(
         experiments=experiments,

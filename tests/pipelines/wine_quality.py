@@ -39,7 +39,9 @@ def split(samples: Input[Dataset], train: Output[Dataset], test: Output[Dataset]
 
 
 @dsl.component(packages_to_install=SKLEARN)
-def train_model(train: Input[Dataset], test: Input[Dataset], algorithm: str, model: Output[Model], metrics: Output[Metrics]) -> float:
+def train_model(
+    train: Input[Dataset], test: Input[Dataset], algorithm: str, model: Output[Model], metrics: Output[Metrics]
+) -> float:
     """Trains one classifier and scores it; returns its accuracy."""
     import pickle
 
@@ -71,9 +73,9 @@ def train_model(train: Input[Dataset], test: Input[Dataset], algorithm: str, mod
 
 
 @dsl.component
-def choose(
-    models: Input[List[Model]], accuracies: List[float], best: Output[Model]
-) -> NamedTuple("Choice", [("algorithm", str), ("accuracy", float)]):
+def choose(models: Input[List[Model]], accuracies: List[float], best: Output[Model]) -> NamedTuple(
+    "Choice", [("algorithm", str), ("accuracy", float)]
+):
     """Copies the model with the best accuracy."""
     import shutil
     from collections import namedtuple
@@ -114,9 +116,7 @@ def wine_quality(test_share: float = 0.3, seed: int = 7, bar: float = 0.8) -> fl
     parts = split(samples=loaded.outputs["samples"], test_share=test_share, seed=seed)
     with dsl.ParallelFor(["logistic-regression", "random-forest", "nearest-neighbours"]) as algorithm:
         trained = train_model(train=parts.outputs["train"], test=parts.outputs["test"], algorithm=algorithm)
-    chosen = choose(
-        models=dsl.Collected(trained.outputs["model"]), accuracies=dsl.Collected(trained.outputs["Output"])
-    )
+    chosen = choose(models=dsl.Collected(trained.outputs["model"]), accuracies=dsl.Collected(trained.outputs["Output"]))
     with dsl.If(chosen.outputs["accuracy"] >= bar):
         evaluate(model=chosen.outputs["best"], test=parts.outputs["test"])
     with dsl.Else():

@@ -1,7 +1,7 @@
 """Runs a module as a supervised child: when its parent dies, however, it gets SIGTERM.
 
-Why: `kill -9` of `penstock up` must not leave a server behind that holds the ports. Linux tells a process of its parent's
-death (PR_SET_PDEATHSIG); elsewhere a thread watches the parent's id.
+Why: `kill -9` of `penstock up` must not leave a server behind that holds the ports. Linux tells a process of its
+parent's death (PR_SET_PDEATHSIG); elsewhere a thread watches the parent's id.
 
 Usage: python -m penstock._child PARENT_PID MODULE [ARGUMENTS…]
 """

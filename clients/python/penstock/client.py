@@ -1,7 +1,8 @@
 """A channel to a server with deadlines, bounded retries and paging.
 
-Invariants: every call has a deadline; calls that only read are retried a few times while the server is unavailable, by the
-channel itself (gRPC service config, gRFC A6), writes never; what goes wrong is a `ClientError` with one clear line.
+Invariants: every call has a deadline; calls that only read are retried a few times while the server is unavailable, by
+the channel itself (gRPC service config, gRFC A6), writes never; what goes wrong is a `ClientError` with one clear
+line.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import grpc
-
 from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2_grpc
 from penstock_api.v2beta1 import (
     experiment_pb2,
@@ -42,7 +42,9 @@ _SERVICE_CONFIG = json.dumps(
     {
         "methodConfig": [
             {
-                "name": [{"service": service, "method": method} for service, names in _READS.items() for method in names],
+                "name": [
+                    {"service": service, "method": method} for service, names in _READS.items() for method in names
+                ],
                 "retryPolicy": {
                     "maxAttempts": 4,
                     "initialBackoff": "0.1s",

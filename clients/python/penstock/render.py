@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from penstock_api.v1 import insight_pb2
 from rich.table import Table
 from rich.text import Text
-
-from penstock_api.v1 import insight_pb2
 
 _STYLES = {
     "SUCCEEDED": "green",

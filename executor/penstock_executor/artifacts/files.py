@@ -1,6 +1,7 @@
 """Artifacts in files: the store of a laptop.
 
-Invariants: URIs are `file://` with an absolute path; writing is confined to the root; a file appears whole or not at all.
+Invariants: URIs are `file://` with an absolute path; writing is confined to the root; a file appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ def _copy(source: Path, target: Path) -> None:
         os.close(handle)
         try:
             shutil.copyfile(source, name)
-            os.replace(name, target)
+            Path(name).replace(target)
         except BaseException:
-            os.unlink(name)
+            Path(name).unlink()
             raise
     except OSError as error:
         raise ArtifactStoreError(f"{source} cannot be copied to {target}: {error}") from error

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import OutputArtifact, TaskLaunch
 from penstock_ir.errors import InvalidParametersError
 from penstock_ir.model import JsonValue, ParameterType
 from penstock_ir.parameters import convert_value
 from penstock_ir.yaml_text import plain_number
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.backends.base import OutputArtifact, TaskLaunch
 
 MAX_PARAMETER_BYTES = 16 * 1024 * 1024
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
@@ -63,8 +64,7 @@ def collect_outputs(
     if not isinstance(given, dict):
         raise OutputError("output_metadata.json: artifacts is no object")
     artifacts = {
-        port: _artifacts(port, output, given.get(port), stored_uri)
-        for port, output in launch.output_artifacts.items()
+        port: _artifacts(port, output, given.get(port), stored_uri) for port, output in launch.output_artifacts.items()
     }
     return CollectedOutputs(parameters, artifacts)
 
@@ -137,9 +137,7 @@ def _typed(name: str, value: JsonValue, kind: ParameterType | None) -> JsonValue
         raise OutputError(str(error)) from error
 
 
-def _artifacts(
-    port: str, output: OutputArtifact, given: Any, stored_uri: Callable[[str], str]
-) -> tuple[Artifact, ...]:
+def _artifacts(port: str, output: OutputArtifact, given: Any, stored_uri: Callable[[str], str]) -> tuple[Artifact, ...]:
     entries = given.get("artifacts") if isinstance(given, dict) else None
     if not entries:
         return (output.artifact,)

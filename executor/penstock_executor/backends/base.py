@@ -1,8 +1,8 @@
 """What the engine's shell asks of a place where tasks run, and what comes back.
 
-Invariants: `launch` is idempotent by (run, path, attempt): the same attempt never has two processes or two Pods, whoever
-asks and however often, also across restarts of the executor; what exists is adopted. Every launched attempt ends in
-exactly one `TaskOutcome` per executor that launched or adopted it. A backend decides nothing about pipelines.
+Invariants: `launch` is idempotent by (run, path, attempt): the same attempt never has two processes or two Pods,
+whoever asks and however often, also across restarts of the executor; what exists is adopted. Every launched attempt
+ends in exactly one `TaskOutcome` per executor that launched or adopted it. A backend decides nothing about pipelines.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, Union
 
-from penstock_executor.artifacts.base import Artifact
 from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
+
+from penstock_executor.artifacts.base import Artifact
 
 
 @dataclass(frozen=True, slots=True)

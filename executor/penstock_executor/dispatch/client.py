@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import grpc
 import grpc.aio
-
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc as rpc
+
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 _TRANSIENT = {

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+
 from penstock_executor.backends.base import BackendEvent, TaskOutcome
 from penstock_executor.engine.events import AttemptEnded, AttemptStarted, CachedResult, Outputs
 from penstock_executor.engine.rows import ArtifactRow, TaskRow

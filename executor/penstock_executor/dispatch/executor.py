@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.errors import InvalidSpecError
+
 from penstock_executor.artifacts.base import ArtifactStore
 from penstock_executor.backends.base import AttemptKey, Backend, BackendEvent, TaskOutcome
 from penstock_executor.dispatch import convert
@@ -32,7 +34,6 @@ from penstock_executor.engine.events import BackoffElapsed, Event, TerminateRequ
 from penstock_executor.engine.names import execution_name
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import RecordedIds, Recorder
-from penstock_ir.errors import InvalidSpecError
 
 log = logging.getLogger(__name__)
 

@@ -73,7 +73,7 @@ class LaunchQueue:
                 await self._launch(session, effect, adopt)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the task has to end
+            except Exception as error:
                 log.exception("run %s: task %s cannot be launched", session.run_id, effect.path)
                 self._end(session, effect, FailureKind.INFRASTRUCTURE, f"the task could not be launched: {error}")
 

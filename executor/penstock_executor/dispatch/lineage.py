@@ -8,6 +8,7 @@ dropped with a loud log line, because a run must not hang on it. `drained` tells
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
@@ -96,10 +97,8 @@ class LineageQueue:
         """Lets a batch grow, unless a run waits for its last record or there is enough already."""
         if len(self._waiting) >= _BATCH or self._drained:
             return
-        try:
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._urgent.wait(), _INTERVAL_SECONDS)
-        except asyncio.TimeoutError:
-            pass
         self._urgent.clear()
 
     def _next_batch(self) -> list[ExecutionRecord]:

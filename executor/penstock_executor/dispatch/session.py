@@ -15,6 +15,10 @@ from functools import lru_cache
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.compile import compile_pipeline
+from penstock_ir.loader import document_from_json
+from penstock_ir.model import Pipeline
+
 from penstock_executor.dispatch import convert
 from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, StoreResult
 from penstock_executor.engine.events import Event, RetryRequested, RunStarted, TerminateRequested, decode, encode
@@ -31,9 +35,6 @@ from penstock_executor.engine.state import (
     TaskState,
 )
 from penstock_executor.metadata.base import ExecutionRecord
-from penstock_ir.compile import compile_pipeline
-from penstock_ir.loader import document_from_json
-from penstock_ir.model import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -223,9 +224,7 @@ def open_session(
         workspace_path=workspace_path,
         caching=caching,
     )
-    return RunSession(
-        context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up
-    )
+    return RunSession(context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up)
 
 
 @lru_cache(maxsize=32)

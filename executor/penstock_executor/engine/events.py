@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from penstock_ir.model import JsonValue
+
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import FailureKind
-from penstock_ir.model import JsonValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ input artifact counts by its name, which is unique to the attempt that made it.
 
 from __future__ import annotations
 
-from penstock_executor.engine.state import ContainerNode
 from penstock_ir.fingerprint import task_fingerprint
 from penstock_ir.model import ContainerExecutor, Task
+
+from penstock_executor.engine.state import ContainerNode
 
 
 def fingerprint_of(node: ContainerNode, task: Task) -> str:

@@ -1,17 +1,18 @@
 """Importers: decided here, without a Pod or a process (executor.md §3.8, §10.35).
 
-Invariants: an import without `reimport` has a name that depends on what is imported only, so equal imports of a pipeline
-are one artifact; with `reimport` each is its own. The object itself is not looked at.
+Invariants: an import without `reimport` has a name that depends on what is imported only, so equal imports of a
+pipeline are one artifact; with `reimport` each is its own. The object itself is not looked at.
 """
 
 from __future__ import annotations
+
+from penstock_ir.model import ImporterExecutor, JsonValue, Task
 
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine import names
 from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.inputs import InputError, importer_metadata, importer_text
 from penstock_executor.engine.state import Node, RunContext
-from penstock_ir.model import ImporterExecutor, JsonValue, Task
 
 
 def outputs_of(node: Node, task: Task, context: RunContext) -> Outputs:

@@ -12,9 +12,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.engine.placeholders import parameter_name, resolve_value, substitute
-from penstock_executor.engine.state import DagNode, Node, RunContext, TaskState
 from penstock_ir.errors import ExpressionError, InvalidParametersError
 from penstock_ir.expressions import compile_condition, compile_selector
 from penstock_ir.model import (
@@ -32,6 +29,10 @@ from penstock_ir.model import (
     TaskOutput,
 )
 from penstock_ir.parameters import convert_value, value_text
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.engine.placeholders import parameter_name, resolve_value, substitute
+from penstock_executor.engine.state import DagNode, Node, RunContext, TaskState
 
 _METADATA_STATES: Mapping[TaskState, str] = {
     TaskState.PENDING: "RUNNING",

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from penstock_ir.model import Dag, ImporterExecutor, JsonValue
+
 from penstock_executor.engine import names
 from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext, TaskState
 from penstock_executor.metadata.base import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
-from penstock_ir.model import Dag, ImporterExecutor, JsonValue
 
 _STATES: Mapping[TaskState, ExecutionState] = {
     TaskState.PENDING: ExecutionState.RUNNING,

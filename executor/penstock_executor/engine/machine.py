@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, Task, TriggerStrategy
+
 from penstock_executor.backends.base import FailureKind
 from penstock_executor.engine import importer
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, StoreResult, Wake
@@ -47,7 +49,6 @@ from penstock_executor.engine.state import (
     RunState,
     TaskState,
 )
-from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, Task, TriggerStrategy
 
 
 @dataclass(slots=True)
@@ -418,9 +419,7 @@ class _Turn:
         return node
 
 
-def _new_node(
-    path: str, name: str, task: Task, parent: ParentNode, at: int, iteration: int | None = None
-) -> Node:
+def _new_node(path: str, name: str, task: Task, parent: ParentNode, at: int, iteration: int | None = None) -> Node:
     implementation = task.component.implementation
     node: Node
     if task.is_loop and iteration is None:

@@ -1,7 +1,7 @@
 """Deterministic names: what makes effects idempotent (docs/architecture.md).
 
-Invariant: a name is a function of (run, path, attempt, port) alone, so whoever carries out an effect again finds what the
-first one made. Runs have random ids, hence so have URIs: nothing is ever written twice (executor.md §10.28).
+Invariant: a name is a function of (run, path, attempt, port) alone, so whoever carries out an effect again finds what
+the first one made. Runs have random ids, hence so have URIs: nothing is ever written twice (executor.md §10.28).
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
 from penstock_ir.model import JsonValue
 from penstock_ir.parameters import value_text
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.backends.base import TaskLaunch
 
 _PLACEHOLDER = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
 _PARAMETER = re.compile(r"\.inputs\.parameters\[(['\"])(?P<name>.*?)\1\]$", re.DOTALL)
@@ -60,7 +61,7 @@ def parameter_references(texts: Iterable[str]) -> set[str]:
 
 
 def resolve_value(value: JsonValue, lookup: Callable[[str], str | None]) -> JsonValue:
-    """`substitute` in every string of a JSON value, keys included; the structure itself cannot be changed by a value."""
+    """`substitute` in every string of a JSON value, keys included; no value can change the structure itself."""
     if isinstance(value, str):
         return substitute(value, lookup)
     if isinstance(value, list):
@@ -104,9 +105,7 @@ def executor_input(
             },
         },
         "outputs": {
-            "parameters": {
-                name: {"outputFile": f"{output_parameter_dir}/{name}"} for name in launch.output_parameters
-            },
+            "parameters": {name: {"outputFile": f"{output_parameter_dir}/{name}"} for name in launch.output_parameters},
             "artifacts": {
                 port: {"artifacts": [runtime_artifact(output.artifact, uri_of_output(port))]}
                 for port, output in launch.output_artifacts.items()

@@ -1,18 +1,19 @@
 """What a DAG or a loop gives to the outside when it ends (executor.md §1.3, §2.5).
 
-Invariants: outputs are computed once, when the node ends, from what its children hold. A selector whose task was skipped
-gives nothing. A loop collects parameters in the order of its items, nested loops as nested lists; artifact lists are
-flat, because the IR has no nested ones (docs/semantics.md).
+Invariants: outputs are computed once, when the node ends, from what its children hold. A selector whose task was
+skipped gives nothing. A loop collects parameters in the order of its items, nested loops as nested lists; artifact
+lists are flat, because the IR has no nested ones (docs/semantics.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from penstock_ir.model import Component, Dag, JsonValue
+
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, TaskState
-from penstock_ir.model import Component, Dag, JsonValue
 
 
 def dag_outputs(node: DagNode) -> Outputs:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from penstock_ir.model import Dag, ImporterExecutor
+
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, TaskState
-from penstock_ir.model import Dag, ImporterExecutor
 
 
 @dataclass(frozen=True, slots=True)

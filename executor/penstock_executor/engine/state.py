@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
+from penstock_ir.model import Dag, JsonValue, Pipeline, RetryPolicy, Task
+
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine.events import Outputs
-from penstock_ir.model import Dag, JsonValue, Pipeline, RetryPolicy, Task
 
 
 class TaskState(str, Enum):

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from penstock_executor.artifacts.base import Artifact
 from penstock_ir.model import JsonValue
+
+from penstock_executor.artifacts.base import Artifact
 
 
 class ExecutionState(Enum):

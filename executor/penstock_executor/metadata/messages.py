@@ -1,4 +1,5 @@
-"""Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9, api.md §4.4)."""
+"""Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9, api.md
+§4.4)."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ Why batches: one transaction per call is what costs (design §6). Why names: exe
 names and artifacts an external id, so what a crash left half known is found again instead of written twice.
 
 Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; an event is
-written once per (execution, artifact, type, port); a record the store refuses is singled out, the rest of its batch gets
-in.
+written once per (execution, artifact, type, port); a record the store refuses is singled out, the rest of its batch
+gets in.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class MlmdRecorder:
                 artifacts.update(await self._record_run(memory, records))
             except RecordRejectedError as error:
                 rejected = error
-            executions.update({one.name: memory.executions[one.name] for one in records if one.name in memory.executions})
+            executions.update(
+                {one.name: memory.executions[one.name] for one in records if one.name in memory.executions}
+            )
         if rejected is not None:
             raise rejected
         return RecordedIds(executions, artifacts, contexts)
@@ -166,9 +168,7 @@ class MlmdRecorder:
                             positions[artifact.name] = len(request.artifacts)
                             type_of = await self._type("artifact", artifact.type)
                             request.artifacts.append(artifact_message(artifact, type_of, port))
-                        edge = request.event_edges.add(
-                            execution_index=index, artifact_index=positions[artifact.name]
-                        )
+                        edge = request.event_edges.add(execution_index=index, artifact_index=positions[artifact.name])
                         edge.event.type = kind
                         edge.event.path.steps.add(key=port)
         reply = await self._call(self._stub.PutLineageSubgraph, request)

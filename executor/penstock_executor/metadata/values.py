@@ -1,7 +1,7 @@
 """JSON values as ML Metadata keeps them (executor.md §2.9).
 
-Invariants: the mapping is upstream's, because the web UI reads it: numbers are doubles, booleans 0 or 1, lists and objects
-are wrapped in a struct; nulls and numbers that are not finite have no form and are left out.
+Invariants: the mapping is upstream's, because the web UI reads it: numbers are doubles, booleans 0 or 1, lists and
+objects are wrapped in a struct; nulls and numbers that are not finite have no form and are left out.
 """
 
 from __future__ import annotations
@@ -52,5 +52,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     return value
-
-

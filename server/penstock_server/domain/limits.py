@@ -1,6 +1,7 @@
 """Lengths, names and tags (api.md §2.4). Limits count bytes, as upstream's do.
 
-Invariant: a violation names the field; these are the caller's mistakes, so InvalidArgumentError, where upstream says 500.
+Invariant: a violation names the field; these are the caller's mistakes, so InvalidArgumentError, where upstream says
+500.
 """
 
 from __future__ import annotations

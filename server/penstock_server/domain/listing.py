@@ -157,7 +157,9 @@ def _order(listing: Listing, sort_by: str) -> tuple[str, bool]:
     if not words:
         return "created_at", False
     if len(words) > 2 or (len(words) == 2 and words[1] not in ("asc", "desc")):
-        raise InvalidArgumentError(f"{sort_by[:80]!r} is not of the form `field`, `field asc` or `field desc`", "sort_by")
+        raise InvalidArgumentError(
+            f"{sort_by[:80]!r} is not of the form `field`, `field asc` or `field desc`", "sort_by"
+        )
     if words[0] not in listing.keys:
         known = ", ".join(sorted(listing.keys))
         raise InvalidArgumentError(f"cannot sort {listing.name} by {words[0][:80]!r}; known fields: {known}", "sort_by")

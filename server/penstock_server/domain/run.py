@@ -1,7 +1,7 @@
 """Runs and the one function that changes their state.
 
-Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a run that is
-terminated and is left only for a final state; a final state is left only by a retry. The history gains an entry with
+Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a terminated run
+and is left only for a final state; a final state is left only by a retry. The history gains an entry with
 every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8).
 """
 
@@ -34,7 +34,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`submitted_spec` is an inline spec as it came (JSON text), else empty; `runtime_config` None when none was sent."""
+    """`submitted_spec` is an inline spec as it came (JSON text), else empty; `runtime_config` None when not sent."""
 
     run_id: str
     experiment_id: str

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import grpc
 from aiohttp import web
-
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
+
 from penstock_server.gateway import calls, replies
 from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
 from penstock_server.gateway.uploads import Uploads
@@ -90,7 +90,7 @@ class _Gateway:
                 reply = replies.plain_status(error.status, grpc.StatusCode.UNKNOWN, error.reason)
             except ConnectionResetError:
                 raise
-            except Exception:  # noqa: BLE001 - a defect must not become a broken connection
+            except Exception:
                 log.exception("%s %s failed, request %s", request.method, request.path, calls.request_id(request))
                 reply = replies.error_reply(
                     grpc.StatusCode.INTERNAL, f"Internal Server Error (request {calls.request_id(request)})"
@@ -153,7 +153,10 @@ class _Gateway:
         return await self._streamed(request, f"{_INSIGHT}/ReadArtifact", message, "application/octet-stream")
 
     async def _streamed(
-        self, request: web.Request, rpc: str, message: insight_pb2.ReadLogRequest | insight_pb2.ReadArtifactRequest,
+        self,
+        request: web.Request,
+        rpc: str,
+        message: insight_pb2.ReadLogRequest | insight_pb2.ReadArtifactRequest,
         content_type: str,
     ) -> web.StreamResponse:
         sent = calls.metadata(request, self._settings.user_header)
@@ -163,9 +166,7 @@ class _Gateway:
             first = await anext(stream, None)
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
-        reply = web.StreamResponse(
-            headers={"Content-Type": content_type, "X-Request-Id": calls.request_id(request)}
-        )
+        reply = web.StreamResponse(headers={"Content-Type": content_type, "X-Request-Id": calls.request_id(request)})
         await reply.prepare(request)
         try:
             if first is not None:
@@ -193,5 +194,3 @@ def _clears_tags(request: web.Request, content: bytes) -> bool:
     except ValueError:
         return False
     return isinstance(document, dict) and document.get("tags") == {}
-
-

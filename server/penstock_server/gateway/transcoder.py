@@ -1,8 +1,8 @@
 """HTTP requests to RPC requests and back, from google.api.http annotations (api.md §2.1).
 
-Invariants: pure; routes are compiled once from descriptors. Bodies are strict (an unknown key is refused by name), query
-strings are lenient (unknown names are ignored, empty values mean unset). Replies are protojson with proto names and
-without defaults.
+Invariants: pure; routes are compiled once from descriptors. Bodies are strict (an unknown key is refused by name),
+query strings are lenient (unknown names are ignored, empty values mean unset). Replies are protojson with proto names
+and without defaults.
 """
 
 from __future__ import annotations
@@ -221,7 +221,9 @@ def _depth(document: Any) -> int:
         deepest = max(deepest, level)
         if level > _MAX_DEPTH:
             break
-        children: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        children: Iterable[Any] = (
+            value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        )
         stack.extend((child, level + 1) for child in children if isinstance(child, (dict, list)))
     return deepest
 
@@ -235,5 +237,3 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _whole(item) for key, item in value.items()}
     return value
-
-

@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 from aiohttp import BodyPartReader, web
 from google.protobuf.message import Message
-
 from penstock_api.v1 import upload_pb2
 from penstock_api.v2beta1 import pipeline_pb2
+
 from penstock_server.gateway import calls, replies
 from penstock_server.gateway.transcoder import to_json
 

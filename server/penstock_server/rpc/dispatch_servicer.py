@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import grpc
-
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc
+
 from penstock_server.rpc.convert import dispatch as convert
 from penstock_server.services.dispatch import DispatchService, Lease
 
@@ -15,16 +15,12 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         self._service = service
 
     def ClaimRuns(self, request: pb.ClaimRunsRequest, context: grpc.ServicerContext) -> pb.ClaimRunsResponse:
-        claimed = self._service.claim(
-            request.executor_id, request.max_runs, request.wait_millis, request.lease_millis
-        )
+        claimed = self._service.claim(request.executor_id, request.max_runs, request.wait_millis, request.lease_millis)
         return pb.ClaimRunsResponse(runs=map(convert.claimed_to_proto, claimed))
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         leases = [Lease(lease.run_id, lease.fence) for lease in request.leases]
-        answer = self._service.heartbeat(
-            request.executor_id, leases, request.lease_millis, release=request.release
-        )
+        answer = self._service.heartbeat(request.executor_id, leases, request.lease_millis, release=request.release)
         return pb.HeartbeatResponse(
             lost_run_ids=answer.lost, terminate_run_ids=answer.terminate, deleted_run_ids=answer.deleted
         )

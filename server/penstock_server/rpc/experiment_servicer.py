@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf import empty_pb2
-
 from penstock_api.v2beta1 import experiment_pb2 as pb
 from penstock_api.v2beta1 import experiment_pb2_grpc
+
 from penstock_server.rpc.convert import experiments as convert
 from penstock_server.rpc.convert.common import list_request
 from penstock_server.services.experiments import ExperimentService
@@ -31,9 +31,7 @@ class ExperimentServicer(experiment_pb2_grpc.ExperimentServiceServicer):
             experiments=map(convert.to_proto, found), total_size=total, next_page_token=token
         )
 
-    def ArchiveExperiment(
-        self, request: pb.ArchiveExperimentRequest, context: grpc.ServicerContext
-    ) -> empty_pb2.Empty:
+    def ArchiveExperiment(self, request: pb.ArchiveExperimentRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.archive(request.experiment_id)
         return empty_pb2.Empty()
 

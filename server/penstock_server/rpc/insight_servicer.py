@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import grpc
-
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
+
 from penstock_server.rpc.convert import insight as convert
 from penstock_server.services.insight import InsightService
 
@@ -22,9 +22,7 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def ListArtifacts(
         self, request: pb.ListArtifactsRequest, context: grpc.ServicerContext
     ) -> pb.ListArtifactsResponse:
-        found, token = self._service.artifacts(
-            request.run_id, request.type, request.page_size, request.page_token
-        )
+        found, token = self._service.artifacts(request.run_id, request.type, request.page_size, request.page_token)
         return pb.ListArtifactsResponse(artifacts=map(convert.artifact_to_proto, found), next_page_token=token)
 
     def GetArtifact(self, request: pb.GetArtifactRequest, context: grpc.ServicerContext) -> pb.Artifact:

@@ -1,8 +1,8 @@
 """What happens around every call: request id, deadline, errors to statuses, a log line for what went wrong.
 
-Why one interceptor: all four need the same wrapped handler, and their order is fixed. Invariants: a call that came without
-a deadline gets one; work whose deadline has passed while it waited for a thread is not begun; the request id of the caller
-is kept, or made, and returned as `x-request-id`.
+Why one interceptor: all four need the same wrapped handler, and their order is fixed. Invariants: a call that came
+without a deadline gets one; work whose deadline has passed while it waited for a thread is not begun; the request id
+of the caller is kept, or made, and returned as `x-request-id`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`ml_metadata.MetadataStoreService`, by handing bytes to the wheel.
 
-Invariants: requests and replies pass unparsed; the store's own status codes and texts are the caller's, which is what the
-stock client turns back into its typed errors. Methods that the extension lacks are built from those it has, or answered
-with UNIMPLEMENTED.
+Invariants: requests and replies pass unparsed; the store's own status codes and texts are the caller's, which is what
+the stock client turns back into its typed errors. Methods that the extension lacks are built from those it has, or
+answered with UNIMPLEMENTED.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _batch(database: MetadataDatabase, name: str, request: bytes, context: grpc.
     reply = many_reply()
     for context_id in wanted.context_ids:
         raw = _call(database, single, single_request(context_id=context_id).SerializeToString(), context)
-        found = getattr(single_reply.FromString(raw), "contexts")
+        found = single_reply.FromString(raw).contexts
         if found:
             getattr(reply.contexts[context_id], field).extend(found)
     return reply.SerializeToString()  # type: ignore[no-any-return]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf import empty_pb2
-
 from penstock_api.v1 import upload_pb2, upload_pb2_grpc
 from penstock_api.v2beta1 import pipeline_pb2 as pb
 from penstock_api.v2beta1 import pipeline_pb2_grpc
+
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.rpc.convert import pipelines as convert
 from penstock_server.rpc.convert.common import list_request
@@ -24,18 +24,14 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def GetPipeline(self, request: pb.GetPipelineRequest, context: grpc.ServicerContext) -> pb.Pipeline:
         return convert.to_proto(self._service.get(request.pipeline_id))
 
-    def GetPipelineByName(
-        self, request: pb.GetPipelineByNameRequest, context: grpc.ServicerContext
-    ) -> pb.Pipeline:
+    def GetPipelineByName(self, request: pb.GetPipelineByNameRequest, context: grpc.ServicerContext) -> pb.Pipeline:
         return convert.to_proto(self._service.get_by_name(request.name))
 
     def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
         found, total, token = self._service.list(list_request(request))
-        return pb.ListPipelinesResponse(
-            pipelines=map(convert.to_proto, found), total_size=total, next_page_token=token
-        )
+        return pb.ListPipelinesResponse(pipelines=map(convert.to_proto, found), total_size=total, next_page_token=token)
 
     def DeletePipeline(self, request: pb.DeletePipelineRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.delete(request.pipeline_id, cascade=request.cascade)
@@ -108,9 +104,7 @@ class PipelineUploadServicer(upload_pb2_grpc.PipelineUploadServiceServicer):
     def __init__(self, service: PipelineService) -> None:
         self._service = service
 
-    def UploadPipeline(
-        self, request: upload_pb2.UploadPipelineRequest, context: grpc.ServicerContext
-    ) -> pb.Pipeline:
+    def UploadPipeline(self, request: upload_pb2.UploadPipelineRequest, context: grpc.ServicerContext) -> pb.Pipeline:
         return convert.to_proto(self._service.upload(_upload_naming(request), request.content))
 
     def UploadPipelineVersion(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import grpc
-
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 from penstock_api.v2beta1 import recurring_run_pb2_grpc
+
 from penstock_server.errors import NotFoundError, UnimplementedError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import grpc
 from google.protobuf import empty_pb2
-
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import run_pb2_grpc
+
 from penstock_server.errors import AbortedError
 from penstock_server.rpc.convert import runs as convert
 from penstock_server.rpc.convert.common import list_request
@@ -26,9 +26,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.details_to_proto(self._service.get(request.run_id))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        found, total, token = self._service.list(
-            list_request(request, request.experiment_id), request.experiment_id
-        )
+        found, total, token = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
         return pb.ListRunsResponse(runs=map(convert.to_proto, found), total_size=total, next_page_token=token)
 
     def ArchiveRun(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:

@@ -15,7 +15,6 @@ import grpc
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-
 from penstock_api.internal.v1 import dispatch_pb2, dispatch_pb2_grpc
 from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2, upload_pb2_grpc
 from penstock_api.v2beta1 import (
@@ -28,6 +27,7 @@ from penstock_api.v2beta1 import (
     run_pb2,
     run_pb2_grpc,
 )
+
 from penstock_server.rpc.dispatch_servicer import DispatchServicer
 from penstock_server.rpc.experiment_servicer import ExperimentServicer
 from penstock_server.rpc.insight_servicer import InsightServicer

@@ -9,8 +9,8 @@ from __future__ import annotations
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, status_pb2
-
 from penstock_ir.errors import ExpressionError, InvalidParametersError, InvalidSpecError
+
 from penstock_server import errors
 
 INTERNAL_TEXT = "Internal Server Error"

@@ -2,8 +2,8 @@
 
 Invariants: a run is held by one executor at a time, under a lease that carries a fencing token; each claim raises the
 token, and whatever comes under an older one changes nothing. A report is one transaction. Events are appended by
-sequence number: what is there already is skipped, a gap means that reports were lost, so the reporter is told to stop and
-the next claim starts from the log. Reports do not renew leases, heartbeats do.
+sequence number: what is there already is skipped, a gap means that reports were lost, so the reporter is told to stop
+and the next claim starts from the log. Reports do not renew leases, heartbeats do.
 """
 
 from __future__ import annotations

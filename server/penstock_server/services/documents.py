@@ -8,6 +8,7 @@ from collections import OrderedDict
 from penstock_ir.compile import compile_pipeline, compile_text
 from penstock_ir.loader import PipelineDocument
 from penstock_ir.model import Pipeline
+
 from penstock_server.domain.pipeline import Spec
 
 _KEPT = 64

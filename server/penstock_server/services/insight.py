@@ -1,7 +1,7 @@
 """What Penstock tells of runs beyond the v2beta1 API: tasks, artifacts, logs (penstock.v1.InsightService).
 
-Invariants: a stream holds no database connection while it sends; a log that is followed ends when its task has ended and
-everything written was sent.
+Invariants: a stream holds no database connection while it sends; a log that is followed ends when its task has ended
+and everything written was sent.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ class InsightService:
             runs.find(uow, run_id)
             return uow.tasks.list_for_run(run_id)
 
-    def artifacts(
-        self, run_id: str, type_name: str, page_size: int, page_token: str
-    ) -> tuple[list[Artifact], str]:
+    def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> tuple[list[Artifact], str]:
         """Newest first."""
         request = listing.ListRequest(
             page_token=page_token, page_size=page_size, sort_by="created_at desc", scope=run_id

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from penstock_ir.loader import PipelineDocument, parse_package
+
 from penstock_server.domain import limits, listing
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion
@@ -146,9 +147,7 @@ class PipelineService:
         with self._storage.reading() as uow:
             return find_version(uow, version_id)
 
-    def list_versions(
-        self, pipeline_id: str, request: listing.ListRequest
-    ) -> tuple[list[PipelineVersion], int, str]:
+    def list_versions(self, pipeline_id: str, request: listing.ListRequest) -> tuple[list[PipelineVersion], int, str]:
         if not pipeline_id:
             raise InvalidArgumentError("the id of the pipeline is required", "pipeline_id")
         query = listing.parse(VERSIONS, request)
@@ -208,18 +207,14 @@ class PipelineService:
         inherited = Naming(
             naming.name, naming.display_name, naming.description, dict(tags), code_source_url=code_source_url
         )
-        version = self._version(
-            pipeline.pipeline_id, (pipeline.name, pipeline.display_name), inherited, document, url
-        )
+        version = self._version(pipeline.pipeline_id, (pipeline.name, pipeline.display_name), inherited, document, url)
         with self._storage.writing() as uow:
             _add_pipeline(uow, pipeline)
             uow.specs.put(version.spec)
             uow.versions.add(version)
         return pipeline, version
 
-    def _store_version(
-        self, pipeline_id: str, naming: Naming, document: PipelineDocument, url: str
-    ) -> PipelineVersion:
+    def _store_version(self, pipeline_id: str, naming: Naming, document: PipelineDocument, url: str) -> PipelineVersion:
         names = naming.resolved("pipeline_version", limits.VERSION_NAME, "PipelineVersion.Name")
         version = self._version(pipeline_id, names, naming, document, url)
         with self._storage.writing() as uow:
@@ -251,5 +246,3 @@ def _add_pipeline(uow: UnitOfWork, pipeline: Pipeline) -> None:
             f"pipeline.name: a pipeline {pipeline.name!r} exists already. Please specify a new name"
         )
     uow.pipelines.add(pipeline)
-
-

@@ -1,6 +1,6 @@
 """What use cases need from the outside.
 
-Invariants: a unit of work is one transaction: it commits when its block ends, rolls back when the block raises. `reading`
+Invariants: a unit of work is one transaction: it commits when its block ends and rolls back when that raises. `reading`
 never writes. Repositories raise AlreadyExistsError for a taken name and return None for what is not there.
 """
 
@@ -29,7 +29,6 @@ class WorkSignal(Protocol):
     def wait(self, timeout_seconds: float) -> bool:
         """True when there was a notification; returns at once, False, when the server stops."""
         ...
-
 
 
 class ExperimentRepository(Protocol):

@@ -1,7 +1,7 @@
 """Runs (api.md §2.8).
 
-Invariants: a run is stored together with its place in the queue before the caller hears of it; what it executes is frozen
-at creation; its state is moved by executors' reports only, apart from the wishes terminate and retry.
+Invariants: a run is stored together with its place in the queue before the caller hears of it; what it executes is
+frozen at creation; its state is moved by executors' reports only, apart from the wishes terminate and retry.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from penstock_ir.loader import document_from_json
 from penstock_ir.parameters import bind_root_parameters
+
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME
 from penstock_server.domain.listing import Key, KeyKind, Listing
@@ -253,5 +254,3 @@ def _upper_state(predicate: listing.Predicate) -> listing.Predicate:
 
 def _dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-

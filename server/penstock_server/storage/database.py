@@ -4,8 +4,8 @@ SQLite runs in WAL mode with synchronous=NORMAL: a commit survives the death of 
 laptop needs; a power failure may lose the last commits but never corrupts. Writers take the lock when they begin, and
 writers of one process queue in the process, where waiting is cheap, instead of polling the file.
 
-Invariants: nothing outside this package sees a connection; `reading` and `writing` are the only ways in; what the driver
-throws because the database is away comes out as UnavailableError.
+Invariants: nothing outside this package sees a connection; `reading` and `writing` are the only ways in; what the
+driver throws because the database is away comes out as UnavailableError.
 """
 
 from __future__ import annotations

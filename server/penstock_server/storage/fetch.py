@@ -1,7 +1,7 @@
 """Fetches pipeline packages by URL under upstream's policy (api.md §2.7).
 
-Invariants: https on the default port and known hosts only; no address of a host may be private; every redirect is checked
-again; size and time are bounded.
+Invariants: https on the default port and known hosts only; no address of a host may be private; every redirect is
+checked again; size and time are bounded.
 """
 
 from __future__ import annotations

@@ -12,9 +12,7 @@ from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 
-def upsert(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()
-) -> None:
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()) -> None:
     """Inserts rows; of those whose key exists, replaces every column but the key's and those in `keep`."""
     if not rows:
         return

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 import click
+from penstock_api.v1 import insight_pb2
 
 from penstock.cli.common import print_message, print_messages, print_table, server_options
 from penstock.client import Client
-from penstock_api.v1 import insight_pb2
 
 
 @click.group()
@@ -43,7 +43,9 @@ def list_artifacts(run_id: str, type_name: str, limit: int, client: Client, as_j
 
 @artifacts.command("get")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; stdout unless given.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write; stdout unless given."
+)
 @server_options
 def get(name: str, output: Path | None, client: Client, as_json: bool) -> None:
     """Download an artifact (a directory comes as a tar stream); with --json its record only.

@@ -30,10 +30,21 @@ class Finding:
 
 
 @click.command()
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path("~/.penstock"),
-              show_default=True, envvar="PENSTOCK_DATA_DIR", help="The directory `up` would use.")
-@click.option("--server", default="127.0.0.1:8887", show_default=True, envvar="PENSTOCK_SERVER",
-              help="gRPC address of the server to look at.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("~/.penstock"),
+    show_default=True,
+    envvar="PENSTOCK_DATA_DIR",
+    help="The directory `up` would use.",
+)
+@click.option(
+    "--server",
+    default="127.0.0.1:8887",
+    show_default=True,
+    envvar="PENSTOCK_SERVER",
+    help="gRPC address of the server to look at.",
+)
 @click.option("--json", "as_json", is_flag=True, envvar="PENSTOCK_JSON", help="Print JSON and nothing else.")
 def doctor(data_dir: Path, server: str, as_json: bool) -> None:
     """Say what is wrong with this installation; exit code 1 when something is.
@@ -149,11 +160,10 @@ def _health(address: str) -> str:
 
 
 def _database(address: str) -> str:
-    from penstock.client import Client
     from penstock_api.v2beta1 import run_pb2
+
+    from penstock.client import Client
 
     with Client(address) as client:
         reply = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=1), deadline=5)
     return f"answers, {reply.total_size} runs"
-
-

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from penstock_api.v2beta1 import experiment_pb2 as pb
 
 from penstock.cli.common import print_message, print_messages, print_table, server_options
 from penstock.client import Client
-from penstock_api.v2beta1 import experiment_pb2 as pb
 
 
 @click.group()
@@ -65,7 +65,9 @@ def list_experiments(client: Client, as_json: bool) -> None:
 
 
 def _action(name: str, text: str, method: str, request: Any, done: str) -> None:
-    @experiments.command(name, help=f"{text}\n\nExample: penstock experiments {name} 929fd88b-845b-4c33-bc01-7f69c6996538")
+    @experiments.command(
+        name, help=f"{text}\n\nExample: penstock experiments {name} 929fd88b-845b-4c33-bc01-7f69c6996538"
+    )
     @click.argument("experiment_id")
     @server_options
     def command(experiment_id: str, client: Client, as_json: bool) -> None:
@@ -73,6 +75,8 @@ def _action(name: str, text: str, method: str, request: Any, done: str) -> None:
         click.echo("{}" if as_json else f"{experiment_id} {done}", err=not as_json)
 
 
-_action("archive", "Archive an experiment and its runs.", "ArchiveExperiment", pb.ArchiveExperimentRequest, "is archived")
+_action(
+    "archive", "Archive an experiment and its runs.", "ArchiveExperiment", pb.ArchiveExperimentRequest, "is archived"
+)
 _action("unarchive", "Bring an experiment back.", "UnarchiveExperiment", pb.UnarchiveExperimentRequest, "is available")
 _action("delete", "Delete an experiment; its runs stay.", "DeleteExperiment", pb.DeleteExperimentRequest, "is deleted")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from penstock_api.v1 import upload_pb2
+from penstock_api.v2beta1 import pipeline_pb2
 
 from penstock.cli.common import print_message, print_messages, print_table, server_options
 from penstock.client import Client
-from penstock_api.v1 import upload_pb2
-from penstock_api.v2beta1 import pipeline_pb2
 
 
 @click.group()
@@ -43,9 +43,7 @@ def upload(file: Path, name: str, description: str, version_of: str, client: Cli
     else:
         created = client.call(
             client.uploads.UploadPipeline,
-            upload_pb2.UploadPipelineRequest(
-                content=content, file_name=file.name, name=name, description=description
-            ),
+            upload_pb2.UploadPipelineRequest(content=content, file_name=file.name, name=name, description=description),
         )
         identifier = created.pipeline_id
     if as_json:

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+from penstock_api.v2beta1 import experiment_pb2, run_pb2
 
 from penstock import documents
 from penstock.cli.common import print_message, server_options
 from penstock.client import Client
-from penstock_api.v2beta1 import experiment_pb2, run_pb2
 
 
 @click.command()
@@ -77,12 +77,12 @@ def experiment_id(client: Client, name: str) -> str:
 
 def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float = 0.0) -> run_pb2.Run:
     """Shows the tasks until the run has ended; Ctrl-C lets go of it. Raises click.ClickException on timeout."""
+    from penstock_api.v1 import insight_pb2
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from penstock import render
-    from penstock_api.v1 import insight_pb2
 
     console = Console(stderr=True, quiet=quiet)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 import click
+from penstock_api.v1 import insight_pb2
+from penstock_api.v2beta1 import run_pb2
 
 from penstock.cli.common import print_message, print_messages, print_table, server_options
 from penstock.cli.run import ended, experiment_id, follow
 from penstock.client import Client
-from penstock_api.v1 import insight_pb2
-from penstock_api.v2beta1 import run_pb2
 
 
 @click.group()

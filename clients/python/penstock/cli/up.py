@@ -17,22 +17,62 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
 
 
 @click.command()
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path("~/.penstock"),
-              show_default=True, envvar="PENSTOCK_DATA_DIR", help="Database, artifacts, environments and logs.")
-@click.option("--http", "http_address", default="127.0.0.1:8888", show_default=True, envvar="PENSTOCK_HTTP",
-              help="Where REST is served.")
-@click.option("--grpc", "grpc_address", default="127.0.0.1:8887", show_default=True, envvar="PENSTOCK_GRPC",
-              help="Where gRPC is served.")
-@click.option("--database", default="", envvar="PENSTOCK_DATABASE",
-              help="SQLAlchemy URL; SQLite in the data directory unless given.")
-@click.option("--artifacts", default="", envvar="PENSTOCK_ARTIFACTS",
-              help="Artifact root; DATA_DIR/artifacts unless given.")
-@click.option("--backend", type=click.Choice(["local"]), default="local", show_default=True,
-              envvar="PENSTOCK_BACKEND", help="Where tasks run.")
-@click.option("--parallelism", type=click.IntRange(min=1, max=4096), default=None, envvar="PENSTOCK_PARALLELISM",
-              help="Tasks at the same time; the number of cores unless given.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning",
-              show_default=True, envvar="PENSTOCK_LOG_LEVEL", help="What server and executor log.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("~/.penstock"),
+    show_default=True,
+    envvar="PENSTOCK_DATA_DIR",
+    help="Database, artifacts, environments and logs.",
+)
+@click.option(
+    "--http",
+    "http_address",
+    default="127.0.0.1:8888",
+    show_default=True,
+    envvar="PENSTOCK_HTTP",
+    help="Where REST is served.",
+)
+@click.option(
+    "--grpc",
+    "grpc_address",
+    default="127.0.0.1:8887",
+    show_default=True,
+    envvar="PENSTOCK_GRPC",
+    help="Where gRPC is served.",
+)
+@click.option(
+    "--database",
+    default="",
+    envvar="PENSTOCK_DATABASE",
+    help="SQLAlchemy URL; SQLite in the data directory unless given.",
+)
+@click.option(
+    "--artifacts", default="", envvar="PENSTOCK_ARTIFACTS", help="Artifact root; DATA_DIR/artifacts unless given."
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    envvar="PENSTOCK_BACKEND",
+    help="Where tasks run.",
+)
+@click.option(
+    "--parallelism",
+    type=click.IntRange(min=1, max=4096),
+    default=None,
+    envvar="PENSTOCK_PARALLELISM",
+    help="Tasks at the same time; the number of cores unless given.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    envvar="PENSTOCK_LOG_LEVEL",
+    help="What server and executor log.",
+)
 def up(
     data_dir: Path,
     http_address: str,

@@ -1,13 +1,14 @@
 """Runs tasks as processes: the laptop's backend (design §5).
 
-The path of an attempt: recognise its command -> task environment -> a free slot -> fork server -> exit on disk -> outputs
--> outcome. Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts what runs
-and collects what ended; `parallelism` bounds what this executor starts.
+The path of an attempt: recognise its command -> task environment -> a free slot -> fork server -> exit on disk ->
+outputs -> outcome. Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts
+what runs and collects what ended; `parallelism` bounds what this executor starts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
@@ -238,10 +239,8 @@ class LocalBackend:
     def _kill_hard(self, attempt: _Attempt) -> None:
         pid = attempt.directory.live_pid()
         if pid is not None and not attempt.finished:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
     # --- ending ----------------------------------------------------------------------------------------------------
 
@@ -365,7 +364,7 @@ class LocalBackend:
         digest = hashlib.sha256(f"{self._settings.work_dir}\n{home}".encode()).hexdigest()[:16]
         socket = self._settings.work_dir / f"{digest}.sock"
         if len(str(socket).encode()) > 100:
-            directory = Path(f"/tmp/penstock-{os.getuid()}")  # noqa: S108 - private, see mode
+            directory = Path(f"/tmp/penstock-{os.getuid()}")
             directory.mkdir(mode=0o700, exist_ok=True)
             socket = directory / f"{digest}.sock"
         return self._connections.get(socket) or self._new_connection(socket, python, preload)

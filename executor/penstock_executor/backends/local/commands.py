@@ -22,8 +22,14 @@ _PROGRAM = re.compile(
 )
 _INSTALL = ["python3", "-m", "pip", "install"]
 _QUIET = {"--quiet", "--no-warn-script-location", "--user", "--disable-pip-version-check"}
-_WITH_VALUE = {"--index-url": "--index-url", "--extra-index-url": "--extra-index-url", "-i": "--index-url",
-               "--find-links": "--find-links", "-f": "--find-links", "--trusted-host": "--allow-insecure-host"}  # fmt: skip
+_WITH_VALUE = {
+    "--index-url": "--index-url",
+    "--extra-index-url": "--extra-index-url",
+    "-i": "--index-url",
+    "--find-links": "--find-links",
+    "-f": "--find-links",
+    "--trusted-host": "--allow-insecure-host",
+}
 _FLAGS = {"--no-deps": "--no-deps", "--pre": "--prerelease=allow", "--no-index": "--no-index"}
 
 

@@ -28,9 +28,7 @@ class ForkServerGoneError(Exception):
 class ForkServerConnection:
     """`ended(attempt id)` is called when an attempt's exit is on disk, `lost()` when the connection broke."""
 
-    def __init__(
-        self, socket: Path, python: str, preload: str, environment: Mapping[str, str], log_file: Path
-    ) -> None:
+    def __init__(self, socket: Path, python: str, preload: str, environment: Mapping[str, str], log_file: Path) -> None:
         self._socket = socket
         self._python = python
         self._preload = preload
@@ -90,7 +88,7 @@ class ForkServerConnection:
         if self._preload:
             command += ["--preload", self._preload]
         with self._log_file.open("ab") as errors:
-            subprocess.Popen(  # noqa: S603 - our own program
+            subprocess.Popen(
                 command,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,

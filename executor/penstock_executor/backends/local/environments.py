@@ -1,7 +1,7 @@
 """Task environments: one virtual environment per Python and list of requirements, made once and kept.
 
-Invariants: an environment is used only when its `complete` mark is there; making it is serialised by a file lock, between
-executors too. A failed one is made anew the next time. The server's own environment is never used for tasks.
+Invariants: an environment is used only when its `complete` mark is there; making it is serialised by a file lock,
+between executors too. A failed one is made anew the next time. The server's own environment is never used for tasks.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class TaskEnvironments:
                 except EnvironmentFailedError as error:
                     if not error.transient or attempt == _TRIES:
                         raise
-                await asyncio.sleep(random.uniform(0.5, 1.5) * attempt)  # noqa: S311 - jitter
+                await asyncio.sleep(random.uniform(0.5, 1.5) * attempt)
             complete.write_text(json.dumps(installs))
         finally:
             lock.close()
@@ -124,7 +124,7 @@ def clean_environment(environment: Mapping[str, str], own_prefix: str) -> dict[s
         for name, value in environment.items()
         if not name.startswith(("PENSTOCK_", "PYTHON", "GRPC_", "VIRTUAL_ENV", "COVERAGE_"))
     }
-    own = os.path.join(own_prefix, "bin")
+    own = str(Path(own_prefix) / "bin")
     parts = [part for part in kept.get("PATH", os.defpath).split(os.pathsep) if part and part != own]
     kept["PATH"] = os.pathsep.join(parts)
     return kept

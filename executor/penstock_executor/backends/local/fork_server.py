@@ -1,11 +1,12 @@
 """Forks tasks. Runs as a program of its own, in a task environment's Python, without any of Penstock's packages.
 
-Why: importing the SDK costs far more than most steps of a lightweight component; a process that did it once forks a task
-in milliseconds. And tasks must outlive the executor: their parent is this process, which writes down how each ended.
+Why: importing the SDK costs far more than most steps of a lightweight component; a process that did it once forks a
+task in milliseconds. And tasks must outlive the executor: their parent is this process, which writes down how each
+ended.
 
-Invariants: an attempt is started only by whoever creates its `claim` file, so never twice, whoever asks; the child writes
-`pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that forking is
-safe. Nobody connected, nothing running and nothing to do for a while: it ends.
+Invariants: an attempt is started only by whoever creates its `claim` file, so never twice, whoever asks; the child
+writes `pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that
+forking is safe. Nobody connected, nothing running and nothing to do for a while: it ends.
 
 Usage: fork_server.py SOCKET [--preload MODULE]   (Python 3.8 or newer, POSIX)
 """

@@ -77,9 +77,7 @@ class LocalInputs:
         argv = resolve_command(task, document, lambda artifact: artifact.custom_path or shown(artifact))
         return TaskFiles(tuple(argv), home / "executor-logs", home / "output_metadata.json")
 
-    async def _local(
-        self, artifact: Artifact, directory: AttemptDirectory, port: str, index: int, adopt: bool
-    ) -> str:
+    async def _local(self, artifact: Artifact, directory: AttemptDirectory, port: str, index: int, adopt: bool) -> str:
         path = self._store.local_path(artifact.uri)
         if path is not None:
             return str(path)

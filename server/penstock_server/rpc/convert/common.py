@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
-
 from penstock_ir.yaml_text import plain_number
+
 from penstock_server.domain.listing import ListRequest
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, Task
 from penstock_server.services.dispatch import ClaimedRun, Outcome, RunReport
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock_api.v2beta1 import experiment_pb2 as pb
+
 from penstock_server.domain.experiment import Experiment
 from penstock_server.rpc.convert.common import timestamp
 

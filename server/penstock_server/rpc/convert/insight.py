@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from penstock_api.v1 import insight_pb2 as pb
+
 from penstock_server.domain.task import Artifact, Task
 from penstock_server.rpc.convert.common import struct_of_text, timestamp
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from penstock_api.v2beta1 import pipeline_pb2 as pb
+
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion
 from penstock_server.rpc.convert.common import struct, timestamp
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from google.protobuf import json_format
 from google.rpc import code_pb2, status_pb2
-
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import runtime_config_pb2
+
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task, task_id_of
 from penstock_server.rpc.convert.common import millis, plain, plain_struct, struct_of_text, timestamp
@@ -56,9 +56,7 @@ def to_proto(run: Run) -> pb.Run:
         recurring_run_id=run.recurring_run_id,
     )
     for change in run.state_history:
-        message.state_history.add(
-            update_time=timestamp(change.at), state=pb.RuntimeState.Value(change.state.value)
-        )
+        message.state_history.add(update_time=timestamp(change.at), state=pb.RuntimeState.Value(change.state.value))
     if run.submitted_spec:
         message.pipeline_spec.CopyFrom(struct_of_text(run.submitted_spec))
     else:
@@ -90,9 +88,7 @@ def details_to_proto(details: RunDetails) -> pb.Run:
     return message
 
 
-def _fill(
-    message: pb.PipelineTaskDetail, task: Task, children: list[Task], artifact_ids: Mapping[str, int]
-) -> None:
+def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], artifact_ids: Mapping[str, int]) -> None:
     message.run_id = task.run_id
     message.task_id = task.task_id
     message.display_name = task.display_name or task.name or "root"

@@ -64,9 +64,7 @@ class SqlArtifactRepository:
 
     def ids_for_run(self, run_id: str) -> dict[str, int]:
         """Ids in ML Metadata by artifact name, of those that have one."""
-        statement = select(table.c.name, table.c.metadata_id).where(
-            table.c.run_id == run_id, table.c.metadata_id != 0
-        )
+        statement = select(table.c.name, table.c.metadata_id).where(table.c.run_id == run_id, table.c.metadata_id != 0)
         return {row.name: row.metadata_id for row in self._connection.execute(statement)}
 
 

@@ -60,9 +60,7 @@ class SqlCacheRepository:
                     found[key] = CacheHit(entry)
         return self._with_execution_ids(found)
 
-    def _with_execution_ids(
-        self, hits: dict[tuple[str, str, str], CacheHit]
-    ) -> dict[tuple[str, str, str], CacheHit]:
+    def _with_execution_ids(self, hits: dict[tuple[str, str, str], CacheHit]) -> dict[tuple[str, str, str], CacheHit]:
         if not hits:
             return hits
         by_task = {

@@ -84,9 +84,7 @@ class SqlQueueRepository:
     def finish(self, run_id: str) -> None:
         """The run leaves the queue and its lease ends."""
         self._connection.execute(
-            update(runs)
-            .where(runs.c.run_id == run_id)
-            .values(claimable=False, lease_owner="", lease_expires_at=0)
+            update(runs).where(runs.c.run_id == run_id).values(claimable=False, lease_owner="", lease_expires_at=0)
         )
 
     def reopen(self, run_id: str) -> None:

@@ -45,9 +45,7 @@ class SqlRunRepository:
             where.append(table.c.experiment_id == experiment_id)
         elif namespace:
             where.append(table.c.namespace == namespace)
-        rows, total, token = page(
-            self._connection, query, table, table.c.run_id, columns=_COLUMNS, where=where
-        )
+        rows, total, token = page(self._connection, query, table, table.c.run_id, columns=_COLUMNS, where=where)
         return [_run(row) for row in rows], total, token
 
     def set_storage_state(self, run_id: str, state: str) -> bool:

@@ -15,9 +15,7 @@ def replace_tags(connection: Connection, table: Table, owner: str, identifier: s
         connection.execute(insert(table), rows)
 
 
-def tags_of(
-    connection: Connection, table: Table, owner: str, identifiers: Sequence[str]
-) -> dict[str, dict[str, str]]:
+def tags_of(connection: Connection, table: Table, owner: str, identifiers: Sequence[str]) -> dict[str, dict[str, str]]:
     """Tags of many owners in one statement."""
     found: dict[str, dict[str, str]] = {identifier: {} for identifier in identifiers}
     if identifiers:

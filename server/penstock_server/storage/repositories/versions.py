@@ -72,9 +72,7 @@ class SqlVersionRepository:
         return self._versions([row])[0] if row else None
 
     def _versions(self, rows: list[Row[Any]]) -> list[PipelineVersion]:
-        tags = tags_of(
-            self._connection, tags_table, "pipeline_version_id", [row.pipeline_version_id for row in rows]
-        )
+        tags = tags_of(self._connection, tags_table, "pipeline_version_id", [row.pipeline_version_id for row in rows])
         hashes = {row.spec_hash for row in rows}
         documents: dict[str, Spec] = {}
         if hashes:
