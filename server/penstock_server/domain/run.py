@@ -1,6 +1,6 @@
 """Runs and the one function that changes their state.
 
-Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a terminated run
+Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a run
 and is left only for a final state; a final state is left only by a retry. The history gains an entry with
 every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8).
 """

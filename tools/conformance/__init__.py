@@ -1,0 +1,1 @@
+"""Runs directories of compiled pipelines against a server of its own and compares with what they must come to."""

@@ -1,0 +1,135 @@
+"""Runs every pipeline of a corpus and says which came to what they must.
+
+Starts its own `penstock up` with a data directory of its own. A corpus is a directory with an `index.json`.
+
+Example: python -m tools.conformance --corpus tests/pipelines --only nested
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import click
+
+from tools.conformance.index import IndexError_, load
+from tools.conformance.runner import Result, Runner
+from tools.embedded import Embedded
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--corpus", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory of a corpus."
+)
+@click.option("--backend", type=click.Choice(["local"]), default="local", show_default=True, help="Where tasks run.")
+@click.option("--only", default="", help="Only cases whose name contains this.")
+@click.option("--skip-slow", is_flag=True, help="Leave out what the index marks as slow.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=6, show_default=True, help="Runs at the same time.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for a run.")
+@click.option("--report", type=click.Path(path_type=Path), default=Path("build/conformance.json"), show_default=True)
+@click.option("--data-dir", type=click.Path(path_type=Path), default=None, help="Keep the data there (else temporary).")
+def main(
+    corpus: Path,
+    backend: str,
+    only: str,
+    skip_slow: bool,
+    at_once: int,
+    timeout: float,
+    report: Path,
+    data_dir: Path | None,
+) -> None:
+    try:
+        index = load(corpus)
+    except IndexError_ as error:
+        raise click.UsageError(str(error)) from error
+    cases = [one for one in index.cases if backend in one.runs_on and only in one.name]
+    if skip_slow:
+        cases = [one for one in cases if not one.record.get("slow")]
+    uploads = [one for one in index.uploads if only in one.name]
+    if not cases and not uploads:
+        raise click.UsageError(f"nothing in {corpus} fits")
+    with (
+        _directory(data_dir) as directory,
+        Embedded(
+            directory, "--backend", backend, "--parallelism", "8", environment={"PATH": _path_with_shell(directory)}
+        ) as server,
+    ):
+        scratch = directory / "scratch"
+        scratch.mkdir(exist_ok=True)
+        runner = Runner(server.http, server.grpc, scratch, timeout)
+        results: list[Result] = []
+        with ThreadPoolExecutor(at_once) as pool:
+            waiting = [pool.submit(runner.upload, one) for one in uploads]
+            waiting += [pool.submit(runner.run, one) for one in cases]
+            for done in as_completed(waiting):
+                results.append(done.result())
+                _show(results[-1], len(results), len(waiting))
+        runner.close()
+    sys.exit(_conclude(sorted(results, key=lambda one: one.name), corpus, backend, report))
+
+
+def _show(result: Result, done: int, total: int) -> None:
+    verdict = "ok  " if result.passed else "FAIL"
+    click.echo(f"[{done:3}/{total}] {verdict} {result.seconds:6.1f} s  {result.name}")
+    for problem in result.problems:
+        click.echo(f"            {problem}")
+
+
+def _conclude(results: list[Result], corpus: Path, backend: str, report: Path) -> int:
+    failed = [one for one in results if not one.passed]
+    report.parent.mkdir(parents=True, exist_ok=True)
+    document = {
+        "corpus": corpus.name,
+        "backend": backend,
+        "at": int(time.time()),
+        "passed": len(results) - len(failed),
+        "failed": len(failed),
+        "results": [
+            {"name": one.name, "passed": one.passed, "seconds": round(one.seconds, 2), "problems": one.problems}
+            for one in results
+        ],
+    }
+    report.write_text(json.dumps(document, indent=2) + "\n")
+    click.echo(f"report: {report}")
+    for one in failed:
+        click.echo(f"FAILED {one.name}: {one.problems[0]}")
+    click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def _path_with_shell(directory: Path) -> str:
+    """PATH on which `sh` is bash: images of the corpus have a sh that knows `[[`, hosts often have none."""
+    import os
+
+    path = os.environ.get("PATH", os.defpath)
+    bash = shutil.which("bash")
+    if bash is None:
+        return path
+    tools = directory / "bin"
+    tools.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (tools / "sh").symlink_to(bash)
+    return f"{tools}{os.pathsep}{path}"
+
+
+@contextlib.contextmanager
+def _directory(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        yield given.absolute()
+        return
+    made = Path(tempfile.mkdtemp(prefix="penstock-conformance-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""`index.json` of a corpus: what each compiled pipeline must come to.
+
+Invariant: fields are read by name with a default, so an index may say less than it could; `format` must be 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class IndexError_(Exception):
+    """The directory has no usable index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One pipeline. `record` is its entry in the index."""
+
+    name: str
+    file: Path
+    record: Mapping[str, Any]
+
+    @property
+    def runs_on(self) -> list[str]:
+        return list(self.record.get("runs_on", ["local", "kubernetes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file whose upload is refused with `http_status` and `error`, or accepted when there is no status."""
+
+    name: str
+    file: Path
+    http_status: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    cases: list[Case]
+    uploads: list[Upload]
+
+
+def load(directory: Path) -> Index:
+    """Raises IndexError_ with what to do."""
+    path = directory / "index.json"
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise IndexError_(
+            f"{path} cannot be read ({error.strerror}); a corpus is a directory with an index.json"
+        ) from error
+    except ValueError as error:
+        raise IndexError_(f"{path} is no JSON: {error}") from error
+    if document.get("format") != 1:
+        raise IndexError_(f"{path}: format {document.get('format')!r} is not 1")
+    cases = [Case(one["name"], directory / one["file"], one) for one in document.get("pipelines", [])]
+    uploads = [
+        Upload(one["name"], directory / one["file"], int(one.get("http_status", 200)), one.get("error", ""))
+        for one in [*document.get("invalid", []), *document.get("archives", [])]
+    ]
+    return Index(cases, uploads)

@@ -1,0 +1,145 @@
+"""Runs cases against one server through its gRPC API, uploads through REST."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from penstock import documents
+from penstock.client import Client, ClientError
+from penstock_api.v1 import insight_pb2
+from penstock_api.v2beta1 import run_pb2
+
+from tools.conformance.check import RunView, TaskView, cache_misses, differences
+from tools.conformance.index import Case, Upload
+
+_MAX_CONTENT = 1 << 20
+
+
+@dataclass(slots=True)
+class Result:
+    name: str
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    run_ids: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+
+class Runner:
+    """`http` and `grpc` are the server's addresses, `scratch` a directory for files that tasks share."""
+
+    def __init__(self, http: str, grpc: str, scratch: Path, timeout: float) -> None:
+        self._http = http
+        self._client = Client(grpc)
+        self._scratch = scratch
+        self._timeout = timeout
+
+    def close(self) -> None:
+        self._client.close()
+
+    def run(self, case: Case) -> Result:
+        """Never raises for what a pipeline or the server does."""
+        result = Result(case.name)
+        started = time.monotonic()
+        try:
+            result.problems += differences(case.record, self._finished(case, result))
+            if case.record.get("expect_cache_hit_on_second_run"):
+                second = self._finished(case, result)
+                result.problems += [f"second run: {one}" for one in differences(case.record, second)]
+                result.problems += cache_misses(second)
+        except (ClientError, documents.BadFileError, json_format.ParseError, TimeoutError) as error:
+            result.problems.append(f"{type(error).__name__}: {error}")
+        result.seconds = time.monotonic() - started
+        return result
+
+    def upload(self, case: Upload) -> Result:
+        result = Result(f"upload {case.name}")
+        started = time.monotonic()
+        status, body = self._post(case.file)
+        if status != case.http_status:
+            result.problems.append(f"HTTP {status}, expected {case.http_status}: {body[:300]!r}")
+        elif status != 200:
+            message = json.loads(body).get("error_message", "")
+            if case.error not in message:
+                result.problems.append(f"error_message {message!r}, expected it to hold {case.error!r}")
+        result.seconds = time.monotonic() - started
+        return result
+
+    def _finished(self, case: Case, result: Result) -> RunView:
+        request = run_pb2.CreateRunRequest()
+        request.run.display_name = f"{case.name} {len(result.run_ids) + 1}"
+        json_format.ParseDict(documents.load(case.file), request.run.pipeline_spec)
+        parameters = {key: self._argument(value) for key, value in (case.record.get("parameters") or {}).items()}
+        json_format.ParseDict({"parameters": parameters}, request.run.runtime_config)
+        run_id = self._client.call(self._client.runs.CreateRun, request).run_id
+        result.run_ids.append(run_id)
+        until = time.monotonic() + self._timeout
+        pause = 0.05
+        while True:
+            run = self._client.call(self._client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+            if run.state in (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED):
+                return self._view(run)
+            if time.monotonic() > until:
+                raise TimeoutError(f"still {run_pb2.RuntimeState.Name(run.state)} after {self._timeout:g} s")
+            time.sleep(pause)
+            pause = min(pause * 1.3, 1.0)
+
+    def _view(self, run: run_pb2.Run) -> RunView:
+        listed = self._client.call(self._client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run.run_id))
+        tasks = [
+            TaskView(
+                path=one.path,
+                kind=one.kind,
+                state=one.state,
+                attempts=one.attempts,
+                error=one.error,
+                outputs=json_format.MessageToDict(one.outputs),
+                artifacts={port: list(names.names) for port, names in one.output_artifacts.items()},
+            )
+            for one in listed.tasks
+        ]
+        metadata: dict[str, Mapping[str, Any]] = {
+            one.name: json_format.MessageToDict(one.metadata) for one in self._client.list_artifacts(run_id=run.run_id)
+        }
+        return RunView(
+            state=run_pb2.RuntimeState.Name(run.state),
+            error=run.error.message,
+            tasks=tasks,
+            content=self._content,
+            metadata=metadata,
+        )
+
+    def _content(self, name: str) -> bytes:
+        request = insight_pb2.ReadArtifactRequest(name=name, max_bytes=_MAX_CONTENT)
+        return b"".join(chunk.data for chunk in self._client.stream(self._client.insight.ReadArtifact, request))
+
+    def _argument(self, value: Any) -> Any:
+        if value == "${FRESH_FILE}":
+            return str(self._scratch / uuid.uuid4().hex)
+        return value
+
+    def _post(self, file: Path) -> tuple[int, bytes]:
+        boundary = uuid.uuid4().hex
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="uploadfile"; filename="{file.name}"\r\n'
+        body = head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + file.read_bytes()
+        request = urllib.request.Request(
+            f"{self._http}/apis/v2beta1/pipelines/upload?name=upload-{uuid.uuid4().hex[:12]}",
+            data=body + f"\r\n--{boundary}--\r\n".encode(),
+            headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
