@@ -119,7 +119,7 @@ class TaskCompiler:
         )
 
     def _strategy(self, trigger: Mapping[str, Any]) -> str:
-        strategy = trigger.get("strategy", "TRIGGER_STRATEGY_UNSPECIFIED")
+        strategy: str = trigger.get("strategy", "TRIGGER_STRATEGY_UNSPECIFIED")
         if strategy == TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED.value:
             return strategy
         return TriggerStrategy.ALL_UPSTREAM_TASKS_SUCCEEDED.value

@@ -14,14 +14,14 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 
 @lru_cache(maxsize=1)
 def _pool() -> descriptor_pool.DescriptorPool:
-    content = resources.files(__package__).joinpath("descriptors", "ir.binpb").read_bytes()
+    content = resources.files(__package__).joinpath("descriptors").joinpath("ir.binpb").read_bytes()
     pool = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(content).file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     return pool
 
 
 @cache
 def message_class(full_name: str) -> type[message.Message]:
     """The class of a message such as `ml_pipelines.PipelineSpec`."""
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(full_name))  # type: ignore[no-untyped-call,no-any-return]
+    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(full_name))

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 10.0
 
 
-class _AddressType(click.ParamType):
+class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     name = "HOST:PORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:

@@ -139,8 +139,8 @@ class Client:
             request.page_token = reply.next_page_token
 
     def _translated(self, error: grpc.RpcError) -> ClientError:
-        code: grpc.StatusCode = error.code()  # type: ignore[attr-defined]
-        details = error.details() or code.name  # type: ignore[attr-defined]
+        code: grpc.StatusCode = error.code()
+        details = error.details() or code.name
         if code is grpc.StatusCode.UNAVAILABLE and "connect" in details:
             details = f"no server answers at {self.target}; start one with `penstock up`, or name it with --server"
         return ClientError(details, code)

@@ -77,7 +77,7 @@ class DispatchClient:
         return reply.answers
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
 
 async def _call(method: Callable[..., Awaitable[_Reply]], request: object, timeout: float) -> _Reply:

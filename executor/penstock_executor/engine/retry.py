@@ -18,7 +18,7 @@ def next_delay_millis(node: ContainerNode, failure: FailureKind, infrastructure_
         node.infrastructure_failures += 1
         if node.infrastructure_failures > infrastructure_retries:
             return None
-        return min(1000 * 2 ** (node.infrastructure_failures - 1), _INFRASTRUCTURE_MAX_DELAY_MILLIS)
+        return int(min(1000 * 2 ** (node.infrastructure_failures - 1), _INFRASTRUCTURE_MAX_DELAY_MILLIS))
     policy = node.retry
     if failure is not FailureKind.USER or policy is None:
         return None

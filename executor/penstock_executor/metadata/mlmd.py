@@ -97,7 +97,7 @@ class MlmdRecorder:
         self._runs.pop(run_id, None)
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
     # --- one run ---------------------------------------------------------------------------------------------------
 

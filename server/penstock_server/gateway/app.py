@@ -48,7 +48,9 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
     """An application that calls the server behind `channel`."""
     gateway = _Gateway(channel, settings)
     app = web.Application(
-        client_max_size=MAX_BODY_BYTES, middlewares=[gateway.around], handler_args={"max_field_size": 16 * 1024}
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=[web.middleware(gateway.around)],
+        handler_args={"max_field_size": 16 * 1024},
     )
     uploads = Uploads(gateway.caller, settings.user_header)
     for version in ("v1beta1", "v2beta1"):

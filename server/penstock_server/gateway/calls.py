@@ -66,7 +66,7 @@ class Caller:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         future = call.future(message, timeout=timeout, metadata=sent)
-        future.add_done_callback(lambda finished: loop.call_soon_threadsafe(_settle, done, finished))
+        future.add_done_callback(lambda finished: _hand_over(loop, done, finished))
         try:
             return await done
         except asyncio.CancelledError:
@@ -99,7 +99,11 @@ def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def _settle(done: asyncio.Future[Any], finished: grpc.Future) -> None:
+def _hand_over(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], finished: Any) -> None:
+    loop.call_soon_threadsafe(_settle, done, finished)
+
+
+def _settle(done: asyncio.Future[Any], finished: Any) -> None:
     if done.done():
         return
     try:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from google.api import annotations_pb2
 from google.protobuf import json_format, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 _MAX_DEPTH = 150
@@ -156,7 +156,7 @@ def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -
             setattr(message, field.name, _scalar(field, value))
 
 
-def _field(descriptor: Descriptor, name: str) -> FieldDescriptor | None:
+def _field(descriptor: Any, name: str) -> FieldDescriptor | None:
     return descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
 
 
@@ -177,8 +177,9 @@ def _scalar(field: FieldDescriptor, text: str) -> Any:
                 raise ValueError(text)
             return value
         if kind == FieldDescriptor.CPPTYPE_ENUM:
-            known = field.enum_type.values_by_name.get(text)
-            return known.number if known else field.enum_type.values_by_number[int(text)].number
+            kinds: Any = field.enum_type
+            known = kinds.values_by_name.get(text)
+            return known.number if known else kinds.values_by_number[int(text)].number
     except (ValueError, KeyError) as error:
         raise BadRequestError(f"{field.name}: {text[:80]!r} cannot be read") from error
     if "\0" in text:

@@ -98,7 +98,7 @@ async def _content(request: web.Request) -> tuple[bytes, str]:
         raise _RefusedError("the body must be multipart/form-data with a part `uploadfile`")
     try:
         reader = await request.multipart()
-        async for part in reader:
+        while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "uploadfile":
                 return await _bounded(part), part.filename or ""
     except (ValueError, RuntimeError, AssertionError) as error:

@@ -23,7 +23,7 @@ REQUEST_ID = "x-request-id"
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 
 
-class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+class CallInterceptor(grpc.ServerInterceptor):
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],

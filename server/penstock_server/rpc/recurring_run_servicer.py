@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+from google.protobuf import empty_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 from penstock_api.v2beta1 import recurring_run_pb2_grpc
 
@@ -21,4 +22,19 @@ class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
         return pb.ListRecurringRunsResponse()
 
     def GetRecurringRun(self, request: pb.GetRecurringRunRequest, context: grpc.ServicerContext) -> pb.RecurringRun:
+        raise NotFoundError("RecurringRun", request.recurring_run_id)
+
+    def EnableRecurringRun(
+        self, request: pb.EnableRecurringRunRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
+        raise NotFoundError("RecurringRun", request.recurring_run_id)
+
+    def DisableRecurringRun(
+        self, request: pb.DisableRecurringRunRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
+        raise NotFoundError("RecurringRun", request.recurring_run_id)
+
+    def DeleteRecurringRun(
+        self, request: pb.DeleteRecurringRunRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
         raise NotFoundError("RecurringRun", request.recurring_run_id)

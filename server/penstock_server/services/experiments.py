@@ -7,6 +7,7 @@ experiment archives its runs, unarchiving brings back the experiment only; delet
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from penstock_server.domain import limits, listing
 from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_DESCRIPTION, DEFAULT_NAME, Experiment
@@ -61,7 +62,7 @@ class ExperimentService:
         with self._storage.reading() as uow:
             return find(uow, experiment_id)
 
-    def list(self, request: listing.ListRequest) -> tuple[list[Experiment], int, str]:
+    def list(self, request: listing.ListRequest) -> tuple[Sequence[Experiment], int, str]:
         query = listing.parse(LISTING, request)
         with self._storage.reading() as uow:
             return uow.experiments.list(query, "")

@@ -7,7 +7,7 @@ deleting a pipeline leaves the runs that were made from it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penstock_ir.loader import PipelineDocument, parse_package
@@ -116,7 +116,7 @@ class PipelineService:
                 raise NotFoundError("Pipeline", name)
             return pipeline
 
-    def list(self, request: listing.ListRequest) -> tuple[list[Pipeline], int, str]:
+    def list(self, request: listing.ListRequest) -> tuple[Sequence[Pipeline], int, str]:
         query = listing.parse(PIPELINES, request)
         with self._storage.reading() as uow:
             return uow.pipelines.list(query, "")
@@ -147,7 +147,9 @@ class PipelineService:
         with self._storage.reading() as uow:
             return find_version(uow, version_id)
 
-    def list_versions(self, pipeline_id: str, request: listing.ListRequest) -> tuple[list[PipelineVersion], int, str]:
+    def list_versions(
+        self, pipeline_id: str, request: listing.ListRequest
+    ) -> tuple[Sequence[PipelineVersion], int, str]:
         if not pipeline_id:
             raise InvalidArgumentError("the id of the pipeline is required", "pipeline_id")
         query = listing.parse(VERSIONS, request)

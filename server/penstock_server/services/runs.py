@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,7 +116,7 @@ class RunService:
             run = find(uow, run_id)
             return RunDetails(run, uow.tasks.list_for_run(run_id), uow.artifacts.ids_for_run(run_id))
 
-    def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[list[Run], int, str]:
+    def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Run], int, str]:
         query = listing.parse(LISTING, request)
         query = replace(query, predicates=tuple(_upper_state(one) for one in query.predicates))
         with self._storage.reading() as uow:

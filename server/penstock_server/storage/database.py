@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from penstock_server.errors import AlreadyExistsError, UnavailableError
+from penstock_server.services import ports
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
@@ -41,15 +42,15 @@ class SqlUnitOfWork:
     """All repositories on one connection, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
-        self.experiments = SqlExperimentRepository(connection)
-        self.pipelines = SqlPipelineRepository(connection)
-        self.versions = SqlVersionRepository(connection)
-        self.specs = SqlSpecRepository(connection)
-        self.runs = SqlRunRepository(connection)
-        self.tasks = SqlTaskRepository(connection)
-        self.artifacts = SqlArtifactRepository(connection)
-        self.cache = SqlCacheRepository(connection)
-        self.queue = SqlQueueRepository(connection)
+        self.experiments: ports.ExperimentRepository = SqlExperimentRepository(connection)
+        self.pipelines: ports.PipelineRepository = SqlPipelineRepository(connection)
+        self.versions: ports.VersionRepository = SqlVersionRepository(connection)
+        self.specs: ports.SpecRepository = SqlSpecRepository(connection)
+        self.runs: ports.RunRepository = SqlRunRepository(connection)
+        self.tasks: ports.TaskRepository = SqlTaskRepository(connection)
+        self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
+        self.cache: ports.CacheRepository = SqlCacheRepository(connection)
+        self.queue: ports.QueueRepository = SqlQueueRepository(connection)
 
 
 class Database:

@@ -15,6 +15,6 @@ def to_proto(experiment: Experiment) -> pb.Experiment:
         description=experiment.description,
         created_at=timestamp(experiment.created_at),
         namespace=experiment.namespace,
-        storage_state=pb.Experiment.StorageState.Value(experiment.storage_state),
+        storage_state=experiment.storage_state,
         last_run_created_at=timestamp(experiment.last_run_created_at),
     )

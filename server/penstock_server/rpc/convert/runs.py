@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from google.protobuf import json_format
 from google.rpc import code_pb2, status_pb2
@@ -46,13 +47,13 @@ def to_proto(run: Run) -> pb.Run:
         experiment_id=run.experiment_id,
         run_id=run.run_id,
         display_name=run.display_name,
-        storage_state=pb.Run.StorageState.Value(run.storage_state),
+        storage_state=run.storage_state,
         description=run.description,
         service_account=run.service_account,
         created_at=timestamp(run.created_at),
         scheduled_at=timestamp(run.scheduled_at),
         finished_at=timestamp(run.finished_at),
-        state=pb.RuntimeState.Value(run.state.value),
+        state=run.state.value,
         recurring_run_id=run.recurring_run_id,
     )
     for change in run.state_history:
@@ -115,7 +116,7 @@ def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], arti
                 target[port].artifact_ids.extend(known)
 
 
-def _task_state(state: str) -> pb.RuntimeState.ValueType:
+def _task_state(state: str) -> Any:
     return pb.RuntimeState.Value(_TASK_STATES.get(state, state))
 
 

@@ -42,7 +42,7 @@ class SqlArtifactRepository:
         row = self._connection.execute(statement).first()
         return _artifact(row) if row else None
 
-    def list(self, query: ListQuery, run_id: str, type_name: str) -> tuple[list[Artifact], int, str]:
+    def list(self, query: ListQuery, run_id: str, type_name: str) -> tuple[Sequence[Artifact], int, str]:
         where = []
         if run_id:
             where.append(table.c.run_id == run_id)

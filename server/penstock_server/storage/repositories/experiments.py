@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -38,7 +39,7 @@ class SqlExperimentRepository:
         row = self._connection.execute(statement).first()
         return _experiment(row) if row else None
 
-    def list(self, query: ListQuery, namespace: str) -> tuple[list[Experiment], int, str]:
+    def list(self, query: ListQuery, namespace: str) -> tuple[Sequence[Experiment], int, str]:
         where = [table.c.namespace == namespace] if namespace else []
         rows, total, token = page(self._connection, query, table, table.c.experiment_id, where=where)
         return [_experiment(row) for row in rows], total, token

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -43,7 +43,7 @@ class SqlPipelineRepository:
         row = self._connection.execute(statement.limit(1)).first()
         return self._pipelines([row])[0] if row else None
 
-    def list(self, query: ListQuery, namespace: str) -> tuple[list[Pipeline], int, str]:
+    def list(self, query: ListQuery, namespace: str) -> tuple[Sequence[Pipeline], int, str]:
         where = [table.c.namespace == namespace] if namespace else []
         rows, total, token = page(
             self._connection, query, table, table.c.pipeline_id, where=where, tags=(tags_table, "pipeline_id")
@@ -59,7 +59,7 @@ class SqlPipelineRepository:
     def delete(self, pipeline_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.pipeline_id == pipeline_id)).rowcount > 0
 
-    def _pipelines(self, rows: list[Row[Any]]) -> list[Pipeline]:
+    def _pipelines(self, rows: Sequence[Row[Any]]) -> Sequence[Pipeline]:
         tags = tags_of(self._connection, tags_table, "pipeline_id", [row.pipeline_id for row in rows])
         return [
             Pipeline(

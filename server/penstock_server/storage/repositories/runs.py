@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -39,7 +40,7 @@ class SqlRunRepository:
         row = self._connection.execute(statement).first()
         return _run(row) if row else None
 
-    def list(self, query: ListQuery, experiment_id: str, namespace: str) -> tuple[list[Run], int, str]:
+    def list(self, query: ListQuery, experiment_id: str, namespace: str) -> tuple[Sequence[Run], int, str]:
         where = []
         if experiment_id:
             where.append(table.c.experiment_id == experiment_id)

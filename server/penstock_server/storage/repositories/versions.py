@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
@@ -47,7 +47,7 @@ class SqlVersionRepository:
         statement = select(func.count()).select_from(table).where(table.c.pipeline_id == pipeline_id)
         return self._connection.execute(statement).scalar_one()
 
-    def list(self, query: ListQuery, pipeline_id: str) -> tuple[list[PipelineVersion], int, str]:
+    def list(self, query: ListQuery, pipeline_id: str) -> tuple[Sequence[PipelineVersion], int, str]:
         rows, total, token = page(
             self._connection,
             query,
@@ -71,7 +71,7 @@ class SqlVersionRepository:
         row = self._connection.execute(statement).first()
         return self._versions([row])[0] if row else None
 
-    def _versions(self, rows: list[Row[Any]]) -> list[PipelineVersion]:
+    def _versions(self, rows: Sequence[Row[Any]]) -> Sequence[PipelineVersion]:
         tags = tags_of(self._connection, tags_table, "pipeline_version_id", [row.pipeline_version_id for row in rows])
         hashes = {row.spec_hash for row in rows}
         documents: dict[str, Spec] = {}
