@@ -109,7 +109,7 @@ def _normalised(value: Mapping[str, Any], message_name: str, place: str) -> dict
         raise _unknown(f"{place}{str(error).splitlines()[0][:500]}") from error
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _unknown(f"{place}a value has the wrong kind: {str(error)[:300]}") from error
-    return _whole_numbers(json_format.MessageToDict(message))  # type: ignore[no-any-return]
+    return _whole_numbers(json_format.MessageToDict(message))
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -127,6 +127,10 @@ class Runner:
     def _argument(self, value: Any) -> Any:
         if value == "${FRESH_FILE}":
             return str(self._scratch / uuid.uuid4().hex)
+        if isinstance(value, str) and value.startswith("${FILE_WITH:"):
+            path = self._scratch / uuid.uuid4().hex
+            path.write_text(value[12:-1])
+            return str(path)
         return value
 
     def _post(self, file: Path) -> tuple[int, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -56,10 +56,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
 def task_table(tasks: Sequence[insight_pb2.Task], now_millis: int, title: str = "") -> Table:
     """What `runs get` and `run --watch` show."""
     rows = []
-    for task in tasks:
-        if not task.path:
-            continue
-        depth = task.path.count("/")
+    for depth, task in _tree(tasks):
         took = task.duration_millis
         if task.state == "RUNNING" and task.started_at.seconds:
             took = max(0, now_millis - task.started_at.ToMilliseconds())
@@ -69,6 +66,19 @@ def task_table(tasks: Sequence[insight_pb2.Task], now_millis: int, title: str = 
         attempts = str(task.attempts) if task.attempts > 1 else ""
         rows.append((label, state_text(task.state), shown, attempts, error))
     return table(("task", "state", "took", "attempts", "error"), rows, title)
+
+
+def _tree(tasks: Sequence[insight_pb2.Task]) -> Iterator[tuple[int, insight_pb2.Task]]:
+    """Every task below its parent, in the order they began, with its depth."""
+    children: dict[str, list[insight_pb2.Task]] = {}
+    for task in tasks:
+        if task.path:
+            children.setdefault(task.parent_path, []).append(task)
+    stack = [(0, task) for task in reversed(children.get("", []))]
+    while stack:
+        depth, task = stack.pop()
+        yield depth, task
+        stack.extend((depth + 1, child) for child in reversed(children.get(task.path, [])))
 
 
 def progress(tasks: Sequence[insight_pb2.Task]) -> tuple[int, int]:

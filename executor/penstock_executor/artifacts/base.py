@@ -25,6 +25,8 @@ class Artifact:
     display_name: str = ""
     schema_version: str = "0.0.1"
     custom_path: str = ""
+    absent: bool = False
+    """The task left nothing at the URI, as metrics do: a cached result does not need an object there."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """The form in event logs and cache entries; `from_json` is its inverse."""
@@ -37,6 +39,8 @@ class Artifact:
             document["schemaVersion"] = self.schema_version
         if self.custom_path:
             document["customPath"] = self.custom_path
+        if self.absent:
+            document["absent"] = True
         return document
 
     @staticmethod
@@ -51,6 +55,7 @@ class Artifact:
             display_name=str(document.get("displayName", "")),
             schema_version=str(document.get("schemaVersion", "0.0.1")),
             custom_path=str(document.get("customPath", "")),
+            absent=bool(document.get("absent", False)),
         )
 
 

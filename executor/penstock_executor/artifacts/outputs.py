@@ -44,8 +44,10 @@ def collect_outputs(
     output_parameter_paths: Mapping[str, Path],
     output_metadata: Path,
     stored_uri: Callable[[str], str],
+    present: Callable[[str], bool],
 ) -> CollectedOutputs:
-    """Reads the outputs of an attempt that ended well. `stored_uri` turns a URI as the task saw it into the kept one.
+    """Reads the outputs of an attempt that ended well. `stored_uri` turns a URI as the task saw it into the kept one,
+    `present` says whether something lies at a kept URI.
 
     Raises OutputError.
     """
@@ -64,7 +66,11 @@ def collect_outputs(
     if not isinstance(given, dict):
         raise OutputError("output_metadata.json: artifacts is no object")
     artifacts = {
-        port: _artifacts(port, output, given.get(port), stored_uri) for port, output in launch.output_artifacts.items()
+        port: tuple(
+            one if present(one.uri) else replace(one, absent=True)
+            for one in _artifacts(port, output, given.get(port), stored_uri)
+        )
+        for port, output in launch.output_artifacts.items()
     }
     return CollectedOutputs(parameters, artifacts)
 

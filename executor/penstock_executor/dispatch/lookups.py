@@ -81,6 +81,8 @@ class CacheLookups:
     async def _all_exist(self, hit: CachedResult) -> bool:
         for many in hit.outputs.artifacts.values():
             for artifact in many:
+                if artifact.absent:
+                    continue
                 try:
                     # Only what lies in our own store can be checked at no cost; the rest is the user's word.
                     if self._store.local_path(artifact.uri) is not None and not await self._store.exists(artifact.uri):

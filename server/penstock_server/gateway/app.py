@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from aiohttp import web
@@ -49,7 +50,7 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
     gateway = _Gateway(channel, settings)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[web.middleware(gateway.around)],
+        middlewares=[gateway.around],
         handler_args={"max_field_size": 16 * 1024},
     )
     uploads = Uploads(gateway.caller, settings.user_header)
@@ -72,7 +73,7 @@ class _Gateway:
         self._active = 0
 
     @property
-    def around(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def around(self) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self._active >= self._settings.concurrent_requests:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -57,7 +56,7 @@ def error_reply(code: grpc.StatusCode, message: str, status: int | None = None) 
 def rpc_error_reply(error: grpc.RpcError) -> web.Response:
     """The reply for a failed call, with the details the server sent."""
     code = error.code()
-    trailing: Iterable[tuple[str, Any]] = error.trailing_metadata() or ()
+    trailing: Any = error.trailing_metadata() or ()
     for key, value in trailing:
         if key == _DETAILS:
             return _reply(status_pb2.Status.FromString(value), code)

@@ -16,6 +16,7 @@ from penstock_server.rpc.metadata_store import SERVICE, MetadataDatabase, suppor
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _DEFAULT_TIMEOUT_SECONDS = 60.0
+_LONGEST_SECONDS = 3600.0
 _Call = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
@@ -42,8 +43,10 @@ def _method(database: MetadataDatabase, name: str) -> _Call:
 
 def _call(database: MetadataDatabase, name: str, request: bytes, context: grpc.ServicerContext) -> bytes:
     left = context.time_remaining()
+    # A call without a deadline has one of centuries, which is more than a lock can wait.
+    seconds = _DEFAULT_TIMEOUT_SECONDS if left is None else min(left, _LONGEST_SECONDS)
     try:
-        reply, text, code = database.call(name, request, _DEFAULT_TIMEOUT_SECONDS if left is None else left)
+        reply, text, code = database.call(name, request, seconds)
     except TimeoutError:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the metadata store was busy until the deadline")
     except (TypeError, ValueError, RuntimeError) as error:

@@ -31,7 +31,7 @@ class ClaimedRun:
     fence: int
     pipeline_spec: str
     platform_spec: str
-    events: list[bytes]
+    events: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)

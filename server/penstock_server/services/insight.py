@@ -7,7 +7,7 @@ and everything written was sent.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from penstock_server.domain import listing
@@ -37,12 +37,12 @@ class InsightService:
         self._storage = storage
         self._objects = objects
 
-    def tasks(self, run_id: str) -> list[Task]:
+    def tasks(self, run_id: str) -> Sequence[Task]:
         with self._storage.reading() as uow:
             runs.find(uow, run_id)
             return uow.tasks.list_for_run(run_id)
 
-    def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> tuple[list[Artifact], str]:
+    def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> tuple[Sequence[Artifact], str]:
         """Newest first."""
         request = listing.ListRequest(
             page_token=page_token, page_size=page_size, sort_by="created_at desc", scope=run_id

@@ -75,7 +75,7 @@ class NewRun:
 @dataclass(frozen=True, slots=True)
 class RunDetails:
     run: Run
-    tasks: list[Task]
+    tasks: Sequence[Task]
     artifact_ids: Mapping[str, int]
 
 

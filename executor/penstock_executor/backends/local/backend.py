@@ -288,6 +288,7 @@ class LocalBackend:
                 output_parameter_paths={name: attempt.directory.outputs / name for name in task.output_parameters},
                 output_metadata=files.output_metadata,
                 stored_uri=_stored_uri,
+                present=_present,
             )
         except OutputError as error:
             self._end(attempt, FailureKind.USER, str(error), found)
@@ -392,6 +393,12 @@ def _stored_uri(shown: str) -> str:
     """A URI as the task saw it, a plain path for files, as it is kept."""
     path = path_of(shown)
     return uri_of(path) if path is not None else shown
+
+
+def _present(uri: str) -> bool:
+    # What lies elsewhere was put there by the task itself, which knows.
+    path = path_of(uri)
+    return path is None or path.exists()
 
 
 def _signal_name(number: int | None) -> str:
