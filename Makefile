@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 CORPUS ?= tests/pipelines
 BACKEND ?= local
 SEEDS ?= 300
+FIRST ?= 0
 ARGS ?=
 
 .PHONY: help setup demo test lint format generate conformance simulate bench serve build clean test-wheels
@@ -62,7 +63,7 @@ conformance: $(STAMP) ## Run compiled pipelines against a server of its own: COR
 	$(BIN)/python -m tools.conformance --corpus $(CORPUS) --backend $(BACKEND) $(ARGS)
 
 simulate: $(STAMP) ## Simulate the engine under faults: SEEDS=300
-	$(BIN)/python -m tools.simulate --seeds $(SEEDS) $(ARGS)
+	$(BIN)/python -m tools.simulate --seeds $(SEEDS) --first $(FIRST) $(ARGS)
 
 bench: $(STAMP) ## Measure, with peers side by side where there are any
 	$(BIN)/python -m tools.bench $(ARGS)
