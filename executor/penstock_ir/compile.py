@@ -182,7 +182,7 @@ class _Compiler:
         if len(self._problems) == before:
             cycle = find_cycle(edges)
             if cycle:
-                self._problem(f"{place}.tasks", "tasks depend on each other: " + " -> ".join(cycle))
+                self._problem(f"{place}.tasks", "the tasks form a cycle: " + " -> ".join(cycle))
         if len(self._problems) > before:
             # Components of the tasks are still looked at, so that their problems are told as well.
             for name in specs:

@@ -62,7 +62,9 @@ def failure_summary(children: Iterable[Node | None]) -> str:
         return ""
     names = ", ".join(repr(child.name if child.iteration is None else child.path) for child in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    reason = failed[0].error.strip().split("\n", 1)[0]
+    lines = failed[0].error.strip().splitlines() or [""]
+    # Of an error with the end of a log the first line says how, the last one why.
+    reason = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"
     head = f"task {names}{more} failed"
     return f"{head}: {reason}" if reason else head
 

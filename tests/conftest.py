@@ -1,0 +1,31 @@
+"""What several kinds of tests share: one running Penstock for all that do not break it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from penstock.client import Client
+
+from tools.embedded import Embedded
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A server and an executor, for all tests that leave them as they are."""
+    with Embedded(tmp_path_factory.mktemp("up"), "--parallelism", "4") as embedded:
+        yield embedded
+
+
+@pytest.fixture(scope="session")
+def client(up: Embedded) -> Iterator[Client]:
+    with Client(up.grpc) as made:
+        yield made
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Embedded]:
+    """A Penstock of the test's own, to be broken."""
+    with Embedded(tmp_path / "data", "--parallelism", "4") as embedded:
+        yield embedded

@@ -1,0 +1,40 @@
+"""Plain HTTP against the gateway, so that tests see statuses and bodies as they are."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(verb: str, url: str, document: Any = None, *, data: bytes | None = None, content_type: str = "") -> Reply:
+    if document is not None:
+        data = json.dumps(document).encode()
+    headers = {"Content-Type": content_type or "application/json"}
+    request = urllib.request.Request(url, data=data, method=verb, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=120) as reply:
+            return Reply(reply.status, reply.read())
+    except urllib.error.HTTPError as error:
+        return Reply(error.code, error.read())
+
+
+def upload(http: str, content: bytes, *, file_name: str = "pipeline.yaml", name: str = "") -> Reply:
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="uploadfile"; filename="{file_name}"\r\n\r\n'
+    body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    url = f"{http}/apis/v2beta1/pipelines/upload?name={name or 'p-' + uuid.uuid4().hex[:12]}"
+    return call("POST", url, data=body, content_type=f"multipart/form-data; boundary={boundary}")

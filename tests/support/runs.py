@@ -1,0 +1,55 @@
+"""Starting runs and waiting for them through the client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from penstock.client import Client
+from penstock_api.v1 import insight_pb2
+from penstock_api.v2beta1 import run_pb2
+
+ENDED = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
+
+
+def start(
+    client: Client, spec: Mapping[str, Any], parameters: Mapping[str, Any] | None = None, name: str = "test"
+) -> str:
+    request = run_pb2.CreateRunRequest()
+    request.run.display_name = name
+    json_format.ParseDict(dict(spec), request.run.pipeline_spec)
+    json_format.ParseDict({"parameters": dict(parameters or {})}, request.run.runtime_config)
+    return str(client.call(client.runs.CreateRun, request).run_id)
+
+
+def get(client: Client, run_id: str) -> run_pb2.Run:
+    found: run_pb2.Run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+    return found
+
+
+def finished(client: Client, run_id: str, timeout: float = 120.0) -> run_pb2.Run:
+    """The run when it has ended. Raises AssertionError when it does not."""
+    return until(lambda: get(client, run_id), lambda run: run.state in ENDED, timeout)
+
+
+def tasks(client: Client, run_id: str) -> dict[str, insight_pb2.Task]:
+    """Tasks by path."""
+    reply = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id))
+    return {one.path: one for one in reply.tasks}
+
+
+def until(look: Callable[[], Any], holds: Callable[[Any], bool], timeout: float = 60.0) -> Any:
+    """What `look` gives as soon as `holds` accepts it; errors of a server that restarts are looked past."""
+    end = time.monotonic() + timeout
+    last: Any = None
+    while time.monotonic() < end:
+        try:
+            last = look()
+            if holds(last):
+                return last
+        except Exception as error:  # noqa: BLE001 - shown when the time is over
+            last = error
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout:g} s; last seen: {last!r}")

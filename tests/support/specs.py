@@ -1,0 +1,66 @@
+"""Small pipeline specs as tests need them: one container command, a few tasks, something broken."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+COMPILED = Path(__file__).resolve().parents[1] / "pipelines" / "compiled"
+
+_TEXT = {"parameterType": "STRING"}
+
+
+def container(
+    command: Sequence[str],
+    *,
+    name: str = "only",
+    outputs: Sequence[str] = (),
+    artifacts: Mapping[str, str] | None = None,
+    cached: bool = False,
+) -> dict[str, Any]:
+    """A pipeline of one task `only` that runs a command. `artifacts` maps ports to schema titles."""
+    component: dict[str, Any] = {"executorLabel": "exec"}
+    definitions: dict[str, Any] = {}
+    if outputs:
+        definitions["parameters"] = dict.fromkeys(outputs, _TEXT)
+    if artifacts:
+        definitions["artifacts"] = {
+            port: {"artifactType": {"schemaTitle": title, "schemaVersion": "0.0.1"}}
+            for port, title in artifacts.items()
+        }
+    if definitions:
+        component["outputDefinitions"] = definitions
+    return chain({"only": command}, name=name, component=component, cached=cached)
+
+
+def chain(
+    commands: Mapping[str, Sequence[str]],
+    *,
+    name: str = "chain",
+    component: Mapping[str, Any] | None = None,
+    cached: bool = False,
+) -> dict[str, Any]:
+    """Tasks one after another, each a command of its own."""
+    spec: dict[str, Any] = {
+        "pipelineInfo": {"name": name},
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "kfp-2.17.0",
+        "components": {},
+        "deploymentSpec": {"executors": {}},
+        "root": {"dag": {"tasks": {}}},
+    }
+    before = ""
+    for task, command in commands.items():
+        label = f"exec-{task}"
+        spec["components"][f"comp-{task}"] = {**copy.deepcopy(dict(component or {})), "executorLabel": label}
+        spec["deploymentSpec"]["executors"][label] = {"container": {"image": "image", "command": list(command)}}
+        entry: dict[str, Any] = {"taskInfo": {"name": task}, "componentRef": {"name": f"comp-{task}"}}
+        if cached:
+            entry["cachingOptions"] = {"enableCache": True}
+        if before:
+            entry["dependentTasks"] = [before]
+        spec["root"]["dag"]["tasks"][task] = entry
+        before = task
+    return spec
