@@ -48,6 +48,8 @@ class Embedded:
     def start(self, timeout: float = 90.0) -> None:
         """Raises RuntimeError with the log's last lines when it does not get ready."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-import uuid
+import time
 from pathlib import Path
 
 import click
@@ -80,6 +80,12 @@ log = logging.getLogger(__name__)
     envvar="PENSTOCK_CACHING",
     help="Answer tasks from the cache where their pipeline allows it.",
 )
+@click.option(
+    "--name",
+    default="",
+    envvar="PENSTOCK_EXECUTOR_NAME",
+    help="A name that outlives this process and that no other living executor has: a restart takes its runs at once.",
+)
 @click.option("--lease-seconds", default=15.0, show_default=True, envvar="PENSTOCK_LEASE_SECONDS", hidden=True)
 @click.option(
     "--log-level",
@@ -98,6 +104,7 @@ def main(
     parallelism: int,
     lineage: bool,
     caching: bool,
+    name: str,
     lease_seconds: float,
     log_level: str,
 ) -> None:
@@ -111,12 +118,13 @@ def main(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     directory = data_dir.expanduser().absolute()
-    for name in ("work", "environments", "artifacts"):
-        (directory / name).mkdir(parents=True, exist_ok=True)
+    for part in ("work", "environments", "artifacts"):
+        (directory / part).mkdir(parents=True, exist_ok=True)
     root = pipeline_root(artifacts or str(directory / "artifacts"))
     if not root.startswith("file://"):
         raise click.BadParameter(f"{root}: the local backend keeps artifacts in files", param_hint="--artifacts")
-    executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    # Incarnations of one name are in order, so that a later one can tell that it is.
+    executor_id = f"{name or socket.gethostname() + '-' + str(os.getpid())}/{time.time_ns():020d}"
     log.debug("backend %s", backend)
     asyncio.run(
         _serve(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
@@ -45,7 +47,9 @@ def kill_all_and_start_again(up: Embedded) -> None:
     children = [up.child("penstock_server"), up.child("penstock_executor")]
     up.process.kill()
     for child in children:
-        child.kill()
+        # Children are told of their parent's death and may be faster than this.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
         child.wait()
     up.process.wait()
     up.start()

@@ -15,7 +15,9 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         self._service = service
 
     def ClaimRuns(self, request: pb.ClaimRunsRequest, context: grpc.ServicerContext) -> pb.ClaimRunsResponse:
-        claimed = self._service.claim(request.executor_id, request.max_runs, request.wait_millis, request.lease_millis)
+        claimed = self._service.claim(
+            request.executor_id, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
+        )
         return pb.ClaimRunsResponse(runs=map(convert.claimed_to_proto, claimed))
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -86,10 +86,18 @@ class DispatchService:
         self._stopping = True
         self._signal.notify()
 
-    def claim(self, executor_id: str, max_runs: int, wait_millis: int, lease_millis: int) -> list[ClaimedRun]:
-        """Leases up to `max_runs` runs, oldest first; waits up to `wait_millis` for the first."""
+    def claim(
+        self,
+        executor_id: str,
+        max_runs: int,
+        wait_millis: int,
+        lease_millis: int,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> list[ClaimedRun]:
+        """Leases up to `max_runs` runs, oldest first; waits up to `wait_millis` for the first while `wanted`."""
         until = time.monotonic() + min(max(wait_millis, 0), MAX_WAIT_MILLIS) / 1000
-        while not self._stopping:
+        while not self._stopping and wanted():
             claimed = self._claim_now(executor_id, max(1, min(max_runs, 1000)), _lease(lease_millis))
             left = until - time.monotonic()
             if claimed or left <= 0:
@@ -139,11 +147,11 @@ class DispatchService:
     def _claim_now(self, executor_id: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
         now = self._clock.now_millis()
         with self._storage.reading() as uow:
-            if not uow.queue.claimable(now, 1):
+            if not uow.queue.claimable(now, 1, executor_id):
                 return []
         claimed = []
         with self._storage.writing() as uow:
-            for run_id, fence, expires_at in uow.queue.claimable(now, max_runs):
+            for run_id, fence, expires_at in uow.queue.claimable(now, max_runs, executor_id):
                 if not uow.queue.take(run_id, fence, expires_at, executor_id, now + lease_millis):
                     continue
                 run = uow.runs.get(run_id)

@@ -108,7 +108,8 @@ def up(
 
     def executor_command() -> list[str]:
         address = server.ready_line.rsplit("grpc=", 1)[-1]
-        command = ["penstock_executor.main", "--server", address, "--backend", backend, *common]
+        # The lock on the data directory makes the name safe: there is one executor of ours at a time.
+        command = ["penstock_executor.main", "--server", address, "--backend", backend, "--name", "up", *common]
         return [*command, "--parallelism", str(parallelism)] if parallelism else command
 
     server, executor = Child("server", server_command), Child("executor", executor_command)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 _EXECUTOR_MODULE = "kfp.dsl.executor_main"
 _LOG_TAIL_BYTES = 2048
 _POLL_SECONDS = 0.2
+_FULL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +330,9 @@ class LocalBackend:
             else f"exited with code {found.code}"
         )
         tail = attempt.files.tail(_LOG_TAIL_BYTES) if attempt.files else ""
+        if attempt.files and _is_full(attempt.files.log.parent):
+            # Its own words may not have fitted into the log any more.
+            how += f" and the artifact store is full ({attempt.files.log.parent}: {os.strerror(errno.ENOSPC)})"
         return FailureKind.USER, f"the command {how}" + (f"; its last lines:\n{tail}" if tail else "")
 
     def _end(self, attempt: _Attempt, failure: FailureKind, text: str, found: Exit | None = None) -> None:
@@ -399,6 +404,13 @@ def _present(uri: str) -> bool:
     # What lies elsewhere was put there by the task itself, which knows.
     path = path_of(uri)
     return path is None or path.exists()
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        return shutil.disk_usage(directory).free < _FULL_BYTES
+    except OSError:
+        return False
 
 
 def _signal_name(number: int | None) -> str:

@@ -84,18 +84,24 @@ class TaskEnvironments:
     async def _build(self, target: Path, installs: tuple[tuple[str, ...], ...]) -> None:
         if target.exists():
             await asyncio.to_thread(shutil.rmtree, target)
-        seed = [] if installs else ["--seed"]
-        await self._uv("venv", "--quiet", "--no-project", *seed, "--python", self._python, str(target))
+        if not installs:
+            # With pip, for commands that install by themselves; the standard library's own needs no network.
+            await self._run(self._python, "-m", "venv", str(target))
+            return
+        await self._uv("venv", "--quiet", "--no-project", "--python", self._python, str(target))
         for arguments in installs:
             python = str(target / "bin" / "python")
             await self._uv("pip", "install", "--quiet", "--python", python, *arguments)
 
     async def _uv(self, *arguments: str) -> None:
+        await self._run(uv.find_uv_bin(), *arguments)
+
+    async def _run(self, program: str, *arguments: str) -> None:
         environment = {**self._base, "UV_NO_CONFIG": "1", "UV_LINK_MODE": "hardlink", "UV_PYTHON_DOWNLOADS": "never"}
         if "PIP_INDEX_URL" in self._base:
             environment.setdefault("UV_DEFAULT_INDEX", self._base["PIP_INDEX_URL"])
         process = await asyncio.create_subprocess_exec(
-            uv.find_uv_bin(),
+            program,
             *arguments,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,

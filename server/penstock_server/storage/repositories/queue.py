@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from penstock_server.storage.tables import run_events, runs
 
@@ -19,11 +19,18 @@ class SqlQueueRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def claimable(self, now: int, limit: int) -> list[tuple[str, int, int]]:
-        """(run id, fence, lease expiry) of runs that wait for an executor, oldest first."""
+    def claimable(self, now: int, limit: int, claimant: str) -> list[tuple[str, int, int]]:
+        """(run id, fence, lease expiry) of runs that wait for an executor, oldest first.
+
+        An executor id is `name/incarnation`: of two with one name the one whose incarnation is smaller is dead, so its
+        leases are open to the other at once.
+        """
+        name, _, _ = claimant.rpartition("/")
+        predecessor = and_(runs.c.lease_owner.startswith(f"{name}/", autoescape=True), runs.c.lease_owner < claimant)
+        open_ = runs.c.lease_expires_at <= now
         statement = (
             select(runs.c.run_id, runs.c.fence, runs.c.lease_expires_at)
-            .where(runs.c.claimable.is_(True), runs.c.lease_expires_at <= now)
+            .where(runs.c.claimable.is_(True), or_(open_, predecessor) if name else open_)
             .order_by(runs.c.created_at, runs.c.run_id)
             .limit(limit)
         )

@@ -1,0 +1,46 @@
+"""Measures Penstock on this machine; prints a table, writes JSON.
+
+Example: python -m tools.bench --only engine
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tools.bench import engine, local
+from tools.bench.result import Measure
+
+MEASURES: dict[str, Measure] = {"engine": engine.measure, "local": local.measure}
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--only", type=click.Choice(sorted(MEASURES)), default=None, help="Only this one.")
+@click.option("--report", type=click.Path(path_type=Path), default=Path("build/bench.json"), show_default=True)
+def main(only: str | None, report: Path) -> None:
+    console = Console()
+    table = Table("measurement", "value", "unit", "target", "", box=None)
+    rows = []
+    for name, measure in MEASURES.items():
+        if only in (None, name):
+            with console.status(f"measuring {name}"):
+                rows += measure()
+    for row in rows:
+        verdict = "" if row.holds is None else "[green]holds[/green]" if row.holds else "[red]missed[/red]"
+        table.add_row(row.name, f"{row.value:,.1f}", row.unit, row.target, verdict)
+    console.print(table)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    document = {"at": int(time.time()), "python": platform.python_version(), "rows": [asdict(row) for row in rows]}
+    report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    console.print(f"report: {report}")
+
+
+if __name__ == "__main__":
+    main()
