@@ -22,11 +22,12 @@ _WIDTH = 300
 
 
 def measure() -> list[Row]:
-    rows = []
-    for shape, build, sizes in (("loop", _loop, SIZES), ("chain", _chain, SIZES[:3]), ("layers", _layers, SIZES[:3])):
-        for size in sizes:
-            rows.append(at_least(f"engine, {shape} of {size:,}", _rate(build(size)), "transitions/s", _TARGET))
-    return rows
+    shapes = (("loop", _loop, SIZES), ("chain", _chain, SIZES[:3]), ("layers", _layers, SIZES[:3]))
+    return [
+        at_least(f"engine, {shape} of {size:,}", _rate(build(size)), "transitions/s", _TARGET)
+        for shape, build, sizes in shapes
+        for size in sizes
+    ]
 
 
 def _rate(spec: dict[str, Any]) -> float:

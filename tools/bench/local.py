@@ -1,8 +1,9 @@
-"""The embedded Penstock: from `up` to the end of the first run, CPU and wall per task beside `kfp.local`, memory idle."""
+"""The embedded Penstock: from `up` to the end of a run, CPU and wall per task beside `kfp.local`, memory when idle."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import psutil
+import uv
 import yaml
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
@@ -106,12 +108,34 @@ def _first_run(data: Path, spec: dict[str, Any]) -> float:
 
 
 def _peer(shape: str, root: Path) -> dict[str, float]:
-    command = [sys.executable, str(HERE / "peer.py"), shape, str(root)]
-    done = subprocess.run(command, cwd=HERE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    python = _peer_environment()
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    command = [str(python), str(HERE / "peer.py"), shape, str(root)]
+    done = subprocess.run(
+        command,
+        cwd=HERE,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     if done.returncode != 0:
         raise RuntimeError(f"kfp.local failed:\n{done.stderr[-2000:]}")
     result: dict[str, float] = json.loads(done.stderr.strip().splitlines()[-1])
     return result
+
+
+def _peer_environment() -> Path:
+    """An environment with kfp and pip, as a user of `kfp.local` has it."""
+    target = Path("build/bench-peer").absolute()
+    python = target / "bin" / "python"
+    if not (target / "complete").exists():
+        base = getattr(sys, "_base_executable", sys.executable)
+        subprocess.run([base, "-m", "venv", "--clear", str(target)], check=True)
+        command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-config", "--python", str(python), "kfp==2.17.0"]
+        subprocess.run(command, check=True)
+        (target / "complete").touch()
+    return python
 
 
 def _compiled(directory: Path) -> dict[str, dict[str, Any]]:

@@ -8,9 +8,10 @@ import os
 import sys
 import time
 import warnings
+from pathlib import Path
 
 warnings.simplefilter("ignore")
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from kfp import local  # noqa: E402
 
