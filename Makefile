@@ -33,8 +33,8 @@ requirements.lock: ; $(MAKE) lock
 
 .PHONY: lock
 lock: ## Resolve dependencies anew (pyproject.toml -> requirements.lock)
-	uv lock --quiet
-	uv export --quiet --all-groups --no-emit-workspace --no-header --format requirements-txt -o requirements.lock
+	$(BIN)/uv lock --quiet
+	$(BIN)/uv export --quiet --all-groups --no-emit-workspace --no-header --format requirements-txt -o requirements.lock
 
 demo: $(STAMP) ## Run a real pipeline end to end and look at its lineage
 	$(BIN)/python -m tools.demo $(ARGS)
@@ -72,5 +72,8 @@ build: $(STAMP) ## Build the wheels into dist/
 	rm -rf dist
 	$(BIN)/uv build --quiet --all-packages --wheel
 
+test-wheels: build ## Install the wheels with plain pip and run the demo's pipeline
+	$(BIN)/python -m tools.check_wheels dist
+
 clean: ## Remove what was installed and built
-	rm -rf $(VENV) .venv-* dist .demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-* dist build .demo .mypy_cache .ruff_cache .pytest_cache
