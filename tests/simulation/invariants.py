@@ -34,9 +34,10 @@ def before_start(world: World, key: tuple[str, int]) -> None:
 
 def after_apply(state: RunState, decision: Decision) -> None:
     for node in decision.changed.values():
-        if isinstance(node, LoopNode) and node.task is not None and node.task.parallelism_limit:
-            active = sum(isinstance(one, Node) and not one.state.terminal for one in node.iterations)
-            assert active <= node.task.parallelism_limit, f"{node.path}: {active} iterations at once"
+        for loop in _loops_above(node):
+            limit = loop.task.parallelism_limit if loop.task else 0
+            active = sum(isinstance(one, Node) and not one.state.terminal for one in loop.iterations)
+            assert not limit or active <= limit, f"{loop.path}: {active} iterations at once"
         if node.state.terminal:
             ends = [entry for entry, _ in node.history if entry.terminal]
             assert len(ends) == 1, f"{node.path} ended more than once: {ends}"
@@ -46,11 +47,15 @@ def after_apply(state: RunState, decision: Decision) -> None:
         assert not task.state.terminal, f"{path} has ended and is open"
 
 
+def at_the_finish(world: World) -> None:
+    live = [key for key, process in world.processes.items() if process.live]
+    assert not live, f"the run is finished and {live} still run"
+
+
 def at_the_end(world: World) -> RunState:
     """The final state. Checks what must hold when nothing is left to happen."""
     assert world.finished, "nothing is left to happen and the run is not finished"
-    live = [key for key, process in world.processes.items() if process.live]
-    assert not live, f"the run is finished and {live} still run"
+    at_the_finish(world)
     final = replayed(world)
     assert final.finished
     assert not final.open_tasks
@@ -87,6 +92,14 @@ def children(node: Node) -> list[Node]:
     if isinstance(node, LoopNode):
         return [one for one in node.iterations if isinstance(one, Node)]
     return []
+
+
+def _loops_above(node: Node) -> Iterator[LoopNode]:
+    above: Node | None = node
+    while above is not None:
+        if isinstance(above, LoopNode):
+            yield above
+        above = above.parent
 
 
 def _ended_attempt(state: RunState, path: str) -> int:

@@ -264,6 +264,7 @@ class Executor:
             elif isinstance(effect, Wake):
                 self._wake(effect)
             elif isinstance(effect, FinishRun) and self.fence == self._world.fence:
+                invariants.at_the_finish(self._world)
                 self._world.finished = True
 
     def _launch(self, effect: Launch, adopting: bool) -> None:
@@ -281,4 +282,5 @@ class Executor:
 
     def _wake(self, effect: Wake) -> None:
         event = BackoffElapsed(effect.path, effect.attempt, max(effect.at, self._world.now))
-        self._world.at(max(0, effect.at - self._world.now), lambda: self.deliver(event))
+        for late in (0, self._world.delay(1_000)) if self._world.faults else (0,):
+            self._world.at(max(0, effect.at - self._world.now) + late, lambda: self.deliver(event))

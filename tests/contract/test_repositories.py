@@ -1,0 +1,120 @@
+"""One suite for every database: SQLite here; others by URL in PENSTOCK_TEST_DATABASES."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from penstock_server.domain import listing
+from penstock_server.domain.experiment import Experiment
+from penstock_server.domain.listing import ListRequest
+from penstock_server.domain.pipeline import Spec
+from penstock_server.domain.run import Run, RunState, StateChange
+from penstock_server.errors import AlreadyExistsError
+from penstock_server.services.experiments import LISTING as EXPERIMENTS
+from penstock_server.storage.database import Database
+
+URLS = ["sqlite", *filter(None, os.environ.get("PENSTOCK_TEST_DATABASES", "").split(","))]
+
+
+@pytest.fixture(params=URLS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/test.db" if request.param == "sqlite" else request.param
+    made = Database(url)
+    made.migrate()
+    made.migrate()
+    yield made
+    made.dispose()
+
+
+def experiment(number: int, name: str = "") -> Experiment:
+    return Experiment(f"e{number}", name or f"name {number}", "", "", 1_000 + number, 0, "AVAILABLE")
+
+
+def run(run_id: str, experiment_id: str = "e1") -> Run:
+    history = (StateChange(RunState.PENDING, 1),)
+    return Run(run_id, experiment_id, run_id, "", "", "", "AVAILABLE", RunState.PENDING, history, 1, 1, "hash")
+
+
+def prepared(database: Database, *run_ids: str) -> None:
+    with database.writing() as uow:
+        uow.experiments.add(experiment(1))
+        uow.specs.put(Spec("hash", "{}", ""))
+        for one in run_ids:
+            uow.runs.add(run(one))
+
+
+def test_what_was_written_is_read(database: Database) -> None:
+    with database.writing() as uow:
+        uow.experiments.add(experiment(1, "ünïcode '; DROP TABLE experiments; --"))
+    with database.reading() as uow:
+        assert uow.experiments.get("e1") == experiment(1, "ünïcode '; DROP TABLE experiments; --")
+        assert uow.experiments.get("nobody") is None
+
+
+def test_a_block_that_raises_writes_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.writing() as uow:
+        uow.experiments.add(experiment(1))
+        raise RuntimeError
+    with database.reading() as uow:
+        assert uow.experiments.get("e1") is None
+
+
+def test_names_are_unique(database: Database) -> None:
+    with database.writing() as uow:
+        uow.experiments.add(experiment(1, "same"))
+    with pytest.raises(AlreadyExistsError), database.writing() as uow:
+        uow.experiments.add(experiment(2, "same"))
+
+
+@pytest.mark.parametrize("order", ["created_at", "created_at desc", "name", "name desc"])
+def test_pages_give_everything_once_in_order(database: Database, order: str) -> None:
+    with database.writing() as uow:
+        for number in range(25):
+            uow.experiments.add(experiment(number, f"name {number % 5} {number}"))
+    seen: list[Experiment] = []
+    token = ""
+    while True:
+        query = listing.parse(EXPERIMENTS, ListRequest(page_size=4, page_token=token, sort_by=order))
+        with database.reading() as uow:
+            found, total, token = uow.experiments.list(query, "")
+        assert total == 25
+        seen += found
+        if not token:
+            break
+    values = [(one.created_at if order.startswith("created") else one.name) for one in seen]
+    assert values == sorted(values, reverse=order.endswith("desc"))
+    assert len({one.experiment_id for one in seen}) == 25
+
+
+def test_of_several_claimants_one_wins(database: Database) -> None:
+    prepared(database, "r1")
+    with database.writing() as uow:
+        ((run_id, fence, expires),) = uow.queue.claimable(10, 5, "a/1")
+        assert uow.queue.take(run_id, fence, expires, "a/1", 100)
+        assert not uow.queue.take(run_id, fence, expires, "b/1", 100)
+        assert uow.queue.claimable(50, 5, "b/1") == []
+        assert [one[0] for one in uow.queue.claimable(101, 5, "b/1")] == ["r1"]
+
+
+def test_a_later_incarnation_takes_its_predecessors_runs_and_never_the_reverse(database: Database) -> None:
+    prepared(database, "r1")
+    with database.writing() as uow:
+        ((run_id, fence, expires),) = uow.queue.claimable(10, 5, "up/001")
+        uow.queue.take(run_id, fence, expires, "up/001", 100)
+        assert uow.queue.claimable(50, 5, "up/001") == []
+        ((run_id, fence, expires),) = uow.queue.claimable(50, 5, "up/002")
+        assert uow.queue.take(run_id, fence, expires, "up/002", 100)
+        assert uow.queue.claimable(50, 5, "up/001") == []
+        assert uow.queue.claimable(50, 5, "other_up/003") == []
+
+
+def test_the_event_log_keeps_order_and_bytes(database: Database) -> None:
+    prepared(database, "r1", "r2")
+    with database.writing() as uow:
+        uow.queue.append("r1", 0, [b'{"a": "\xc3\xbc"}', b"second"])
+        uow.queue.append("r2", 0, [b"other"])
+    with database.reading() as uow:
+        assert list(uow.queue.events("r1")) == [b'{"a": "\xc3\xbc"}', b"second"]

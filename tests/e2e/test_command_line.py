@@ -1,0 +1,88 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import specs
+from tools.embedded import PENSTOCK, Embedded
+
+
+def penstock(up: Embedded, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [PENSTOCK, *arguments, "--server", up.grpc]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_run_and_look_at_it(up: Embedded) -> None:
+    file = str(specs.COMPILED / "artifact_passing.yaml")
+    done = penstock(up, "run", file, "-p", "content=by hand", "--experiment", "command line", "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert run["state"] == "SUCCEEDED"
+    got = penstock(up, "runs", "get", run["run_id"])
+    assert "write" in got.stdout
+    assert "SUCCEEDED" in got.stdout
+    listed = json.loads(penstock(up, "runs", "list", "--experiment", "command line", "--json").stdout)
+    assert run["run_id"] in json.dumps(listed)
+    artifacts = json.loads(penstock(up, "artifacts", "list", "--run", run["run_id"], "--json").stdout)
+    assert "system.Dataset" in json.dumps(artifacts)
+
+
+def test_a_failed_run_gives_exit_code_1_and_its_log(up: Embedded, tmp_path: Path) -> None:
+    file = tmp_path / "fails.yaml"
+    file.write_text(yaml.safe_dump(specs.container(["sh", "-c", "echo told; exit 3"])))
+    done = penstock(up, "run", str(file), "--watch")
+    assert done.returncode == 1
+    assert "exited with code 3" in done.stderr
+    run_id = next(word for line in done.stderr.splitlines() if line.startswith("run ") for word in line.split()[1:2])
+    assert penstock(up, "runs", "logs", run_id, "only").stdout == "told\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["run", str(specs.COMPILED / "static_loop.yaml"), "-p", "surprise=1"], "surprise"),
+        (["run", str(specs.COMPILED / "conditions.yaml"), "-p", "value=many"], "value"),
+        (["run", str(specs.COMPILED.parent / "language.py")], "YAML"),
+        (["runs", "get", "nobody"], "nobody"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(up: Embedded, arguments: list[str], wanted: str) -> None:
+    done = penstock(up, *arguments)
+    assert done.returncode in (1, 2)
+    assert wanted in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_server_says_what_to_do() -> None:
+    command = [PENSTOCK, "runs", "list", "--server", "127.0.0.1:1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "penstock up" in done.stderr
+
+
+def test_doctor(up: Embedded) -> None:
+    done = penstock(up, "doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for words in (
+        "up",
+        "run",
+        "runs list",
+        "runs wait",
+        "runs retry",
+        "pipelines upload",
+        "experiments list",
+        "doctor",
+    ):
+        done = subprocess.run([PENSTOCK, *words.split(), "--help"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0
+        assert "Example: penstock" in done.stdout, words

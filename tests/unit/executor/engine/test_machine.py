@@ -1,0 +1,168 @@
+"""The engine decides; outcomes are given by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock_executor.backends.base import FailureKind
+from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Wake
+from penstock_executor.engine.events import (
+    AttemptEnded,
+    AttemptStarted,
+    BackoffElapsed,
+    Event,
+    RetryRequested,
+    RunStarted,
+    TerminateRequested,
+    decode,
+    encode,
+)
+from penstock_executor.engine.machine import apply, outstanding
+from penstock_executor.engine.state import RunContext, RunState, TaskState
+from penstock_ir.compile import compile_pipeline
+from penstock_ir.loader import document_from_json
+
+from tests.simulation.invariants import summary, walk
+from tests.support import specs
+
+
+class Drive:
+    """A run whose log is kept, so that a replay can be compared."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        pipeline = compile_pipeline(document_from_json(spec))
+        self.context = RunContext("run", pipeline, {}, "file:///root")
+        self.state = RunState(self.context)
+        self.log: list[bytes] = []
+        self.at = 0
+
+    def give(self, event: Event) -> list[Effect]:
+        decision = apply(self.state, event)
+        if decision.accepted:
+            self.log.append(encode(event))
+        return decision.effects
+
+    def start(self) -> list[Effect]:
+        return self.give(RunStarted(1))
+
+    def end(self, path: str, attempt: int = 1, failure: FailureKind | None = None, error: str = "") -> list[Effect]:
+        self.at += 1
+        return self.give(AttemptEnded(path, attempt, self.at, failure=failure, error=error))
+
+    def states(self) -> dict[str, str]:
+        return {node.path: node.state.value for node in walk(self.state) if node.path}
+
+    def replayed(self) -> RunState:
+        state = RunState(self.context)
+        for line in self.log:
+            apply(state, decode(line))
+        return state
+
+
+def chain(*names: str) -> dict[str, Any]:
+    return specs.chain({name: ["true"] for name in names})
+
+
+def test_a_chain_goes_one_by_one() -> None:
+    run = Drive(chain("a", "b"))
+    assert run.start() == [Launch("a", 1)]
+    assert run.end("a") == [Launch("b", 1)]
+    assert run.end("b") == [FinishRun()]
+    assert run.states() == {"a": "SUCCEEDED", "b": "SUCCEEDED"}
+
+
+def test_events_that_come_twice_change_nothing() -> None:
+    run = Drive(chain("a", "b"))
+    run.start()
+    assert apply(run.state, AttemptStarted("a", 1, 1, "log")).accepted
+    assert not apply(run.state, AttemptStarted("a", 1, 1, "log")).accepted
+    run.end("a")
+    assert not apply(run.state, AttemptEnded("a", 1, 9)).accepted
+    assert not apply(run.state, AttemptEnded("nobody", 1, 9)).accepted
+    assert not apply(run.state, RunStarted(9)).accepted
+
+
+def test_what_is_behind_a_failure_is_omitted() -> None:
+    run = Drive(chain("a", "b", "c"))
+    run.start()
+    assert run.end("a", failure=FailureKind.USER, error="exit code 1") == [FinishRun()]
+    assert run.states() == {"a": "FAILED", "b": "OMITTED", "c": "OMITTED"}
+    assert run.state.root is not None
+    assert run.state.root.state is TaskState.FAILED
+    assert "'a'" in run.state.root.error
+    assert "exit code 1" in run.state.root.error
+
+
+def test_retries_wait_longer_and_end() -> None:
+    spec = chain("a")
+    policy = {"maxRetryCount": 2, "backoffDuration": "1s", "backoffFactor": 3}
+    spec["root"]["dag"]["tasks"]["a"]["retryPolicy"] = policy
+    run = Drive(spec)
+    run.start()
+    assert run.end("a", 1, FailureKind.USER) == [Wake("a", 1, 1 + 1000)]
+    assert run.give(BackoffElapsed("a", 1, 2000)) == [Launch("a", 2)]
+    assert run.give(BackoffElapsed("a", 1, 2000)) == []
+    assert run.end("a", 1) == [], "an end of the first attempt came late"
+    assert run.end("a", 2, FailureKind.USER) == [Wake("a", 2, run.at + 3000)]
+    run.give(BackoffElapsed("a", 2, 9000))
+    assert run.end("a", 3, FailureKind.USER) == [FinishRun()]
+
+
+def test_a_wrong_configuration_is_not_retried() -> None:
+    spec = chain("a")
+    spec["root"]["dag"]["tasks"]["a"]["retryPolicy"] = {"maxRetryCount": 5}
+    run = Drive(spec)
+    run.start()
+    assert run.end("a", failure=FailureKind.CONFIGURATION) == [FinishRun()]
+
+
+def test_termination_cancels_what_runs_and_starts_nothing() -> None:
+    run = Drive(chain("a", "b"))
+    run.start()
+    assert run.give(TerminateRequested(2)) == [Cancel("a", 1)]
+    assert run.end("a", failure=FailureKind.CANCELED) == [FinishRun()]
+    assert run.states() == {"a": "CANCELED", "b": "OMITTED"}
+
+
+def test_exit_tasks_run_after_failure_and_termination() -> None:
+    spec = chain("a", "b")
+    strategy = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    spec["root"]["dag"]["tasks"]["b"]["triggerPolicy"] = strategy
+    for stop in (False, True):
+        run = Drive(spec)
+        run.start()
+        if stop:
+            run.give(TerminateRequested(2))
+        assert run.end("a", failure=FailureKind.CANCELED if stop else FailureKind.USER) == [Launch("b", 1)]
+        assert run.end("b") == [FinishRun()]
+
+
+def test_retry_of_a_run_does_again_what_failed_only() -> None:
+    run = Drive(chain("a", "b", "c"))
+    run.start()
+    run.end("a")
+    run.end("b", failure=FailureKind.USER)
+    assert run.give(RetryRequested(50)) == [Launch("b", 2)]
+    assert run.end("b", 2) == [Launch("c", 2)]
+    run.end("c", 2)
+    assert run.states() == {"a": "SUCCEEDED", "b": "SUCCEEDED", "c": "SUCCEEDED"}
+    assert summary(run.replayed()) == summary(run.state)
+
+
+def test_outstanding_is_what_a_new_owner_has_to_do() -> None:
+    run = Drive(chain("a", "b"))
+    run.start()
+    assert outstanding(run.replayed()) == [Launch("a", 1)]
+    run.end("a")
+    assert outstanding(run.replayed()) == [Launch("b", 1)]
+    run.end("b")
+    assert outstanding(run.replayed()) == [FinishRun()]
+
+
+def test_a_condition_that_cannot_be_decided_fails_the_task() -> None:
+    spec = chain("a")
+    condition = {"condition": "inputs.parameter_values['x'] == 1"}
+    spec["root"]["dag"]["tasks"]["a"]["triggerPolicy"] = condition
+    run = Drive(spec)
+    assert run.start() == [FinishRun()]
+    assert run.states() == {"a": "FAILED"}

@@ -1,0 +1,45 @@
+"""Conditions and selectors: CEL with upstream's meaning, failures never silently false."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from penstock_ir.errors import ExpressionError
+from penstock_ir.expressions import compile_condition, compile_selector
+
+
+def holds(text: str, **parameters: Any) -> bool:
+    return compile_condition(text).evaluate(parameters, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "expected"),
+    [
+        ("inputs.parameter_values['x'] == 'heads'", {"x": "heads"}, True),
+        ("inputs.parameter_values['x'] > 5", {"x": 5}, False),
+        ("int(inputs.parameter_values['x']) == 7", {"x": 7}, True),
+        ("inputs.parameter_values['x'] >= 0.5 && inputs.parameter_values['y'] == true", {"x": 0.5, "y": True}, True),
+        ("!(inputs.parameter_values['x'] == 'it\\'s')", {"x": "it's"}, False),
+        ("inputs.parameter_values['x'] == 1", {"x": 1.0}, True),
+    ],
+)
+def test_conditions(text: str, parameters: dict[str, Any], expected: bool) -> None:
+    assert holds(text, **parameters) is expected
+
+
+@pytest.mark.parametrize("text", ["inputs.parameter_values['absent'] == 1", "'text'", "1 / 0 == 1", "nonsense(1)"])
+def test_what_cannot_be_decided_is_an_error(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        holds(text, x=1)
+
+
+def test_text_that_does_not_parse() -> None:
+    with pytest.raises(ExpressionError):
+        compile_condition("inputs.parameter_values[")
+
+
+def test_selectors_take_parts() -> None:
+    assert compile_selector('parseJson(string_value)["a"]').select({"a": [1, 2]}) == [1, 2]
+    with pytest.raises(ExpressionError):
+        compile_selector('parseJson(string_value)["b"]').select({"a": 1})

@@ -1,0 +1,42 @@
+"""Page tokens, order and filters as the caller sends them."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from penstock_server.domain.listing import Cursor, Key, KeyKind, Listing, ListRequest, parse
+from penstock_server.errors import InvalidArgumentError
+
+KEYS = {"created_at": Key("created_at", KeyKind.TIME), "name": Key("name", KeyKind.TEXT)}
+THINGS = Listing("things", KEYS)
+OTHERS = Listing("others", KEYS)
+
+
+def test_a_token_carries_its_listing_order_and_filter() -> None:
+    text = json.dumps({"predicates": [{"operation": "EQUALS", "key": "name", "string_value": "a"}]})
+    first = parse(THINGS, ListRequest(sort_by="name desc", filter=text))
+    token = first.token(Cursor("a", "id-1"))
+    second = parse(THINGS, ListRequest(page_token=token))
+    assert (second.sort_key, second.descending, second.predicates) == ("name", True, first.predicates)
+    with pytest.raises(InvalidArgumentError, match="another listing"):
+        parse(OTHERS, ListRequest(page_token=token))
+    with pytest.raises(InvalidArgumentError, match="sort_by"):
+        parse(THINGS, ListRequest(page_token=token, sort_by="created_at"))
+
+
+def test_the_web_ui_escapes_filters_twice() -> None:
+    plain = '{"predicates":[{"operation":1,"key":"name","string_value":"a"}]}'
+    text = quote(plain, safe="")
+    assert parse(THINGS, ListRequest(filter=text)).predicates[0].value == "a"
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=80))
+def test_whatever_is_sent_is_understood_or_refused(token: str, text: str, order: str) -> None:
+    try:
+        parse(THINGS, ListRequest(page_token=token, filter=text, sort_by=order))
+    except InvalidArgumentError as error:
+        assert error.field
