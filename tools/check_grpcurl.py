@@ -32,7 +32,8 @@ def main() -> int:
                 raise RuntimeError(f"{wanted} is not listed: {services}")
         made = grpcurl("-d", '{"experiment": {"display_name": "by grpcurl"}}', up.grpc,
                        f"{SERVICE}.ExperimentService/CreateExperiment")  # fmt: skip
-        experiment_id = json.loads(made)["experimentId"]
+        answer = json.loads(made)
+        experiment_id = answer.get("experiment_id") or answer["experimentId"]
         found = grpcurl(up.grpc, f"{SERVICE}.ExperimentService/ListExperiments")
         if experiment_id not in found:
             raise RuntimeError(f"{experiment_id} is not in {found}")
