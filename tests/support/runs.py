@@ -44,6 +44,7 @@ def until(look: Callable[[], Any], holds: Callable[[Any], bool], timeout: float 
     """What `look` gives as soon as `holds` accepts it; errors of a server that restarts are looked past."""
     end = time.monotonic() + timeout
     last: Any = None
+    pause = 0.02
     while time.monotonic() < end:
         try:
             last = look()
@@ -51,5 +52,6 @@ def until(look: Callable[[], Any], holds: Callable[[Any], bool], timeout: float 
                 return last
         except Exception as error:  # noqa: BLE001 - shown when the time is over
             last = error
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.5)
     raise AssertionError(f"not within {timeout:g} s; last seen: {last!r}")

@@ -21,6 +21,8 @@ from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 log = logging.getLogger(__name__)
 
 _RUNS_PER_REPORT = 100
+_PATIENCE_SECONDS = 0.025
+"""How long what nothing waits for, such as that a task has started, may wait for company."""
 
 
 class Committer:
@@ -41,35 +43,45 @@ class Committer:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._patience: asyncio.TimerHandle | None = None
 
     def mark(self, session: RunSession) -> None:
         """The session has something to commit."""
-        if session.has_pending and not session.lost:
-            self._dirty[session.run_id] = session
-            self._idle.clear()
+        if not session.has_pending or session.lost:
+            return
+        self._dirty[session.run_id] = session
+        self._idle.clear()
+        if session.urgent:
             self._wake.set()
+        elif self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._lose_patience)
 
     async def flushed(self) -> None:
         """Waits until nothing is pending."""
+        self._wake.set()
         await self._idle.wait()
 
     async def work(self) -> None:
         """Commits until cancelled."""
         while True:
             await self._wake.wait()
-            sessions = [session for session in list(self._dirty.values())[:_RUNS_PER_REPORT] if not session.lost]
-            for run_id in list(self._dirty)[:_RUNS_PER_REPORT]:
-                del self._dirty[run_id]
-            if not sessions:
-                self._wake.clear()
+            self._wake.clear()
+            taken = list(self._dirty)[:_RUNS_PER_REPORT]
+            sessions = [session for session in map(self._dirty.pop, taken) if not session.lost]
+            if self._dirty:
+                self._wake.set()
+            if sessions:
+                await self._commit([(session, session.take()) for session in sessions])
+                for session in sessions:
+                    self.mark(session)
+                # Lets events that came meanwhile be applied, so that they share the next report.
+                await asyncio.sleep(0)
+            if not self._dirty:
                 self._idle.set()
-                continue
-            batches = [(session, session.take()) for session in sessions]
-            await self._commit(batches)
-            for session in sessions:
-                self.mark(session)
-            # Lets events that came meanwhile be applied, so that they share the next report.
-            await asyncio.sleep(0)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        self._wake.set()
 
     async def _commit(self, batches: Sequence[tuple[RunSession, Batch]]) -> None:
         reports = await self._report([batch.transitions for _, batch in batches])

@@ -80,6 +80,11 @@ class RunSession:
     def has_pending(self) -> bool:
         return bool(self._events or self._nodes or self._effects or self._final)
 
+    @property
+    def urgent(self) -> bool:
+        """Something waits for the commit."""
+        return bool(self._effects or self._final)
+
     def deliver(self, event: Event) -> bool:
         """Applies an event; False when it was a duplicate or the run is no longer ours."""
         if self.lost:
