@@ -32,7 +32,7 @@ from tools.embedded import Embedded
 @click.option("--only", default="", help="Only cases whose name contains this.")
 @click.option("--skip-slow", is_flag=True, help="Leave out what the index marks as slow.")
 @click.option("--at-once", type=click.IntRange(1, 64), default=6, show_default=True, help="Runs at the same time.")
-@click.option("--timeout", type=click.FloatRange(min=1), default=600.0, show_default=True, help="Seconds for a run.")
+@click.option("--timeout", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds for a run.")
 @click.option("--report", type=click.Path(path_type=Path), default=Path("build/conformance.json"), show_default=True)
 @click.option(
     "--known-failures",

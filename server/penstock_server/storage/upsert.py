@@ -6,6 +6,7 @@ Invariant: the statement is the dialect's own upsert, so a batch costs one round
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -16,19 +17,22 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]],
     """Inserts rows; of those whose key exists, replaces every column but the key's and those in `keep`."""
     if not rows:
         return
-    keys = [column.name for column in table.primary_key.columns]
-    changing = [name for name in rows[0] if name not in keys and name not in keep]
-    name = connection.dialect.name
-    if name in ("mysql", "mariadb"):
-        insert = mysql.insert(table)
-        statement: Any = insert.on_duplicate_key_update({column: insert.inserted[column] for column in changing})
-    else:
-        insert_for = postgresql.insert if name == "postgresql" else sqlite.insert
-        plain = insert_for(table)
-        statement = plain.on_conflict_do_update(
-            index_elements=keys, set_={column: plain.excluded[column] for column in changing}
-        )
+    statement = _statement(table, connection.dialect.name, tuple(rows[0]), tuple(keep))
     connection.execute(statement, list(rows))
+
+
+@lru_cache(maxsize=64)
+def _statement(table: Table, dialect: str, columns: tuple[str, ...], keep: tuple[str, ...]) -> Any:
+    keys = [column.name for column in table.primary_key.columns]
+    changing = [name for name in columns if name not in keys and name not in keep]
+    if dialect in ("mysql", "mariadb"):
+        insert = mysql.insert(table)
+        return insert.on_duplicate_key_update({column: insert.inserted[column] for column in changing})
+    insert_for = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    plain = insert_for(table)
+    return plain.on_conflict_do_update(
+        index_elements=keys, set_={column: plain.excluded[column] for column in changing}
+    )
 
 
 def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:

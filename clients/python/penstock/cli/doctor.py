@@ -76,7 +76,6 @@ def _packages() -> Iterator[Finding]:
     for module, package in (
         ("penstock_api", "penstock-client"),
         ("penstock_server", "penstock"),
-        ("penstock_executor", "penstock"),
         ("grpc", "grpcio"),
         ("google.protobuf", "protobuf"),
     ):
