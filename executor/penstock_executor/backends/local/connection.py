@@ -62,7 +62,7 @@ class ForkServerConnection:
             if self._writer is not None:
                 return
             deadline = asyncio.get_running_loop().time() + _START_SECONDS
-            started = False
+            server: subprocess.Popen[bytes] | None = None
             while True:
                 try:
                     reader, self._writer = await asyncio.open_unix_connection(str(self._socket), limit=_LINE_BYTES)
@@ -70,9 +70,9 @@ class ForkServerConnection:
                 except OSError as error:
                     if not start or asyncio.get_running_loop().time() > deadline:
                         raise ForkServerGoneError(f"the fork server {self._socket} cannot be reached") from error
-                if not started:
-                    await asyncio.to_thread(self._start)
-                    started = True
+                # One that ends at once met a predecessor on its way out; the next finds the place free.
+                if server is None or server.poll() is not None:
+                    server = await asyncio.to_thread(self._start)
                 await asyncio.sleep(0.01)
             self._reader_task = asyncio.create_task(self._read(reader))
 
@@ -80,15 +80,16 @@ class ForkServerConnection:
         if self._reader_task is not None:
             self._reader_task.cancel()
         if self._writer is not None:
+            self._send({"op": "retire"})
             self._writer.close()
             self._writer = None
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         command = [self._python, "-I", str(PROGRAM), str(self._socket)]
         if self._preload:
             command += ["--preload", self._preload]
         with self._log_file.open("ab") as errors:
-            subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ ended.
 
 Invariants: an attempt is started only by whoever creates its `claim` file, so never twice, whoever asks; the child
 writes `pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that
-forking is safe. Nobody connected, nothing running and nothing to do for a while: it ends.
+forking is safe. Nobody connected, nothing running and nothing to do for a while, or told to retire: it ends.
 
 Usage: fork_server.py SOCKET [--preload MODULE]   (Python 3.8 or newer, POSIX)
 """
@@ -36,6 +36,7 @@ class Server:
         self.directories = {}
         self.kill_at = {}
         self.last_use = time.monotonic()
+        self.retiring = False
         self.lock = open(path + ".lock", "w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +84,7 @@ class Server:
             self.kill_overdue()
             if self.clients or self.children:
                 self.last_use = time.monotonic()
-            elif time.monotonic() - self.last_use > IDLE_SECONDS or not os.path.exists(self.path):
+            elif self.retiring or time.monotonic() - self.last_use > IDLE_SECONDS or not os.path.exists(self.path):
                 return
 
     # --- clients ---
@@ -132,6 +133,9 @@ class Server:
             self.send(client, {"event": "watched", "id": message["id"], "known": known})
         elif kind == "cancel":
             self.cancel(message["id"], message.get("grace", 10.0))
+        elif kind == "retire":
+            # Its executor leaves in good order: there is nothing to wait for once the tasks have ended.
+            self.retiring = True
 
     def send(self, client, document):
         if client in self.clients:
@@ -159,6 +163,7 @@ class Server:
     # --- children ---
 
     def launch(self, client, task):
+        self.retiring = False
         directory = task["dir"]
         try:
             claim = os.open(os.path.join(directory, "claim"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
