@@ -50,6 +50,12 @@ def read(dataset: Input[Dataset]) -> str:
 
 
 @dsl.component
+def where(dataset: Input[Dataset]) -> str:
+    with open(dataset.path) as source:
+        return f"{source.read()} in the workspace: {'workspace' in dataset.path}"
+
+
+@dsl.component
 def join(datasets: Input[List[Dataset]]) -> str:
     parts = []
     for dataset in datasets:
@@ -236,6 +242,17 @@ def importing(uri: str) -> str:
     return read(dataset=imported.output).output
 
 
+_WORKSPACE = dsl.WorkspaceConfig(
+    size="1Gi", kubernetes=dsl.KubernetesWorkspaceConfig(pvcSpecPatch={"accessModes": ["ReadWriteOnce"]})
+)
+
+
+@dsl.pipeline(name="importing-to-workspace", pipeline_config=dsl.PipelineConfig(workspace=_WORKSPACE))
+def importing_to_workspace(uri: str) -> str:
+    imported = dsl.importer(artifact_uri=uri, artifact_class=Dataset, download_to_workspace=True)
+    return where(dataset=imported.output).output
+
+
 @dsl.pipeline(name="retrying")
 def retrying(path: str) -> str:
     return flaky(path=path).set_retry(num_retries=3, backoff_duration="0s").set_caching_options(False).output
@@ -287,6 +304,7 @@ PIPELINES = {
     "nested_loops": nested_loops,
     "collected_artifacts": collected_artifacts,
     "importing": importing,
+    "importing_to_workspace": importing_to_workspace,
     "retrying": retrying,
     "exit_handler": exit_handler,
     "ignore_upstream_failure": ignore_upstream_failure,

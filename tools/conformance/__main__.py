@@ -34,12 +34,6 @@ from tools.embedded import Embedded
 @click.option("--at-once", type=click.IntRange(1, 64), default=6, show_default=True, help="Runs at the same time.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds for a run.")
 @click.option("--report", type=click.Path(path_type=Path), default=Path("build/conformance.json"), show_default=True)
-@click.option(
-    "--known-failures",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    default=None,
-    help="Lines `NAME  reason`: these may fail, no other, and none of them may pass.",
-)
 @click.option("--data-dir", type=click.Path(path_type=Path), default=None, help="Keep the data there (else temporary).")
 def main(
     corpus: Path,
@@ -49,10 +43,8 @@ def main(
     at_once: int,
     timeout: float,
     report: Path,
-    known_failures: Path | None,
     data_dir: Path | None,
 ) -> None:
-    known = _known(known_failures)
     try:
         index = load(corpus)
     except IndexError_ as error:
@@ -80,7 +72,7 @@ def main(
                 results.append(done.result())
                 _show(results[-1], len(results), len(waiting))
         runner.close()
-    sys.exit(_conclude(sorted(results, key=lambda one: one.name), corpus, backend, report, known))
+    sys.exit(_conclude(sorted(results, key=lambda one: one.name), corpus, backend, report))
 
 
 def _show(result: Result, done: int, total: int) -> None:
@@ -90,7 +82,7 @@ def _show(result: Result, done: int, total: int) -> None:
         click.echo(f"            {problem}")
 
 
-def _conclude(results: list[Result], corpus: Path, backend: str, report: Path, known: dict[str, str]) -> int:
+def _conclude(results: list[Result], corpus: Path, backend: str, report: Path) -> int:
     failed = [one for one in results if not one.passed]
     report.parent.mkdir(parents=True, exist_ok=True)
     document = {
@@ -107,19 +99,9 @@ def _conclude(results: list[Result], corpus: Path, backend: str, report: Path, k
     report.write_text(json.dumps(document, indent=2) + "\n")
     click.echo(f"report: {report}")
     for one in failed:
-        click.echo(f"FAILED {one.name}: {known.get(one.name) or one.problems[0]}")
-    unexpected = {one.name for one in failed} ^ (known.keys() & {one.name for one in results})
-    if known and unexpected:
-        click.echo(f"not as in the list of known failures: {', '.join(sorted(unexpected))}")
+        click.echo(f"FAILED {one.name}: {one.problems[0]}")
     click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
-    return 1 if unexpected else 0
-
-
-def _known(file: Path | None) -> dict[str, str]:
-    if file is None:
-        return {}
-    lines = [line.split(maxsplit=1) for line in file.read_text().splitlines() if line and not line.startswith("#")]
-    return {words[0]: words[1] for words in lines}
+    return 1 if failed else 0
 
 
 def _path_with_shell(directory: Path) -> str:

@@ -25,6 +25,8 @@ class Artifact:
     display_name: str = ""
     schema_version: str = "0.0.1"
     custom_path: str = ""
+    workspace: bool = False
+    """Imported into the run's workspace: tasks of the run use a copy there (executor.md §3.8)."""
     absent: bool = False
     """The task left nothing at the URI, as metrics do: a cached result does not need an object there."""
 
@@ -39,6 +41,8 @@ class Artifact:
             document["schemaVersion"] = self.schema_version
         if self.custom_path:
             document["customPath"] = self.custom_path
+        if self.workspace:
+            document["workspace"] = True
         if self.absent:
             document["absent"] = True
         return document
@@ -55,6 +59,7 @@ class Artifact:
             display_name=str(document.get("displayName", "")),
             schema_version=str(document.get("schemaVersion", "0.0.1")),
             custom_path=str(document.get("customPath", "")),
+            workspace=bool(document.get("workspace", False)),
             absent=bool(document.get("absent", False)),
         )
 

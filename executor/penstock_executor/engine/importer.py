@@ -1,7 +1,8 @@
 """Importers: decided here, without a Pod or a process (executor.md §3.8, §10.35).
 
 Invariants: an import without `reimport` has a name that depends on what is imported only, so equal imports of a
-pipeline are one artifact; with `reimport` each is its own. The object itself is not looked at.
+pipeline are one artifact; with `reimport` each is its own. The object itself is not looked at: what goes into the
+workspace is copied by the first task that uses it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ def outputs_of(node: Node, task: Task, context: RunContext) -> Outputs:
     """The artifact an importer task gives under each of its output ports. Raises InputError."""
     spec = task.component.implementation
     assert isinstance(spec, ImporterExecutor)
-    if spec.download_to_workspace:
-        raise InputError("an importer that downloads into the workspace cannot run yet; import without the download")
     uri = _uri(node, task, spec, context)
+    if spec.download_to_workspace and uri.startswith("oci://"):
+        raise InputError(f"importer: {uri} cannot be downloaded into the workspace; import it without the download")
     metadata: dict[str, JsonValue] = {}
     for key, value in spec.metadata.items():
         name = importer_text(key, node.inputs, context, task, node.path)
@@ -34,7 +35,14 @@ def outputs_of(node: Node, task: Task, context: RunContext) -> Outputs:
         else:
             name = names.imported_artifact_name(context.pipeline_name, spec.schema_title, uri, metadata)
         artifacts[port] = (
-            Artifact(name=name, type=spec.schema_title, uri=uri, metadata=metadata, schema_version=spec.schema_version),
+            Artifact(
+                name=name,
+                type=spec.schema_title,
+                uri=uri,
+                metadata=metadata,
+                schema_version=spec.schema_version,
+                workspace=spec.download_to_workspace,
+            ),
         )
     return Outputs(artifacts=artifacts)
 

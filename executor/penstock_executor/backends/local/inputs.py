@@ -7,6 +7,9 @@ directory. The task sees plain paths as URIs, which is how the SDK runs locally.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +81,8 @@ class LocalInputs:
         return TaskFiles(tuple(argv), home / "executor-logs", home / "output_metadata.json")
 
     async def _local(self, artifact: Artifact, directory: AttemptDirectory, port: str, index: int, adopt: bool) -> str:
+        if artifact.workspace:
+            return str(await self._in_workspace(artifact, directory.path.parents[1] / "workspace", adopt))
         path = self._store.local_path(artifact.uri)
         if path is not None:
             return str(path)
@@ -91,3 +96,22 @@ class LocalInputs:
                 # The task may need its URI only; a missing file is told by whoever opens it.
                 return artifact.uri
         return str(target)
+
+    async def _in_workspace(self, artifact: Artifact, workspace: Path, adopt: bool) -> Path:
+        """The run's copy, made once: it appears whole, whichever task comes first. Raises ArtifactStoreError."""
+        digest = hashlib.sha256(artifact.uri.encode()).hexdigest()[:16]
+        target = workspace / ".artifacts" / digest / (artifact.uri.rstrip("/").rsplit("/", 1)[-1] or "artifact")
+        if adopt or target.exists():
+            return target
+        part = target.parent / f".part-{uuid.uuid4().hex}"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        if not await self._store.fetch(artifact.uri, part):
+            raise ArtifactStoreError(f"{artifact.uri} is not there, so it cannot be copied into the workspace")
+        try:
+            part.rename(target)
+        except OSError:
+            # Another task was faster.
+            if not target.exists():
+                raise
+            await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
+        return target
