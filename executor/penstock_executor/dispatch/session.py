@@ -82,8 +82,8 @@ class RunSession:
 
     @property
     def urgent(self) -> bool:
-        """Something waits for the commit."""
-        return bool(self._effects or self._final)
+        """Something waits for the commit, or there is a whole report's worth."""
+        return bool(self._effects or self._final) or len(self._nodes) >= _ROWS_PER_REPORT
 
     def deliver(self, event: Event) -> bool:
         """Applies an event; False when it was a duplicate or the run is no longer ours."""
