@@ -8,9 +8,9 @@ from penstock_ir.yaml_text import documents, plain_number
 
 
 def test_scalars_are_read_as_json_would() -> None:
-    text = "a: yes\nc: 2024-01-01\nd: 1e3\ne: null\nf: true\ng: 9007199254740993\nh: 0x10"
+    text = "a: yes\nb: 012\nc: 2024-01-01\nd: 1e3\ne: null\nf: true\ng: 9007199254740993\nh: 0x10"
     assert documents(text) == [
-        {"a": "yes", "c": "2024-01-01", "d": 1000, "e": None, "f": True, "g": 9007199254740993, "h": "0x10"}
+        {"a": "yes", "b": "012", "c": "2024-01-01", "d": 1000, "e": None, "f": True, "g": 9007199254740993, "h": "0x10"}
     ]
 
 
