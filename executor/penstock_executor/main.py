@@ -74,13 +74,6 @@ log = logging.getLogger(__name__)
     help="Record lineage in ML Metadata.",
 )
 @click.option(
-    "--caching/--no-caching",
-    default=True,
-    show_default=True,
-    envvar="PENSTOCK_CACHING",
-    help="Answer tasks from the cache where their pipeline allows it.",
-)
-@click.option(
     "--name",
     default="",
     envvar="PENSTOCK_EXECUTOR_NAME",
@@ -103,7 +96,6 @@ def main(
     backend: str,
     parallelism: int,
     lineage: bool,
-    caching: bool,
     name: str,
     lease_seconds: float,
     log_level: str,
@@ -134,9 +126,7 @@ def main(
             root=root,
             parallelism=parallelism,
             lineage=lineage,
-            settings=ExecutorSettings(
-                default_root=root, workspace_root=str(directory / "work"), caching=caching, lease=lease_seconds
-            ),
+            settings=ExecutorSettings(default_root=root, workspace_root=str(directory / "work"), lease=lease_seconds),
         )
     )
 

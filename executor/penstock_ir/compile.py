@@ -226,7 +226,8 @@ class _Compiler:
                     selectors.append(ParameterSelector(producer, key))
             if not raw:
                 self._problem(where, "the output selects nothing")
-            found[name] = DagParameterOutput(tuple(selectors), one_of)
+            collected = any(_is_collected(tasks[one.producer], one.key) for one in selectors)
+            found[name] = DagParameterOutput(tuple(selectors), one_of, collected)
         return found
 
     def _artifact_outputs(
@@ -260,6 +261,14 @@ class _Compiler:
 
 
 _NO_CONTAINER = ContainerExecutor(image="")
+
+
+def _is_collected(task: Task, key: str) -> bool:
+    if task.is_loop:
+        return True
+    implementation = task.component.implementation
+    output = implementation.parameter_outputs.get(key) if isinstance(implementation, Dag) else None
+    return output is not None and output.collected
 
 
 def compile_text(pipeline_spec: str, platform_spec: str = "") -> Pipeline:

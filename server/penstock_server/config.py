@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock_server.domain.options import CACHING_ON, CachingDefaults
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -42,3 +44,4 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allow_http: bool = False
     validate_urls: bool = True
+    caching: CachingDefaults = CACHING_ON

@@ -17,6 +17,7 @@ import click
 import grpc
 
 from penstock_server.config import Address, Settings
+from penstock_server.domain.options import CachingDefaults
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer
@@ -123,6 +124,21 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     envvar="PIPELINE_URL_VALIDATION_ENABLED",
     help="Checks host, port and addresses of package URLs.",
 )
+@click.option(
+    "--caching/--no-caching",
+    default=True,
+    show_default=True,
+    envvar="PENSTOCK_CACHING",
+    help="Answer tasks from the cache where their pipeline allows it.",
+)
+@click.option(
+    "--max-cache-age",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default="no limit",
+    envvar="PENSTOCK_MAX_CACHE_AGE",
+    help="Seconds after which a cached result does not count any more.",
+)
 @click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
 @click.option("--tag", default="unknown", envvar="TAG_NAME", hidden=True)
 @click.option(
@@ -144,6 +160,8 @@ def main(
     pipeline_hosts: str,
     allow_http_pipelines: bool,
     validate_pipeline_urls: bool,
+    caching: bool,
+    max_cache_age: int,
     commit: str,
     tag: str,
     log_level: str,
@@ -173,6 +191,7 @@ def main(
         allowed_hosts=tuple(host.strip() for host in pipeline_hosts.split(",") if host.strip()),
         allow_http=allow_http_pipelines,
         validate_urls=validate_pipeline_urls,
+        caching=CachingDefaults(caching, max_cache_age),
     )
     try:
         serve(settings)
@@ -195,7 +214,7 @@ def serve(settings: Settings) -> None:
     services = Services(
         experiments=experiments,
         pipelines=PipelineService(storage, clock, documents, fetch),
-        runs=RunService(storage, clock, documents, bell, settings.service_account),
+        runs=RunService(storage, clock, documents, bell, settings.service_account, settings.caching),
         dispatch=dispatch,
         insight=InsightService(storage, FileObjects(settings.artifact_roots)),
     )

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.model import Pipeline
 
 from penstock_executor.backends.base import BackendEvent, TaskOutcome
 from penstock_executor.engine.events import AttemptEnded, AttemptStarted, CachedResult, Outputs
@@ -18,6 +19,11 @@ def pipeline_root(root: str) -> str:
     if "://" not in root:
         root = Path(root).expanduser().absolute().as_uri()
     return root.rstrip("/")
+
+
+def deadline_millis(pipeline: Pipeline) -> int:
+    """`pipelineConfig.activeDeadlineSeconds`, 0 when there is none (executor.md §1.9)."""
+    return max(0, int(pipeline.config.get("activeDeadlineSeconds") or 0)) * 1000  # type: ignore[arg-type]
 
 
 def fill_task_row(message: pb.TaskRow, row: TaskRow) -> None:
@@ -40,6 +46,8 @@ def fill_task_row(message: pb.TaskRow, row: TaskRow) -> None:
     message.fingerprint = row.fingerprint
     message.input_artifacts_json = row.input_artifacts
     message.output_artifacts_json = row.output_artifacts
+    message.phase = row.phase
+    message.wake_at_millis = row.wake_at
     for state, at in row.history:
         message.history.add(state=state.value, at_millis=at)
 

@@ -29,13 +29,15 @@ from penstock_executor.dispatch.launches import LaunchQueue
 from penstock_executor.dispatch.lineage import LineageQueue
 from penstock_executor.dispatch.lookups import CacheLookups
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
-from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake
-from penstock_executor.engine.events import BackoffElapsed, Event, TerminateRequested
+from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake, WakeRun
+from penstock_executor.engine.events import BackoffElapsed, DeadlineExceeded, Event, TerminateRequested
 from penstock_executor.engine.names import execution_name
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import RecordedIds, Recorder
 
 log = logging.getLogger(__name__)
+
+_TIMER_RECHECK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,6 @@ class ExecutorSettings:
 
     default_root: str
     workspace_root: str
-    caching: bool = True
     max_runs: int = 500
     lease: float = 15.0
     heartbeat: float = 1.0
@@ -130,7 +131,6 @@ class Executor:
                 claimed,
                 default_root=self._settings.default_root,
                 workspace_path=f"{self._settings.workspace_root}/{claimed.run_id}",
-                caching=self._settings.caching,
                 look_up=self._look_up,
             )
         except (InvalidSpecError, ValueError) as error:
@@ -225,6 +225,8 @@ class Executor:
                 self._spawn(self._launches.cancel(session, effect))
             elif isinstance(effect, Wake):
                 self._spawn(self._wake(session, effect))
+            elif isinstance(effect, WakeRun):
+                self._spawn(self._wake_run(session, effect))
             elif isinstance(effect, FinishRun) and not session.finishing:
                 session.finishing = True
                 self._spawn(self._finish(session))
@@ -237,6 +239,15 @@ class Executor:
     async def _wake(self, session: RunSession, effect: Wake) -> None:
         await asyncio.sleep(max(0.0, (effect.at - now_millis()) / 1000))
         self._deliver(session, BackoffElapsed(effect.path, effect.attempt, now_millis()))
+
+    async def _wake_run(self, session: RunSession, effect: WakeRun) -> None:
+        while not session.lost and not session.state.finished:
+            left = (effect.at - now_millis()) / 1000
+            if left <= 0:
+                self._deliver(session, DeadlineExceeded(now_millis()))
+                return
+            # A run that is over does not keep its timer for the rest of a long deadline.
+            await asyncio.sleep(min(left, _TIMER_RECHECK_SECONDS))
 
     async def _finish(self, session: RunSession) -> None:
         contexts = await self._lineage.drained(session.run_id)

@@ -15,6 +15,7 @@ from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import LookUpCache
 from penstock_executor.engine.events import CacheAnswered, CachedResult
+from penstock_executor.engine.state import RunContext
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,13 @@ class CacheLookups:
                     fingerprint=effect.fingerprint,
                     pipeline_name=session.context.pipeline_name,
                     namespace=session.context.namespace,
+                    not_before_millis=_not_before(session.context, self._now()),
                 )
                 for session, effect in asked
             ]
             try:
                 answers = await self._client.look_up(keys)
-                hits = [convert.cached_result(answer) for answer in answers]
+                found = [(convert.cached_result(answer), answer.reason) for answer in answers]
             except ServerUnavailableError as error:
                 log.warning("cache look-ups wait for the server: %s", error)
                 self._waiting = asked + self._waiting
@@ -72,13 +74,16 @@ class CacheLookups:
                 continue
             except ServerRejectedError as error:
                 log.error("cache look-ups refused, going on without: %s", error)
-                hits = [None] * len(asked)
+                found = [(None, f"the look-up was refused: {error}")] * len(asked)
             retry = delays()
-            for (session, effect), hit in zip(asked, hits, strict=True):
-                usable = hit if hit is not None and await self._all_exist(hit) else None
-                self._answered(session, CacheAnswered(effect.path, effect.fingerprint, self._now(), usable))
+            for (session, effect), (hit, reason) in zip(asked, found, strict=True):
+                gone = await self._what_is_gone(hit) if hit is not None else ""
+                usable = None if gone else hit
+                event = CacheAnswered(effect.path, effect.fingerprint, self._now(), usable, gone or reason)
+                self._answered(session, event)
 
-    async def _all_exist(self, hit: CachedResult) -> bool:
+    async def _what_is_gone(self, hit: CachedResult) -> str:
+        """Why the result cannot be used, empty when it can."""
         for many in hit.outputs.artifacts.values():
             for artifact in many:
                 if artifact.absent:
@@ -86,9 +91,12 @@ class CacheLookups:
                 try:
                     # Only what lies in our own store can be checked at no cost; the rest is the user's word.
                     if self._store.local_path(artifact.uri) is not None and not await self._store.exists(artifact.uri):
-                        log.info("cached result of %s/%s is gone: %s", hit.run_id, hit.path, artifact.uri)
-                        return False
+                        return f"the artifact {artifact.uri} of run {hit.run_id} is gone"
                 except ArtifactStoreError as error:
                     log.warning("cached artifact %s cannot be checked: %s", artifact.uri, error)
-                    return False
-        return True
+                    return f"the artifact {artifact.uri} of run {hit.run_id} cannot be checked: {error}"
+        return ""
+
+
+def _not_before(context: RunContext, now: int) -> int:
+    return now - context.max_cache_age_millis if context.max_cache_age_millis else 0

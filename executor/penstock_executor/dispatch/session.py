@@ -133,12 +133,9 @@ class RunSession:
         root = self.state.root
         assert root is not None
         state = TaskState.SUCCEEDED if root.state is TaskState.SUCCEEDED else TaskState.FAILED
-        error = root.error
-        if state is TaskState.FAILED and root.state is TaskState.CANCELED:
-            error = "the run was terminated"
         self._final = pb.RunUpdate(
             state=state.value,
-            error=error,
+            error=root.error,
             at_millis=max(at, root.finished_at),
             finished=True,
             pipeline_context_id=contexts[0],
@@ -209,7 +206,6 @@ def open_session(
     *,
     default_root: str,
     workspace_path: str,
-    caching: bool,
     look_up: Callable[[RunSession, LookUpCache], None],
 ) -> RunSession:
     """A session from what the server gave. Raises InvalidSpecError when the document is none we can run."""
@@ -227,7 +223,11 @@ def open_session(
         created_at=claimed.created_at_millis,
         scheduled_at=claimed.scheduled_at_millis,
         workspace_path=workspace_path,
-        caching=caching,
+        caching=claimed.policy.caching,
+        max_cache_age_millis=claimed.policy.max_cache_age_millis,
+        fail_fast=claimed.policy.fail_fast,
+        deadline_millis=claimed.policy.deadline_millis or convert.deadline_millis(pipeline),
+        documented_final_status=claimed.policy.documented_final_status,
     )
     return RunSession(context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up)
 

@@ -40,6 +40,13 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class WakeRun:
+    """Deliver `DeadlineExceeded` at this time (milliseconds)."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreResult:
     """Keep the outputs of this task for later runs, in the same transaction as its end."""
 
@@ -52,4 +59,4 @@ class FinishRun:
     """Nothing is left to do; the run ends when its lineage is recorded."""
 
 
-Effect = Union[LookUpCache, Launch, Cancel, Wake, StoreResult, FinishRun]
+Effect = Union[LookUpCache, Launch, Cancel, Wake, WakeRun, StoreResult, FinishRun]

@@ -62,6 +62,8 @@ class CacheAnswered:
     fingerprint: str
     at: int
     hit: CachedResult | None = None
+    reason: str = ""
+    """Why there is no hit although there is an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,26 @@ class TerminateRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadlineExceeded:
+    """The run's own deadline has passed."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class RetryRequested:
     at: int
 
 
 Event = Union[
-    RunStarted, CacheAnswered, AttemptStarted, AttemptEnded, BackoffElapsed, TerminateRequested, RetryRequested
+    RunStarted,
+    CacheAnswered,
+    AttemptStarted,
+    AttemptEnded,
+    BackoffElapsed,
+    TerminateRequested,
+    DeadlineExceeded,
+    RetryRequested,
 ]
 
 
@@ -168,6 +184,7 @@ _TYPES: Mapping[Any, Callable[..., Event]] = {
         AttemptEnded,
         BackoffElapsed,
         TerminateRequested,
+        DeadlineExceeded,
         RetryRequested,
     )
 }

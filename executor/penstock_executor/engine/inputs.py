@@ -114,11 +114,14 @@ def iteration_value(task: Task, item: JsonValue) -> JsonValue:
 def final_status(node: Node | None, context: RunContext, producer: str) -> dict[str, JsonValue]:
     """PipelineTaskFinalStatus as JSON; states are those of ML Metadata (executor.md §2.10, §10.4)."""
     state = node.state if node else TaskState.OMITTED
+    text = _METADATA_STATES[state]
+    if context.documented_final_status and state.succeeded:
+        text = "SUCCEEDED"
     error: dict[str, JsonValue] = {}
     if node and state.failed:
         error = {"code": 9, "message": node.error or "canceled"}
     return {
-        "state": _METADATA_STATES[state],
+        "state": text,
         "pipelineTaskName": producer,
         "pipelineJobResourceName": context.resource_name,
         "error": error,

@@ -17,6 +17,7 @@ from penstock_executor.engine import names
 from penstock_executor.engine.inputs import run_property
 from penstock_executor.engine.placeholders import parameter_name, resolve_value, substitute
 from penstock_executor.engine.state import ContainerNode, RunContext
+from penstock_executor.engine.task_config import task_config
 
 
 def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
@@ -41,6 +42,7 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
 
     resources = resolve_value(dict(container.resources), lookup)
     assert isinstance(resources, dict)
+    config, env, resources_of_task = task_config(component, container.env, resources)
     segment = names.attempt_id(context.run_id, node.path, node.attempt)
     root = names.task_root(context.root, context.pipeline_name, context.run_id, task.name, segment)
     deadline = component.kubernetes.get("activeDeadlineSeconds", 0)
@@ -51,9 +53,9 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         image=substitute(container.image, lookup),
         command=container.command,
         args=container.args,
-        env=container.env,
+        env=env,
         task_root=root,
-        inputs={name: value for name, value in node.inputs.items() if value is not None},
+        inputs={**{name: value for name, value in node.inputs.items() if value is not None}, **config},
         defaults=defaults,
         input_artifacts=node.artifacts,
         input_artifact_definitions=component.input_artifacts,
@@ -71,7 +73,7 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
             )
             for port, definition in component.output_artifacts.items()
         },
-        resources=resources,
+        resources=resources_of_task,
         kubernetes=component.kubernetes,
         namespace=context.namespace,
         service_account=context.service_account,

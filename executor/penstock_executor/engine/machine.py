@@ -16,12 +16,13 @@ from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, Task, Tr
 
 from penstock_executor.backends.base import FailureKind
 from penstock_executor.engine import importer
-from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, StoreResult, Wake
+from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, StoreResult, Wake, WakeRun
 from penstock_executor.engine.events import (
     AttemptEnded,
     AttemptStarted,
     BackoffElapsed,
     CacheAnswered,
+    DeadlineExceeded,
     Event,
     RetryRequested,
     RunStarted,
@@ -76,6 +77,8 @@ def apply(state: RunState, event: Event) -> Decision:
         turn.run_started()
     elif isinstance(event, TerminateRequested):
         turn.terminate()
+    elif isinstance(event, DeadlineExceeded):
+        turn.deadline_exceeded()
     elif isinstance(event, RetryRequested):
         turn.retry_run()
     turn.drain()
@@ -96,7 +99,12 @@ def outstanding(state: RunState) -> list[Effect]:
                 effects.append(Cancel(node.path, node.attempt))
     if state.finished:
         effects.append(FinishRun())
+    elif state.deadline_at and not state.terminating:
+        effects.append(WakeRun(state.deadline_at))
     return effects
+
+
+_TERMINATED = "the run was terminated"
 
 
 class _Turn:
@@ -121,6 +129,7 @@ class _Turn:
         root = DagNode("", "", None, dag, None, self.at)
         root.inputs = dict(context.arguments)
         self.state.root = root
+        self._set_deadline()
         self._open_dag(root)
 
     def cache_answered(self, event: CacheAnswered) -> None:
@@ -169,7 +178,7 @@ class _Turn:
             self._end(node, TaskState.SUCCEEDED)
         elif node.phase is Phase.CANCELING or event.failure is FailureKind.CANCELED:
             node.outputs = event.outputs
-            self._end(node, TaskState.CANCELED, event.error or "the run was terminated")
+            self._end(node, TaskState.CANCELED, self.state.stop_reason or event.error or _TERMINATED)
         else:
             node.outputs = event.outputs
             self._failed_attempt(node, event.failure, event.error)
@@ -185,15 +194,14 @@ class _Turn:
         if self.state.root is None or self.state.terminating or self.state.finished:
             return
         self.decision.accepted = True
-        self.state.terminating = True
-        for node in list(self.state.open_tasks.values()):
-            if node.exempt:
-                continue
-            if node.phase is Phase.LAUNCHED:
-                node.phase = Phase.CANCELING
-                self.decision.effects.append(Cancel(node.path, node.attempt))
-            elif node.phase is not Phase.CANCELING:
-                self._end(node, TaskState.CANCELED, "the run was terminated before this task started")
+        self._stop(_TERMINATED)
+
+    def deadline_exceeded(self) -> None:
+        state = self.state
+        if state.terminating or state.finished or not state.deadline_at or self.at < state.deadline_at:
+            return
+        self.decision.accepted = True
+        self._stop(f"the run exceeded its deadline of {state.context.deadline_millis / 1000:g} seconds")
 
     def retry_run(self) -> None:
         root = self.state.root
@@ -201,7 +209,9 @@ class _Turn:
             return
         self.decision.accepted = True
         self.state.terminating = False
+        self.state.stop_reason = ""
         self.state.finished = False
+        self._set_deadline()
         self.state.generation += 1
         self.state.attempt_floor = self.state.highest_attempt
         for reopened, ready in reopen(root, self.at):
@@ -264,7 +274,7 @@ class _Turn:
             self._end(node, TaskState.OMITTED)
             return
         if self.state.terminating and not node.exempt:
-            self._end(node, TaskState.OMITTED, "the run was terminated before this task started")
+            self._end(node, TaskState.OMITTED, f"{self.state.stop_reason} before this task started")
             return
         try:
             inputs, artifacts = resolve_inputs(task, parent, self.state.context, path)
@@ -366,6 +376,25 @@ class _Turn:
 
     # --- ending ----------------------------------------------------------------------------------------------------
 
+    def _stop(self, reason: str) -> None:
+        """Ends everything that is under way, apart from exit tasks; nothing new starts."""
+        self.state.terminating = True
+        self.state.stop_reason = reason
+        for node in list(self.state.open_tasks.values()):
+            if node.exempt:
+                continue
+            if node.phase is Phase.LAUNCHED:
+                node.phase = Phase.CANCELING
+                self.decision.effects.append(Cancel(node.path, node.attempt))
+                self._changed(node)
+            elif node.phase is not Phase.CANCELING:
+                self._end(node, TaskState.CANCELED, f"{reason} before this task started")
+
+    def _set_deadline(self) -> None:
+        if self.state.context.deadline_millis:
+            self.state.deadline_at = self.at + self.state.context.deadline_millis
+            self.decision.effects.append(WakeRun(self.state.deadline_at))
+
     def _failed_attempt(self, node: ContainerNode, failure: FailureKind, error: str) -> None:
         delay = next_delay_millis(node, failure, self.state.context.infrastructure_retries)
         if delay is None or (self.state.terminating and not node.exempt):
@@ -395,6 +424,8 @@ class _Turn:
         return TaskState.SUCCEEDED
 
     def _end(self, node: Node, state: TaskState, error: str = "") -> None:
+        if state is TaskState.CANCELED and not error:
+            error = self.state.stop_reason
         node.error = error if state is not TaskState.SUCCEEDED else ""
         node.finished_at = self.at
         if isinstance(node, ContainerNode):
@@ -402,6 +433,9 @@ class _Turn:
             self.state.open_tasks.pop(node.path, None)
         self._set_state(node, state)
         self._ended.append(node)
+        fast = self.state.context.fail_fast and not self.state.terminating
+        if fast and state is TaskState.FAILED and not node.exempt:
+            self._stop(f"task {node.path!r} failed and the run is to fail fast:")
 
     def _set_state(self, node: Node, state: TaskState) -> None:
         if node.state is not state:

@@ -1,8 +1,8 @@
 """What a DAG or a loop gives to the outside when it ends (executor.md §1.3, §2.5).
 
 Invariants: outputs are computed once, when the node ends, from what its children hold. A selector whose task was
-skipped gives nothing. A loop collects parameters in the order of its items, nested loops as nested lists; artifact
-lists are flat, because the IR has no nested ones (docs/semantics.md).
+skipped gives nothing. A loop collects in the order of its items into one flat list, whatever loops are nested in it
+(executor.md §10.16); a list that a task itself gave stays one element.
 """
 
 from __future__ import annotations
@@ -45,9 +45,12 @@ def loop_outputs(node: LoopNode) -> Outputs:
     if not parameter_names and not artifact_names:
         return EMPTY_OUTPUTS
     results = [_outputs_of(iteration) for iteration in node.iterations]
-    parameters: dict[str, JsonValue] = {
-        name: [result.parameters[name] for result in results if name in result.parameters] for name in parameter_names
-    }
+    parameters: dict[str, JsonValue] = {}
+    for name in parameter_names:
+        values = [result.parameters[name] for result in results if name in result.parameters]
+        if _gathers(node.task.component, name):
+            values = [value for many in values if isinstance(many, list) for value in many]
+        parameters[name] = values
     artifacts = {
         name: tuple(artifact for result in results for artifact in result.artifacts.get(name, ()))
         for name in artifact_names
@@ -73,6 +76,11 @@ def _outputs_of(iteration: Node | Outputs | None) -> Outputs:
     if isinstance(iteration, Outputs):
         return iteration
     return EMPTY_OUTPUTS if iteration is None else iteration.outputs
+
+
+def _gathers(component: Component, name: str) -> bool:
+    implementation = component.implementation
+    return isinstance(implementation, Dag) and implementation.parameter_outputs[name].collected
 
 
 def _output_names(component: Component) -> tuple[Iterable[str], Iterable[str]]:

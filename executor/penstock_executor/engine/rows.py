@@ -37,6 +37,8 @@ class TaskRow:
     pod_name: str
     log_uri: str
     fingerprint: str
+    phase: str
+    wake_at: int
     history: tuple[tuple[TaskState, int], ...]
 
 
@@ -71,6 +73,8 @@ def task_row(node: Node) -> TaskRow:
         pod_name=container.pod_name if container else "",
         log_uri=container.log_uri if container else "",
         fingerprint=container.fingerprint if container else "",
+        phase=container.phase.value if container else "",
+        wake_at=container.wake_at if container else 0,
         history=tuple(node.history),
     )
 

@@ -72,7 +72,15 @@ class RunContext:
     scheduled_at: int = 0
     workspace_path: str = "/kfp-workspace"
     caching: bool = True
+    max_cache_age_millis: int = 0
+    """Results older than this do not count; 0 means that age does not matter."""
     infrastructure_retries: int = 3
+    fail_fast: bool = False
+    """The first task that fails for good ends the run; exit tasks still run."""
+    deadline_millis: int = 0
+    """How long the run may take from its start or its latest retry; 0 means as long as it likes."""
+    documented_final_status: bool = False
+    """PipelineTaskFinalStatus says SUCCEEDED, as the SDK documents, instead of upstream's COMPLETE."""
 
     @property
     def pipeline_name(self) -> str:
@@ -202,6 +210,9 @@ class RunState:
     root: DagNode | None = None
     open_tasks: dict[str, ContainerNode] = field(default_factory=dict)
     terminating: bool = False
+    stop_reason: str = ""
+    """Why the run is terminating, for the tasks that end because of it."""
+    deadline_at: int = 0
     finished: bool = False
     generation: int = 0
     highest_attempt: int = 0

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from penstock_server.domain.options import DEFAULT_OPTIONS, RunOptions
+
 
 class RunState(str, Enum):
     PENDING = "PENDING"
@@ -62,6 +64,7 @@ class Run:
     pipeline_context_id: int = 0
     pipeline_run_context_id: int = 0
     terminate_requested: bool = False
+    options: RunOptions = DEFAULT_OPTIONS
 
 
 def moved(run: Run, state: RunState, at: int, error: str = "") -> Run:

@@ -32,6 +32,8 @@ class Task:
     pod_name: str = ""
     log_uri: str = ""
     fingerprint: str = ""
+    phase: str = ""
+    wake_at: int = 0
 
     @property
     def task_id(self) -> str:
@@ -69,6 +71,16 @@ class CacheEntry:
 class CacheHit:
     entry: CacheEntry
     execution_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """`not_before` (milliseconds): entries made earlier do not count."""
+
+    fingerprint: str
+    pipeline_name: str
+    namespace: str
+    not_before: int = 0
 
 
 def task_id_of(run_id: str, path: str) -> str:

@@ -39,5 +39,5 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         )
 
     def LookupCache(self, request: pb.LookupCacheRequest, context: grpc.ServicerContext) -> pb.LookupCacheResponse:
-        hits = self._service.look_up([(key.fingerprint, key.pipeline_name, key.namespace) for key in request.keys])
-        return pb.LookupCacheResponse(answers=map(convert.hit_to_proto, hits))
+        keys = [convert.key_from_proto(key) for key in request.keys]
+        return pb.LookupCacheResponse(answers=map(convert.hit_to_proto, self._service.look_up(keys), keys))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from penstock_server.domain.run import Run, RunState, moved
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, Task
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
 
 log = logging.getLogger(__name__)
@@ -138,11 +138,12 @@ class DispatchService:
         with self._storage.writing() as uow:
             return [self._report(uow, report) for report in reports]
 
-    def look_up(self, keys: Sequence[tuple[str, str, str]]) -> list[CacheHit | None]:
-        """The newest entry per (fingerprint, pipeline name, namespace), in order."""
+    def look_up(self, keys: Sequence[CacheKey]) -> list[CacheHit | None]:
+        """The newest entry per fingerprint in its scope, in order, however old."""
+        places = [(key.fingerprint, key.pipeline_name, key.namespace) for key in keys]
         with self._storage.reading() as uow:
-            found = uow.cache.newest(keys)
-        return [found.get(key) for key in keys]
+            found = uow.cache.newest(places)
+        return [found.get(place) for place in places]
 
     def _claim_now(self, executor_id: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
         now = self._clock.now_millis()

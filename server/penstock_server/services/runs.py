@@ -19,6 +19,7 @@ from penstock_ir.parameters import bind_root_parameters
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME
 from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.options import CACHING_ON, NOTHING_REQUESTED, CachingDefaults, RequestedOptions, settled
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
 from penstock_server.domain.task import Task
@@ -70,6 +71,7 @@ class NewRun:
     scheduled_at: int = 0
     recurring_run_id: str = ""
     plugins_input: str = ""
+    options: RequestedOptions = NOTHING_REQUESTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,20 @@ class RunDetails:
 
 class RunService:
     def __init__(
-        self, storage: Storage, clock: Clock, documents: Documents, signal: WorkSignal, service_account: str
+        self,
+        storage: Storage,
+        clock: Clock,
+        documents: Documents,
+        signal: WorkSignal,
+        service_account: str,
+        caching: CachingDefaults = CACHING_ON,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._documents = documents
         self._signal = signal
         self._service_account = service_account
+        self._caching = caching
 
     def create(self, new: NewRun) -> Run:
         """Raises InvalidArgumentError, NotFoundError, InvalidSpecError, InvalidParametersError."""
@@ -224,6 +233,7 @@ class RunService:
             pipeline_root=new.pipeline_root,
             recurring_run_id=new.recurring_run_id,
             plugins_input=new.plugins_input,
+            options=settled(new.options, self._caching),
             resource_name=f"{pipeline.name.rsplit('/', 1)[-1][:240]}-{suffix}",
         )
 

@@ -135,6 +135,8 @@ runs = Table(
     Column("submitted_spec", LongText, nullable=False, default=""),
     # Null: the caller sent no runtime_config at all.
     Column("runtime_config", LongText, nullable=True),
+    # How it is executed, JSON text; empty for runs of before there were options.
+    Column("options", String(1024), nullable=False, default="", server_default=""),
     # Arguments with macros expanded, what the engine gets; JSON text.
     Column("arguments", LongText, nullable=False, default="{}"),
     Column("pipeline_root", LongText, nullable=False, default=""),
@@ -198,6 +200,8 @@ tasks = Table(
     Column("pod_name", String(253), nullable=False, default=""),
     Column("log_uri", LongText, nullable=False, default=""),
     Column("fingerprint", String(64), nullable=False, default=""),
+    Column("phase", String(16), nullable=False, default="", server_default=""),
+    Column("wake_at", BigInteger, nullable=False, default=0, server_default="0"),
     Index(None, "run_id", "ordinal"),
 )
 
@@ -232,4 +236,5 @@ cache_entries = Table(
     Column("outputs", LongText, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index(None, "fingerprint", "pipeline_name", "created_at"),
+    Index(None, "pipeline_name", "entry_id"),
 )

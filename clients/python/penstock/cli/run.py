@@ -20,6 +20,10 @@ from penstock.client import Client
 @click.option("--experiment", default="", envvar="PENSTOCK_EXPERIMENT", help="Experiment by name, made if needed.")
 @click.option("--name", default="", help="Name of the run; the pipeline's with the time unless given.")
 @click.option("--pipeline-root", default="", envvar="PENSTOCK_PIPELINE_ROOT", help="Where the artifacts go.")
+@click.option("--fail-fast", is_flag=True, help="End the run when a task has failed; exit tasks still run.")
+@click.option("--caching/--no-caching", default=None, help="Whether cached results count; the server's unless given.")
+@click.option("--max-cache-age", type=click.IntRange(min=0), default=0, help="Seconds; older results do not count.")
+@click.option("--deadline", type=click.IntRange(min=0), default=0, help="Seconds after which the run is ended.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
 @server_options
 def run(
@@ -28,6 +32,10 @@ def run(
     experiment: str,
     name: str,
     pipeline_root: str,
+    fail_fast: bool,
+    caching: bool | None,
+    max_cache_age: int,
+    deadline: int,
     watch: bool,
     client: Client,
     as_json: bool,
@@ -49,6 +57,11 @@ def run(
     except json_format.ParseError as error:
         raise click.ClickException(f"{file}: {error}") from error
     new.runtime_config.pipeline_root = pipeline_root
+    new.options.fail_fast = fail_fast
+    if caching is not None:
+        new.options.caching = caching
+    new.options.max_cache_age_seconds = max_cache_age
+    new.options.deadline_seconds = deadline
     if experiment:
         new.experiment_id = experiment_id(client, experiment)
     created = client.call(client.runs.CreateRun, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, Task
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.services.dispatch import ClaimedRun, Outcome, RunReport
 
 _OUTCOMES = {
@@ -31,6 +31,13 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
         terminate_requested=run.terminate_requested,
         events=claimed.events,
         resource_name=run.resource_name,
+        policy=pb.RunPolicy(
+            caching=run.options.caching,
+            max_cache_age_millis=run.options.max_cache_age * 1000,
+            fail_fast=run.options.fail_fast,
+            deadline_millis=run.options.deadline * 1000,
+            documented_final_status=run.options.documented_final_status,
+        ),
     )
 
 
@@ -60,9 +67,16 @@ def outcome_to_proto(run_id: str, outcome: Outcome, terminate: bool) -> pb.RunRe
     return pb.RunReport(run_id=run_id, outcome=_OUTCOMES[outcome], terminate_requested=terminate)
 
 
-def hit_to_proto(hit: CacheHit | None) -> pb.LookupCacheResponse.Answer:
+def key_from_proto(key: pb.LookupCacheRequest.Key) -> CacheKey:
+    return CacheKey(key.fingerprint, key.pipeline_name, key.namespace, key.not_before_millis)
+
+
+def hit_to_proto(hit: CacheHit | None, key: CacheKey) -> pb.LookupCacheResponse.Answer:
     if hit is None:
         return pb.LookupCacheResponse.Answer(found=False)
+    if hit.entry.created_at < key.not_before:
+        age = "older than the run allows"
+        return pb.LookupCacheResponse.Answer(found=False, reason=f"the result of run {hit.entry.run_id} is {age}")
     return pb.LookupCacheResponse.Answer(
         found=True,
         outputs_json=hit.entry.outputs.encode(),
@@ -95,6 +109,8 @@ def _task(run_id: str, row: pb.TaskRow) -> Task:
         pod_name=row.pod_name,
         log_uri=row.log_uri,
         fingerprint=row.fingerprint,
+        phase=row.phase,
+        wake_at=row.wake_at_millis,
     )
 
 

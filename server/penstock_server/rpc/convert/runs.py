@@ -11,6 +11,7 @@ from google.rpc import code_pb2, status_pb2
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import runtime_config_pb2
 
+from penstock_server.domain.options import RequestedOptions
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task, task_id_of
 from penstock_server.rpc.convert.common import millis, plain, plain_struct, struct_of_text, timestamp
@@ -39,6 +40,7 @@ def new_run(message: pb.Run) -> NewRun:
         scheduled_at=millis(message.scheduled_at) if message.HasField("scheduled_at") else 0,
         recurring_run_id=message.recurring_run_id,
         plugins_input=_plugins_text(message),
+        options=_requested(message.options),
     )
 
 
@@ -66,6 +68,15 @@ def to_proto(run: Run) -> pb.Run:
     if run.runtime_config is not None:
         json_format.Parse(run.runtime_config, message.runtime_config)
         message.runtime_config.SetInParent()
+    message.options.CopyFrom(
+        pb.RunOptions(
+            fail_fast=run.options.fail_fast,
+            caching=run.options.caching,
+            max_cache_age_seconds=run.options.max_cache_age,
+            deadline_seconds=run.options.deadline,
+            documented_final_status=run.options.documented_final_status,
+        )
+    )
     if run.plugins_input:
         for name, document in json.loads(run.plugins_input).items():
             json_format.ParseDict(document, message.plugins_input[name])
@@ -114,6 +125,16 @@ def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], arti
             known = [artifact_ids[name] for name in names if name in artifact_ids]
             if known:
                 target[port].artifact_ids.extend(known)
+
+
+def _requested(options: pb.RunOptions) -> RequestedOptions:
+    return RequestedOptions(
+        fail_fast=options.fail_fast,
+        caching=options.caching if options.HasField("caching") else None,
+        max_cache_age=options.max_cache_age_seconds,
+        deadline=options.deadline_seconds,
+        documented_final_status=options.documented_final_status,
+    )
 
 
 def _task_state(state: str) -> Any:

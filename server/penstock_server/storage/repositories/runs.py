@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.options import RunOptions
 from penstock_server.domain.run import Run, RunState, StateChange
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import runs as table
@@ -27,6 +28,7 @@ class SqlRunRepository:
         values = {column.name: getattr(run, column.name) for column in _COLUMNS}
         values["state"] = run.state.value
         values["state_history"] = _history_text(run)
+        values["options"] = run.options.to_text()
         self._connection.execute(insert(table).values(**values, claimable=True))
 
     def get(self, run_id: str) -> Run | None:
@@ -85,5 +87,6 @@ def _history_text(run: Run) -> str:
 def _run(row: Row[Any]) -> Run:
     values = dict(row._mapping)
     values["state"] = RunState(row.state)
+    values["options"] = RunOptions.from_text(row.options)
     values["state_history"] = tuple(StateChange(RunState(state), at) for state, at in json.loads(row.state_history))
     return Run(**values)

@@ -63,6 +63,8 @@ class SqlTaskRepository:
                 "pod_name": task.pod_name,
                 "log_uri": task.log_uri,
                 "fingerprint": task.fingerprint,
+                "phase": task.phase,
+                "wake_at": task.wake_at,
             }
             for index, task in enumerate(tasks)
         ]
@@ -107,4 +109,6 @@ def _task(row: Row[Any]) -> Task:
         pod_name=row.pod_name,
         log_uri=row.log_uri,
         fingerprint=row.fingerprint,
+        phase=row.phase,
+        wake_at=row.wake_at,
     )

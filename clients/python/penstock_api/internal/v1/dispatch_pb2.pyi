@@ -25,7 +25,7 @@ class ClaimRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[ClaimedRun, _Mapping]]] = ...) -> None: ...
 
 class ClaimedRun(_message.Message):
-    __slots__ = ("run_id", "fence", "display_name", "namespace", "pipeline_spec_json", "platform_spec_json", "parameters_json", "pipeline_root", "service_account", "created_at_millis", "scheduled_at_millis", "terminate_requested", "events", "resource_name")
+    __slots__ = ("run_id", "fence", "display_name", "namespace", "pipeline_spec_json", "platform_spec_json", "parameters_json", "pipeline_root", "service_account", "created_at_millis", "scheduled_at_millis", "terminate_requested", "events", "resource_name", "policy")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class ClaimedRun(_message.Message):
     TERMINATE_REQUESTED_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     fence: int
     display_name: str
@@ -54,7 +55,22 @@ class ClaimedRun(_message.Message):
     terminate_requested: bool
     events: _containers.RepeatedScalarFieldContainer[bytes]
     resource_name: str
-    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., pipeline_spec_json: _Optional[bytes] = ..., platform_spec_json: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ..., pipeline_root: _Optional[str] = ..., service_account: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., terminate_requested: bool = ..., events: _Optional[_Iterable[bytes]] = ..., resource_name: _Optional[str] = ...) -> None: ...
+    policy: RunPolicy
+    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., pipeline_spec_json: _Optional[bytes] = ..., platform_spec_json: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ..., pipeline_root: _Optional[str] = ..., service_account: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., terminate_requested: bool = ..., events: _Optional[_Iterable[bytes]] = ..., resource_name: _Optional[str] = ..., policy: _Optional[_Union[RunPolicy, _Mapping]] = ...) -> None: ...
+
+class RunPolicy(_message.Message):
+    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status")
+    CACHING_FIELD_NUMBER: _ClassVar[int]
+    MAX_CACHE_AGE_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTED_FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
+    caching: bool
+    max_cache_age_millis: int
+    fail_fast: bool
+    deadline_millis: int
+    documented_final_status: bool
+    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("run_id", "fence")
@@ -149,7 +165,7 @@ class RunUpdate(_message.Message):
     def __init__(self, state: _Optional[str] = ..., error: _Optional[str] = ..., at_millis: _Optional[int] = ..., finished: bool = ..., pipeline_context_id: _Optional[int] = ..., pipeline_run_context_id: _Optional[int] = ...) -> None: ...
 
 class TaskRow(_message.Message):
-    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempt", "created_at_millis", "started_at_millis", "finished_at_millis", "error", "inputs_json", "outputs_json", "pod_name", "log_uri", "iteration_index", "fingerprint", "history", "input_artifacts_json", "output_artifacts_json")
+    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempt", "created_at_millis", "started_at_millis", "finished_at_millis", "error", "inputs_json", "outputs_json", "pod_name", "log_uri", "iteration_index", "fingerprint", "history", "input_artifacts_json", "output_artifacts_json", "phase", "wake_at_millis")
     PATH_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +186,8 @@ class TaskRow(_message.Message):
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     INPUT_ARTIFACTS_JSON_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_ARTIFACTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    WAKE_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
     path: str
     name: str
     display_name: str
@@ -190,7 +208,9 @@ class TaskRow(_message.Message):
     history: _containers.RepeatedCompositeFieldContainer[StateChange]
     input_artifacts_json: bytes
     output_artifacts_json: bytes
-    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., error: _Optional[str] = ..., inputs_json: _Optional[bytes] = ..., outputs_json: _Optional[bytes] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., iteration_index: _Optional[int] = ..., fingerprint: _Optional[str] = ..., history: _Optional[_Iterable[_Union[StateChange, _Mapping]]] = ..., input_artifacts_json: _Optional[bytes] = ..., output_artifacts_json: _Optional[bytes] = ...) -> None: ...
+    phase: str
+    wake_at_millis: int
+    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., error: _Optional[str] = ..., inputs_json: _Optional[bytes] = ..., outputs_json: _Optional[bytes] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., iteration_index: _Optional[int] = ..., fingerprint: _Optional[str] = ..., history: _Optional[_Iterable[_Union[StateChange, _Mapping]]] = ..., input_artifacts_json: _Optional[bytes] = ..., output_artifacts_json: _Optional[bytes] = ..., phase: _Optional[str] = ..., wake_at_millis: _Optional[int] = ...) -> None: ...
 
 class StateChange(_message.Message):
     __slots__ = ("state", "at_millis")
@@ -265,14 +285,16 @@ class RunReport(_message.Message):
 class LookupCacheRequest(_message.Message):
     __slots__ = ("keys",)
     class Key(_message.Message):
-        __slots__ = ("fingerprint", "pipeline_name", "namespace")
+        __slots__ = ("fingerprint", "pipeline_name", "namespace", "not_before_millis")
         FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
         PIPELINE_NAME_FIELD_NUMBER: _ClassVar[int]
         NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+        NOT_BEFORE_MILLIS_FIELD_NUMBER: _ClassVar[int]
         fingerprint: str
         pipeline_name: str
         namespace: str
-        def __init__(self, fingerprint: _Optional[str] = ..., pipeline_name: _Optional[str] = ..., namespace: _Optional[str] = ...) -> None: ...
+        not_before_millis: int
+        def __init__(self, fingerprint: _Optional[str] = ..., pipeline_name: _Optional[str] = ..., namespace: _Optional[str] = ..., not_before_millis: _Optional[int] = ...) -> None: ...
     KEYS_FIELD_NUMBER: _ClassVar[int]
     keys: _containers.RepeatedCompositeFieldContainer[LookupCacheRequest.Key]
     def __init__(self, keys: _Optional[_Iterable[_Union[LookupCacheRequest.Key, _Mapping]]] = ...) -> None: ...
@@ -280,18 +302,20 @@ class LookupCacheRequest(_message.Message):
 class LookupCacheResponse(_message.Message):
     __slots__ = ("answers",)
     class Answer(_message.Message):
-        __slots__ = ("found", "outputs_json", "run_id", "task_path", "execution_id")
+        __slots__ = ("found", "outputs_json", "run_id", "task_path", "execution_id", "reason")
         FOUND_FIELD_NUMBER: _ClassVar[int]
         OUTPUTS_JSON_FIELD_NUMBER: _ClassVar[int]
         RUN_ID_FIELD_NUMBER: _ClassVar[int]
         TASK_PATH_FIELD_NUMBER: _ClassVar[int]
         EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
         found: bool
         outputs_json: bytes
         run_id: str
         task_path: str
         execution_id: int
-        def __init__(self, found: bool = ..., outputs_json: _Optional[bytes] = ..., run_id: _Optional[str] = ..., task_path: _Optional[str] = ..., execution_id: _Optional[int] = ...) -> None: ...
+        reason: str
+        def __init__(self, found: bool = ..., outputs_json: _Optional[bytes] = ..., run_id: _Optional[str] = ..., task_path: _Optional[str] = ..., execution_id: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedCompositeFieldContainer[LookupCacheResponse.Answer]
     def __init__(self, answers: _Optional[_Iterable[_Union[LookupCacheResponse.Answer, _Mapping]]] = ...) -> None: ...
