@@ -1,4 +1,4 @@
-"""Simulates runs of random pipelines under crashes, stolen leases and late, repeated and reordered messages.
+"""Simulates runs of random pipelines under crashes, stolen leases and late, lost, repeated and reordered messages.
 
 A seed that fails prints the command that replays it.
 
@@ -12,8 +12,10 @@ import sys
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import click
+import penstock_executor
 from rich.progress import track
 
 from tests.simulation.runner import check
@@ -34,16 +36,23 @@ def _block(first: int, count: int) -> tuple[int, str] | None:
 @click.option("--seeds", type=click.IntRange(min=1), default=300, show_default=True, help="How many.")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="The first one.")
 @click.option("--processes", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default="number of cores")
-def main(seeds: int, first: int, processes: int) -> None:
+@click.option("--until-failure", is_flag=True, help="Stop at the first violation.")
+def main(seeds: int, first: int, processes: int, until_failure: bool) -> None:
     started = time.monotonic()
     starts = range(first, first + seeds, _BLOCK)
     counts = [min(_BLOCK, first + seeds - one) for one in starts]
     failures = []
+    click.echo(f"engine of {Path(penstock_executor.__file__).parents[2]}")
     with ProcessPoolExecutor(processes) as pool:
-        for failure in track(pool.map(_block, starts, counts), "simulating", total=len(counts)):
-            if failure is not None:
-                failures.append(failure)
-                click.echo(f"seed {failure[0]} failed:\n{failure[1]}replay: make simulate FIRST={failure[0]} SEEDS=1")
+        blocks = pool.map(_block, starts, counts)
+        for failure in track(blocks, "simulating", total=len(counts), disable=not sys.stdout.isatty()):
+            if failure is None:
+                continue
+            failures.append(failure)
+            click.echo(f"seed {failure[0]} failed:\n{failure[1]}replay: make simulate FIRST={failure[0]} SEEDS=1")
+            if until_failure:
+                pool.shutdown(cancel_futures=True)
+                sys.exit(1)
     rate = seeds / (time.monotonic() - started) * 60
     click.echo(f"{seeds} seeds, {rate:,.0f} a minute, {len(failures)} blocks with a violation")
     sys.exit(1 if failures else 0)

@@ -1,12 +1,14 @@
 """What must hold at every step and at the end, whatever happens (design.md §7). The only list of it.
 
-1. An attempt is started only when the committed log says so, and once.
-2. A task has at most one live attempt.
-3. A task that has ended keeps its state; a group ends after everything in it.
-4. A loop never has more iterations under way than its limit.
+1. An attempt is started only when the committed log says so, once, and after its dependencies.
+2. A task has at most one live attempt; a further one starts only when the one before failed, after its backoff, within
+   the budget of its policy; a task fails for good only when the budget is used up.
+3. A task that has ended keeps its state; a group ends after everything in it, in the state its tasks give it.
+4. A loop never has more iterations under way than its limit; one that succeeded has all of them, in order.
 5. Replaying the log gives the state that wrote it: nothing is lost, nothing is applied twice.
-6. A finished run has no live process and nothing open.
-7. Every run comes to its end (checked by the world: nothing is left to happen, and it is finished).
+6. A finished run has no live process and nothing open; a run that ends early starts nothing but exit tasks.
+7. Every run comes to its end (checked by the world: nothing is left to happen, and it is finished), and one with a
+   deadline comes to it soon after.
 """
 
 from __future__ import annotations
@@ -14,22 +16,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from penstock_executor.engine.events import decode
+from penstock_executor.backends.base import FailureKind
+from penstock_executor.engine.effects import Launch
+from penstock_executor.engine.events import AttemptEnded, Outputs, decode
 from penstock_executor.engine.machine import Decision, apply
-from penstock_executor.engine.state import DagNode, LoopNode, Node, RunState
+from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState, TaskState
+from penstock_ir.model import RetryPolicy, TriggerStrategy
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+# After its deadline an executor may be dead and its successor late, and processes take a while to end.
+DEADLINE_SLACK_MILLIS = 60_000
+
 
 def before_start(world: World, key: tuple[str, int]) -> None:
     path, attempt = key
-    committed = replayed(world)
-    node = committed.open_tasks.get(path)
-    known = node.attempt if node is not None else _ended_attempt(committed, path)
-    assert known >= attempt, f"{path}: attempt {attempt} starts, but the log knows {known} only"
+    node = world.committed.open_tasks.get(path)
+    if node is None:
+        known = next((getattr(one, "attempt", 0) for one in walk(world.committed) if one.path == path), 0)
+        assert known >= attempt, f"{path}: attempt {attempt} starts, but the log knows {known} only"
+        return
+    assert node.attempt >= attempt, f"{path}: attempt {attempt} starts, but the log knows {node.attempt} only"
     live = [one for (other, one), process in world.processes.items() if other == path and process.live]
     assert not live, f"{path}: attempt {attempt} starts while {live} live"
+    _dependencies_are_met(node)
+    if attempt == node.attempt > world.committed.attempt_floor + 1:
+        _backoff_is_over(world, node)
 
 
 def after_apply(state: RunState, decision: Decision) -> None:
@@ -39,12 +52,22 @@ def after_apply(state: RunState, decision: Decision) -> None:
             active = sum(isinstance(one, Node) and not one.state.terminal for one in loop.iterations)
             assert not limit or active <= limit, f"{loop.path}: {active} iterations at once"
         if node.state.terminal:
-            ends = [entry for entry, _ in node.history if entry.terminal]
-            assert len(ends) == 1, f"{node.path} ended more than once: {ends}"
-            for child in children(node):
-                assert child.state.terminal, f"{node.path} ended before {child.path}"
-    for path, task in state.open_tasks.items():
-        assert not task.state.terminal, f"{path} has ended and is open"
+            ends = 0
+            for entry, _ in reversed(node.history):
+                if not entry.terminal:
+                    break
+                ends += 1
+            assert ends == 1, f"{node.path} ended more than once: {node.history}"
+            _group_is_consistent(state, node)
+    for task in state.open_tasks.values():
+        assert not task.state.terminal, f"{task.path} has ended and is open"
+        if state.terminating and not task.exempt:
+            assert task.phase is Phase.CANCELING, f"{task.path} is {task.phase.value} in a run that ends early"
+    for effect in decision.effects:
+        if isinstance(effect, Launch) and state.terminating:
+            node = next(one for one in decision.changed.values() if one.path == effect.path)
+            canceled = isinstance(node, ContainerNode) and node.phase is Phase.CANCELING
+            assert node.exempt or canceled, f"{effect.path} starts in a run that ends early"
 
 
 def at_the_finish(world: World) -> None:
@@ -56,21 +79,21 @@ def at_the_end(world: World) -> RunState:
     """The final state. Checks what must hold when nothing is left to happen."""
     assert world.finished, "nothing is left to happen and the run is not finished"
     at_the_finish(world)
-    final = replayed(world)
+    final = RunState(world.context)
+    for line in world.log:
+        assert apply(final, decode(line)).accepted, f"the log holds an event that changes nothing: {line!r}"
     assert final.finished
     assert not final.open_tasks
+    assert summary(final) == summary(world.committed), "a replay of the log gives another result"
     for node in walk(final):
         assert node.state.terminal, f"{node.path} is {node.state.value} in a finished run"
+        if isinstance(node, ContainerNode):
+            _failed_for_a_reason(world, final, node)
     if world.owner is not None and world.owner.alive:
         assert summary(final) == summary(world.owner.state), "the log does not say what its writer knew"
+    if final.deadline_at and final.root and final.root.finished_at > final.deadline_at + DEADLINE_SLACK_MILLIS:
+        assert final.stop_reason, "the run went on after its deadline"
     return final
-
-
-def replayed(world: World) -> RunState:
-    state = RunState(world.context)
-    for line in world.log:
-        assert apply(state, decode(line)).accepted, f"the log holds an event that changes nothing: {line!r}"
-    return state
 
 
 def summary(state: RunState) -> dict[str, Any]:
@@ -102,5 +125,92 @@ def _loops_above(node: Node) -> Iterator[LoopNode]:
         above = above.parent
 
 
-def _ended_attempt(state: RunState, path: str) -> int:
-    return next((getattr(node, "attempt", 0) for node in walk(state) if node.path == path), 0)
+def _dependencies_are_met(node: Node) -> None:
+    below: Node = node
+    while below.parent is not None:
+        parent = below.parent
+        if isinstance(parent, DagNode) and below.task is not None:
+            for index in below.task.dependencies:
+                other = parent.children[index]
+                assert other is not None, f"{node.path} starts before a dependency of {below.path}"
+                assert other.state.terminal, f"{node.path} starts before {other.path} has ended"
+                if below.task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_SUCCEEDED:
+                    assert other.state.succeeded, f"{node.path} starts although {other.path} is {other.state.value}"
+        below = parent
+
+
+def _group_is_consistent(state: RunState, node: Node) -> None:
+    inner = children(node)
+    states = {child.state for child in inner}
+    for child in inner:
+        assert child.state.terminal, f"{node.path} ended before {child.path}"
+    if isinstance(node, DagNode) and (node.started_at or node.parent is None):
+        assert len(inner) == len(node.children), f"{node.path} ended before all of its tasks were looked at"
+        for child in inner:
+            assert child.task is not None
+            others = [node.children[index] for index in child.task.dependencies]
+            met = all(other is not None and other.state.succeeded for other in others)
+            exit_task = child.task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
+            if child.state is TaskState.OMITTED:
+                early = state.terminating and not child.exempt
+                assert not exit_task and (early or not met), f"{child.path} was omitted without a reason"
+            else:
+                assert met or exit_task, f"{child.path} ran although a dependency did not succeed"
+    if isinstance(node, (DagNode, LoopNode)) and node.started_at:
+        if TaskState.FAILED in states:
+            assert node.state is TaskState.FAILED, f"{node.path} is {node.state.value} and a task of it failed"
+        elif TaskState.CANCELED in states:
+            assert node.state is TaskState.CANCELED, f"{node.path} is {node.state.value}, a task of it was canceled"
+    if isinstance(node, LoopNode) and node.state is TaskState.SUCCEEDED:
+        assert all(isinstance(one, Outputs) for one in node.iterations), f"{node.path} succeeded without all iterations"
+        for name, values in node.outputs.parameters.items():
+            given = [one.parameters[name] for one in node.iterations if name in one.parameters]  # type: ignore[union-attr]
+            flat = [value for many in given for value in many] if any(isinstance(one, list) for one in given) else given
+            assert values in (given, flat), f"{node.path}: {name} was collected as {values} from {given}"
+
+
+def _policy(node: Node) -> RetryPolicy | None:
+    above: Node | None = node
+    while above is not None:
+        if above.task is not None and above.task.retry is not None:
+            return above.task.retry
+        above = above.parent
+    return None
+
+
+def _failures(world: World, state: RunState, node: ContainerNode, kind: FailureKind) -> list[AttemptEnded]:
+    """Of this round of the run."""
+    outcomes = (process.outcome for (path, _), process in world.processes.items() if path == node.path)
+    return [one for one in outcomes if one and one.attempt > state.attempt_floor and one.failure is kind]
+
+
+def _backoff_is_over(world: World, node: ContainerNode) -> None:
+    before = world.processes.get((node.path, node.attempt - 1))
+    assert before is not None, f"{node.path}: attempt {node.attempt} without one before"
+    assert before.outcome is not None, f"{node.path}: attempt {node.attempt} before the end of the one before"
+    assert before.outcome.failure is not None, f"{node.path}: attempt {node.attempt} after a success"
+    kind = before.outcome.failure
+    count = len(_failures(world, world.committed, node, kind))
+    if kind is FailureKind.USER:
+        policy = _policy(node)
+        assert policy is not None and count <= policy.max_retries, f"{node.path}: more retries than its policy allows"
+        wait = min(policy.backoff * policy.factor ** (count - 1), policy.max_delay)
+    else:
+        assert count <= world.context.infrastructure_retries, f"{node.path}: too many retries of the infrastructure"
+        wait = min(2.0 ** (count - 1), 30)
+    since = world.now - before.outcome.at
+    assert since >= int(wait * 1000), f"{node.path}: attempt {node.attempt} after {since} ms instead of {wait} s"
+
+
+def _failed_for_a_reason(world: World, state: RunState, node: ContainerNode) -> None:
+    if node.state is not TaskState.FAILED or not node.attempt:
+        return
+    kinds = {kind: len(_failures(world, state, node, kind)) for kind in (FailureKind.USER, FailureKind.INFRASTRUCTURE)}
+    if not any(kinds.values()):
+        return
+    policy = _policy(node)
+    used_up = kinds[FailureKind.USER] > (policy.max_retries if policy else 0)
+    lost = kinds[FailureKind.INFRASTRUCTURE] > world.context.infrastructure_retries
+    assert used_up or lost or state.stop_reason, f"{node.path} failed with retries left: {kinds}"
+
+

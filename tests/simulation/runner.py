@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+
+from penstock_ir.model import JsonValue, Pipeline
 
 from tests.simulation import invariants
 from tests.simulation.pipelines import random_pipeline
-from tests.simulation.world import World
+from tests.simulation.world import Plan, World
 
 
 def check(seed: int) -> None:
     """Raises AssertionError."""
-    pipeline = random_pipeline(Random(f"pipeline {seed}"))
-    reference = World(pipeline, seed, Random(0), faults=False, terminate=False).run()
-    disturbed = World(pipeline, seed, Random(f"disturbed {seed}"), faults=True, terminate=False).run()
+    check_pipeline(random_pipeline(Random(f"pipeline {seed}")), seed)
+
+
+def check_pipeline(pipeline: Pipeline, seed: int, arguments: Mapping[str, JsonValue] | None = None) -> None:
+    """One pipeline under one seed's faults. Raises AssertionError."""
+    random = Random(f"plan {seed}")
+    retries = random.choice([0, 0, 1, 2])
+    reference = World(pipeline, seed, Random(0), Plan(retries=retries), arguments).run()
+    plan = Plan(faults=True, retries=retries)
+    disturbed = World(pipeline, seed, Random(f"disturbed {seed}"), plan, arguments).run()
     assert invariants.summary(disturbed) == invariants.summary(reference), "the result depends on the schedule"
-    World(pipeline, seed, Random(f"terminated {seed}"), faults=True, terminate=True).run()
+    kind = random.choice(["terminate", "terminate", "deadline", "fail fast"])
+    plan = Plan(
+        faults=True,
+        terminate=kind == "terminate",
+        fail_fast=kind == "fail fast",
+        deadline_millis=random.randint(1_000, 20_000) if kind == "deadline" else 0,
+        retries=random.choice([0, 1]),
+    )
+    World(pipeline, seed, Random(f"ended {seed}"), plan, arguments).run()

@@ -1,8 +1,9 @@
-"""A server, executors and processes in virtual time, with everything that can go wrong between them.
+"""A server and processes in virtual time, with everything that can go wrong between them and the executors.
 
-What is modelled: the log of a run behind a fencing token; executors that commit in groups and act after the commit;
-processes that outlive executors; messages late, twice and out of order; executors that die before a commit, between a
-commit and its effects, or go on as if nothing had happened after another one took over (the lease was stolen).
+What is modelled: the log of a run behind a fencing token; processes that outlive executors; messages late, twice, out
+of order or lost; answers to commits that are lost after the commit; executors that die before a commit, between a
+commit and its effects, or go on as if nothing had happened after another one took over (the lease was stolen); users
+who terminate and retry runs.
 
 Invariant: the seed decides everything. With `faults` off everything happens at once and in order: the reference.
 """
@@ -11,39 +12,53 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
+from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import FailureKind
-from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Wake
+from penstock_executor.engine import names
 from penstock_executor.engine.events import (
     AttemptEnded,
     AttemptStarted,
-    BackoffElapsed,
-    CacheAnswered,
     CachedResult,
     Event,
     Outputs,
-    RunStarted,
+    RetryRequested,
     TerminateRequested,
     decode,
     encode,
 )
-from penstock_executor.engine.machine import apply, outstanding
-from penstock_executor.engine.state import Phase, RunContext, RunState
-from penstock_ir.model import Pipeline
+from penstock_executor.engine.machine import apply
+from penstock_executor.engine.state import ContainerNode, RunContext, RunState, TaskState
+from penstock_ir.model import Component, JsonValue, ParameterType, Pipeline
 
 from tests.simulation import invariants
+from tests.simulation.executor import Executor
 
 _MAX_STEPS = 200_000
+_RELIST_MILLIS = 3_000
 Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is done to a run. `retries`: how often a run that failed is retried."""
+
+    faults: bool = False
+    terminate: bool = False
+    fail_fast: bool = False
+    deadline_millis: int = 0
+    retries: int = 0
 
 
 @dataclass(slots=True)
 class Process:
     """One attempt's process: started once, ended once, whoever watches."""
 
+    component: Component
     live: bool = True
     canceled: bool = False
     outcome: AttemptEnded | None = None
@@ -53,29 +68,45 @@ class Process:
 class World:
     """`outcome_seed` decides what tasks do, `random` when things happen."""
 
-    def __init__(self, pipeline: Pipeline, outcome_seed: int, random: Random, *, faults: bool, terminate: bool) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        outcome_seed: int,
+        random: Random,
+        plan: Plan,
+        arguments: Mapping[str, JsonValue] | None = None,
+    ) -> None:
         self.context = RunContext(
-            run_id="run", pipeline=pipeline, arguments={"x": 3}, root="file:///root", infrastructure_retries=3
+            run_id="run",
+            pipeline=pipeline,
+            arguments={"x": 3} if arguments is None else arguments,
+            root="file:///root",
+            infrastructure_retries=3,
+            fail_fast=plan.fail_fast,
+            deadline_millis=plan.deadline_millis,
         )
         self.random = random
-        self.faults = faults
+        self.plan = plan
+        self.faults = plan.faults
         self.now = 1_000
         self.log: list[bytes] = []
+        self.committed = RunState(self.context)
         self.fence = 0
         self.finished = False
         self.terminate_requested = False
         self.processes: dict[Key, Process] = {}
         self.owner: Executor | None = None
+        self._retries_left = plan.retries
         self._outcome_seed = outcome_seed
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._ticket = 0
         self.claim()
-        if faults:
+        if plan.faults:
             for _ in range(random.choice([0, 1, 2, 4])):
                 self.at(random.randint(0, 20_000), self.crash)
             for _ in range(random.choice([0, 0, 1, 2])):
                 self.at(random.randint(0, 20_000), self.claim)
-        if terminate:
+        if plan.terminate:
             self.at(random.randint(0, 15_000), self.terminate)
 
     # --- time ------------------------------------------------------------------------------------------------------
@@ -126,27 +157,61 @@ class World:
         self.at(1_000, self._remind)
 
     def _remind(self) -> None:
-        if not self.finished and (self.owner is None or not self.owner.state.terminating):
+        if self.terminate_requested and not self.finished and not (self.owner and self.owner.state.terminating):
             self.terminate()
 
-    def commit(self, executor: Executor, events: list[bytes]) -> bool:
+    def commit(self, executor: Executor, first: int, events: list[bytes]) -> bool | None:
+        """False: fenced off. None: nobody learns what became of it."""
         if executor.fence != self.fence or self.finished:
             return False
-        self.log.extend(events)
-        return True
+        assert first <= len(self.log), "an executor reports events after a gap"
+        self._append(events[len(self.log) - first :])
+        return None if self.faults and self.random.random() < 0.05 else True
+
+    def finish(self, executor: Executor) -> None:
+        if self.finished or executor.fence != self.fence:
+            return
+        invariants.at_the_finish(self)
+        assert self.committed.finished, "an executor finishes a run that the log does not end"
+        self.finished = True
+        root = self.committed.root
+        if self._retries_left and root is not None and root.state is not TaskState.SUCCEEDED:
+            self._retries_left -= 1
+            executor.alive = False
+            self.at(1_000, self._retry)
+
+    def _retry(self) -> None:
+        self.terminate_requested = False
+        self.finished = False
+        self._append([encode(RetryRequested(self.now))])
+        self.claim()
+
+    def _append(self, lines: list[bytes]) -> None:
+        for line in lines:
+            decision = apply(self.committed, decode(line))
+            assert decision.accepted, f"an event is committed that changes nothing: {line!r}"
+            invariants.after_apply(self.committed, decision)
+        self.log.extend(lines)
 
     # --- processes -------------------------------------------------------------------------------------------------
 
-    def launch(self, executor: Executor, key: Key) -> None:
+    def launch(self, executor: Executor, key: Key, node: ContainerNode) -> None:
+        assert node.task is not None
         process = self.processes.get(key)
         if process is None:
             invariants.before_start(self, key)
-            process = self.processes[key] = Process()
-            self.at(1 + self.delay(5_000), lambda: self._end(key))
+            process = self.processes[key] = Process(node.task.component)
+            if not self._hangs(key, node):
+                self.at(1 + self.delay(5_000), lambda: self._end(key))
         process.watchers.append(executor)
         self._tell(executor, AttemptStarted(key[0], key[1], self.now, "log"))
         if process.outcome is not None:
             self._tell(executor, process.outcome)
+
+    def _hangs(self, key: Key, node: ContainerNode) -> bool:
+        """Some tasks of runs that are sure to be ended early never end by themselves."""
+        ended = self.plan.deadline_millis > 0 or (self.plan.terminate and not self.plan.retries)
+        return ended and not node.exempt and self._draw(f"{key} hangs") % 10 == 0
 
     def cancel(self, key: Key) -> None:
         process = self.processes.get(key)
@@ -159,128 +224,57 @@ class World:
         if not process.live:
             return
         process.live = False
-        process.outcome = self._outcome(key, canceled=process.canceled)
+        process.outcome = self._outcome(key, process)
         for executor in process.watchers:
             self._tell(executor, process.outcome)
 
     def _tell(self, executor: Executor, event: Event) -> None:
-        for _ in range(2 if self.faults and self.random.random() < 0.2 else 1):
+        chance = self.random.random() if self.faults else 1.0
+        if chance < 0.05:
+            # Lost. Whoever watches lists anew now and then, and sees how things are, not how they came about.
+            if isinstance(event, AttemptEnded):
+                self.at(self.delay(_RELIST_MILLIS), lambda: executor.deliver(event))
+            return
+        for _ in range(2 if chance < 0.2 else 1):
             self.at(self.delay(300), lambda: executor.deliver(event))
 
-    def _outcome(self, key: Key, *, canceled: bool) -> AttemptEnded:
+    def _outcome(self, key: Key, process: Process) -> AttemptEnded:
         path, attempt = key
         draw = self._draw(f"{path}#{attempt}")
-        if canceled:
+        if process.canceled:
             return AttemptEnded(path, attempt, self.now, failure=FailureKind.CANCELED)
         if draw % 100 < 15:
             return AttemptEnded(path, attempt, self.now, failure=FailureKind.USER, exit_code=1, error="on purpose")
         if draw % 100 < 20:
             return AttemptEnded(path, attempt, self.now, failure=FailureKind.INFRASTRUCTURE, error="the host went away")
-        return AttemptEnded(path, attempt, self.now, exit_code=0, outputs=Outputs({"Output": draw // 100 % 10}))
+        artifact = names.artifact_name("run", path, attempt, "port")
+        return AttemptEnded(path, attempt, self.now, exit_code=0, outputs=_outputs(process.component, draw, artifact))
 
-    def cached(self, fingerprint: str) -> CachedResult | None:
+    def cached(self, fingerprint: str, component: Component) -> CachedResult | None:
         draw = self._draw(fingerprint)
-        return CachedResult(Outputs({"Output": draw // 100 % 10}), "earlier", "t0", 7) if draw % 100 < 30 else None
+        if draw % 100 >= 30:
+            return None
+        return CachedResult(_outputs(component, draw, fingerprint), "earlier", "t0", 7)
 
     def _draw(self, text: str) -> int:
         return zlib.crc32(f"{self._outcome_seed}/{text}".encode())
 
 
-class Executor:
-    """The engine's shell, reduced to what matters for its guarantees."""
-
-    def __init__(self, world: World, fence: int) -> None:
-        self.fence = fence
-        self.alive = True
-        self.state = RunState(world.context)
-        self._world = world
-        self._events: list[bytes] = []
-        self._effects: list[Effect] = []
-        self._committing = False
-        self._adopting = False
-
-    def begin(self) -> None:
-        """Rebuilds the state from the log and goes on from there."""
-        for line in self._world.log:
-            apply(self.state, decode(line))
-        if not self._world.log:
-            self.deliver(RunStarted(self._world.now))
-            return
-        self._adopting = True
-        for effect in outstanding(self.state):
-            self._take(effect)
-        if self._world.terminate_requested and not self.state.terminating:
-            self.deliver(TerminateRequested(self._world.now))
-        self._soon()
-
-    def deliver(self, event: Event) -> None:
-        if not self.alive:
-            return
-        decision = apply(self.state, event)
-        invariants.after_apply(self.state, decision)
-        if not decision.accepted:
-            return
-        self._events.append(encode(event))
-        for effect in decision.effects:
-            self._take(effect)
-        self._soon()
-
-    def _take(self, effect: Effect) -> None:
-        if isinstance(effect, LookUpCache):
-            self._world.at(self._world.delay(200), lambda: self._answer(effect))
-        else:
-            self._effects.append(effect)
-
-    def _answer(self, effect: LookUpCache) -> None:
-        hit = self._world.cached(effect.fingerprint)
-        self.deliver(CacheAnswered(effect.path, effect.fingerprint, self._world.now, hit))
-
-    def _soon(self) -> None:
-        if not self._committing:
-            self._committing = True
-            self._world.at(self._world.delay(50), self._commit)
-
-    def _commit(self) -> None:
-        self._committing = False
-        if not self.alive:
-            return
-        events, self._events = self._events, []
-        effects, self._effects = self._effects, []
-        if not self._world.commit(self, events):
-            self.alive = False
-            return
-        adopting, self._adopting = self._adopting, False
-        # The answer takes its time: the executor may die between the commit and what follows from it.
-        self._world.at(self._world.delay(100), lambda: self._act(effects, adopting))
-
-    def _act(self, effects: list[Effect], adopting: bool) -> None:
-        if not self.alive:
-            return
-        for effect in effects:
-            if isinstance(effect, Launch):
-                self._launch(effect, adopting)
-            elif isinstance(effect, Cancel):
-                self._world.cancel((effect.path, effect.attempt))
-            elif isinstance(effect, Wake):
-                self._wake(effect)
-            elif isinstance(effect, FinishRun) and self.fence == self._world.fence:
-                invariants.at_the_finish(self._world)
-                self._world.finished = True
-
-    def _launch(self, effect: Launch, adopting: bool) -> None:
-        node = self.state.open_tasks.get(effect.path)
-        if node is None or node.attempt != effect.attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
-            return
-        key = (effect.path, effect.attempt)
-        canceling = node.phase is Phase.CANCELING
-        if canceling and not adopting and key not in self._world.processes:
-            self.deliver(AttemptEnded(*key, self._world.now, failure=FailureKind.CANCELED))
-            return
-        self._world.launch(self, key)
-        if canceling:
-            self._world.cancel(key)
-
-    def _wake(self, effect: Wake) -> None:
-        event = BackoffElapsed(effect.path, effect.attempt, max(effect.at, self._world.now))
-        for late in (0, self._world.delay(1_000)) if self._world.faults else (0,):
-            self._world.at(max(0, effect.at - self._world.now) + late, lambda: self.deliver(event))
+def _outputs(component: Component, draw: int, name: str) -> Outputs:
+    """Values of the declared kinds that follow from the draw."""
+    number = draw // 100 % 10
+    values: dict[ParameterType, Any] = {
+        ParameterType.NUMBER_INTEGER: number,
+        ParameterType.NUMBER_DOUBLE: number + 0.5,
+        ParameterType.STRING: f"text {number}",
+        ParameterType.BOOLEAN: number % 2 == 0,
+        ParameterType.LIST: list(range(number % 4)),
+        ParameterType.STRUCT: {"a": number},
+    }
+    return Outputs(
+        {key: values[definition.type] for key, definition in component.output_parameters.items()},
+        {
+            port: (Artifact(name=f"{name}/{port}", type=definition.schema_title, uri=f"file:///root/{name}/{port}"),)
+            for port, definition in component.output_artifacts.items()
+        },
+    )

@@ -335,7 +335,8 @@ class _Turn:
         limit = task.parallelism_limit or len(loop.items)
         while loop.next_index < len(loop.items) and loop.active < limit:
             if self.state.terminating and not loop.exempt:
-                loop.done += len(loop.items) - loop.next_index
+                # After a retry of the run some of the rest are done already, or under way.
+                loop.done += sum(one is None for one in loop.iterations[loop.next_index :])
                 loop.next_index = len(loop.items)
                 break
             index = loop.next_index
