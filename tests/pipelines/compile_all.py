@@ -8,12 +8,17 @@ from kfp import compiler
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import corners  # noqa: E402
 import language  # noqa: E402
 import wine_quality  # noqa: E402
 
 if __name__ == "__main__":
     target = HERE / "compiled"
     target.mkdir(exist_ok=True)
-    for name, pipeline in {**language.PIPELINES, "wine_quality": wine_quality.wine_quality}.items():
+    for name, pipeline in {
+        **language.PIPELINES,
+        **corners.PIPELINES,
+        "wine_quality": wine_quality.wine_quality,
+    }.items():
         compiler.Compiler().compile(pipeline, str(target / f"{name}.yaml"))
         print(name)

@@ -212,5 +212,3 @@ def _failed_for_a_reason(world: World, state: RunState, node: ContainerNode) -> 
     used_up = kinds[FailureKind.USER] > (policy.max_retries if policy else 0)
     lost = kinds[FailureKind.INFRASTRUCTURE] > world.context.infrastructure_retries
     assert used_up or lost or state.stop_reason, f"{node.path} failed with retries left: {kinds}"
-
-

@@ -16,8 +16,11 @@ from penstock_executor.engine.inputs import InputError, importer_metadata, impor
 from penstock_executor.engine.state import Node, RunContext
 
 
-def outputs_of(node: Node, task: Task, context: RunContext) -> Outputs:
-    """The artifact an importer task gives under each of its output ports. Raises InputError."""
+def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> Outputs:
+    """The artifact an importer task gives under each of its output ports; `generation` counts the retries of the run.
+
+    Raises InputError.
+    """
     spec = task.component.implementation
     assert isinstance(spec, ImporterExecutor)
     uri = _uri(node, task, spec, context)
@@ -31,7 +34,7 @@ def outputs_of(node: Node, task: Task, context: RunContext) -> Outputs:
     artifacts: dict[str, tuple[Artifact, ...]] = {}
     for port in task.component.output_artifacts:
         if spec.reimport:
-            name = names.artifact_name(context.run_id, node.path, node.created_at, port)
+            name = names.artifact_name(context.run_id, node.path, generation, port)
         else:
             name = names.imported_artifact_name(context.pipeline_name, spec.schema_title, uri, metadata)
         artifacts[port] = (

@@ -295,7 +295,7 @@ class _Turn:
             self._open_container(node, task)
         else:
             node.started_at = self.at
-            node.outputs = importer.outputs_of(node, task, self.state.context)
+            node.outputs = importer.outputs_of(node, task, self.state.context, self.state.generation)
             self._end(node, TaskState.SUCCEEDED)
 
     def _open_dag(self, node: DagNode) -> None:

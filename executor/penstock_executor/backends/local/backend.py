@@ -17,14 +17,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from penstock_executor.artifacts.base import ArtifactStore, ArtifactStoreError
+from penstock_executor.artifacts.base import Artifact, ArtifactStore, ArtifactStoreError
 from penstock_executor.artifacts.files import path_of, uri_of
-from penstock_executor.artifacts.outputs import OutputError, collect_outputs
+from penstock_executor.artifacts.outputs import CollectedOutputs, OutputError, collect_outputs
 from penstock_executor.backends.base import (
     AttemptKey,
     BackendEvent,
@@ -95,6 +95,7 @@ class LocalBackend:
     def __init__(self, settings: LocalSettings, store: ArtifactStore) -> None:
         self._settings = settings
         self._inputs = LocalInputs(store)
+        self._store = store
         self._environment = clean_environment(os.environ, sys.prefix)
         python = settings.python or getattr(sys, "_base_executable", sys.executable) or sys.executable
         self._python = python
@@ -254,9 +255,12 @@ class LocalBackend:
         if found is not None:
             self._conclude(attempt, found)
         else:
-            task = asyncio.ensure_future(self._outlive(attempt))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._outlive(attempt))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _outlive(self, attempt: _Attempt) -> None:
         """Without a fork server nobody writes down how the process ends; wait for it and see."""
@@ -295,6 +299,31 @@ class LocalBackend:
         except OutputError as error:
             self._end(attempt, FailureKind.USER, str(error), found)
             return
+        if any(one.custom_path for many in outputs.artifacts.values() for one in many):
+            self._spawn(self._keep_custom_paths(attempt, found, outputs))
+        else:
+            self._succeed(attempt, found, outputs)
+
+    async def _keep_custom_paths(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
+        """Copies what the task left in places of its own to where its artifacts are kept (executor.md §3.4)."""
+        kept: dict[str, tuple[Artifact, ...]] = {}
+        try:
+            for port, many in outputs.artifacts.items():
+                kept[port] = tuple([await self._kept(attempt, one) for one in many])
+        except ArtifactStoreError as error:
+            self._end(attempt, FailureKind.INFRASTRUCTURE, str(error), found)
+            return
+        self._succeed(attempt, found, replace(outputs, artifacts=kept))
+
+    async def _kept(self, attempt: _Attempt, artifact: Artifact) -> Artifact:
+        if not artifact.custom_path:
+            return artifact
+        source = attempt.directory.working / artifact.custom_path
+        there = await self._store.upload(source, artifact.uri)
+        return replace(artifact, custom_path="", absent=artifact.absent and not there)
+
+    def _succeed(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
+        assert attempt.files is not None
         self._finish(
             attempt,
             TaskOutcome(
@@ -304,7 +333,7 @@ class LocalBackend:
                 exit_code=found.code,
                 parameters=outputs.parameters,
                 artifacts=outputs.artifacts,
-                log_uri=uri_of(files.log),
+                log_uri=uri_of(attempt.files.log),
             ),
         )
 
