@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import click
+from penstock_ir.errors import InvalidSpecError
 
 from penstock_executor.artifacts.files import FileArtifactStore
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
@@ -27,6 +28,7 @@ from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import Recorder
 from penstock_executor.metadata.null import NullRecorder
+from penstock_executor.replay import ReplayError, replay
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +131,32 @@ def main(
             settings=ExecutorSettings(default_root=root, workspace_root=str(directory / "work"), lease=lease_seconds),
         )
     )
+
+
+@main.command("replay")
+@click.argument("log_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--artifacts", default="~/.penstock/artifacts", show_default=True, help="Artifact root of the run.")
+@click.option("--work-dir", default="~/.penstock/work", show_default=True, help="Where the run had its workspace.")
+def replay_command(log_file: Path, artifacts: str, work_dir: str) -> None:
+    """Decide a run again from its event log; exit code 1 when that comes to something else.
+
+    Example: penstock runs events RUN -o run.log && penstock-executor replay run.log
+    """
+    with log_file.open("rb") as lines:
+        started = time.perf_counter()
+        try:
+            result = replay(
+                lines, default_root=pipeline_root(artifacts), workspace_path=str(Path(work_dir).expanduser())
+            )
+        except (ReplayError, InvalidSpecError, ValueError) as error:
+            raise click.ClickException(f"{log_file}: {error}") from error
+    seconds = time.perf_counter() - started
+    click.echo(f"run {result.run_id}: {result.events} events, {result.tasks} tasks, {seconds:.2f} s")
+    for line in result.differences:
+        click.echo(line)
+    if result.differences:
+        raise SystemExit(1)
+    click.echo("decided the same")
 
 
 async def _serve(

@@ -184,9 +184,9 @@ class _Compiler:
             if cycle:
                 self._problem(f"{place}.tasks", "the tasks form a cycle: " + " -> ".join(cycle))
         if len(self._problems) > before:
-            # Components of the tasks are still looked at, so that their problems are told as well.
+            # The tasks are still looked at, so that their problems are told as well.
             for name in specs:
-                compiler.component_of(name)
+                compiler.task(name, ())
             return None
         order = topological_order(edges)
         index = {name: number for number, name in enumerate(order)}

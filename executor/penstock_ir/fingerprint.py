@@ -31,6 +31,30 @@ def task_fingerprint(
     """Hex SHA-256. A custom `cache_key` makes everything else irrelevant but the component."""
     if cache_key:
         return hashlib.sha256(f"{component_ref}\0{cache_key}".encode()).hexdigest()
+    document = key_document(
+        input_artifacts=input_artifacts,
+        input_parameters=input_parameters,
+        output_artifacts=output_artifacts,
+        output_parameters=output_parameters,
+        image=image,
+        cmd_args=cmd_args,
+        pvc_names=pvc_names,
+    )
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.translate(_GO_ESCAPES).encode()).hexdigest()
+
+
+def key_document(
+    *,
+    input_artifacts: Mapping[str, Sequence[str]],
+    input_parameters: Mapping[str, JsonValue],
+    output_artifacts: Mapping[str, ArtifactDefinition],
+    output_parameters: Mapping[str, ParameterType],
+    image: str,
+    cmd_args: Sequence[str],
+    pvc_names: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What the hash is made of: two tasks share a result when theirs are equal."""
     document: dict[str, Any] = {
         "inputArtifactNames": {port: {"artifactNames": list(names)} for port, names in input_artifacts.items()},
         "inputParameterValues": {name: value for name, value in input_parameters.items() if value is not None},
@@ -42,9 +66,7 @@ def task_fingerprint(
             **({"pvcNames": sorted(set(pvc_names))} if pvc_names else {}),
         },
     }
-    document = {name: value for name, value in document.items() if value}
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.translate(_GO_ESCAPES).encode()).hexdigest()
+    return {name: value for name, value in document.items() if value}
 
 
 def _artifact(port: str, definition: ArtifactDefinition) -> dict[str, Any]:

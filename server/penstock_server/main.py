@@ -27,6 +27,7 @@ from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
 from penstock_server.services.experiments import ExperimentService
+from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.pipelines import PipelineService
 from penstock_server.services.runs import RunService
@@ -217,6 +218,7 @@ def serve(settings: Settings) -> None:
         runs=RunService(storage, clock, documents, bell, settings.service_account, settings.caching),
         dispatch=dispatch,
         insight=InsightService(storage, FileObjects(settings.artifact_roots)),
+        explain=ExplainService(storage, documents),
     )
     metadata = MetadataDatabase.open(settings.metadata_database) if settings.metadata_database else None
     running = build_server(services, metadata)

@@ -15,12 +15,18 @@ ENDED = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
 
 
 def start(
-    client: Client, spec: Mapping[str, Any], parameters: Mapping[str, Any] | None = None, name: str = "test"
+    client: Client,
+    spec: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None = None,
+    name: str = "test",
+    **options: Any,
 ) -> str:
+    """`options` as in RunOptions."""
     request = run_pb2.CreateRunRequest()
     request.run.display_name = name
     json_format.ParseDict(dict(spec), request.run.pipeline_spec)
     json_format.ParseDict({"parameters": dict(parameters or {})}, request.run.runtime_config)
+    request.run.options.CopyFrom(run_pb2.RunOptions(**options))
     return str(client.call(client.runs.CreateRun, request).run_id)
 
 

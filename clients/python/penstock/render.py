@@ -9,6 +9,7 @@ from typing import Any
 from penstock_api.v1 import insight_pb2
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 _STYLES = {
     "SUCCEEDED": "green",
@@ -21,6 +22,7 @@ _STYLES = {
     "SKIPPED": "dim",
     "OMITTED": "dim",
 }
+_SHOWN_ITERATIONS = 5
 _ENDED = {"SUCCEEDED", "CACHED", "FAILED", "CANCELED", "SKIPPED", "OMITTED"}
 
 
@@ -85,3 +87,47 @@ def progress(tasks: Sequence[insight_pb2.Task]) -> tuple[int, int]:
     """Tasks that have ended, tasks known."""
     known = [task for task in tasks if task.path]
     return sum(task.state in _ENDED for task in known), len(known)
+
+
+def plan_tree(plan: insight_pb2.PlanPipelineResponse, name: str, *, pods: bool) -> Tree:
+    """What `penstock plan` shows: the tasks with what is known of each."""
+    root = Tree(Text(name, style="bold"))
+    for task in plan.tasks:
+        _add_planned(root, task, pods)
+    return root
+
+
+def _add_planned(above: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None:
+    label = Text(task.path.rsplit("/", 1)[-1])
+    if task.kind != "iteration":
+        label.append(f"  {task.kind}", style="dim")
+    if task.decision != "RUN":
+        label.append(f"  {task.decision}", style=_STYLES.get(task.decision, "yellow"))
+    notes = [task.note] if task.note else []
+    if task.cached_run_id:
+        notes.append(f"result of run {task.cached_run_id}")
+    if task.kind == "loop":
+        count = str(task.iterations) if task.HasField("iterations") else "unknown"
+        limit = f", {task.parallelism_limit} at once" if task.parallelism_limit else ""
+        notes.append(f"iterations: {count}{limit}")
+    if task.max_retries and task.kind == "container":
+        notes.append(f"retries: {task.max_retries}")
+    if task.depends_on:
+        notes.append(f"after {', '.join(task.depends_on)}")
+    if task.condition:
+        notes.append(f"if {task.condition}")
+    if notes:
+        label.append(f"  ({'; '.join(notes)})", style="dim")
+    branch = above.add(label)
+    for key, source in sorted(task.unknown_inputs.items()):
+        branch.add(Text(f"{key} = <{source}>", style="dim"))
+    if pods and task.HasField("container") and task.container.fields:
+        from google.protobuf import json_format
+
+        for key, value in json_format.MessageToDict(task.container).items():
+            text = str(value)
+            branch.add(Text(f"{key}: {text if len(text) <= 160 else text[:157] + '...'}", style="blue"))
+    for child in task.children[:_SHOWN_ITERATIONS] if task.kind == "loop" else task.children:
+        _add_planned(branch, child, pods)
+    if task.kind == "loop" and len(task.children) > _SHOWN_ITERATIONS:
+        branch.add(Text(f"and {len(task.children) - _SHOWN_ITERATIONS} more iterations", style="dim"))

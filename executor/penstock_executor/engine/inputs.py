@@ -29,9 +29,9 @@ from penstock_ir.model import (
     TaskOutput,
 )
 from penstock_ir.parameters import convert_value, value_text
+from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 
 from penstock_executor.artifacts.base import Artifact
-from penstock_executor.engine.placeholders import parameter_name, resolve_value, substitute
 from penstock_executor.engine.state import DagNode, Node, RunContext, TaskState
 
 _METADATA_STATES: Mapping[TaskState, str] = {

@@ -1,27 +1,25 @@
-"""The placeholder language of compiled pipelines, and what it makes of a command (executor.md §1.10).
+"""What placeholders make of a command (executor.md §1.10).
 
 Why it exists: upstream replaces placeholders in several places, over already replaced text, in random order. Here one
-scanner serves task-input constants, image and resource texts and command lines.
+scanner (`penstock_ir.placeholders`) serves task-input constants, image and resource texts and command lines.
 
-Invariants: every text is scanned once, so a value that looks like a placeholder is never expanded again. A placeholder
-nobody knows stays as it is. Values have one text form, `penstock_ir.parameters.value_text`.
+Invariant: values have one text form, `penstock_ir.parameters.value_text`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from penstock_ir.model import JsonValue
 from penstock_ir.parameters import value_text
+from penstock_ir.placeholders import parameter_name, substitute
 
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 
-_PLACEHOLDER = re.compile(r"\{\{\$(.*?)\}\}", re.DOTALL)
-_PARAMETER = re.compile(r"\.inputs\.parameters\[(['\"])(?P<name>.*?)\1\]$", re.DOTALL)
 _ARTIFACT = re.compile(
     r"\.(?P<side>inputs|outputs)\.artifacts\[(['\"])(?P<name>.*?)\2\]"
     r"(?:\.(?P<field>uri|path|name)|\.metadata(?:\[(['\"])(?P<key>.*?)\5\]|\.(?P<dotted>\w+))?)?$",
@@ -29,46 +27,6 @@ _ARTIFACT = re.compile(
 )
 _OUTPUT_FILE = re.compile(r"\.outputs\.parameters\[(['\"])(?P<name>.*?)\1\]\.output_file$", re.DOTALL)
 _STRUCTURES = ('{"IfPresent"', '{"Concat"')
-
-
-def substitute(text: str, lookup: Callable[[str], str | None]) -> str:
-    """Replaces every `{{$…}}` by `lookup("…")`; None leaves it alone. One pass."""
-    if "{{$" not in text:
-        return text
-
-    def replace(match: re.Match[str]) -> str:
-        found = lookup(match.group(1).strip())
-        return match.group(0) if found is None else found
-
-    return _PLACEHOLDER.sub(replace, text)
-
-
-def parameter_name(expression: str) -> str | None:
-    """The name in `.inputs.parameters['name']`, or None when the expression is another one."""
-    match = _PARAMETER.match(expression)
-    return match.group("name") if match else None
-
-
-def parameter_references(texts: Iterable[str]) -> set[str]:
-    """Names of all input parameters that the texts mention."""
-    names = set()
-    for text in texts:
-        for match in _PLACEHOLDER.finditer(text):
-            name = parameter_name(match.group(1).strip())
-            if name is not None:
-                names.add(name)
-    return names
-
-
-def resolve_value(value: JsonValue, lookup: Callable[[str], str | None]) -> JsonValue:
-    """`substitute` in every string of a JSON value, keys included; no value can change the structure itself."""
-    if isinstance(value, str):
-        return substitute(value, lookup)
-    if isinstance(value, list):
-        return [resolve_value(item, lookup) for item in value]
-    if isinstance(value, dict):
-        return {substitute(key, lookup): resolve_value(item, lookup) for key, item in value.items()}
-    return value
 
 
 def executor_input(

@@ -8,13 +8,16 @@ import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
+from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
+from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 
 
 class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
-    def __init__(self, service: InsightService) -> None:
+    def __init__(self, service: InsightService, explain: ExplainService) -> None:
         self._service = service
+        self._explain = explain
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
         return pb.ListTasksResponse(tasks=map(convert.task_to_proto, self._service.tasks(request.run_id)))
@@ -41,4 +44,17 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
             active=context.is_active,
         )
         for data in stream:
+            yield pb.Chunk(data=data)
+
+    def ExplainTask(self, request: pb.ExplainTaskRequest, context: grpc.ServicerContext) -> pb.ExplainTaskResponse:
+        return explain_convert.explanation_to_proto(self._explain.task(request.run_id, request.task))
+
+    def ExplainCache(self, request: pb.ExplainCacheRequest, context: grpc.ServicerContext) -> pb.ExplainCacheResponse:
+        return explain_convert.cache_to_proto(self._explain.cache(request.run_id, request.task))
+
+    def PlanPipeline(self, request: pb.PlanPipelineRequest, context: grpc.ServicerContext) -> pb.PlanPipelineResponse:
+        return explain_convert.plan_to_proto(self._explain.plan(explain_convert.plan_request(request)))
+
+    def ReadEventLog(self, request: pb.ReadEventLogRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
+        for data in self._explain.event_log(request.run_id):
             yield pb.Chunk(data=data)

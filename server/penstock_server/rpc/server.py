@@ -40,6 +40,7 @@ from penstock_server.rpc.recurring_run_servicer import RecurringRunServicer
 from penstock_server.rpc.run_servicer import RunServicer
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.experiments import ExperimentService
+from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.pipelines import PipelineService
 from penstock_server.services.runs import RunService
@@ -67,6 +68,7 @@ class Services:
     runs: RunService
     dispatch: DispatchService
     insight: InsightService
+    explain: ExplainService
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def build_server(services: Services, metadata: MetadataDatabase | None) -> Runni
     pipeline_pb2_grpc.add_PipelineServiceServicer_to_server(PipelineServicer(services.pipelines), server)
     run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(services.runs), server)
     recurring_run_pb2_grpc.add_RecurringRunServiceServicer_to_server(RecurringRunServicer(), server)
-    insight_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(services.insight), server)
+    insight_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(services.insight, services.explain), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
     dispatch_pb2_grpc.add_DispatchServiceServicer_to_server(DispatchServicer(services.dispatch), server)
     names: Sequence[str] = SERVICES

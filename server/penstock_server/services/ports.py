@@ -94,6 +94,10 @@ class ArtifactRepository(Protocol):
 
 class CacheRepository(Protocol):
     def add_many(self, entries: Sequence[CacheEntry]) -> None: ...
+    def before(self, pipeline_name: str, namespace: str, at: int, limit: int) -> tuple[int, Sequence[CacheEntry]]:
+        """How many entries a pipeline had at a time, and the newest of them."""
+        ...
+
     def newest(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], CacheHit]:
         """By (fingerprint, pipeline name, namespace)."""
         ...

@@ -10,10 +10,12 @@ import click
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("penstock.cli.up:up", "Start a server and an executor on this machine."),
     "run": ("penstock.cli.run:run", "Run a compiled pipeline."),
-    "runs": ("penstock.cli.runs:runs", "List, follow, end and repeat runs."),
+    "plan": ("penstock.cli.plan:plan", "Show what a run would do, without running it."),
+    "runs": ("penstock.cli.runs:runs", "List, follow, explain, end and repeat runs."),
     "pipelines": ("penstock.cli.pipelines:pipelines", "Upload and list pipelines."),
     "experiments": ("penstock.cli.experiments:experiments", "Create and list experiments."),
     "artifacts": ("penstock.cli.artifacts:artifacts", "List and download artifacts."),
+    "cache": ("penstock.cli.cache:cache", "Say why a task was or was not answered from the cache."),
     "doctor": ("penstock.cli.doctor:doctor", "Say what is wrong with this installation."),
 }
 

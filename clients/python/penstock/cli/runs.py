@@ -1,4 +1,4 @@
-"""`penstock runs`: list, get, wait, logs, terminate, retry, archive, unarchive, delete."""
+"""`penstock runs`: list, get, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
 
 from __future__ import annotations
 
@@ -118,6 +118,42 @@ def logs(run_id: str, task: str, keep: bool, client: Client, as_json: bool) -> N
         for chunk in client.stream(client.insight.ReadLog, request):
             sys.stdout.buffer.write(chunk.data)
             sys.stdout.buffer.flush()
+
+
+@runs.command("why")
+@click.argument("run_id")
+@click.argument("task", default="")
+@server_options
+def why(run_id: str, task: str, client: Client, as_json: bool) -> None:
+    """Say why a task waits, was skipped or failed; of the whole run when no task is given.
+
+    Example: penstock runs why 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 for-loop-1[0]/train
+    """
+    found = client.call(client.insight.ExplainTask, insight_pb2.ExplainTaskRequest(run_id=run_id, task=task))
+    if as_json:
+        print_message(found)
+        return
+    click.echo(f"{found.task or 'the run'} ({found.state.lower() or 'not reached'}): {found.summary}")
+    for reason in found.reasons:
+        click.echo(f"  {reason.task}: {reason.text}" if reason.task else f"  {reason.text}")
+
+
+@runs.command("events")
+@click.argument("run_id")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, writable=True), default="-", help="File to write.")
+@server_options
+def events(run_id: str, output: str, client: Client, as_json: bool) -> None:
+    """Write everything a run decided as JSON lines, for `penstock-executor replay`.
+
+    Example: penstock runs events 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 -o run.log
+    """
+    chunks = client.stream(client.insight.ReadEventLog, insight_pb2.ReadEventLogRequest(run_id=run_id))
+    first = next(chunks, None)
+    with click.open_file(output, "wb") as target:
+        if first is not None:
+            target.write(first.data)
+        for chunk in chunks:
+            target.write(chunk.data)
 
 
 def _action(name: str, text: str, method: str, request: Any, done: str) -> None:

@@ -66,6 +66,21 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
     help="Tasks at the same time; the number of cores unless given.",
 )
 @click.option(
+    "--caching/--no-caching",
+    default=True,
+    show_default=True,
+    envvar="PENSTOCK_CACHING",
+    help="Answer tasks from the cache where their pipeline allows it.",
+)
+@click.option(
+    "--max-cache-age",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default="no limit",
+    envvar="PENSTOCK_MAX_CACHE_AGE",
+    help="Seconds after which a cached result does not count any more.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="warning",
@@ -81,6 +96,8 @@ def up(
     artifacts: str,
     backend: str,
     parallelism: int | None,
+    caching: bool,
+    max_cache_age: int,
     log_level: str,
 ) -> None:
     """Start a server and an executor on this machine.
@@ -104,6 +121,7 @@ def up(
 
     def server_command() -> list[str]:
         command = ["penstock_server.main", "--http", http_address, "--grpc", grpc_address, *common]
+        command += ["--caching" if caching else "--no-caching", "--max-cache-age", str(max_cache_age)]
         return [*command, "--database", database] if database else command
 
     def executor_command() -> list[str]:

@@ -2,11 +2,168 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExplainTaskRequest(_message.Message):
+    __slots__ = ("run_id", "task")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    task: str
+    def __init__(self, run_id: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
+
+class ExplainTaskResponse(_message.Message):
+    __slots__ = ("task", "state", "summary", "reasons")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    state: str
+    summary: str
+    reasons: _containers.RepeatedCompositeFieldContainer[Reason]
+    def __init__(self, task: _Optional[str] = ..., state: _Optional[str] = ..., summary: _Optional[str] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ...) -> None: ...
+
+class Reason(_message.Message):
+    __slots__ = ("text", "task", "at")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    task: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, text: _Optional[str] = ..., task: _Optional[str] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExplainCacheRequest(_message.Message):
+    __slots__ = ("run_id", "task")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    task: str
+    def __init__(self, run_id: _Optional[str] = ..., task: _Optional[str] = ...) -> None: ...
+
+class ExplainCacheResponse(_message.Message):
+    __slots__ = ("outcome", "summary", "other_run_id", "other_task", "differences")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[ExplainCacheResponse.Outcome]
+        OUTCOME_HIT: _ClassVar[ExplainCacheResponse.Outcome]
+        OUTCOME_MISS: _ClassVar[ExplainCacheResponse.Outcome]
+        OUTCOME_NOT_ASKED: _ClassVar[ExplainCacheResponse.Outcome]
+    OUTCOME_UNSPECIFIED: ExplainCacheResponse.Outcome
+    OUTCOME_HIT: ExplainCacheResponse.Outcome
+    OUTCOME_MISS: ExplainCacheResponse.Outcome
+    OUTCOME_NOT_ASKED: ExplainCacheResponse.Outcome
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    OTHER_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    OTHER_TASK_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    outcome: ExplainCacheResponse.Outcome
+    summary: str
+    other_run_id: str
+    other_task: str
+    differences: _containers.RepeatedCompositeFieldContainer[Difference]
+    def __init__(self, outcome: _Optional[_Union[ExplainCacheResponse.Outcome, str]] = ..., summary: _Optional[str] = ..., other_run_id: _Optional[str] = ..., other_task: _Optional[str] = ..., differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ...) -> None: ...
+
+class Difference(_message.Message):
+    __slots__ = ("field", "this_value", "other_value")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    THIS_VALUE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_VALUE_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    this_value: str
+    other_value: str
+    def __init__(self, field: _Optional[str] = ..., this_value: _Optional[str] = ..., other_value: _Optional[str] = ...) -> None: ...
+
+class PlanPipelineRequest(_message.Message):
+    __slots__ = ("pipeline_spec", "pipeline_version_id", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _struct_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+    PIPELINE_SPEC_FIELD_NUMBER: _ClassVar[int]
+    PIPELINE_VERSION_ID_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    pipeline_spec: _struct_pb2.Struct
+    pipeline_version_id: str
+    parameters: _containers.MessageMap[str, _struct_pb2.Value]
+    def __init__(self, pipeline_spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., pipeline_version_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _struct_pb2.Value]] = ...) -> None: ...
+
+class PlanPipelineResponse(_message.Message):
+    __slots__ = ("tasks", "problems", "truncated")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[PlannedTask]
+    problems: _containers.RepeatedCompositeFieldContainer[Problem]
+    truncated: bool
+    def __init__(self, tasks: _Optional[_Iterable[_Union[PlannedTask, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ..., truncated: bool = ...) -> None: ...
+
+class Problem(_message.Message):
+    __slots__ = ("place", "message")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    place: str
+    message: str
+    def __init__(self, place: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class PlannedTask(_message.Message):
+    __slots__ = ("path", "kind", "display_name", "decision", "note", "depends_on", "condition", "inputs", "unknown_inputs", "caching", "cached_run_id", "max_retries", "iterations", "parallelism_limit", "container", "children")
+    class UnknownInputsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    DEPENDS_ON_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_INPUTS_FIELD_NUMBER: _ClassVar[int]
+    CACHING_FIELD_NUMBER: _ClassVar[int]
+    CACHED_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    ITERATIONS_FIELD_NUMBER: _ClassVar[int]
+    PARALLELISM_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    CHILDREN_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    kind: str
+    display_name: str
+    decision: str
+    note: str
+    depends_on: _containers.RepeatedScalarFieldContainer[str]
+    condition: str
+    inputs: _struct_pb2.Struct
+    unknown_inputs: _containers.ScalarMap[str, str]
+    caching: bool
+    cached_run_id: str
+    max_retries: int
+    iterations: int
+    parallelism_limit: int
+    container: _struct_pb2.Struct
+    children: _containers.RepeatedCompositeFieldContainer[PlannedTask]
+    def __init__(self, path: _Optional[str] = ..., kind: _Optional[str] = ..., display_name: _Optional[str] = ..., decision: _Optional[str] = ..., note: _Optional[str] = ..., depends_on: _Optional[_Iterable[str]] = ..., condition: _Optional[str] = ..., inputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., unknown_inputs: _Optional[_Mapping[str, str]] = ..., caching: bool = ..., cached_run_id: _Optional[str] = ..., max_retries: _Optional[int] = ..., iterations: _Optional[int] = ..., parallelism_limit: _Optional[int] = ..., container: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., children: _Optional[_Iterable[_Union[PlannedTask, _Mapping]]] = ...) -> None: ...
+
+class ReadEventLogRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class ReadArtifactRequest(_message.Message):
     __slots__ = ("name", "max_bytes")

@@ -40,6 +40,26 @@ class InsightServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
                 )
+        self.ExplainTask = channel.unary_unary(
+                '/penstock.v1.InsightService/ExplainTask',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.ExplainTaskResponse.FromString,
+                )
+        self.ExplainCache = channel.unary_unary(
+                '/penstock.v1.InsightService/ExplainCache',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.ExplainCacheRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.ExplainCacheResponse.FromString,
+                )
+        self.PlanPipeline = channel.unary_unary(
+                '/penstock.v1.InsightService/PlanPipeline',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.PlanPipelineRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.PlanPipelineResponse.FromString,
+                )
+        self.ReadEventLog = channel.unary_stream(
+                '/penstock.v1.InsightService/ReadEventLog',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.ReadEventLogRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
+                )
 
 
 class InsightServiceServicer(object):
@@ -82,6 +102,35 @@ class InsightServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Why a task waits, was skipped, omitted or failed; of the whole run when no task is given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainCache(self, request, context):
+        """Whether a task was answered from the cache, and if not, what differs from the nearest result that is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanPipeline(self, request, context):
+        """What a run of a pipeline would do, as far as that can be known without running it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadEventLog(self, request, context):
+        """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
+        `penstock-executor replay` reads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InsightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +157,26 @@ def add_InsightServiceServicer_to_server(servicer, server):
             'ReadLog': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLog,
                     request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ReadLogRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.ExplainTaskResponse.SerializeToString,
+            ),
+            'ExplainCache': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainCache,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ExplainCacheRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.ExplainCacheResponse.SerializeToString,
+            ),
+            'PlanPipeline': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanPipeline,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.PlanPipelineRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.PlanPipelineResponse.SerializeToString,
+            ),
+            'ReadEventLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadEventLog,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ReadEventLogRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.SerializeToString,
             ),
     }
@@ -202,6 +271,74 @@ class InsightService(object):
             metadata=None):
         return grpc.experimental.unary_stream(request, target, '/penstock.v1.InsightService/ReadLog',
             penstock__api_dot_v1_dot_insight__pb2.ReadLogRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/ExplainTask',
+            penstock__api_dot_v1_dot_insight__pb2.ExplainTaskRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.ExplainTaskResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExplainCache(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/ExplainCache',
+            penstock__api_dot_v1_dot_insight__pb2.ExplainCacheRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.ExplainCacheResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PlanPipeline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/PlanPipeline',
+            penstock__api_dot_v1_dot_insight__pb2.PlanPipelineRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.PlanPipelineResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReadEventLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/penstock.v1.InsightService/ReadEventLog',
+            penstock__api_dot_v1_dot_insight__pb2.ReadEventLogRequest.SerializeToString,
             penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

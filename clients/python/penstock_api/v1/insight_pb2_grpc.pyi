@@ -46,6 +46,16 @@ class InsightServiceStub:
     """The log of one task, from the running process or the archive. Served over HTTP as
     /apis/{v1alpha1,v1beta1,v2beta1}/runs/{run_id}/nodes/{node_id}/log.
     """
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ExplainTaskRequest, _insight_pb2.ExplainTaskResponse]
+    """Why a task waits, was skipped, omitted or failed; of the whole run when no task is given."""
+    ExplainCache: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ExplainCacheRequest, _insight_pb2.ExplainCacheResponse]
+    """Whether a task was answered from the cache, and if not, what differs from the nearest result that is kept."""
+    PlanPipeline: _grpc.UnaryUnaryMultiCallable[_insight_pb2.PlanPipelineRequest, _insight_pb2.PlanPipelineResponse]
+    """What a run of a pipeline would do, as far as that can be known without running it."""
+    ReadEventLog: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadEventLogRequest, _insight_pb2.Chunk]
+    """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
+    `penstock-executor replay` reads.
+    """
 
 @_typing.type_check_only
 class InsightServiceAsyncStub(InsightServiceStub):
@@ -64,6 +74,16 @@ class InsightServiceAsyncStub(InsightServiceStub):
     ReadLog: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadLogRequest, _insight_pb2.Chunk]  # type: ignore[assignment]
     """The log of one task, from the running process or the archive. Served over HTTP as
     /apis/{v1alpha1,v1beta1,v2beta1}/runs/{run_id}/nodes/{node_id}/log.
+    """
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_insight_pb2.ExplainTaskRequest, _insight_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Why a task waits, was skipped, omitted or failed; of the whole run when no task is given."""
+    ExplainCache: _aio.UnaryUnaryMultiCallable[_insight_pb2.ExplainCacheRequest, _insight_pb2.ExplainCacheResponse]  # type: ignore[assignment]
+    """Whether a task was answered from the cache, and if not, what differs from the nearest result that is kept."""
+    PlanPipeline: _aio.UnaryUnaryMultiCallable[_insight_pb2.PlanPipelineRequest, _insight_pb2.PlanPipelineResponse]  # type: ignore[assignment]
+    """What a run of a pipeline would do, as far as that can be known without running it."""
+    ReadEventLog: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadEventLogRequest, _insight_pb2.Chunk]  # type: ignore[assignment]
+    """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
+    `penstock-executor replay` reads.
     """
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -110,6 +130,40 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_insight_pb2.Chunk], _abc.AsyncIterator[_insight_pb2.Chunk]]:
         """The log of one task, from the running process or the archive. Served over HTTP as
         /apis/{v1alpha1,v1beta1,v2beta1}/runs/{run_id}/nodes/{node_id}/log.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _insight_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.ExplainTaskResponse, _abc.Awaitable[_insight_pb2.ExplainTaskResponse]]:
+        """Why a task waits, was skipped, omitted or failed; of the whole run when no task is given."""
+
+    @_abc_1.abstractmethod
+    def ExplainCache(
+        self,
+        request: _insight_pb2.ExplainCacheRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.ExplainCacheResponse, _abc.Awaitable[_insight_pb2.ExplainCacheResponse]]:
+        """Whether a task was answered from the cache, and if not, what differs from the nearest result that is kept."""
+
+    @_abc_1.abstractmethod
+    def PlanPipeline(
+        self,
+        request: _insight_pb2.PlanPipelineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.PlanPipelineResponse, _abc.Awaitable[_insight_pb2.PlanPipelineResponse]]:
+        """What a run of a pipeline would do, as far as that can be known without running it."""
+
+    @_abc_1.abstractmethod
+    def ReadEventLog(
+        self,
+        request: _insight_pb2.ReadEventLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.Chunk], _abc.AsyncIterator[_insight_pb2.Chunk]]:
+        """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
+        `penstock-executor replay` reads.
         """
 
 def add_InsightServiceServicer_to_server(servicer: InsightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, Row, and_, func, insert, select
 
 from penstock_server.domain.task import CacheEntry, CacheHit, task_id_of
 from penstock_server.storage.tables import cache_entries as table
@@ -33,6 +34,16 @@ class SqlCacheRepository:
             ]
             self._connection.execute(insert(table), rows)
 
+    def before(self, pipeline_name: str, namespace: str, at: int, limit: int) -> tuple[int, list[CacheEntry]]:
+        where = (
+            table.c.pipeline_name == pipeline_name[:255],
+            table.c.namespace == namespace,
+            table.c.created_at < at,
+        )
+        count = self._connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
+        statement = select(table).where(*where).order_by(table.c.entry_id.desc()).limit(limit)
+        return count, [_entry(row) for row in self._connection.execute(statement)]
+
     def newest(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], CacheHit]:
         """The newest entry per (fingerprint, pipeline name, namespace): two statements for any few hundred keys."""
         wanted = set(keys)
@@ -48,16 +59,7 @@ class SqlCacheRepository:
             for row in self._connection.execute(select(table).where(table.c.entry_id.in_(newest))):
                 key = (row.fingerprint, row.pipeline_name, row.namespace)
                 if key in wanted:
-                    entry = CacheEntry(
-                        row.fingerprint,
-                        row.namespace,
-                        row.pipeline_name,
-                        row.run_id,
-                        row.task_path,
-                        row.outputs,
-                        row.created_at,
-                    )
-                    found[key] = CacheHit(entry)
+                    found[key] = CacheHit(_entry(row))
         return self._with_execution_ids(found)
 
     def _with_execution_ids(self, hits: dict[tuple[str, str, str], CacheHit]) -> dict[tuple[str, str, str], CacheHit]:
@@ -77,3 +79,15 @@ class SqlCacheRepository:
             if key is not None:
                 hits[key] = CacheHit(hits[key].entry, row.execution_id)
         return hits
+
+
+def _entry(row: Row[Any]) -> CacheEntry:
+    return CacheEntry(
+        row.fingerprint,
+        row.namespace,
+        row.pipeline_name,
+        row.run_id,
+        row.task_path,
+        row.outputs,
+        row.created_at,
+    )

@@ -1,0 +1,460 @@
+"""What a run of a pipeline would do, as far as that can be known without running it.
+
+Why it exists: an author wants to see the task tree, the Pods and every mistake before anything costs money. Values are
+known or not; what follows from known ones is decided with the same expressions, conversions, placeholders and cache key
+as in a run.
+
+Invariants: pure; the cache is asked through a function. A loop of unknown items is shown by one of them. A
+task that would be answered from the cache has known outputs, so that whole chains of hits are seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Union
+
+from penstock_ir.errors import ExpressionError, InvalidParametersError, Problem
+from penstock_ir.expressions import compile_condition, compile_selector
+from penstock_ir.fingerprint import task_fingerprint
+from penstock_ir.model import (
+    Component,
+    ComponentInput,
+    Constant,
+    ContainerExecutor,
+    Dag,
+    ImporterExecutor,
+    JsonValue,
+    Missing,
+    ParameterSelector,
+    ParameterType,
+    Pipeline,
+    Task,
+    TaskOutput,
+    TriggerStrategy,
+)
+from penstock_ir.parameters import convert_value, value_text
+from penstock_ir.placeholders import parameter_name, resolve_value, substitute
+
+MAX_TASKS = 2_000
+
+
+class Decision(str, Enum):
+    RUN = "RUN"
+    CACHED = "CACHED"
+    SKIPPED = "SKIPPED"
+    OMITTED = "OMITTED"
+    UNDECIDED = "UNDECIDED"
+    """Whether it runs follows from what other tasks give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A value that only the run will tell; `source` says where it comes from."""
+
+    source: str
+
+
+Value = Union[JsonValue, Unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedOutputs:
+    """`artifacts`: names by port."""
+
+    run_id: str
+    parameters: Mapping[str, JsonValue]
+    artifacts: Mapping[str, Sequence[str]]
+
+
+@dataclass(slots=True)
+class PlannedTask:
+    """`container` is what would be started: image, command, args, env, resources and platform settings."""
+
+    path: str
+    kind: str
+    display_name: str
+    decision: Decision = Decision.RUN
+    note: str = ""
+    depends_on: tuple[str, ...] = ()
+    condition: str = ""
+    inputs: dict[str, Value] = field(default_factory=dict)
+    caching: bool = False
+    cached_run_id: str = ""
+    max_retries: int = 0
+    iterations: int | None = None
+    """Of a loop; None when only the run will tell."""
+    parallelism_limit: int = 0
+    container: dict[str, Any] = field(default_factory=dict)
+    children: list[PlannedTask] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    tasks: Sequence[PlannedTask]
+    problems: Sequence[Problem]
+    truncated: bool = False
+
+
+LookUp = Callable[[str], Union[CachedOutputs, None]]
+
+
+def plan_pipeline(
+    pipeline: Pipeline, arguments: Mapping[str, JsonValue], look_up: LookUp = lambda fingerprint: None
+) -> Plan:
+    """`arguments` are bound already (`bind_root_parameters`); `look_up` finds a cached result by its fingerprint."""
+    planner = _Planner(look_up)
+    dag = pipeline.root.implementation
+    assert isinstance(dag, Dag)
+    scope = _Scope(dict(arguments), {})
+    tasks = planner.dag(dag, scope, "", "root.dag", 0)
+    return Plan(tasks, planner.problems, planner.left <= 0)
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What a DAG was given, and what its tasks give."""
+
+    parameters: dict[str, Value]
+    artifacts: dict[str, Union[Sequence[str], Unknown]]
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Value]] = field(default_factory=dict)
+    output_artifacts: dict[str, dict[str, Union[Sequence[str], Unknown]]] = field(default_factory=dict)
+
+
+class _Planner:
+    def __init__(self, look_up: LookUp) -> None:
+        self.problems: list[Problem] = []
+        self.left = MAX_TASKS
+        self._look_up = look_up
+
+    def dag(self, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> list[PlannedTask]:
+        planned = []
+        for task in dag.tasks:
+            if self.left <= 0:
+                break
+            self.left -= 1
+            task_path = f"{path}/{task.name}" if path else task.name
+            planned.append(self._task(task, dag, scope, task_path, f"{place}.tasks.{task.name}", retries))
+        return planned
+
+    def _task(self, task: Task, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> PlannedTask:
+        shown = PlannedTask(path, _kind(task), task.display_name)
+        shown.depends_on = tuple(dag.tasks[index].name for index in task.dependencies)
+        shown.condition = task.condition or ""
+        shown.max_retries = task.retry.max_retries if task.retry else retries
+        exit_task = task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
+        before = [scope.decisions[name] for name in shown.depends_on]
+        if not exit_task and any(one in (Decision.SKIPPED, Decision.OMITTED) for one in before):
+            shown.decision, shown.note = Decision.OMITTED, "a task it depends on is skipped"
+            return self._done(shown, scope, task)
+        if not exit_task and Decision.UNDECIDED in before:
+            shown.decision, shown.note = Decision.UNDECIDED, "a task it depends on may be skipped"
+        shown.inputs = self._inputs(task, scope, place)
+        artifacts = self._artifacts(task, scope)
+        self._decide(task, shown, place)
+        if shown.decision is Decision.SKIPPED:
+            return self._done(shown, scope, task)
+        implementation = task.component.implementation
+        if task.is_loop:
+            self._loop(task, shown, artifacts, place, scope)
+        elif isinstance(implementation, Dag):
+            inner = self._group(task, shown, artifacts)
+            _hand_out(implementation, inner, scope, task.name)
+        elif isinstance(implementation, ContainerExecutor):
+            shown.container = _container(task.component, implementation, shown.inputs)
+            self._cache(task, implementation, shown, artifacts, scope)
+        elif isinstance(implementation, ImporterExecutor):
+            shown.container = {"importer": {"uri": implementation.uri or f"input {implementation.uri_input!r}"}}
+        return self._done(shown, scope, task)
+
+    def _done(self, shown: PlannedTask, scope: _Scope, task: Task) -> PlannedTask:
+        scope.decisions[task.name] = shown.decision
+        scope.outputs.setdefault(task.name, {})
+        scope.output_artifacts.setdefault(task.name, {})
+        return shown
+
+    # --- inputs ----------------------------------------------------------------------------------------------------
+
+    def _inputs(self, task: Task, scope: _Scope, place: str) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        constants: list[str] = []
+        for name, given in task.parameters.items():
+            where = f"{place}.inputs.parameters.{name}"
+            source = given.source
+            if isinstance(source, Constant):
+                constants.append(name)
+                continue
+            if isinstance(source, ComponentInput):
+                if source.name not in scope.parameters:
+                    continue
+                found[name] = scope.parameters[source.name]
+            elif isinstance(source, TaskOutput):
+                outputs = scope.outputs.get(source.producer, {})
+                found[name] = outputs.get(source.key, Unknown(f"output {source.key!r} of {source.producer!r}"))
+            else:
+                found[name] = Unknown(f"final status of {source.producer!r}")
+            found[name] = self._selected(given.selector, found[name], where)
+        resolved: dict[str, Value] = {}
+        for name in constants:
+            given = task.parameters[name]
+            assert isinstance(given.source, Constant)
+            value = _with_placeholders(given.source.value, found)
+            resolved[name] = self._selected(given.selector, value, f"{place}.inputs.parameters.{name}")
+        found.update(resolved)
+        return self._checked(task, found, place)
+
+    def _selected(self, selector: str | None, value: Value, where: str) -> Value:
+        if not selector or isinstance(value, Unknown):
+            return value
+        try:
+            return compile_selector(selector).select(value)
+        except ExpressionError as error:
+            self.problems.append(Problem(f"{where}.parameterExpressionSelector", str(error)))
+            return Unknown("a selector that fails")
+
+    def _checked(self, task: Task, found: dict[str, Value], place: str) -> dict[str, Value]:
+        iterator = task.parameter_iterator
+        for name, definition in task.component.input_parameters.items():
+            where = f"{place}.inputs.parameters.{name}"
+            if iterator is not None and name in (iterator.item_input, iterator.items_input):
+                continue
+            if definition.type in (ParameterType.TASK_CONFIG, ParameterType.TASK_FINAL_STATUS):
+                continue
+            value = found.get(name)
+            if name not in found or value is None:
+                if name not in found and not isinstance(definition.default, Missing):
+                    found[name] = definition.default
+                elif not definition.optional and isinstance(definition.default, Missing):
+                    self.problems.append(Problem(where, f"input {name!r} is required and has no value"))
+                continue
+            if isinstance(value, Unknown):
+                continue
+            try:
+                found[name] = convert_value(value, definition.type, where)
+            except InvalidParametersError as error:
+                self.problems.extend(error.problems)
+        return found
+
+    def _artifacts(self, task: Task, scope: _Scope) -> dict[str, Sequence[str] | Unknown]:
+        found: dict[str, Sequence[str] | Unknown] = {}
+        for name, given in task.artifacts.items():
+            source = given.source
+            if isinstance(source, ComponentInput):
+                if source.name in scope.artifacts:
+                    found[name] = scope.artifacts[source.name]
+            else:
+                outputs = scope.output_artifacts.get(source.producer, {})
+                found[name] = outputs.get(source.key, Unknown(f"artifact {source.key!r} of {source.producer!r}"))
+        return found
+
+    def _decide(self, task: Task, shown: PlannedTask, place: str) -> None:
+        if not task.condition:
+            return
+        unknown = [
+            name for name, value in shown.inputs.items() if isinstance(value, Unknown) and name in task.condition
+        ]
+        if unknown or "inputs.artifacts" in task.condition:
+            shown.decision, shown.note = Decision.UNDECIDED, "its condition needs what other tasks give"
+            return
+        known = {name: value for name, value in shown.inputs.items() if not isinstance(value, Unknown)}
+        try:
+            if not compile_condition(task.condition).evaluate(known, {}):
+                shown.decision, shown.note = Decision.SKIPPED, "its condition is false"
+        except ExpressionError as error:
+            self.problems.append(Problem(f"{place}.triggerPolicy.condition", f"the condition fails: {error}"))
+
+    # --- kinds -----------------------------------------------------------------------------------------------------
+
+    def _group(self, task: Task, shown: PlannedTask, artifacts: Mapping[str, Sequence[str] | Unknown]) -> _Scope:
+        dag = task.component.implementation
+        assert isinstance(dag, Dag)
+        scope = _Scope(dict(shown.inputs), dict(artifacts))
+        for name, definition in task.component.input_parameters.items():
+            if name not in scope.parameters and definition.optional:
+                scope.parameters[name] = None
+        place = f"components.{task.component.name}.dag"
+        shown.children = self.dag(dag, scope, shown.path, place, shown.max_retries)
+        return scope
+
+    def _loop(
+        self,
+        task: Task,
+        shown: PlannedTask,
+        artifacts: Mapping[str, Sequence[str] | Unknown],
+        place: str,
+        scope: _Scope,
+    ) -> None:
+        shown.parallelism_limit = task.parallelism_limit
+        iterator = task.parameter_iterator
+        items: Value = Unknown("artifacts of other tasks")
+        item_input = task.artifact_iterator.item_input if task.artifact_iterator else ""
+        if iterator is not None:
+            item_input = iterator.item_input
+            items = list(iterator.items) if iterator.items is not None else shown.inputs.get(iterator.items_input or "")
+        if isinstance(items, str):
+            try:
+                decoded = json.loads(items)
+                items = decoded if isinstance(decoded, list) else []
+            except ValueError as error:
+                self.problems.append(Problem(f"{place}.parameterIterator.items", f"the text is no JSON list: {error}"))
+                items = []
+        if isinstance(items, Unknown):
+            self._iteration(task, shown, artifacts, "[*]", {item_input: Unknown("an item of the loop")})
+            return
+        if not isinstance(items, list):
+            self.problems.append(Problem(f"{place}.parameterIterator.items", "the items are no list"))
+            return
+        shown.iterations = len(items)
+        inners = []
+        for index, item in enumerate(items):
+            if self.left <= 0:
+                return
+            inners.append(self._iteration(task, shown, artifacts, f"[{index}]", {item_input: item}))
+        _collect(task, inners, scope)
+
+    def _iteration(
+        self,
+        task: Task,
+        loop: PlannedTask,
+        artifacts: Mapping[str, Sequence[str] | Unknown],
+        suffix: str,
+        item: dict[str, Value],
+    ) -> _Scope:
+        shown = PlannedTask(f"{loop.path}{suffix}", "iteration", suffix, loop.decision, max_retries=loop.max_retries)
+        shown.inputs = {**loop.inputs, **item}
+        loop.children.append(shown)
+        return self._group(task, shown, artifacts)
+
+    def _cache(
+        self,
+        task: Task,
+        container: ContainerExecutor,
+        shown: PlannedTask,
+        artifacts: Mapping[str, Sequence[str] | Unknown],
+        scope: _Scope,
+    ) -> None:
+        shown.caching = task.caching.enabled
+        if not shown.caching or shown.decision is not Decision.RUN:
+            return
+        known: dict[str, JsonValue] = {}
+        for name in task.parameters:
+            value = shown.inputs.get(name)
+            if isinstance(value, Unknown):
+                return
+            if value is not None:
+                known[name] = value
+        names: dict[str, Sequence[str]] = {}
+        for port, many in artifacts.items():
+            if isinstance(many, Unknown):
+                return
+            names[port] = many
+        component = task.component
+        hit = self._look_up(
+            task_fingerprint(
+                component_ref=component.name,
+                cache_key=task.caching.key,
+                input_artifacts=names,
+                input_parameters=known,
+                output_artifacts=component.output_artifacts,
+                output_parameters={name: definition.type for name, definition in component.output_parameters.items()},
+                image=container.image,
+                cmd_args=(*container.command, *container.args),
+            )
+        )
+        if hit is not None:
+            shown.decision, shown.cached_run_id = Decision.CACHED, hit.run_id
+            scope.outputs[task.name] = dict(hit.parameters)
+            scope.output_artifacts[task.name] = dict(hit.artifacts)
+
+
+def _kind(task: Task) -> str:
+    if task.is_loop:
+        return "loop"
+    if isinstance(task.component.implementation, Dag):
+        return "dag"
+    return "importer" if isinstance(task.component.implementation, ImporterExecutor) else "container"
+
+
+def _hand_out(dag: Dag, inner: _Scope, scope: _Scope, name: str) -> None:
+    """The outputs of a group, as far as they are known, to the DAG around it."""
+    parameters = scope.outputs.setdefault(name, {})
+    artifacts = scope.output_artifacts.setdefault(name, {})
+    for key, output in dag.parameter_outputs.items():
+        selector = _chosen(output.selectors, inner)
+        known = inner.outputs.get(selector.producer, {}) if selector else {}
+        parameters[key] = known.get(selector.key if selector else "", Unknown(f"output {key!r} of {name!r}"))
+    for key, artifact_output in dag.artifact_outputs.items():
+        selector = _chosen(artifact_output.selectors, inner)
+        there = inner.output_artifacts.get(selector.producer, {}) if selector else {}
+        artifacts[key] = there.get(selector.key if selector else "", Unknown(f"artifact {key!r} of {name!r}"))
+
+
+def _chosen(selectors: Sequence[ParameterSelector], inner: _Scope) -> ParameterSelector | None:
+    """The first whose task runs; None when that is not decided."""
+    for selector in selectors:
+        decision = inner.decisions.get(selector.producer, Decision.UNDECIDED)
+        if decision is Decision.UNDECIDED:
+            return None
+        if decision not in (Decision.SKIPPED, Decision.OMITTED):
+            return selector
+    return None
+
+
+def _collect(task: Task, inners: Sequence[_Scope], scope: _Scope) -> None:
+    """What a loop gathers when everything its iterations give is known."""
+    dag = task.component.implementation
+    assert isinstance(dag, Dag)
+    given = _Scope({}, {})
+    for index, inner in enumerate(inners):
+        _hand_out(dag, inner, given, str(index))
+    parameters = scope.outputs.setdefault(task.name, {})
+    artifacts = scope.output_artifacts.setdefault(task.name, {})
+    for key, output in dag.parameter_outputs.items():
+        values = [one[key] for one in given.outputs.values()]
+        if not any(isinstance(value, Unknown) for value in values):
+            flat = [item for many in values if isinstance(many, list) for item in many] if output.collected else values
+            parameters[key] = flat  # type: ignore[assignment]
+    for key in dag.artifact_outputs:
+        lists = [one[key] for one in given.output_artifacts.values()]
+        if not any(isinstance(many, Unknown) for many in lists):
+            artifacts[key] = [name for many in lists if not isinstance(many, Unknown) for name in many]
+
+
+def _with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
+    """The constant with known inputs in it; Unknown when it needs one that is not."""
+    missing: list[str] = []
+
+    def lookup(expression: str) -> str | None:
+        name = parameter_name(expression)
+        if name is None:
+            missing.append(expression.lstrip("."))
+            return None
+        known = found.get(name)
+        if isinstance(known, Unknown):
+            missing.append(known.source)
+            return None
+        return value_text(known) if name in found else None
+
+    resolved = resolve_value(value, lookup)
+    return Unknown(f"a text with {missing[0]}") if missing else resolved
+
+
+def _container(component: Component, container: ContainerExecutor, inputs: Mapping[str, Value]) -> dict[str, Any]:
+    def lookup(expression: str) -> str | None:
+        name = parameter_name(expression)
+        if name is None or name not in inputs or isinstance(inputs[name], Unknown):
+            return None
+        return value_text(inputs[name])  # type: ignore[arg-type]
+
+    document: dict[str, Any] = {
+        "image": substitute(container.image, lookup),
+        "command": [substitute(text, lookup) for text in container.command],
+        "args": [substitute(text, lookup) for text in container.args],
+        "env": [{"name": name, "value": value} for name, value in container.env],
+        "resources": resolve_value(dict(container.resources), lookup),
+        "kubernetes": dict(component.kubernetes),
+    }
+    return {key: value for key, value in document.items() if value}

@@ -1,0 +1,116 @@
+"""Options of a run and settings of the server: fail fast, deadlines, caching and its age."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from penstock.client import Client, ClientError
+from penstock_api.v2beta1 import run_pb2
+
+from tests.support import runs, specs
+from tools.embedded import Embedded
+
+LONG = ["sleep", "60"]
+
+
+def siblings(commands: dict[str, list[str]], name: str = "siblings") -> dict[str, Any]:
+    spec = specs.chain(commands, name=name)
+    for task in spec["root"]["dag"]["tasks"].values():
+        task.pop("dependentTasks", None)
+    return spec
+
+
+def compiled(name: str) -> dict[str, Any]:
+    found = list(yaml.safe_load_all((specs.COMPILED / f"{name}.yaml").read_text()))
+    return {"pipeline_spec": found[0], "platform_spec": found[1]} if len(found) > 1 else found[0]
+
+
+def test_fail_fast_ends_what_runs(client: Client) -> None:
+    spec = siblings({"fails": ["false"], "slow": LONG})
+    spec["components"]["comp-exit"] = spec["components"]["comp-fails"]
+    run_id = runs.start(client, spec, fail_fast=True)
+    run = runs.finished(client, run_id, 30)
+    assert run.state == run_pb2.FAILED
+    assert "'fails' failed" in run.error.message
+    tasks = runs.tasks(client, run_id)
+    assert tasks["slow"].state == "CANCELED"
+    assert "fail fast" in tasks["slow"].error
+
+
+def test_without_it_siblings_go_on(client: Client) -> None:
+    run_id = runs.start(client, siblings({"fails": ["false"], "other": ["sh", "-c", "sleep 0.5"]}))
+    runs.finished(client, run_id, 30)
+    assert runs.tasks(client, run_id)["other"].state == "SUCCEEDED"
+
+
+def test_a_deadline_ends_the_run(client: Client) -> None:
+    run_id = runs.start(client, specs.chain({"slow": LONG, "behind": ["true"]}), deadline_seconds=1)
+    run = runs.finished(client, run_id, 30)
+    assert run.state == run_pb2.FAILED
+    assert run.error.message == "the run exceeded its deadline of 1 seconds"
+    tasks = runs.tasks(client, run_id)
+    assert (tasks["slow"].state, tasks["behind"].state) == ("CANCELED", "OMITTED")
+
+
+def test_a_deadline_counts_anew_after_a_retry(client: Client) -> None:
+    run_id = runs.start(client, specs.container(["sleep", "2"]), deadline_seconds=1)
+    first = runs.finished(client, run_id, 30)
+    assert first.state == run_pb2.FAILED
+    client.call(client.runs.RetryRun, run_pb2.RetryRunRequest(run_id=run_id))
+    second = runs.finished(client, run_id, 30)
+    assert second.error.message == "the run exceeded its deadline of 1 seconds"
+    assert runs.tasks(client, run_id)["only"].attempts == 2
+
+
+def test_the_final_status_as_documented(client: Client) -> None:
+    run_id = runs.start(client, compiled("loop_in_exit_handler"), documented_final_status=True)
+    runs.finished(client, run_id)
+    assert runs.tasks(client, run_id)["status-of"].outputs["Output"] == "SUCCEEDED: no error"
+
+
+def test_options_are_shown(client: Client) -> None:
+    run_id = runs.start(client, specs.container(["true"]), fail_fast=True, caching=False, max_cache_age_seconds=7)
+    shown = runs.finished(client, run_id).options
+    assert (shown.fail_fast, shown.caching, shown.max_cache_age_seconds) == (True, False, 7)
+
+
+@pytest.mark.parametrize("field", ["max_cache_age_seconds", "deadline_seconds"])
+def test_negative_options_are_refused(client: Client, field: str) -> None:
+    with pytest.raises(ClientError, match=field):
+        runs.start(client, specs.container(["true"]), **{field: -1})
+
+
+def test_caching_per_run_and_by_age(client: Client) -> None:
+    spec = specs.container(["true"], name="aged", cached=True)
+
+    def state(**options: Any) -> str:
+        run_id = runs.start(client, spec, **options)
+        runs.finished(client, run_id)
+        return str(runs.tasks(client, run_id)["only"].state)
+
+    assert state() == "SUCCEEDED"
+    assert state() == "CACHED"
+    assert state(caching=False) == "SUCCEEDED", "off for this run"
+    assert state(max_cache_age_seconds=3600) == "CACHED"
+
+
+def test_deleting_a_run_keeps_other_runs_hits(client: Client) -> None:
+    spec = specs.container(["true"], name="deleted-later", cached=True)
+    first = runs.start(client, spec)
+    runs.finished(client, first)
+    client.call(client.runs.DeleteRun, run_pb2.DeleteRunRequest(run_id=first))
+    second = runs.start(client, spec)
+    runs.finished(client, second)
+    assert runs.tasks(client, second)["only"].state == "CACHED"
+
+
+def test_a_server_without_caching(tmp_path: Path) -> None:
+    with Embedded(tmp_path / "data", "--no-caching") as embedded, Client(embedded.grpc) as client:
+        spec = specs.container(["true"], cached=True)
+        for _ in range(2):
+            run_id = runs.start(client, spec, caching=True)
+            runs.finished(client, run_id)
+            assert runs.tasks(client, run_id)["only"].state == "SUCCEEDED"
