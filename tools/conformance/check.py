@@ -62,6 +62,10 @@ def differences(record: Mapping[str, Any], run: RunView) -> Iterator[str]:
             states = {task.state for task in by_name.get(name, [])}
             if not states or not states <= wanted:
                 yield f"{name}: {sorted(states) or 'no such task'}, expected {' or '.join(sorted(wanted))}"
+    for name, state in (record.get("expected_states") or {}).items():
+        states = {task.state for task in by_name.get(name, [])}
+        if states != {state}:
+            yield f"{name}: {sorted(states) or 'no such task'}, expected {state}"
     for name, attempts in (record.get("expected_attempts") or {}).items():
         found = [task.attempts for task in by_name.get(name, [])]
         if found != [attempts]:
@@ -99,6 +103,11 @@ def _outputs(record: Mapping[str, Any], by_name: Mapping[str, list[TaskView]]) -
             found = [task.outputs.get(key) for task in by_name.get(name, [])]
             if len(found) != 1 or not any(equal(found[0], choice) for choice in choices):
                 yield f"{name}.{key}: {found!r}, expected one of {choices!r}"
+    for name, outputs in (record.get("expected_output_parts") or {}).items():
+        for key, part in outputs.items():
+            found = [task.outputs.get(key) for task in by_name.get(name, [])]
+            if len(found) != 1 or part not in str(found[0]):
+                yield f"{name}.{key}: {found!r}, expected {part!r} in it"
     for name, outputs in (record.get("expected_loop_outputs") or {}).items():
         for key, values in outputs.items():
             found = [task.outputs.get(key) for task in by_name.get(name, [])]
