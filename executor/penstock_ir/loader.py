@@ -94,6 +94,11 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
                 )
             ]
         )
+    if "deploymentSpec" in spec:
+        # The field is a Struct, so what is in it was not looked at yet.
+        spec["deploymentSpec"] = _normalised(
+            spec["deploymentSpec"], "ml_pipelines.PipelineDeploymentConfig", "deploymentSpec: "
+        )
     if platform is None or platform == {}:
         return PipelineDocument(spec)
     if not isinstance(platform, Mapping):

@@ -1,5 +1,6 @@
 """The corners of the language: one small pipeline per row of docs/semantics.md, where language.py has none."""
 
+import os
 from typing import Dict, List, Optional
 
 from kfp import dsl
@@ -102,6 +103,14 @@ def in_workspace(directory: str) -> str:
     with open(os.path.join(directory, "left.txt"), "a") as out:
         out.write("x")
     return str(os.path.getsize(os.path.join(directory, "left.txt")))
+
+
+@dsl.component(embedded_artifact_path=os.path.join(os.path.dirname(os.path.abspath(__file__)), "embedded"))
+def with_embedded(directory: dsl.EmbeddedInput[Dataset]) -> str:
+    import os
+
+    with open(os.path.join(directory.path, "note.txt")) as source:
+        return source.read().strip()
 
 
 @dsl.component
@@ -356,6 +365,11 @@ def import_from_upstream(path: str) -> str:
         metadata={"made": f"by {path}", "kind": "imported"},
     )
     return read(dataset=imported.output).output
+
+
+@dsl.pipeline(name="embedded-artifacts")
+def embedded_artifacts() -> str:
+    return with_embedded().output
 
 
 @dsl.pipeline(name="custom-path")

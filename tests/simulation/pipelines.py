@@ -33,9 +33,14 @@ _LEAVES: dict[str, Any] = {
 
 def random_pipeline(random: Random) -> Pipeline:
     """A pipeline of up to a few dozen executions."""
+    return compile_pipeline(document_from_json(random_spec(random)))
+
+
+def random_spec(random: Random) -> dict[str, Any]:
+    """Its document."""
     builder = _Builder(random)
     root = builder.dag(0)
-    spec = {
+    return {
         "pipelineInfo": {"name": "simulated"},
         "schemaVersion": "2.1.0",
         "sdkVersion": "kfp-2.17.0",
@@ -43,7 +48,6 @@ def random_pipeline(random: Random) -> Pipeline:
         "components": builder.components,
         "deploymentSpec": {"executors": {"exec": {"container": {"image": "none", "command": ["true"]}}}},
     }
-    return compile_pipeline(document_from_json(spec))
 
 
 class _Scope:
