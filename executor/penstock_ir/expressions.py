@@ -21,6 +21,7 @@ from penstock_ir.parameters import value_text
 from penstock_ir.yaml_text import plain_number
 
 _MAX_TEXT = 64 * 1024
+_MACROS = frozenset({"map", "filter", "all", "exists", "exists_one", "reduce", "min"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,32 @@ def _compile(text: str) -> Any:
         raise ExpressionError(f"the expression has more than {_MAX_TEXT} characters")
     try:
         environment = celpy.Environment()
-        return environment.program(environment.compile(text), functions=_functions())
+        tree = environment.compile(text)
+        _check_cost(tree)
+        return environment.program(tree, functions=_functions())
     except celpy.CELParseError as error:
         place = f" (line {error.line}, column {error.column})" if error.line else ""
         raise ExpressionError(f"not a valid expression{place}") from error
     except (RecursionError, ValueError, TypeError, KeyError) as error:
         raise ExpressionError(f"not a valid expression: {type(error).__name__}") from error
+
+
+def _check_cost(tree: Any) -> None:
+    """An expression is decided on the engine's own thread, so it must end soon whatever it is given.
+
+    Macros inside macros cost the product of their lists, `reduce` can double what it carries with every element.
+    """
+    stack = [(tree, False)]
+    while stack:
+        node, inside = stack.pop()
+        children = getattr(node, "children", ())
+        macro = getattr(node, "data", "") == "member_dot_arg" and str(children[1]) in _MACROS
+        if macro and str(children[1]) == "reduce":
+            raise ExpressionError("reduce is not supported")
+        if macro and inside:
+            raise ExpressionError(f"{children[1]} inside another macro is not supported")
+        for index, child in enumerate(children):
+            stack.append((child, inside or (macro and index == 2)))
 
 
 def _run(program: Any, bound: Mapping[str, Any]) -> Any:
@@ -107,7 +128,8 @@ def _reason(error: Exception) -> str:
 def _functions() -> dict[str, Callable[..., Any]]:
     from celpy import CELEvalError, celtypes
 
-    numbers = (celtypes.IntType, celtypes.UintType, celtypes.DoubleType)
+    # Arithmetic of the library gives plain floats.
+    numbers = (celtypes.IntType, celtypes.UintType, float)
 
     def both_numbers(left: Any, right: Any) -> bool:
         return isinstance(left, numbers) and isinstance(right, numbers)
@@ -142,6 +164,14 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
         return function
 
+    def modulo(left: Any, right: Any) -> Any:
+        if isinstance(left, CELEvalError) or isinstance(right, CELEvalError):
+            return left if isinstance(left, CELEvalError) else right
+        if not (isinstance(left, celtypes.IntType) and isinstance(right, celtypes.IntType)):
+            # The library would format text with it.
+            raise TypeError(f"{_cel_kind(left)} % {_cel_kind(right)}: whole numbers only")
+        return left % right
+
     def text(value: Any) -> Any:
         if isinstance(value, CELEvalError):
             return value
@@ -155,6 +185,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         "_<=_": ordered(lambda left, right: left <= right, "<="),
         "_>_": ordered(lambda left, right: left > right, ">"),
         "_>=_": ordered(lambda left, right: left >= right, ">="),
+        "_%_": modulo,
         "string": text,
     }
 
@@ -234,7 +265,7 @@ def _cel_kind(value: Any) -> str:
         return "null"
     if isinstance(value, (celtypes.BoolType, bool)):
         return "bool"
-    if isinstance(value, (celtypes.IntType, celtypes.UintType, celtypes.DoubleType)):
+    if isinstance(value, (celtypes.IntType, celtypes.UintType, float)):
         return "number"
     if isinstance(value, dict):
         return "map"

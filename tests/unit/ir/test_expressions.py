@@ -34,6 +34,31 @@ def test_what_cannot_be_decided_is_an_error(text: str) -> None:
         holds(text, x=1)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1].map(x, [2].map(y, y)) == [[2]]",
+        "[1].all(x, [x].exists(y, y == x))",
+        "[1, 2].reduce(r, i, [1], r + r) == []",
+        "'%1000000000d' % 1 == ''",
+    ],
+)
+def test_what_could_take_for_ever_is_refused(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        compile_condition(text).evaluate({}, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["inputs.parameter_values['x'] * 2.0 > 5.5", "inputs.parameter_values['x'] + 1.0 == 4.0", "1.0 / 3.0 < 0.5"]
+)
+def test_results_of_arithmetic_are_numbers(text: str) -> None:
+    assert compile_condition(text).evaluate({"x": 3}, {})
+
+
+def test_one_macro_and_chains_of_them_are_fine() -> None:
+    assert compile_condition("[1, 2].map(x, x + 1).filter(x, x > 2) == [3] && 7 % 4 == 3").evaluate({}, {})
+
+
 def test_text_that_does_not_parse() -> None:
     with pytest.raises(ExpressionError):
         compile_condition("inputs.parameter_values[")
