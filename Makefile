@@ -12,9 +12,10 @@ CORPUS ?= tests/pipelines
 BACKEND ?= local
 SEEDS ?= 300
 FIRST ?= 0
+MINUTES ?= 1
 ARGS ?=
 
-.PHONY: help setup demo test lint format generate conformance simulate bench serve build clean test-wheels
+.PHONY: help setup demo test lint format generate conformance simulate fuzz bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ format: $(STAMP) ## Format and fix what can be fixed
 
 generate: $(STAMP) ## Make the generated code again
 	$(BIN)/python tools/generate.py
+
+fuzz: $(STAMP) ## Fuzz documents, expressions, arguments: MINUTES=1
+	$(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(ARGS)
 
 conformance: $(STAMP) ## Run compiled pipelines against a server of its own: CORPUS=DIR BACKEND=local
 	$(BIN)/python -m tools.conformance --corpus $(CORPUS) --backend $(BACKEND) $(ARGS)

@@ -91,10 +91,10 @@ def _check_cost(tree: Any) -> None:
 
     Macros inside macros cost the product of their lists, `reduce` can double what it carries with every element.
     """
-    stack = [(tree, False)]
+    stack: list[tuple[Any, bool]] = [(tree, False)]
     while stack:
         node, inside = stack.pop()
-        children = getattr(node, "children", ())
+        children: Sequence[Any] = getattr(node, "children", ())
         macro = getattr(node, "data", "") == "member_dot_arg" and str(children[1]) in _MACROS
         if macro and str(children[1]) == "reduce":
             raise ExpressionError("reduce is not supported")

@@ -110,11 +110,11 @@ def _normalised(value: Mapping[str, Any], message_name: str, place: str) -> dict
     message = message_class(message_name)()
     try:
         json_format.ParseDict(dict(value), message)
-    except json_format.ParseError as error:
+        return _whole_numbers(json_format.MessageToDict(message))
+    except json_format.Error as error:
         raise _unknown(f"{place}{str(error).splitlines()[0][:500]}") from error
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _unknown(f"{place}a value has the wrong kind: {str(error)[:300]}") from error
-    return _whole_numbers(json_format.MessageToDict(message))
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from penstock_ir.errors import InvalidParametersError
+from penstock_ir.errors import InvalidParametersError, InvalidSpecError
+from penstock_ir.loader import document_from_json
 from penstock_ir.model import ParameterType
 from penstock_ir.parameters import convert_value, value_text
 
@@ -49,3 +50,9 @@ def test_wrong_kinds_name_the_place(value: Any, kind: ParameterType) -> None:
 def test_integers_survive(value: int) -> None:
     assert convert_value(value, ParameterType.NUMBER_INTEGER, "x") == value
     assert int(value_text(value)) == value
+
+
+@pytest.mark.parametrize("value", [float("inf"), "text", [1], {"exec": "text"}, {"exec": {"container": {"image": 1}}}])
+def test_a_deployment_that_is_none_is_refused(value: object) -> None:
+    with pytest.raises(InvalidSpecError):
+        document_from_json({"schemaVersion": "2.1.0", "deploymentSpec": {"executors": value}})
