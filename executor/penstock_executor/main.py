@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 from penstock_ir.errors import InvalidSpecError
 
+from penstock_executor import collector
 from penstock_executor.artifacts.files import FileArtifactStore
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.dispatch.backoff import delays
@@ -120,6 +121,7 @@ def main(
     # Incarnations of one name are in order, so that a later one can tell that it is.
     executor_id = f"{name or socket.gethostname() + '-' + str(os.getpid())}/{time.time_ns():020d}"
     log.debug("backend %s", backend)
+    collector.settle()
     asyncio.run(
         _serve(
             executor_id=executor_id,

@@ -1,12 +1,16 @@
-"""The engine alone: transitions per second, from 100 to 100,000 tasks, in a loop, a chain and a layered DAG."""
+"""The engine alone: transitions per second and bytes per task, from 100 to 100,000 tasks, in loop, chain and layers."""
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+import tracemalloc
 from collections import deque
+from statistics import median
 from typing import Any
 
+from penstock_executor import collector
 from penstock_executor.engine.effects import Effect, Launch
 from penstock_executor.engine.events import AttemptEnded, AttemptStarted, RunStarted
 from penstock_executor.engine.machine import apply
@@ -14,26 +18,63 @@ from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 
-from tools.bench.result import Row, at_least
+from tools.bench.result import Row, at_least, at_most
 
 SIZES = (100, 1_000, 10_000, 100_000)
 _TARGET = 20_000
 _WIDTH = 300
+_ROUNDS = 3
 
 
 def measure() -> list[Row]:
-    shapes = (("loop", _loop, SIZES), ("chain", _chain, SIZES), ("layers", _layers, SIZES))
-    return [
-        at_least(f"engine, {shape} of {size:,}", _rate(build(size)), "transitions/s", _TARGET)
-        for shape, build, sizes in shapes
-        for size in sizes
-    ]
+    """Rates are medians; every size is measured in every round, so that a noisy moment hits them alike."""
+    # As the executor's own program does.
+    collector.settle()
+    shapes = {"loop": _loop, "chain": _chain, "layers": _layers}
+    rows = []
+    for shape, build in shapes.items():
+        contexts = {size: _context(build(size)) for size in SIZES}
+        rates: dict[int, list[float]] = {size: [] for size in SIZES}
+        for _ in range(_ROUNDS):
+            for size, context in contexts.items():
+                rates[size].append(_rate(context, max(1, 5_000 // size)))
+        medians = {size: median(found) for size, found in rates.items()}
+        rows += [at_least(f"engine, {shape} of {size:,}", medians[size], "transitions/s", _TARGET) for size in SIZES]
+        cost = max(medians.values()) / min(medians.values())
+        rows.append(at_most(f"engine, {shape}: dearest / cheapest size, cost per task", cost, "×", 1.5))
+        rows += [Row(f"engine, {shape} of {size:,}: memory", _bytes(contexts[size], size), "B/task") for size in SIZES]
+    return rows
 
 
-def _rate(spec: dict[str, Any]) -> float:
-    context = RunContext("run", compile_pipeline(document_from_json(spec)), {}, "file:///root")
+def _context(spec: dict[str, Any]) -> RunContext:
+    return RunContext("run", compile_pipeline(document_from_json(spec)), {}, "file:///root")
+
+
+def _rate(context: RunContext, times: int) -> float:
+    """Over several runs when one is too short for the clock. The collector's pauses are the run's own."""
+    count, seconds = 0, 0.0
+    for _ in range(times):
+        state = RunState(context)
+        gc.collect()
+        started = time.perf_counter()
+        count += _drive(state)
+        seconds += time.perf_counter() - started
+        assert state.finished
+    return count / seconds
+
+
+def _bytes(context: RunContext, size: int) -> float:
+    """The most the state ever holds, without the compiled pipeline."""
     state = RunState(context)
-    started = time.perf_counter()
+    gc.collect()
+    tracemalloc.start()
+    _drive(state)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak / size
+
+
+def _drive(state: RunState) -> int:
     waiting: deque[Effect] = deque(apply(state, RunStarted(1)).effects)
     count = 1
     while waiting:
@@ -42,9 +83,7 @@ def _rate(spec: dict[str, Any]) -> float:
             apply(state, AttemptStarted(effect.path, effect.attempt, 1, "log"))
             waiting.extend(apply(state, AttemptEnded(effect.path, effect.attempt, 1, exit_code=0)).effects)
             count += 2
-    seconds = time.perf_counter() - started
-    assert state.finished
-    return count / seconds
+    return count
 
 
 def _spec(tasks: dict[str, Any], components: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,0 +1,21 @@
+"""Python's cyclic garbage collector, set for a program whose memory is a few large trees that live long.
+
+Why it exists: with the defaults the collector walks the state of a run of 100,000 tasks again and again while it grows,
+and more than half of the engine's time goes there (measured: 2.4 × the cost per task of a run of 1,000; 1.2 × with
+this). What the engine makes is no garbage until its run ends, so looking for it rarely loses nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+
+_ALLOCATIONS = 100_000
+_YOUNG_PER_MIDDLE = 50
+_MIDDLE_PER_FULL = 100
+
+
+def settle() -> None:
+    """Call once, when the program has imported what it needs: that is left alone for good."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS, _YOUNG_PER_MIDDLE, _MIDDLE_PER_FULL)
