@@ -15,7 +15,7 @@ FIRST ?= 0
 MINUTES ?= 1
 ARGS ?=
 
-.PHONY: help setup demo test lint format generate conformance simulate fuzz bench serve build clean test-wheels
+.PHONY: help setup demo test lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ conformance: $(STAMP) ## Run compiled pipelines against a server of its own: COR
 
 simulate: $(STAMP) ## Simulate the engine under faults: SEEDS=300
 	$(BIN)/python -m tools.simulate --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+beside: $(STAMP) ## Our pipelines under kfp.local and Penstock, side by side (docs/kfp-local.md)
+	$(BIN)/python -m tools.beside $(ARGS)
 
 bench: $(STAMP) ## Measure, with peers side by side where there are any
 	$(BIN)/python -m tools.bench $(ARGS)

@@ -109,7 +109,7 @@ def _first_run(data: Path, spec: dict[str, Any]) -> float:
 
 
 def _peer(shape: str, root: Path) -> dict[str, float]:
-    python = _peer_environment()
+    python = peer_environment()
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     command = [str(python), str(HERE / "peer.py"), shape, str(root)]
     done = subprocess.run(
@@ -126,7 +126,7 @@ def _peer(shape: str, root: Path) -> dict[str, float]:
     return result
 
 
-def _peer_environment() -> Path:
+def peer_environment() -> Path:
     """An environment with kfp and pip, as a user of `kfp.local` has it."""
     target = Path("build/bench-peer").absolute()
     python = target / "bin" / "python"

@@ -6,6 +6,7 @@ Invariant: fields are read by name with a default, so an index may say less than
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,3 +65,16 @@ def load(directory: Path) -> Index:
         for one in [*document.get("invalid", []), *document.get("archives", [])]
     ]
     return Index(cases, uploads)
+
+
+def argument(value: Any, scratch: Path) -> Any:
+    """An argument of a record for one run: `${FRESH_FILE}` is a path that does not exist yet, `${FILE_WITH:text}` one
+    that does.
+    """
+    if value == "${FRESH_FILE}":
+        return str(scratch / uuid.uuid4().hex)
+    if isinstance(value, str) and value.startswith("${FILE_WITH:"):
+        path = scratch / uuid.uuid4().hex
+        path.write_text(value[12:-1])
+        return str(path)
+    return value

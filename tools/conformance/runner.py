@@ -19,7 +19,7 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
 from tools.conformance.check import RunView, TaskView, cache_misses, differences
-from tools.conformance.index import Case, Upload
+from tools.conformance.index import Case, Upload, argument
 
 _MAX_CONTENT = 1 << 20
 
@@ -80,7 +80,9 @@ class Runner:
         request = run_pb2.CreateRunRequest()
         request.run.display_name = f"{case.name} {len(result.run_ids) + 1}"
         json_format.ParseDict(documents.load(case.file), request.run.pipeline_spec)
-        parameters = {key: self._argument(value) for key, value in (case.record.get("parameters") or {}).items()}
+        parameters = {
+            key: argument(value, self._scratch) for key, value in (case.record.get("parameters") or {}).items()
+        }
         json_format.ParseDict({"parameters": parameters}, request.run.runtime_config)
         run_id = self._client.call(self._client.runs.CreateRun, request).run_id
         result.run_ids.append(run_id)
@@ -123,15 +125,6 @@ class Runner:
     def _content(self, name: str) -> bytes:
         request = insight_pb2.ReadArtifactRequest(name=name, max_bytes=_MAX_CONTENT)
         return b"".join(chunk.data for chunk in self._client.stream(self._client.insight.ReadArtifact, request))
-
-    def _argument(self, value: Any) -> Any:
-        if value == "${FRESH_FILE}":
-            return str(self._scratch / uuid.uuid4().hex)
-        if isinstance(value, str) and value.startswith("${FILE_WITH:"):
-            path = self._scratch / uuid.uuid4().hex
-            path.write_text(value[12:-1])
-            return str(path)
-        return value
 
     def _post(self, file: Path) -> tuple[int, bytes]:
         boundary = uuid.uuid4().hex

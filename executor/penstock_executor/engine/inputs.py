@@ -324,7 +324,7 @@ def _converted(name: str, value: JsonValue, definition: ParameterDefinition) -> 
             value = value_text(value)
     elif not _fits(value, kind):
         try:
-            value = convert_value(value, kind, name)
+            value = convert_value(value, kind, "")
         except InvalidParametersError as error:
             raise InputError(f"input {name!r}: {error}") from error
     if definition.literals and value not in definition.literals:
