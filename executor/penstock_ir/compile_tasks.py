@@ -34,6 +34,7 @@ from penstock_ir.model import (
 )
 from penstock_ir.yaml_text import plain_number
 
+_NO_NAME = re.compile(r"[/\[\]\x00-\x1f]")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)s$")
 _TITLE = re.compile(r"^\s*title:\s*([\w.]+)", re.MULTILINE)
 _OLD_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
@@ -82,6 +83,9 @@ class TaskCompiler:
     def task(self, name: str, dependencies: tuple[int, ...]) -> Task | None:
         spec = self._specs[name]
         place = f"{self._place}.{name}"
+        if not name or _NO_NAME.search(name):
+            # Paths of tasks are made of these; they have to be told apart.
+            self._problem(place, f"{name!r} is no name of a task: it must not be empty or hold any of / [ ]")
         component = self.component_of(name)
         if component is None:
             return None

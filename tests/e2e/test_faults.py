@@ -71,6 +71,18 @@ def test_a_task_that_writes_no_declared_output(client: Client) -> None:
     assert "did not write its output parameter 'answer'" in task.error
 
 
+def test_a_task_that_writes_half_a_character(client: Client) -> None:
+    script = r"""mkdir -p "$(dirname "$0")"; echo '{"parameterValues": {"answer": "\\ud800"}}' > "$0" """
+    command = ["sh", "-c", script, "{{$.outputs.output_file}}"]
+    task = failed(client, specs.container(command, outputs=["answer"]))
+    assert "surrogate" in task.error
+
+
+def test_a_task_that_prints_what_is_no_text(client: Client) -> None:
+    task = failed(client, specs.container(["sh", "-c", r"printf 'a\000b\377c'; exit 1"]))
+    assert "a\ufffdb\ufffdc" in task.error
+
+
 def test_a_task_that_writes_invalid_json(client: Client) -> None:
     script = 'mkdir -p "$(dirname "$0")"; echo "{broken" > "$0"'
     command = ["sh", "-c", script, "{{$.outputs.output_file}}"]

@@ -90,6 +90,10 @@ def _document(path: Path) -> dict[str, Any]:
         raise OutputError(f"output_metadata.json is no valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise OutputError("output_metadata.json is no object")
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError("output_metadata.json holds half of a surrogate pair, which is no text") from error
     unknown = set(document) - _FIELDS
     if unknown:
         raise OutputError(f"output_metadata.json has an unknown field {sorted(unknown)[0]!r}")

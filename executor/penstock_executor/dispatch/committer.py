@@ -26,7 +26,9 @@ _PATIENCE_SECONDS = 0.025
 
 
 class Committer:
-    """`committed(session, batch, terminate)`, `fenced(session)`, `deleted(session)` are called on the event loop."""
+    """`committed(session, batch, terminate)`, `fenced(session)`, `deleted(session)` and `rejected(session, reason)` are
+    called on the event loop. Rejected is a report that cannot be made or that the server will never take.
+    """
 
     def __init__(
         self,
@@ -34,11 +36,13 @@ class Committer:
         committed: Callable[[RunSession, Batch, bool], None],
         fenced: Callable[[RunSession], None],
         deleted: Callable[[RunSession], None],
+        rejected: Callable[[RunSession, str], None],
     ) -> None:
         self._client = client
         self._committed = committed
         self._fenced = fenced
         self._deleted = deleted
+        self._rejected = rejected
         self._dirty: dict[str, RunSession] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -71,7 +75,7 @@ class Committer:
             if self._dirty:
                 self._wake.set()
             if sessions:
-                await self._commit([(session, session.take()) for session in sessions])
+                await self._commit(self._taken(sessions))
                 for session in sessions:
                     self.mark(session)
                 # Lets events that came meanwhile be applied, so that they share the next report.
@@ -79,11 +83,23 @@ class Committer:
             if not self._dirty:
                 self._idle.set()
 
+    def _taken(self, sessions: Sequence[RunSession]) -> list[tuple[RunSession, Batch]]:
+        batches = []
+        for session in sessions:
+            try:
+                batches.append((session, session.take()))
+            except Exception as error:
+                log.exception("run %s: its report cannot be made", session.run_id)
+                self._rejected(session, f"its report cannot be made: {error}")
+        return batches
+
     def _lose_patience(self) -> None:
         self._patience = None
         self._wake.set()
 
     async def _commit(self, batches: Sequence[tuple[RunSession, Batch]]) -> None:
+        if not batches:
+            return
         reports = await self._report([batch.transitions for _, batch in batches])
         for (session, batch), report in zip(batches, reports, strict=True):
             if session.lost:
@@ -91,6 +107,8 @@ class Committer:
             if report.outcome == pb.RunReport.OUTCOME_COMMITTED:
                 session.next_sequence += batch.events
                 self._committed(session, batch, report.terminate_requested)
+            elif report.outcome == pb.RunReport.OUTCOME_UNSPECIFIED:
+                self._rejected(session, "the server does not take its report")
             elif report.outcome == pb.RunReport.OUTCOME_DELETED:
                 self._deleted(session)
             else:
@@ -104,8 +122,8 @@ class Committer:
                 log.warning("report waits for the server: %s", error)
             except ServerRejectedError as error:
                 if len(runs) == 1:
-                    log.error("run %s: report refused, giving the run up: %s", runs[0].run_id, error)
-                    return [pb.RunReport(run_id=runs[0].run_id, outcome=pb.RunReport.OUTCOME_FENCED)]
+                    log.error("run %s: report refused: %s", runs[0].run_id, error)
+                    return [pb.RunReport(run_id=runs[0].run_id, outcome=pb.RunReport.OUTCOME_UNSPECIFIED)]
                 # One bad run must not take the others down with it.
                 return [(await self._report([one]))[0] for one in runs]
             await asyncio.sleep(delay)

@@ -21,6 +21,11 @@ def pipeline_root(root: str) -> str:
     return root.rstrip("/")
 
 
+def storable(text: str) -> str:
+    """Text that every database and every message takes: no NUL, no half of a surrogate pair."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def deadline_millis(pipeline: Pipeline) -> int:
     """`pipelineConfig.activeDeadlineSeconds`, 0 when there is none (executor.md §1.9)."""
     return max(0, int(pipeline.config.get("activeDeadlineSeconds") or 0)) * 1000  # type: ignore[arg-type]
@@ -37,7 +42,7 @@ def fill_task_row(message: pb.TaskRow, row: TaskRow) -> None:
     message.created_at_millis = row.created_at
     message.started_at_millis = row.started_at
     message.finished_at_millis = row.finished_at
-    message.error = row.error
+    message.error = storable(row.error)
     message.inputs_json = row.inputs
     message.outputs_json = row.outputs
     message.pod_name = row.pod_name

@@ -68,7 +68,7 @@ class Executor:
         self._sessions: dict[str, RunSession] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._draining = False
-        self._committer = Committer(client, self._committed, self._lose, self._deleted)
+        self._committer = Committer(client, self._committed, self._lose, self._deleted, self._quarantine)
         self._lineage = LineageQueue(recorder, self._recorded)
         self._lookups = CacheLookups(client, store, self._deliver, now_millis)
         self._launches = LaunchQueue(backend, self._deliver, now_millis)
@@ -135,20 +135,31 @@ class Executor:
             )
         except (InvalidSpecError, ValueError) as error:
             log.error("run %s cannot be executed: %s", claimed.run_id, error)
-            self._spawn(self._refuse(claimed, str(error)))
+            self._spawn(self._fail(claimed.run_id, claimed.fence, str(error)))
             return
         self._sessions[session.run_id] = session
-        records = session.resume(list(claimed.events), now_millis(), terminate=claimed.terminate_requested)
+        try:
+            records = session.resume(list(claimed.events), now_millis(), terminate=claimed.terminate_requested)
+        except Exception as error:
+            log.exception("run %s: its log cannot be replayed", claimed.run_id)
+            self._quarantine(session, f"its log cannot be replayed: {error}")
+            return
         if records:
             log.info("run %s: taken over at event %d", session.run_id, session.next_sequence)
             self._lineage.put(records)
         self._committer.mark(session)
 
-    async def _refuse(self, claimed: pb.ClaimedRun, error: str) -> None:
-        update = pb.RunUpdate(state="FAILED", error=error, at_millis=now_millis(), finished=True)
-        transitions = pb.RunTransitions(
-            run_id=claimed.run_id, fence=claimed.fence, first_sequence=len(claimed.events), run=update
-        )
+    def _quarantine(self, session: RunSession, reason: str) -> None:
+        """A defect of ours that one run brings to light must not end this program, and every other one after it."""
+        keys = [AttemptKey(session.run_id, node.path, node.attempt) for node in session.state.open_tasks.values()]
+        self._remove(session)
+        error = f"an internal error of Penstock ended the run: {reason}"
+        self._spawn(self._fail(session.run_id, session.fence, error))
+        self._spawn(self._end_attempts(keys))
+
+    async def _fail(self, run_id: str, fence: int, error: str) -> None:
+        update = pb.RunUpdate(state="FAILED", error=convert.storable(error), at_millis=now_millis(), finished=True)
+        transitions = pb.RunTransitions(run_id=run_id, fence=fence, run=update)
         for delay in delays():
             try:
                 await self._client.report([transitions])
@@ -197,7 +208,12 @@ class Executor:
     # --- events ----------------------------------------------------------------------------------------------------
 
     def _deliver(self, session: RunSession, event: Event) -> None:
-        session.deliver(event)
+        try:
+            session.deliver(event)
+        except Exception as error:
+            log.exception("run %s: an event cannot be decided", session.run_id)
+            self._quarantine(session, f"an event cannot be decided: {error}")
+            return
         self._committer.mark(session)
 
     def _backend_event(self, event: BackendEvent) -> None:
@@ -222,14 +238,14 @@ class Executor:
             if isinstance(effect, Launch):
                 self._launches.put(session, effect, adopt=session.adopting)
             elif isinstance(effect, Cancel):
-                self._spawn(self._launches.cancel(session, effect))
+                self._spawn_for(session, self._launches.cancel(session, effect))
             elif isinstance(effect, Wake):
-                self._spawn(self._wake(session, effect))
+                self._spawn_for(session, self._wake(session, effect))
             elif isinstance(effect, WakeRun):
-                self._spawn(self._wake_run(session, effect))
+                self._spawn_for(session, self._wake_run(session, effect))
             elif isinstance(effect, FinishRun) and not session.finishing:
                 session.finishing = True
-                self._spawn(self._finish(session))
+                self._spawn_for(session, self._finish(session))
         session.adopting = False
         if batch.final:
             self._close(session)
@@ -276,9 +292,9 @@ class Executor:
         log.info("run %s was deleted, its tasks are ended", session.run_id)
         keys = [AttemptKey(session.run_id, node.path, node.attempt) for node in session.state.open_tasks.values()]
         self._remove(session)
-        self._spawn(self._end_deleted(session.run_id, keys))
+        self._spawn(self._end_attempts(keys))
 
-    async def _end_deleted(self, run_id: str, keys: list[AttemptKey]) -> None:
+    async def _end_attempts(self, keys: list[AttemptKey]) -> None:
         for key in keys:
             await self._backend.cancel(key)
 
@@ -293,6 +309,19 @@ class Executor:
             del self._sessions[session.run_id]
         self._launches.forget(session.run_id)
         self._spawn(self._lineage.forget(session.run_id))
+
+    def _spawn_for(self, session: RunSession, work: Coroutine[Any, Any, None]) -> None:
+        """A step without which the run would hang: when it fails, the run fails."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:
+                log.exception("run %s: a step failed", session.run_id)
+                if not session.lost:
+                    self._quarantine(session, f"a step failed: {error}")
+
+        self._spawn(guarded())
 
     def _spawn(self, work: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

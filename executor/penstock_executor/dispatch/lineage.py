@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.metadata.base import (
@@ -18,7 +18,6 @@ from penstock_executor.metadata.base import (
     RecordedIds,
     Recorder,
     RecorderUnavailableError,
-    RecordRejectedError,
 )
 
 log = logging.getLogger(__name__)
@@ -80,18 +79,33 @@ class LineageQueue:
                 self._wake.clear()
                 continue
             try:
-                ids = await self._recorder.record(batch)
+                ids = await self._record(batch)
             except RecorderUnavailableError as error:
                 log.warning("lineage waits for the metadata store: %s", error)
                 for record in batch:
                     self._put_back(record)
                 await asyncio.sleep(next(retry))
                 continue
-            except RecordRejectedError as error:
-                log.error("lineage refused for good, dropped: %s", error)
-                ids = RecordedIds()
             retry = delays()
             self._settle(batch, ids)
+
+    async def _record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+        """Records what can be recorded: of a batch that is refused the culprits are found by halving it."""
+        try:
+            return await self._recorder.record(batch)
+        except RecorderUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - RecordRejectedError, or a defect of ours: no run may hang on it
+            if len(batch) == 1:
+                log.error("lineage of %s refused for good, dropped: %s", batch[0].name, error)
+                return RecordedIds()
+            middle = len(batch) // 2
+            first, second = await self._record(batch[:middle]), await self._record(batch[middle:])
+            return RecordedIds(
+                executions={**first.executions, **second.executions},
+                artifacts={**first.artifacts, **second.artifacts},
+                contexts={**first.contexts, **second.contexts},
+            )
 
     async def _gather(self) -> None:
         """Lets a batch grow, unless a run waits for its last record or there is enough already."""

@@ -135,7 +135,7 @@ class RunSession:
         state = TaskState.SUCCEEDED if root.state is TaskState.SUCCEEDED else TaskState.FAILED
         self._final = pb.RunUpdate(
             state=state.value,
-            error=root.error,
+            error=convert.storable(root.error),
             at_millis=max(at, root.finished_at),
             finished=True,
             pipeline_context_id=contexts[0],

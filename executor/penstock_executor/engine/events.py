@@ -127,12 +127,15 @@ Event = Union[
 ]
 
 
+_ALWAYS = frozenset({"at", "path", "attempt", "exit_code"})
+
+
 def encode(event: Event) -> bytes:
     """One line of the event log: compact JSON without fields that have their default."""
     document: dict[str, Any] = {"type": type(event).__name__}
     for name in event.__slots__:
         value = getattr(event, name)
-        if value in (None, "", 0) and name not in ("at", "exit_code"):
+        if value in (None, "", 0) and name not in _ALWAYS:
             continue
         if value is None:
             continue

@@ -1,0 +1,144 @@
+"""A run that brings a defect of ours to light ends, says so, and takes no other run with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.artifacts.files import FileArtifactStore
+from penstock_executor.backends.base import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome
+from penstock_executor.dispatch import session as session_module
+from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.errors import ServerRejectedError
+from penstock_executor.metadata.base import ExecutionRecord, RecordedIds
+from penstock_executor.metadata.null import NullRecorder
+
+from tests.support import specs
+
+
+class Server:
+    """Gives two runs once and keeps what is reported."""
+
+    def __init__(self, refuses: str = "") -> None:
+        self.final: dict[str, pb.RunUpdate] = {}
+        self._refuses = refuses
+        self._given = False
+
+    async def claim(self, *_: Any) -> Sequence[pb.ClaimedRun]:
+        if self._given:
+            await asyncio.sleep(3600)
+        self._given = True
+        spec = json.dumps(specs.chain({"a": ["true"], "b": ["true"]})).encode()
+        return [pb.ClaimedRun(run_id=name, fence=1, pipeline_spec_json=spec) for name in ("poison", "healthy")]
+
+    async def heartbeat(self, *_: Any, **__: Any) -> pb.HeartbeatResponse:
+        return pb.HeartbeatResponse()
+
+    async def report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
+        if self._refuses and any(run.run_id == self._refuses and run.tasks for run in runs):
+            raise ServerRejectedError("INTERNAL: it does not like it")
+        for run in runs:
+            if run.run.finished:
+                self.final[run.run_id] = run.run
+        return [pb.RunReport(run_id=run.run_id, outcome=pb.RunReport.OUTCOME_COMMITTED) for run in runs]
+
+    async def look_up(self, keys: Sequence[Any]) -> Sequence[Any]:
+        return [pb.LookupCacheResponse.Answer() for _ in keys]
+
+    async def close(self) -> None: ...
+
+
+class Backend:
+    """Every attempt succeeds at once."""
+
+    def __init__(self) -> None:
+        self._deliver: Callable[[BackendEvent], None] = lambda event: None
+
+    async def start(self, deliver: Callable[[BackendEvent], None]) -> None:
+        self._deliver = deliver
+
+    async def launch(self, task: TaskLaunch) -> None:
+        self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
+
+    async def cancel(self, key: AttemptKey) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def outcome(server: Server, root: Any, recorder: Any = None) -> dict[str, pb.RunUpdate]:
+    """The last reports of both runs."""
+    settings = ExecutorSettings(default_root=f"file://{root}", workspace_root=str(root))
+    executor = Executor(server, Backend(), FileArtifactStore(root), recorder or NullRecorder(), settings)  # type: ignore[arg-type]
+    stop = asyncio.Event()
+    running = asyncio.create_task(executor.run(stop))
+    while len(server.final) < 2:
+        assert not running.done(), "the executor ended because of one run"
+        await asyncio.sleep(0.01)
+    stop.set()
+    await running
+    return server.final
+
+
+def check(final: dict[str, pb.RunUpdate], reason: str) -> None:
+    assert final["healthy"].state == "SUCCEEDED"
+    assert final["poison"].state == "FAILED"
+    assert final["poison"].error.startswith("an internal error of Penstock ended the run")
+    assert reason in final["poison"].error
+
+
+@pytest.mark.parametrize("event", ["RunStarted", "AttemptEnded"])
+def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    apply = session_module.apply
+
+    def broken(state: Any, given: Any) -> Any:
+        if state.context.run_id == "poison" and type(given).__name__ == event:
+            raise KeyError("a defect")
+        return apply(state, given)
+
+    monkeypatch.setattr(session_module, "apply", broken)
+    check(asyncio.run(outcome(Server(), tmp_path)), "a defect")
+
+
+def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    task_row = session_module.task_row
+
+    def broken(node: Any) -> Any:
+        if node.task is not None and node.task.name == "b" and chosen:
+            raise ValueError("no such row")
+        return task_row(node)
+
+    chosen: list[bool] = []
+    take = session_module.RunSession.take
+
+    def taking(self: Any) -> Any:
+        chosen[:] = [True] if self.run_id == "poison" else []
+        return take(self)
+
+    monkeypatch.setattr(session_module, "task_row", broken)
+    monkeypatch.setattr(session_module.RunSession, "take", taking)
+    check(asyncio.run(outcome(Server(), tmp_path)), "no such row")
+
+
+def test_a_report_that_the_server_never_takes(tmp_path: Any) -> None:
+    check(asyncio.run(outcome(Server(refuses="poison"), tmp_path)), "the server does not take its report")
+
+
+def test_a_record_that_the_metadata_store_refuses_is_the_only_one_lost(tmp_path: Any) -> None:
+    class Recorder(NullRecorder):
+        def __init__(self) -> None:
+            self.kept: set[str] = set()
+
+        async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+            if any(one.name == "run/poison/a" for one in batch):
+                raise ValueError("it does not like that one")
+            self.kept.update(one.name for one in batch)
+            return RecordedIds()
+
+    recorder = Recorder()
+    final = asyncio.run(outcome(Server(), tmp_path, recorder))
+    assert {update.state for update in final.values()} == {"SUCCEEDED"}
+    assert recorder.kept >= {"run/poison", "run/poison/b", "run/healthy", "run/healthy/a", "run/healthy/b"}
