@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 PIPELINES = Path("tests/pipelines")
 EXPLANATIONS = PIPELINES / "beside.json"
 TABLE = Path("docs/kfp-local.md")
-_SECONDS = 120
+_SECONDS = 60
 _HEAD = """# kfp.local and Penstock, side by side
 
 The pipelines of `tests/pipelines/`, compiled by the same SDK, run by `kfp.local` (kfp 2.17.0,

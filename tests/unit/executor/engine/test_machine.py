@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from penstock_executor.backends.base import FailureKind
-from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Wake
+from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Wake, WakeRun
 from penstock_executor.engine.events import (
     AttemptEnded,
     AttemptStarted,
     BackoffElapsed,
+    DeadlineExceeded,
     Event,
     RetryRequested,
     RunStarted,
@@ -166,3 +168,64 @@ def test_a_condition_that_cannot_be_decided_fails_the_task() -> None:
     run = Drive(spec)
     assert run.start() == [FinishRun()]
     assert run.states() == {"a": "FAILED"}
+
+
+def loop(items: list[int], limit: int = 0) -> dict[str, Any]:
+    spec = chain("a")
+    body = {"inputDefinitions": {"parameters": {"x": {"parameterType": "NUMBER_INTEGER"}}}}
+    spec["components"]["comp-loop"] = {**body, "dag": {"tasks": {"a": spec["root"]["dag"]["tasks"].pop("a")}}}
+    task: dict[str, Any] = {"taskInfo": {"name": "loop"}, "componentRef": {"name": "comp-loop"}}
+    task["parameterIterator"] = {"itemInput": "x", "items": {"raw": str(items)}}
+    if limit:
+        task["iteratorPolicy"] = {"parallelismLimit": limit}
+    spec["root"]["dag"]["tasks"]["loop"] = task
+    return spec
+
+
+def test_a_limit_is_kept_exactly() -> None:
+    run = Drive(loop([1, 2, 3, 4, 5], limit=2))
+    assert run.start() == [Launch("loop[0]/a", 1), Launch("loop[1]/a", 1)]
+    assert run.end("loop[1]/a") == [Launch("loop[2]/a", 1)]
+    assert run.end("loop[0]/a") == [Launch("loop[3]/a", 1)]
+    assert run.end("loop[2]/a") == [Launch("loop[4]/a", 1)]
+    assert run.end("loop[3]/a") == []
+    assert run.end("loop[4]/a") == [FinishRun()]
+
+
+def test_a_retried_loop_that_is_ended_early_closes() -> None:
+    run = Drive(loop([1, 2, 3, 4], limit=1))
+    run.start()
+    for index in range(4):
+        run.end(f"loop[{index}]/a", failure=FailureKind.USER if index == 1 else None)
+    assert run.give(RetryRequested(50)) == [Launch("loop[1]/a", 2)]
+    assert run.give(TerminateRequested(60)) == [Cancel("loop[1]/a", 2)]
+    assert run.end("loop[1]/a", 2, FailureKind.CANCELED) == [FinishRun()]
+
+
+def test_fail_fast_starts_nothing_but_exit_tasks() -> None:
+    spec = chain("a", "b", "exit")
+    tasks = spec["root"]["dag"]["tasks"]
+    del tasks["b"]["dependentTasks"]
+    tasks["exit"].update(dependentTasks=["a", "b"], triggerPolicy={"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"})
+    run = Drive(spec)
+    run.context = replace(run.context, fail_fast=True)
+    run.state = RunState(run.context)
+    run.start()
+    assert run.end("a", failure=FailureKind.USER, error="exit code 1") == [Cancel("b", 1)]
+    assert run.end("b", failure=FailureKind.CANCELED) == [Launch("exit", 1)]
+    assert run.end("exit") == [FinishRun()]
+    assert run.states() == {"a": "FAILED", "b": "CANCELED", "exit": "SUCCEEDED"}
+
+
+def test_a_deadline_counts_from_the_start_and_once() -> None:
+    run = Drive(chain("a", "b"))
+    run.context = replace(run.context, deadline_millis=1000)
+    run.state = RunState(run.context)
+    assert run.start() == [WakeRun(1001), Launch("a", 1)]
+    assert WakeRun(1001) in outstanding(run.replayed())
+    assert run.give(DeadlineExceeded(900)) == [], "too early"
+    assert run.give(DeadlineExceeded(1001)) == [Cancel("a", 1)]
+    assert run.give(DeadlineExceeded(1002)) == []
+    assert run.end("a", failure=FailureKind.CANCELED) == [FinishRun()]
+    assert run.state.root is not None
+    assert run.state.root.error == "the run exceeded its deadline of 1 seconds"
