@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, Task, TriggerStrategy
+from penstock_ir.model import Dag, Task, TriggerStrategy
 
 from penstock_executor.backends.base import FailureKind
 from penstock_executor.engine import importer
@@ -37,18 +37,17 @@ from penstock_executor.engine.inputs import (
     resolve_inputs,
 )
 from penstock_executor.engine.rerun import reopen
-from penstock_executor.engine.results import dag_outputs, failure_summary, loop_outputs
+from penstock_executor.engine.results import dag_outputs, failure_summary, group_state, loop_outputs
 from penstock_executor.engine.retry import next_delay_millis
 from penstock_executor.engine.state import (
     ContainerNode,
     DagNode,
-    ImporterNode,
     LoopNode,
     Node,
-    ParentNode,
     Phase,
     RunState,
     TaskState,
+    new_node,
 )
 
 
@@ -266,11 +265,11 @@ class _Turn:
         task = parent.dag.tasks[index]
         path = f"{parent.path}/{task.name}" if parent.path else task.name
         exit_task = task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
-        node = _new_node(path, task.name, task, parent, self.at)
+        node = new_node(path, task.name, task, parent, self.at)
         parent.children[index] = node
         if exit_task:
             node.exempt = True
-        elif not _all_succeeded(parent, task):
+        elif not parent.all_succeeded(task):
             self._end(node, TaskState.OMITTED)
             return
         if self.state.terminating and not node.exempt:
@@ -347,11 +346,11 @@ class _Turn:
         if loop.done == len(loop.items) and not loop.state.terminal:
             loop.outputs = loop_outputs(loop)
             children = [one for one in loop.iterations if isinstance(one, Node)]
-            self._end(loop, self._group_state(loop, children), failure_summary(children))
+            self._end(loop, group_state(loop, children, self.state.terminating), failure_summary(children))
 
     def _start_iteration(self, loop: LoopNode, task: Task, index: int) -> None:
         path = f"{loop.path}[{index}]"
-        node = _new_node(path, loop.name, task, loop, self.at, iteration=index)
+        node = new_node(path, loop.name, task, loop, self.at, iteration=index)
         loop.iterations[index] = node
         item = loop.items[index]
         try:
@@ -412,17 +411,7 @@ class _Turn:
 
     def _close_dag(self, node: DagNode) -> None:
         node.outputs = dag_outputs(node)
-        self._end(node, self._group_state(node, node.children), failure_summary(node.children))
-
-    def _group_state(self, group: ParentNode, children: list[Node | None] | list[Node]) -> TaskState:
-        states = {child.state for child in children if child is not None}
-        if TaskState.FAILED in states:
-            return TaskState.FAILED
-        if TaskState.CANCELED in states:
-            return TaskState.CANCELED
-        if self.state.terminating and not group.exempt and (TaskState.OMITTED in states or isinstance(group, LoopNode)):
-            return TaskState.CANCELED
-        return TaskState.SUCCEEDED
+        self._end(node, group_state(node, node.children, self.state.terminating), failure_summary(node.children))
 
     def _end(self, node: Node, state: TaskState, error: str = "") -> None:
         if state is TaskState.CANCELED and not error:
@@ -452,27 +441,3 @@ class _Turn:
         if node is None or node.attempt != attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
             return None
         return node
-
-
-def _new_node(path: str, name: str, task: Task, parent: ParentNode, at: int, iteration: int | None = None) -> Node:
-    implementation = task.component.implementation
-    node: Node
-    if task.is_loop and iteration is None:
-        node = LoopNode(path, name, task, parent, at)
-    elif isinstance(implementation, Dag):
-        node = DagNode(path, name, task, implementation, parent, at)
-    elif isinstance(implementation, ContainerExecutor):
-        node = ContainerNode(path, name, task, parent, at)
-    else:
-        assert isinstance(implementation, ImporterExecutor)
-        node = ImporterNode(path, name, task, parent, at)
-    node.iteration = iteration
-    return node
-
-
-def _all_succeeded(parent: DagNode, task: Task) -> bool:
-    for index in task.dependencies:
-        child = parent.children[index]
-        if child is None or not child.state.succeeded:
-            return False
-    return True

@@ -13,7 +13,7 @@ from penstock_ir.model import Component, Dag, JsonValue
 
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine.events import Outputs
-from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, TaskState
+from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, ParentNode, TaskState
 
 
 def dag_outputs(node: DagNode) -> Outputs:
@@ -56,6 +56,18 @@ def loop_outputs(node: LoopNode) -> Outputs:
         for name in artifact_names
     }
     return Outputs(parameters, artifacts)
+
+
+def group_state(group: ParentNode, children: Iterable[Node | None], terminating: bool) -> TaskState:
+    """The state of a group whose tasks have all ended."""
+    states = {child.state for child in children if child is not None}
+    if TaskState.FAILED in states:
+        return TaskState.FAILED
+    if TaskState.CANCELED in states:
+        return TaskState.CANCELED
+    if terminating and not group.exempt and (TaskState.OMITTED in states or isinstance(group, LoopNode)):
+        return TaskState.CANCELED
+    return TaskState.SUCCEEDED
 
 
 def failure_summary(children: Iterable[Node | None]) -> str:

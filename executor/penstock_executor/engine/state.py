@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
-from penstock_ir.model import Dag, JsonValue, Pipeline, RetryPolicy, Task
+from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
 
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine.events import Outputs
@@ -180,6 +180,14 @@ class DagNode(Node):
     def child(self, name: str) -> Node | None:
         return self.children[self.dag.index[name]]
 
+    def all_succeeded(self, task: Task) -> bool:
+        """Whether everything the task depends on has ended well."""
+        for index in task.dependencies:
+            child = self.children[index]
+            if child is None or not child.state.succeeded:
+                return False
+        return True
+
 
 class LoopNode(Node):
     """A ParallelFor: its iterations in order, started up to the parallelism limit."""
@@ -200,6 +208,23 @@ class LoopNode(Node):
 
 ParentNode = Union[DagNode, LoopNode]
 EMPTY_OUTPUTS = Outputs()
+
+
+def new_node(path: str, name: str, task: Task, parent: ParentNode, at: int, iteration: int | None = None) -> Node:
+    """The node of a task that the run reaches, of the kind its component asks for."""
+    implementation = task.component.implementation
+    node: Node
+    if task.is_loop and iteration is None:
+        node = LoopNode(path, name, task, parent, at)
+    elif isinstance(implementation, Dag):
+        node = DagNode(path, name, task, implementation, parent, at)
+    elif isinstance(implementation, ContainerExecutor):
+        node = ContainerNode(path, name, task, parent, at)
+    else:
+        assert isinstance(implementation, ImporterExecutor)
+        node = ImporterNode(path, name, task, parent, at)
+    node.iteration = iteration
+    return node
 
 
 @dataclass(slots=True)

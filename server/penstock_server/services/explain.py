@@ -14,7 +14,8 @@ from penstock_ir.errors import InvalidParametersError, InvalidSpecError
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.parameters import bind_root_parameters
-from penstock_ir.plan import CachedOutputs, Plan, plan_pipeline
+from penstock_ir.plan import plan_pipeline
+from penstock_ir.planned import CachedOutputs, Plan
 
 from penstock_server.domain import cache_explanation
 from penstock_server.domain.cache_explanation import CacheExplanation, Candidate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from penstock_api.v1 import insight_pb2 as pb
-from penstock_ir.plan import Plan, PlannedTask, Unknown
+from penstock_ir.planned import Plan, PlannedTask, Unknown
 
 from penstock_server.domain.cache_explanation import CacheExplanation, CacheOutcome
 from penstock_server.domain.explanation import Explanation

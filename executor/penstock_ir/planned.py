@@ -1,0 +1,68 @@
+"""What a plan says (see `penstock_ir.plan`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Union
+
+from penstock_ir.errors import Problem
+from penstock_ir.model import JsonValue
+
+
+class Decision(str, Enum):
+    RUN = "RUN"
+    CACHED = "CACHED"
+    SKIPPED = "SKIPPED"
+    OMITTED = "OMITTED"
+    UNDECIDED = "UNDECIDED"
+    """Whether it runs follows from what other tasks give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A value that only the run will tell; `source` says where it comes from."""
+
+    source: str
+
+
+Value = Union[JsonValue, Unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedOutputs:
+    """`artifacts`: names by port."""
+
+    run_id: str
+    parameters: Mapping[str, JsonValue]
+    artifacts: Mapping[str, Sequence[str]]
+
+
+@dataclass(slots=True)
+class PlannedTask:
+    """`container` is what would be started: image, command, args, env, resources and platform settings."""
+
+    path: str
+    kind: str
+    display_name: str
+    decision: Decision = Decision.RUN
+    note: str = ""
+    depends_on: tuple[str, ...] = ()
+    condition: str = ""
+    inputs: dict[str, Value] = field(default_factory=dict)
+    caching: bool = False
+    cached_run_id: str = ""
+    max_retries: int = 0
+    iterations: int | None = None
+    """Of a loop; None when only the run will tell."""
+    parallelism_limit: int = 0
+    container: dict[str, Any] = field(default_factory=dict)
+    children: list[PlannedTask] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    tasks: Sequence[PlannedTask]
+    problems: Sequence[Problem]
+    truncated: bool = False
