@@ -120,6 +120,7 @@ def _claimed(head: Mapping[str, Any]) -> pb.ClaimedRun:
                 fail_fast=options.get("fail_fast", False),
                 deadline_millis=options.get("deadline", 0) * 1000,
                 documented_final_status=options.get("documented_final_status", False),
+                flat_collected=options.get("flat_collected", False),
             ),
         )
     except KeyError as error:

@@ -173,7 +173,7 @@ class DagParameterOutput:
     selectors: tuple[ParameterSelector, ...]
     one_of: bool = False
     collected: bool = False
-    """The value is what a loop collected, directly or through nested DAGs; a loop around it collects flat."""
+    """The value is what a loop collected, directly or through nested DAGs; a loop around it may collect flat."""
 
 
 @dataclass(frozen=True, slots=True)

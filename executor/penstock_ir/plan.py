@@ -355,11 +355,10 @@ def _collect(task: Task, inners: Sequence[_Scope], scope: _Scope) -> None:
         _hand_out(dag, inner, given, str(index))
     parameters = scope.outputs.setdefault(task.name, {})
     artifacts = scope.output_artifacts.setdefault(task.name, {})
-    for key, output in dag.parameter_outputs.items():
+    for key in dag.parameter_outputs:
         values = [one[key] for one in given.outputs.values()]
         if not any(isinstance(value, Unknown) for value in values):
-            flat = [item for many in values if isinstance(many, list) for item in many] if output.collected else values
-            parameters[key] = flat  # type: ignore[assignment]
+            parameters[key] = values  # type: ignore[assignment]
     for key in dag.artifact_outputs:
         lists = [one[key] for one in given.output_artifacts.values()]
         if not any(isinstance(many, Unknown) for many in lists):

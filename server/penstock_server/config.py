@@ -45,3 +45,5 @@ class Settings:
     allow_http: bool = False
     validate_urls: bool = True
     caching: CachingDefaults = CACHING_ON
+    schedule_timezone: str = ""
+    namespace: str = "kubeflow"

@@ -30,7 +30,9 @@ from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.pipelines import PipelineService
+from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.runs import RunService
+from penstock_server.services.ticker import Ticker
 from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
 from penstock_server.storage.objects import FileObjects
@@ -140,6 +142,13 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     envvar="PENSTOCK_MAX_CACHE_AGE",
     help="Seconds after which a cached result does not count any more.",
 )
+@click.option(
+    "--schedule-timezone",
+    default="",
+    envvar="CRON_SCHEDULE_TIMEZONE",
+    help="Time zone of cron expressions that name none, such as Europe/Berlin; UTC unless given.",
+)
+@click.option("--namespace", default="kubeflow", show_default=True, envvar="POD_NAMESPACE", hidden=True)
 @click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
 @click.option("--tag", default="unknown", envvar="TAG_NAME", hidden=True)
 @click.option(
@@ -163,6 +172,8 @@ def main(
     validate_pipeline_urls: bool,
     caching: bool,
     max_cache_age: int,
+    schedule_timezone: str,
+    namespace: str,
     commit: str,
     tag: str,
     log_level: str,
@@ -193,6 +204,8 @@ def main(
         allow_http=allow_http_pipelines,
         validate_urls=validate_pipeline_urls,
         caching=CachingDefaults(caching, max_cache_age),
+        schedule_timezone=schedule_timezone,
+        namespace=namespace,
     )
     try:
         serve(settings)
@@ -212,10 +225,22 @@ def serve(settings: Settings) -> None:
     experiments.ensure_default()
     fetch = PackageFetcher(settings.allowed_hosts, allow_http=settings.allow_http, validate=settings.validate_urls)
     dispatch = DispatchService(storage, clock, bell)
+    runs = RunService(storage, clock, documents, bell, settings.service_account, settings.caching)
+    schedules = RecurringRunService(
+        storage,
+        clock,
+        documents,
+        runs,
+        bell,
+        zone=settings.schedule_timezone,
+        namespace=settings.namespace,
+        service_account=settings.service_account,
+    )
     services = Services(
         experiments=experiments,
         pipelines=PipelineService(storage, clock, documents, fetch),
-        runs=RunService(storage, clock, documents, bell, settings.service_account, settings.caching),
+        runs=runs,
+        recurring_runs=schedules,
         dispatch=dispatch,
         insight=InsightService(storage, FileObjects(settings.artifact_roots)),
         explain=ExplainService(storage, documents),
@@ -246,12 +271,15 @@ def serve(settings: Settings) -> None:
             running.server.stop(None)
             raise click.UsageError(f"--http: {settings.http} cannot be used: {error.strerror or error}") from error
         running.set_serving(True)
+        ticker = Ticker(schedules)
+        ticker.start()
         http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
         click.echo(f"ready http=http://{http_ready} grpc={grpc_ready}")
         sys.stdout.flush()
         stop.wait()
         log.info("stopping")
         running.set_serving(False)
+        ticker.stop()
         dispatch.stop()
         gateway.stop(_GRACE_SECONDS)
         running.server.stop(_GRACE_SECONDS).wait()

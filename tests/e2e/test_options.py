@@ -71,6 +71,15 @@ def test_the_final_status_as_documented(client: Client) -> None:
     assert runs.tasks(client, run_id)["status-of"].outputs["Output"] == "SUCCEEDED: no error"
 
 
+def test_nested_loops_collect_flat_where_asked(client: Client) -> None:
+    outputs = []
+    for flat in (False, True):
+        run_id = runs.start(client, compiled("nested_collected"), flat_collected=flat)
+        runs.finished(client, run_id)
+        outputs.append(runs.tasks(client, run_id)[""].outputs["Output"])
+    assert outputs == ["[[11, 21], [12, 22]]", "[11, 21, 12, 22]"]
+
+
 def test_options_are_shown(client: Client) -> None:
     run_id = runs.start(client, specs.container(["true"]), fail_fast=True, caching=False, max_cache_age_seconds=7)
     shown = runs.finished(client, run_id).options

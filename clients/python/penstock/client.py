@@ -19,6 +19,7 @@ from penstock_api.v2beta1 import (
     experiment_pb2_grpc,
     pipeline_pb2,
     pipeline_pb2_grpc,
+    recurring_run_pb2_grpc,
     run_pb2,
     run_pb2_grpc,
 )
@@ -28,6 +29,7 @@ _PAGE = 100
 _MESSAGE_BYTES = 128 * 1024 * 1024
 _READS = {
     "kubeflow.pipelines.backend.api.v2beta1.ExperimentService": ("GetExperiment", "ListExperiments"),
+    "kubeflow.pipelines.backend.api.v2beta1.RecurringRunService": ("GetRecurringRun", "ListRecurringRuns"),
     "kubeflow.pipelines.backend.api.v2beta1.PipelineService": (
         "GetPipeline",
         "GetPipelineByName",
@@ -87,6 +89,7 @@ class Client:
         self.experiments = experiment_pb2_grpc.ExperimentServiceStub(self._channel)
         self.pipelines = pipeline_pb2_grpc.PipelineServiceStub(self._channel)
         self.runs = run_pb2_grpc.RunServiceStub(self._channel)
+        self.recurring_runs = recurring_run_pb2_grpc.RecurringRunServiceStub(self._channel)
         self.insight = insight_pb2_grpc.InsightServiceStub(self._channel)
         self.uploads = upload_pb2_grpc.PipelineUploadServiceStub(self._channel)
 

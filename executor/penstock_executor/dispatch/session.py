@@ -228,6 +228,7 @@ def open_session(
         fail_fast=claimed.policy.fail_fast,
         deadline_millis=claimed.policy.deadline_millis or convert.deadline_millis(pipeline),
         documented_final_status=claimed.policy.documented_final_status,
+        flat_collected=claimed.policy.flat_collected,
     )
     return RunSession(context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up)
 

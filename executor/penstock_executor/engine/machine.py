@@ -344,7 +344,7 @@ class _Turn:
                 loop.active += 1
                 self._start_iteration(loop, task, index)
         if loop.done == len(loop.items) and not loop.state.terminal:
-            loop.outputs = loop_outputs(loop)
+            loop.outputs = loop_outputs(loop, flat=self.state.context.flat_collected)
             children = [one for one in loop.iterations if isinstance(one, Node)]
             self._end(loop, group_state(loop, children, self.state.terminating), failure_summary(children))
 

@@ -1,8 +1,8 @@
 """What a DAG or a loop gives to the outside when it ends (executor.md §1.3, §2.5).
 
 Invariants: outputs are computed once, when the node ends, from what its children hold. A selector whose task was
-skipped gives nothing. A loop collects in the order of its items into one flat list, whatever loops are nested in it
-(executor.md §10.16); a list that a task itself gave stays one element.
+skipped gives nothing. A loop collects in the order of its items, nested loops as nested lists, or flat where the run
+asks for it (executor.md §10.16); artifact lists are always flat, because the IR has no nested ones.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ def dag_outputs(node: DagNode) -> Outputs:
     return Outputs(parameters, artifacts)
 
 
-def loop_outputs(node: LoopNode) -> Outputs:
-    """Everything its iterations gave, collected; an empty loop gives empty lists."""
+def loop_outputs(node: LoopNode, *, flat: bool) -> Outputs:
+    """Everything its iterations gave, collected; an empty loop gives empty lists.
+
+    `flat`: what loops inside collected is not kept apart; a list that a task itself gave stays one element.
+    """
     assert node.task is not None
     parameter_names, artifact_names = _output_names(node.task.component)
     if not parameter_names and not artifact_names:
@@ -48,7 +51,7 @@ def loop_outputs(node: LoopNode) -> Outputs:
     parameters: dict[str, JsonValue] = {}
     for name in parameter_names:
         values = [result.parameters[name] for result in results if name in result.parameters]
-        if _gathers(node.task.component, name):
+        if flat and _gathers(node.task.component, name):
             values = [value for many in values if isinstance(many, list) for value in many]
         parameters[name] = values
     artifacts = {

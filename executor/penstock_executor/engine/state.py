@@ -79,6 +79,8 @@ class RunContext:
     """The first task that fails for good ends the run; exit tasks still run."""
     deadline_millis: int = 0
     """How long the run may take from its start or its latest retry; 0 means as long as it likes."""
+    flat_collected: bool = False
+    """Nested loops collect into one flat list, as upstream's backend has it, instead of a list per loop."""
     documented_final_status: bool = False
     """PipelineTaskFinalStatus says SUCCEEDED, as the SDK documents, instead of upstream's COMPLETE."""
 

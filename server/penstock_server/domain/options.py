@@ -21,6 +21,7 @@ class RequestedOptions:
     max_cache_age: int = 0
     deadline: int = 0
     documented_final_status: bool = False
+    flat_collected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class RunOptions:
     max_cache_age: int = 0
     deadline: int = 0
     documented_final_status: bool = False
+    flat_collected: bool = False
 
     def to_text(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -69,4 +71,5 @@ def settled(requested: RequestedOptions, defaults: CachingDefaults) -> RunOption
         max_cache_age=min(ages, default=0),
         deadline=requested.deadline,
         documented_final_status=requested.documented_final_status,
+        flat_collected=requested.flat_collected,
     )

@@ -1,4 +1,4 @@
-"""RecurringRunService: listed and looked up so that clients find an empty place, not served further yet."""
+"""RecurringRunService."""
 
 from __future__ import annotations
 
@@ -7,34 +7,45 @@ from google.protobuf import empty_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 from penstock_api.v2beta1 import recurring_run_pb2_grpc
 
-from penstock_server.errors import NotFoundError, UnimplementedError
+from penstock_server.rpc.convert import recurring_runs as convert
+from penstock_server.rpc.convert.common import list_request
+from penstock_server.services.recurring_runs import RecurringRunService
 
 
 class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
+    def __init__(self, service: RecurringRunService) -> None:
+        self._service = service
+
     def CreateRecurringRun(
         self, request: pb.CreateRecurringRunRequest, context: grpc.ServicerContext
     ) -> pb.RecurringRun:
-        raise UnimplementedError("this server does not run schedules yet; create runs instead")
+        return convert.to_proto(self._service.create(convert.new_schedule(request.recurring_run)))
+
+    def GetRecurringRun(self, request: pb.GetRecurringRunRequest, context: grpc.ServicerContext) -> pb.RecurringRun:
+        return convert.to_proto(self._service.get(request.recurring_run_id))
 
     def ListRecurringRuns(
         self, request: pb.ListRecurringRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRecurringRunsResponse:
-        return pb.ListRecurringRunsResponse()
-
-    def GetRecurringRun(self, request: pb.GetRecurringRunRequest, context: grpc.ServicerContext) -> pb.RecurringRun:
-        raise NotFoundError("RecurringRun", request.recurring_run_id)
+        found, total, token = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
+        return pb.ListRecurringRunsResponse(
+            recurringRuns=map(convert.to_proto, found), total_size=total, next_page_token=token
+        )
 
     def EnableRecurringRun(
         self, request: pb.EnableRecurringRunRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        raise NotFoundError("RecurringRun", request.recurring_run_id)
+        self._service.set_enabled(request.recurring_run_id, True)
+        return empty_pb2.Empty()
 
     def DisableRecurringRun(
         self, request: pb.DisableRecurringRunRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        raise NotFoundError("RecurringRun", request.recurring_run_id)
+        self._service.set_enabled(request.recurring_run_id, False)
+        return empty_pb2.Empty()
 
     def DeleteRecurringRun(
         self, request: pb.DeleteRecurringRunRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        raise NotFoundError("RecurringRun", request.recurring_run_id)
+        self._service.delete(request.recurring_run_id)
+        return empty_pb2.Empty()

@@ -43,6 +43,7 @@ from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.pipelines import PipelineService
+from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.runs import RunService
 
 MAX_MESSAGE_BYTES = 128 * 1024 * 1024
@@ -66,6 +67,7 @@ class Services:
     experiments: ExperimentService
     pipelines: PipelineService
     runs: RunService
+    recurring_runs: RecurringRunService
     dispatch: DispatchService
     insight: InsightService
     explain: ExplainService
@@ -98,7 +100,9 @@ def build_server(services: Services, metadata: MetadataDatabase | None) -> Runni
     experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(services.experiments), server)
     pipeline_pb2_grpc.add_PipelineServiceServicer_to_server(PipelineServicer(services.pipelines), server)
     run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(services.runs), server)
-    recurring_run_pb2_grpc.add_RecurringRunServiceServicer_to_server(RecurringRunServicer(), server)
+    recurring_run_pb2_grpc.add_RecurringRunServiceServicer_to_server(
+        RecurringRunServicer(services.recurring_runs), server
+    )
     insight_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(services.insight, services.explain), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
     dispatch_pb2_grpc.add_DispatchServiceServicer_to_server(DispatchServicer(services.dispatch), server)

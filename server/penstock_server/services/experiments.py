@@ -1,7 +1,8 @@
 """Experiments (api.md §2.6).
 
 Invariants: names are unique in a namespace; in single-user mode the namespace of a request is dropped; archiving an
-experiment archives its runs, unarchiving brings back the experiment only; deleting it leaves its runs.
+experiment archives its runs and disables its schedules, unarchiving brings back the experiment only; deleting it leaves
+its runs.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class ExperimentService:
         with self._storage.writing() as uow:
             if uow.experiments.set_storage_state(experiment_id, ARCHIVED):
                 uow.runs.archive_of_experiment(experiment_id)
+                uow.schedules.disable_of_experiment(experiment_id, self._clock.now_millis())
 
     def unarchive(self, experiment_id: str) -> None:
         with self._storage.writing() as uow:

@@ -70,6 +70,10 @@ class NewRun:
     service_account: str = ""
     scheduled_at: int = 0
     recurring_run_id: str = ""
+    spec_hash: str = ""
+    """A document that is stored already and wins over what the source says now."""
+    index: int | None = None
+    """Which run of its schedule it is, from 1."""
     plugins_input: str = ""
     options: RequestedOptions = NOTHING_REQUESTED
 
@@ -107,18 +111,34 @@ class RunService:
         document = document_from_json(new.pipeline_spec) if new.pipeline_spec is not None else None
         inline = self._documents.checked(document) if document is not None else None
         with self._storage.writing() as uow:
-            if new.recurring_run_id:
-                known = uow.runs.by_recurring(new.recurring_run_id, new.display_name)
-                if known is not None:
-                    return known
-            experiment_id = self._experiment(uow, new.experiment_id)
-            spec, pipeline_id, version_id = self._source(uow, new, inline)
-            run = self._run(new, experiment_id, spec, pipeline_id, version_id)
-            uow.specs.put(spec)
-            uow.runs.add(run)
-            uow.experiments.note_run(experiment_id, run.created_at)
+            run = self.create_in(uow, new, inline)
         self._signal.notify()
         return run
+
+    def create_in(self, uow: UnitOfWork, new: NewRun, inline: Spec | None = None) -> Run:
+        """Within a transaction of the caller's, who notifies executors after it."""
+        if new.recurring_run_id:
+            known = uow.runs.by_recurring(new.recurring_run_id, new.display_name)
+            if known is not None:
+                return known
+        experiment_id = (
+            experiments.find(uow, new.experiment_id).experiment_id
+            if new.experiment_id
+            else self.default_experiment(uow)
+        )
+        spec, pipeline_id, version_id = self._source(uow, new, inline)
+        run = self._run(new, experiment_id, spec, pipeline_id, version_id)
+        uow.specs.put(spec)
+        uow.runs.add(run)
+        uow.experiments.note_run(experiment_id, run.created_at)
+        return run
+
+    def default_experiment(self, uow: UnitOfWork) -> str:
+        """Where runs go that name no experiment. Raises NotFoundError."""
+        default = uow.experiments.by_name(DEFAULT_NAME, "")
+        if default is None:
+            raise NotFoundError("Experiment", DEFAULT_NAME)
+        return default.experiment_id
 
     def get(self, run_id: str) -> RunDetails:
         with self._storage.reading() as uow:
@@ -172,17 +192,14 @@ class RunService:
             uow.queue.reopen(run_id)
         self._signal.notify()
 
-    def _experiment(self, uow: UnitOfWork, experiment_id: str) -> str:
-        if experiment_id:
-            return experiments.find(uow, experiment_id).experiment_id
-        default = uow.experiments.by_name(DEFAULT_NAME, "")
-        if default is None:
-            raise NotFoundError("Experiment", DEFAULT_NAME)
-        return default.experiment_id
-
     def _source(self, uow: UnitOfWork, new: NewRun, inline: Spec | None) -> tuple[Spec, str, str]:
         if inline is not None:
             return inline, "", ""
+        if new.spec_hash:
+            pinned = uow.specs.get(new.spec_hash)
+            if pinned is None:
+                raise NotFoundError("PipelineSpec", new.spec_hash)
+            return pinned, new.pipeline_id, new.pipeline_version_id
         if new.pipeline_version_id:
             version = pipelines.find_version(uow, new.pipeline_version_id)
             if new.pipeline_id and version.pipeline_id != new.pipeline_id:
@@ -206,7 +223,7 @@ class RunService:
         run_id = _run_id(new)
         pipeline = self._documents.compiled(spec)
         expanded = {
-            name: macros.expand(value, run_id=run_id, now=now, scheduled=new.scheduled_at)
+            name: macros.expand(value, run_id=run_id, now=now, scheduled=new.scheduled_at, index=new.index)
             for name, value in new.parameters.items()
         }
         arguments = bind_root_parameters(pipeline, expanded)

@@ -30,6 +30,7 @@ from penstock_server.storage.repositories.experiments import SqlExperimentReposi
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
 from penstock_server.storage.repositories.runs import SqlRunRepository
+from penstock_server.storage.repositories.schedules import SqlScheduleRepository
 from penstock_server.storage.repositories.specs import SqlSpecRepository
 from penstock_server.storage.repositories.tasks import SqlTaskRepository
 from penstock_server.storage.repositories.versions import SqlVersionRepository
@@ -51,6 +52,7 @@ class SqlUnitOfWork:
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection)
+        self.schedules: ports.ScheduleRepository = SqlScheduleRepository(connection)
 
 
 class Database:

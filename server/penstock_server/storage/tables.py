@@ -223,6 +223,43 @@ artifacts = Table(
     Index(None, "type", "created_at"),
 )
 
+recurring_runs = Table(
+    "recurring_runs",
+    metadata,
+    Column("recurring_run_id", Id, primary_key=True),
+    Column("display_name", String(512), nullable=False),
+    Column("description", LongText, nullable=False, default=""),
+    Column("experiment_id", Id, nullable=False),
+    Column("namespace", String(63), nullable=False, default=""),
+    Column("service_account", String(253), nullable=False, default=""),
+    Column("resource_name", String(63), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("max_concurrency", Integer, nullable=False),
+    Column("no_catchup", Boolean, nullable=False),
+    Column("cron", String(255), nullable=False, default=""),
+    Column("interval_seconds", BigInteger, nullable=False, default=0),
+    Column("start_at", BigInteger, nullable=False, default=0),
+    Column("end_at", BigInteger, nullable=False, default=0),
+    # Empty: each fire takes the newest version of the pipeline.
+    Column("spec_hash", String(64), nullable=False, default=""),
+    Column("pipeline_id", Id, nullable=False, default=""),
+    Column("pipeline_version_id", Id, nullable=False, default=""),
+    Column("submitted_spec", LongText, nullable=False, default=""),
+    Column("runtime_config", LongText, nullable=True),
+    Column("parameters", LongText, nullable=False, default="{}"),
+    Column("pipeline_root", LongText, nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("fires", BigInteger, nullable=False, default=0),
+    Column("last_fired_at", BigInteger, nullable=False, default=0),
+    # 0: never again.
+    Column("next_fire_at", BigInteger, nullable=False, default=0),
+    Column("error", LongText, nullable=False, default=""),
+    Index(None, "created_at", "recurring_run_id"),
+    Index(None, "experiment_id", "created_at", "recurring_run_id"),
+    Index(None, "enabled", "next_fire_at"),
+)
+
 # No foreign key to runs: deleting a run must not take other runs' hits away.
 cache_entries = Table(
     "cache_entries",

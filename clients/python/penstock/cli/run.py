@@ -24,6 +24,7 @@ from penstock.client import Client
 @click.option("--caching/--no-caching", default=None, help="Whether cached results count; the server's unless given.")
 @click.option("--max-cache-age", type=click.IntRange(min=0), default=0, help="Seconds; older results do not count.")
 @click.option("--deadline", type=click.IntRange(min=0), default=0, help="Seconds after which the run is ended.")
+@click.option("--flat-collected", is_flag=True, help="dsl.Collected over nested loops gives one flat list.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
 @server_options
 def run(
@@ -36,6 +37,7 @@ def run(
     caching: bool | None,
     max_cache_age: int,
     deadline: int,
+    flat_collected: bool,
     watch: bool,
     client: Client,
     as_json: bool,
@@ -62,6 +64,7 @@ def run(
         new.options.caching = caching
     new.options.max_cache_age_seconds = max_cache_age
     new.options.deadline_seconds = deadline
+    new.options.flat_collected = flat_collected
     if experiment:
         new.experiment_id = experiment_id(client, experiment)
     created = client.call(client.runs.CreateRun, request)

@@ -37,6 +37,7 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
             fail_fast=run.options.fail_fast,
             deadline_millis=run.options.deadline * 1000,
             documented_final_status=run.options.documented_final_status,
+            flat_collected=run.options.flat_collected,
         ),
     )
 

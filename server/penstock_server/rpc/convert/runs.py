@@ -35,7 +35,7 @@ def new_run(message: pb.Run) -> NewRun:
         pipeline_version_id=reference.pipeline_version_id,
         parameters={name: plain(value) for name, value in config.parameters.items()},
         pipeline_root=config.pipeline_root,
-        runtime_config=_text_of_config(config) if message.HasField("runtime_config") else None,
+        runtime_config=text_of_config(config) if message.HasField("runtime_config") else None,
         service_account=message.service_account,
         scheduled_at=millis(message.scheduled_at) if message.HasField("scheduled_at") else 0,
         recurring_run_id=message.recurring_run_id,
@@ -75,6 +75,7 @@ def to_proto(run: Run) -> pb.Run:
             max_cache_age_seconds=run.options.max_cache_age,
             deadline_seconds=run.options.deadline,
             documented_final_status=run.options.documented_final_status,
+            flat_collected=run.options.flat_collected,
         )
     )
     if run.plugins_input:
@@ -134,6 +135,7 @@ def _requested(options: pb.RunOptions) -> RequestedOptions:
         max_cache_age=options.max_cache_age_seconds,
         deadline=options.deadline_seconds,
         documented_final_status=options.documented_final_status,
+        flat_collected=options.flat_collected,
     )
 
 
@@ -141,7 +143,8 @@ def _task_state(state: str) -> Any:
     return pb.RuntimeState.Value(_TASK_STATES.get(state, state))
 
 
-def _text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
+def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
+    """A runtime config as it is kept, to be echoed."""
     return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery
@@ -59,6 +59,16 @@ class SqlRunRepository:
         self._connection.execute(
             update(table).where(table.c.experiment_id == experiment_id).values(storage_state=ARCHIVED)
         )
+
+    def count_active(self, recurring_run_id: str) -> int:
+        """Runs of a schedule that have not ended."""
+        final = [state.value for state in RunState if state.final]
+        statement = (
+            select(func.count())
+            .select_from(table)
+            .where(table.c.recurring_run_id == recurring_run_id, table.c.state.not_in(final))
+        )
+        return int(self._connection.execute(statement).scalar_one())
 
     def set_state(self, run: Run) -> None:
         """Writes what a change of state may change."""

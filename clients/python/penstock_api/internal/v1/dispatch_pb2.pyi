@@ -59,18 +59,20 @@ class ClaimedRun(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., pipeline_spec_json: _Optional[bytes] = ..., platform_spec_json: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ..., pipeline_root: _Optional[str] = ..., service_account: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., terminate_requested: bool = ..., events: _Optional[_Iterable[bytes]] = ..., resource_name: _Optional[str] = ..., policy: _Optional[_Union[RunPolicy, _Mapping]] = ...) -> None: ...
 
 class RunPolicy(_message.Message):
-    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status")
+    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected")
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTED_FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
+    FLAT_COLLECTED_FIELD_NUMBER: _ClassVar[int]
     caching: bool
     max_cache_age_millis: int
     fail_fast: bool
     deadline_millis: int
     documented_final_status: bool
-    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ...) -> None: ...
+    flat_collected: bool
+    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("run_id", "fence")

@@ -1,0 +1,184 @@
+"""Recurring runs and the one function that says when they fire (api.md §2.9).
+
+Invariants: pure. A fire is decided by the schedule and its latest fire alone, so two servers decide the same; with
+catch-up every point of the grid fires once, in order, without it only the latest one that was missed. `end_at` is
+inclusive. Times are milliseconds (UTC), 0 means none; a schedule without trigger fires exactly once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from penstock_server.errors import InvalidArgumentError
+
+MAX_CONCURRENCY = 10
+_FIELD = "recurring_run.trigger.cron_schedule.cron"
+_ZONE = re.compile(r"^(?:CRON_TZ|TZ)=(\S+)\s+(.*)$")
+_EVERY = re.compile(r"^@every\s+((?:\d+(?:\.\d+)?(?:h|m|s|ms))+)$")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_MILLIS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+# Half a year of seconds lie between two points of the rarest grid that makes sense; beyond that there is none.
+_YEARS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """At most one of `cron` and `interval_seconds` is set."""
+
+    cron: str = ""
+    interval_seconds: int = 0
+    start_at: int = 0
+    end_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One row of `recurring_runs`. `fires` counts the runs made, which is the index of the latest.
+
+    `spec_hash` is empty when each fire takes the newest version of `pipeline_id`; `submitted_spec` is an inline spec as
+    it came; `runtime_config` None when none was sent; `next_fire_at` 0 when it never fires again.
+    """
+
+    recurring_run_id: str
+    display_name: str
+    description: str
+    experiment_id: str
+    namespace: str
+    service_account: str
+    resource_name: str
+    enabled: bool
+    max_concurrency: int
+    no_catchup: bool
+    trigger: Trigger
+    spec_hash: str
+    pipeline_id: str
+    pipeline_version_id: str
+    submitted_spec: str
+    runtime_config: str | None
+    parameters: str
+    pipeline_root: str
+    created_at: int
+    updated_at: int
+    fires: int = 0
+    last_fired_at: int = 0
+    next_fire_at: int = 0
+    error: str = ""
+
+
+def checked(trigger: Trigger, zone: str) -> Trigger:
+    """Raises InvalidArgumentError with what to do."""
+    if trigger.cron:
+        _grid(trigger.cron, zone)
+    if trigger.interval_seconds < 0 or (not trigger.cron and trigger.interval_seconds > 10 * 366 * 86_400):
+        raise InvalidArgumentError(
+            "interval_second must be at least 1 and at most ten years",
+            "recurring_run.trigger.periodic_schedule.interval_second",
+        )
+    if trigger.start_at and trigger.end_at and trigger.end_at < trigger.start_at:
+        raise InvalidArgumentError("end_time lies before start_time", "recurring_run.trigger")
+    return trigger
+
+
+def next_fire(schedule: Schedule, zone: str) -> int:
+    """When the schedule fires next by its grid, 0 for never again; it may lie in the past."""
+    trigger = schedule.trigger
+    reference = schedule.last_fired_at or trigger.start_at or schedule.created_at
+    if trigger.cron:
+        found = _after(trigger.cron, max(reference, trigger.start_at), zone)
+    elif trigger.interval_seconds:
+        found = reference + trigger.interval_seconds * 1000
+    else:
+        found = 0 if schedule.fires else schedule.created_at
+    return 0 if trigger.end_at and found > trigger.end_at else found
+
+
+def fire_time(schedule: Schedule, now: int, zone: str) -> int:
+    """For which moment a schedule that is due fires now: the first one missed, or without catch-up the latest."""
+    due, trigger = schedule.next_fire_at, schedule.trigger
+    if not schedule.no_catchup:
+        return due
+    until = min(now, trigger.end_at) if trigger.end_at else now
+    if trigger.cron:
+        return max(due, _at_or_before(trigger.cron, until, zone))
+    if trigger.interval_seconds:
+        return until if until - due >= trigger.interval_seconds * 1000 else due
+    return due
+
+
+def run_name(schedule: Schedule, index: int, at: int) -> str:
+    """`<name>-<index>-<hash>`: the same for the same fire, whoever makes it."""
+    return f"{schedule.resource_name}-{index}-{_fnv32a(f'{schedule.recurring_run_id}/{index}/{at}')}"
+
+
+def _after(cron: str, reference: int, zone: str) -> int:
+    step = _every(cron)
+    if step:
+        return reference + step
+    grid, where = _grid(cron, zone)
+    # Points are whole seconds, and strictly after the reference.
+    found = croniter(grid, _local(reference, where), second_at_beginning=True, max_years_between_matches=_YEARS)
+    try:
+        return _millis(found.get_next(datetime))
+    except ValueError:
+        return 0
+
+
+def _at_or_before(cron: str, until: int, zone: str) -> int:
+    if _every(cron):
+        return until
+    grid, where = _grid(cron, zone)
+    start = _local(until, where) + timedelta(milliseconds=1)
+    found = croniter(grid, start, second_at_beginning=True, max_years_between_matches=_YEARS)
+    try:
+        return _millis(found.get_prev(datetime))
+    except ValueError:
+        return 0
+
+
+def _grid(cron: str, zone: str) -> tuple[str, tzinfo]:
+    match = _ZONE.match(cron.strip())
+    text, name = (match.group(2), match.group(1)) if match else (cron.strip(), zone)
+    try:
+        where: tzinfo = ZoneInfo(name) if name else timezone.utc
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidArgumentError(f"{name!r} is no time zone; use a name such as Europe/Berlin", _FIELD) from error
+    if _every(text):
+        return text, where
+    if not text.startswith("@") and len(text.split()) != 6:
+        raise InvalidArgumentError(
+            f"{cron!r} has {len(text.split())} fields, a schedule has six, seconds first: put `0 ` before five fields",
+            _FIELD,
+        )
+    try:
+        croniter(text, datetime.now(timezone.utc), second_at_beginning=True)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidArgumentError(f"{cron!r} is no cron expression: {error}", _FIELD) from error
+    return text, where
+
+
+def _every(cron: str) -> int:
+    """Milliseconds of `@every 1h30m`, 0 for anything else."""
+    match = _EVERY.match(cron.strip())
+    if not match:
+        return 0
+    return max(1000, int(sum(float(number) * _MILLIS[unit] for number, unit in _PART.findall(match.group(1)))))
+
+
+def _local(millis: int, where: tzinfo) -> datetime:
+    return datetime.fromtimestamp(millis / 1000, tz=timezone.utc).astimezone(where)
+
+
+def _millis(at: datetime) -> int:
+    return int(at.timestamp()) * 1000
+
+
+def _fnv32a(text: str) -> int:
+    value = 0x811C9DC5
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value

@@ -1,0 +1,248 @@
+"""Recurring runs (api.md §2.9).
+
+Invariants: a fire makes its run and advances its schedule in one transaction, and only if the schedule is as it was
+when the fire was decided: of two servers one makes it, and one that dies in between makes it again. A schedule that has
+nothing to do writes nothing. What a fire cannot make (arguments that a newer version does not take) is kept as the
+schedule's error and the schedule goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from penstock_ir.errors import InvalidParametersError, InvalidSpecError
+from penstock_ir.loader import document_from_json
+from penstock_ir.parameters import bind_root_parameters
+
+from penstock_server.domain import limits, listing
+from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.pipeline import Spec
+from penstock_server.domain.schedule import MAX_CONCURRENCY, Schedule, Trigger, checked, fire_time, next_fire, run_name
+from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, PenstockError
+from penstock_server.services import experiments, pipelines
+from penstock_server.services.documents import Documents
+from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
+from penstock_server.services.runs import NewRun, RunService
+
+log = logging.getLogger(__name__)
+
+LISTING = Listing(
+    "recurring_runs",
+    {
+        "id": Key("recurring_run_id"),
+        "recurring_run_id": Key("recurring_run_id"),
+        "name": Key("display_name"),
+        "display_name": Key("display_name"),
+        "created_at": Key("created_at", KeyKind.TIME),
+        "updated_at": Key("updated_at", KeyKind.TIME),
+        "description": Key("description"),
+    },
+)
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9-]")
+_DUE_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewSchedule:
+    """What a caller asks for."""
+
+    display_name: str
+    description: str = ""
+    experiment_id: str = ""
+    pipeline_spec: Mapping[str, Any] | None = None
+    pipeline_id: str = ""
+    pipeline_version_id: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    pipeline_root: str = ""
+    runtime_config: str | None = None
+    service_account: str = ""
+    enabled: bool = False
+    max_concurrency: int = 0
+    no_catchup: bool = False
+    trigger: Trigger = Trigger()  # noqa: RUF009 - frozen
+
+
+class RecurringRunService:
+    """`zone` is the time zone of cron expressions that name none; `namespace` is shown for every schedule."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        documents: Documents,
+        runs: RunService,
+        signal: WorkSignal,
+        *,
+        zone: str,
+        namespace: str,
+        service_account: str,
+    ) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._documents = documents
+        self._runs = runs
+        self._signal = signal
+        self._zone = zone
+        self._namespace = namespace
+        self._service_account = service_account
+
+    def create(self, new: NewSchedule) -> Schedule:
+        """Raises InvalidArgumentError, NotFoundError, InvalidSpecError, InvalidParametersError."""
+        limits.check_name(new.display_name, "recurring_run.display_name", limits.RUN_NAME, "RecurringRun.display_name")
+        limits.check_length(new.description, "recurring_run.description", limits.DESCRIPTION)
+        limits.check_length(new.service_account, "recurring_run.service_account", 253)
+        if not 1 <= new.max_concurrency <= MAX_CONCURRENCY:
+            raise InvalidArgumentError(
+                f"recurring_run.max_concurrency must be 1 to {MAX_CONCURRENCY}, it is {new.max_concurrency}",
+                "recurring_run.max_concurrency",
+            )
+        trigger = checked(new.trigger, self._zone)
+        inline = self._documents.checked(document_from_json(new.pipeline_spec)) if new.pipeline_spec else None
+        now = self._clock.now_millis()
+        with self._storage.writing() as uow:
+            experiment_id = (
+                experiments.find(uow, new.experiment_id).experiment_id
+                if new.experiment_id
+                else self._runs.default_experiment(uow)
+            )
+            spec, pinned, pipeline_id, version_id = self._source(uow, new, inline)
+            bind_root_parameters(self._documents.compiled(spec), new.parameters)
+            schedule = Schedule(
+                recurring_run_id=str(uuid.uuid4()),
+                display_name=new.display_name,
+                description=new.description,
+                experiment_id=experiment_id,
+                namespace=self._namespace,
+                service_account=new.service_account or self._service_account,
+                resource_name=_resource_name(new.display_name),
+                enabled=new.enabled,
+                max_concurrency=new.max_concurrency,
+                no_catchup=new.no_catchup,
+                trigger=trigger,
+                spec_hash=spec.spec_hash if pinned else "",
+                pipeline_id=pipeline_id,
+                pipeline_version_id=version_id,
+                submitted_spec=_dump(new.pipeline_spec) if inline else "",
+                runtime_config=new.runtime_config,
+                parameters=_dump(dict(new.parameters)),
+                pipeline_root=new.pipeline_root,
+                created_at=now,
+                updated_at=now,
+            )
+            schedule = replace(schedule, next_fire_at=next_fire(schedule, self._zone))
+            uow.specs.put(spec)
+            uow.schedules.add(schedule)
+        self._signal.notify()
+        return schedule
+
+    def get(self, recurring_run_id: str) -> Schedule:
+        with self._storage.reading() as uow:
+            return find(uow, recurring_run_id)
+
+    def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Schedule], int, str]:
+        query = listing.parse(LISTING, request)
+        with self._storage.reading() as uow:
+            return uow.schedules.list(query, experiment_id)
+
+    def set_enabled(self, recurring_run_id: str, enabled: bool) -> None:
+        with self._storage.writing() as uow:
+            if find(uow, recurring_run_id).enabled != enabled:
+                uow.schedules.set_enabled(recurring_run_id, enabled, self._clock.now_millis())
+        self._signal.notify()
+
+    def delete(self, recurring_run_id: str) -> None:
+        """The runs it made stay."""
+        with self._storage.writing() as uow:
+            if not uow.schedules.delete(recurring_run_id):
+                raise NotFoundError("RecurringRun", recurring_run_id)
+
+    def tick(self) -> int:
+        """Makes the runs that are due, one per schedule; how many."""
+        now = self._clock.now_millis()
+        with self._storage.reading() as uow:
+            due = uow.schedules.due(now, _DUE_AT_ONCE)
+        return sum(self._fire(schedule, now) for schedule in due)
+
+    def _fire(self, seen: Schedule, now: int) -> bool:
+        at = fire_time(seen, now, self._zone)
+        advanced = replace(seen, fires=seen.fires + 1, last_fired_at=at, error="")
+        advanced = replace(advanced, next_fire_at=next_fire(advanced, self._zone))
+        try:
+            with self._storage.writing() as uow:
+                if uow.runs.count_active(seen.recurring_run_id) >= seen.max_concurrency:
+                    return False
+                if not uow.schedules.advance(seen, advanced):
+                    return False
+                self._runs.create_in(uow, self._new_run(seen, advanced.fires, at))
+        except (PenstockError, InvalidSpecError, InvalidParametersError) as error:
+            log.warning("recurring run %s: the fire for %d made no run: %s", seen.recurring_run_id, at, error)
+            failed = replace(advanced, fires=seen.fires, error=f"the fire for {at} made no run: {error}")
+            with self._storage.writing() as uow:
+                uow.schedules.advance(seen, failed)
+            return False
+        self._signal.notify()
+        return True
+
+    def _new_run(self, schedule: Schedule, index: int, at: int) -> NewRun:
+        return NewRun(
+            display_name=run_name(schedule, index, at),
+            experiment_id=schedule.experiment_id,
+            pipeline_spec=json.loads(schedule.submitted_spec) if schedule.submitted_spec else None,
+            pipeline_id=schedule.pipeline_id,
+            pipeline_version_id=schedule.pipeline_version_id,
+            spec_hash=schedule.spec_hash,
+            parameters=json.loads(schedule.parameters),
+            pipeline_root=schedule.pipeline_root,
+            runtime_config=schedule.runtime_config,
+            service_account=schedule.service_account,
+            scheduled_at=at,
+            recurring_run_id=schedule.recurring_run_id,
+            index=index,
+        )
+
+    def _source(self, uow: UnitOfWork, new: NewSchedule, inline: Spec | None) -> tuple[Spec, bool, str, str]:
+        """The document, whether every run has this one, pipeline and version id."""
+        if inline is not None:
+            return inline, True, "", ""
+        if new.pipeline_version_id:
+            version = pipelines.find_version(uow, new.pipeline_version_id)
+            if new.pipeline_id and version.pipeline_id != new.pipeline_id:
+                raise InvalidArgumentError(
+                    f"version {new.pipeline_version_id!r} belongs to another pipeline",
+                    "recurring_run.pipeline_version_reference.pipeline_id",
+                )
+            return version.spec, True, version.pipeline_id, version.pipeline_version_id
+        if new.pipeline_id:
+            pipelines.find_pipeline(uow, new.pipeline_id)
+            latest = uow.versions.latest(new.pipeline_id)
+            if latest is None:
+                raise FailedPreconditionError(f"pipeline {new.pipeline_id!r} has no version yet")
+            return latest.spec, False, new.pipeline_id, ""
+        raise InvalidArgumentError(
+            "either pipeline_spec or pipeline_version_reference is required", "recurring_run.pipeline_version_reference"
+        )
+
+
+def find(uow: UnitOfWork, recurring_run_id: str) -> Schedule:
+    """Raises NotFoundError."""
+    found = uow.schedules.get(recurring_run_id)
+    if found is None:
+        raise NotFoundError("RecurringRun", recurring_run_id)
+    return found
+
+
+def _resource_name(display_name: str) -> str:
+    cleaned = _NOT_IN_NAMES.sub("", display_name.lower())[:25] or "job-"
+    return cleaned + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

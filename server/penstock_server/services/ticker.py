@@ -1,0 +1,42 @@
+"""Lets recurring runs fire: a thread that asks now and then what is due.
+
+Invariants: any number of servers may tick at once (`services.recurring_runs` has the reason). A tick that fails is
+logged and tried again; the thread ends only when it is stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from penstock_server.services.recurring_runs import RecurringRunService
+
+log = logging.getLogger(__name__)
+
+_SECONDS = 0.5
+
+
+class Ticker:
+    def __init__(self, service: RecurringRunService) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="schedules", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when the tick under way is over."""
+        self._stop.set()
+        self._thread.join(10)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                fired = self._service.tick()
+            except Exception:
+                log.exception("schedules could not be looked at; they will be again")
+                fired = 0
+            # A schedule that catches up has its next fire due already.
+            if not fired:
+                self._stop.wait(_SECONDS)

@@ -1,0 +1,86 @@
+"""Rows of `recurring_runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.schedule import Schedule, Trigger
+from penstock_server.storage.listing import page
+from penstock_server.storage.tables import recurring_runs as table
+
+_TRIGGER = ("cron", "interval_seconds", "start_at", "end_at")
+_PLAIN = [column.name for column in table.c if column.name not in _TRIGGER]
+
+
+class SqlScheduleRepository:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, schedule: Schedule) -> None:
+        values = {name: getattr(schedule, name) for name in _PLAIN}
+        values.update({name: getattr(schedule.trigger, name) for name in _TRIGGER})
+        self._connection.execute(insert(table).values(**values))
+
+    def get(self, recurring_run_id: str) -> Schedule | None:
+        row = self._connection.execute(select(table).where(table.c.recurring_run_id == recurring_run_id)).first()
+        return _schedule(row) if row else None
+
+    def list(self, query: ListQuery, experiment_id: str) -> tuple[Sequence[Schedule], int, str]:
+        where = [table.c.experiment_id == experiment_id] if experiment_id else []
+        rows, total, token = page(self._connection, query, table, table.c.recurring_run_id, where=where)
+        return [_schedule(row) for row in rows], total, token
+
+    def due(self, now: int, limit: int) -> Sequence[Schedule]:
+        """Enabled schedules whose time has come, the longest waiting first."""
+        statement = (
+            select(table)
+            .where(table.c.enabled.is_(True), table.c.next_fire_at > 0, table.c.next_fire_at <= now)
+            .order_by(table.c.next_fire_at, table.c.recurring_run_id)
+            .limit(limit)
+        )
+        return [_schedule(row) for row in self._connection.execute(statement)]
+
+    def advance(self, seen: Schedule, advanced: Schedule) -> bool:
+        """Writes a fire, unless the schedule is not any more as it was seen."""
+        statement = (
+            update(table)
+            .where(
+                table.c.recurring_run_id == seen.recurring_run_id,
+                table.c.enabled.is_(True),
+                table.c.fires == seen.fires,
+                table.c.next_fire_at == seen.next_fire_at,
+            )
+            .values(
+                fires=advanced.fires,
+                last_fired_at=advanced.last_fired_at,
+                next_fire_at=advanced.next_fire_at,
+                error=advanced.error,
+            )
+        )
+        return self._connection.execute(statement).rowcount == 1
+
+    def set_enabled(self, recurring_run_id: str, enabled: bool, at: int) -> None:
+        self._connection.execute(
+            update(table).where(table.c.recurring_run_id == recurring_run_id).values(enabled=enabled, updated_at=at)
+        )
+
+    def disable_of_experiment(self, experiment_id: str, at: int) -> None:
+        self._connection.execute(
+            update(table)
+            .where(table.c.experiment_id == experiment_id, table.c.enabled.is_(True))
+            .values(enabled=False, updated_at=at)
+        )
+
+    def delete(self, recurring_run_id: str) -> bool:
+        statement = delete(table).where(table.c.recurring_run_id == recurring_run_id)
+        return self._connection.execute(statement).rowcount > 0
+
+
+def _schedule(row: Row[Any]) -> Schedule:
+    values = dict(row._mapping)
+    trigger = Trigger(**{name: values.pop(name) for name in _TRIGGER})
+    return Schedule(**values, trigger=trigger)
