@@ -75,8 +75,10 @@ class TaskCompiler:
         ):
             for input_name, given in (inputs.get(kind) or {}).items():
                 for key in keys:
-                    producer = (given.get(key) or {}).get("producerTask")
-                    if producer and self._is_sibling(producer, f"{self._place}.{name}.inputs.{kind}.{input_name}"):
+                    if key not in given:
+                        continue
+                    producer = given[key].get("producerTask", "")
+                    if self._is_sibling(producer, f"{self._place}.{name}.inputs.{kind}.{input_name}"):
                         found.add(producer)
         return found
 

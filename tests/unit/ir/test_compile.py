@@ -29,3 +29,18 @@ def test_all_problems_come_at_once() -> None:
     places = {problem.place for problem in caught.value.problems}
     assert "root.dag.tasks.a.dependentTasks" in places
     assert "root.dag.tasks.b.componentRef" in places
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        ("parameters", {"taskOutputParameter": {"outputParameterKey": "x"}}),
+        ("parameters", {"taskFinalStatus": {}}),
+        ("artifacts", {"taskOutputArtifact": {"outputArtifactKey": "x"}}),
+    ],
+)
+def test_an_input_from_nobody(kind: str, source: dict[str, object]) -> None:
+    spec = specs.chain({"a": ["true"]})
+    spec["root"]["dag"]["tasks"]["a"]["inputs"] = {kind: {"x": source}}
+    with pytest.raises(InvalidSpecError, match="task '' is not in this dag"):
+        compile_pipeline(document_from_json(spec))
