@@ -15,10 +15,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tools.bench import engine, fan_out, local
+from tools.bench import api, engine, fan_out, local
 from tools.bench.result import Measure
 
-MEASURES: dict[str, Measure] = {"engine": engine.measure, "fan_out": fan_out.measure, "local": local.measure}
+MEASURES: dict[str, Measure] = {
+    "api": api.measure,
+    "engine": engine.measure,
+    "fan_out": fan_out.measure,
+    "local": local.measure,
+}
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

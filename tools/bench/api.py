@@ -1,0 +1,260 @@
+"""The API with many rows: latency, rate and CPU per request over gRPC and REST, and how they grow with the rows.
+
+Example: python -m tools.bench --only api
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import psutil
+from penstock.client import Client
+from penstock_api.v2beta1 import pipeline_pb2, run_pb2
+from penstock_server.storage import tables
+from penstock_server.storage.database import Database
+from sqlalchemy import insert
+
+from tests.support import specs
+from tools.bench.result import Row, at_most
+
+SIZES = (1_000, 10_000, 100_000)
+_CALLS = 150
+_CLIENTS = 16
+_TASKS = 5
+_DETAILED = 1_000
+_P99_MILLIS = 25
+
+
+def measure() -> list[Row]:
+    rows: list[Row] = []
+    for size in SIZES:
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+            directory = Path(name)
+            ids = _fill(f"sqlite:///{directory / 'penstock.db'}", size)
+            with _server(directory) as up, Client(up.grpc) as client:
+                rows += _measured(up, client, size, ids)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    process: psutil.Process
+    http: str
+    grpc: str
+
+
+@contextmanager
+def _server(directory: Path) -> Iterator[_Server]:
+    """The server alone: no executor takes the runs that the bench makes."""
+    command = [sys.executable, "-m", "penstock_server.main", "--data-dir", str(directory), "--log-level", "warning"]
+    started = subprocess.Popen(
+        [*command, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    try:
+        found = dict(part.split("=", 1) for part in started.stdout.readline().split()[1:])
+        yield _Server(psutil.Process(started.pid), found["http"].removeprefix("http://"), found["grpc"])
+    finally:
+        started.terminate()
+        started.wait()
+        started.stdout.close()
+
+
+def _measured(up: _Server, client: Client, size: int, ids: dict[str, str]) -> list[Row]:
+    rows = []
+    last = _last_token(client)
+    state = {"predicates": [{"operation": "EQUALS", "key": "state", "string_value": "FAILED"}]}
+    calls: dict[str, tuple[Callable[[], object], str]] = {
+        "GetRun": (
+            lambda: client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=ids["run"])),
+            f"/apis/v2beta1/runs/{ids['run']}",
+        ),
+        "ListRuns": (
+            lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest()),
+            "/apis/v2beta1/runs",
+        ),
+        "ListRuns, newest first": (
+            lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(sort_by="created_at desc")),
+            "/apis/v2beta1/runs?sort_by=created_at%20desc",
+        ),
+        "ListRuns, failed": (
+            lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(filter=json.dumps(state))),
+            "",
+        ),
+        "ListRuns, of one experiment": (
+            lambda: client.call(
+                client.runs.ListRuns,
+                run_pb2.ListRunsRequest(experiment_id=ids["experiment"], sort_by="created_at desc"),
+            ),
+            f"/apis/v2beta1/runs?experiment_id={ids['experiment']}",
+        ),
+        "ListRuns, last page": (
+            lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_token=last, page_size=200)),
+            "",
+        ),
+        "GetPipelineVersion": (
+            lambda: client.call(
+                client.pipelines.GetPipelineVersion,
+                pipeline_pb2.GetPipelineVersionRequest(pipeline_id=ids["pipeline"], pipeline_version_id=ids["version"]),
+            ),
+            f"/apis/v2beta1/pipelines/{ids['pipeline']}/versions/{ids['version']}",
+        ),
+        "CreateRun": (lambda: client.call(client.runs.CreateRun, _new(ids)), ""),
+    }
+    for name, (call, path) in calls.items():
+        label = f"{size:,} runs: {name}"
+        times, _, cpu = _timed(up, call, 1, _CALLS)
+        rows.append(Row(f"{label}: median", median(times), "ms"))
+        rows.append(at_most(f"{label}: p99", quantiles(times, n=100)[98], "ms", _P99_MILLIS))
+        rows.append(Row(f"{label}: CPU", cpu, "ms/call"))
+        if path:
+            with _rest(up, path) as get:
+                rest, _, _ = _timed(up, get, 1, _CALLS)
+            rows.append(at_most(f"{label}: REST / gRPC, medians", median(rest) / median(times), "×", 1.5))
+        if size == SIZES[-1]:
+            times, rate, _ = _timed(up, call, _CLIENTS, _CALLS // 5)
+            rows.append(Row(f"{label}, {_CLIENTS} clients: p99", quantiles(times, n=100)[98], "ms"))
+            rows.append(Row(f"{label}, {_CLIENTS} clients: rate", rate, "calls/s"))
+    return rows
+
+
+def _timed(up: _Server, call: Callable[[], object], clients: int, count: int) -> tuple[list[float], float, float]:
+    """Milliseconds of every call, calls per second, the server's CPU milliseconds per call."""
+    server = up.process
+
+    def work(_: int) -> list[float]:
+        times = []
+        for _ in range(count):
+            started = time.perf_counter()
+            call()
+            times.append((time.perf_counter() - started) * 1000)
+        return times
+
+    for _ in range(5):
+        call()
+    before, started = sum(server.cpu_times()[:2]), time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        times = [one for many in pool.map(work, range(clients)) for one in many]
+    seconds = time.perf_counter() - started
+    cpu = (sum(server.cpu_times()[:2]) - before) * 1000
+    return times, len(times) / seconds, cpu / len(times)
+
+
+@contextmanager
+def _rest(up: _Server, path: str) -> Iterator[Callable[[], object]]:
+    connection = http.client.HTTPConnection(up.http)
+
+    def get() -> object:
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        content = reply.read()
+        assert reply.status == 200, content
+        return content
+
+    yield get
+    connection.close()
+
+
+def _last_token(client: Client) -> str:
+    token = ""
+    while True:
+        reply = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_token=token, page_size=200))
+        if not reply.next_page_token:
+            return token
+        token = reply.next_page_token
+
+
+def _new(ids: dict[str, str]) -> run_pb2.CreateRunRequest:
+    request = run_pb2.CreateRunRequest()
+    request.run.display_name = "bench"
+    request.run.pipeline_version_reference.pipeline_id = ids["pipeline"]
+    request.run.pipeline_version_reference.pipeline_version_id = ids["version"]
+    return request
+
+
+def _fill(url: str, size: int) -> dict[str, str]:
+    """Rows of runs that are over, their experiments and pipelines; ids of one of each."""
+    database = Database(url)
+    database.migrate()
+    spec = json.dumps(specs.container(["true"]))
+    now = int(time.time() * 1000)
+    experiments = [str(uuid.uuid4()) for _ in range(max(1, size // 100))]
+    pipelines = [str(uuid.uuid4()) for _ in range(max(1, size // 10))]
+    runs = [str(uuid.uuid4()) for _ in range(size)]
+
+    def stored(table: Any, rows: list[dict[str, Any]]) -> None:
+        with database.engine.begin() as connection:
+            for start in range(0, len(rows), 5_000):
+                connection.execute(insert(table), rows[start : start + 5_000])
+
+    stored(tables.specs, [{"spec_hash": "bench", "pipeline_spec": spec, "platform_spec": ""}])
+    stored(
+        tables.experiments,
+        [
+            {"experiment_id": one, "name": f"experiment {n}", "created_at": now + n, "storage_state": "AVAILABLE"}
+            for n, one in enumerate(experiments)
+        ],
+    )
+    stored(
+        tables.pipelines,
+        [
+            {"pipeline_id": one, "name": f"pipeline {n}", "display_name": f"pipeline {n}", "created_at": now + n}
+            for n, one in enumerate(pipelines)
+        ],
+    )
+    stored(
+        tables.pipeline_versions,
+        [
+            {
+                "pipeline_version_id": f"v-{one[:60]}", "pipeline_id": one, "name": "v", "display_name": "v",
+                "created_at": now + n, "spec_hash": "bench",
+            }
+            for n, one in enumerate(pipelines)
+        ],
+    )  # fmt: skip
+    states = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "FAILED")
+    stored(
+        tables.runs,
+        [
+            {
+                "run_id": one, "experiment_id": experiments[n % len(experiments)], "display_name": f"run {n}",
+                "storage_state": "AVAILABLE", "state": states[n % 4], "created_at": now - size * 1000 + n * 1000,
+                "scheduled_at": now, "finished_at": now, "spec_hash": "bench", "claimable": False,
+                "pipeline_id": pipelines[n % len(pipelines)],
+                "pipeline_version_id": f"v-{pipelines[n % len(pipelines)][:60]}",
+            }
+            for n, one in enumerate(runs)
+        ],
+    )  # fmt: skip
+    stored(
+        tables.tasks,
+        [
+            {
+                "run_id": one, "task_id": f"t{n}", "path": f"task-{n}" if n else "", "ordinal": n, "name": f"task-{n}",
+                "kind": "container" if n else "dag", "state": "SUCCEEDED", "created_at": now,
+                "history": json.dumps([["PENDING", now], ["RUNNING", now], ["SUCCEEDED", now]]),
+            }
+            for one in runs[-_DETAILED:]
+            for n in range(_TASKS + 1)
+        ],
+    )  # fmt: skip
+    database.dispose()
+    return {
+        "run": runs[-1],
+        "experiment": experiments[0],
+        "pipeline": pipelines[0],
+        "version": f"v-{pipelines[0][:60]}",
+    }
