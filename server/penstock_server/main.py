@@ -36,6 +36,7 @@ from penstock_server.services.ticker import Ticker
 from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
 from penstock_server.storage.objects import FileObjects
+from penstock_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -221,10 +222,12 @@ def serve(settings: Settings) -> None:
     clock, bell, documents = SystemClock(), ConditionSignal(), Documents()
     storage = Database(settings.database)
     storage.migrate()
+    telemetry = Telemetry(lambda: _queue_depth(storage, clock))
+    storage.observe(telemetry.transaction)
     experiments = ExperimentService(storage, clock)
     experiments.ensure_default()
     fetch = PackageFetcher(settings.allowed_hosts, allow_http=settings.allow_http, validate=settings.validate_urls)
-    dispatch = DispatchService(storage, clock, bell)
+    dispatch = DispatchService(storage, clock, bell, telemetry.committed)
     runs = RunService(storage, clock, documents, bell, settings.service_account, settings.caching)
     schedules = RecurringRunService(
         storage,
@@ -246,7 +249,7 @@ def serve(settings: Settings) -> None:
         explain=ExplainService(storage, documents),
     )
     metadata = MetadataDatabase.open(settings.metadata_database) if settings.metadata_database else None
-    running = build_server(services, metadata)
+    running = build_server(services, metadata, telemetry)
     with tempfile.TemporaryDirectory(prefix="penstock-") as private:
         # The gateway's own door: no TCP port to guess, readable by this user alone.
         socket = f"unix:{private}/grpc.sock"
@@ -261,7 +264,16 @@ def serve(settings: Settings) -> None:
             ],
         )
         gateway = GatewayServer(
-            create_app(channel, GatewaySettings(settings.user_header, settings.commit, settings.tag)),
+            create_app(
+                channel,
+                GatewaySettings(
+                    settings.user_header,
+                    settings.commit,
+                    settings.tag,
+                    exposition=telemetry.exposition,
+                    problems=storage.problems,
+                ),
+            ),
             settings.http.host,
             settings.http.port,
         )
@@ -271,7 +283,7 @@ def serve(settings: Settings) -> None:
             running.server.stop(None)
             raise click.UsageError(f"--http: {settings.http} cannot be used: {error.strerror or error}") from error
         running.set_serving(True)
-        ticker = Ticker(schedules)
+        ticker = Ticker(schedules, telemetry.fired)
         ticker.start()
         http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
         click.echo(f"ready http=http://{http_ready} grpc={grpc_ready}")
@@ -285,6 +297,11 @@ def serve(settings: Settings) -> None:
         running.server.stop(_GRACE_SECONDS).wait()
         channel.close()
         storage.dispose()
+
+
+def _queue_depth(storage: Database, clock: SystemClock) -> tuple[int, int]:
+    with storage.reading() as uow:
+        return uow.queue.depth(clock.now_millis())
 
 
 def _bind(server: grpc.Server, address: Address) -> int:

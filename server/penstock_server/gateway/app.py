@@ -6,6 +6,7 @@ under way at the same time are bounded, one too many is told when to come back.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2
 from penstock_server.gateway import calls, replies
 from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
 from penstock_server.gateway.uploads import Uploads
+from penstock_server.telemetry import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,10 @@ class GatewaySettings:
     commit: str = "unknown"
     tag: str = "unknown"
     concurrent_requests: int = 1000
+    exposition: Callable[[], bytes] = bytes
+    """Figures for Prometheus; may block."""
+    problems: Callable[[], list[str]] = list
+    """Why the server is not ready, empty when it is; may block."""
 
 
 def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Application:
@@ -56,6 +62,9 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
     uploads = Uploads(gateway.caller, settings.user_header)
     for version in ("v1beta1", "v2beta1"):
         app.router.add_route("*", f"/apis/{version}/healthz", gateway.healthz)
+    app.router.add_get("/metrics", gateway.metrics)
+    app.router.add_get("/readyz", gateway.readyz)
+    app.router.add_get("/livez", gateway.livez)
     app.router.add_post("/apis/v2beta1/pipelines/upload", uploads.pipeline)
     app.router.add_post("/apis/v2beta1/pipelines/upload_version", uploads.version)
     for version in ("v1alpha1", "v1beta1", "v2beta1"):
@@ -142,6 +151,18 @@ class _Gateway:
         if "/v1beta1/" in request.path:
             del document["pipeline_store"]
         return web.json_response(document)
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        content = await asyncio.to_thread(self._settings.exposition)
+        return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE})
+
+    async def readyz(self, request: web.Request) -> web.StreamResponse:
+        """503 with the reasons while the server cannot do its work."""
+        problems = await asyncio.to_thread(self._settings.problems)
+        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+
+    async def livez(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"alive": True})
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadLogRequest(

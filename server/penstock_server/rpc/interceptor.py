@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 
 from penstock_server.rpc import status
+from penstock_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 
 
 class CallInterceptor(grpc.ServerInterceptor):
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
@@ -36,35 +40,55 @@ class CallInterceptor(grpc.ServerInterceptor):
         request_id = _request_id(handler_call_details)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method, request_id),
+                _streaming(handler.unary_stream, method, request_id, self._telemetry),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, method, request_id), handler.request_deserializer, handler.response_serializer
+            _unary(handler.unary_unary, method, request_id, self._telemetry),
+            handler.request_deserializer,
+            handler.response_serializer,
         )
 
 
-def _unary(behaviour: Any, method: str, request_id: str) -> Callable[[Any, grpc.ServicerContext], Any]:
+def _unary(
+    behaviour: Any, method: str, request_id: str, telemetry: Telemetry
+) -> Callable[[Any, grpc.ServicerContext], Any]:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
-        _begin(context, request_id)
-        try:
-            return behaviour(request, context)
-        except Exception as error:  # noqa: BLE001 - the one place where everything ends as a status
-            _abort(context, error, method, request_id)
+        with telemetry.call() as ended:
+            _begin(context, request_id)
+            try:
+                reply = behaviour(request, context)
+            except Exception as error:  # noqa: BLE001 - the one place where everything ends as a status
+                ended(method, _code_of(error))
+                _abort(context, error, method, request_id)
+            else:
+                ended(method, "OK")
+                return reply
 
     return call
 
 
-def _streaming(behaviour: Any, method: str, request_id: str) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
+def _streaming(
+    behaviour: Any, method: str, request_id: str, telemetry: Telemetry
+) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        _begin(context, request_id)
-        try:
-            yield from behaviour(request, context)
-        except Exception as error:  # noqa: BLE001 - as above
-            _abort(context, error, method, request_id)
+        with telemetry.call() as ended:
+            _begin(context, request_id)
+            try:
+                yield from behaviour(request, context)
+                ended(method, "OK")
+            except Exception as error:  # noqa: BLE001 - as above
+                ended(method, _code_of(error))
+                _abort(context, error, method, request_id)
 
     return call
+
+
+def _code_of(error: Exception) -> str:
+    if type(error) is Exception and not error.args:
+        return "ABORTED_BY_HANDLER"
+    return status.grpc_code(status.status_of(error)).name
 
 
 def _begin(context: grpc.ServicerContext, request_id: str) -> None:

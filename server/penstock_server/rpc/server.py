@@ -45,6 +45,7 @@ from penstock_server.services.insight import InsightService
 from penstock_server.services.pipelines import PipelineService
 from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.runs import RunService
+from penstock_server.telemetry import Telemetry
 
 MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 _THREADS = 64
@@ -84,11 +85,11 @@ class RunningServer:
             self.health.set(name, state)
 
 
-def build_server(services: Services, metadata: MetadataDatabase | None) -> RunningServer:
+def build_server(services: Services, metadata: MetadataDatabase | None, telemetry: Telemetry) -> RunningServer:
     """A server with everything registered, not started and bound to nothing."""
     server = grpc.server(
         ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="rpc"),
-        interceptors=[CallInterceptor()],
+        interceptors=[CallInterceptor(telemetry)],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

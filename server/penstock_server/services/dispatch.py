@@ -75,10 +75,19 @@ class Outcome(Enum):
 
 
 class DispatchService:
-    def __init__(self, storage: Storage, clock: Clock, signal: WorkSignal) -> None:
+    """`committed(events)` hears how many events of runs each report brought."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        signal: WorkSignal,
+        committed: Callable[[int], None] = lambda events: None,
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._signal = signal
+        self._committed = committed
         self._stopping = False
 
     def stop(self) -> None:
@@ -136,7 +145,9 @@ class DispatchService:
     def report(self, reports: Sequence[RunReport]) -> list[tuple[Outcome, bool]]:
         """Commits all reports in one transaction; per report its outcome and whether its end was asked for."""
         with self._storage.writing() as uow:
-            return [self._report(uow, report) for report in reports]
+            outcomes = [self._report(uow, report) for report in reports]
+        self._committed(sum(len(report.events) for report in reports))
+        return outcomes
 
     def look_up(self, keys: Sequence[CacheKey]) -> list[CacheHit | None]:
         """The newest entry per fingerprint in its scope, in order, however old."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from penstock_server.services.recurring_runs import RecurringRunService
 
@@ -17,8 +18,11 @@ _SECONDS = 0.5
 
 
 class Ticker:
-    def __init__(self, service: RecurringRunService) -> None:
+    """`fired(count)` hears of the runs made."""
+
+    def __init__(self, service: RecurringRunService, fired: Callable[[int], None] = lambda count: None) -> None:
         self._service = service
+        self._fired = fired
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="schedules", daemon=True)
 
@@ -34,6 +38,7 @@ class Ticker:
         while not self._stop.is_set():
             try:
                 fired = self._service.tick()
+                self._fired(fired)
             except Exception:
                 log.exception("schedules could not be looked at; they will be again")
                 fired = 0

@@ -11,7 +11,8 @@ driver throws because the database is away comes out as UnavailableError.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from typing import Any
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
@@ -59,20 +62,25 @@ class Database:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
+        self._observer: Callable[[str, float], None] = lambda kind, seconds: None
         self._writer: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
 
     @property
     def engine(self) -> Engine:
         return self._engine
 
+    def observe(self, observer: Callable[[str, float], None]) -> None:
+        """`observer(kind, seconds)` hears of every transaction."""
+        self._observer = observer
+
     @contextmanager
     def reading(self) -> Iterator[SqlUnitOfWork]:
-        with _translated(), self._engine.begin() as connection:
+        with self._timed("read"), _translated(), self._engine.begin() as connection:
             yield SqlUnitOfWork(connection)
 
     @contextmanager
     def writing(self) -> Iterator[SqlUnitOfWork]:
-        with _translated(), self._writer:
+        with self._timed("write"), _translated(), self._writer:
             engine = self._engine.execution_options(penstock_writing=True)
             with engine.begin() as connection:
                 yield SqlUnitOfWork(connection)
@@ -84,6 +92,24 @@ class Database:
         with _translated(), self._writer, self._engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def problems(self) -> list[str]:
+        """Why it cannot be used, empty when it can: it does not answer, or its schema is another program's."""
+        try:
+            with _translated(), self._engine.connect() as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+        except UnavailableError as error:
+            return [f"database: {error}"]
+        wanted = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+        return [] if found == wanted else [f"database: its schema is at {found}, this server wants {wanted}"]
+
+    @contextmanager
+    def _timed(self, kind: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._observer(kind, time.perf_counter() - started)
 
     def dispose(self) -> None:
         self._engine.dispose()

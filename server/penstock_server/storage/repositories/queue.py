@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from penstock_server.storage.tables import run_events, runs
 
@@ -35,6 +35,13 @@ class SqlQueueRepository:
             .limit(limit)
         )
         return [(row.run_id, row.fence, row.lease_expires_at) for row in self._connection.execute(statement)]
+
+    def depth(self, now: int) -> tuple[int, int]:
+        """Runs that wait for an executor, runs that one holds."""
+        held = runs.c.lease_expires_at > now
+        statement = select(held, func.count()).where(runs.c.claimable.is_(True)).group_by(held)
+        counts = {bool(row[0]): int(row[1]) for row in self._connection.execute(statement)}
+        return counts.get(False, 0), counts.get(True, 0)
 
     def take(self, run_id: str, fence: int, expires_at: int, owner: str, until: int) -> bool:
         """Leases a run that is still as `claimable` saw it; its fence becomes `fence + 1`."""
