@@ -269,7 +269,12 @@ class _Planner:
         shown = PlannedTask(f"{loop.path}{suffix}", "iteration", suffix, loop.decision, max_retries=loop.max_retries)
         shown.inputs = {**loop.inputs, **item}
         loop.children.append(shown)
-        return self._group(task, shown, artifacts)
+        implementation = task.component.implementation
+        if isinstance(implementation, Dag):
+            return self._group(task, shown, artifacts)
+        if isinstance(implementation, ContainerExecutor):
+            shown.container = _container(task.component, implementation, shown.inputs)
+        return _Scope({}, {})
 
     def _cache(
         self,
@@ -349,7 +354,8 @@ def _chosen(selectors: Sequence[ParameterSelector], inner: _Scope) -> ParameterS
 def _collect(task: Task, inners: Sequence[_Scope], scope: _Scope) -> None:
     """What a loop gathers when everything its iterations give is known."""
     dag = task.component.implementation
-    assert isinstance(dag, Dag)
+    if not isinstance(dag, Dag):
+        return
     given = _Scope({}, {})
     for index, inner in enumerate(inners):
         _hand_out(dag, inner, given, str(index))
