@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 import uuid
 import warnings
@@ -207,3 +208,48 @@ def test_a_failed_run_says_why(sdk: kfp.Client, experiment: Any) -> None:
 
 def test_healthz(sdk: kfp.Client) -> None:
     assert sdk.get_kfp_healthz().multi_user is False
+
+
+def test_pipelines_from_functions(sdk: kfp.Client) -> None:
+    # Components look at their annotations, which are texts in this module.
+    language = runpy.run_path(str(specs.COMPILED.parent / "language.py"))
+    from_a_function = language["after_only"]
+    uploaded = sdk.upload_pipeline_from_pipeline_func(from_a_function, pipeline_name=fresh("function"))
+    version = sdk.upload_pipeline_version_from_pipeline_func(
+        from_a_function, pipeline_version_name="second", pipeline_id=uploaded.pipeline_id
+    )
+    assert version.pipeline_id == uploaded.pipeline_id
+    assert sdk.list_pipeline_versions(uploaded.pipeline_id).total_size == 2
+
+
+def test_jobs_are_recurring_runs(sdk: kfp.Client, experiment: Any) -> None:
+    created = sdk.create_recurring_run(
+        experiment_id=experiment.experiment_id, job_name=fresh("job"), cron_expression="0 0 0 1 1 *",
+        pipeline_package_path=PIPELINE,
+    )  # fmt: skip
+    sdk.disable_job(created.recurring_run_id)
+    assert sdk.get_recurring_run(created.recurring_run_id).status == "DISABLED"
+    sdk.enable_job(created.recurring_run_id)
+    assert sdk.get_recurring_run(created.recurring_run_id).status == "ENABLED"
+    sdk.disable_recurring_run(created.recurring_run_id)
+    assert sdk.get_recurring_run(created.recurring_run_id).mode == "DISABLE"
+    sdk.delete_job(created.recurring_run_id)
+    listed = sdk.list_recurring_runs(experiment_id=experiment.experiment_id).recurring_runs or []
+    assert created.recurring_run_id not in [one.recurring_run_id for one in listed]
+
+
+def test_the_namespace_of_the_user_is_the_clients_own(
+    sdk: kfp.Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(type(sdk), "_LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+    monkeypatch.setattr(sdk, "_context_setting", {"namespace": ""})
+    sdk.set_user_namespace("mine")
+    assert sdk.get_user_namespace() == "mine"
+    assert sdk.list_runs().total_size is not None
+
+
+def test_every_method_of_the_client_is_in_a_test() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    methods = [name for name in dir(kfp.Client) if not name.startswith("_") and callable(getattr(kfp.Client, name))]
+    assert len(methods) >= 39
+    assert not [name for name in methods if f".{name}(" not in tests]
