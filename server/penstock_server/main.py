@@ -22,7 +22,7 @@ from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.rpc.metadata_store import MetadataDatabase
-from penstock_server.rpc.server import MAX_MESSAGE_BYTES, Services, build_server
+from penstock_server.rpc.server import MAX_MESSAGE_BYTES, Services, build_server, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
@@ -271,6 +271,7 @@ def serve(settings: Settings) -> None:
                     settings.commit,
                     settings.tag,
                     exposition=telemetry.exposition,
+                    web_methods=web_methods(),
                     problems=storage.problems,
                 ),
             ),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -19,6 +19,7 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
 
 from penstock_server.gateway import calls, replies
+from penstock_server.gateway.grpc_web import GrpcWeb
 from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
 from penstock_server.gateway.uploads import Uploads
 from penstock_server.telemetry import CONTENT_TYPE
@@ -47,6 +48,8 @@ class GatewaySettings:
     concurrent_requests: int = 1000
     exposition: Callable[[], bytes] = bytes
     """Figures for Prometheus; may block."""
+    web_methods: Mapping[str, bool] = field(default_factory=dict)
+    """Methods that are served as gRPC-Web too, by full path, with whether the reply is a stream."""
     problems: Callable[[], list[str]] = list
     """Why the server is not ready, empty when it is; may block."""
 
@@ -79,6 +82,7 @@ class _Gateway:
         self.caller = calls.Caller(channel)
         self._settings = settings
         self._table = RouteTable(file.DESCRIPTOR.services_by_name[name] for file, name in _SERVED)
+        self._web = GrpcWeb(self.caller, settings.web_methods, settings.user_header)
         self._active = 0
 
     @property
@@ -117,6 +121,8 @@ class _Gateway:
 
     async def transcode(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path
+        if self._web.serves(path):
+            return await self._web.handle(request)
         found = self._table.find(request.method, path)
         if found is None:
             if self._table.knows(path):

@@ -63,6 +63,14 @@ class Caller:
             call = self._unary[rpc] = self._channel.unary_unary(
                 rpc, request_serializer=_serialize, response_deserializer=reply.FromString
             )
+        return await self._answer(call, message, timeout, sent)
+
+    async def unary_bytes(self, rpc: str, content: bytes, timeout: float, sent: Metadata) -> bytes:
+        """The reply as it came. Raises grpc.RpcError."""
+        reply: bytes = await self._answer(self._channel.unary_unary(rpc, bytes, bytes), content, timeout, sent)
+        return reply
+
+    async def _answer(self, call: Any, message: Any, timeout: float, sent: Metadata) -> Any:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         future = call.future(message, timeout=timeout, metadata=sent)
@@ -82,6 +90,15 @@ class Caller:
             call = self._streams[rpc] = self._channel.unary_stream(
                 rpc, request_serializer=_serialize, response_deserializer=reply.FromString
             )
+        async for one in self._messages(call, message, timeout, sent):
+            yield one
+
+    async def stream_bytes(self, rpc: str, content: bytes, timeout: float, sent: Metadata) -> AsyncIterator[bytes]:
+        """The messages of a server stream as they came. Raises grpc.RpcError."""
+        async for one in self._messages(self._channel.unary_stream(rpc, bytes, bytes), content, timeout, sent):
+            yield one
+
+    async def _messages(self, call: Any, message: Any, timeout: float | None, sent: Metadata) -> AsyncIterator[Any]:
         messages = call(message, timeout=timeout, metadata=sent)
         iterator = iter(messages)
         loop = asyncio.get_running_loop()

@@ -49,8 +49,8 @@ from penstock_server.telemetry import Telemetry
 
 MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 _THREADS = 64
-SERVICES = tuple(
-    file.DESCRIPTOR.services_by_name[name].full_name
+_REGISTERED = tuple(
+    file.DESCRIPTOR.services_by_name[name]
     for file, name in (
         (experiment_pb2, "ExperimentService"),
         (pipeline_pb2, "PipelineService"),
@@ -61,6 +61,19 @@ SERVICES = tuple(
         (dispatch_pb2, "DispatchService"),
     )
 )
+SERVICES = tuple(service.full_name for service in _REGISTERED)
+_EXECUTORS_DOOR = dispatch_pb2.DESCRIPTOR.services_by_name["DispatchService"].full_name
+
+
+def web_methods() -> dict[str, bool]:
+    """Methods that browsers may call, by full path, with whether the reply is a stream."""
+    return {
+        f"/{service.full_name}/{method.name}": bool(method.server_streaming)
+        for service in (*_REGISTERED, METADATA_SERVICE)
+        if service.full_name != _EXECUTORS_DOOR
+        for method in service.methods
+        if not method.client_streaming
+    }
 
 
 @dataclass(frozen=True, slots=True)
