@@ -16,6 +16,7 @@ from enum import Enum
 
 from penstock_server.domain.run import Run, RunState, moved
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
+from penstock_server.errors import InvalidArgumentError
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
 
 log = logging.getLogger(__name__)
@@ -204,9 +205,12 @@ class DispatchService:
         return Outcome.COMMITTED, terminate
 
     def _move(self, uow: UnitOfWork, report: RunReport) -> None:
-        state = RunState(report.state)
+        try:
+            state = RunState(report.state)
+        except ValueError as error:
+            raise InvalidArgumentError(f"{report.state!r} is no state of a run", "run.state") from error
         if state.final and not report.finished:
-            raise ValueError(f"run {report.run_id}: a final state without finished")
+            raise InvalidArgumentError(f"run {report.run_id}: a final state without finished", "run.finished")
         run = uow.runs.get(report.run_id)
         if run is None:
             return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
+from penstock_server.errors import InvalidArgumentError
 from penstock_server.services.dispatch import ClaimedRun, Outcome, RunReport
 
 _OUTCOMES = {
@@ -102,10 +105,10 @@ def _task(run_id: str, row: pb.TaskRow) -> Task:
         started_at=row.started_at_millis,
         finished_at=row.finished_at_millis,
         error=row.error,
-        inputs=row.inputs_json.decode() or "{}",
-        outputs=row.outputs_json.decode() or "{}",
-        input_artifacts=row.input_artifacts_json.decode() or "{}",
-        output_artifacts=row.output_artifacts_json.decode() or "{}",
+        inputs=_json(row.inputs_json, "inputs_json"),
+        outputs=_json(row.outputs_json, "outputs_json"),
+        input_artifacts=_json(row.input_artifacts_json, "input_artifacts_json"),
+        output_artifacts=_json(row.output_artifacts_json, "output_artifacts_json"),
         iteration_index=None if row.iteration_index < 0 else row.iteration_index,
         pod_name=row.pod_name,
         log_uri=row.log_uri,
@@ -124,7 +127,7 @@ def _artifact(run_id: str, row: pb.ArtifactRow) -> Artifact:
         type=row.type,
         uri=row.uri,
         display_name=row.display_name or row.port,
-        metadata=row.metadata_json.decode() or "{}",
+        metadata=_json(row.metadata_json, "metadata_json"),
         created_at=row.created_at_millis,
     )
 
@@ -136,6 +139,20 @@ def _cache_entry(run_id: str, row: pb.CacheEntry) -> CacheEntry:
         pipeline_name=row.pipeline_name,
         run_id=run_id,
         task_path=row.task_path,
-        outputs=row.outputs_json.decode(),
+        outputs=_json(row.outputs_json, "outputs_json"),
         created_at=row.created_at_millis,
     )
+
+
+def _json(content: bytes, field: str) -> str:
+    """A JSON object as text. Raises InvalidArgumentError."""
+    if content in (b"", b"{}"):
+        return "{}"
+    try:
+        text = content.decode()
+        known = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"{field} is no JSON object: {str(error)[:200]}", field) from error
+    if not known:
+        raise InvalidArgumentError(f"{field} is no JSON object", field)
+    return text
