@@ -1,7 +1,7 @@
 """Python's cyclic garbage collector, set for a program whose memory is a few large trees that live long.
 
 Why it exists: with the defaults the collector walks the state of a run of 100,000 tasks again and again while it grows,
-and more than half of the engine's time goes there (measured: 2.4 × the cost per task of a run of 1,000; 1.2 × with
+and more than half of the engine's time goes there (measured: 2.4 × the cost per task of a run of 1,000; 1.3 × with
 this). What the engine makes is no garbage until its run ends, so looking for it rarely loses nothing.
 """
 
