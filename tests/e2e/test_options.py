@@ -30,7 +30,6 @@ def compiled(name: str) -> dict[str, Any]:
 
 def test_fail_fast_ends_what_runs(client: Client) -> None:
     spec = siblings({"fails": ["false"], "slow": LONG})
-    spec["components"]["comp-exit"] = spec["components"]["comp-fails"]
     run_id = runs.start(client, spec, fail_fast=True)
     run = runs.finished(client, run_id, 30)
     assert run.state == run_pb2.FAILED

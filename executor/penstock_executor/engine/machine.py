@@ -425,7 +425,7 @@ class _Turn:
         self._ended.append(node)
         fast = self.state.context.fail_fast and not self.state.terminating
         if fast and state is TaskState.FAILED and not node.exempt:
-            self._stop(f"task {node.path!r} failed and the run is to fail fast:")
+            self._stop(f"the run was ended because task {node.path!r} failed (fail fast)")
 
     def _set_state(self, node: Node, state: TaskState) -> None:
         if node.state is not state:

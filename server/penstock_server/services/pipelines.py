@@ -14,7 +14,7 @@ from penstock_ir.loader import PipelineDocument, parse_package
 
 from penstock_server.domain import limits, listing
 from penstock_server.domain.listing import Key, KeyKind, Listing
-from penstock_server.domain.pipeline import Pipeline, PipelineVersion
+from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
 from penstock_server.errors import AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 from penstock_server.services.documents import Documents
 from penstock_server.services.ports import Clock, Storage, UnitOfWork
@@ -232,6 +232,30 @@ def find_pipeline(uow: UnitOfWork, pipeline_id: str) -> Pipeline:
     if pipeline is None:
         raise NotFoundError("Pipeline", pipeline_id)
     return pipeline
+
+
+def source(
+    uow: UnitOfWork, inline: Spec | None, pipeline_id: str, version_id: str, place: str
+) -> tuple[Spec, str, str]:
+    """The document a run is made from, with the ids of its pipeline and version, empty for an inline one.
+
+    Raises NotFoundError, InvalidArgumentError, FailedPreconditionError.
+    """
+    if inline is not None:
+        return inline, "", ""
+    field = f"{place}.pipeline_version_reference"
+    if version_id:
+        version = find_version(uow, version_id)
+        if pipeline_id and version.pipeline_id != pipeline_id:
+            raise InvalidArgumentError(f"version {version_id!r} belongs to another pipeline", f"{field}.pipeline_id")
+        return version.spec, version.pipeline_id, version.pipeline_version_id
+    if pipeline_id:
+        find_pipeline(uow, pipeline_id)
+        latest = uow.versions.latest(pipeline_id)
+        if latest is None:
+            raise FailedPreconditionError(f"pipeline {pipeline_id!r} has no version yet")
+        return latest.spec, pipeline_id, latest.pipeline_version_id
+    raise InvalidArgumentError("either pipeline_spec or pipeline_version_reference is required", field)
 
 
 def find_version(uow: UnitOfWork, version_id: str) -> PipelineVersion:

@@ -23,9 +23,8 @@ from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing
 from penstock_server.domain.listing import Key, KeyKind, Listing
-from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.schedule import MAX_CONCURRENCY, Schedule, Trigger, checked, fire_time, next_fire, run_name
-from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, PenstockError
+from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
 from penstock_server.services import experiments, pipelines
 from penstock_server.services.documents import Documents
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
@@ -113,7 +112,10 @@ class RecurringRunService:
                 if new.experiment_id
                 else self._runs.default_experiment(uow)
             )
-            spec, pinned, pipeline_id, version_id = self._source(uow, new, inline)
+            spec, pipeline_id, version_id = pipelines.source(
+                uow, inline, new.pipeline_id, new.pipeline_version_id, "recurring_run"
+            )
+            pinned = inline is not None or bool(new.pipeline_version_id)
             bind_root_parameters(self._documents.compiled(spec), new.parameters)
             schedule = Schedule(
                 recurring_run_id=str(uuid.uuid4()),
@@ -129,7 +131,7 @@ class RecurringRunService:
                 trigger=trigger,
                 spec_hash=spec.spec_hash if pinned else "",
                 pipeline_id=pipeline_id,
-                pipeline_version_id=version_id,
+                pipeline_version_id=version_id if pinned else "",
                 submitted_spec=_dump(new.pipeline_spec) if inline else "",
                 runtime_config=new.runtime_config,
                 parameters=_dump(dict(new.parameters)),
@@ -165,11 +167,22 @@ class RecurringRunService:
                 raise NotFoundError("RecurringRun", recurring_run_id)
 
     def tick(self) -> int:
-        """Makes the runs that are due, one per schedule; how many."""
-        now = self._clock.now_millis()
-        with self._storage.reading() as uow:
-            due = uow.schedules.due(now, _DUE_AT_ONCE)
-        return sum(self._fire(schedule, now) for schedule in due)
+        """Makes the runs that are due, one per schedule; how many. A schedule that is held back, or cannot be fired for
+        a reason nobody foresaw, keeps no other one waiting.
+        """
+        now, after, fired = self._clock.now_millis(), (0, ""), 0
+        while True:
+            with self._storage.reading() as uow:
+                due = uow.schedules.due(now, _DUE_AT_ONCE, after)
+                ready = [one for one in due if uow.runs.count_active(one.recurring_run_id) < one.max_concurrency]
+            for schedule in ready:
+                try:
+                    fired += self._fire(schedule, now)
+                except Exception:
+                    log.exception("recurring run %s could not fire; it will be tried again", schedule.recurring_run_id)
+            if len(due) < _DUE_AT_ONCE:
+                return fired
+            after = (due[-1].next_fire_at, due[-1].recurring_run_id)
 
     def _fire(self, seen: Schedule, now: int) -> bool:
         at = fire_time(seen, now, self._zone)
@@ -182,6 +195,9 @@ class RecurringRunService:
                 if not uow.schedules.advance(seen, advanced):
                     return False
                 self._runs.create_in(uow, self._new_run(seen, advanced.fires, at))
+        except UnavailableError:
+            # Nothing is wrong with the schedule: the fire is still due when the database is back.
+            raise
         except (PenstockError, InvalidSpecError, InvalidParametersError) as error:
             log.warning("recurring run %s: the fire for %d made no run: %s", seen.recurring_run_id, at, error)
             failed = replace(advanced, fires=seen.fires, error=f"the fire for {at} made no run: {error}")
@@ -206,28 +222,6 @@ class RecurringRunService:
             scheduled_at=at,
             recurring_run_id=schedule.recurring_run_id,
             index=index,
-        )
-
-    def _source(self, uow: UnitOfWork, new: NewSchedule, inline: Spec | None) -> tuple[Spec, bool, str, str]:
-        """The document, whether every run has this one, pipeline and version id."""
-        if inline is not None:
-            return inline, True, "", ""
-        if new.pipeline_version_id:
-            version = pipelines.find_version(uow, new.pipeline_version_id)
-            if new.pipeline_id and version.pipeline_id != new.pipeline_id:
-                raise InvalidArgumentError(
-                    f"version {new.pipeline_version_id!r} belongs to another pipeline",
-                    "recurring_run.pipeline_version_reference.pipeline_id",
-                )
-            return version.spec, True, version.pipeline_id, version.pipeline_version_id
-        if new.pipeline_id:
-            pipelines.find_pipeline(uow, new.pipeline_id)
-            latest = uow.versions.latest(new.pipeline_id)
-            if latest is None:
-                raise FailedPreconditionError(f"pipeline {new.pipeline_id!r} has no version yet")
-            return latest.spec, False, new.pipeline_id, ""
-        raise InvalidArgumentError(
-            "either pipeline_spec or pipeline_version_reference is required", "recurring_run.pipeline_version_reference"
         )
 
 

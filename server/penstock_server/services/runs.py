@@ -23,7 +23,7 @@ from penstock_server.domain.options import CACHING_ON, NOTHING_REQUESTED, Cachin
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
 from penstock_server.domain.task import Task
-from penstock_server.errors import AbortedError, FailedPreconditionError, InvalidArgumentError, NotFoundError
+from penstock_server.errors import AbortedError, FailedPreconditionError, NotFoundError
 from penstock_server.services import experiments, pipelines
 from penstock_server.services.documents import Documents
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
@@ -193,30 +193,12 @@ class RunService:
         self._signal.notify()
 
     def _source(self, uow: UnitOfWork, new: NewRun, inline: Spec | None) -> tuple[Spec, str, str]:
-        if inline is not None:
-            return inline, "", ""
         if new.spec_hash:
             pinned = uow.specs.get(new.spec_hash)
             if pinned is None:
                 raise NotFoundError("PipelineSpec", new.spec_hash)
             return pinned, new.pipeline_id, new.pipeline_version_id
-        if new.pipeline_version_id:
-            version = pipelines.find_version(uow, new.pipeline_version_id)
-            if new.pipeline_id and version.pipeline_id != new.pipeline_id:
-                raise InvalidArgumentError(
-                    f"version {new.pipeline_version_id!r} belongs to another pipeline",
-                    "run.pipeline_version_reference.pipeline_id",
-                )
-            return version.spec, version.pipeline_id, version.pipeline_version_id
-        if new.pipeline_id:
-            pipelines.find_pipeline(uow, new.pipeline_id)
-            latest = uow.versions.latest(new.pipeline_id)
-            if latest is None:
-                raise FailedPreconditionError(f"pipeline {new.pipeline_id!r} has no version yet")
-            return latest.spec, new.pipeline_id, latest.pipeline_version_id
-        raise InvalidArgumentError(
-            "either pipeline_spec or pipeline_version_reference is required", "run.pipeline_version_reference"
-        )
+        return pipelines.source(uow, inline, new.pipeline_id, new.pipeline_version_id, "run")
 
     def _run(self, new: NewRun, experiment_id: str, spec: Spec, pipeline_id: str, version_id: str) -> Run:
         now = self._clock.now_millis()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, tuple_, update
 
 from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.schedule import Schedule, Trigger
@@ -34,11 +34,12 @@ class SqlScheduleRepository:
         rows, total, token = page(self._connection, query, table, table.c.recurring_run_id, where=where)
         return [_schedule(row) for row in rows], total, token
 
-    def due(self, now: int, limit: int) -> Sequence[Schedule]:
-        """Enabled schedules whose time has come, the longest waiting first."""
+    def due(self, now: int, limit: int, after: tuple[int, str]) -> Sequence[Schedule]:
+        """Enabled schedules whose time has come, the longest waiting first; those behind (next fire, id) only."""
         statement = (
             select(table)
             .where(table.c.enabled.is_(True), table.c.next_fire_at > 0, table.c.next_fire_at <= now)
+            .where(tuple_(table.c.next_fire_at, table.c.recurring_run_id) > tuple_(*after))
             .order_by(table.c.next_fire_at, table.c.recurring_run_id)
             .limit(limit)
         )
