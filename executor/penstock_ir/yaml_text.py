@@ -19,6 +19,7 @@ from penstock_ir.model import JsonValue
 MAX_NODES = 3_000_000
 MAX_DEPTH = 200
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER_BASE: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _WHOLE_LIMIT = 2**53
 
 
@@ -28,18 +29,18 @@ class _JsonLoader(_BASE):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
 
-_JsonLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_JsonLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_JsonLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
-)
-_JsonLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
-    list("-+0123456789."),
-)
+class _JsonDumper(_DUMPER_BASE):  # type: ignore[misc]
+    """Quotes text that either YAML 1.1 or the loader above would take for something else."""
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$", list("-+0123456789.")),
+):
+    for _class in (_JsonLoader, _JsonDumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
 
 
 def documents(text: str) -> list[JsonValue]:
@@ -62,6 +63,12 @@ def documents(text: str) -> list[JsonValue]:
     finally:
         loader.dispose()
     return found
+
+
+def to_yaml(value: JsonValue) -> str:
+    """JSON as YAML text that `documents` reads back as it was; keys keep their order."""
+    text: str = yaml.dump(value, Dumper=_JsonDumper, sort_keys=False, allow_unicode=True, width=2**20)
+    return text
 
 
 def plain_number(value: float) -> int | float:

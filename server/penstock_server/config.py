@@ -47,3 +47,6 @@ class Settings:
     caching: CachingDefaults = CACHING_ON
     schedule_timezone: str = ""
     namespace: str = "kubeflow"
+    ui_directory: Path | None = None
+    ui_deployment: str = ""
+    hide_side_navigation: bool = False

@@ -21,11 +21,13 @@ from penstock_server.domain.options import CachingDefaults
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer
+from penstock_server.gateway.ui import UiSettings
 from penstock_server.rpc.metadata_store import MetadataDatabase
 from penstock_server.rpc.server import MAX_MESSAGE_BYTES, Services, build_server, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
+from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
@@ -149,6 +151,22 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     envvar="CRON_SCHEDULE_TIMEZONE",
     help="Time zone of cron expressions that name none, such as Europe/Berlin; UTC unless given.",
 )
+@click.option(
+    "--ui",
+    "ui_directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    envvar="PENSTOCK_UI",
+    help="Directory of a built web UI, served under / and /pipeline.",
+)
+@click.option(
+    "--ui-deployment",
+    type=click.Choice(["", "KUBEFLOW", "MARKETPLACE"]),
+    default="",
+    envvar="DEPLOYMENT",
+    help="What the web UI is told of where it runs; KUBEFLOW inside the central dashboard.",
+)
+@click.option("--hide-side-navigation/--no-hide-side-navigation", default=False, envvar="HIDE_SIDENAV", hidden=True)
 @click.option("--namespace", default="kubeflow", show_default=True, envvar="POD_NAMESPACE", hidden=True)
 @click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
 @click.option("--tag", default="unknown", envvar="TAG_NAME", hidden=True)
@@ -174,6 +192,9 @@ def main(
     caching: bool,
     max_cache_age: int,
     schedule_timezone: str,
+    ui_directory: Path | None,
+    ui_deployment: str,
+    hide_side_navigation: bool,
     namespace: str,
     commit: str,
     tag: str,
@@ -207,6 +228,9 @@ def main(
         caching=CachingDefaults(caching, max_cache_age),
         schedule_timezone=schedule_timezone,
         namespace=namespace,
+        ui_directory=ui_directory,
+        ui_deployment=ui_deployment,
+        hide_side_navigation=hide_side_navigation,
     )
     try:
         serve(settings)
@@ -247,6 +271,8 @@ def serve(settings: Settings) -> None:
         dispatch=dispatch,
         insight=InsightService(storage, FileObjects(settings.artifact_roots)),
         explain=ExplainService(storage, documents),
+        driver_tasks=DriverTaskService(storage, clock),
+        documents=documents,
     )
     metadata = MetadataDatabase.open(settings.metadata_database) if settings.metadata_database else None
     running = build_server(services, metadata, telemetry)
@@ -273,6 +299,7 @@ def serve(settings: Settings) -> None:
                     exposition=telemetry.exposition,
                     web_methods=web_methods(),
                     problems=storage.problems,
+                    ui=UiSettings(settings.ui_directory, settings.ui_deployment, settings.hide_side_navigation),
                 ),
             ),
             settings.http.host,

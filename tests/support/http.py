@@ -32,9 +32,11 @@ def call(verb: str, url: str, document: Any = None, *, data: bytes | None = None
         return Reply(error.code, error.read())
 
 
-def upload(http: str, content: bytes, *, file_name: str = "pipeline.yaml", name: str = "") -> Reply:
+def upload(
+    http: str, content: bytes, *, file_name: str = "pipeline.yaml", name: str = "", version: str = "v2beta1"
+) -> Reply:
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="uploadfile"; filename="{file_name}"\r\n\r\n'
     body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-    url = f"{http}/apis/v2beta1/pipelines/upload?name={name or 'p-' + uuid.uuid4().hex[:12]}"
+    url = f"{http}/apis/{version}/pipelines/upload?name={name or 'p-' + uuid.uuid4().hex[:12]}"
     return call("POST", url, data=body, content_type=f"multipart/form-data; boundary={boundary}")

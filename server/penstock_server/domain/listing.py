@@ -21,6 +21,7 @@ from penstock_server.errors import InvalidArgumentError
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 200
+METRIC = "metric:"
 _MAX_FILTER = 64 * 1024
 _MAX_TOKEN = 128 * 1024
 _MAX_PREDICATES = 50
@@ -31,6 +32,11 @@ class KeyKind(Enum):
     TEXT = "text"
     TIME = "time"
     """Milliseconds inside, whole seconds for callers."""
+    METRIC = "metric"
+    """A number that a run reported, by its name; for sorting only."""
+
+
+_VALUE_TYPES = {KeyKind.TEXT: str, KeyKind.TIME: int, KeyKind.METRIC: float}
 
 
 class Operation(Enum):
@@ -50,15 +56,24 @@ class Key:
 
     column: str
     kind: KeyKind = KeyKind.TEXT
+    sortable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A kind of list. `tags`: `tags.<key>` may be filtered by."""
+    """A kind of list. `tags`: `tags.<key>` may be filtered by; `metrics`: sorted by `metric:<name>`."""
 
     name: str
     keys: Mapping[str, Key]
     tags: bool = False
+    metrics: bool = False
+
+    def sort_key(self, name: str) -> Key | None:
+        """What a name sorts by, None when it cannot be sorted by."""
+        if self.metrics and name.startswith(METRIC) and len(name) > len(METRIC):
+            return Key(name[len(METRIC) :], KeyKind.METRIC)
+        key = self.keys.get(name)
+        return key if key is not None and key.sortable else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +146,10 @@ def parse(listing: Listing, request: ListRequest) -> ListQuery:
         if request.filter and filter_text != token["filter"]:
             raise InvalidArgumentError("it differs from the filter of the page token", "filter")
         sort_key, descending, filter_text = token["sort"], token["desc"], token["filter"]
-        if sort_key not in listing.keys:
-            raise _bad_token()
         cursor = Cursor(token["value"], token["id"])
-        wanted = int if listing.keys[sort_key].kind is KeyKind.TIME else str
-        if type(cursor.value) is not wanted:
-            raise _bad_token()
-    key = listing.keys[sort_key]
+    key = listing.sort_key(sort_key)
+    if key is None or (cursor is not None and type(cursor.value) is not _VALUE_TYPES[key.kind]):
+        raise _bad_token()
     return ListQuery(
         listing=listing,
         column=key.column,
@@ -153,17 +165,23 @@ def parse(listing: Listing, request: ListRequest) -> ListQuery:
 
 
 def _order(listing: Listing, sort_by: str) -> tuple[str, bool]:
-    words = sort_by.lower().split()
+    words = sort_by.split()
     if not words:
         return "created_at", False
-    if len(words) > 2 or (len(words) == 2 and words[1] not in ("asc", "desc")):
+    if len(words) > 2 or (len(words) == 2 and words[1].lower() not in ("asc", "desc")):
         raise InvalidArgumentError(
             f"{sort_by[:80]!r} is not of the form `field`, `field asc` or `field desc`", "sort_by"
         )
-    if words[0] not in listing.keys:
-        known = ", ".join(sorted(listing.keys))
-        raise InvalidArgumentError(f"cannot sort {listing.name} by {words[0][:80]!r}; known fields: {known}", "sort_by")
-    return words[0], len(words) == 2 and words[1] == "desc"
+    # Names of metrics are the users' own, their case counts.
+    name = words[0] if words[0].startswith(METRIC) else words[0].lower()
+    if listing.sort_key(name) is None:
+        known = ", ".join([*sorted(name for name in listing.keys if listing.sort_key(name)), *_metric_hint(listing)])
+        raise InvalidArgumentError(f"cannot sort {listing.name} by {name[:80]!r}; known fields: {known}", "sort_by")
+    return name, len(words) == 2 and words[1].lower() == "desc"
+
+
+def _metric_hint(listing: Listing) -> list[str]:
+    return [f"{METRIC}<name>"] if listing.metrics else []
 
 
 def _unescaped(text: str) -> str:
@@ -218,6 +236,9 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
     if not isinstance(entry, dict):
         raise InvalidArgumentError("a predicate must be an object", place)
     fields = {_snake(name): value for name, value in entry.items()}
+    if "op" in fields and "operation" not in fields:
+        # v1beta1's name of it.
+        fields["operation"] = fields.pop("op")
     unknown = set(fields) - {"operation", "key", *_VALUES}
     if unknown:
         raise InvalidArgumentError(f"unknown field {sorted(unknown)[0][:80]!r}", place)

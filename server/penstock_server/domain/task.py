@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import uuid
 from dataclasses import dataclass
+
+MAX_METRIC_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,34 @@ class Artifact:
     metadata: str = "{}"
     created_at: int = 0
     metadata_id: int = 0
+
+
+def metrics_of(artifact: Artifact) -> dict[str, float]:
+    """The scalar metrics in an artifact: finite numbers by name."""
+    if artifact.type != "system.Metrics":
+        return {}
+    return {
+        name: float(value)
+        for name, value in json.loads(artifact.metadata).items()
+        if isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+        and 0 < len(name) <= MAX_METRIC_NAME
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class DriverTask:
+    """One row of `driver_tasks`: a task that a driver of upstream's reported."""
+
+    task_id: str
+    namespace: str
+    pipeline_name: str
+    run_id: str
+    execution_id: str
+    fingerprint: str
+    created_at: int
+    finished_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The HTTP application: annotated routes, uploads, logs, downloads, healthz.
+"""The HTTP application: annotated routes, uploads, logs, downloads, healthz, the web UI.
 
 Invariants: every reply carries X-Request-Id; what is unforeseen answers 500 with a fixed text and is logged; requests
 under way at the same time are bounded, one too many is told when to come back.
@@ -16,11 +16,17 @@ from typing import Any
 import grpc
 from aiohttp import web
 from penstock_api.v1 import insight_pb2
+from penstock_api.v1beta1 import auth_pb2, job_pb2, task_pb2, visualization_pb2
+from penstock_api.v1beta1 import experiment_pb2 as experiment_v1_pb2
+from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
+from penstock_api.v1beta1 import run_pb2 as run_v1_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
 
 from penstock_server.gateway import calls, replies
 from penstock_server.gateway.grpc_web import GrpcWeb
+from penstock_server.gateway.streams import Streams
 from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
+from penstock_server.gateway.ui import NO_UI, UiSettings, WebInterface
 from penstock_server.gateway.uploads import Uploads
 from penstock_server.telemetry import CONTENT_TYPE
 
@@ -32,9 +38,17 @@ _SERVED = (
     (run_pb2, "RunService"),
     (recurring_run_pb2, "RecurringRunService"),
     (insight_pb2, "InsightService"),
+    (experiment_v1_pb2, "ExperimentService"),
+    (pipeline_v1_pb2, "PipelineService"),
+    (run_v1_pb2, "RunService"),
+    (job_pb2, "JobService"),
+    (task_pb2, "TaskService"),
+    (auth_pb2, "AuthService"),
+    (visualization_pb2, "VisualizationService"),
 )
 MAX_BODY_BYTES = 64 * 1024 * 1024
-_INSIGHT = "/penstock.v1.InsightService"
+# Everything is served below it too: where the web UI lives behind a central dashboard.
+UI_PREFIX = "/pipeline"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,6 +64,7 @@ class GatewaySettings:
     """Figures for Prometheus; may block."""
     web_methods: Mapping[str, bool] = field(default_factory=dict)
     """Methods that are served as gRPC-Web too, by full path, with whether the reply is a stream."""
+    ui: UiSettings = NO_UI
     problems: Callable[[], list[str]] = list
     """Why the server is not ready, empty when it is; may block."""
 
@@ -63,16 +78,18 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
         handler_args={"max_field_size": 16 * 1024},
     )
     uploads = Uploads(gateway.caller, settings.user_header)
-    for version in ("v1beta1", "v2beta1"):
-        app.router.add_route("*", f"/apis/{version}/healthz", gateway.healthz)
     app.router.add_get("/metrics", gateway.metrics)
     app.router.add_get("/readyz", gateway.readyz)
     app.router.add_get("/livez", gateway.livez)
-    app.router.add_post("/apis/v2beta1/pipelines/upload", uploads.pipeline)
-    app.router.add_post("/apis/v2beta1/pipelines/upload_version", uploads.version)
-    for version in ("v1alpha1", "v1beta1", "v2beta1"):
-        app.router.add_get(f"/apis/{version}/runs/{{run_id}}/nodes/{{node_id}}/log", gateway.log)
-    app.router.add_get("/apis/penstock/v1/artifacts/{name}:download", gateway.download)
+    for prefix in ("", UI_PREFIX):
+        for version in ("v1beta1", "v2beta1"):
+            app.router.add_route("*", f"{prefix}/apis/{version}/healthz", gateway.healthz)
+            app.router.add_post(f"{prefix}/apis/{version}/pipelines/upload", uploads.pipeline)
+            app.router.add_post(f"{prefix}/apis/{version}/pipelines/upload_version", uploads.version)
+        for version in ("v1alpha1", "v1beta1", "v2beta1"):
+            app.router.add_get(f"{prefix}/apis/{version}/runs/{{run_id}}/nodes/{{node_id}}/log", gateway.log)
+        app.router.add_get(f"{prefix}/apis/penstock/v1/artifacts/{{name}}:download", gateway.download)
+        gateway.ui.add_routes(app, prefix)
     app.router.add_route("*", "/{path:.*}", gateway.transcode)
     return app
 
@@ -80,6 +97,8 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
 class _Gateway:
     def __init__(self, channel: grpc.Channel, settings: GatewaySettings) -> None:
         self.caller = calls.Caller(channel)
+        self.streams = Streams(self.caller, settings.user_header)
+        self.ui = WebInterface(self.caller, self.streams, settings.ui, settings.user_header)
         self._settings = settings
         self._table = RouteTable(file.DESCRIPTOR.services_by_name[name] for file, name in _SERVED)
         self._web = GrpcWeb(self.caller, settings.web_methods, settings.user_header)
@@ -121,12 +140,17 @@ class _Gateway:
 
     async def transcode(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path
+        if path == UI_PREFIX or path.startswith(f"{UI_PREFIX}/"):
+            path = path[len(UI_PREFIX) :] or "/"
         if self._web.serves(path):
-            return await self._web.handle(request)
+            return await self._web.handle(request, path)
         found = self._table.find(request.method, path)
         if found is None:
             if self._table.knows(path):
                 return _wrong_verb()
+            file = await self.ui.file(request, path)
+            if file is not None:
+                return file
             return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
         route, values = found
         content = await request.read() if route.body else b""
@@ -148,11 +172,20 @@ class _Gateway:
         return replies.json_reply(to_json(reply))
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
+        """With the keys of the API and those that the web UI's own server adds (api.md §1.4, §4.2)."""
+        commit, tag = self._settings.commit, self._settings.tag
         document = {
-            "commit_sha": self._settings.commit,
-            "tag_name": self._settings.tag,
+            "commit_sha": commit,
+            "tag_name": tag,
             "multi_user": False,
             "pipeline_store": "database",
+            "apiServerCommitHash": commit,
+            "apiServerTagName": tag,
+            "apiServerMultiUser": False,
+            "apiServerReady": True,
+            "pipelineStore": "database",
+            "frontendCommitHash": commit,
+            "frontendTagName": tag,
         }
         if "/v1beta1/" in request.path:
             del document["pipeline_store"]
@@ -176,39 +209,11 @@ class _Gateway:
             node_id=request.match_info["node_id"],
             follow=request.query.get("follow", "").lower() in ("true", "1"),
         )
-        return await self._streamed(request, f"{_INSIGHT}/ReadLog", message, "text/plain; charset=utf-8")
+        return await self.streams.send(request, "ReadLog", message, "text/plain; charset=utf-8")
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadArtifactRequest(name=request.match_info["name"])
-        return await self._streamed(request, f"{_INSIGHT}/ReadArtifact", message, "application/octet-stream")
-
-    async def _streamed(
-        self,
-        request: web.Request,
-        rpc: str,
-        message: insight_pb2.ReadLogRequest | insight_pb2.ReadArtifactRequest,
-        content_type: str,
-    ) -> web.StreamResponse:
-        sent = calls.metadata(request, self._settings.user_header)
-        stream = self.caller.stream(rpc, message, insight_pb2.Chunk, None, sent)
-        # The status line waits for the first chunk, so that an unknown id is a 404 and not a broken 200.
-        try:
-            first = await anext(stream, None)
-        except grpc.RpcError as error:
-            return replies.rpc_error_reply(error)
-        reply = web.StreamResponse(headers={"Content-Type": content_type, "X-Request-Id": calls.request_id(request)})
-        await reply.prepare(request)
-        try:
-            if first is not None:
-                await reply.write(first.data)
-                async for chunk in stream:
-                    await reply.write(chunk.data)
-        except grpc.RpcError as error:
-            log.warning("%s ended early: %s", rpc, error.details())
-            if request.transport is not None:
-                request.transport.close()
-        await reply.write_eof()
-        return reply
+        return await self.streams.send(request, "ReadArtifact", message, "application/octet-stream")
 
 
 def _wrong_verb() -> web.Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -21,6 +21,7 @@ _TIMEOUT = re.compile(r"^(\d{1,8})([HMSmun])$")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 Metadata = tuple[tuple[str, str], ...]
+Messages = AsyncGenerator[Any, None]
 
 
 def request_id(request: web.Request) -> str:
@@ -83,7 +84,7 @@ class Caller:
 
     async def stream(
         self, rpc: str, message: Message, reply: type[Message], timeout: float | None, sent: Metadata
-    ) -> AsyncIterator[Any]:
+    ) -> Messages:
         """The messages of a server stream. Raises grpc.RpcError."""
         call = self._streams.get(rpc)
         if call is None:
@@ -93,12 +94,12 @@ class Caller:
         async for one in self._messages(call, message, timeout, sent):
             yield one
 
-    async def stream_bytes(self, rpc: str, content: bytes, timeout: float, sent: Metadata) -> AsyncIterator[bytes]:
+    async def stream_bytes(self, rpc: str, content: bytes, timeout: float, sent: Metadata) -> Messages:
         """The messages of a server stream as they came. Raises grpc.RpcError."""
         async for one in self._messages(self._channel.unary_stream(rpc, bytes, bytes), content, timeout, sent):
             yield one
 
-    async def _messages(self, call: Any, message: Any, timeout: float | None, sent: Metadata) -> AsyncIterator[Any]:
+    async def _messages(self, call: Any, message: Any, timeout: float | None, sent: Metadata) -> Messages:
         messages = call(message, timeout=timeout, metadata=sent)
         iterator = iter(messages)
         loop = asyncio.get_running_loop()

@@ -41,7 +41,7 @@ class GrpcWeb:
     def serves(self, path: str) -> bool:
         return path in self._methods
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request, path: str) -> web.StreamResponse:
         kind = request.content_type
         if request.method != "POST":
             return replies.plain_status(405, grpc.StatusCode.UNIMPLEMENTED, "gRPC-Web calls are POST requests")
@@ -56,7 +56,7 @@ class GrpcWeb:
         await reply.prepare(request)
         code, details = grpc.StatusCode.OK, ""
         try:
-            await self._call(request, message, reply, text=text)
+            await self._call(request, path, message, reply, text=text)
         except grpc.RpcError as error:
             code, details = error.code(), error.details() or ""
         trailers = f"grpc-status:{code.value[0]}\r\ngrpc-message:{quote(details, safe=_MESSAGE_SAFE)}\r\n"
@@ -64,14 +64,16 @@ class GrpcWeb:
         await reply.write_eof()
         return reply
 
-    async def _call(self, request: web.Request, message: bytes, reply: web.StreamResponse, *, text: bool) -> None:
+    async def _call(
+        self, request: web.Request, path: str, message: bytes, reply: web.StreamResponse, *, text: bool
+    ) -> None:
         sent = calls.metadata(request, self._user_header)
         timeout = calls.deadline(request)
-        if self._methods[request.path]:
-            async for one in self._caller.stream_bytes(request.path, message, timeout, sent):
+        if self._methods[path]:
+            async for one in self._caller.stream_bytes(path, message, timeout, sent):
                 await reply.write(_frame(0, one, text=text))
         else:
-            content = await self._caller.unary_bytes(request.path, message, timeout, sent)
+            content = await self._caller.unary_bytes(path, message, timeout, sent)
             await reply.write(_frame(0, content, text=text))
 
 

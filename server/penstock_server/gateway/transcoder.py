@@ -84,8 +84,11 @@ class RouteTable:
 
 def to_json(message: Message) -> bytes:
     """protojson as the contract has it."""
-    document = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return json.dumps(_whole(document), separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(to_dict(message), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def to_dict(message: Message) -> Any:
+    return _whole(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
 def parse_json(content: bytes, message: Message, place: str = "") -> None:
@@ -145,15 +148,27 @@ def _route(method: MethodDescriptor, verb: str, path: str, body: str) -> Route:
 
 def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -> None:
     for name, value in query:
-        if value == "" or "." in name:
-            continue
-        field = _field(message.DESCRIPTOR, name)
-        if field is None or field.name == body or field.message_type is not None:
+        target, field = _reached(message, name.split("."), body)
+        if value == "" or field is None or field.message_type is not None:
             continue
         if field.is_repeated:
-            getattr(message, field.name).append(_scalar(field, value))
+            getattr(target, field.name).append(_scalar(field, value))
         else:
-            setattr(message, field.name, _scalar(field, value))
+            setattr(target, field.name, _scalar(field, value))
+
+
+def _reached(message: Message, path: list[str], body: str) -> tuple[Message, FieldDescriptor | None]:
+    """The field that `resource_key.id` or `page_size` names, and the message it is in; None for what cannot be set."""
+    for depth, name in enumerate(path):
+        field = _field(message.DESCRIPTOR, name)
+        if field is None or (depth == 0 and field.name == body):
+            return message, None
+        if depth == len(path) - 1:
+            return message, field
+        if field.message_type is None or field.is_repeated:
+            return message, None
+        message = getattr(message, field.name)
+    return message, None
 
 
 def _field(descriptor: Any, name: str) -> FieldDescriptor | None:

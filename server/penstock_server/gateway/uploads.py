@@ -13,6 +13,7 @@ import grpc
 from aiohttp import BodyPartReader, web
 from google.protobuf.message import Message
 from penstock_api.v1 import upload_pb2
+from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
 from penstock_api.v2beta1 import pipeline_pb2
 
 from penstock_server.gateway import calls, replies
@@ -82,6 +83,8 @@ class Uploads:
                 calls.deadline(request),
                 calls.metadata(request, self._user_header),
             )
+            if "/v1beta1/" in request.path:
+                stored = await self._as_v1(request, stored)
         except _RefusedError as error:
             return replies.upload_error(f"Failed to upload {what}: {error}", str(error), error.status)
         except grpc.RpcError as error:
@@ -91,6 +94,19 @@ class Uploads:
             details = error.details() or error.code().name
             return replies.upload_error(f"Failed to upload {what}: {details}", details, status)
         return replies.json_reply(to_json(stored))
+
+    async def _as_v1(self, request: web.Request, stored: Message) -> Message:
+        """What was stored, as v1beta1 shows it."""
+        reply: type[Message]
+        if isinstance(stored, pipeline_pb2.PipelineVersion):
+            rpc, reply = "GetPipelineVersionV1", pipeline_v1_pb2.PipelineVersion
+            wanted: Message = pipeline_v1_pb2.GetPipelineVersionRequest(version_id=stored.pipeline_version_id)
+        else:
+            assert isinstance(stored, pipeline_pb2.Pipeline)
+            rpc, reply = "GetPipelineV1", pipeline_v1_pb2.Pipeline
+            wanted = pipeline_v1_pb2.GetPipelineRequest(id=stored.pipeline_id)
+        sent = calls.metadata(request, self._user_header)
+        return await self._caller.unary(f"/api.PipelineService/{rpc}", wanted, reply, calls.deadline(request), sent)
 
 
 async def _content(request: web.Request) -> tuple[bytes, str]:

@@ -8,8 +8,10 @@ import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
+from penstock_server.domain import pods
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
+from penstock_server.rpc.convert.common import struct
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 
@@ -34,6 +36,20 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def ReadArtifact(self, request: pb.ReadArtifactRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
         for data in self._service.read_artifact(request.name, request.max_bytes):
             yield pb.Chunk(data=data)
+
+    def ReadObject(self, request: pb.ReadObjectRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
+        size, chunks = self._service.read_object(
+            request.uri, offset=request.offset, max_bytes=request.max_bytes, unpack=request.unpack
+        )
+        yield pb.Chunk(data=next(chunks, b""), total_bytes=size)
+        for data in chunks:
+            yield pb.Chunk(data=data)
+
+    def DescribePod(self, request: pb.DescribePodRequest, context: grpc.ServicerContext) -> pb.DescribePodResponse:
+        run, task = self._service.pod(request.pod_name, request.run_id)
+        return pb.DescribePodResponse(
+            pod=struct(pods.pod_document(run, task)), events=map(struct, pods.event_documents(task))
+        )
 
     def ReadLog(self, request: pb.ReadLogRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
         stream = self._service.read_log(

@@ -17,6 +17,22 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from penstock_api.internal.v1 import dispatch_pb2, dispatch_pb2_grpc
 from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2, upload_pb2_grpc
+from penstock_api.v1beta1 import (
+    auth_pb2,
+    auth_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
+    task_pb2,
+    task_pb2_grpc,
+    visualization_pb2,
+    visualization_pb2_grpc,
+)
+from penstock_api.v1beta1 import experiment_pb2 as experiment_v1_pb2
+from penstock_api.v1beta1 import experiment_pb2_grpc as experiment_v1_pb2_grpc
+from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
+from penstock_api.v1beta1 import pipeline_pb2_grpc as pipeline_v1_pb2_grpc
+from penstock_api.v1beta1 import run_pb2 as run_v1_pb2
+from penstock_api.v1beta1 import run_pb2_grpc as run_v1_pb2_grpc
 from penstock_api.v2beta1 import (
     experiment_pb2,
     experiment_pb2_grpc,
@@ -38,7 +54,15 @@ from penstock_server.rpc.metadata_store import MetadataDatabase
 from penstock_server.rpc.pipeline_servicer import PipelineServicer, PipelineUploadServicer
 from penstock_server.rpc.recurring_run_servicer import RecurringRunServicer
 from penstock_server.rpc.run_servicer import RunServicer
+from penstock_server.rpc.v1beta1.answers import AuthServicerV1, VisualizationServicerV1
+from penstock_server.rpc.v1beta1.experiments import ExperimentServicerV1
+from penstock_server.rpc.v1beta1.jobs import JobServicerV1
+from penstock_server.rpc.v1beta1.pipelines import PipelineServicerV1
+from penstock_server.rpc.v1beta1.runs import RunServicerV1
+from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
 from penstock_server.services.dispatch import DispatchService
+from penstock_server.services.documents import Documents
+from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
@@ -59,6 +83,13 @@ _REGISTERED = tuple(
         (insight_pb2, "InsightService"),
         (upload_pb2, "PipelineUploadService"),
         (dispatch_pb2, "DispatchService"),
+        (experiment_v1_pb2, "ExperimentService"),
+        (pipeline_v1_pb2, "PipelineService"),
+        (run_v1_pb2, "RunService"),
+        (job_pb2, "JobService"),
+        (task_pb2, "TaskService"),
+        (auth_pb2, "AuthService"),
+        (visualization_pb2, "VisualizationService"),
     )
 )
 SERVICES = tuple(service.full_name for service in _REGISTERED)
@@ -85,6 +116,8 @@ class Services:
     dispatch: DispatchService
     insight: InsightService
     explain: ExplainService
+    driver_tasks: DriverTaskService
+    documents: Documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +153,7 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
     insight_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(services.insight, services.explain), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
     dispatch_pb2_grpc.add_DispatchServiceServicer_to_server(DispatchServicer(services.dispatch), server)
+    _add_v1beta1(services, server)
     names: Sequence[str] = SERVICES
     if metadata is not None:
         server.add_generic_rpc_handlers((metadata_handler(metadata),))
@@ -129,3 +163,15 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
     reflected = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(reflected, server, pool=descriptor_pool.Default())
     return RunningServer(server, checks)
+
+
+def _add_v1beta1(services: Services, server: grpc.Server) -> None:
+    experiment_v1_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicerV1(services.experiments), server)
+    pipeline_v1_pb2_grpc.add_PipelineServiceServicer_to_server(
+        PipelineServicerV1(services.pipelines, services.documents), server
+    )
+    run_v1_pb2_grpc.add_RunServiceServicer_to_server(RunServicerV1(services.runs), server)
+    job_pb2_grpc.add_JobServiceServicer_to_server(JobServicerV1(services.recurring_runs), server)
+    task_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicerV1(services.driver_tasks), server)
+    auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthServicerV1(), server)
+    visualization_pb2_grpc.add_VisualizationServiceServicer_to_server(VisualizationServicerV1(), server)

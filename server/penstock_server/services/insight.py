@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from penstock_server.domain import listing
+from penstock_server.domain import listing, unpacking
 from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, Task, task_id_of
-from penstock_server.errors import FailedPreconditionError, NotFoundError
+from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from penstock_server.services import runs
 from penstock_server.services.ports import Storage
 
@@ -29,7 +30,9 @@ class ObjectReader(Protocol):
         """The bytes of a file from an offset, of a directory as a tar stream; 0 means all there is now."""
         ...
 
-    def size(self, uri: str) -> int: ...
+    def size(self, uri: str) -> int | None:
+        """None when it cannot be known without reading."""
+        ...
 
 
 class InsightService:
@@ -62,6 +65,30 @@ class InsightService:
     def read_artifact(self, name: str, max_bytes: int) -> Iterator[bytes]:
         return self._objects.read(self.artifact(name).uri, max_bytes=max_bytes)
 
+    def read_object(self, uri: str, *, offset: int, max_bytes: int, unpack: bool) -> tuple[int | None, Iterator[bytes]]:
+        """The size of the object, None when that cannot be known, and its bytes.
+
+        Raises InvalidArgumentError, NotFoundError, PermissionDeniedError, FailedPreconditionError.
+        """
+        if offset < 0 or max_bytes < 0:
+            raise InvalidArgumentError("they must not be negative", "offset, max_bytes")
+        size = self._objects.size(uri)
+        if unpack:
+            head, _ = unpacking.peeked(self._objects.read(uri, max_bytes=unpacking.HEAD_BYTES))
+            if size is None or unpacking.packed(head):
+                return None, unpacking.limited(unpacking.first_file(self._objects.read(uri)), max_bytes)
+        if size is None:
+            return None, self._objects.read(uri, max_bytes=max_bytes)
+        return size, self._objects.read(uri, offset=offset, max_bytes=max_bytes)
+
+    def pod(self, pod_name: str, run_id: str) -> tuple[Run, Task]:
+        """The task whose latest attempt has this Pod, and its run."""
+        with self._storage.reading() as uow:
+            task = uow.tasks.by_pod(run_id, pod_name)
+            if task is None:
+                raise NotFoundError("Pod", pod_name)
+            return runs.find(uow, task.run_id), task
+
     def read_log(
         self, run_id: str, node_id: str, *, follow: bool, tail_bytes: int, active: Callable[[], bool]
     ) -> Iterator[bytes]:
@@ -69,7 +96,7 @@ class InsightService:
         task = self._task(run_id, node_id)
         offset = 0
         if tail_bytes > 0 and task.log_uri:
-            offset = max(0, self._objects.size(task.log_uri) - tail_bytes)
+            offset = max(0, (self._objects.size(task.log_uri) or 0) - tail_bytes)
         while True:
             ended = task.state in _FINAL
             if task.log_uri:
@@ -85,7 +112,8 @@ class InsightService:
 
     def _task(self, run_id: str, node_id: str) -> Task:
         with self._storage.reading() as uow:
-            runs.find(uow, run_id)
+            if run_id:
+                runs.find(uow, run_id)
             found = (
                 uow.tasks.get(run_id, task_id_of(run_id, node_id))
                 or uow.tasks.get(run_id, node_id)

@@ -41,6 +41,8 @@ VERSIONS = Listing(
         "display_name": Key("display_name"),
         "created_at": Key("created_at", KeyKind.TIME),
         "description": Key("description"),
+        "status": Key("status", sortable=False),
+        "pipeline_spec": Key("pipeline_spec", sortable=False),
     },
     tags=True,
 )
@@ -146,6 +148,11 @@ class PipelineService:
     def get_version(self, version_id: str) -> PipelineVersion:
         with self._storage.reading() as uow:
             return find_version(uow, version_id)
+
+    def latest_version(self, pipeline_id: str) -> PipelineVersion | None:
+        with self._storage.reading() as uow:
+            find_pipeline(uow, pipeline_id)
+            return uow.versions.latest(pipeline_id)
 
     def list_versions(
         self, pipeline_id: str, request: listing.ListRequest

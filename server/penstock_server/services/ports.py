@@ -15,7 +15,7 @@ from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
 from penstock_server.domain.run import Run
 from penstock_server.domain.schedule import Schedule
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, Task
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, DriverTask, Task
 
 
 class Clock(Protocol):
@@ -81,7 +81,10 @@ class RunRepository(Protocol):
 class TaskRepository(Protocol):
     def list_for_run(self, run_id: str) -> Sequence[Task]: ...
     def get(self, run_id: str, task_id: str) -> Task | None: ...
-    def by_pod(self, run_id: str, pod_name: str) -> Task | None: ...
+    def by_pod(self, run_id: str, pod_name: str) -> Task | None:
+        """Of any run when `run_id` is empty."""
+        ...
+
     def upsert_many(self, tasks: Sequence[Task]) -> None: ...
     def set_execution_ids(self, run_id: str, ids: Mapping[str, int]) -> None: ...
 
@@ -116,6 +119,11 @@ class ScheduleRepository(Protocol):
     def delete(self, recurring_run_id: str) -> bool: ...
 
 
+class DriverTaskRepository(Protocol):
+    def add(self, task: DriverTask) -> None: ...
+    def list(self, query: ListQuery) -> tuple[Sequence[DriverTask], int, str]: ...
+
+
 class QueueRepository(Protocol):
     """Leases and event logs."""
 
@@ -144,6 +152,7 @@ class UnitOfWork(Protocol):
     cache: CacheRepository
     queue: QueueRepository
     schedules: ScheduleRepository
+    driver_tasks: DriverTaskRepository
 
 
 class Storage(Protocol):

@@ -23,6 +23,7 @@ from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing
 from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.schedule import MAX_CONCURRENCY, Schedule, Trigger, checked, fire_time, next_fire, run_name
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
 from penstock_server.services import experiments, pipelines
@@ -148,6 +149,15 @@ class RecurringRunService:
     def get(self, recurring_run_id: str) -> Schedule:
         with self._storage.reading() as uow:
             return find(uow, recurring_run_id)
+
+    def with_document(self, recurring_run_id: str) -> tuple[Schedule, Spec | None]:
+        """A schedule and what its next run would execute, None when its pipeline has gone."""
+        with self._storage.reading() as uow:
+            schedule = find(uow, recurring_run_id)
+            if schedule.spec_hash:
+                return schedule, uow.specs.get(schedule.spec_hash)
+            latest = uow.versions.latest(schedule.pipeline_id)
+            return schedule, latest.spec if latest else None
 
     def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Schedule], int, str]:
         query = listing.parse(LISTING, request)

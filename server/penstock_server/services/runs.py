@@ -46,7 +46,10 @@ LISTING = Listing(
         "state_history": Key("state_history"),
         "status": Key("state"),
         "recurring_run_id": Key("recurring_run_id"),
+        # Names of the tasks it has: upstream compares with the whole manifest of its workflow.
+        "runtime_details": Key("task_names", sortable=False),
     },
+    metrics=True,
 )
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -144,6 +147,12 @@ class RunService:
         with self._storage.reading() as uow:
             run = find(uow, run_id)
             return RunDetails(run, uow.tasks.list_for_run(run_id), uow.artifacts.ids_for_run(run_id))
+
+    def with_document(self, run_id: str) -> tuple[Run, Spec | None]:
+        """A run and what it executes."""
+        with self._storage.reading() as uow:
+            run = find(uow, run_id)
+            return run, uow.specs.get(run.spec_hash)
 
     def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Run], int, str]:
         query = listing.parse(LISTING, request)

@@ -29,6 +29,7 @@ from penstock_server.errors import AlreadyExistsError, UnavailableError
 from penstock_server.services import ports
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
+from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
@@ -56,6 +57,7 @@ class SqlUnitOfWork:
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection)
         self.schedules: ports.ScheduleRepository = SqlScheduleRepository(connection)
+        self.driver_tasks: ports.DriverTaskRepository = SqlDriverTaskRepository(connection)
 
 
 class Database:

@@ -6,12 +6,21 @@ table of keys, wildcards in substrings are escaped. Times are compared in whole 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, and_, false, func, not_, or_, select
 
 from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Predicate
+from penstock_server.storage.tables import run_metrics
+
+Test = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+Related = Mapping[str, Callable[[Test], ColumnElement[bool]]]
+_SORT = "sort_value"
+# The lowest finite double.
+_BELOW_ALL = -sys.float_info.max
 
 
 def page(
@@ -23,15 +32,18 @@ def page(
     columns: Sequence[Any] | None = None,
     where: Sequence[ColumnElement[bool]] = (),
     tags: tuple[Table, str] | None = None,
+    related: Related | None = None,
 ) -> tuple[Sequence[Row[Any]], int, str]:
     """Rows of one page, the number of all rows, and the next page's token (empty on the last).
 
-    `tags` is the table of tags and the name of its column that refers to `identifier`.
+    `tags` is the table of tags and the name of its column that refers to `identifier`. `related` answers predicates on
+    what is no column of the table: a function per name that gets a test for one value and says whether some value of
+    the row passes it.
     """
-    conditions = [*where, *(_condition(table, identifier, one, tags) for one in query.predicates)]
+    conditions = [*where, *(_condition(table, identifier, one, tags, related or {}) for one in query.predicates)]
     total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
-    sort = table.c[query.column]
-    chosen: Select[Any] = select(*(columns if columns is not None else table.c)).where(*conditions)
+    sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else table.c[query.column]
+    chosen: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(*conditions)
     if query.cursor is not None:
         chosen = chosen.where(_from(sort, identifier, query.cursor, query.descending))
     order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
@@ -39,11 +51,17 @@ def page(
     if len(rows) <= query.page_size:
         return rows, total, ""
     first = rows[query.page_size]
-    cursor = Cursor(first._mapping[sort.name], first._mapping[identifier.name])
+    cursor = Cursor(first._mapping[_SORT], first._mapping[identifier.name])
     return rows[: query.page_size], total, query.token(cursor)
 
 
-def _from(sort: Column[Any], identifier: Column[Any], cursor: Cursor, descending: bool) -> ColumnElement[bool]:
+def _metric(run_id: Column[Any], name: str) -> ColumnElement[Any]:
+    """The value of a metric; runs without it stand below all others."""
+    value = select(run_metrics.c.value).where(run_metrics.c.run_id == run_id, run_metrics.c.name == name)
+    return func.coalesce(value.scalar_subquery(), _BELOW_ALL)
+
+
+def _from(sort: ColumnElement[Any], identifier: Column[Any], cursor: Cursor, descending: bool) -> ColumnElement[bool]:
     """This row and all that follow it."""
     beyond = sort < cursor.value if descending else sort > cursor.value
     same = identifier <= cursor.identifier if descending else identifier >= cursor.identifier
@@ -51,7 +69,11 @@ def _from(sort: Column[Any], identifier: Column[Any], cursor: Cursor, descending
 
 
 def _condition(
-    table: Table, identifier: Column[Any], predicate: Predicate, tags: tuple[Table, str] | None
+    table: Table,
+    identifier: Column[Any],
+    predicate: Predicate,
+    tags: tuple[Table, str] | None,
+    related: Related,
 ) -> ColumnElement[bool]:
     if predicate.tag:
         assert tags is not None
@@ -60,7 +82,15 @@ def _condition(
             tag_table.c.tag_key == predicate.tag, tag_table.c.tag_value == predicate.value
         )
         return identifier.in_(owners)
-    column = table.c[predicate.column]
+    if predicate.column in related:
+        if predicate.operation is Operation.NOT_EQUALS:
+            equal = replace(predicate, operation=Operation.EQUALS)
+            return not_(related[predicate.column](lambda value: _test(value, equal)))
+        return related[predicate.column](lambda value: _test(value, predicate))
+    return _test(table.c[predicate.column], predicate)
+
+
+def _test(column: ColumnElement[Any], predicate: Predicate) -> ColumnElement[bool]:
     if predicate.operation is Operation.IS_SUBSTRING:
         pattern = predicate.value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         return column.like(f"%{pattern}%", escape="\\")
@@ -69,7 +99,7 @@ def _condition(
     return _text_condition(column, predicate)
 
 
-def _text_condition(column: Column[Any], predicate: Predicate) -> ColumnElement[bool]:
+def _text_condition(column: ColumnElement[Any], predicate: Predicate) -> ColumnElement[bool]:
     value = predicate.value
     operation = predicate.operation
     if operation is Operation.IN:
@@ -87,7 +117,7 @@ def _text_condition(column: Column[Any], predicate: Predicate) -> ColumnElement[
     return column <= value
 
 
-def _time_condition(column: Column[Any], predicate: Predicate) -> ColumnElement[bool]:
+def _time_condition(column: ColumnElement[Any], predicate: Predicate) -> ColumnElement[bool]:
     """Milliseconds against whole seconds: second `s` is [s*1000, s*1000 + 999]."""
     operation, value = predicate.operation, predicate.value
     if operation is Operation.IN:
@@ -105,5 +135,5 @@ def _time_condition(column: Column[Any], predicate: Predicate) -> ColumnElement[
     return column < (value + 1) * 1000
 
 
-def _within(column: Column[Any], second: int) -> ColumnElement[bool]:
+def _within(column: ColumnElement[Any], second: int) -> ColumnElement[bool]:
     return and_(column >= second * 1000, column < (second + 1) * 1000)

@@ -34,8 +34,10 @@ class FileObjects:
                 if left is not None:
                     left -= len(chunk)
 
-    def size(self, uri: str) -> int:
-        return self._path(uri).stat().st_size
+    def size(self, uri: str) -> int | None:
+        """In bytes, None of a directory."""
+        path = self._path(uri)
+        return None if path.is_dir() else path.stat().st_size
 
     def _path(self, uri: str) -> Path:
         parts = urlsplit(uri)

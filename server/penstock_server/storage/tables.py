@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -203,6 +204,7 @@ tasks = Table(
     Column("phase", String(16), nullable=False, default="", server_default=""),
     Column("wake_at", BigInteger, nullable=False, default=0, server_default="0"),
     Index(None, "run_id", "ordinal"),
+    Index(None, "pod_name"),
 )
 
 artifacts = Table(
@@ -274,4 +276,29 @@ cache_entries = Table(
     Column("created_at", BigInteger, nullable=False),
     Index(None, "fingerprint", "pipeline_name", "created_at"),
     Index(None, "pipeline_name", "entry_id"),
+)
+
+# The newest value of every scalar metric that a run's tasks reported, for sorting runs by it.
+run_metrics = Table(
+    "run_metrics",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("value", Double, nullable=False),
+    Index(None, "name", "value", "run_id"),
+)
+
+driver_tasks = Table(
+    "driver_tasks",
+    metadata,
+    Column("task_id", Id, primary_key=True),
+    Column("namespace", String(63), nullable=False, default=""),
+    Column("pipeline_name", String(255), nullable=False),
+    Column("run_id", Id, nullable=False),
+    Column("execution_id", String(63), nullable=False),
+    Column("fingerprint", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False, default=0),
+    Index(None, "fingerprint", "created_at"),
+    Index(None, "created_at", "task_id"),
 )

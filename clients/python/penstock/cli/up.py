@@ -81,6 +81,14 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
     help="Seconds after which a cached result does not count any more.",
 )
 @click.option(
+    "--ui",
+    "ui_directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    envvar="PENSTOCK_UI",
+    help="Directory of a built web UI, served under / and /pipeline.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="warning",
@@ -98,6 +106,7 @@ def up(
     parallelism: int | None,
     caching: bool,
     max_cache_age: int,
+    ui_directory: Path | None,
     log_level: str,
 ) -> None:
     """Start a server and an executor on this machine.
@@ -122,6 +131,8 @@ def up(
     def server_command() -> list[str]:
         command = ["penstock_server.main", "--http", http_address, "--grpc", grpc_address, *common]
         command += ["--caching" if caching else "--no-caching", "--max-cache-age", str(max_cache_age)]
+        if ui_directory:
+            command += ["--ui", str(ui_directory)]
         return [*command, "--database", database] if database else command
 
     def executor_command() -> list[str]:

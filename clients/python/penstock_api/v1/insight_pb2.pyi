@@ -173,6 +173,34 @@ class ReadArtifactRequest(_message.Message):
     max_bytes: int
     def __init__(self, name: _Optional[str] = ..., max_bytes: _Optional[int] = ...) -> None: ...
 
+class ReadObjectRequest(_message.Message):
+    __slots__ = ("uri", "offset", "max_bytes", "unpack")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNPACK_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    offset: int
+    max_bytes: int
+    unpack: bool
+    def __init__(self, uri: _Optional[str] = ..., offset: _Optional[int] = ..., max_bytes: _Optional[int] = ..., unpack: bool = ...) -> None: ...
+
+class DescribePodRequest(_message.Message):
+    __slots__ = ("pod_name", "run_id")
+    POD_NAME_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    pod_name: str
+    run_id: str
+    def __init__(self, pod_name: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+
+class DescribePodResponse(_message.Message):
+    __slots__ = ("pod", "events")
+    POD_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    pod: _struct_pb2.Struct
+    events: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]
+    def __init__(self, pod: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., events: _Optional[_Iterable[_Union[_struct_pb2.Struct, _Mapping]]] = ...) -> None: ...
+
 class ReadLogRequest(_message.Message):
     __slots__ = ("run_id", "node_id", "follow", "tail_bytes")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -186,10 +214,12 @@ class ReadLogRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., node_id: _Optional[str] = ..., follow: bool = ..., tail_bytes: _Optional[int] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("data",)
+    __slots__ = ("data", "total_bytes")
     DATA_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+    total_bytes: int
+    def __init__(self, data: _Optional[bytes] = ..., total_bytes: _Optional[int] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("run_id",)

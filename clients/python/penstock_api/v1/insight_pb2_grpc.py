@@ -35,6 +35,16 @@ class InsightServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.ReadArtifactRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
                 )
+        self.ReadObject = channel.unary_stream(
+                '/penstock.v1.InsightService/ReadObject',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.ReadObjectRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
+                )
+        self.DescribePod = channel.unary_unary(
+                '/penstock.v1.InsightService/DescribePod',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.DescribePodRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.DescribePodResponse.FromString,
+                )
         self.ReadLog = channel.unary_stream(
                 '/penstock.v1.InsightService/ReadLog',
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.ReadLogRequest.SerializeToString,
@@ -89,6 +99,22 @@ class InsightServiceServicer(object):
     def ReadArtifact(self, request, context):
         """The bytes of an artifact: a file as it is, a directory as a tar stream. Served over HTTP as
         /apis/penstock/v1/artifacts/{name}:download.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadObject(self, request, context):
+        """The bytes of an object by its URI, as an artifact has it. Served over HTTP as /artifacts/get and
+        /artifacts/{source}/{bucket}/{key}.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribePod(self, request, context):
+        """What is known of the Pod, or the local process, of a task's latest attempt. Served over HTTP as /k8s/pod and
+        /k8s/pod/events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +179,16 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.ReadArtifact,
                     request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ReadArtifactRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.SerializeToString,
+            ),
+            'ReadObject': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadObject,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ReadObjectRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.SerializeToString,
+            ),
+            'DescribePod': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribePod,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.DescribePodRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.DescribePodResponse.SerializeToString,
             ),
             'ReadLog': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLog,
@@ -255,6 +291,40 @@ class InsightService(object):
         return grpc.experimental.unary_stream(request, target, '/penstock.v1.InsightService/ReadArtifact',
             penstock__api_dot_v1_dot_insight__pb2.ReadArtifactRequest.SerializeToString,
             penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ReadObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/penstock.v1.InsightService/ReadObject',
+            penstock__api_dot_v1_dot_insight__pb2.ReadObjectRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DescribePod(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/DescribePod',
+            penstock__api_dot_v1_dot_insight__pb2.DescribePodRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.DescribePodResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -42,6 +42,14 @@ class InsightServiceStub:
     """The bytes of an artifact: a file as it is, a directory as a tar stream. Served over HTTP as
     /apis/penstock/v1/artifacts/{name}:download.
     """
+    ReadObject: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadObjectRequest, _insight_pb2.Chunk]
+    """The bytes of an object by its URI, as an artifact has it. Served over HTTP as /artifacts/get and
+    /artifacts/{source}/{bucket}/{key}.
+    """
+    DescribePod: _grpc.UnaryUnaryMultiCallable[_insight_pb2.DescribePodRequest, _insight_pb2.DescribePodResponse]
+    """What is known of the Pod, or the local process, of a task's latest attempt. Served over HTTP as /k8s/pod and
+    /k8s/pod/events.
+    """
     ReadLog: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadLogRequest, _insight_pb2.Chunk]
     """The log of one task, from the running process or the archive. Served over HTTP as
     /apis/{v1alpha1,v1beta1,v2beta1}/runs/{run_id}/nodes/{node_id}/log.
@@ -70,6 +78,14 @@ class InsightServiceAsyncStub(InsightServiceStub):
     ReadArtifact: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadArtifactRequest, _insight_pb2.Chunk]  # type: ignore[assignment]
     """The bytes of an artifact: a file as it is, a directory as a tar stream. Served over HTTP as
     /apis/penstock/v1/artifacts/{name}:download.
+    """
+    ReadObject: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadObjectRequest, _insight_pb2.Chunk]  # type: ignore[assignment]
+    """The bytes of an object by its URI, as an artifact has it. Served over HTTP as /artifacts/get and
+    /artifacts/{source}/{bucket}/{key}.
+    """
+    DescribePod: _aio.UnaryUnaryMultiCallable[_insight_pb2.DescribePodRequest, _insight_pb2.DescribePodResponse]  # type: ignore[assignment]
+    """What is known of the Pod, or the local process, of a task's latest attempt. Served over HTTP as /k8s/pod and
+    /k8s/pod/events.
     """
     ReadLog: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadLogRequest, _insight_pb2.Chunk]  # type: ignore[assignment]
     """The log of one task, from the running process or the archive. Served over HTTP as
@@ -120,6 +136,26 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_insight_pb2.Chunk], _abc.AsyncIterator[_insight_pb2.Chunk]]:
         """The bytes of an artifact: a file as it is, a directory as a tar stream. Served over HTTP as
         /apis/penstock/v1/artifacts/{name}:download.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadObject(
+        self,
+        request: _insight_pb2.ReadObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_insight_pb2.Chunk], _abc.AsyncIterator[_insight_pb2.Chunk]]:
+        """The bytes of an object by its URI, as an artifact has it. Served over HTTP as /artifacts/get and
+        /artifacts/{source}/{bucket}/{key}.
+        """
+
+    @_abc_1.abstractmethod
+    def DescribePod(
+        self,
+        request: _insight_pb2.DescribePodRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.DescribePodResponse, _abc.Awaitable[_insight_pb2.DescribePodResponse]]:
+        """What is known of the Pod, or the local process, of a task's latest attempt. Served over HTTP as /k8s/pod and
+        /k8s/pod/events.
         """
 
     @_abc_1.abstractmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import json_format
 from google.rpc import code_pb2, status_pb2
+from penstock_api.v1beta1 import job_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 
 from penstock_server.domain.schedule import Schedule, Trigger
@@ -61,22 +64,26 @@ def to_proto(schedule: Schedule) -> pb.RecurringRun:
         json_format.Parse(schedule.runtime_config, message.runtime_config)
         message.runtime_config.SetInParent()
     message.trigger.SetInParent()
-    trigger = schedule.trigger
-    target: pb.CronSchedule | pb.PeriodicSchedule | None = None
+    fill_trigger(message.trigger, schedule.trigger)
+    if schedule.error:
+        message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=schedule.error))
+    return message
+
+
+def fill_trigger(message: pb.Trigger | job_pb2.Trigger, trigger: Trigger) -> None:
+    """The same in v2beta1 and v1beta1."""
+    target: Any = None
     if trigger.cron:
-        target = message.trigger.cron_schedule
+        target = message.cron_schedule
         target.cron = trigger.cron
     elif trigger.interval_seconds:
-        target = message.trigger.periodic_schedule
+        target = message.periodic_schedule
         target.interval_second = trigger.interval_seconds
     if target is not None:
         if trigger.start_at:
             target.start_time.CopyFrom(timestamp(trigger.start_at))
         if trigger.end_at:
             target.end_time.CopyFrom(timestamp(trigger.end_at))
-    if schedule.error:
-        message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=schedule.error))
-    return message
 
 
 def _trigger(message: pb.Trigger) -> Trigger:

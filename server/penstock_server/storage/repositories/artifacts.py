@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from penstock_server.domain.listing import ListQuery
-from penstock_server.domain.task import Artifact
+from penstock_server.domain.task import Artifact, metrics_of
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import artifacts as table
+from penstock_server.storage.tables import run_metrics
 from penstock_server.storage.upsert import upsert
 
 
@@ -35,6 +36,11 @@ class SqlArtifactRepository:
             for artifact in artifacts
         ]
         upsert(self._connection, table, rows, keep=("created_at", "metadata_id"))
+        metrics = {
+            (artifact.run_id, name): value for artifact in artifacts for name, value in metrics_of(artifact).items()
+        }
+        values = [{"run_id": run_id, "name": name, "value": value} for (run_id, name), value in metrics.items()]
+        upsert(self._connection, run_metrics, values)
 
     def get(self, name: str) -> Artifact | None:
         """The artifact of a name; of several runs that imported it, the newest row."""

@@ -6,14 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.options import RunOptions
 from penstock_server.domain.run import Run, RunState, StateChange
-from penstock_server.storage.listing import page
+from penstock_server.storage.listing import Test, page
 from penstock_server.storage.tables import runs as table
+from penstock_server.storage.tables import tasks
 
 _DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence")
 _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
@@ -48,7 +49,15 @@ class SqlRunRepository:
             where.append(table.c.experiment_id == experiment_id)
         elif namespace:
             where.append(table.c.namespace == namespace)
-        rows, total, token = page(self._connection, query, table, table.c.run_id, columns=_COLUMNS, where=where)
+        rows, total, token = page(
+            self._connection,
+            query,
+            table,
+            table.c.run_id,
+            columns=_COLUMNS,
+            where=where,
+            related={"task_names": _has_task},
+        )
         return [_run(row) for row in rows], total, token
 
     def set_storage_state(self, run_id: str, state: str) -> bool:
@@ -90,12 +99,16 @@ class SqlRunRepository:
         return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0
 
 
+def _has_task(passes: Test) -> ColumnElement[bool]:
+    return exists().where(tasks.c.run_id == table.c.run_id, passes(tasks.c.name))
+
+
 def _history_text(run: Run) -> str:
     return json.dumps([[change.state.value, change.at] for change in run.state_history], separators=(",", ":"))
 
 
 def _run(row: Row[Any]) -> Run:
-    values = dict(row._mapping)
+    values = {column.name: getattr(row, column.name) for column in _COLUMNS}
     values["state"] = RunState(row.state)
     values["options"] = RunOptions.from_text(row.options)
     values["state_history"] = tuple(StateChange(RunState(state), at) for state, at in json.loads(row.state_history))

@@ -82,6 +82,6 @@ class SqlScheduleRepository:
 
 
 def _schedule(row: Row[Any]) -> Schedule:
-    values = dict(row._mapping)
+    values = {column.name: getattr(row, column.name) for column in table.c}
     trigger = Trigger(**{name: values.pop(name) for name in _TRIGGER})
     return Schedule(**values, trigger=trigger)

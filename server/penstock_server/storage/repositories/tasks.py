@@ -27,7 +27,9 @@ class SqlTaskRepository:
         return _task(row) if row else None
 
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
-        statement = select(table).where(table.c.run_id == run_id, table.c.pod_name == pod_name, table.c.pod_name != "")
+        statement = select(table).where(table.c.pod_name == pod_name, table.c.pod_name != "")
+        if run_id:
+            statement = statement.where(table.c.run_id == run_id)
         row = self._connection.execute(statement).first()
         return _task(row) if row else None
 

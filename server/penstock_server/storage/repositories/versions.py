@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, literal, select, update
 
 from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.pipeline import PipelineVersion, Spec
-from penstock_server.storage.listing import page
+from penstock_server.storage.listing import Test, page
 from penstock_server.storage.repositories.tags import replace_tags, tags_of
 from penstock_server.storage.tables import pipeline_version_tags as tags_table
 from penstock_server.storage.tables import pipeline_versions as table
@@ -55,6 +55,7 @@ class SqlVersionRepository:
             table.c.pipeline_version_id,
             where=[table.c.pipeline_id == pipeline_id],
             tags=(tags_table, "pipeline_version_id"),
+            related={"status": _status, "pipeline_spec": _document},
         )
         return self._versions(list(rows)), total, token
 
@@ -93,3 +94,12 @@ class SqlVersionRepository:
             )
             for row in rows
         ]
+
+
+def _status(passes: Test) -> ColumnElement[bool]:
+    """A version is stored when its document has been checked, hence ready."""
+    return passes(literal("READY"))
+
+
+def _document(passes: Test) -> ColumnElement[bool]:
+    return table.c.spec_hash.in_(select(specs.c.spec_hash).where(passes(specs.c.pipeline_spec)))

@@ -1,0 +1,111 @@
+"""What a preview shows of packed objects: the first file inside (api.md §4.2).
+
+Invariants: pure over an iterator of bytes; nothing is held whole, so a bomb costs what its reader takes of it; what
+looks packed and is not comes out as it was.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tarfile
+import zlib
+from collections.abc import Iterator
+
+_GZIP = b"\x1f\x8b"
+_TAR_MAGIC, _TAR_AT = b"ustar", 257
+HEAD_BYTES = 512
+_CHUNK = 64 * 1024
+
+
+def packed(head: bytes) -> bool:
+    """Whether bytes with this beginning (at least 512 of them, if there are as many) are gzip or tar."""
+    return head.startswith(_GZIP) or _is_tar(head)
+
+
+def first_file(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The content of the first regular file in gzip, tar or both; anything else unchanged."""
+    head, chunks = peeked(chunks)
+    if head.startswith(_GZIP):
+        yield from _first_member(_gunzipped(chunks))
+    else:
+        yield from _first_member(chunks)
+
+
+def peeked(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, and everything again."""
+    taken: list[bytes] = []
+    while sum(map(len, taken)) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
+        taken.append(chunk)
+    return b"".join(taken)[:HEAD_BYTES], itertools.chain(taken, chunks)
+
+
+def limited(chunks: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """At most so many bytes; 0 means all."""
+    left = max_bytes
+    for chunk in chunks:
+        if not max_bytes:
+            yield chunk
+            continue
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[_TAR_AT : _TAR_AT + len(_TAR_MAGIC)] == _TAR_MAGIC
+
+
+def _first_member(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    head, chunks = peeked(chunks)
+    if not _is_tar(head):
+        yield from chunks
+        return
+    with tarfile.open(fileobj=_Stream(chunks), mode="r|") as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is not None:
+                while data := content.read(_CHUNK):
+                    yield data
+                return
+
+
+def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Raises ValueError for broken data."""
+    inflater = zlib.decompressobj(wbits=31)
+    for chunk in chunks:
+        data = chunk
+        while data and not inflater.eof:
+            try:
+                out = inflater.decompress(data, _CHUNK)
+            except zlib.error as error:
+                raise ValueError(f"the gzip data is broken: {error}") from error
+            data = inflater.unconsumed_tail
+            if out:
+                yield out
+        if inflater.eof:
+            return
+
+
+class _Stream(io.RawIOBase):
+    """An iterator of bytes as a file that can be read once."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        parts, wanted = [], size
+        while wanted:
+            if not self._rest:
+                self._rest = next(self._chunks, b"")
+                if not self._rest:
+                    break
+            part, self._rest = (self._rest, b"") if wanted < 0 else (self._rest[:wanted], self._rest[wanted:])
+            parts.append(part)
+            wanted -= len(part) if wanted > 0 else 0
+        return b"".join(parts)

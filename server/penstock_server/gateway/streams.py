@@ -1,0 +1,126 @@
+"""Bytes from server streams to HTTP: logs, artifacts, objects.
+
+Invariants: the status line waits for the first chunk, so that what is not there is a 404 and not a broken 200; a stream
+that breaks after that breaks the connection, so that nobody takes the part for the whole. What tasks wrote is never
+served as a page of our own origin.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+import grpc
+from aiohttp import web
+from google.protobuf.message import Message
+from penstock_api.v1 import insight_pb2
+
+from penstock_server.gateway import calls, replies
+
+log = logging.getLogger(__name__)
+_INSIGHT = "/penstock.v1.InsightService"
+_RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$", re.ASCII)
+# Sent with everything that tasks wrote: browsers must neither guess its type nor run what is in it.
+UNTRUSTED: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+}
+
+
+class Streams:
+    def __init__(self, caller: calls.Caller, user_header: str) -> None:
+        self._caller = caller
+        self._user_header = user_header
+
+    async def send(self, request: web.Request, method: str, message: Message, content_type: str) -> web.StreamResponse:
+        """The chunks of a method of InsightService as a body."""
+        chunks = self._chunks(request, method, message)
+        try:
+            first = await anext(chunks, None)
+        except grpc.RpcError as error:
+            return replies.rpc_error_reply(error)
+        reply = self._reply(request, 200, content_type)
+        return await self._sent(request, reply, first, chunks)
+
+    async def send_object(
+        self, request: web.Request, uri: str, *, unpack: bool, peek: int = 0, file_name: str = ""
+    ) -> web.StreamResponse:
+        """An object, or the part of it that a Range header asks for where its size is known (RFC 9110 §14)."""
+        message = insight_pb2.ReadObjectRequest(uri=uri, unpack=unpack, max_bytes=peek)
+        span: tuple[int, int] | None = None
+        try:
+            if not peek and request.headers.get("Range"):
+                size = await self._size(request, uri, unpack=unpack)
+                span = None if size is None else _span(request.headers["Range"], size)
+                if span is not None and size is not None:
+                    if span[0] >= min(size, span[1]):
+                        return _unsatisfiable(size)
+                    message.offset, message.max_bytes = span[0], span[1] - span[0]
+            chunks = self._chunks(request, "ReadObject", message)
+            first = await anext(chunks, None)
+        except grpc.RpcError as error:
+            return replies.rpc_error_reply(error)
+        size = first.total_bytes if first is not None and first.HasField("total_bytes") else None
+        reply = self._reply(request, 206 if span else 200, "application/octet-stream")
+        if span:
+            reply.headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{size}"
+            reply.content_length = span[1] - span[0]
+        elif size is not None:
+            reply.headers["Accept-Ranges"] = "bytes"
+            reply.content_length = min(size, peek) if peek else size
+        if file_name:
+            safe = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
+            reply.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
+        return await self._sent(request, reply, first, chunks)
+
+    async def _size(self, request: web.Request, uri: str, *, unpack: bool) -> int | None:
+        probe = insight_pb2.ReadObjectRequest(uri=uri, unpack=unpack, max_bytes=1)
+        chunks = self._chunks(request, "ReadObject", probe)
+        first = await anext(chunks, None)
+        await chunks.aclose()
+        return first.total_bytes if first is not None and first.HasField("total_bytes") else None
+
+    def _chunks(self, request: web.Request, method: str, message: Message) -> calls.Messages:
+        sent = calls.metadata(request, self._user_header)
+        return self._caller.stream(f"{_INSIGHT}/{method}", message, insight_pb2.Chunk, None, sent)
+
+    def _reply(self, request: web.Request, status: int, content_type: str) -> web.StreamResponse:
+        headers = {"Content-Type": content_type, "X-Request-Id": calls.request_id(request), **UNTRUSTED}
+        return web.StreamResponse(status=status, headers=headers)
+
+    async def _sent(
+        self, request: web.Request, reply: web.StreamResponse, first: insight_pb2.Chunk | None, chunks: calls.Messages
+    ) -> web.StreamResponse:
+        await reply.prepare(request)
+        if request.method == "HEAD":
+            await chunks.aclose()
+            return reply
+        try:
+            if first is not None:
+                await reply.write(first.data)
+                async for chunk in chunks:
+                    await reply.write(chunk.data)
+        except grpc.RpcError as error:
+            log.warning("%s ended early: %s", request.path, error.details())
+            if request.transport is not None:
+                request.transport.close()
+        await reply.write_eof()
+        return reply
+
+
+def _span(header: str, size: int) -> tuple[int, int] | None:
+    """From which byte to before which one; None for what is no single range of bytes, which is then ignored."""
+    match = _RANGE.match(header)
+    if match is None or match.group() == "bytes=-":
+        return None
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
+
+
+def _unsatisfiable(size: int) -> web.Response:
+    reply = replies.error_reply(grpc.StatusCode.OUT_OF_RANGE, f"the object has {size} bytes", 416)
+    reply.headers["Content-Range"] = f"bytes */{size}"
+    return reply

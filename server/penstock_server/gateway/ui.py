@@ -1,0 +1,162 @@
+"""What the web UI's own server answers besides the API (api.md §4.2), so that a built UI needs none.
+
+Invariants: nothing outside the given directory is served; nothing is asked of a cloud's metadata address, ever; an
+object is read by the rules of the artifact store, whatever its URL says of providers and endpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import grpc
+from aiohttp import web
+from penstock_api.v1 import insight_pb2
+
+from penstock_server.gateway import calls, replies
+from penstock_server.gateway.streams import Streams
+from penstock_server.gateway.transcoder import to_dict
+
+_SOURCES = ("minio", "s3", "gcs", "http", "https", "volume", "file")
+_SCHEMES = {"gcs": "gs"}
+_MAX_PEEK = 64 * 1024 * 1024
+_FLAG = re.compile(r"window\.KFP_FLAGS\.(DEPLOYMENT|HIDE_SIDENAV)\s*=\s*[^;<\n]*;?")
+
+
+@dataclass(frozen=True, slots=True)
+class UiSettings:
+    """`directory` holds a built web UI; without one only the endpoints are served.
+
+    `deployment` is "" (standalone), KUBEFLOW (inside the central dashboard) or MARKETPLACE.
+    """
+
+    directory: Path | None = None
+    deployment: str = ""
+    hide_side_navigation: bool = False
+
+
+NO_UI = UiSettings()
+
+
+class WebInterface:
+    def __init__(self, caller: calls.Caller, streams: Streams, settings: UiSettings, user_header: str) -> None:
+        self._caller = caller
+        self._streams = streams
+        self._settings = settings
+        self._user_header = user_header
+        self._root = settings.directory.resolve() if settings.directory else None
+
+    def add_routes(self, app: web.Application, prefix: str) -> None:
+        app.router.add_get(f"{prefix}/artifacts/get", self.get_artifact)
+        app.router.add_get(f"{prefix}/artifacts/{{source}}/{{bucket}}/{{key:.+}}", self.download)
+        app.router.add_get(f"{prefix}/k8s/pod", self.pod)
+        app.router.add_get(f"{prefix}/k8s/pod/events", self.pod_events)
+        app.router.add_get(f"{prefix}/k8s/pod/logs", self.pod_logs)
+        app.router.add_get(f"{prefix}/visualizations/allowed", self.visualizations_allowed)
+        for name in ("cluster-name", "project-id"):
+            app.router.add_get(f"{prefix}/system/{name}", self.cloud_metadata)
+
+    async def get_artifact(self, request: web.Request) -> web.StreamResponse:
+        """The content of an artifact, unpacked to its first file; `peek` limits the bytes."""
+        query = request.query
+        missing = [name for name in ("source", "bucket", "key") if not query.get(name)]
+        if missing:
+            return _invalid(f"{missing[0]}: the parameter is required")
+        if query["source"] not in _SOURCES:
+            return _invalid(f"source: it must be one of {', '.join(_SOURCES)}")
+        peek = query.get("peek", "0")
+        if not (peek.isascii() and peek.isdigit() and int(peek) <= _MAX_PEEK):
+            return _invalid(f"peek: it must be a number of bytes up to {_MAX_PEEK}")
+        uri = _uri(query["source"], query["bucket"], query["key"])
+        return await self._streams.send_object(request, uri, unpack=True, peek=int(peek))
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """An artifact as it is: a directory as a tar file."""
+        source, bucket, key = (request.match_info[name] for name in ("source", "bucket", "key"))
+        if source not in _SOURCES:
+            return _invalid(f"source: it must be one of {', '.join(_SOURCES)}")
+        name = key.rstrip("/").rsplit("/", 1)[-1]
+        return await self._streams.send_object(request, _uri(source, bucket, key), unpack=False, file_name=name)
+
+    async def pod(self, request: web.Request) -> web.StreamResponse:
+        return await self._described(request, lambda found: to_dict(found.pod))
+
+    async def pod_events(self, request: web.Request) -> web.StreamResponse:
+        def listed(found: insight_pb2.DescribePodResponse) -> object:
+            return {"apiVersion": "v1", "kind": "EventList", "items": [to_dict(one) for one in found.events]}
+
+        return await self._described(request, listed)
+
+    async def pod_logs(self, request: web.Request) -> web.StreamResponse:
+        """The log of the task that has this Pod, from the running process or the archive."""
+        name = request.query.get("podname", "")
+        if not name:
+            return _invalid("podname: the parameter is required")
+        follow = request.query.get("follow", "").lower() in ("true", "1")
+        message = insight_pb2.ReadLogRequest(run_id=request.query.get("runid", ""), node_id=name, follow=follow)
+        return await self._streams.send(request, "ReadLog", message, "text/plain; charset=utf-8")
+
+    async def visualizations_allowed(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text="false")
+
+    async def cloud_metadata(self, request: web.Request) -> web.StreamResponse:
+        return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "metadata of a cloud provider is not asked for")
+
+    async def file(self, request: web.Request, path: str) -> web.StreamResponse | None:
+        """A file of the UI; its page for the root; None when there is none."""
+        if self._root is None or request.method not in ("GET", "HEAD"):
+            return None
+        name = unquote(path).lstrip("/") or "index.html"
+        found = Path(os.path.realpath(self._root / name)) if "\0" not in name else self._root
+        if self._root not in found.parents or not found.is_file():
+            return None
+        if found.name == "index.html":
+            return web.Response(text=self._page(found), content_type="text/html", headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(found, headers={"X-Content-Type-Options": "nosniff"})
+
+    def _page(self, path: Path) -> str:
+        """The page with the flags it reads at its start."""
+        flags = {
+            "DEPLOYMENT": self._settings.deployment or None,
+            "HIDE_SIDENAV": self._settings.hide_side_navigation,
+        }
+        script = "".join(f"window.KFP_FLAGS.{name}={json.dumps(value)};" for name, value in flags.items())
+        html = _FLAG.sub("", path.read_text("utf-8", errors="replace"))
+        tag = f"<script>window.KFP_FLAGS=window.KFP_FLAGS||{{}};{script}</script>"
+        # After the page's own script, which begins with an empty object.
+        head, separator, rest = html.partition("</head>")
+        return f"{head}{tag}{separator}{rest}" if separator else f"{tag}{html}"
+
+    async def _described(
+        self, request: web.Request, shown: Callable[[insight_pb2.DescribePodResponse], object]
+    ) -> web.StreamResponse:
+        name = request.query.get("podname", "")
+        if not name:
+            return _invalid("podname: the parameter is required")
+        message = insight_pb2.DescribePodRequest(pod_name=name, run_id=request.query.get("runid", ""))
+        try:
+            found = await self._caller.unary(
+                "/penstock.v1.InsightService/DescribePod",
+                message,
+                insight_pb2.DescribePodResponse,
+                calls.deadline(request),
+                calls.metadata(request, self._user_header),
+            )
+        except grpc.RpcError as error:
+            return replies.rpc_error_reply(error)
+        return replies.json_reply(json.dumps(shown(found), ensure_ascii=False).encode())
+
+
+def _uri(source: str, bucket: str, key: str) -> str:
+    scheme = _SCHEMES.get(source, source)
+    authority = "/" if scheme == "file" else ""
+    return f"{scheme}://{authority}{quote(bucket)}/{quote(key)}"
+
+
+def _invalid(message: str) -> web.Response:
+    return replies.error_reply(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -1,0 +1,62 @@
+"""Tasks that upstream's drivers report, to answer later tasks from (api.TaskService, api.md §1.6).
+
+Why apart from our cache: such a task says where its result is in ML Metadata and nothing of the result itself, so
+Penstock's executor could not use it, and our entries have more than this service can say.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from penstock_server.domain import limits, listing
+from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.task import DriverTask
+from penstock_server.errors import InvalidArgumentError
+from penstock_server.services.ports import Clock, Storage
+
+LISTING = Listing(
+    "tasks",
+    {
+        "id": Key("task_id"),
+        "namespace": Key("namespace"),
+        "pipelineName": Key("pipeline_name", sortable=False),
+        "pipeline_name": Key("pipeline_name"),
+        "runId": Key("run_id", sortable=False),
+        "run_id": Key("run_id"),
+        "mlmdExecutionID": Key("execution_id", sortable=False),
+        "fingerprint": Key("fingerprint"),
+        "created_at": Key("created_at", KeyKind.TIME),
+        "finished_at": Key("finished_at", KeyKind.TIME),
+    },
+)
+
+
+class DriverTaskService:
+    def __init__(self, storage: Storage, clock: Clock) -> None:
+        self._storage = storage
+        self._clock = clock
+
+    def create(self, task: DriverTask) -> DriverTask:
+        """Raises InvalidArgumentError naming the field that is missing or given without need."""
+        if task.task_id:
+            raise InvalidArgumentError("it is given by the server", "task.id")
+        required = {
+            "pipelineName": (task.pipeline_name, 255),
+            "runId": (task.run_id, 64),
+            "mlmdExecutionID": (task.execution_id, 63),
+            "fingerprint": (task.fingerprint, 128),
+        }
+        for name, (value, limit) in required.items():
+            limits.check_name(value, f"task.{name}", limit)
+        limits.check_length(task.namespace, "task.namespace", limits.NAMESPACE)
+        stored = replace(task, task_id=str(uuid.uuid4()), created_at=task.created_at or self._clock.now_millis())
+        with self._storage.writing() as uow:
+            uow.driver_tasks.add(stored)
+        return stored
+
+    def list(self, request: listing.ListRequest) -> tuple[Sequence[DriverTask], int, str]:
+        query = listing.parse(LISTING, request)
+        with self._storage.reading() as uow:
+            return uow.driver_tasks.list(query)
