@@ -69,6 +69,8 @@ class TaskLaunch:
     run_display_name: str = ""
     run_resource_name: str = ""
     uses_workspace: bool = False
+    pod_name: str = ""
+    """Of its Pod, or of what stands for one; the same whoever launches the attempt."""
 
 
 class FailureKind(str, Enum):

@@ -82,6 +82,7 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         run_display_name=context.display_name,
         run_resource_name=context.resource_name,
         uses_workspace=_uses_workspace(node, context),
+        pod_name=names.pod_name(context.resource_name, task.name, context.run_id, node.path, node.attempt),
     )
 
 

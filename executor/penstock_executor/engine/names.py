@@ -14,12 +14,20 @@ from collections.abc import Mapping
 from penstock_ir.model import JsonValue
 
 _NAMESPACE = uuid.UUID("6f1d4f8e-3b1c-5d0e-9c55-0a7c51e8a001")
+_NO_LABEL = re.compile(r"[^a-z0-9]+")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")
 
 
 def attempt_id(run_id: str, path: str, attempt: int) -> str:
     """The random-looking segment of an attempt's output URIs."""
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}"))
+
+
+def pod_name(resource_name: str, task: str, run_id: str, path: str, attempt: int) -> str:
+    """At most 63 characters of a DNS label: what people look for first, then what makes it unique."""
+    digest = uuid.uuid5(_NAMESPACE, f"pod\n{run_id}\n{path}\n{attempt}").hex[:16]
+    words = "-".join(filter(None, (_label(resource_name, 24), _label(task, 20))))
+    return f"{words}-{digest}" if words else f"task-{digest}"
 
 
 def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:
@@ -40,6 +48,10 @@ def task_root(root: str, pipeline: str, run_id: str, task: str, attempt_segment:
 def execution_name(run_id: str, path: str) -> str:
     """Name of an execution in ML Metadata; the root's is upstream's (executor.md §2.1)."""
     return f"run/{run_id}/{path}" if path else f"run/{run_id}"
+
+
+def _label(text: str, length: int) -> str:
+    return _NO_LABEL.sub("-", text.lower())[:length].strip("-")
 
 
 def _segment(text: str) -> str:

@@ -12,6 +12,8 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 
+from penstock_server.errors import FailedPreconditionError
+
 _GZIP = b"\x1f\x8b"
 _TAR_MAGIC, _TAR_AT = b"ustar", 257
 HEAD_BYTES = 512
@@ -24,7 +26,10 @@ def packed(head: bytes) -> bool:
 
 
 def first_file(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The content of the first regular file in gzip, tar or both; anything else unchanged."""
+    """The content of the first regular file in gzip, tar or both; anything else unchanged.
+
+    Raises FailedPreconditionError, maybe late, for what begins like an archive and is broken.
+    """
     head, chunks = peeked(chunks)
     if head.startswith(_GZIP):
         yield from _first_member(_gunzipped(chunks))
@@ -62,17 +67,19 @@ def _first_member(chunks: Iterator[bytes]) -> Iterator[bytes]:
     if not _is_tar(head):
         yield from chunks
         return
-    with tarfile.open(fileobj=_Stream(chunks), mode="r|") as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            if content is not None:
-                while data := content.read(_CHUNK):
-                    yield data
-                return
+    try:
+        with tarfile.open(fileobj=_Stream(chunks), mode="r|") as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    while data := content.read(_CHUNK):
+                        yield data
+                    return
+    except tarfile.TarError as error:
+        raise FailedPreconditionError(f"the object's tar data is broken: {error}") from error
 
 
 def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Raises ValueError for broken data."""
     inflater = zlib.decompressobj(wbits=31)
     for chunk in chunks:
         data = chunk
@@ -80,7 +87,7 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
             try:
                 out = inflater.decompress(data, _CHUNK)
             except zlib.error as error:
-                raise ValueError(f"the gzip data is broken: {error}") from error
+                raise FailedPreconditionError(f"the object's gzip data is broken: {error}") from error
             data = inflater.unconsumed_tail
             if out:
                 yield out

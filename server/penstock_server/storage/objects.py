@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from penstock_server.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError
+from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, PermissionDeniedError
 
 _CHUNK = 256 * 1024
 
@@ -43,6 +43,8 @@ class FileObjects:
         parts = urlsplit(uri)
         if parts.scheme not in ("file", ""):
             raise FailedPreconditionError(f"{uri}: this server reads files only, not {parts.scheme}://")
+        if "\0" in unquote(parts.path):
+            raise InvalidArgumentError("it holds a NUL character", "uri")
         path = Path(os.path.realpath(unquote(parts.path)))
         if not any(path == root or root in path.parents for root in self._roots):
             raise PermissionDeniedError(f"{uri} lies outside the artifact root")

@@ -211,7 +211,7 @@ class LocalBackend:
     def _started(self, attempt: _Attempt, at: int) -> None:
         attempt.reported_start = True
         assert attempt.files is not None
-        self._deliver(TaskStarted(attempt.key, at, uri_of(attempt.files.log)))
+        self._deliver(TaskStarted(attempt.key, at, uri_of(attempt.files.log), attempt.task.pod_name))
         seconds = attempt.task.deadline_seconds
         if seconds > 0:
             left = max(0.0, at / 1000 + seconds - time.time())
@@ -334,6 +334,7 @@ class LocalBackend:
                 parameters=outputs.parameters,
                 artifacts=outputs.artifacts,
                 log_uri=uri_of(attempt.files.log),
+                pod_name=attempt.task.pod_name,
             ),
         )
 
@@ -378,6 +379,7 @@ class LocalBackend:
                 failure=failure,
                 error=text[:4096],
                 log_uri=log_uri,
+                pod_name=attempt.task.pod_name,
             ),
         )
 
