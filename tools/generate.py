@@ -1,7 +1,8 @@
-"""Makes the generated code: Python stubs of every proto under api/penstock_api, and the descriptor set of the IR.
+"""Makes the generated code: stubs in Python, Go and TypeScript of every proto under api/penstock_api, and the IR.
 
-Invariants: one route (grpcio-tools of the version pinned here), so equal protos give equal bytes. `--check` writes
-nothing and fails with a list when what is committed differs from what the protos give, stale files included.
+Invariants: one route (the protoc of grpcio-tools and plugins of the versions pinned here and in package-lock.json), so
+equal protos give equal bytes. `--check` writes nothing and fails with a list when what is committed differs from what
+the protos give, stale files included. ML Metadata's service is made from the descriptors in its wheel.
 
 Example: python tools/generate.py --check
 """
@@ -10,18 +11,34 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import importlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
 API = ROOT / "api"
 STUBS = ROOT / "clients" / "python"
+GO = ROOT / "clients" / "go" / "api"
+TYPESCRIPT = ROOT / "clients" / "typescript" / "src" / "gen"
 DESCRIPTORS = ROOT / "executor" / "penstock_ir" / "descriptors"
+ROOTS = (STUBS / "penstock_api", DESCRIPTORS, GO, TYPESCRIPT)
 GENERATOR_VERSION = "1.62.3"
+GO_MODULE = "penstock.dev/go"
+GO_PLUGINS = {
+    "protoc-gen-go": "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.10",
+    "protoc-gen-go-grpc": "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.5.1",
+}
+GO_BIN = ROOT / "build" / "bin"
+# The public API; what server and executor say to each other is nobody else's.
+PUBLIC = ("v1", "v1beta1", "v2beta1")
 
 
 def main() -> int:
@@ -68,18 +85,98 @@ def generate(target: Path) -> None:
         "pipeline_spec.proto",
         "kubernetes_executor_config.proto",
     )
+    generate_clients(target)
+
+
+def generate_clients(target: Path) -> None:
+    """Go and TypeScript, of the public API and of ML Metadata."""
+    public = sorted(
+        str(path.relative_to(API)) for name in PUBLIC for path in (API / "penstock_api" / name).glob("*.proto")
+    )
+    go, typescript = target / GO.relative_to(ROOT), target / TYPESCRIPT.relative_to(ROOT)
+    go.mkdir(parents=True)
+    typescript.mkdir(parents=True)
+    plugins = go_plugins()
+    es = typescript_plugin()
+    with tempfile.TemporaryDirectory() as scratch:
+        metadata = Path(scratch) / "ml_metadata.binpb"
+        names = write_metadata_descriptors(metadata)
+        packages = {name: f"{GO_MODULE}/api/{Path(name).parent.name}" for name in public}
+        packages.update(dict.fromkeys(names, f"{GO_MODULE}/api/ml_metadata"))
+        options = [f"module={GO_MODULE}/api", *(f"M{name}={package}" for name, package in packages.items())]
+        for source, files in (
+            ([f"-I{API}", f"-I{API / 'third_party'}"], public),
+            ([f"--descriptor_set_in={metadata}"], names),
+        ):
+            run_protoc(
+                *source,
+                *(f"--plugin={name}={path}" for name, path in plugins.items()),
+                f"--plugin=protoc-gen-es={es}",
+                f"--go_out={go}",
+                f"--go-grpc_out={go}",
+                *(f"--{kind}_opt={option}" for kind in ("go", "go-grpc") for option in options),
+                f"--es_out={typescript}",
+                "--es_opt=target=ts,import_extension=js",
+                *files,
+            )
+        # TypeScript has no package of its own for the annotations that the API's files import.
+        run_protoc(
+            f"-I{API / 'third_party'}", f"--plugin=protoc-gen-es={es}", f"--es_out={typescript}",
+            "--es_opt=target=ts,import_extension=js",
+            "google/api/annotations.proto", "google/api/http.proto", "google/rpc/status.proto",
+        )  # fmt: skip
+
+
+def go_plugins() -> dict[str, Path]:
+    """Paths by name; built when they are missing or of another version."""
+    GO_BIN.mkdir(parents=True, exist_ok=True)
+    for name, module in GO_PLUGINS.items():
+        mark = GO_BIN / f".{name}"
+        if not (GO_BIN / name).exists() or not mark.exists() or mark.read_text() != module:
+            environment = {**os.environ, "GOBIN": str(GO_BIN)}
+            subprocess.run(["go", "install", module], env=environment, check=True)
+            mark.write_text(module)
+    return {name: GO_BIN / name for name in GO_PLUGINS}
+
+
+def typescript_plugin() -> Path:
+    """Installed from the client's lock file when it is missing."""
+    package = TYPESCRIPT.parent.parent
+    plugin = package / "node_modules" / ".bin" / "protoc-gen-es"
+    if not plugin.exists():
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=package, check=True)
+    return plugin
+
+
+def write_metadata_descriptors(path: Path) -> list[str]:
+    """Writes ML Metadata's service and all it imports as a FileDescriptorSet; the names of its own files."""
+    service = importlib.import_module("ml_metadata.proto.metadata_store_service_pb2").DESCRIPTOR
+    found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def add(file: Any) -> None:
+        if file.name not in found:
+            for dependency in file.dependencies:
+                add(dependency)
+            file.CopyToProto(found.setdefault(file.name, descriptor_pb2.FileDescriptorProto()))
+
+    add(service)
+    path.write_bytes(descriptor_pb2.FileDescriptorSet(file=found.values()).SerializeToString())
+    return [name for name in found if not name.startswith("google/")]
 
 
 def protoc(includes: list[Path], *arguments: str) -> None:
-    command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{path}" for path in includes), *arguments]
     plugin = Path(sys.executable).with_name("protoc-gen-mypy_grpc")
-    subprocess.run([*command[:3], f"--plugin=protoc-gen-mypy_grpc={plugin}", *command[3:]], cwd=ROOT, check=True)
+    run_protoc(f"--plugin=protoc-gen-mypy_grpc={plugin}", *(f"-I{path}" for path in includes), *arguments)
+
+
+def run_protoc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], cwd=ROOT, check=True)
 
 
 def differences(made: Path) -> list[str]:
     """Paths that are missing, stale or different, relative to the repository."""
     found = []
-    for root in (STUBS / "penstock_api", DESCRIPTORS):
+    for root in ROOTS:
         relative = root.relative_to(ROOT)
         fresh = {path.relative_to(made) for path in (made / relative).rglob("*") if path.is_file()}
         present = {
@@ -108,7 +205,7 @@ def report(found: list[str]) -> int:
 
 
 def install(made: Path) -> None:
-    for root in (STUBS / "penstock_api", DESCRIPTORS):
+    for root in ROOTS:
         if root.exists():
             shutil.rmtree(root)
         shutil.copytree(made / root.relative_to(ROOT), root)

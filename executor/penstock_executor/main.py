@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 from penstock_ir.errors import InvalidSpecError
 
-from penstock_executor import collector
+from penstock_executor import collector, logs
 from penstock_executor.artifacts.files import FileArtifactStore
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.dispatch.backoff import delays
@@ -90,6 +90,14 @@ log = logging.getLogger(__name__)
     show_default=True,
     envvar="PENSTOCK_LOG_LEVEL",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    show_default=True,
+    envvar="PENSTOCK_LOG_FORMAT",
+    help="Lines for people, or a JSON object a line.",
+)
 @click.pass_context
 def main(
     context: click.Context,
@@ -102,6 +110,7 @@ def main(
     name: str,
     lease_seconds: float,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Executes the runs of a Penstock server.
 
@@ -109,9 +118,7 @@ def main(
     """
     if context.invoked_subcommand is not None:
         return
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(log_level, log_format)
     directory = data_dir.expanduser().absolute()
     for part in ("work", "environments", "artifacts"):
         (directory / part).mkdir(parents=True, exist_ok=True)

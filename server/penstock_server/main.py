@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import grpc
 
+from penstock_server import logs
 from penstock_server.config import Address, Settings
 from penstock_server.domain.options import CachingDefaults
 from penstock_server.errors import PenstockError
@@ -177,6 +178,14 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     show_default=True,
     envvar="PENSTOCK_LOG_LEVEL",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    show_default=True,
+    envvar="PENSTOCK_LOG_FORMAT",
+    help="Lines for people, or a JSON object a line.",
+)
 def main(
     grpc_address: Address,
     http_address: Address,
@@ -199,15 +208,13 @@ def main(
     commit: str,
     tag: str,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Serves the Kubeflow Pipelines API over gRPC and REST.
 
     Example: penstock-server --grpc 127.0.0.1:8887 --http 127.0.0.1:8888
     """
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure(log_level, log_format)
     directory = data_dir.expanduser().absolute()
     root = Path(artifacts.removeprefix("file://")) if artifacts else directory / "artifacts"
     settings = Settings(

@@ -82,3 +82,22 @@ def test_figures_come_without_a_database() -> None:
     content = Telemetry(away).exposition().decode()
     assert "penstock_rpc_under_way 0.0" in content
     assert "penstock_runs_waiting" not in content
+
+
+def test_a_line_for_every_call(tmp_path: Path) -> None:
+    """JSON lines with method, status, request id and run id; nothing of what was sent."""
+    with Embedded(tmp_path, "--log-level", "info", "--log-format", "json") as up, Client(up.grpc) as client:
+        run_id = runs.start(client, specs.container(["true"]), name="a name nobody may log")
+        runs.finished(client, run_id)
+        request = urllib.request.Request(f"{up.http}/apis/v2beta1/runs/nobody", headers={"X-Request-Id": "mine-7"})
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(request)
+    text = (tmp_path / "logs" / "server.log").read_text()
+    calls = [line for line in map(json.loads, text.splitlines()) if line["logger"] == "penstock_server.calls"]
+    service = "/kubeflow.pipelines.backend.api.v2beta1.RunService"
+    created = next(line for line in calls if line["method"] == f"{service}/CreateRun")
+    assert (created["code"], created["run_id"], created["level"]) == ("OK", run_id, "INFO")
+    assert created["millis"] > 0
+    refused = next(line for line in calls if line["request_id"] == "mine-7")
+    assert (refused["method"], refused["code"], refused["run_id"]) == (f"{service}/GetRun", "NOT_FOUND", "nobody")
+    assert "nobody may log" not in text

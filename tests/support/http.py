@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,19 @@ class Reply:
         return json.loads(self.body)
 
 
-def call(verb: str, url: str, document: Any = None, *, data: bytes | None = None, content_type: str = "") -> Reply:
+def call(
+    verb: str,
+    url: str,
+    document: Any = None,
+    *,
+    data: bytes | None = None,
+    content_type: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
     if document is not None:
         data = json.dumps(document).encode()
-    headers = {"Content-Type": content_type or "application/json"}
-    request = urllib.request.Request(url, data=data, method=verb, headers=headers)
+    sent = {"Content-Type": content_type or "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data=data, method=verb, headers=sent)
     try:
         with urllib.request.urlopen(request, timeout=120) as reply:
             return Reply(reply.status, reply.read())
@@ -35,8 +44,12 @@ def call(verb: str, url: str, document: Any = None, *, data: bytes | None = None
 def upload(
     http: str, content: bytes, *, file_name: str = "pipeline.yaml", name: str = "", version: str = "v2beta1"
 ) -> Reply:
+    url = f"{http}/apis/{version}/pipelines/upload?name={name or 'p-' + uuid.uuid4().hex[:12]}"
+    return send_file(url, content, file_name)
+
+
+def send_file(url: str, content: bytes, file_name: str, headers: Mapping[str, str] | None = None) -> Reply:
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="uploadfile"; filename="{file_name}"\r\n\r\n'
     body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-    url = f"{http}/apis/{version}/pipelines/upload?name={name or 'p-' + uuid.uuid4().hex[:12]}"
-    return call("POST", url, data=body, content_type=f"multipart/form-data; boundary={boundary}")
+    return call("POST", url, data=body, content_type=f"multipart/form-data; boundary={boundary}", headers=headers)

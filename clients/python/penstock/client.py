@@ -69,7 +69,10 @@ class ClientError(Exception):
 
 
 class Client:
-    """Stubs of one server. A context manager; `target` is HOST:PORT, `ca_certificate` PEM bytes for TLS."""
+    """Stubs of one server. A context manager; `target` is HOST:PORT, `ca_certificate` PEM bytes for TLS.
+
+    `channel` is for stubs of other services, such as v1beta1's.
+    """
 
     def __init__(
         self, target: str, *, ca_certificate: bytes | None = None, tls: bool = False, deadline: float = DEADLINE_SECONDS
@@ -77,21 +80,22 @@ class Client:
         options = [
             ("grpc.service_config", _SERVICE_CONFIG),
             ("grpc.enable_retries", 1),
+            ("grpc.primary_user_agent", "penstock-python/0.1.0"),
             ("grpc.max_receive_message_length", _MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MESSAGE_BYTES),
         ]
         if tls or ca_certificate:
-            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(ca_certificate), options=options)
+            self.channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(ca_certificate), options=options)
         else:
-            self._channel = grpc.insecure_channel(target, options=options)
+            self.channel = grpc.insecure_channel(target, options=options)
         self.target = target
         self.deadline = deadline
-        self.experiments = experiment_pb2_grpc.ExperimentServiceStub(self._channel)
-        self.pipelines = pipeline_pb2_grpc.PipelineServiceStub(self._channel)
-        self.runs = run_pb2_grpc.RunServiceStub(self._channel)
-        self.recurring_runs = recurring_run_pb2_grpc.RecurringRunServiceStub(self._channel)
-        self.insight = insight_pb2_grpc.InsightServiceStub(self._channel)
-        self.uploads = upload_pb2_grpc.PipelineUploadServiceStub(self._channel)
+        self.experiments = experiment_pb2_grpc.ExperimentServiceStub(self.channel)
+        self.pipelines = pipeline_pb2_grpc.PipelineServiceStub(self.channel)
+        self.runs = run_pb2_grpc.RunServiceStub(self.channel)
+        self.recurring_runs = recurring_run_pb2_grpc.RecurringRunServiceStub(self.channel)
+        self.insight = insight_pb2_grpc.InsightServiceStub(self.channel)
+        self.uploads = upload_pb2_grpc.PipelineUploadServiceStub(self.channel)
 
     def __enter__(self) -> Client:
         return self
@@ -102,7 +106,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
 
     def call(self, method: Callable[..., Any], request: Any, deadline: float | None = None) -> Any:
         """One unary call. Raises ClientError."""

@@ -89,6 +89,7 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
         for version in ("v1alpha1", "v1beta1", "v2beta1"):
             app.router.add_get(f"{prefix}/apis/{version}/runs/{{run_id}}/nodes/{{node_id}}/log", gateway.log)
         app.router.add_get(f"{prefix}/apis/penstock/v1/artifacts/{{name}}:download", gateway.download)
+        app.router.add_get(f"{prefix}/apis/penstock/v1/runs/{{run_id}}/events", gateway.events)
         gateway.ui.add_routes(app, prefix)
     app.router.add_route("*", "/{path:.*}", gateway.transcode)
     return app
@@ -210,6 +211,10 @@ class _Gateway:
             follow=request.query.get("follow", "").lower() in ("true", "1"),
         )
         return await self.streams.send(request, "ReadLog", message, "text/plain; charset=utf-8")
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        message = insight_pb2.ReadEventLogRequest(run_id=request.match_info["run_id"])
+        return await self.streams.send(request, "ReadEventLog", message, "application/x-ndjson")
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadArtifactRequest(name=request.match_info["name"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,9 @@ from penstock_server.rpc import status
 from penstock_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+calls_log = logging.getLogger("penstock_server.calls")
+# Methods of these have a line each; those of executors, health checks and reflection are many and alike.
+_PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
 
 REQUEST_ID = "x-request-id"
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
@@ -55,15 +59,16 @@ def _unary(
     behaviour: Any, method: str, request_id: str, telemetry: Telemetry
 ) -> Callable[[Any, grpc.ServicerContext], Any]:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
-        with telemetry.call() as ended:
+        with telemetry.call() as observe:
+            ended = _Ended(observe, method, request_id, request)
             _begin(context, request_id)
             try:
                 reply = behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - the one place where everything ends as a status
-                ended(method, _code_of(error))
+                ended(_code_of(error))
                 _abort(context, error, method, request_id)
             else:
-                ended(method, "OK")
+                ended("OK", reply)
                 return reply
 
     return call
@@ -73,16 +78,41 @@ def _streaming(
     behaviour: Any, method: str, request_id: str, telemetry: Telemetry
 ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        with telemetry.call() as ended:
+        with telemetry.call() as observe:
+            ended = _Ended(observe, method, request_id, request)
             _begin(context, request_id)
             try:
                 yield from behaviour(request, context)
-                ended(method, "OK")
+                ended("OK")
             except Exception as error:  # noqa: BLE001 - as above
-                ended(method, _code_of(error))
+                ended(_code_of(error))
                 _abort(context, error, method, request_id)
 
     return call
+
+
+class _Ended:
+    """Called once, when the status is known: the figures and the line in the log."""
+
+    def __init__(self, observe: Callable[[str, str], None], method: str, request_id: str, request: Any) -> None:
+        self._observe = observe
+        self._method = method
+        self._request_id = request_id
+        self._request = request
+        self._started = time.perf_counter()
+
+    def __call__(self, code: str, reply: Any = None) -> None:
+        self._observe(self._method, code)
+        level = logging.INFO if self._method.startswith(_PUBLIC) else logging.DEBUG
+        if not calls_log.isEnabledFor(level):
+            return
+        millis = round((time.perf_counter() - self._started) * 1000, 2)
+        run_id = getattr(self._request, "run_id", "") or getattr(reply, "run_id", "")
+        fields = {"method": self._method, "code": code, "millis": millis, "request_id": self._request_id}
+        if isinstance(run_id, str) and run_id:
+            fields["run_id"] = run_id[:64]
+        text = " ".join(f"{key}={value}" for key, value in list(fields.items())[2:])
+        calls_log.log(level, "%s %s %s", self._method, code, text, extra=fields)
 
 
 def _code_of(error: Exception) -> str:

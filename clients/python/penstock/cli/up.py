@@ -96,6 +96,14 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
     envvar="PENSTOCK_LOG_LEVEL",
     help="What server and executor log.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    envvar="PENSTOCK_LOG_FORMAT",
+    help="Lines for people, or a JSON object a line.",
+)
 def up(
     data_dir: Path,
     http_address: str,
@@ -108,6 +116,7 @@ def up(
     max_cache_age: int,
     ui_directory: Path | None,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Start a server and an executor on this machine.
 
@@ -124,7 +133,7 @@ def up(
     lock = _locked(directory)
     _check_port("--http", http_address)
     _check_port("--grpc", grpc_address)
-    common = ["--data-dir", str(directory), "--log-level", log_level]
+    common = ["--data-dir", str(directory), "--log-level", log_level, "--log-format", log_format]
     if artifacts:
         common += ["--artifacts", artifacts]
 
@@ -142,7 +151,7 @@ def up(
         return [*command, "--parallelism", str(parallelism)] if parallelism else command
 
     server, executor = Child("server", server_command), Child("executor", executor_command)
-    supervisor = Supervisor([server, executor], directory / "logs", _echo)
+    supervisor = Supervisor([server, executor], directory / "logs", _echo_line if log_format == "json" else _echo)
     interrupts = 0
 
     def interrupted(_number: int, _frame: object) -> None:
@@ -211,6 +220,10 @@ def _check_port(option: str, address: str) -> None:
 
 def _echo(name: str, line: str) -> None:
     click.echo(f"{name}: {line}", err=True)
+
+
+def _echo_line(_name: str, line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _welcome(http: str, grpc: str, directory: Path) -> None:

@@ -151,7 +151,7 @@ class InsightServiceServicer(object):
 
     def ReadEventLog(self, request, context):
         """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
-        `penstock-executor replay` reads.
+        `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

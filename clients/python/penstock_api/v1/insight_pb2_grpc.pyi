@@ -62,7 +62,7 @@ class InsightServiceStub:
     """What a run of a pipeline would do, as far as that can be known without running it."""
     ReadEventLog: _grpc.UnaryStreamMultiCallable[_insight_pb2.ReadEventLogRequest, _insight_pb2.Chunk]
     """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
-    `penstock-executor replay` reads.
+    `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
     """
 
 @_typing.type_check_only
@@ -99,7 +99,7 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """What a run of a pipeline would do, as far as that can be known without running it."""
     ReadEventLog: _aio.UnaryStreamMultiCallable[_insight_pb2.ReadEventLogRequest, _insight_pb2.Chunk]  # type: ignore[assignment]
     """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
-    `penstock-executor replay` reads.
+    `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
     """
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -199,7 +199,7 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_insight_pb2.Chunk], _abc.AsyncIterator[_insight_pb2.Chunk]]:
         """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
-        `penstock-executor replay` reads.
+        `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
         """
 
 def add_InsightServiceServicer_to_server(servicer: InsightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,23 @@
+"""How the executor writes its log: lines for people, or JSON objects for machines, on stderr.
+
+Invariant: never what a task was given or gave.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+FORMATS = ("text", "json")
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_JSON = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def configure(level: str, style: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
+    machine = JsonFormatter(_JSON, rename_fields=renamed, json_ensure_ascii=False)
+    handler.setFormatter(machine if style == "json" else logging.Formatter(_TEXT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,28 @@
+"""How the server writes its log: lines for people, or JSON objects for machines, on stderr.
+
+Invariants: one line per call at level info, with method, status, duration, request id and, where the call is about
+one, the run's id; executors' calls, of which there are many, at debug. Never a request's content.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+FORMATS = ("text", "json")
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_JSON = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def configure(level: str, style: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
+    handler.setFormatter(
+        JsonFormatter(_JSON, rename_fields=renamed, json_ensure_ascii=False)
+        if style == "json"
+        else logging.Formatter(_TEXT)
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
