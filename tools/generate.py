@@ -23,13 +23,18 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools import openapi
+
 ROOT = Path(__file__).resolve().parent.parent
 API = ROOT / "api"
 STUBS = ROOT / "clients" / "python"
 GO = ROOT / "clients" / "go" / "api"
 TYPESCRIPT = ROOT / "clients" / "typescript" / "src" / "gen"
 DESCRIPTORS = ROOT / "executor" / "penstock_ir" / "descriptors"
-ROOTS = (STUBS / "penstock_api", DESCRIPTORS, GO, TYPESCRIPT)
+OPENAPI = ROOT / "server" / "penstock_server" / "gateway" / "openapi"
+ROOTS = (STUBS / "penstock_api", DESCRIPTORS, GO, TYPESCRIPT, OPENAPI)
 GENERATOR_VERSION = "1.62.3"
 GO_MODULE = "penstock.dev/go"
 GO_PLUGINS = {
@@ -86,6 +91,7 @@ def generate(target: Path) -> None:
         "kubernetes_executor_config.proto",
     )
     generate_clients(target)
+    generate_openapi(target)
 
 
 def generate_clients(target: Path) -> None:
@@ -125,6 +131,22 @@ def generate_clients(target: Path) -> None:
             "--es_opt=target=ts,import_extension=js",
             "google/api/annotations.proto", "google/api/http.proto", "google/rpc/status.proto",
         )  # fmt: skip
+
+
+def generate_openapi(target: Path) -> None:
+    """Where the gateway serves it from."""
+    files = sorted(
+        str(path.relative_to(API)) for name in PUBLIC for path in (API / "penstock_api" / name).glob("*.proto")
+    )
+    directory = target / OPENAPI.relative_to(ROOT)
+    directory.mkdir(parents=True)
+    with tempfile.NamedTemporaryFile() as scratch:
+        run_protoc(
+            f"-I{API}", f"-I{API / 'third_party'}", f"--descriptor_set_out={scratch.name}",
+            "--include_imports", "--include_source_info", *files,
+        )  # fmt: skip
+        found = descriptor_pb2.FileDescriptorSet.FromString(Path(scratch.name).read_bytes())
+    (directory / "openapi.json").write_text(openapi.document(found.file))
 
 
 def go_plugins() -> dict[str, Path]:

@@ -8,9 +8,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from penstock.client import Client
 
-from tests.clients import scenario
+from tests.clients import python_clients, scenario
+from tests.clients.programs import GO, TYPESCRIPT, run
+from tests.clients.walk import Call, walk
+from tests.support import runs
 from tools.embedded import Embedded
 
 
@@ -43,6 +48,63 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     options = ("--log-level", "info", "--log-format", "json", "--parallelism", "4")
     with Embedded(directory, *options, environment=environment) as embedded:
         yield embedded
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled TypeScript client, in a directory that finds the installed packages."""
+    if not (TYPESCRIPT / "node_modules" / ".bin" / "tsc").exists():
+        run(TYPESCRIPT, "npm", "ci", "--no-audit", "--no-fund")
+    out = tmp_path_factory.mktemp("typescript")
+    (out / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
+    (out / "package.json").write_text('{"type": "module"}')
+    run(TYPESCRIPT, "npx", "tsc", "--outDir", str(out))
+    return out
+
+
+@pytest.fixture(scope="session")
+def finished_run(open_server: Embedded) -> str:
+    with Client(open_server.grpc) as client:
+        run_id = runs.start(client, scenario.document())
+        runs.finished(client, run_id)
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def python_calls(open_server: Embedded, package_url: str) -> int:
+    with Client(open_server.grpc) as client:
+        return walked("python", package_url, python_clients.generated(client, "python"))
+
+
+@pytest.fixture(scope="session")
+def reflection_calls(open_server: Embedded, package_url: str) -> int:
+    with grpc.insecure_channel(open_server.grpc) as channel:
+        return walked("grpc", package_url, python_clients.by_reflection(channel, "grpc"))
+
+
+@pytest.fixture(scope="session")
+def rest_calls(open_server: Embedded, package_url: str) -> int:
+    return walked("rest", package_url, python_clients.rest(open_server.http, "rest"))
+
+
+@pytest.fixture(scope="session")
+def go_output(open_server: Embedded, package_url: str, steps_file: Path) -> str:
+    environment = {
+        "PENSTOCK_GRPC": open_server.grpc,
+        "PENSTOCK_STEPS": str(steps_file),
+        "PENSTOCK_PACKAGE_URL": package_url,
+    }
+    return run(GO, "go", "test", "-count=1", "-v", ".", **environment)
+
+
+@pytest.fixture(scope="session")
+def typescript_output(built: Path, open_server: Embedded, package_url: str, steps_file: Path) -> str:
+    program = str(built / "tests" / "scenario.js")
+    return run(TYPESCRIPT, "node", program, f"http://{open_server.grpc}", str(steps_file), package_url)
+
+
+def walked(name: str, package_url: str, call: Call) -> int:
+    return walk(scenario.steps(), {"client": name, "package_url": package_url}, call)
 
 
 @pytest.fixture(scope="session")

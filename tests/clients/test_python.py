@@ -1,29 +1,17 @@
-"""The scenario from Python, three ways."""
+"""The scenario from Python, three ways: generated stubs, reflection alone, REST."""
 
 from __future__ import annotations
 
-import grpc
-from penstock.client import Client
-
-from tests.clients import python_clients, scenario
-from tests.clients.walk import Call, walk
-from tools.embedded import Embedded
+from tests.clients import scenario
 
 
-def _walk(name: str, package_url: str, call: Call) -> None:
-    steps = scenario.steps()
-    assert walk(steps, {"client": name, "package_url": package_url}, call) >= len(steps)
+def test_generated_stubs(python_calls: int) -> None:
+    assert python_calls >= len(scenario.steps())
 
 
-def test_generated_stubs(open_server: Embedded, package_url: str) -> None:
-    with Client(open_server.grpc) as client:
-        _walk("python", package_url, python_clients.generated(client, "python"))
+def test_reflection(reflection_calls: int) -> None:
+    assert reflection_calls >= len(scenario.steps())
 
 
-def test_reflection(open_server: Embedded, package_url: str) -> None:
-    with grpc.insecure_channel(open_server.grpc) as channel:
-        _walk("grpc", package_url, python_clients.by_reflection(channel, "grpc"))
-
-
-def test_rest(open_server: Embedded, package_url: str) -> None:
-    _walk("rest", package_url, python_clients.rest(open_server.http, "rest"))
+def test_rest(rest_calls: int) -> None:
+    assert rest_calls >= len(scenario.steps())

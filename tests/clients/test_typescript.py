@@ -12,51 +12,23 @@ import pytest
 from penstock.client import Client
 
 from tests.clients import scenario
+from tests.clients.programs import TYPESCRIPT, run
 from tests.support import runs, specs
 from tools.embedded import Embedded
 
-CLIENT = Path(__file__).resolve().parents[2] / "clients" / "typescript"
 
-
-def run(*arguments: str, timeout: float = 280) -> str:
-    done = subprocess.run(arguments, cwd=CLIENT, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, f"{' '.join(arguments)}:\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled client, in a directory of this test's that finds the installed packages."""
-    if not (CLIENT / "node_modules" / ".bin" / "tsc").exists():
-        run("npm", "ci", "--no-audit", "--no-fund")
-    out = tmp_path_factory.mktemp("typescript")
-    (out / "node_modules").symlink_to(CLIENT / "node_modules")
-    (out / "package.json").write_text('{"type": "module"}')
-    run("npx", "tsc", "--outDir", str(out))
-    return out
-
-
-@pytest.fixture(scope="module")
-def finished_run(open_server: Embedded) -> str:
-    with Client(open_server.grpc) as client:
-        run_id = runs.start(client, scenario.document())
-        runs.finished(client, run_id)
-    return run_id
-
-
-def test_every_call(built: Path, open_server: Embedded, package_url: str, steps_file: Path) -> None:
-    program = str(built / "tests" / "scenario.js")
-    said = run("node", program, f"http://{open_server.grpc}", str(steps_file), package_url)
-    assert "methods called" in said
+def test_every_call(typescript_output: str) -> None:
+    assert "methods called" in typescript_output
 
 
 def test_examples(built: Path, open_server: Embedded, tmp_path: Path, finished_run: str) -> None:
     server, examples = f"http://{open_server.grpc}", built / "examples"
-    assert finished_run in run("node", str(examples / "list_runs.js"), server)
+    assert finished_run in run(TYPESCRIPT, "node", str(examples / "list_runs.js"), server)
     package = tmp_path / "pipeline.json"
     package.write_text(json.dumps(scenario.document()))
-    assert run("node", str(examples / "run_pipeline.js"), server, str(package)).endswith("SUCCEEDED\n")
-    assert "only output data file://" in run("node", str(examples / "lineage.js"), server, finished_run)
+    said = run(TYPESCRIPT, "node", str(examples / "run_pipeline.js"), server, str(package))
+    assert said.endswith("SUCCEEDED\n")
+    assert "only output data file://" in run(TYPESCRIPT, "node", str(examples / "lineage.js"), server, finished_run)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +36,8 @@ def page(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embe
     """A server that serves the example page as its web UI."""
     directory = tmp_path_factory.mktemp("page")
     web = directory / "web"
-    run("npm", "run", "--silent", "bundle", "--", f"--outfile={web / 'page.js'}", "--log-level=warning")
-    shutil.copy(CLIENT / "examples" / "web" / "index.html", web)
+    run(TYPESCRIPT, "npm", "run", "--silent", "bundle", "--", f"--outfile={web / 'page.js'}", "--log-level=warning")
+    shutil.copy(TYPESCRIPT / "examples" / "web" / "index.html", web)
     with Embedded(directory / "data", "--ui", str(web)) as embedded:
         yield embedded
 
@@ -81,7 +53,7 @@ def test_a_page_in_a_browser(page: Embedded, built: Path, tmp_path: Path, prefix
     with Client(page.grpc) as client:
         run_id = runs.start(client, spec, name="followed <b>run</b>")
     program, picture = str(built / "tests" / "browser.js"), tmp_path / "page.png"
-    shown = json.loads(run("node", program, page.http + prefix, run_id, str(picture)))
+    shown = json.loads(run(TYPESCRIPT, "node", program, page.http + prefix, run_id, str(picture)))
     assert shown["problems"] == []
     assert shown["first"] in ("PENDING", "RUNNING")
     assert shown["name"] == "followed <b>run</b>"

@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import grpc
@@ -31,6 +34,7 @@ from penstock_server.gateway.uploads import Uploads
 from penstock_server.telemetry import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
+requests_log = logging.getLogger("penstock_server.requests")
 
 _SERVED = (
     (experiment_pb2, "ExperimentService"),
@@ -81,6 +85,7 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
     app.router.add_get("/metrics", gateway.metrics)
     app.router.add_get("/readyz", gateway.readyz)
     app.router.add_get("/livez", gateway.livez)
+    app.router.add_get("/openapi.json", gateway.openapi)
     for prefix in ("", UI_PREFIX):
         for version in ("v1beta1", "v2beta1"):
             app.router.add_route("*", f"{prefix}/apis/{version}/healthz", gateway.healthz)
@@ -114,6 +119,7 @@ class _Gateway:
                 busy.headers["Retry-After"] = "1"
                 return busy
             self._active += 1
+            started = time.perf_counter()
             try:
                 reply = await handler(request)
             except web.HTTPRequestEntityTooLarge:
@@ -133,6 +139,7 @@ class _Gateway:
                 )
             finally:
                 self._active -= 1
+            _note(request, reply.status, started)
             if not reply.prepared:
                 reply.headers["X-Request-Id"] = calls.request_id(request)
             return reply
@@ -154,6 +161,7 @@ class _Gateway:
                 return file
             return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
         route, values = found
+        request["route"] = route.path
         content = await request.read() if route.body else b""
         try:
             message = route.build(values, request.query.items(), content)
@@ -204,6 +212,10 @@ class _Gateway:
     async def livez(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"alive": True})
 
+    async def openapi(self, request: web.Request) -> web.StreamResponse:
+        """What these routes are, for tools (OpenAPI 3)."""
+        return web.Response(body=_openapi(), content_type="application/json")
+
     async def log(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadLogRequest(
             run_id=request.match_info["run_id"],
@@ -219,6 +231,26 @@ class _Gateway:
     async def download(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadArtifactRequest(name=request.match_info["name"])
         return await self.streams.send(request, "ReadArtifact", message, "application/octet-stream")
+
+
+@cache
+def _openapi() -> bytes:
+    return (resources.files("penstock_server.gateway") / "openapi" / "openapi.json").read_bytes()
+
+
+def _note(request: web.Request, status: int, started: float) -> None:
+    """A line in the log: the route, never the path, which may hold anything."""
+    if not requests_log.isEnabledFor(logging.INFO):
+        return
+    resource = request.match_info.route.resource
+    fields = {
+        "verb": request.method,
+        "route": request.get("route") or (resource.canonical if resource else ""),
+        "status": status,
+        "millis": round((time.perf_counter() - started) * 1000, 2),
+        "request_id": calls.request_id(request),
+    }
+    requests_log.info("%s", " ".join(f"{key}={value}" for key, value in fields.items()), extra=fields)
 
 
 def _wrong_verb() -> web.Response:

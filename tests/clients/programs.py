@@ -1,0 +1,20 @@
+"""Programs of the other languages, run where their client lies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+CLIENTS = Path(__file__).resolve().parents[2] / "clients"
+GO = CLIENTS / "go"
+TYPESCRIPT = CLIENTS / "typescript"
+
+
+def run(directory: Path, *arguments: str, **environment: str) -> str:
+    """What it printed. Raises AssertionError with everything it said when it fails."""
+    done = subprocess.run(
+        arguments, cwd=directory, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, f"{' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+    return done.stdout
