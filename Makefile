@@ -15,7 +15,7 @@ FIRST ?= 0
 MINUTES ?= 1
 ARGS ?=
 
-.PHONY: api-coverage help setup demo test lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
+.PHONY: api-coverage fuzz-rest help setup demo test lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ simulate: $(STAMP) ## Simulate the engine under faults: SEEDS=300
 
 beside: $(STAMP) ## Our pipelines under kfp.local and Penstock, side by side (docs/kfp-local.md)
 	$(BIN)/python -m tools.beside $(ARGS)
+
+fuzz-rest: $(STAMP) ## schemathesis against the gateway: MINUTES=1
+	REST_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest -q --timeout=0 tests/fuzz/test_rest.py
 
 api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients really call
 	PENSTOCK_WRITE_API_COVERAGE=1 $(BIN)/python -m pytest -q tests/clients/test_coverage.py

@@ -120,7 +120,9 @@ class _Api:
             rule = method.options.Extensions[annotations_pb2.http]
             verb = rule.WhichOneof("pattern")
             assert verb is not None
-            path = getattr(rule, verb)
+            # `{pipeline.pipeline_id}` is named by its last part: tools take dots in names for something else.
+            annotated = getattr(rule, verb)
+            path = _VARIABLE.sub(lambda match: "{" + match.group(1).rsplit(".", 1)[-1] + "}", annotated)
             request = method.input_type.lstrip(".")
             variables = _VARIABLE.findall(path)
             operation: Schema = {
@@ -139,7 +141,7 @@ class _Api:
                 schema = self._reference(request) if rule.body == "*" else self._of_field(request, rule.body)
                 operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
             if rule.body != "*":
-                operation["parameters"] += self._query(request, {rule.body, *variables})
+                operation["parameters"] += self._query(request, {rule.body, *_VARIABLE.findall(annotated)})
             yield verb, path, operation
 
     def _query(self, message: str, taken: set[str], prefix: str = "") -> list[Schema]:

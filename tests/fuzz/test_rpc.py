@@ -10,12 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import message_factory
+from google.protobuf import descriptor_pool, message_factory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from penstock_api.internal.v1 import dispatch_pb2
-from penstock_api.v1 import insight_pb2, upload_pb2
-from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
+from penstock_server.rpc.server import SERVICES
 
 from tests.fuzz.messages import messages
 from tools.embedded import Embedded
@@ -23,8 +21,7 @@ from tools.embedded import Embedded
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for file in (experiment_pb2, pipeline_pb2, run_pb2, recurring_run_pb2, insight_pb2, upload_pb2, dispatch_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
+    for service in map(descriptor_pool.Default().FindServiceByName, SERVICES)
     for method in service.methods
     if not method.client_streaming
 }

@@ -192,3 +192,13 @@ def test_artifact_paths_cannot_climb_out(up: Embedded) -> None:
     for name in ("..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd"):
         reply = http.call("GET", f"{up.http}/apis/penstock/v1/artifacts/{name}:download")
         assert reply.status == 404
+
+
+@pytest.mark.parametrize("header", [b'name="\x06\x7f"', b'name="a\x00b"', b"name=\xff", b'name="uploadfile', b": x"])
+def test_hostile_headers_of_a_part_are_refused_in_words(up: Embedded, header: bytes) -> None:
+    body = b"--b\r\nContent-Disposition: form-data; " + header + b"\r\n\r\nx\r\n--b--\r\n"
+    reply = http.call(
+        "POST", f"{up.http}/apis/v2beta1/pipelines/upload", data=body, content_type="multipart/form-data; boundary=b"
+    )
+    assert reply.status == 400
+    assert "Failed to upload pipeline" in reply.json["error_message"]

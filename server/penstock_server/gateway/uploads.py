@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from google.protobuf.message import Message
 from penstock_api.v1 import upload_pb2
 from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
@@ -117,7 +118,7 @@ async def _content(request: web.Request) -> tuple[bytes, str]:
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "uploadfile":
                 return await _bounded(part), part.filename or ""
-    except (ValueError, RuntimeError, AssertionError) as error:
+    except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as error:
         raise _RefusedError(f"the multipart body is broken: {error}") from error
     raise _RefusedError("the part `uploadfile` is missing")
 
