@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.rpc.metadata_store import MetadataDatabase
-from penstock_server.rpc.server import MAX_MESSAGE_BYTES, Services, build_server, web_methods
+from penstock_server.rpc.server import Services, build_server, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
@@ -283,55 +282,44 @@ def serve(settings: Settings) -> None:
     )
     metadata = MetadataDatabase.open(settings.metadata_database) if settings.metadata_database else None
     running = build_server(services, metadata, telemetry)
-    with tempfile.TemporaryDirectory(prefix="penstock-") as private:
-        # The gateway's own door: no TCP port to guess, readable by this user alone.
-        socket = f"unix:{private}/grpc.sock"
-        running.server.add_insecure_port(socket)
-        grpc_port = _bind(running.server, settings.grpc)
-        running.server.start()
-        channel = grpc.insecure_channel(
-            socket,
-            options=[
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ],
-        )
-        gateway = GatewayServer(
-            create_app(
-                channel,
-                GatewaySettings(
-                    settings.user_header,
-                    settings.commit,
-                    settings.tag,
-                    exposition=telemetry.exposition,
-                    web_methods=web_methods(),
-                    problems=storage.problems,
-                    ui=UiSettings(settings.ui_directory, settings.ui_deployment, settings.hide_side_navigation),
-                ),
+    grpc_port = _bind(running.server, settings.grpc)
+    running.server.start()
+    gateway = GatewayServer(
+        create_app(
+            running.local,
+            GatewaySettings(
+                settings.user_header,
+                settings.commit,
+                settings.tag,
+                exposition=telemetry.exposition,
+                web_methods=web_methods(),
+                problems=storage.problems,
+                ui=UiSettings(settings.ui_directory, settings.ui_deployment, settings.hide_side_navigation),
             ),
-            settings.http.host,
-            settings.http.port,
-        )
-        try:
-            http_port = gateway.start()
-        except OSError as error:
-            running.server.stop(None)
-            raise click.UsageError(f"--http: {settings.http} cannot be used: {error.strerror or error}") from error
-        running.set_serving(True)
-        ticker = Ticker(schedules, telemetry.fired)
-        ticker.start()
-        http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
-        click.echo(f"ready http=http://{http_ready} grpc={grpc_ready}")
-        sys.stdout.flush()
-        stop.wait()
-        log.info("stopping")
-        running.set_serving(False)
-        ticker.stop()
-        dispatch.stop()
-        gateway.stop(_GRACE_SECONDS)
-        running.server.stop(_GRACE_SECONDS).wait()
-        channel.close()
-        storage.dispose()
+        ),
+        settings.http.host,
+        settings.http.port,
+    )
+    try:
+        http_port = gateway.start()
+    except OSError as error:
+        running.server.stop(None)
+        raise click.UsageError(f"--http: {settings.http} cannot be used: {error.strerror or error}") from error
+    running.set_serving(True)
+    ticker = Ticker(schedules, telemetry.fired)
+    ticker.start()
+    http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
+    click.echo(f"ready http=http://{http_ready} grpc={grpc_ready}")
+    sys.stdout.flush()
+    stop.wait()
+    log.info("stopping")
+    running.set_serving(False)
+    ticker.stop()
+    dispatch.stop()
+    gateway.stop(_GRACE_SECONDS)
+    running.server.stop(_GRACE_SECONDS).wait()
+    running.local.close()
+    storage.dispose()
 
 
 def _queue_depth(storage: Database, clock: SystemClock) -> tuple[int, int]:

@@ -73,9 +73,9 @@ class GatewaySettings:
     """Why the server is not ready, empty when it is; may block."""
 
 
-def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Application:
-    """An application that calls the server behind `channel`."""
-    gateway = _Gateway(channel, settings)
+def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Application:
+    """An application that calls `server`."""
+    gateway = _Gateway(server, settings)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[gateway.around],
@@ -101,8 +101,8 @@ def create_app(channel: grpc.Channel, settings: GatewaySettings) -> web.Applicat
 
 
 class _Gateway:
-    def __init__(self, channel: grpc.Channel, settings: GatewaySettings) -> None:
-        self.caller = calls.Caller(channel)
+    def __init__(self, server: calls.Calls, settings: GatewaySettings) -> None:
+        self.caller = calls.Caller(server)
         self.streams = Streams(self.caller, settings.user_header)
         self.ui = WebInterface(self.caller, self.streams, settings.ui, settings.user_header)
         self._settings = settings
@@ -172,7 +172,6 @@ class _Gateway:
             reply = await self.caller.unary(
                 route.rpc,
                 message,
-                route.reply,
                 calls.deadline(request),
                 calls.metadata(request, self._settings.user_header, *extra),
             )

@@ -1,4 +1,4 @@
-"""RPCs from the event loop, over one sync channel.
+"""RPCs from the event loop.
 
 Invariants: every call has a deadline; a client that goes away cancels its call; only the metadata the contract names is
 forwarded (api.md §2.1).
@@ -10,7 +10,8 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncGenerator
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, Protocol
 
 import grpc
 from aiohttp import web
@@ -49,88 +50,60 @@ def deadline(request: web.Request) -> float:
     return float(match.group(1)) * _UNITS[match.group(2)] if match else DEFAULT_DEADLINE_SECONDS
 
 
+class Stream(Protocol):
+    def next(self) -> Future[Any]:
+        """The next message, None behind the last. The future raises grpc.RpcError."""
+        ...
+
+    def cancel(self) -> None: ...
+
+
+class Context(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Calls(Protocol):
+    """The server behind the gateway. Messages are objects, or bytes, and so are replies."""
+
+    def unary(self, method: str, message: Any, timeout: float, metadata: Metadata) -> tuple[Future[Any], Context]: ...
+
+    def stream(self, method: str, message: Any, timeout: float | None, metadata: Metadata) -> Stream: ...
+
+
 class Caller:
-    """Unary and streaming calls by full method name."""
+    """Unary and streaming calls by full method name, for the event loop."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._channel = channel
-        self._unary: dict[str, Any] = {}
-        self._streams: dict[str, Any] = {}
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
-    async def unary(self, rpc: str, message: Message, reply: type[Message], timeout: float, sent: Metadata) -> Any:
+    async def unary(self, rpc: str, message: Message | bytes, timeout: float, sent: Metadata) -> Any:
         """The reply. Raises grpc.RpcError."""
-        call = self._unary.get(rpc)
-        if call is None:
-            call = self._unary[rpc] = self._channel.unary_unary(
-                rpc, request_serializer=_serialize, response_deserializer=reply.FromString
-            )
-        return await self._answer(call, message, timeout, sent)
-
-    async def unary_bytes(self, rpc: str, content: bytes, timeout: float, sent: Metadata) -> bytes:
-        """The reply as it came. Raises grpc.RpcError."""
-        reply: bytes = await self._answer(self._channel.unary_unary(rpc, bytes, bytes), content, timeout, sent)
-        return reply
-
-    async def _answer(self, call: Any, message: Any, timeout: float, sent: Metadata) -> Any:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-        future = call.future(message, timeout=timeout, metadata=sent)
-        future.add_done_callback(lambda finished: _hand_over(loop, done, finished))
+        future, context = self._calls.unary(rpc, message, timeout, sent)
         try:
-            return await done
-        except asyncio.CancelledError:
-            future.cancel()
-            raise
+            return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+        except asyncio.TimeoutError as error:
+            raise DeadlineExceededError from error
+        finally:
+            context.cancel()
 
-    async def stream(
-        self, rpc: str, message: Message, reply: type[Message], timeout: float | None, sent: Metadata
-    ) -> Messages:
+    async def stream(self, rpc: str, message: Message | bytes, timeout: float | None, sent: Metadata) -> Messages:
         """The messages of a server stream. Raises grpc.RpcError."""
-        call = self._streams.get(rpc)
-        if call is None:
-            call = self._streams[rpc] = self._channel.unary_stream(
-                rpc, request_serializer=_serialize, response_deserializer=reply.FromString
-            )
-        async for one in self._messages(call, message, timeout, sent):
-            yield one
-
-    async def stream_bytes(self, rpc: str, content: bytes, timeout: float, sent: Metadata) -> Messages:
-        """The messages of a server stream as they came. Raises grpc.RpcError."""
-        async for one in self._messages(self._channel.unary_stream(rpc, bytes, bytes), content, timeout, sent):
-            yield one
-
-    async def _messages(self, call: Any, message: Any, timeout: float | None, sent: Metadata) -> Messages:
-        messages = call(message, timeout=timeout, metadata=sent)
-        iterator = iter(messages)
-        loop = asyncio.get_running_loop()
+        messages = self._calls.stream(rpc, message, timeout, sent)
         try:
-            while True:
-                one = await loop.run_in_executor(None, _next, iterator)
-                if one is None:
-                    return
+            while (one := await asyncio.wrap_future(messages.next())) is not None:
                 yield one
         finally:
             messages.cancel()
 
 
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+class DeadlineExceededError(grpc.RpcError):
+    """As a client of gRPC sees it."""
 
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
 
-def _hand_over(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], finished: Any) -> None:
-    loop.call_soon_threadsafe(_settle, done, finished)
+    def details(self) -> str:
+        return "the deadline passed before the call was answered"
 
-
-def _settle(done: asyncio.Future[Any], finished: Any) -> None:
-    if done.done():
-        return
-    try:
-        done.set_result(finished.result())
-    except grpc.FutureCancelledError:
-        done.cancel()
-    except grpc.RpcError as error:
-        done.set_exception(error)
-
-
-def _next(iterator: Any) -> Any:
-    return next(iterator, None)
+    def trailing_metadata(self) -> Any:
+        return ()

@@ -70,10 +70,10 @@ class GrpcWeb:
         sent = calls.metadata(request, self._user_header)
         timeout = calls.deadline(request)
         if self._methods[path]:
-            async for one in self._caller.stream_bytes(path, message, timeout, sent):
+            async for one in self._caller.stream(path, message, timeout, sent):
                 await reply.write(_frame(0, one, text=text))
         else:
-            content = await self._caller.unary_bytes(path, message, timeout, sent)
+            content = await self._caller.unary(path, message, timeout, sent)
             await reply.write(_frame(0, content, text=text))
 
 

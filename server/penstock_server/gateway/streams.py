@@ -83,7 +83,7 @@ class Streams:
 
     def _chunks(self, request: web.Request, method: str, message: Message) -> calls.Messages:
         sent = calls.metadata(request, self._user_header)
-        return self._caller.stream(f"{_INSIGHT}/{method}", message, insight_pb2.Chunk, None, sent)
+        return self._caller.stream(f"{_INSIGHT}/{method}", message, None, sent)
 
     def _reply(self, request: web.Request, status: int, content_type: str) -> web.StreamResponse:
         headers = {"Content-Type": content_type, "X-Request-Id": calls.request_id(request), **UNTRUSTED}

@@ -20,6 +20,8 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from penstock_server.gateway.protojson import to_dict
+
 _MAX_DEPTH = 150
 _VARIABLE = re.compile(r"\{([\w.]+)\}")
 _INTEGERS = {
@@ -85,10 +87,6 @@ class RouteTable:
 def to_json(message: Message) -> bytes:
     """protojson as the contract has it."""
     return json.dumps(to_dict(message), separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def to_dict(message: Message) -> Any:
-    return _whole(json_format.MessageToDict(message, preserving_proto_field_name=True))
 
 
 def parse_json(content: bytes, message: Message, place: str = "") -> None:
@@ -242,14 +240,3 @@ def _depth(document: Any) -> int:
         )
         stack.extend((child, level + 1) for child in children if isinstance(child, (dict, list)))
     return deepest
-
-
-def _whole(value: Any) -> Any:
-    """Whole doubles without a fraction, as protojson writes them."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return value

@@ -19,8 +19,8 @@ from aiohttp import web
 from penstock_api.v1 import insight_pb2
 
 from penstock_server.gateway import calls, replies
+from penstock_server.gateway.protojson import to_dict
 from penstock_server.gateway.streams import Streams
-from penstock_server.gateway.transcoder import to_dict
 
 _SOURCES = ("minio", "s3", "gcs", "http", "https", "volume", "file")
 _SCHEMES = {"gcs": "gs"}
@@ -143,7 +143,6 @@ class WebInterface:
             found = await self._caller.unary(
                 "/penstock.v1.InsightService/DescribePod",
                 message,
-                insight_pb2.DescribePodResponse,
                 calls.deadline(request),
                 calls.metadata(request, self._user_header),
             )

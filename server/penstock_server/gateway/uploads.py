@@ -50,7 +50,7 @@ class Uploads:
                 code_source_url=query.get("code_source_url", ""),
             )
 
-        return await self._upload(request, "UploadPipeline", message, pipeline_pb2.Pipeline, "pipeline")
+        return await self._upload(request, "UploadPipeline", message, "pipeline")
 
     async def version(self, request: web.Request) -> web.StreamResponse:
         query = request.query
@@ -67,20 +67,15 @@ class Uploads:
                 code_source_url=query.get("code_source_url", ""),
             )
 
-        return await self._upload(
-            request, "UploadPipelineVersion", message, pipeline_pb2.PipelineVersion, "pipeline version"
-        )
+        return await self._upload(request, "UploadPipelineVersion", message, "pipeline version")
 
-    async def _upload(
-        self, request: web.Request, method: str, message: Any, reply: type[Message], what: str
-    ) -> web.StreamResponse:
+    async def _upload(self, request: web.Request, method: str, message: Any, what: str) -> web.StreamResponse:
         try:
             tags = _tags(request.query.get("tags", ""))
             content, file_name = await _content(request)
             stored = await self._caller.unary(
                 f"{_SERVICE}/{method}",
                 message(content, file_name, tags),
-                reply,
                 calls.deadline(request),
                 calls.metadata(request, self._user_header),
             )
@@ -98,16 +93,15 @@ class Uploads:
 
     async def _as_v1(self, request: web.Request, stored: Message) -> Message:
         """What was stored, as v1beta1 shows it."""
-        reply: type[Message]
         if isinstance(stored, pipeline_pb2.PipelineVersion):
-            rpc, reply = "GetPipelineVersionV1", pipeline_v1_pb2.PipelineVersion
+            rpc = "GetPipelineVersionV1"
             wanted: Message = pipeline_v1_pb2.GetPipelineVersionRequest(version_id=stored.pipeline_version_id)
         else:
             assert isinstance(stored, pipeline_pb2.Pipeline)
-            rpc, reply = "GetPipelineV1", pipeline_v1_pb2.Pipeline
+            rpc = "GetPipelineV1"
             wanted = pipeline_v1_pb2.GetPipelineRequest(id=stored.pipeline_id)
         sent = calls.metadata(request, self._user_header)
-        return await self._caller.unary(f"/api.PipelineService/{rpc}", wanted, reply, calls.deadline(request), sent)
+        return await self._caller.unary(f"/api.PipelineService/{rpc}", wanted, calls.deadline(request), sent)
 
 
 async def _content(request: web.Request) -> tuple[bytes, str]:

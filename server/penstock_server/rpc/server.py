@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -48,6 +49,7 @@ from penstock_server.rpc.dispatch_servicer import DispatchServicer
 from penstock_server.rpc.experiment_servicer import ExperimentServicer
 from penstock_server.rpc.insight_servicer import InsightServicer
 from penstock_server.rpc.interceptor import CallInterceptor
+from penstock_server.rpc.local import Handlers, LocalCalls
 from penstock_server.rpc.metadata_servicer import metadata_handler
 from penstock_server.rpc.metadata_store import SERVICE as METADATA_SERVICE
 from penstock_server.rpc.metadata_store import MetadataDatabase
@@ -123,6 +125,7 @@ class Services:
 @dataclass(frozen=True, slots=True)
 class RunningServer:
     server: grpc.Server
+    local: LocalCalls
     health: health.HealthServicer
 
     def set_serving(self, serving: bool) -> None:
@@ -133,9 +136,10 @@ class RunningServer:
 
 def build_server(services: Services, metadata: MetadataDatabase | None, telemetry: Telemetry) -> RunningServer:
     """A server with everything registered, not started and bound to nothing."""
-    server = grpc.server(
+    interceptor = CallInterceptor(telemetry)
+    bound = grpc.server(
         ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="rpc"),
-        interceptors=[CallInterceptor(telemetry)],
+        interceptors=[interceptor],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -144,6 +148,8 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
             ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
+    handlers = Handlers(bound)
+    server: Any = handlers
     experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(services.experiments), server)
     pipeline_pb2_grpc.add_PipelineServiceServicer_to_server(PipelineServicer(services.pipelines), server)
     run_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(services.runs), server)
@@ -162,10 +168,10 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflected = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(reflected, server, pool=descriptor_pool.Default())
-    return RunningServer(server, checks)
+    return RunningServer(bound, LocalCalls(handlers, interceptor), checks)
 
 
-def _add_v1beta1(services: Services, server: grpc.Server) -> None:
+def _add_v1beta1(services: Services, server: Any) -> None:
     experiment_v1_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicerV1(services.experiments), server)
     pipeline_v1_pb2_grpc.add_PipelineServiceServicer_to_server(
         PipelineServicerV1(services.pipelines, services.documents), server

@@ -1,0 +1,229 @@
+"""Calls from within the process, past the network: what the REST gateway uses.
+
+Why: a call over a socket to oneself costs four changes of thread and two encodings, as much as the work itself
+(docs/architecture.md has the figures). Invariants: a call goes through the same interceptors and handlers as one that
+came by gRPC, on threads of a bounded pool, and ends in the same status; its deadline is kept; one that nobody waits for
+any more is told so (`is_active`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+_THREADS = 64
+Metadata = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Details:
+    method: str
+    invocation_metadata: Metadata
+
+
+class LocalCallError(grpc.RpcError):
+    """A status other than OK, as a client of gRPC would see it."""
+
+    def __init__(self, code: grpc.StatusCode, details: str, trailing: Metadata = ()) -> None:
+        super().__init__(f"{code.name}: {details}")
+        self._code, self._details, self._trailing = code, details, trailing
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def trailing_metadata(self) -> Any:
+        return self._trailing
+
+
+class Handlers:
+    """Stands for a server while services are added; passes them on and remembers them."""
+
+    def __init__(self, server: grpc.Server) -> None:
+        self._server = server
+        self._generic: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._generic += handlers
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """What generated code calls besides, in newer versions of grpc."""
+        add = getattr(self._server, "add_registered_method_handlers", None)
+        if add is not None:
+            add(service, handlers)
+
+    def find(self, details: Any) -> Any:
+        return next(filter(None, (one.service(details) for one in self._generic)), None)
+
+
+class LocalCalls:
+    """Unary and streaming calls by full method name. `messages` are objects of the generated classes, or bytes."""
+
+    def __init__(self, handlers: Handlers, interceptor: grpc.ServerInterceptor) -> None:
+        self._handlers = handlers
+        self._interceptor = interceptor
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="local")
+
+    def unary(self, method: str, message: Any, timeout: float, metadata: Metadata) -> tuple[Future[Any], LocalContext]:
+        """The reply, of the kind that the request was. The future raises LocalCallError."""
+        context = LocalContext(metadata, timeout)
+        return self._pool.submit(self._unary, method, message, context), context
+
+    def stream(self, method: str, message: Any, timeout: float | None, metadata: Metadata) -> LocalStream:
+        return LocalStream(self, method, message, LocalContext(metadata, timeout))
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._pool.submit(work, *arguments)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def handler(self, method: str, metadata: Metadata) -> Any:
+        details: Any = _Details(method, metadata)
+        found = self._interceptor.intercept_service(self._handlers.find, details)
+        if found is None:
+            raise LocalCallError(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+        return found
+
+    def _unary(self, method: str, message: Any, context: LocalContext) -> Any:
+        handler = self.handler(method, context.invocation_metadata())
+        request = _decoded(handler, message)
+        with context.statuses():
+            reply = handler.unary_unary(request, context)
+        return _encoded(handler, reply) if isinstance(message, bytes) else reply
+
+
+class LocalStream:
+    """The messages of a server stream, one at a time from any thread."""
+
+    def __init__(self, calls: LocalCalls, method: str, message: Any, context: LocalContext) -> None:
+        self._calls = calls
+        self._method = method
+        self._message = message
+        self._context = context
+        self._messages: Iterator[Any] | None = None
+        self._encode: Callable[[Any], Any] = lambda reply: reply
+
+    def next(self) -> Future[Any]:
+        """The next message, None behind the last. The future raises LocalCallError."""
+        return self._calls.submit(self._next)
+
+    def cancel(self) -> None:
+        self._context.cancel()
+
+    def _next(self) -> Any:
+        with self._context.statuses():
+            if self._messages is None:
+                handler = self._calls.handler(self._method, self._context.invocation_metadata())
+                if isinstance(self._message, bytes):
+                    self._encode = lambda reply: _encoded(handler, reply)
+                self._messages = handler.unary_stream(_decoded(handler, self._message), self._context)
+            if not self._context.is_active():
+                return None
+            one = next(self._messages, None)
+            return None if one is None else self._encode(one)
+
+
+class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
+    """What handlers see of a call."""
+
+    def __init__(self, metadata: Metadata, timeout: float | None) -> None:
+        self._metadata = metadata
+        self._ends = None if timeout is None else time.monotonic() + timeout
+        self._canceled = threading.Event()
+        self._trailing: Metadata = ()
+        self._status: tuple[grpc.StatusCode, str] | None = None
+
+    def statuses(self) -> _Statuses:
+        return _Statuses(self)
+
+    def failed(self) -> LocalCallError | None:
+        return None if self._status is None else LocalCallError(*self._status, self._trailing)
+
+    def invocation_metadata(self) -> Any:
+        return self._metadata
+
+    def time_remaining(self) -> Any:
+        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
+
+    def is_active(self) -> bool:
+        return not self._canceled.is_set() and self.time_remaining() != 0.0
+
+    def cancel(self) -> None:
+        self._canceled.set()
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        return False
+
+    def abort(self, code: grpc.StatusCode, details: str) -> Any:
+        self._status = (code, details)
+        # As grpc leaves a handler.
+        raise Exception
+
+    def abort_with_status(self, status: Any) -> Any:
+        self._trailing = status.trailing_metadata or ()
+        self.abort(status.code, status.details)
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        self._trailing = trailing_metadata
+
+    def send_initial_metadata(self, initial_metadata: Any) -> None:
+        pass
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self._status = (code, self._status[1] if self._status else "")
+
+    def set_details(self, details: str) -> None:
+        self._status = (self._status[0] if self._status else grpc.StatusCode.UNKNOWN, details)
+
+    def peer(self) -> str:
+        return "local"
+
+    def peer_identities(self) -> Any:
+        return None
+
+    def peer_identity_key(self) -> Any:
+        return None
+
+    def auth_context(self) -> Any:
+        return {}
+
+
+class _Statuses:
+    """Around a handler: how it ended, as the caller is to see it."""
+
+    def __init__(self, context: LocalContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        failed = self._context.failed()
+        if failed is not None:
+            raise failed from error
+        if isinstance(error, Exception) and not isinstance(error, LocalCallError):
+            raise LocalCallError(grpc.StatusCode.UNKNOWN, "Internal Server Error") from error
+
+
+def _decoded(handler: Any, message: Any) -> Any:
+    if not isinstance(message, bytes) or handler.request_deserializer is None:
+        return message
+    try:
+        return handler.request_deserializer(message)
+    except Exception as error:
+        raise LocalCallError(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be decoded") from error
+
+
+def _encoded(handler: Any, reply: Any) -> bytes:
+    content: bytes = reply if handler.response_serializer is None else handler.response_serializer(reply)
+    return content
