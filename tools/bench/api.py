@@ -1,4 +1,4 @@
-"""The API with many rows: latency, rate and CPU per request over gRPC and REST, and how they grow with the rows.
+"""The API with many rows, on SQLite and PostgreSQL: latency, rate and CPU per request over gRPC and REST.
 
 Example: python -m tools.bench --only api
 """
@@ -14,21 +14,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from statistics import median, quantiles
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 from penstock.client import Client
 from penstock_api.v2beta1 import pipeline_pb2, run_pb2
 from penstock_server.storage import tables
 from penstock_server.storage.database import Database
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from tests.support import specs
 from tools.bench.result import Row, at_most
+from tools.databases import postgresql
 
 SIZES = (1_000, 10_000, 100_000)
 _CALLS = 150
@@ -40,13 +43,24 @@ _P99_MILLIS = 25
 
 def measure() -> list[Row]:
     rows: list[Row] = []
-    for size in SIZES:
-        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-            directory = Path(name)
-            ids = _fill(f"sqlite:///{directory / 'penstock.db'}", size)
-            with _server(directory) as up, Client(up.grpc) as client:
-                rows += _measured(up, client, size, ids)
+    for database in ("SQLite", "PostgreSQL"):
+        for size in SIZES:
+            with _database(database) as (directory, url):
+                ids = _fill(url, size)
+                with _server(directory, url) as up, Client(up.grpc) as client:
+                    rows += _measured(up, client, f"{database}, {size:,} runs", size, ids)
     return rows
+
+
+@contextmanager
+def _database(name: str) -> Iterator[tuple[Path, str]]:
+    """A directory for the server, and the URL of an empty database that survives a crash of its server."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
+        if name == "SQLite":
+            yield Path(directory), f"sqlite:///{Path(directory) / 'penstock.db'}"
+        else:
+            with postgresql(durable=True) as server:
+                yield Path(directory), server.url
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +71,10 @@ class _Server:
 
 
 @contextmanager
-def _server(directory: Path) -> Iterator[_Server]:
+def _server(directory: Path, url: str) -> Iterator[_Server]:
     """The server alone: no executor takes the runs that the bench makes."""
     command = [sys.executable, "-m", "penstock_server.main", "--data-dir", str(directory), "--log-level", "warning"]
+    command += ["--database", url, "--metadata-database", "none"]
     started = subprocess.Popen(
         [*command, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
     )
@@ -73,7 +88,7 @@ def _server(directory: Path) -> Iterator[_Server]:
         started.stdout.close()
 
 
-def _measured(up: _Server, client: Client, size: int, ids: dict[str, str]) -> list[Row]:
+def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str, str]) -> list[Row]:
     rows = []
     last = _last_token(client)
     state = {"predicates": [{"operation": "EQUALS", "key": "state", "string_value": "FAILED"}]}
@@ -92,18 +107,18 @@ def _measured(up: _Server, client: Client, size: int, ids: dict[str, str]) -> li
         ),
         "ListRuns, failed": (
             lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(filter=json.dumps(state))),
-            "",
+            f"/apis/v2beta1/runs?filter={quote(json.dumps(state))}",
         ),
         "ListRuns, of one experiment": (
             lambda: client.call(
                 client.runs.ListRuns,
                 run_pb2.ListRunsRequest(experiment_id=ids["experiment"], sort_by="created_at desc"),
             ),
-            f"/apis/v2beta1/runs?experiment_id={ids['experiment']}",
+            f"/apis/v2beta1/runs?sort_by=created_at%20desc&experiment_id={ids['experiment']}",
         ),
         "ListRuns, last page": (
             lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_token=last, page_size=200)),
-            "",
+            f"/apis/v2beta1/runs?page_size=200&page_token={quote(last)}",
         ),
         "GetPipelineVersion": (
             lambda: client.call(
@@ -112,22 +127,29 @@ def _measured(up: _Server, client: Client, size: int, ids: dict[str, str]) -> li
             ),
             f"/apis/v2beta1/pipelines/{ids['pipeline']}/versions/{ids['version']}",
         ),
-        "CreateRun": (lambda: client.call(client.runs.CreateRun, _new(ids)), ""),
+        "CreateRun": (lambda: client.call(client.runs.CreateRun, _new(ids)), "POST"),
     }
     for name, (call, path) in calls.items():
-        label = f"{size:,} runs: {name}"
+        label = f"{title}: {name}"
+        body = json.dumps(_new_document(ids)) if path == "POST" else None
+        path = "/apis/v2beta1/runs" if body else path
         times, _, cpu = _timed(up, call, 1, _CALLS)
         rows.append(Row(f"{label}: median", median(times), "ms"))
         rows.append(at_most(f"{label}: p99", quantiles(times, n=100)[98], "ms", _P99_MILLIS))
         rows.append(Row(f"{label}: CPU", cpu, "ms/call"))
-        if path:
-            with _rest(up, path) as get:
-                rest, _, _ = _timed(up, get, 1, _CALLS)
-            rows.append(at_most(f"{label}: REST / gRPC, medians", median(rest) / median(times), "×", 1.5))
+        with _rest(up, path, body) as get:
+            rest, _, _ = _timed(up, get, 1, _CALLS)
+        rows.append(at_most(f"{label}: REST / gRPC, medians", median(rest) / median(times), "×", 1.5))
         if size == SIZES[-1]:
             times, rate, _ = _timed(up, call, _CLIENTS, _CALLS // 5)
             rows.append(Row(f"{label}, {_CLIENTS} clients: p99", quantiles(times, n=100)[98], "ms"))
             rows.append(Row(f"{label}, {_CLIENTS} clients: rate", rate, "calls/s"))
+            with ExitStack() as stack:
+                gets = SimpleQueue[Callable[[], object]]()
+                for _ in range(_CLIENTS):
+                    gets.put(stack.enter_context(_rest(up, path, body)))
+                _, rest_rate, _ = _timed(up, lambda: _with_one(gets), _CLIENTS, _CALLS // 5)
+            rows.append(Row(f"{label}, {_CLIENTS} clients: rate over REST", rest_rate, "calls/s"))
     return rows
 
 
@@ -154,11 +176,11 @@ def _timed(up: _Server, call: Callable[[], object], clients: int, count: int) ->
 
 
 @contextmanager
-def _rest(up: _Server, path: str) -> Iterator[Callable[[], object]]:
+def _rest(up: _Server, path: str, body: str | None = None) -> Iterator[Callable[[], object]]:
     connection = http.client.HTTPConnection(up.http)
 
     def get() -> object:
-        connection.request("GET", path)
+        connection.request("POST" if body else "GET", path, body)
         reply = connection.getresponse()
         content = reply.read()
         assert reply.status == 200, content
@@ -168,6 +190,15 @@ def _rest(up: _Server, path: str) -> Iterator[Callable[[], object]]:
     connection.close()
 
 
+def _with_one(gets: SimpleQueue[Callable[[], object]]) -> None:
+    """A call over a connection that nobody else uses meanwhile."""
+    get = gets.get()
+    try:
+        get()
+    finally:
+        gets.put(get)
+
+
 def _last_token(client: Client) -> str:
     token = ""
     while True:
@@ -175,6 +206,11 @@ def _last_token(client: Client) -> str:
         if not reply.next_page_token:
             return token
         token = reply.next_page_token
+
+
+def _new_document(ids: dict[str, str]) -> dict[str, object]:
+    reference = {"pipeline_id": ids["pipeline"], "pipeline_version_id": ids["version"]}
+    return {"display_name": "bench", "pipeline_version_reference": reference}
 
 
 def _new(ids: dict[str, str]) -> run_pb2.CreateRunRequest:
@@ -251,6 +287,9 @@ def _fill(url: str, size: int) -> dict[str, str]:
             for n in range(_TASKS + 1)
         ],
     )  # fmt: skip
+    if database.engine.dialect.name == "postgresql":
+        with database.engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
     database.dispose()
     return {
         "run": runs[-1],

@@ -146,6 +146,8 @@ class DispatchService:
     def report(self, reports: Sequence[RunReport]) -> list[tuple[Outcome, bool]]:
         """Commits all reports in one transaction; per report its outcome and whether its end was asked for."""
         with self._storage.writing() as uow:
+            # All rows at once, in order: two executors never wait for each other's.
+            uow.queue.leases([report.run_id for report in reports])
             outcomes = [self._report(uow, report) for report in reports]
         self._committed(sum(len(report.events) for report in reports))
         return outcomes

@@ -2,7 +2,9 @@
 
 SQLite runs in WAL mode with synchronous=NORMAL: a commit survives the death of the process (kill -9), which is what a
 laptop needs; a power failure may lose the last commits but never corrupts. Writers take the lock when they begin, and
-writers of one process queue in the process, where waiting is cheap, instead of polling the file.
+writers of one process queue in the process, where waiting is cheap, instead of polling the file. On PostgreSQL and
+MySQL writers run side by side (read committed); what a writer reads in order to change it, it locks (`FOR UPDATE`),
+rows of several runs in the order of their ids.
 
 Invariants: nothing outside this package sees a connection; `reading` and `writing` are the only ways in; what the
 driver throws because the database is away comes out as UnavailableError.
@@ -24,6 +26,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from penstock_server.errors import AlreadyExistsError, UnavailableError
 from penstock_server.services import ports
@@ -41,21 +44,30 @@ from penstock_server.storage.repositories.versions import SqlVersionRepository
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MILLIS = 15_000
+_POOL_SECONDS = 10
+# Used when a URL names a database and no driver.
+_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+# Nothing waits for ever: not for a connection, not for a lock, not for a statement.
+_CONNECT: dict[str, dict[str, Any]] = {
+    "postgresql": {"connect_timeout": 5, "options": "-c statement_timeout=60000 -c lock_timeout=15000"},
+    "mysql": {"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"},
+    "mariadb": {"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"},
+}
 
 
 class SqlUnitOfWork:
     """All repositories on one connection, inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, writing: bool) -> None:
         self.experiments: ports.ExperimentRepository = SqlExperimentRepository(connection)
         self.pipelines: ports.PipelineRepository = SqlPipelineRepository(connection)
         self.versions: ports.VersionRepository = SqlVersionRepository(connection)
         self.specs: ports.SpecRepository = SqlSpecRepository(connection)
-        self.runs: ports.RunRepository = SqlRunRepository(connection)
+        self.runs: ports.RunRepository = SqlRunRepository(connection, lock=writing)
         self.tasks: ports.TaskRepository = SqlTaskRepository(connection)
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
-        self.queue: ports.QueueRepository = SqlQueueRepository(connection)
+        self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
         self.schedules: ports.ScheduleRepository = SqlScheduleRepository(connection)
         self.driver_tasks: ports.DriverTaskRepository = SqlDriverTaskRepository(connection)
 
@@ -78,14 +90,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[SqlUnitOfWork]:
         with self._timed("read"), _translated(), self._engine.begin() as connection:
-            yield SqlUnitOfWork(connection)
+            yield SqlUnitOfWork(connection, writing=False)
 
     @contextmanager
     def writing(self) -> Iterator[SqlUnitOfWork]:
         with self._timed("write"), _translated(), self._writer:
             engine = self._engine.execution_options(penstock_writing=True)
             with engine.begin() as connection:
-                yield SqlUnitOfWork(connection)
+                yield SqlUnitOfWork(connection, writing=True)
 
     def migrate(self) -> None:
         """Brings the schema up to date. Raises UnavailableError when the database cannot be reached."""
@@ -119,8 +131,19 @@ class Database:
 
 def _engine(url: str) -> Engine:
     parsed = sqlalchemy.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sqlalchemy.create_engine(parsed, pool_pre_ping=True, pool_recycle=1800)
+    backend = parsed.get_backend_name()
+    if backend != "sqlite":
+        if parsed.drivername == backend and backend in _DRIVERS:
+            parsed = parsed.set(drivername=f"{backend}+{_DRIVERS[backend]}")
+        return sqlalchemy.create_engine(
+            parsed,
+            pool_size=16,
+            max_overflow=32,
+            pool_timeout=_POOL_SECONDS,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args=_CONNECT.get(backend, {}),
+        )
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(parsed, pool_size=16, max_overflow=32)
@@ -155,7 +178,7 @@ def _translated() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise AlreadyExistsError("a resource of that name exists already. Please specify a new name") from error
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
         raise UnavailableError("the database does not answer; try again") from error
     except DBAPIError as error:
         if error.connection_invalidated:

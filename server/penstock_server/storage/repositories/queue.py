@@ -1,7 +1,7 @@
 """Dispatch columns of `runs`, and `run_events`.
 
-Invariant: a lease is taken by compare-and-set on (fence, expiry), so of several claimants one wins on every database,
-without row locks.
+Invariants: a lease is taken by compare-and-set on (fence, expiry), so of several claimants one wins on every database;
+whoever reads leases in order to write holds the rows, in the order of their ids, until the transaction ends.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ _CHUNK = 500
 
 
 class SqlQueueRepository:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, lock: bool) -> None:
         self._connection = connection
+        self._lock = lock
 
     def claimable(self, now: int, limit: int, claimant: str) -> list[tuple[str, int, int]]:
         """(run id, fence, lease expiry) of runs that wait for an executor, oldest first.
@@ -70,6 +71,8 @@ class SqlQueueRepository:
     def append_next(self, run_id: str, event: bytes) -> int:
         """Appends one event at the end of the log; its sequence number."""
         statement = select(runs.c.next_sequence).where(runs.c.run_id == run_id)
+        if self._lock:
+            statement = statement.with_for_update()
         sequence = self._connection.execute(statement).scalar_one()
         self.append(run_id, sequence, [event])
         self.advance(run_id, sequence + 1)
@@ -78,10 +81,13 @@ class SqlQueueRepository:
     def leases(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str, int, bool]]:
         """(fence, owner, next sequence, termination asked for) of the runs that exist."""
         found: dict[str, tuple[int, str, int, bool]] = {}
-        for start in range(0, len(run_ids), _CHUNK):
+        ordered = sorted(set(run_ids))
+        for start in range(0, len(ordered), _CHUNK):
             statement = select(
                 runs.c.run_id, runs.c.fence, runs.c.lease_owner, runs.c.next_sequence, runs.c.terminate_requested
-            ).where(runs.c.run_id.in_(run_ids[start : start + _CHUNK]))
+            ).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
+            if self._lock:
+                statement = statement.order_by(runs.c.run_id).with_for_update()
             for row in self._connection.execute(statement):
                 found[row.run_id] = (row.fence, row.lease_owner, row.next_sequence, row.terminate_requested)
         return found

@@ -21,8 +21,11 @@ _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 
 
 class SqlRunRepository:
-    def __init__(self, connection: Connection) -> None:
+    """`lock`: a run that is read stays as it is until the transaction ends."""
+
+    def __init__(self, connection: Connection, *, lock: bool) -> None:
         self._connection = connection
+        self._lock = lock
 
     def add(self, run: Run) -> None:
         """Stores a run together with its place in the queue."""
@@ -33,7 +36,8 @@ class SqlRunRepository:
         self._connection.execute(insert(table).values(**values, claimable=True))
 
     def get(self, run_id: str) -> Run | None:
-        row = self._connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id)).first()
+        statement = select(*_COLUMNS).where(table.c.run_id == run_id)
+        row = self._connection.execute(statement.with_for_update() if self._lock else statement).first()
         return _run(row) if row else None
 
     def by_recurring(self, recurring_run_id: str, display_name: str) -> Run | None:
