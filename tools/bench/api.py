@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from statistics import median, quantiles
@@ -148,7 +149,7 @@ def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str,
                 gets = SimpleQueue[Callable[[], object]]()
                 for _ in range(_CLIENTS):
                     gets.put(stack.enter_context(_rest(up, path, body)))
-                _, rest_rate, _ = _timed(up, lambda: _with_one(gets), _CLIENTS, _CALLS // 5)
+                _, rest_rate, _ = _timed(up, partial(_with_one, gets), _CLIENTS, _CALLS // 5)
             rows.append(Row(f"{label}, {_CLIENTS} clients: rate over REST", rest_rate, "calls/s"))
     return rows
 
