@@ -1,11 +1,13 @@
-"""Lists and calls services with a real grpcurl, knowing nothing but the address (reflection).
+"""Runs every command of docs/grpcurl.md with a real grpcurl against a live server, knowing nothing but its address.
 
 Example: python -m tools.check_grpcurl build/bin/grpcurl
 """
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,34 +15,31 @@ from pathlib import Path
 
 from tools.embedded import Embedded
 
-SERVICE = "kubeflow.pipelines.backend.api.v2beta1"
+ROOT = Path(__file__).resolve().parent.parent
+COOKBOOK = ROOT / "docs" / "grpcurl.md"
+_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def main() -> int:
-    program = sys.argv[1]
-
-    def grpcurl(*arguments: str) -> str:
-        done = subprocess.run([program, "-plaintext", *arguments], capture_output=True, text=True, timeout=60)
-        if done.returncode != 0:
-            raise RuntimeError(f"grpcurl {' '.join(arguments)}: {done.stderr}")
-        return done.stdout
-
+    program = Path(sys.argv[1]).resolve()
+    if shutil.which("jq") is None:
+        subprocess.run(["apt-get", "install", "-y", "-qq", "jq"], check=True, stdout=subprocess.DEVNULL)
+    # A command that fails ends the script and is its last line traced.
+    script = "set -eux -o pipefail\n" + "\n".join(_BLOCK.findall(COOKBOOK.read_text()))
     with tempfile.TemporaryDirectory() as directory, Embedded(Path(directory) / "data") as up:
-        services = grpcurl(up.grpc, "list").split()
-        for wanted in (f"{SERVICE}.RunService", "ml_metadata.MetadataStoreService", "grpc.health.v1.Health"):
-            if wanted not in services:
-                raise RuntimeError(f"{wanted} is not listed: {services}")
-        made = grpcurl("-d", '{"experiment": {"display_name": "by grpcurl"}}', up.grpc,
-                       f"{SERVICE}.ExperimentService/CreateExperiment")  # fmt: skip
-        answer = json.loads(made)
-        experiment_id = answer.get("experiment_id") or answer["experimentId"]
-        found = grpcurl(up.grpc, f"{SERVICE}.ExperimentService/ListExperiments")
-        if experiment_id not in found:
-            raise RuntimeError(f"{experiment_id} is not in {found}")
-        if "CreateRun" not in grpcurl(up.grpc, "describe", f"{SERVICE}.RunService"):
-            raise RuntimeError("RunService is not described")
-        grpcurl("-d", "{}", up.grpc, "ml_metadata.MetadataStoreService/GetArtifactTypes")
-    print(f"grpcurl: {len(services)} services listed, 4 calls made")
+        path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env={**os.environ, "PATH": path, "SERVER": up.grpc},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+        )  # fmt: skip
+    if done.returncode != 0:
+        print(done.stdout, file=sys.stderr)
+        return 1
+    for wanted in ("ml_metadata.MetadataStoreService", "rpc CreateRun", '"SERVING"', "write\tSUCCEEDED", "file://"):
+        if wanted not in done.stdout:
+            print(f"{wanted!r} is not in what the commands printed:\n{done.stdout}", file=sys.stderr)
+            return 1
+    print(f"{script.count('call ') - 1} commands of the cookbook run")
     return 0
 
 

@@ -47,6 +47,7 @@ class Settings:
     caching: CachingDefaults = CACHING_ON
     schedule_timezone: str = ""
     namespace: str = "kubeflow"
+    max_package_bytes: int = 32 * 1024 * 1024
     ui_directory: Path | None = None
     ui_deployment: str = ""
     hide_side_navigation: bool = False

@@ -7,6 +7,7 @@ answer. SIGTERM and SIGINT end it gracefully: health says NOT_SERVING, calls und
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import sys
 import threading
@@ -152,6 +153,14 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     help="Time zone of cron expressions that name none, such as Europe/Berlin; UTC unless given.",
 )
 @click.option(
+    "--max-package-mib",
+    type=click.IntRange(1, 100),
+    default=32,
+    show_default=True,
+    envvar="PENSTOCK_MAX_PACKAGE_MIB",
+    help="Size of the largest pipeline package, packed and unpacked.",
+)
+@click.option(
     "--ui",
     "ui_directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -200,6 +209,7 @@ def main(
     caching: bool,
     max_cache_age: int,
     schedule_timezone: str,
+    max_package_mib: int,
     ui_directory: Path | None,
     ui_deployment: str,
     hide_side_navigation: bool,
@@ -234,6 +244,7 @@ def main(
         caching=CachingDefaults(caching, max_cache_age),
         schedule_timezone=schedule_timezone,
         namespace=namespace,
+        max_package_bytes=max_package_mib * 1024 * 1024,
         ui_directory=ui_directory,
         ui_deployment=ui_deployment,
         hide_side_navigation=hide_side_navigation,
@@ -246,6 +257,7 @@ def main(
 
 def serve(settings: Settings) -> None:
     """Serves until a signal. Raises click.UsageError for ports that are taken."""
+    _allow_many_connections()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -256,7 +268,12 @@ def serve(settings: Settings) -> None:
     storage.observe(telemetry.transaction)
     experiments = ExperimentService(storage, clock)
     experiments.ensure_default()
-    fetch = PackageFetcher(settings.allowed_hosts, allow_http=settings.allow_http, validate=settings.validate_urls)
+    fetch = PackageFetcher(
+        settings.allowed_hosts,
+        allow_http=settings.allow_http,
+        validate=settings.validate_urls,
+        max_bytes=settings.max_package_bytes,
+    )
     dispatch = DispatchService(storage, clock, bell, telemetry.committed)
     runs = RunService(storage, clock, documents, bell, settings.service_account, settings.caching)
     schedules = RecurringRunService(
@@ -271,7 +288,7 @@ def serve(settings: Settings) -> None:
     )
     services = Services(
         experiments=experiments,
-        pipelines=PipelineService(storage, clock, documents, fetch),
+        pipelines=PipelineService(storage, clock, documents, fetch, settings.max_package_bytes),
         runs=runs,
         recurring_runs=schedules,
         dispatch=dispatch,
@@ -294,6 +311,7 @@ def serve(settings: Settings) -> None:
                 exposition=telemetry.exposition,
                 web_methods=web_methods(),
                 problems=storage.problems,
+                max_package_bytes=settings.max_package_bytes,
                 ui=UiSettings(settings.ui_directory, settings.ui_deployment, settings.hide_side_navigation),
             ),
         ),
@@ -320,6 +338,13 @@ def serve(settings: Settings) -> None:
     running.server.stop(_GRACE_SECONDS).wait()
     running.local.close()
     storage.dispose()
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system lets us have: every connection is one, idle ones too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _queue_depth(storage: Database, clock: SystemClock) -> tuple[int, int]:

@@ -69,6 +69,7 @@ class GatewaySettings:
     web_methods: Mapping[str, bool] = field(default_factory=dict)
     """Methods that are served as gRPC-Web too, by full path, with whether the reply is a stream."""
     ui: UiSettings = NO_UI
+    max_package_bytes: int = 32 * 1024 * 1024
     problems: Callable[[], list[str]] = list
     """Why the server is not ready, empty when it is; may block."""
 
@@ -81,7 +82,7 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
         middlewares=[gateway.around],
         handler_args={"max_field_size": 16 * 1024},
     )
-    uploads = Uploads(gateway.caller, settings.user_header)
+    uploads = Uploads(gateway.caller, settings.user_header, settings.max_package_bytes)
     app.router.add_get("/metrics", gateway.metrics)
     app.router.add_get("/readyz", gateway.readyz)
     app.router.add_get("/livez", gateway.livez)

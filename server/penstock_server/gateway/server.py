@@ -39,7 +39,14 @@ class GatewayServer:
     async def _serve(self, bound: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        runner = web.AppRunner(self._app, access_log=None, handle_signals=False, shutdown_timeout=5.0)
+        runner = web.AppRunner(
+            self._app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=5.0,
+            # A client that goes away takes its call with it: nobody follows a log for nobody.
+            handler_cancellation=True,
+        )
         try:
             await runner.setup()
             site = web.TCPSite(runner, self._host, self._port, reuse_port=False)

@@ -1,6 +1,6 @@
 """Multipart uploads of pipeline packages (api.md §1.3).
 
-Invariants: parameters come from the query string; one part `uploadfile`, at most 32 MiB, read in chunks and refused as
+Invariants: parameters come from the query string; one part `uploadfile`, read in chunks and refused as
 soon as it is too large; failures have the upload endpoints' own body.
 """
 
@@ -20,7 +20,6 @@ from penstock_api.v2beta1 import pipeline_pb2
 from penstock_server.gateway import calls, replies
 from penstock_server.gateway.transcoder import to_json
 
-MAX_BYTES = 32 * 1024 * 1024
 _SERVICE = "/penstock.v1.PipelineUploadService"
 
 
@@ -31,7 +30,8 @@ class _RefusedError(Exception):
 
 
 class Uploads:
-    def __init__(self, caller: calls.Caller, user_header: str) -> None:
+    def __init__(self, caller: calls.Caller, user_header: str, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._caller = caller
         self._user_header = user_header
 
@@ -72,7 +72,7 @@ class Uploads:
     async def _upload(self, request: web.Request, method: str, message: Any, what: str) -> web.StreamResponse:
         try:
             tags = _tags(request.query.get("tags", ""))
-            content, file_name = await _content(request)
+            content, file_name = await _content(request, self._max_bytes)
             stored = await self._caller.unary(
                 f"{_SERVICE}/{method}",
                 message(content, file_name, tags),
@@ -104,25 +104,25 @@ class Uploads:
         return await self._caller.unary(f"/api.PipelineService/{rpc}", wanted, calls.deadline(request), sent)
 
 
-async def _content(request: web.Request) -> tuple[bytes, str]:
+async def _content(request: web.Request, max_bytes: int) -> tuple[bytes, str]:
     if not request.content_type.startswith("multipart/"):
         raise _RefusedError("the body must be multipart/form-data with a part `uploadfile`")
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "uploadfile":
-                return await _bounded(part), part.filename or ""
+                return await _bounded(part, max_bytes), part.filename or ""
     except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as error:
         raise _RefusedError(f"the multipart body is broken: {error}") from error
     raise _RefusedError("the part `uploadfile` is missing")
 
 
-async def _bounded(part: BodyPartReader) -> bytes:
+async def _bounded(part: BodyPartReader, max_bytes: int) -> bytes:
     content = bytearray()
     while chunk := await part.read_chunk(256 * 1024):
         content += chunk
-        if len(content) > MAX_BYTES:
-            raise _RefusedError(f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB", 413)
+        if len(content) > max_bytes:
+            raise _RefusedError(f"the file is larger than {max_bytes / 1024 / 1024:g} MiB", 413)
     return bytes(content)
 
 

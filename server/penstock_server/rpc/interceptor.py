@@ -1,14 +1,15 @@
 """What happens around every call: request id, deadline, errors to statuses, a log line for what went wrong.
 
 Why one interceptor: all four need the same wrapped handler, and their order is fixed. Invariants: a call that came
-without a deadline gets one; work whose deadline has passed while it waited for a thread is not begun; the request id
-of the caller is kept, or made, and returned as `x-request-id`.
+without a deadline gets one; streams that are open at the same time are bounded; work whose deadline has passed while it
+waited for a thread is not begun; the request id of the caller is kept, or made, and returned as `x-request-id`.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import grpc
 
+from penstock_server.errors import ResourceExhaustedError
 from penstock_server.rpc import status
 from penstock_server.telemetry import Telemetry
 
@@ -24,6 +26,8 @@ calls_log = logging.getLogger("penstock_server.calls")
 # Methods of these have a line each; those of executors, health checks and reflection are many and alike.
 _PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
 
+# A stream that is followed holds a thread: some are kept for everybody else.
+MAX_STREAMS = 48
 REQUEST_ID = "x-request-id"
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 
@@ -31,6 +35,7 @@ _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 class CallInterceptor(grpc.ServerInterceptor):
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
+        self._streams = threading.BoundedSemaphore(MAX_STREAMS)
 
     def intercept_service(
         self,
@@ -44,7 +49,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         request_id = _request_id(handler_call_details)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method, request_id, self._telemetry),
+                _streaming(handler.unary_stream, method, request_id, self._telemetry, self._streams),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -75,18 +80,26 @@ def _unary(
 
 
 def _streaming(
-    behaviour: Any, method: str, request_id: str, telemetry: Telemetry
+    behaviour: Any, method: str, request_id: str, telemetry: Telemetry, streams: threading.BoundedSemaphore
 ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         with telemetry.call() as observe:
             ended = _Ended(observe, method, request_id, request)
             _begin(context, request_id)
+            free = streams.acquire(blocking=False)
             try:
+                if not free:
+                    raise ResourceExhaustedError(
+                        f"{MAX_STREAMS} streams are open already; try again when one has ended"
+                    )
                 yield from behaviour(request, context)
                 ended("OK")
             except Exception as error:  # noqa: BLE001 - as above
                 ended(_code_of(error))
                 _abort(context, error, method, request_id)
+            finally:
+                if free:
+                    streams.release()
 
     return call
 

@@ -72,6 +72,8 @@ class LocalCalls:
         self._handlers = handlers
         self._interceptor = interceptor
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="local")
+        # A stream that waits for more holds its thread, so it must not be one of those for everybody.
+        self._streams = ThreadPoolExecutor(_THREADS, thread_name_prefix="stream")
 
     def unary(self, method: str, message: Any, timeout: float, metadata: Metadata) -> tuple[Future[Any], LocalContext]:
         """The reply, of the kind that the request was. The future raises LocalCallError."""
@@ -81,11 +83,13 @@ class LocalCalls:
     def stream(self, method: str, message: Any, timeout: float | None, metadata: Metadata) -> LocalStream:
         return LocalStream(self, method, message, LocalContext(metadata, timeout))
 
-    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        return self._pool.submit(work, *arguments)
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        """On a thread for streams."""
+        return self._streams.submit(work)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._streams.shutdown(wait=False, cancel_futures=True)
 
     def handler(self, method: str, metadata: Metadata) -> Any:
         details: Any = _Details(method, metadata)

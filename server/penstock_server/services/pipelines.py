@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from penstock_ir.loader import PipelineDocument, parse_package
+from penstock_ir.loader import MAX_PACKAGE_BYTES, PipelineDocument, parse_package
 
 from penstock_server.domain import limits, listing
 from penstock_server.domain.listing import Key, KeyKind, Listing
@@ -72,7 +72,15 @@ class Naming:
 
 
 class PipelineService:
-    def __init__(self, storage: Storage, clock: Clock, documents: Documents, fetch: Fetch) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        clock: Clock,
+        documents: Documents,
+        fetch: Fetch,
+        max_package_bytes: int = MAX_PACKAGE_BYTES,
+    ) -> None:
+        self._max_package_bytes = max_package_bytes
         self._storage = storage
         self._clock = clock
         self._documents = documents
@@ -94,7 +102,7 @@ class PipelineService:
 
     def upload(self, naming: Naming, content: bytes) -> Pipeline:
         """A pipeline and its first version from a package."""
-        document = parse_package(content, file_name=naming.fallback)
+        document = self._parsed(content, naming.fallback)
         return self._store_with_version(naming, document, "", {}, naming.code_source_url)[0]
 
     def create_version(self, pipeline_id: str, naming: Naming, url: str) -> PipelineVersion:
@@ -104,7 +112,7 @@ class PipelineService:
     def upload_version(self, pipeline_id: str, naming: Naming, content: bytes) -> PipelineVersion:
         if not pipeline_id:
             raise InvalidArgumentError("the id of the pipeline is required", "pipelineid")
-        document = parse_package(content, file_name=naming.fallback)
+        document = self._parsed(content, naming.fallback)
         return self._store_version(pipeline_id, naming, document, "")
 
     def get(self, pipeline_id: str) -> Pipeline:
@@ -183,7 +191,10 @@ class PipelineService:
     def _fetched(self, url: str, place: str) -> PipelineDocument:
         if not url:
             raise InvalidArgumentError("the URL of the package is required", place)
-        return parse_package(self._fetch(url), file_name=url.split("?", 1)[0].rsplit("/", 1)[-1])
+        return self._parsed(self._fetch(url), url.split("?", 1)[0].rsplit("/", 1)[-1])
+
+    def _parsed(self, content: bytes, file_name: str) -> PipelineDocument:
+        return parse_package(content, file_name=file_name, max_bytes=self._max_package_bytes)
 
     def _pipeline(self, naming: Naming) -> Pipeline:
         name, display_name = naming.resolved("pipeline", limits.PIPELINE_NAME, "Pipeline.Name")

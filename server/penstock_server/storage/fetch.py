@@ -16,18 +16,27 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from penstock_ir.loader import MAX_PACKAGE_BYTES
+
 from penstock_server.errors import InvalidArgumentError
 
 _HOSTS = ("storage.googleapis.com", "s3.amazonaws.com", "github.com", "raw.githubusercontent.com")
 _TIMEOUT_SECONDS = 30
-_MAX_BYTES = 32 * 1024 * 1024
 _FIELD = "package_url.pipeline_url"
 
 
 class PackageFetcher:
     """`allowed` are further hosts, wildcards included. `validate` False turns the policy off."""
 
-    def __init__(self, allowed: Sequence[str] = (), *, allow_http: bool = False, validate: bool = True) -> None:
+    def __init__(
+        self,
+        allowed: Sequence[str] = (),
+        *,
+        allow_http: bool = False,
+        validate: bool = True,
+        max_bytes: int = MAX_PACKAGE_BYTES,
+    ) -> None:
+        self._max_bytes = max_bytes
         self._allowed = (*_HOSTS, *allowed)
         self._schemes = ("https", "http") if allow_http else ("https",)
         self._validate = validate
@@ -38,11 +47,11 @@ class PackageFetcher:
         self.check(url)
         try:
             with self._opener.open(url, timeout=_TIMEOUT_SECONDS) as reply:
-                content: bytes = reply.read(_MAX_BYTES + 1)
+                content: bytes = reply.read(self._max_bytes + 1)
         except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
             raise InvalidArgumentError(f"{url[:200]} cannot be fetched: {error}", _FIELD) from error
-        if len(content) > _MAX_BYTES:
-            raise InvalidArgumentError(f"the package has more than {_MAX_BYTES} bytes", _FIELD)
+        if len(content) > self._max_bytes:
+            raise InvalidArgumentError(f"the package has more than {self._max_bytes} bytes", _FIELD)
         return content
 
     def check(self, url: str) -> None:
