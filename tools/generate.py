@@ -42,6 +42,8 @@ GO_PLUGINS = {
     "protoc-gen-go-grpc": "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.5.1",
 }
 GO_BIN = ROOT / "build" / "bin"
+# Go and Node of the development environment first.
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 # The public API; what server and executor say to each other is nobody else's.
 PUBLIC = ("v1", "v1beta1", "v2beta1")
 
@@ -155,7 +157,7 @@ def go_plugins() -> dict[str, Path]:
     for name, module in GO_PLUGINS.items():
         mark = GO_BIN / f".{name}"
         if not (GO_BIN / name).exists() or not mark.exists() or mark.read_text() != module:
-            environment = {**os.environ, "GOBIN": str(GO_BIN)}
+            environment = {**os.environ, "PATH": PATH, "GOBIN": str(GO_BIN)}
             subprocess.run(["go", "install", module], env=environment, check=True)
             mark.write_text(module)
     return {name: GO_BIN / name for name in GO_PLUGINS}
@@ -166,7 +168,8 @@ def typescript_plugin() -> Path:
     package = TYPESCRIPT.parent.parent
     plugin = package / "node_modules" / ".bin" / "protoc-gen-es"
     if not plugin.exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=package, check=True)
+        install = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
+        subprocess.run(install, cwd=package, env={**os.environ, "PATH": PATH}, check=True)
     return plugin
 
 
@@ -192,7 +195,9 @@ def protoc(includes: list[Path], *arguments: str) -> None:
 
 
 def run_protoc(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], cwd=ROOT, check=True)
+    # protoc-gen-es is a Node program.
+    environment = {**os.environ, "PATH": PATH}
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], cwd=ROOT, env=environment, check=True)
 
 
 def differences(made: Path) -> list[str]:

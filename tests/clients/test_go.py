@@ -11,7 +11,8 @@ from tools.embedded import Embedded
 
 
 def test_source() -> None:
-    assert run(GO, "gofmt", "-l", ".") == ""
+    gofmt = Path(run(GO, "go", "env", "GOROOT").strip()) / "bin" / "gofmt"
+    assert run(GO, str(gofmt), "-l", ".") == ""
     run(GO, "go", "vet", "./...")
 
 

@@ -8,6 +8,7 @@ line.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from penstock_api.v2beta1 import (
     experiment_pb2_grpc,
     pipeline_pb2,
     pipeline_pb2_grpc,
+    recurring_run_pb2,
     recurring_run_pb2_grpc,
     run_pb2,
     run_pb2_grpc,
@@ -27,37 +29,32 @@ from penstock_api.v2beta1 import (
 DEADLINE_SECONDS = 30.0
 _PAGE = 100
 _MESSAGE_BYTES = 128 * 1024 * 1024
-_READS = {
-    "kubeflow.pipelines.backend.api.v2beta1.ExperimentService": ("GetExperiment", "ListExperiments"),
-    "kubeflow.pipelines.backend.api.v2beta1.RecurringRunService": ("GetRecurringRun", "ListRecurringRuns"),
-    "kubeflow.pipelines.backend.api.v2beta1.PipelineService": (
-        "GetPipeline",
-        "GetPipelineByName",
-        "ListPipelines",
-        "GetPipelineVersion",
-        "ListPipelineVersions",
-    ),
-    "kubeflow.pipelines.backend.api.v2beta1.RunService": ("GetRun", "ListRuns"),
-    "penstock.v1.InsightService": ("ListTasks", "ListArtifacts", "GetArtifact"),
-}
-_SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [
-                    {"service": service, "method": method} for service, names in _READS.items() for method in names
-                ],
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "2s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ]
-    }
+_SERVICES = (
+    (experiment_pb2, "ExperimentService"),
+    (pipeline_pb2, "PipelineService"),
+    (run_pb2, "RunService"),
+    (recurring_run_pb2, "RecurringRunService"),
+    (insight_pb2, "InsightService"),
 )
+_ENDED = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
+
+
+def _service_config() -> str:
+    """Retries for every method that only reads, known by its name."""
+    reads = [
+        {"service": service.full_name, "method": method.name}
+        for service in (file.DESCRIPTOR.services_by_name[name] for file, name in _SERVICES)
+        for method in service.methods
+        if method.name.startswith(("Get", "List")) and not method.server_streaming
+    ]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return json.dumps({"methodConfig": [{"name": reads, "retryPolicy": policy}]})
 
 
 class ClientError(Exception):
@@ -78,7 +75,7 @@ class Client:
         self, target: str, *, ca_certificate: bytes | None = None, tls: bool = False, deadline: float = DEADLINE_SECONDS
     ) -> None:
         options = [
-            ("grpc.service_config", _SERVICE_CONFIG),
+            ("grpc.service_config", _service_config()),
             ("grpc.enable_retries", 1),
             ("grpc.primary_user_agent", "penstock-python/0.1.0"),
             ("grpc.max_receive_message_length", _MESSAGE_BYTES),
@@ -136,6 +133,27 @@ class Client:
     def list_artifacts(self, **filters: Any) -> Iterator[insight_pb2.Artifact]:
         request = insight_pb2.ListArtifactsRequest(page_size=_PAGE, **filters)
         return self._pages(self.insight.ListArtifacts, request, "artifacts")
+
+    def list_recurring_runs(self, **filters: Any) -> Iterator[recurring_run_pb2.RecurringRun]:
+        request = recurring_run_pb2.ListRecurringRunsRequest(page_size=_PAGE, **filters)
+        return self._pages(self.recurring_runs.ListRecurringRuns, request, "recurringRuns")
+
+    def list_pipeline_versions(self, pipeline_id: str, **filters: Any) -> Iterator[pipeline_pb2.PipelineVersion]:
+        request = pipeline_pb2.ListPipelineVersionsRequest(pipeline_id=pipeline_id, page_size=_PAGE, **filters)
+        return self._pages(self.pipelines.ListPipelineVersions, request, "pipeline_versions")
+
+    def wait_for_run(self, run_id: str, timeout: float | None = None) -> run_pb2.Run:
+        """The run when it has ended. Raises TimeoutError after so many seconds, ClientError."""
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = 0.1
+        while True:
+            run: run_pb2.Run = self.call(self.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+            if run.state in _ENDED:
+                return run
+            if until is not None and time.monotonic() + pause > until:
+                raise TimeoutError(f"run {run_id} is {run_pb2.RuntimeState.Name(run.state)} after {timeout:g} s")
+            time.sleep(pause)
+            pause = min(pause * 2, 5.0)
 
     def _pages(self, method: Callable[..., Any], request: Any, field: str) -> Iterator[Any]:
         while True:

@@ -51,6 +51,8 @@ _SERVED = (
     (visualization_pb2, "VisualizationService"),
 )
 MAX_BODY_BYTES = 64 * 1024 * 1024
+# As proxies write it: the client went away before it was answered.
+_CLIENT_GONE = 499
 # Everything is served below it too: where the web UI lives behind a central dashboard.
 UI_PREFIX = "/pipeline"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -131,7 +133,8 @@ class _Gateway:
                 reply = _wrong_verb()
             except web.HTTPException as error:
                 reply = replies.plain_status(error.status, grpc.StatusCode.UNKNOWN, error.reason)
-            except ConnectionResetError:
+            except (ConnectionResetError, asyncio.CancelledError):
+                _note(request, _CLIENT_GONE, started)
                 raise
             except Exception:
                 log.exception("%s %s failed, request %s", request.method, request.path, calls.request_id(request))

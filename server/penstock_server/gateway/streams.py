@@ -97,10 +97,15 @@ class Streams:
             await chunks.aclose()
             return reply
         try:
+            if reply.content_length is not None:
+                # A client that has got every byte goes away; the stream is to have ended by then.
+                while (chunk := await anext(chunks, None)) is not None:
+                    await reply.write(first.data if first is not None else b"")
+                    first = chunk
             if first is not None:
                 await reply.write(first.data)
-                async for chunk in chunks:
-                    await reply.write(chunk.data)
+            async for chunk in chunks:
+                await reply.write(chunk.data)
         except grpc.RpcError as error:
             log.warning("%s ended early: %s", request.path, error.details())
             if request.transport is not None:

@@ -94,6 +94,9 @@ def _streaming(
                     )
                 yield from behaviour(request, context)
                 ended("OK")
+            except GeneratorExit:
+                ended("CANCELLED")
+                raise
             except Exception as error:  # noqa: BLE001 - as above
                 ended(_code_of(error))
                 _abort(context, error, method, request_id)

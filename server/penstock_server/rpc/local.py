@@ -116,16 +116,25 @@ class LocalStream:
         self._context = context
         self._messages: Iterator[Any] | None = None
         self._encode: Callable[[Any], Any] = lambda reply: reply
+        self._lock = threading.Lock()
 
     def next(self) -> Future[Any]:
         """The next message, None behind the last. The future raises LocalCallError."""
         return self._calls.submit(self._next)
 
     def cancel(self) -> None:
+        """Lets the handler know, and ends it where it stands as soon as it is not at work."""
         self._context.cancel()
+        self._calls.submit(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            close = getattr(self._messages, "close", None)
+            if close is not None:
+                close()
 
     def _next(self) -> Any:
-        with self._context.statuses():
+        with self._lock, self._context.statuses():
             if self._messages is None:
                 handler = self._calls.handler(self._method, self._context.invocation_metadata())
                 if isinstance(self._message, bytes):
