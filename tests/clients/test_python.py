@@ -39,5 +39,5 @@ def test_examples(open_server: Embedded, tmp_path: Path, finished_run: str) -> N
 def test_waiting_ends(open_server: Embedded) -> None:
     with Client(open_server.grpc) as client:
         run_id = runs.start(client, specs.container(["sleep", "60"]))
-        with pytest.raises(TimeoutError, match="RUNNING|PENDING"):
+        with pytest.raises(TimeoutError, match=r"RUNNING|PENDING"):
             client.wait_for_run(run_id, timeout=0.5)
