@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 _SETTINGS = {"max_connections": "200", "timezone": "UTC"}
 
 
@@ -45,6 +47,19 @@ class PostgreSQL:
     def stop(self, mode: str = "fast") -> None:
         """`immediate` is a crash."""
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Its processes stand still: connections stay and nothing answers."""
+        leader = psutil.Process(int((self._directory / "data" / "postmaster.pid").read_text().split()[0]))
+        stopped = [leader, *leader.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
 
     @property
     def _data(self) -> str:

@@ -337,6 +337,8 @@ def serve(settings: Settings) -> None:
     gateway.stop(_GRACE_SECONDS)
     running.server.stop(_GRACE_SECONDS).wait()
     running.local.close()
+    if metadata is not None:
+        metadata.close()
     storage.dispose()
 
 

@@ -6,11 +6,13 @@ Calls are refused meanwhile or go on, everything is well afterwards, nothing is 
 from __future__ import annotations
 
 import os
-import sqlite3
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
@@ -69,14 +71,26 @@ def test_the_database_is_away(tmp_path: Path, mode: str) -> None:
 
 
 def test_the_metadata_store_hangs(tmp_path: Path) -> None:
-    """Somebody holds its database: tasks go on, the API answers, and the lineage is there in the end."""
-    with Embedded(tmp_path / "data") as up, Client(up.grpc) as client:
+    """Its database answers nobody any more: tasks go on, the API answers, and the lineage is there in the end."""
+    with ExitStack() as stack:
+        server = stack.enter_context(postgresql())
+        environment = {"PENSTOCK_METADATA_DATABASE": server.url}
+        up = stack.enter_context(Embedded(tmp_path / "data", environment=environment))
+        client = stack.enter_context(Client(up.grpc))
         first = runs.start(client, specs.container(["true"]))
         assert runs.finished(client, first).state == run_pb2.SUCCEEDED
-        holder = sqlite3.connect(tmp_path / "data" / "metadata.db", isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
-        try:
+        with server.suspended():
             run_id = runs.start(client, counted(tmp_path, 0))
+            # More calls of the store than the server has threads, over both ports.
+            channel = stack.enter_context(grpc.insecure_channel(up.grpc))
+            path = "/ml_metadata.MetadataStoreService/GetContextTypes"
+            call = channel.unary_unary(path, bytes, bytes)
+            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web+proto\r\n"
+            pending = []
+            for _ in range(100):
+                pending.append(call.future(b"", timeout=300))
+                browser = stack.enter_context(socket.create_connection(("127.0.0.1", int(up.http.rsplit(":", 1)[1]))))
+                browser.sendall(f"{head}Content-Length: 5\r\n\r\n\0\0\0\0\0".encode())
             until = time.monotonic() + SECONDS
             slowest = 0.0
             while time.monotonic() < until or not (tmp_path / "ran-c").exists():
@@ -87,13 +101,47 @@ def test_the_metadata_store_hangs(tmp_path: Path) -> None:
                 assert time.monotonic() < until + 30
             assert state == run_pb2.RUNNING
             assert slowest < 2.0
-        finally:
-            holder.rollback()
-            holder.close()
+            assert not all(one.done() for one in pending)
         run = runs.finished(client, run_id)
         assert run.state == run_pb2.SUCCEEDED
         assert times_run(tmp_path) == [1, 1, 1]
         assert all(task.execution_id for task in run.run_details.task_details)
+        answered = [one.exception(60) for one in pending]
+        assert any(error is None for error in answered)
+        assert {error.code() for error in answered if error} <= {grpc.StatusCode.UNAVAILABLE}
+
+
+def test_the_metadata_process_is_killed(tmp_path: Path) -> None:
+    """Again and again while tasks run: it is started anew, and no lineage is lost."""
+    with Embedded(tmp_path / "data") as up, Client(up.grpc) as client:
+        run_id = runs.start(client, counted(tmp_path, 0.3))
+        killed = set()
+        while runs.get(client, run_id).state not in runs.ENDED:
+            for child in up.child("penstock_server").children():
+                if child.pid not in killed and "metadata_process" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.add(child.pid)
+        run = runs.get(client, run_id)
+        assert run.state == run_pb2.SUCCEEDED
+        assert len(killed) > 1
+        assert all(task.execution_id for task in run.run_details.task_details)
+        server = up.child("penstock_server")
+        server.kill()
+        # What a server leaves behind when it is killed itself: nothing.
+        runs.until(
+            lambda: [one for one in _metadata_processes() if one.pid in killed or one.ppid() == 1], lambda x: not x
+        )
+
+
+def _metadata_processes() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any("metadata_process" in word for word in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
 
 
 def _new() -> run_pb2.CreateRunRequest:

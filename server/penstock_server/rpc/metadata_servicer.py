@@ -49,8 +49,6 @@ def _call(database: MetadataDatabase, name: str, request: bytes, context: grpc.S
         reply, text, code = database.call(name, request, seconds)
     except TimeoutError:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the metadata store was busy until the deadline")
-    except (TypeError, ValueError, RuntimeError) as error:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{name}: {error}")
     if code != 0:
         context.abort(_CODES.get(code, grpc.StatusCode.UNKNOWN), text)
     return reply

@@ -1,31 +1,49 @@
-"""The ML Metadata store inside the ml-metadata wheel, behind one lock.
+"""The ML Metadata store inside the ml-metadata wheel, in a process of its own.
 
 Why: the wheel's extension takes and returns serialized messages by method name, so it is the metadata service (design
-§1.5). Its handle makes no promise about threads, so calls queue here; a call whose deadline passes in the queue is not
-begun. SQLite is put into WAL mode once, which the file remembers: a write costs 0.3 ms instead of 8 ms, and committed
-rows survive the death of the process.
+§1.5); see metadata_process for why it is not in this process. SQLite is put into WAL mode once, which the file
+remembers: a write costs 0.3 ms instead of 8 ms, and committed rows survive the death of the process.
+
+Invariants: one call at a time, in order; a call whose deadline passes while it waits is not begun; callers that wait
+are bounded, so they never take all threads; a store that does not answer for HANG_SECONDS is killed and started again
+with the next call, which loses nothing: what it had not answered, it had not promised.
 """
 
 from __future__ import annotations
 
+import queue
 import sqlite3
+import subprocess
+import sys
 import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as extension
+from ml_metadata.metadata_store.pywrap import metadata_store_extension
 from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
 from penstock_server.errors import InvalidArgumentError, UnavailableError
+from penstock_server.rpc import metadata_process
 
 SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
+HANG_SECONDS = 60.0
+_CLOSE_SECONDS = 5.0
+_MAX_CALLERS = 32
+_LIBRARY = metadata_store_extension.__file__
+Reply = tuple[bytes, str, int]
 
 
 class MetadataDatabase:
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-        self._lock = threading.Lock()
+    """Thread-safe."""
+
+    def __init__(self, config: bytes) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._callers = threading.BoundedSemaphore(_MAX_CALLERS)
+        self._calls: queue.SimpleQueue[tuple[str, bytes, Future[Reply]] | None] = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._work, name="metadata", daemon=True)
 
     @staticmethod
     def open(url: str) -> MetadataDatabase:
@@ -33,28 +51,88 @@ class MetadataDatabase:
 
         Raises InvalidArgumentError for a URL it does not know, UnavailableError when the database cannot be opened.
         """
-        config = _connection(url)
-        migration = metadata_store_pb2.MigrationOptions()
+        database = MetadataDatabase(_connection(url).SerializeToString())
         try:
-            handle = extension.CreateMetadataStore(config.SerializeToString(), migration.SerializeToString())
-        except RuntimeError as error:
-            raise UnavailableError(f"the metadata database cannot be opened: {str(error)[:300]}") from error
-        return MetadataDatabase(handle)
+            database._start()
+        except UnavailableError:
+            database._kill()
+            raise
+        database._worker.start()
+        return database
 
-    def call(self, method: str, request: bytes, timeout: float | None) -> tuple[bytes, str, int]:
-        """(reply, error text, status code) of one method; code 0 is success. Raises TimeoutError."""
-        if not self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            raise TimeoutError
+    def call(self, method: str, request: bytes, timeout: float | None) -> Reply:
+        """(reply, error text, status code) of one method; code 0 is success. Raises TimeoutError, UnavailableError."""
+        if not self._callers.acquire(blocking=False):
+            raise UnavailableError(f"the metadata store is busy: {_MAX_CALLERS} calls wait for it; try again")
         try:
-            reply, text, code = getattr(extension, method)(self._handle, request)
+            future: Future[Reply] = Future()
+            self._calls.put((method, request, future))
+            try:
+                return future.result(timeout)
+            except FutureTimeoutError as error:
+                future.cancel()
+                raise TimeoutError from error
         finally:
-            self._lock.release()
-        return reply, text.decode("utf-8", "replace"), code
+            self._callers.release()
+
+    def close(self) -> None:
+        """Lets the call under way end."""
+        self._calls.put(None)
+        self._worker.join(_CLOSE_SECONDS)
+        self._kill()
+
+    def _work(self) -> None:
+        while (one := self._calls.get()) is not None:
+            method, request, future = one
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                if self._process is None:
+                    self._start()
+                future.set_result(self._exchange(method.encode(), request))
+            except UnavailableError as error:
+                self._kill()
+                future.set_exception(error)
+
+    def _start(self) -> None:
+        """Raises UnavailableError."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", metadata_process.__file__, _LIBRARY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        _, text, code = self._exchange(b"", self._config)
+        if code != 0:
+            raise UnavailableError(f"the metadata database cannot be opened: {text[:300]}")
+
+    def _exchange(self, method: bytes, request: bytes) -> Reply:
+        """Raises UnavailableError when the process ends or does not answer."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        watchdog = threading.Timer(HANG_SECONDS, process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            metadata_process.write_parts(process.stdin, method, request)
+            code, text, reply = (metadata_process.read_part(process.stdout) for _ in range(3))
+        except (OSError, EOFError) as error:
+            raise UnavailableError("the metadata store did not answer; try again") from error
+        finally:
+            watchdog.cancel()
+        return reply, text.decode("utf-8", "replace"), int(code)
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
 
 
 def supported(method: str) -> bool:
     """Whether the wheel's extension has the method."""
-    return hasattr(extension, method)
+    return hasattr(metadata_store_extension.metadata_store, method)
 
 
 def _connection(url: str) -> metadata_store_pb2.ConnectionConfig:

@@ -1,0 +1,80 @@
+"""The process that holds ML Metadata's store: reads calls from stdin, writes replies to stdout.
+
+Why a process: the extension holds the interpreter's lock while it waits for its database, so a database that hangs
+would stop everything else in the server. Started by path, without the installed packages, to stay small: it knows
+nothing of messages, it passes bytes. It ends with its parent.
+
+Frames: a call is two parts (method, request), a reply three (status code as text, error text, reply); a part is its
+length (4 bytes, big endian) and its bytes. The first call's method is empty and its request the connection's config.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import signal
+import struct
+import sys
+from typing import IO, Any
+
+_LENGTH = struct.Struct(">I")
+_UNAVAILABLE = b"14"
+_INVALID_ARGUMENT = b"3"
+_PR_SET_PDEATHSIG = 1
+
+
+def read_part(stream: IO[bytes]) -> bytes:
+    """Raises EOFError when the stream has ended."""
+    (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
+    return _exactly(stream, length)
+
+
+def write_parts(stream: IO[bytes], *parts: bytes) -> None:
+    stream.write(b"".join(_LENGTH.pack(len(part)) + part for part in parts))
+    stream.flush()
+
+
+def main(library: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # Also when the extension is waiting while its parent is killed.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    calls, replies = sys.stdin.buffer, sys.stdout.buffer
+    extension = _extension(library)
+    handle: Any = None
+    while True:
+        try:
+            method, request = read_part(calls).decode(), read_part(calls)
+        except EOFError:
+            return
+        try:
+            if not method:
+                handle = extension.CreateMetadataStore(request, b"")
+                write_parts(replies, b"0", b"", b"")
+            else:
+                reply, text, code = getattr(extension, method)(handle, request)
+                write_parts(replies, str(code).encode(), text, reply)
+        except (RuntimeError, TypeError, ValueError) as error:
+            code = _INVALID_ARGUMENT if method else _UNAVAILABLE
+            write_parts(replies, code, str(error).encode("utf-8", "replace"), b"")
+
+
+def _extension(library: str) -> Any:
+    """The compiled module alone: its package would bring protobuf, grpc and more."""
+    spec = importlib.util.spec_from_file_location("metadata_store_extension", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.metadata_store
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
