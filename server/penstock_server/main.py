@@ -24,7 +24,7 @@ from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.rpc.metadata_store import MetadataDatabase
-from penstock_server.rpc.server import Services, build_server, web_methods
+from penstock_server.rpc.server import Services, build_server, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
@@ -309,6 +309,7 @@ def serve(settings: Settings) -> None:
                 settings.commit,
                 settings.tag,
                 exposition=telemetry.exposition,
+                services=public_services(),
                 web_methods=web_methods(),
                 problems=storage.problems,
                 max_package_bytes=settings.max_package_bytes,

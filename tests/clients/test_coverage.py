@@ -10,18 +10,15 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
-from google.api import annotations_pb2
-from google.protobuf import descriptor_pool
 from penstock.client import Client
-from penstock_server.gateway.app import GatewaySettings, create_app
-from penstock_server.rpc.server import SERVICES
+from penstock_server.rpc.server import public_services
 
 from tests.clients import scenario
 from tests.support import http, runs
+from tests.support.routes import routes
 from tools.embedded import Embedded
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "api-coverage.md"
@@ -30,28 +27,9 @@ CLIENTS = {"grpc": "gRPC (reflection)", "rest": "REST", "python": "Python", "go"
 
 def methods() -> Iterator[tuple[str, str]]:
     """Service and method of the public API."""
-    for service in SERVICES:
-        if ".internal." not in service:
-            for method in descriptor_pool.Default().FindServiceByName(service).methods:
-                yield service, method.name
-
-
-def routes() -> list[tuple[str, str]]:
-    """Verb and path of everything the gateway serves, once for what is also below /pipeline."""
-    found = set()
-    nobody: Any = None
-    for route in create_app(nobody, GatewaySettings()).router.routes():
-        path = route.resource.canonical if route.resource else ""
-        if route.method != "HEAD" and path != "/{path}" and not path.startswith("/pipeline"):
-            found.add(("GET" if route.method == "*" else route.method, path))
-    for service, name in methods():
-        rule = (descriptor_pool.Default().FindServiceByName(service).methods_by_name[name].GetOptions()).Extensions[
-            annotations_pb2.http
-        ]
-        verb = rule.WhichOneof("pattern")
-        if verb:
-            found.add((verb.upper(), getattr(rule, verb)))
-    return sorted(found, key=lambda one: (one[1], one[0]))
+    for service in public_services():
+        for method in service.methods:
+            yield service.full_name, method.name
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -18,12 +18,8 @@ from typing import Any
 
 import grpc
 from aiohttp import web
+from google.protobuf.descriptor import ServiceDescriptor
 from penstock_api.v1 import insight_pb2
-from penstock_api.v1beta1 import auth_pb2, job_pb2, task_pb2, visualization_pb2
-from penstock_api.v1beta1 import experiment_pb2 as experiment_v1_pb2
-from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
-from penstock_api.v1beta1 import run_pb2 as run_v1_pb2
-from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
 
 from penstock_server.gateway import calls, replies
 from penstock_server.gateway.grpc_web import GrpcWeb
@@ -36,20 +32,6 @@ from penstock_server.telemetry import CONTENT_TYPE
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("penstock_server.requests")
 
-_SERVED = (
-    (experiment_pb2, "ExperimentService"),
-    (pipeline_pb2, "PipelineService"),
-    (run_pb2, "RunService"),
-    (recurring_run_pb2, "RecurringRunService"),
-    (insight_pb2, "InsightService"),
-    (experiment_v1_pb2, "ExperimentService"),
-    (pipeline_v1_pb2, "PipelineService"),
-    (run_v1_pb2, "RunService"),
-    (job_pb2, "JobService"),
-    (task_pb2, "TaskService"),
-    (auth_pb2, "AuthService"),
-    (visualization_pb2, "VisualizationService"),
-)
 MAX_BODY_BYTES = 64 * 1024 * 1024
 # As proxies write it: the client went away before it was answered.
 _CLIENT_GONE = 499
@@ -68,6 +50,8 @@ class GatewaySettings:
     concurrent_requests: int = 1000
     exposition: Callable[[], bytes] = bytes
     """Figures for Prometheus; may block."""
+    services: Sequence[ServiceDescriptor] = ()
+    """What is served by its annotations."""
     web_methods: Mapping[str, bool] = field(default_factory=dict)
     """Methods that are served as gRPC-Web too, by full path, with whether the reply is a stream."""
     ui: UiSettings = NO_UI
@@ -109,7 +93,7 @@ class _Gateway:
         self.streams = Streams(self.caller, settings.user_header)
         self.ui = WebInterface(self.caller, self.streams, settings.ui, settings.user_header)
         self._settings = settings
-        self._table = RouteTable(file.DESCRIPTOR.services_by_name[name] for file, name in _SERVED)
+        self._table = RouteTable(settings.services)
         self._web = GrpcWeb(self.caller, settings.web_methods, settings.user_header)
         self._active = 0
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from penstock_api.internal.v1 import dispatch_pb2, dispatch_pb2_grpc
@@ -98,12 +99,16 @@ SERVICES = tuple(service.full_name for service in _REGISTERED)
 _EXECUTORS_DOOR = dispatch_pb2.DESCRIPTOR.services_by_name["DispatchService"].full_name
 
 
+def public_services() -> list[ServiceDescriptor]:
+    """All of ours but the executors' door."""
+    return [service for service in _REGISTERED if service.full_name != _EXECUTORS_DOOR]
+
+
 def web_methods() -> dict[str, bool]:
     """Methods that browsers may call, by full path, with whether the reply is a stream."""
     return {
         f"/{service.full_name}/{method.name}": bool(method.server_streaming)
-        for service in (*_REGISTERED, METADATA_SERVICE)
-        if service.full_name != _EXECUTORS_DOOR
+        for service in (*public_services(), METADATA_SERVICE)
         for method in service.methods
         if not method.client_streaming
     }
