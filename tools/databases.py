@@ -1,4 +1,4 @@
-"""Throw-away database servers for tests and benchmarks: a real PostgreSQL in a directory of its own.
+"""Throw-away database servers for tests and benchmarks: a real PostgreSQL or MariaDB in a directory of its own.
 
 Invariants: nothing listens but a socket in that directory and a free port on loopback; the server is ended when the
 block ends; what is missing is installed. Writes need not survive a power cut (fsync is off), except where durability is
@@ -12,11 +12,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pymysql
 
 _SETTINGS = {"max_connections": "200", "timezone": "UTC"}
 
@@ -27,9 +29,7 @@ class PostgreSQL:
     def __init__(self, directory: Path, *, durable: bool) -> None:
         self._directory = directory
         self._binaries = _postgresql_binaries()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = _free_port()
         settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(directory)}
         if not durable:
             settings.update(fsync="off", synchronous_commit="off", full_page_writes="off")
@@ -94,6 +94,84 @@ def postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+class MariaDB:
+    """A server whose user `penstock` may make databases; `url` is SQLAlchemy's, of a database that is there."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        data = str(directory / "data")
+        options = ["--no-defaults", f"--datadir={data}", *(["--user=mysql"] if os.geteuid() == 0 else [])]
+        _checked("mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db")
+        self._command = [
+            str(shutil.which("mariadbd")), *options, f"--port={self.port}", "--bind-address=127.0.0.1",
+            f"--socket={directory / 'socket'}", f"--log-error={directory / 'log'}", "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=0", "--max-connections=200", "--max-allowed-packet=128M",
+        ]  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        return f"mysql://penstock:penstock@127.0.0.1:{self.port}/penstock"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 60
+        while not self._listens():
+            if time.monotonic() > until or self._process.poll() is not None:
+                raise RuntimeError(f"mariadbd: {(self._directory / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+        made = pymysql.connect(unix_socket=str(self._directory / "socket"), user="root", autocommit=True)
+        with made, made.cursor() as cursor:
+            cursor.execute("CREATE DATABASE IF NOT EXISTS penstock CHARACTER SET utf8mb4")
+            cursor.execute("GRANT ALL ON *.* TO penstock@'127.0.0.1' IDENTIFIED BY 'penstock'")
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._directory / "socket")) == 0
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def mariadb() -> Iterator[MariaDB]:
+    """A running server."""
+    if shutil.which("mariadbd") is None:
+        _install("mariadb-server")
+    directory = Path(tempfile.mkdtemp(prefix="penstock-mariadb-"))
+    server = None
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(directory, "mysql")
+        server = MariaDB(directory)
+        server.start()
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _checked(program: str, *arguments: str) -> None:
+    done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{program}: {done.stdout}")
+
+
+def _install(package: str) -> None:
+    _checked("apt-get", "update", "-qq")
+    _checked("apt-get", "install", "-y", "-qq", package)
+
+
 def _postgresql_binaries() -> Path:
     for attempt in range(2):
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -101,6 +179,5 @@ def _postgresql_binaries() -> Path:
         if found or on_path:
             return (found[-1] if found else Path(str(on_path))).parent
         if attempt == 0:
-            subprocess.run(["apt-get", "update", "-qq"], check=True, capture_output=True)
-            subprocess.run(["apt-get", "install", "-y", "-qq", "postgresql"], check=True, capture_output=True)
+            _install("postgresql")
     raise RuntimeError("PostgreSQL is not installed and could not be: install the package postgresql")

@@ -1,4 +1,4 @@
-"""One suite for every database: SQLite and a real PostgreSQL."""
+"""One suite for every database: SQLite, a real PostgreSQL, a real MariaDB."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from penstock_server.storage import tables
 from penstock_server.storage.database import Database
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     url = f"sqlite:///{tmp_path}/test.db"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgresql_url")
+    if request.param != "sqlite":
+        url = request.getfixturevalue(f"{request.param}_url")
     made = Database(url)
     made.migrate()
     made.migrate()

@@ -1,0 +1,53 @@
+"""Everything in a database server: Penstock's tables and ML Metadata's, on PostgreSQL and on MariaDB."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pymysql
+import pytest
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+
+from tests.support import runs, specs
+from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
+from tools.embedded import Embedded
+
+
+def _second(server: PostgreSQL | MariaDB) -> str:
+    """The URL of another, empty database."""
+    if isinstance(server, PostgreSQL):
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE lineage")
+    else:
+        account = {"user": "penstock", "password": "penstock", "host": "127.0.0.1", "port": server.port}
+        with pymysql.connect(**account, autocommit=True) as made, made.cursor() as cursor:
+            cursor.execute("CREATE DATABASE lineage")
+    return server.url.rsplit("/", 1)[0] + "/lineage"
+
+
+@pytest.mark.parametrize("database", [postgresql, mariadb])
+def test_runs_and_their_lineage(tmp_path: Path, database: Any) -> None:
+    made: AbstractContextManager[PostgreSQL | MariaDB] = database()
+    with made as server:
+        environment = {"PENSTOCK_METADATA_DATABASE": _second(server)}
+        with (
+            Embedded(tmp_path / "data", "--database", server.url, environment=environment) as up,
+            Client(up.grpc) as client,
+        ):
+            spec = specs.container(
+                ["sh", "-c", "echo ünï > {{$.outputs.artifacts['data'].path}}"], artifacts={"data": "system.Dataset"}
+            )
+            ids = [runs.start(client, spec, name=f"run {number} 'ünï' 🚀") for number in range(5)]
+            for run_id in ids:
+                run = runs.finished(client, run_id)
+                assert run.state == run_pb2.SUCCEEDED
+                assert all(task.execution_id for task in run.run_details.task_details)
+                assert [one.metadata_id > 0 for one in client.list_artifacts(run_id=run_id)] == [True]
+            assert {one.run_id for one in client.list_runs()} == set(ids)
+            up.stop()
+            up.start()
+            assert {one.run_id for one in client.list_runs()} == set(ids)
