@@ -18,9 +18,9 @@ from pathlib import Path
 
 import click
 from penstock_ir.errors import InvalidSpecError
+from penstock_store.files import FileArtifactStore
 
 from penstock_executor import collector, logs
-from penstock_executor.artifacts.files import FileArtifactStore
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient

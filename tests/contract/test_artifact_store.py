@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from penstock_executor.artifacts.base import ArtifactStore, ArtifactStoreError
-from penstock_executor.artifacts.files import FileArtifactStore
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.files import FileArtifactStore
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Artifacts as values, and the port through which their bytes are reached.
+"""Artifacts as values; their bytes are reached through `penstock_store`.
 
 Invariants: a URI is written once (every attempt has its own random-looking segment, executor.md §10.28); `name` is
 unique and deterministic, so recording an artifact twice gives one row.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
 from penstock_ir.model import JsonValue
 
@@ -62,29 +60,3 @@ class Artifact:
             workspace=bool(document.get("workspace", False)),
             absent=bool(document.get("absent", False)),
         )
-
-
-class ArtifactStoreError(Exception):
-    """Bytes could not be moved; the text names the URI and what to do. `transient` says whether a retry may help."""
-
-    def __init__(self, message: str, *, transient: bool = False) -> None:
-        super().__init__(message)
-        self.transient = transient
-
-
-class ArtifactStore(Protocol):
-    """Moves files and directories between URIs and local paths. Errors: ArtifactStoreError."""
-
-    def local_path(self, uri: str) -> Path | None:
-        """The path where the bytes of `uri` already are on this machine (file stores), or None."""
-        ...
-
-    async def fetch(self, uri: str, target: Path) -> bool:
-        """Copies the object, or everything under the prefix, to `target`. False when there is nothing."""
-        ...
-
-    async def upload(self, source: Path, uri: str) -> bool:
-        """Copies a file or directory to `uri`. False when `source` does not exist."""
-        ...
-
-    async def exists(self, uri: str) -> bool: ...

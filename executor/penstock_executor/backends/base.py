@@ -132,6 +132,14 @@ class Backend(Protocol):
         are ignored."""
         ...
 
+    def release(self, key: AttemptKey) -> None:
+        """The attempt's outcome is committed: its Pod or directory may go, by the backend's policy. Never blocks."""
+        ...
+
+    async def forget(self, run_id: str) -> None:
+        """The run is over and all of it is committed: what the backend keeps per run may go."""
+        ...
+
     async def close(self) -> None:
         """Stops watching. Running attempts go on; a later executor adopts them."""
         ...

@@ -18,8 +18,8 @@ from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
+from penstock_store.base import ArtifactStore
 
-from penstock_executor.artifacts.base import ArtifactStore
 from penstock_executor.backends.base import AttemptKey, Backend, BackendEvent, TaskOutcome
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
@@ -247,6 +247,8 @@ class Executor:
                 session.finishing = True
                 self._spawn_for(session, self._finish(session))
         session.adopting = False
+        for ended in batch.released:
+            self._backend.release(AttemptKey(session.run_id, ended.path, ended.attempt))
         if batch.final:
             self._close(session)
         elif terminate:
@@ -282,7 +284,7 @@ class Executor:
 
     def _close(self, session: RunSession) -> None:
         self._remove(session)
-        self._spawn(self._forget_attempts(session.run_id))
+        self._spawn(self._backend.forget(session.run_id))
 
     def _lose(self, session: RunSession) -> None:
         log.warning("run %s: the lease is lost, another executor goes on with it", session.run_id)
@@ -297,11 +299,6 @@ class Executor:
     async def _end_attempts(self, keys: list[AttemptKey]) -> None:
         for key in keys:
             await self._backend.cancel(key)
-
-    async def _forget_attempts(self, run_id: str) -> None:
-        forget = getattr(self._backend, "forget", None)
-        if forget is not None:
-            await forget(run_id)
 
     def _remove(self, session: RunSession) -> None:
         session.lost = True

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_store.base import ArtifactStore, ArtifactStoreError
 
-from penstock_executor.artifacts.base import ArtifactStore, ArtifactStoreError
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient

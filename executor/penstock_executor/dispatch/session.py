@@ -20,7 +20,7 @@ from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 
 from penstock_executor.dispatch import convert
-from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, StoreResult
+from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, Release, StoreResult
 from penstock_executor.engine.events import Event, RetryRequested, RunStarted, TerminateRequested, decode, encode
 from penstock_executor.engine.lineage import execution_record, run_record
 from penstock_executor.engine.machine import apply, outstanding
@@ -49,6 +49,7 @@ class Batch:
     events: int
     effects: list[Effect]
     records: list[ExecutionRecord]
+    released: list[Release]
     final: bool = False
 
 
@@ -67,6 +68,8 @@ class RunSession:
     _events: list[bytes] = field(default_factory=list)
     _nodes: dict[int, Node] = field(default_factory=dict)
     _effects: list[Effect] = field(default_factory=list)
+    # Apart from the effects: nobody waits for them, so they do not hurry a commit.
+    _released: list[Release] = field(default_factory=list)
     _results: dict[str, ContainerNode] = field(default_factory=dict)
     _final: pb.RunUpdate | None = None
     _execution_ids: dict[str, int] = field(default_factory=dict)
@@ -97,6 +100,8 @@ class RunSession:
         for effect in decision.effects:
             if isinstance(effect, LookUpCache):
                 self.look_up(self, effect)
+            elif isinstance(effect, Release):
+                self._released.append(effect)
             elif isinstance(effect, StoreResult):
                 node = decision.changed and _find_changed(decision.changed, effect.path)
                 if isinstance(node, ContainerNode):
@@ -115,7 +120,7 @@ class RunSession:
             changed = decision.changed if isinstance(event, RetryRequested) else {}
         self.next_sequence = len(log_lines)
         if not log_lines:
-            self.deliver(RunStarted(at))
+            self.deliver(RunStarted(at, self.context.root))
         else:
             self._nodes.update(changed)
             self.adopting = True
@@ -152,6 +157,7 @@ class RunSession:
         transitions = pb.RunTransitions(run_id=self.run_id, fence=self.fence, first_sequence=self.next_sequence)
         events, self._events = self._events, []
         effects, self._effects = self._effects, []
+        released, self._released = self._released, []
         transitions.events.extend(events)
         records: list[ExecutionRecord] = []
         run = run_record(self.context)
@@ -178,7 +184,7 @@ class RunSession:
         elif not self.started_reported and self.state.root is not None:
             transitions.run.CopyFrom(pb.RunUpdate(state="RUNNING", at_millis=self.state.root.started_at))
             self.started_reported = True
-        return Batch(transitions, len(events), effects, records, final=transitions.run.finished)
+        return Batch(transitions, len(events), effects, records, released, final=transitions.run.finished)
 
     def records_of_all(self) -> list[ExecutionRecord]:
         """The lineage of the whole tree, parents first: recorded again after a change of owner."""

@@ -31,6 +31,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """The end of this attempt is committed: what the backend kept of it, such as its Pod, may go."""
+
+    path: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Deliver `BackoffElapsed` at this time (milliseconds)."""
 
@@ -59,4 +67,4 @@ class FinishRun:
     """Nothing is left to do; the run ends when its lineage is recorded."""
 
 
-Effect = Union[LookUpCache, Launch, Cancel, Wake, WakeRun, StoreResult, FinishRun]
+Effect = Union[LookUpCache, Launch, Cancel, Release, Wake, WakeRun, StoreResult, FinishRun]

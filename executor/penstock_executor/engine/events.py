@@ -53,7 +53,10 @@ class CachedResult:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
+    """`root` is the pipeline root the run got, when neither it nor the executor's settings had to say; else empty."""
+
     at: int
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

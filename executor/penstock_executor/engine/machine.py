@@ -16,7 +16,17 @@ from penstock_ir.model import Dag, Task, TriggerStrategy
 
 from penstock_executor.backends.base import FailureKind
 from penstock_executor.engine import importer
-from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, StoreResult, Wake, WakeRun
+from penstock_executor.engine.effects import (
+    Cancel,
+    Effect,
+    FinishRun,
+    Launch,
+    LookUpCache,
+    Release,
+    StoreResult,
+    Wake,
+    WakeRun,
+)
 from penstock_executor.engine.events import (
     AttemptEnded,
     AttemptStarted,
@@ -170,6 +180,7 @@ class _Turn:
         node.log_uri = event.log_uri or node.log_uri
         node.pod_name = event.pod_name or node.pod_name
         node.started_at = node.started_at or event.started_at or self.at
+        self.decision.effects.append(Release(event.path, event.attempt))
         if event.failure is None:
             node.outputs = event.outputs
             if node.fingerprint:

@@ -22,8 +22,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact, ArtifactStore, ArtifactStoreError
-from penstock_executor.artifacts.files import path_of, uri_of
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.files import path_of, uri_of
+
+from penstock_executor.artifacts.base import Artifact
 from penstock_executor.artifacts.outputs import CollectedOutputs, OutputError, collect_outputs
 from penstock_executor.backends.base import (
     AttemptKey,
@@ -141,6 +143,9 @@ class LocalBackend:
             task.cancel()
         for connection in self._connections.values():
             await connection.close()
+
+    def release(self, key: AttemptKey) -> None:
+        """Nothing: directories of a run go together, in `forget`."""
 
     async def forget(self, run_id: str) -> None:
         """Removes the working directories of a run that is over; logs and artifacts lie elsewhere."""

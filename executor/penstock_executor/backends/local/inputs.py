@@ -13,8 +13,10 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock_executor.artifacts.base import Artifact, ArtifactStore, ArtifactStoreError
-from penstock_executor.artifacts.files import path_of
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.files import path_of
+
+from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.engine.placeholders import executor_input, resolve_command

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.artifacts.files import FileArtifactStore
 from penstock_executor.backends.base import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome
 from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.errors import ServerRejectedError
 from penstock_executor.metadata.base import ExecutionRecord, RecordedIds
 from penstock_executor.metadata.null import NullRecorder
+from penstock_store.files import FileArtifactStore
 
 from tests.support import specs
 
@@ -65,6 +65,10 @@ class Backend:
         self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
 
     async def cancel(self, key: AttemptKey) -> None: ...
+
+    def release(self, key: AttemptKey) -> None: ...
+
+    async def forget(self, run_id: str) -> None: ...
 
     async def close(self) -> None: ...
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock_executor.backends.base import FailureKind
-from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Wake, WakeRun
+from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Release, Wake, WakeRun
 from penstock_executor.engine.events import (
     AttemptEnded,
     AttemptStarted,
@@ -39,10 +39,14 @@ class Drive:
         self.at = 0
 
     def give(self, event: Event) -> list[Effect]:
+        """The effects, but for the release that every end of an attempt brings."""
         decision = apply(self.state, event)
         if decision.accepted:
             self.log.append(encode(event))
-        return decision.effects
+        released = [effect for effect in decision.effects if isinstance(effect, Release)]
+        ended = decision.accepted and isinstance(event, AttemptEnded)
+        assert released == ([Release(event.path, event.attempt)] if ended else [])  # type: ignore[union-attr]
+        return [effect for effect in decision.effects if not isinstance(effect, Release)]
 
     def start(self) -> list[Effect]:
         return self.give(RunStarted(1))

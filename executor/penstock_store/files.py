@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from penstock_executor.artifacts.base import ArtifactStoreError
+from penstock_store.base import ArtifactStoreError
 
 
 def path_of(uri: str) -> Path | None:

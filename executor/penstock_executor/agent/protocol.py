@@ -1,0 +1,108 @@
+"""What executor, agent and wrapper tell each other (docs/pods.md).
+
+Invariants: plain JSON that a program of fifty lines can write; a field may be added with a default, never renamed,
+since Pods of one release are read by executors of the next. Nothing here holds a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SHARE = "/penstock/share"
+"""The part of the Pod's emptyDir that wrapper and agent speak through."""
+
+WRAPPER_DIR = "/penstock/bin"
+MESSAGE_BYTES = 4096
+"""What Kubernetes keeps of a container's termination message."""
+
+FRAME_MARK = "::penstock-result"
+RESULT_OBJECT = ".penstock-result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """`path` is where the bytes of `uri` are in the Pod. `keep`: leave it as it is when it is there already."""
+
+    uri: str
+    path: str
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTask:
+    """The agent's instructions. `store` is `penstock_store`'s configuration without credentials; those come from the
+    container's environment. `timeout` in seconds bounds each transfer.
+    """
+
+    task_root: str
+    inputs: tuple[Transfer, ...] = ()
+    outputs: Mapping[str, Transfer] = field(default_factory=dict)
+    """By port; what output_metadata.json says of a port wins over this."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Output parameter to the file in which the task leaves it."""
+    metadata: str = ""
+    """Path of output_metadata.json."""
+    log: str = ""
+    """Path of the log that the wrapper keeps; archived as `<task_root>/executor-logs`."""
+    store: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float = 3600.0
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> AgentTask:
+        document = json.loads(text)
+        document["inputs"] = tuple(Transfer(**one) for one in document.get("inputs", ()))
+        document["outputs"] = {port: Transfer(**one) for port, one in document.get("outputs", {}).items()}
+        return AgentTask(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessExit:
+    """How the user's program ended. `signal` 0: it was not killed by one. `errno` not 0: it could not be started."""
+
+    code: int
+    signal: int = 0
+    errno: int = 0
+    command: str = ""
+    started_at: int = 0
+    finished_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What an attempt left. `exit` None: the program's container died without a word (OOM kill, eviction).
+
+    `parameters` holds the texts of the files that were written, None for one that is no UTF-8; `metadata` the text of
+    output_metadata.json; `stored` the URIs at which an object lies. `failure` is (kind of `FailureKind`, text) of
+    something the agent could not do.
+    """
+
+    exit: ProcessExit | None
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    metadata: str | None = None
+    stored: tuple[str, ...] = ()
+    log_stored: bool = False
+    failure: tuple[str, str] | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> AttemptResult:
+        """Raises ValueError, TypeError, KeyError for what is none."""
+        document = json.loads(text)
+        exit_ = document.get("exit")
+        failure = document.get("failure")
+        return AttemptResult(
+            exit=None if exit_ is None else ProcessExit(**exit_),
+            parameters=document.get("parameters") or {},
+            metadata=document.get("metadata"),
+            stored=tuple(document.get("stored") or ()),
+            log_stored=bool(document.get("log_stored")),
+            failure=None if failure is None else (str(failure[0]), str(failure[1])),
+        )

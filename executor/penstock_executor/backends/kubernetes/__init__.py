@@ -1,0 +1,1 @@
+"""Runs tasks as Pods: one Pod per attempt, one stage per Pod (docs/pods.md)."""

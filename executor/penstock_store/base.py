@@ -1,0 +1,65 @@
+"""The port through which bytes of artifacts and logs are moved and read.
+
+Why a package of its own: the executor, the agent in a Pod and the server all reach the same objects, and server and
+executor never import each other. Importing this module imports no client library: the agent starts light.
+
+Invariants: a URI is written once, so an object never changes; a failure is a StoreError that names the URI and what to
+do; `transient` failures were retried already, within the store's own deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+class ArtifactStoreError(Exception):
+    """Bytes could not be moved; the text names the URI and what to do. `transient` says whether a retry may help."""
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """`size` in bytes; None of a directory, which is what lies under a prefix."""
+
+    uri: str
+    size: int | None
+
+
+class ArtifactStore(Protocol):
+    """Moves files and directories between URIs and local paths. Errors: ArtifactStoreError."""
+
+    def local_path(self, uri: str) -> Path | None:
+        """The path where the bytes of `uri` already are on this machine (file stores), or None."""
+        ...
+
+    async def fetch(self, uri: str, target: Path) -> bool:
+        """Copies the object, or everything under the prefix, to `target`. False when there is nothing."""
+        ...
+
+    async def upload(self, source: Path, uri: str) -> bool:
+        """Copies a file or directory to `uri`. False when `source` does not exist."""
+        ...
+
+    async def exists(self, uri: str) -> bool: ...
+
+
+class ObjectReader(Protocol):
+    """Reads objects piece by piece, for whoever serves them. Blocking; called on threads."""
+
+    def info(self, uri: str) -> ObjectInfo | None:
+        """None when nothing is there."""
+        ...
+
+    def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes of one object from `offset` on. Raises ArtifactStoreError before the first piece."""
+        ...
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        """The objects under a prefix, in order of their keys."""
+        ...
