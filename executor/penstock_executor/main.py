@@ -137,7 +137,9 @@ def main(
             root=root,
             parallelism=parallelism,
             lineage=lineage,
-            settings=ExecutorSettings(default_root=root, workspace_root=str(directory / "work"), lease=lease_seconds),
+            settings=ExecutorSettings(
+                default_root=root, workspace_path=f"{directory / 'work'}/{{run_id}}", lease=lease_seconds
+            ),
         )
     )
 

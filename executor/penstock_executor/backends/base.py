@@ -7,7 +7,7 @@ ends in exactly one `TaskOutcome` per executor that launched or adopted it. A ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, Union
@@ -71,6 +71,12 @@ class TaskLaunch:
     uses_workspace: bool = False
     pod_name: str = ""
     """Of its Pod, or of what stands for one; the same whoever launches the attempt."""
+    seen_running: bool = False
+    """The attempt is known to have started: it is adopted or it is gone, never begun again."""
+
+
+class BackendUnavailableError(Exception):
+    """What the backend runs on does not answer; the same question may be asked again."""
 
 
 class FailureKind(str, Enum):
@@ -117,9 +123,31 @@ class TaskOutcome:
 BackendEvent = Union[TaskStarted, TaskOutcome]
 
 
+class HeldRuns(Protocol):
+    """What a backend may ask of the runs this executor holds."""
+
+    def may_act(self, run_id: str) -> bool:
+        """Whether the lease of the run is certain at this moment: asked right before anything is made for it."""
+        ...
+
+    def expects(self, key: AttemptKey) -> bool | None:
+        """Whether the attempt is under way in a run held here; None when the run is not held here."""
+        ...
+
+    async def over(self, run_ids: Collection[str]) -> set[str]:
+        """Those of the runs that have ended or are gone, whoever held them. Raises ServerUnavailableError."""
+        ...
+
+
 class Backend(Protocol):
-    async def start(self, deliver: Callable[[BackendEvent], None]) -> None:
+    async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         """Makes ready; `deliver` is called on the event loop, never blocks, and takes duplicates."""
+        ...
+
+    async def default_root(self, namespace: str) -> str:
+        """The pipeline root of new runs that name none, empty when the executor's own holds.
+
+        Raises BackendUnavailableError."""
         ...
 
     async def launch(self, task: TaskLaunch) -> None:

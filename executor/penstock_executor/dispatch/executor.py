@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
 from penstock_store.base import ArtifactStore
 
-from penstock_executor.backends.base import AttemptKey, Backend, BackendEvent, TaskOutcome
+from penstock_executor.backends.base import AttemptKey, Backend, BackendEvent, BackendUnavailableError, TaskOutcome
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
@@ -42,10 +42,10 @@ _TIMER_RECHECK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ExecutorSettings:
-    """Times in seconds. `workspace_root` is a directory; every run has its own workspace below it."""
+    """Times in seconds. `workspace_path` is where tasks find their run's workspace; `{run_id}` in it is replaced."""
 
     default_root: str
-    workspace_root: str
+    workspace_path: str
     max_runs: int = 500
     lease: float = 15.0
     heartbeat: float = 1.0
@@ -75,7 +75,7 @@ class Executor:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains: commits what is pending and hands the leases back."""
-        await self._backend.start(self._backend_event)
+        await self._backend.start(self._backend_event, self)
         loops = [
             asyncio.create_task(work)
             for work in (
@@ -102,6 +102,21 @@ class Executor:
             # A loop never ends by itself: this is a defect, and the supervisor restarts us.
             task.result()
 
+    # --- what backends ask (`HeldRuns`) ----------------------------------------------------------------------------
+
+    def may_act(self, run_id: str) -> bool:
+        return run_id in self._sessions
+
+    def expects(self, key: AttemptKey) -> bool | None:
+        session = self._sessions.get(key.run_id)
+        if session is None:
+            return None
+        node = session.node(key.path)
+        return node is not None and node.attempt == key.attempt
+
+    async def over(self, run_ids: Collection[str]) -> set[str]:
+        return set()
+
     # --- leases ----------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
@@ -119,9 +134,22 @@ class Executor:
                 continue
             retry = delays()
             for claimed in runs:
-                self._open(claimed)
+                try:
+                    root = await self._root(claimed)
+                except (BackendUnavailableError, asyncio.TimeoutError) as error:
+                    # Its lease runs out, whoever can open it then does.
+                    log.warning("run %s: its pipeline root cannot be had: %s", claimed.run_id, error)
+                    continue
+                self._open(claimed, root)
 
-    def _open(self, claimed: pb.ClaimedRun) -> None:
+    async def _root(self, claimed: pb.ClaimedRun) -> str:
+        """What holds for the run when neither its request nor its log says."""
+        if claimed.events or claimed.pipeline_root:
+            return self._settings.default_root
+        root = await asyncio.wait_for(self._backend.default_root(claimed.namespace), self._settings.lease / 3)
+        return root or self._settings.default_root
+
+    def _open(self, claimed: pb.ClaimedRun, root: str) -> None:
         known = self._sessions.get(claimed.run_id)
         if known is not None:
             # Our own lease had ended and we got the run again: the log is what counts.
@@ -129,8 +157,8 @@ class Executor:
         try:
             session = open_session(
                 claimed,
-                default_root=self._settings.default_root,
-                workspace_path=f"{self._settings.workspace_root}/{claimed.run_id}",
+                default_root=root,
+                workspace_path=self._settings.workspace_path.replace("{run_id}", claimed.run_id),
                 look_up=self._look_up,
             )
         except (InvalidSpecError, ValueError) as error:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from penstock_executor.backends.base import AttemptKey, Backend, FailureKind
 from penstock_executor.dispatch.session import RunSession
@@ -97,6 +98,8 @@ class LaunchQueue:
             self._end(session, effect, FailureKind.CANCELED, "the run was terminated before this task started")
             return
         task = task_launch(node, session.context)
+        if adopt and node.pod_name:
+            task = replace(task, seen_running=True)
         self._begun.add(key)
         await self._backend.launch(task)
         if canceling or node.phase is Phase.CANCELING:

@@ -221,7 +221,7 @@ def open_session(
         run_id=claimed.run_id,
         pipeline=pipeline,
         arguments=arguments,
-        root=convert.pipeline_root(claimed.pipeline_root or default_root),
+        root=_recorded_root(claimed) or convert.pipeline_root(claimed.pipeline_root or default_root),
         display_name=claimed.display_name,
         resource_name=claimed.resource_name,
         namespace=claimed.namespace,
@@ -237,6 +237,12 @@ def open_session(
         flat_collected=claimed.policy.flat_collected,
     )
     return RunSession(context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up)
+
+
+def _recorded_root(claimed: pb.ClaimedRun) -> str:
+    """The root the run began with, whatever the settings say by now; empty before it began."""
+    first = decode(claimed.events[0]) if claimed.events else None
+    return first.root if isinstance(first, RunStarted) else ""
 
 
 @lru_cache(maxsize=32)

@@ -53,7 +53,7 @@ class CachedResult:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """`root` is the pipeline root the run got, when neither it nor the executor's settings had to say; else empty."""
+    """`root` is the pipeline root the run got, empty in logs of before it was kept."""
 
     at: int
     root: str = ""

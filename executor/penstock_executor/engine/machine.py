@@ -382,6 +382,8 @@ class _Turn:
         self.state.highest_attempt = max(self.state.highest_attempt, node.attempt)
         node.phase = Phase.LAUNCHED
         node.wake_at = 0
+        # Set again when this attempt is seen to run.
+        node.pod_name = ""
         self.decision.effects.append(Launch(node.path, node.attempt))
         self._changed(node)
 

@@ -31,6 +31,7 @@ from penstock_executor.backends.base import (
     AttemptKey,
     BackendEvent,
     FailureKind,
+    HeldRuns,
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
@@ -108,9 +109,12 @@ class LocalBackend:
         self._tasks: set[asyncio.Task[None]] = set()
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
 
-    async def start(self, deliver: Callable[[BackendEvent], None]) -> None:
+    async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver = deliver
         self._settings.work_dir.mkdir(parents=True, exist_ok=True)
+
+    async def default_root(self, namespace: str) -> str:
+        return ""
 
     async def launch(self, task: TaskLaunch) -> None:
         if task.key in self._attempts:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.backends.base import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import AttemptKey, BackendEvent, HeldRuns, TaskLaunch, TaskOutcome
 from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.errors import ServerRejectedError
@@ -58,8 +58,11 @@ class Backend:
     def __init__(self) -> None:
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
 
-    async def start(self, deliver: Callable[[BackendEvent], None]) -> None:
+    async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver = deliver
+
+    async def default_root(self, namespace: str) -> str:
+        return ""
 
     async def launch(self, task: TaskLaunch) -> None:
         self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
@@ -75,7 +78,7 @@ class Backend:
 
 async def outcome(server: Server, root: Any, recorder: Any = None) -> dict[str, pb.RunUpdate]:
     """The last reports of both runs."""
-    settings = ExecutorSettings(default_root=f"file://{root}", workspace_root=str(root))
+    settings = ExecutorSettings(default_root=f"file://{root}", workspace_path=f"{root}/{{run_id}}")
     executor = Executor(server, Backend(), FileArtifactStore(root), recorder or NullRecorder(), settings)  # type: ignore[arg-type]
     stop = asyncio.Event()
     running = asyncio.create_task(executor.run(stop))

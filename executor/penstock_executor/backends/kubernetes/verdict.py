@@ -1,0 +1,179 @@
+"""What a Pod's status means for its attempt: the failure classes, each in plain words.
+
+Invariants: pure. Whose fault a failure is decides whether and from which budget it is retried: what the platform did
+(eviction, preemption, a lost node, a deleted Pod) is INFRASTRUCTURE, what the program did (exit code, memory, deadline)
+is USER, what no retry can mend (image, configuration) is CONFIGURATION.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+
+from penstock_executor.agent.protocol import AttemptResult, ProcessExit
+from penstock_executor.backends.base import FailureKind
+from penstock_executor.backends.kubernetes.view import ContainerView, PodView, Terminated
+
+_BAD_NAME = {"InvalidImageName", "ErrImageNeverPull"}
+_PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
+_CREATING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"}
+# Said by registries and runtimes of what will not be there the next time either.
+_NO_SUCH_IMAGE = re.compile(
+    r"not found|manifest unknown|does not exist|pull access denied|unauthorized|authentication required|denied", re.I
+)
+_NEVER_RIGHT = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
+_LOST_NODE = {"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity", "UnexpectedAdmissionError"}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`wants_log`: the last lines of the program's log belong to the text."""
+
+    kind: FailureKind
+    text: str
+    wants_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds. `pending` from the Pod's creation until it has a node and runs, `image_pull` from then on."""
+
+    pending: float = 3600.0
+    image_pull: float = 300.0
+    configuration: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """A Pod that does not start. `at` is when it is given up, in milliseconds since the epoch; the past means now."""
+
+    at: int
+    failure: Failure
+
+
+def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
+    """Why a Pod that has not started may never do so, and until when to wait; None when nothing is wrong."""
+    since = view.scheduled_at or view.created_at
+    for container in view.containers:
+        reason, message = container.waiting_reason, container.waiting_message
+        if reason in _BAD_NAME:
+            text = f"the image {_image(container, image)} cannot be used: {message or reason}"
+            return Hopeless(0, Failure(FailureKind.CONFIGURATION, text))
+        if reason in _PULLING:
+            return _not_pulled(container, image, since, deadlines)
+        if reason in _CREATING:
+            text = f"the container {container.name!r} cannot be created: {message or reason}"
+            wait = 0.0 if _NEVER_RIGHT.search(message) else deadlines.configuration
+            at = 0 if not wait else since + int(wait * 1000)
+            return Hopeless(at, Failure(FailureKind.CONFIGURATION, text))
+    if view.started_at or view.ended:
+        return None
+    why = f"no node takes it: {view.unscheduled}" if view.unscheduled else "it has not started"
+    text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {why}"
+    at = view.created_at + int(deadlines.pending * 1000)
+    return Hopeless(at, Failure(FailureKind.INFRASTRUCTURE, text))
+
+
+def _not_pulled(container: ContainerView, image: str, since: int, deadlines: Deadlines) -> Hopeless:
+    message = container.waiting_message or container.waiting_reason
+    text = f"the image {_image(container, image)} cannot be pulled: {message}"
+    if _NO_SUCH_IMAGE.search(message):
+        # The first failure may be a registry that is not ready yet; the back-off says that it was tried again.
+        again = container.waiting_reason == "ImagePullBackOff"
+        wait = 0 if again else int(deadlines.image_pull * 1000)
+        return Hopeless(since + wait if wait else 0, Failure(FailureKind.CONFIGURATION, text))
+    return Hopeless(since + int(deadlines.image_pull * 1000), Failure(FailureKind.INFRASTRUCTURE, text))
+
+
+def _image(container: ContainerView, image: str) -> str:
+    return repr(image) if container.name == "main" else f"of the container {container.name!r}"
+
+
+def disruption(view: PodView) -> Failure | None:
+    """What the platform did to the Pod, None when it left it alone."""
+    if view.disruption == "PreemptionByScheduler":
+        text = f"the Pod was preempted by one of higher priority: {view.disruption_message or view.message}"
+    elif view.reason == "Evicted" or view.disruption in ("TerminationByKubelet", "EvictionByEvictionAPI"):
+        text = f"the Pod was evicted from its node: {view.message or view.disruption_message}"
+    elif view.disruption == "DeletionByTaintManager" or view.reason in _LOST_NODE:
+        text = f"the node was lost or shut down: {view.message or view.disruption_message or view.reason}"
+    elif view.disruption:
+        text = f"the Pod was disrupted ({view.disruption}): {view.disruption_message}"
+    elif view.reason in ("OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage"):
+        text = f"the node had no room left for the Pod: {view.message or view.reason}"
+    else:
+        return None
+    return Failure(FailureKind.INFRASTRUCTURE, text.rstrip(": "))
+
+
+def failure_of(view: PodView, result: AttemptResult | None, *, deadline_seconds: float, image: str) -> Failure | None:
+    """How an ended Pod failed, None when its program ended well and left a result that can be read."""
+    main = view.container("main")
+    ended = main.terminated if main is not None else None
+    exit_ = result.exit if result is not None else None
+    if exit_ is None and result is not None and ended is not None and ended.exit_code == 0:
+        # An unwrapped container: nobody but the kubelet saw how it ended.
+        exit_ = ProcessExit(0)
+    if exit_ is not None and exit_.code == 0 and result is not None:
+        return None if result.failure is None else Failure(FailureKind(result.failure[0]), result.failure[1])
+    if view.reason == "DeadlineExceeded":
+        text = f"the deadline of {deadline_seconds:g} seconds was exceeded" if deadline_seconds else view.message
+        return Failure(FailureKind.USER, text or "the Pod's deadline was exceeded", wants_log=True)
+    if ended is not None and ended.reason == "OOMKilled":
+        return Failure(FailureKind.USER, _out_of_memory(ended), wants_log=True)
+    done_by_platform = disruption(view)
+    if done_by_platform is not None:
+        return done_by_platform
+    if exit_ is not None:
+        if exit_.errno:
+            return _not_started(exit_, image)
+        if result is not None and result.failure is not None:
+            return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
+        return Failure(FailureKind.USER, f"the command {_how(exit_.code, exit_.signal)}", wants_log=True)
+    return _without_a_word(view, ended, result, image)
+
+
+def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResult | None, image: str) -> Failure:
+    if result is not None and result.failure is not None:
+        return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
+    if ended is None:
+        others = next((one for one in view.containers if one.terminated and one.terminated.exit_code), None)
+        if others is not None and others.terminated is not None:
+            how = _how(others.terminated.exit_code, others.terminated.signal)
+            said = f": {others.terminated.message.strip()}" if others.terminated.message.strip() else ""
+            return Failure(FailureKind.INFRASTRUCTURE, f"the container {others.name!r} {how}{said}")
+        return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
+    if ended.reason in ("ContainerCannotRun", "StartError"):
+        text = f"the container of image {image!r} cannot run: {ended.message.strip()}"
+        return Failure(FailureKind.CONFIGURATION, text)
+    if ended.exit_code == 0:
+        text = "the program ended well, but its result was not left behind"
+        return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
+    if ended.exit_code == 137 and not ended.signal:
+        # The wrapper itself was killed: by the kernel when the whole container is, by the runtime, or by hand.
+        text = "the container was killed (SIGKILL) from outside"
+        return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
+    return Failure(FailureKind.USER, f"the command {_how(ended.exit_code, ended.signal)}", wants_log=True)
+
+
+def _not_started(exit_: ProcessExit, image: str) -> Failure:
+    why = "does not exist" if exit_.code == 127 else "cannot be executed"
+    text = f"the command {exit_.command!r} {why} in the image {image!r}"
+    return Failure(FailureKind.CONFIGURATION, text)
+
+
+def _out_of_memory(ended: Terminated) -> str:
+    said = f" ({ended.message.strip()})" if ended.message.strip() and not ended.message.startswith("{") else ""
+    return f"the program was killed because it used more memory than its limit (OOMKilled){said}"
+
+
+def _how(code: int, number: int) -> str:
+    number = number or (code - 128 if 128 < code < 128 + 65 else 0)
+    if not number:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "unknown"
+    return f"was killed by signal {number} ({name})"

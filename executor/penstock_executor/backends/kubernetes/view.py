@@ -1,0 +1,182 @@
+"""What we read of a Pod: the few fields of its status that say how an attempt stands.
+
+Why a form of its own: a Pod as the API server sends it costs some 30 kB as Python objects, and an executor sees ten
+thousand of them; this keeps what decides. Source: Pod v1, https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle.
+
+Invariants: pure; a field that is missing or of another kind than documented counts as absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from penstock_executor.backends.base import AttemptKey
+
+LABEL_INSTANCE = "penstock.dev/instance"
+LABEL_RUN = "pipeline/runid"
+ANNOTATION_PATH = "penstock.dev/path"
+ANNOTATION_ATTEMPT = "penstock.dev/attempt"
+
+_TERMINAL = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """How a container ended. Times in milliseconds since the epoch, 0 when unknown."""
+
+    exit_code: int
+    signal: int
+    reason: str
+    message: str
+    started_at: int
+    finished_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """`running_since` is 0 unless the container runs."""
+
+    name: str
+    running_since: int = 0
+    terminated: Terminated | None = None
+    waiting_reason: str = ""
+    waiting_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One Pod. `disruption` is the reason of its DisruptionTarget condition, `unscheduled` why the scheduler found no
+    node. Times in milliseconds since the epoch, 0 when unknown.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    key: AttemptKey | None
+    phase: str
+    reason: str
+    message: str
+    created_at: int
+    scheduled_at: int
+    deleted_at: int
+    unscheduled: str
+    disruption: str
+    disruption_message: str
+    containers: tuple[ContainerView, ...]
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in _TERMINAL
+
+    def container(self, name: str) -> ContainerView | None:
+        return next((one for one in self.containers if one.name == name), None)
+
+    @property
+    def started_at(self) -> int:
+        """When the user's container started, 0 when it has not."""
+        main = self.container("main")
+        if main is None:
+            return 0
+        return main.running_since or (main.terminated.started_at if main.terminated else 0)
+
+    @property
+    def finished_at(self) -> int:
+        """When the user's container ended, 0 when it has not."""
+        main = self.container("main")
+        return main.terminated.finished_at if main is not None and main.terminated else 0
+
+
+def view_of(pod: Mapping[str, Any]) -> PodView:
+    """Reads a Pod as the API server sends it."""
+    metadata, status = _mapping(pod, "metadata"), _mapping(pod, "status")
+    scheduled, unscheduled, disruption, disruption_message = 0, "", "", ""
+    for condition in _list(status, "conditions"):
+        kind, holds = condition.get("type"), condition.get("status")
+        if kind == "PodScheduled":
+            if holds == "True":
+                scheduled = millis(condition.get("lastTransitionTime"))
+            elif condition.get("reason") == "Unschedulable":
+                unscheduled = _text(condition, "message") or "no node fits"
+        elif kind == "DisruptionTarget" and holds == "True":
+            disruption, disruption_message = _text(condition, "reason"), _text(condition, "message")
+    statuses = [*_list(status, "containerStatuses"), *_list(status, "initContainerStatuses")]
+    return PodView(
+        name=_text(metadata, "name"),
+        namespace=_text(metadata, "namespace"),
+        uid=_text(metadata, "uid"),
+        key=_key(metadata),
+        phase=_text(status, "phase"),
+        reason=_text(status, "reason"),
+        message=_text(status, "message"),
+        created_at=millis(metadata.get("creationTimestamp")),
+        scheduled_at=scheduled,
+        deleted_at=millis(metadata.get("deletionTimestamp")),
+        unscheduled=unscheduled,
+        disruption=disruption,
+        disruption_message=disruption_message,
+        containers=tuple(_container(one) for one in statuses),
+    )
+
+
+def millis(timestamp: Any) -> int:
+    """A Kubernetes timestamp (RFC 3339, UTC) in milliseconds since the epoch; 0 for what is none."""
+    if not isinstance(timestamp, str):
+        return 0
+    try:
+        return int(datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp() * 1000)
+    except ValueError:
+        return 0
+
+
+def _key(metadata: Mapping[str, Any]) -> AttemptKey | None:
+    labels, annotations = _mapping(metadata, "labels"), _mapping(metadata, "annotations")
+    run_id, path, attempt = labels.get(LABEL_RUN), annotations.get(ANNOTATION_PATH), annotations.get(ANNOTATION_ATTEMPT)
+    if not (isinstance(run_id, str) and isinstance(path, str) and isinstance(attempt, str) and attempt.isdecimal()):
+        return None
+    return AttemptKey(run_id, path, int(attempt))
+
+
+def _container(status: Mapping[str, Any]) -> ContainerView:
+    state = _mapping(status, "state")
+    terminated = _mapping(state, "terminated")
+    waiting = _mapping(state, "waiting")
+    ended = None
+    if terminated:
+        ended = Terminated(
+            exit_code=_number(terminated, "exitCode"),
+            signal=_number(terminated, "signal"),
+            reason=_text(terminated, "reason"),
+            message=_text(terminated, "message"),
+            started_at=millis(terminated.get("startedAt")),
+            finished_at=millis(terminated.get("finishedAt")),
+        )
+    return ContainerView(
+        name=_text(status, "name"),
+        running_since=millis(_mapping(state, "running").get("startedAt")),
+        terminated=ended,
+        waiting_reason=_text(waiting, "reason"),
+        waiting_message=_text(waiting, "message"),
+    )
+
+
+def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(document: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
+    value = document.get(name)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(document: Mapping[str, Any], name: str) -> int:
+    value = document.get(name)
+    return value if isinstance(value, int) else 0
