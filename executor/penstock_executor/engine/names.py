@@ -30,6 +30,15 @@ def pod_name(resource_name: str, task: str, run_id: str, path: str, attempt: int
     return f"{words}-{digest}" if words else f"task-{digest}"
 
 
+def workspace_claim(run_id: str, resource_name: str) -> str:
+    """The claim that is a run's workspace; what upstream calls it, as far as the name of a run can be one."""
+    words = _label(resource_name, 40)
+    if words == resource_name:
+        return f"{words}-kfp-workspace"
+    digest = uuid.uuid5(_NAMESPACE, f"workspace\n{run_id}").hex[:8]
+    return "-".join(filter(None, (words, digest, "kfp-workspace")))
+
+
 def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}\n{port}"))
 

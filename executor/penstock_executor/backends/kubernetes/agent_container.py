@@ -1,0 +1,127 @@
+"""The container that brings and takes a task's files (docs/pods.md).
+
+Invariants: credentials of the object store are in its environment and nowhere else; its instructions are JSON in
+`PENSTOCK_TASK_<n>`, pieces below what one variable takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from penstock_executor.agent.protocol import SHARE, AgentTask
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.kubernetes.environment import literal
+from penstock_executor.backends.kubernetes.places import WORKSPACE, TaskPlaces
+from penstock_executor.backends.kubernetes.security import agent_security
+from penstock_executor.backends.kubernetes.settings import PodSettings
+from penstock_executor.backends.kubernetes.transfers import Transfers
+from penstock_executor.backends.kubernetes.volumes import (
+    ARTIFACTS_VOLUME,
+    certificates_env,
+    certificates_mount,
+    file_mounts,
+)
+
+Json = dict[str, Any]
+
+NAME = "agent"
+LOG = f"{SHARE}/log"
+PIECE_BYTES = 96 * 1024
+WORKSPACE_VOLUME = "penstock-workspace"
+
+
+class PodStore(Protocol):
+    """Where artifacts lie, as a Pod is told of it."""
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Without credentials."""
+        ...
+
+    def credentials_env(self) -> Sequence[Mapping[str, Any]]:
+        """EnvVars with `secretKeyRef`."""
+        ...
+
+
+def agent_container(
+    task: TaskLaunch, places: TaskPlaces, moved: Transfers, settings: PodSettings, store: PodStore
+) -> Json:
+    """Raises PodSpecError."""
+    instructions = AgentTask(
+        task_root=task.task_root,
+        inputs=moved.inputs,
+        outputs=moved.outputs,
+        parameters={name: places.parameter(name) for name in task.output_parameters},
+        metadata=places.metadata,
+        log=LOG,
+        store=store.to_json(),
+        timeout=settings.transfer_timeout_seconds,
+    )
+    container: Json = {
+        "name": NAME,
+        "image": settings.agent_image,
+        "imagePullPolicy": settings.agent_image_pull_policy,
+        "command": ["python", "-m", "penstock_executor.agent"],
+        "env": literal(
+            [
+                *(
+                    {"name": f"PENSTOCK_TASK_{index}", "value": piece}
+                    for index, piece in enumerate(pieces(instructions.to_json()))
+                ),
+                *certificates_env(settings),
+                *({"name": name, "value": value} for name, value in settings.proxy),
+                *(dict(entry) for entry in store.credentials_env()),
+            ]
+        ),
+        "volumeMounts": [
+            *file_mounts([places.root, *moved.paths()], share=True),
+            *_claims(moved, settings),
+            *certificates_mount(settings),
+        ],
+        "securityContext": agent_security(settings),
+    }
+    if settings.agent_env_from_secret:
+        container["envFrom"] = [{"secretRef": {"name": settings.agent_env_from_secret}}]
+    resources = {
+        key: dict(values)
+        for key, values in (("requests", settings.agent_requests), ("limits", settings.agent_limits))
+        if values
+    }
+    if resources:
+        container["resources"] = resources
+    return container
+
+
+def agent_volumes(task: TaskLaunch, moved: Transfers, settings: PodSettings) -> list[Json]:
+    """Claims that the agent mounts."""
+    found: list[Json] = []
+    if moved.uses_files and settings.artifacts_claim:
+        claim = {"claimName": settings.artifacts_claim.name}
+        found.append({"name": ARTIFACTS_VOLUME, "persistentVolumeClaim": claim})
+    if moved.fills_workspace:
+        claim = {"claimName": str(task.kubernetes["workspaceClaim"])}
+        found.append({"name": WORKSPACE_VOLUME, "persistentVolumeClaim": claim})
+    return found
+
+
+def pieces(text: str) -> list[str]:
+    """`text` in order, each piece at most PIECE_BYTES of UTF-8."""
+    data = text.encode()
+    found: list[str] = []
+    start = 0
+    while start < len(data):
+        end = min(start + PIECE_BYTES, len(data))
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        found.append(data[start:end].decode())
+        start = end
+    return found
+
+
+def _claims(moved: Transfers, settings: PodSettings) -> list[Json]:
+    found: list[Json] = []
+    if moved.uses_files and settings.artifacts_claim:
+        found.append({"name": ARTIFACTS_VOLUME, "mountPath": settings.artifacts_claim.root})
+    if moved.fills_workspace:
+        found.append({"name": WORKSPACE_VOLUME, "mountPath": WORKSPACE})
+    return found

@@ -1,0 +1,51 @@
+"""Variables of a task's container, in the order in which Kubernetes sets them (executor.md §2.8).
+
+Invariants: what comes later may refer to what came before, and wins over an entry of the same name, which is left out.
+Values are literal but for such references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.kubernetes.settings import PodSettings
+from penstock_executor.backends.kubernetes.text import checked, escaped
+from penstock_executor.backends.kubernetes.volumes import certificates_env
+
+Json = dict[str, Any]
+
+
+def task_env(task: TaskLaunch, settings: PodSettings) -> list[Json]:
+    """Raises PodSpecError."""
+    platform: Any = task.kubernetes.get("env") or ()
+    return literal(
+        [
+            {"name": "KFP_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "KFP_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+            {"name": "KFP_RETRY_INDEX", "value": str(task.key.attempt - 1)},
+            *certificates_env(settings),
+            *({"name": name, "value": value} for name, value in task.env),
+            *({"name": name, "value": value} for name, value in settings.proxy),
+            *platform,
+        ]
+    )
+
+
+def literal(entries: Sequence[Json]) -> list[Json]:
+    """The entries without those that a later one replaces. Raises PodSpecError."""
+    last = {entry["name"]: index for index, entry in enumerate(entries)}
+    found: list[Json] = []
+    for index, entry in enumerate(entries):
+        if last[entry["name"]] != index:
+            continue
+        if "value" in entry:
+            checked([f"{entry['name']}={entry['value']}"], "environment variable")
+            entry = {**entry, "value": escaped(entry["value"], names(found))}
+        found.append(entry)
+    return found
+
+
+def names(entries: Iterable[Json]) -> list[str]:
+    return [entry["name"] for entry in entries]

@@ -1,0 +1,86 @@
+"""The user's container (docs/pods.md): its command under the wrapper, or its image's entrypoint as it is.
+
+Invariant: what the program gets is what the placeholders gave, byte for byte, whatever characters are in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.kubernetes.agent_container import LOG
+from penstock_executor.backends.kubernetes.environment import names, task_env
+from penstock_executor.backends.kubernetes.places import OUTPUT_PARAMETERS, TaskPlaces
+from penstock_executor.backends.kubernetes.security import task_security
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
+from penstock_executor.backends.kubernetes.text import checked, escaped
+from penstock_executor.backends.kubernetes.transfers import Transfers
+from penstock_executor.backends.kubernetes.volumes import (
+    certificates_mount,
+    file_mounts,
+    home_mounts,
+    with_users_mounts,
+    wrapper_mount,
+)
+from penstock_executor.engine.names import attempt_id
+from penstock_executor.engine.task_config import kubernetes_resources
+
+Json = dict[str, Any]
+
+NAME = "main"
+MESSAGE = "/dev/termination-log"
+
+
+def main_container(
+    task: TaskLaunch,
+    places: TaskPlaces,
+    moved: Transfers,
+    settings: PodSettings,
+    policy: NamespacePolicy,
+    *,
+    agent: bool,
+    architecture: str,
+) -> Json:
+    """Raises PodSpecError."""
+    platform: Any = task.kubernetes
+    env = task_env(task, settings)
+    argv = checked(places.command(), "argument")
+    container: Json = {"name": NAME, "image": task.image}
+    if platform.get("imagePullPolicy"):
+        container["imagePullPolicy"] = platform["imagePullPolicy"]
+    if task.command:
+        wrapped = [*_wrapper(task, places, moved, agent=agent), "--", *argv]
+        container["command"] = [escaped(text, names(env)) for text in wrapped]
+    elif argv:
+        container["args"] = [escaped(text, names(env)) for text in argv]
+    container["env"] = env
+    resources = kubernetes_resources(task.resources)
+    if resources:
+        container["resources"] = resources
+    ours = [
+        *file_mounts([places.root, *moved.paths()], share=agent and bool(task.command)),
+        *home_mounts(),
+        *([wrapper_mount(architecture)] if task.command else []),
+        *certificates_mount(settings),
+    ]
+    users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
+    container["volumeMounts"] = with_users_mounts(ours, users, workspace=bool(platform.get("workspaceClaim")))
+    container["securityContext"] = task_security(platform.get("securityContext") or {}, policy)
+    return container
+
+
+def _wrapper(task: TaskLaunch, places: TaskPlaces, moved: Transfers, *, agent: bool) -> list[str]:
+    command = [f"{WRAPPER_DIR}/run"]
+    if agent:
+        command += ["--share", SHARE]
+        if moved.inputs:
+            command.append("--wait")
+        command += ["--log", LOG]
+    command += ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", places.root]
+    if agent:
+        return command
+    for name in task.output_parameters:
+        command += ["--parameter", f"{name}={places.parameter(name)}"]
+    token = attempt_id(task.key.run_id, task.key.path, task.key.attempt)
+    return [*command, "--metadata", places.metadata, "--message", MESSAGE, "--token", token]

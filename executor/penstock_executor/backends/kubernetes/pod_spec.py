@@ -1,0 +1,129 @@
+"""The Pod of one attempt (docs/pods.md).
+
+Invariants: a pure function of the task, the settings and the policy, so that whoever makes the Pod again makes the same
+one. What cannot become a Pod is a PodSpecError that says what to change, before anything is asked of a cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.kubernetes.agent_container import PodStore, agent_container, agent_volumes
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.main_container import main_container
+from penstock_executor.backends.kubernetes.places import TaskPlaces
+from penstock_executor.backends.kubernetes.security import pod_security
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
+from penstock_executor.backends.kubernetes.transfers import transfers_of
+from penstock_executor.backends.kubernetes.view import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_PATH,
+    LABEL_INSTANCE,
+    LABEL_RUN,
+)
+from penstock_executor.backends.kubernetes.volumes import (
+    certificates_volume,
+    scratch_volume,
+    wrapper_volume,
+)
+
+__all__ = ["PodSpecError", "make_pod"]
+
+Json = dict[str, Any]
+
+MAX_POD_BYTES = 1_000_000
+TOKEN_ANNOTATION = "penstock.dev/service-account-token"
+
+
+def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, store: PodStore) -> Json:
+    """Raises PodSpecError."""
+    platform: Any = task.kubernetes
+    places = TaskPlaces(task)
+    moved = transfers_of(task, places, settings)
+    agent = bool(moved)
+    architecture = settings.architecture
+    main = main_container(task, places, moved, settings, policy, agent=agent, architecture=architecture)
+    containers = [main]
+    if agent:
+        containers.append(agent_container(task, places, moved, settings, store))
+    annotations = _annotations(task, platform.get("annotations") or {})
+    spec: Json = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": annotations.get(TOKEN_ANNOTATION) == "true",
+        "terminationGracePeriodSeconds": settings.termination_grace_seconds,
+        "securityContext": pod_security(settings, policy),
+        "containers": containers,
+        "volumes": [
+            scratch_volume(),
+            wrapper_volume(settings, architecture),
+            *agent_volumes(task, moved, settings),
+            *certificates_volume(settings),
+            *(platform.get("volumes") or ()),
+            *(platform.get("ownVolumes") or ()),
+        ],
+    }
+    account = task.service_account or policy.service_account
+    if account:
+        spec["serviceAccountName"] = account
+    secrets = dict.fromkeys((*policy.image_pull_secrets, *(platform.get("imagePullSecrets") or ())))
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in secrets]
+    if task.deadline_seconds > 0:
+        spec["activeDeadlineSeconds"] = math.ceil(task.deadline_seconds)
+    for key in ("nodeSelector", "tolerations", "affinity"):
+        if platform.get(key):
+            spec[key] = platform[key]
+    pod: Json = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": task.pod_name,
+            "namespace": task.namespace or settings.default_namespace,
+            "labels": {**(platform.get("labels") or {}), **_labels(task, settings)},
+            "annotations": annotations,
+        },
+        "spec": spec,
+    }
+    _check_size(pod)
+    return pod
+
+
+def _labels(task: TaskLaunch, settings: PodSettings) -> Json:
+    return {
+        "app.kubernetes.io/managed-by": "penstock",
+        LABEL_INSTANCE: settings.instance,
+        LABEL_RUN: task.key.run_id,
+        "pipelines.kubeflow.org/v2_component": "true",
+    }
+
+
+def _annotations(task: TaskLaunch, given: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "sidecar.istio.io/inject": "false",
+        **given,
+        "pipelines.kubeflow.org/run_name": task.run_display_name,
+        ANNOTATION_PATH: task.key.path,
+        ANNOTATION_ATTEMPT: str(task.key.attempt),
+        # Workload identity is for the agent.
+        "eks.amazonaws.com/skip-containers": "main",
+    }
+
+
+def _check_size(pod: Json) -> None:
+    """Raises PodSpecError for a Pod that a cluster does not store."""
+    size = len(json.dumps(pod, ensure_ascii=False).encode())
+    if size <= MAX_POD_BYTES:
+        return
+    main = pod["spec"]["containers"][0]
+    texts = {f"argument {index}": text for index, text in enumerate(main.get("command") or main.get("args") or ())}
+    texts.update({f"variable {entry['name']}": entry.get("value", "") for entry in main["env"]})
+    largest = max(texts, key=lambda name: len(texts[name]))
+    raise PodSpecError(
+        f"the task's Pod would have {size} bytes, and a cluster stores {MAX_POD_BYTES}; the largest part is {largest} "
+        f"with {len(texts[largest].encode())} bytes: hand large values over as artifacts instead of parameters"
+    )

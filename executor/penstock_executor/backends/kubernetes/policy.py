@@ -1,0 +1,60 @@
+"""Reads what the administrators of a namespace decide about its Pods: the ConfigMap `penstock` in it.
+
+    security: restricted | image-user
+    serviceAccount: name, for runs that name none
+    imagePullSecrets: names, separated by commas
+    podTemplate: YAML of {metadata, spec}, merged into every Pod (see `merge`)
+
+Invariant: a key or value that is not understood is an error with its name, so that no typing mistake relaxes or loses a
+rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import yaml
+
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy, Security
+
+_KEYS = ("security", "serviceAccount", "imagePullSecrets", "podTemplate")
+
+
+def parse_policy(data: Mapping[str, str] | None) -> NamespacePolicy:
+    """The `data` of the ConfigMap; None when there is none. Raises PodSpecError."""
+    given = dict(data or {})
+    for key in given:
+        if key not in _KEYS:
+            raise _error(f"unknown key {key!r}; known are {', '.join(_KEYS)}")
+    security = given.get("security", "restricted").strip()
+    if security not in ("restricted", "image-user"):
+        raise _error(f"security is {security!r}, but has to be restricted or image-user")
+    return NamespacePolicy(
+        security=cast(Security, security),
+        service_account=given.get("serviceAccount", "").strip(),
+        image_pull_secrets=tuple(name.strip() for name in given.get("imagePullSecrets", "").split(",") if name.strip()),
+        pod_template=_template(given.get("podTemplate", "")),
+    )
+
+
+def _template(text: str) -> Mapping[str, Any]:
+    try:
+        template = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _error(f"podTemplate is no YAML: {error}") from error
+    if template is None:
+        return {}
+    if not isinstance(template, dict):
+        raise _error("podTemplate is no object")
+    for key, value in template.items():
+        if key not in ("metadata", "spec"):
+            raise _error(f"podTemplate has an unknown field {key!r}; it has metadata and spec")
+        if not isinstance(value, dict):
+            raise _error(f"podTemplate.{key} is no object")
+    return template
+
+
+def _error(text: str) -> PodSpecError:
+    return PodSpecError(f"ConfigMap 'penstock' of the namespace: {text}")

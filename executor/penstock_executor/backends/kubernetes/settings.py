@@ -1,0 +1,69 @@
+"""What an installation decides about its Pods; a namespace's own wishes are in `NamespacePolicy`.
+
+Invariants: plain values, read once at the start of the program; no credential is among them, only names of Secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Security = Literal["restricted", "image-user"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactsClaim:
+    """Where `file://` artifacts lie: the claim, mounted by the agent alone at the absolute path `root`."""
+
+    name: str
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateBundle:
+    """Certificates for TLS, in addition to none: a complete bundle, under `key` of a ConfigMap or a Secret."""
+
+    name: str
+    kind: Literal["ConfigMap", "Secret"] = "ConfigMap"
+    key: str = "ca.crt"
+
+
+@dataclass(frozen=True, slots=True)
+class PodSettings:
+    """`architecture` is that of the nodes. `mixed`: that which a task's node selector or required affinity names;
+    for a task that names none an init container chooses on the node, which costs a second.
+    """
+
+    agent_image: str
+    instance: str
+    wrapper_config_map: str
+    """Name of the ConfigMap with the wrapper's binaries, which must be in every namespace that has tasks."""
+    agent_image_pull_policy: str = "IfNotPresent"
+    default_namespace: str = "default"
+    run_as_user: int = 1000
+    run_as_group: int = 0
+    fs_group: int = 0
+    architecture: Literal["amd64", "arm64", "mixed"] = "amd64"
+    artifacts_claim: ArtifactsClaim | None = None
+    agent_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "20m", "memory": "64Mi"})
+    agent_limits: Mapping[str, str] = field(default_factory=lambda: {"memory": "512Mi"})
+    termination_grace_seconds: int = 30
+    certificates: CertificateBundle | None = None
+    proxy: tuple[tuple[str, str], ...] = ()
+    """Variables such as `http_proxy`, for the task and the agent."""
+    agent_env_from_secret: str = ""
+    """A Secret of which every key becomes a variable of the agent."""
+    transfer_timeout_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePolicy:
+    """What the administrators of a namespace decide, in its ConfigMap `penstock`."""
+
+    security: Security = "restricted"
+    service_account: str = ""
+    """For runs that name none."""
+    image_pull_secrets: tuple[str, ...] = ()
+    pod_template: Mapping[str, Any] = field(default_factory=dict)
+    """`metadata` and `spec`, merged into every Pod (`merge`)."""

@@ -1,0 +1,87 @@
+"""What the agent of a task moves (docs/pods.md).
+
+Invariant: a task that moves nothing gets no agent, which is most of its latency and cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock_executor.agent.protocol import Transfer
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.places import TaskPlaces, local_form
+from penstock_executor.backends.kubernetes.settings import PodSettings
+
+OCI = "oci://"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """`models` are the inputs that are images, in the order of ports; no agent moves those."""
+
+    inputs: tuple[Transfer, ...]
+    outputs: dict[str, Transfer]
+    models: tuple[Artifact, ...]
+    fills_workspace: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.inputs or self.outputs)
+
+    @property
+    def uses_files(self) -> bool:
+        moved = (*self.inputs, *self.outputs.values())
+        return any(one.uri.startswith(("file://", "/")) for one in moved)
+
+    def paths(self) -> list[str]:
+        """Where all of it is in the Pod."""
+        models = (local_form(model.uri) or "" for model in self.models)
+        return [*(one.path for one in self.inputs), *(one.path for one in self.outputs.values()), *models]
+
+
+def transfers_of(task: TaskLaunch, places: TaskPlaces, settings: PodSettings) -> Transfers:
+    """Raises PodSpecError."""
+    given = [artifact for port in sorted(task.input_artifacts) for artifact in task.input_artifacts[port]]
+    in_workspace = any(artifact.workspace for artifact in given)
+    if in_workspace and not task.kubernetes.get("workspaceClaim"):
+        raise PodSpecError(
+            "an input was imported into the workspace, but the pipeline has none: give it one with "
+            "dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size=…))"
+        )
+    found = Transfers(
+        inputs=tuple(dict.fromkeys(_input(artifact, places) for artifact in given if _moved(artifact))),
+        outputs={
+            port: Transfer(output.artifact.uri, places.path(output.artifact))
+            for port, output in task.output_artifacts.items()
+            if _moved(output.artifact)
+        },
+        models=tuple({artifact.uri: artifact for artifact in given if artifact.uri.startswith(OCI)}.values()),
+        fills_workspace=in_workspace,
+    )
+    _check_files((*found.inputs, *found.outputs.values()), settings)
+    return found
+
+
+def _input(artifact: Artifact, places: TaskPlaces) -> Transfer:
+    return Transfer(artifact.uri, places.path(artifact), keep=artifact.workspace)
+
+
+def _moved(artifact: Artifact) -> bool:
+    return local_form(artifact.uri) is not None and not artifact.uri.startswith(OCI)
+
+
+def _check_files(moved: Sequence[Transfer], settings: PodSettings) -> None:
+    """Raises PodSpecError for files that no volume holds."""
+    claim = settings.artifacts_claim
+    for one in moved:
+        path = one.uri.removeprefix("file://")
+        if not path.startswith("/"):
+            continue
+        if claim is None:
+            raise PodSpecError(
+                f"{one.uri} is a file, and no claim is set for files: give the executor one, or use an object store"
+            )
+        if not f"{path}/".startswith(f"{claim.root.rstrip('/')}/"):
+            raise PodSpecError(f"{one.uri} does not lie in {claim.root}, which the claim {claim.name!r} holds")

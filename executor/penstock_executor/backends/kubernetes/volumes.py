@@ -1,0 +1,106 @@
+"""The volumes that every task's Pod has, and where they are mounted (docs/pods.md).
+
+Invariants: one emptyDir, mounted by `subPath`; the agent sees the task's files at the same paths. No two mounts of a
+container share a path, and nothing of a pipeline hides what is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.places import FILES, SCRATCH, WORKSPACE
+from penstock_executor.backends.kubernetes.settings import PodSettings
+
+Json = dict[str, Any]
+
+SCRATCH_VOLUME = "penstock"
+WRAPPER_VOLUME = "penstock-wrapper"
+ARTIFACTS_VOLUME = "penstock-artifacts"
+CERTIFICATES_VOLUME = "penstock-certificates"
+CERTIFICATES = "/etc/penstock/certificates"
+HOMES = ("/.local", "/.cache", "/.config")
+"""What programs write to whose user has no home."""
+
+
+def scratch_volume() -> Json:
+    return {"name": SCRATCH_VOLUME, "emptyDir": {}}
+
+
+def wrapper_volume(settings: PodSettings, architecture: str) -> Json:
+    """`architecture` empty: all of them."""
+    source: Json = {"name": settings.wrapper_config_map, "defaultMode": 0o555}
+    if architecture:
+        source["items"] = [{"key": f"run-{architecture}", "path": "run"}]
+    return {"name": WRAPPER_VOLUME, "configMap": source}
+
+
+def wrapper_mount(architecture: str) -> Json:
+    if architecture:
+        return {"name": WRAPPER_VOLUME, "mountPath": WRAPPER_DIR, "readOnly": True}
+    return {"name": SCRATCH_VOLUME, "mountPath": WRAPPER_DIR, "subPath": "bin", "readOnly": True}
+
+
+def file_mounts(paths: Iterable[str], *, share: bool) -> list[Json]:
+    """Mounts of the emptyDir under which all of `paths` lie, but those in the workspace."""
+    tops = {_top(path) for path in paths} - {WORKSPACE}
+    found = [_scratch(SCRATCH), *(_scratch(top) for top in sorted(tops - {SCRATCH}))]
+    return [*found, _scratch(SHARE)] if share else found
+
+
+def home_mounts() -> list[Json]:
+    return [_scratch(home) for home in HOMES]
+
+
+def certificates_volume(settings: PodSettings) -> list[Json]:
+    bundle = settings.certificates
+    if bundle is None:
+        return []
+    items = [{"key": bundle.key, "path": "ca.crt"}]
+    if bundle.kind == "Secret":
+        return [{"name": CERTIFICATES_VOLUME, "secret": {"secretName": bundle.name, "items": items}}]
+    return [{"name": CERTIFICATES_VOLUME, "configMap": {"name": bundle.name, "items": items}}]
+
+
+def certificates_mount(settings: PodSettings) -> list[Json]:
+    if settings.certificates is None:
+        return []
+    return [{"name": CERTIFICATES_VOLUME, "mountPath": CERTIFICATES, "readOnly": True}]
+
+
+def certificates_env(settings: PodSettings) -> list[Json]:
+    if settings.certificates is None:
+        return []
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
+    return [{"name": name, "value": f"{CERTIFICATES}/ca.crt"} for name in names]
+
+
+def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], *, workspace: bool) -> list[Json]:
+    """Both. Raises PodSpecError when a mount of the pipeline is in the way."""
+    taken = {mount["mountPath"] for mount in ours}
+    seen: set[str] = set()
+    for mount in users:
+        path = mount["mountPath"]
+        if path in taken or f"{path}/".startswith("/penstock/"):
+            raise PodSpecError(
+                f"kubernetes: {path} is where Penstock keeps a task's files; mount {mount['name']!r} elsewhere"
+            )
+        if path in seen:
+            raise PodSpecError(f"kubernetes: two volumes are mounted at {path}")
+        if workspace and path.startswith(f"{WORKSPACE}/"):
+            raise PodSpecError(f"kubernetes: {path} lies in the run's workspace; mount {mount['name']!r} elsewhere")
+        seen.add(path)
+    return [*ours, *users]
+
+
+def _top(path: str) -> str:
+    for known in (SCRATCH, FILES, WORKSPACE):
+        if path == known or path.startswith(f"{known}/"):
+            return known
+    return "/" + path.split("/", 2)[1]
+
+
+def _scratch(path: str) -> Json:
+    return {"name": SCRATCH_VOLUME, "mountPath": path, "subPath": path.rsplit("/", 1)[-1].lstrip(".")}
