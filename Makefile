@@ -61,8 +61,9 @@ format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(STAMP) ## Make the generated code again
+generate: $(STAMP) ## Make the generated code and the wrapper of Pods again
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/build_wrapper.py
 
 fuzz: $(STAMP) ## Fuzz documents, expressions, arguments: MINUTES=1
 	$(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(ARGS)

@@ -19,6 +19,9 @@ MESSAGE_BYTES = 4096
 """What Kubernetes keeps of a container's termination message."""
 
 FRAME_MARK = "::penstock-result"
+FRAME_LINE_BYTES = 4096
+"""The longest line of a frame, its end included: a pipe takes it at once and a log keeps it whole."""
+
 RESULT_OBJECT = ".penstock-result.json"
 
 
@@ -63,7 +66,10 @@ class AgentTask:
 
 @dataclass(frozen=True, slots=True)
 class ProcessExit:
-    """How the user's program ended. `signal` 0: it was not killed by one. `errno` not 0: it could not be started."""
+    """How the user's program ended. `signal` 0: it was not killed by one. `errno` not 0: `command` could not be
+    started. `reason` not empty: it never ran, for a failure of the wrapper's own. Times are milliseconds since the
+    epoch.
+    """
 
     code: int
     signal: int = 0
@@ -71,15 +77,17 @@ class ProcessExit:
     command: str = ""
     started_at: int = 0
     finished_at: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What an attempt left. `exit` None: the program's container died without a word (OOM kill, eviction).
+    """What an attempt left. `exit` None: the program's container died without a word (OOM kill, eviction), or it has no
+    wrapper and only the Pod's status says how it ended.
 
-    `parameters` holds the texts of the files that were written, None for one that is no UTF-8; `metadata` the text of
-    output_metadata.json; `stored` the URIs at which an object lies. `failure` is (kind of `FailureKind`, text) of
-    something the agent could not do.
+    Outputs are those of a program that ended well. `parameters` holds the texts of the files that were written, None
+    for one that is no UTF-8; `metadata` the text of output_metadata.json; `stored` the URIs at which an object lies.
+    `failure` is (kind of `FailureKind`, text) of something that wrapper or agent could not do.
     """
 
     exit: ProcessExit | None

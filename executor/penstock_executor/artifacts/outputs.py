@@ -1,7 +1,9 @@
 """What a task left behind, as parameters and artifacts (executor.md §3.3, §3.4, §10.21).
 
-Invariants: a value in output_metadata.json wins over a file; a declared parameter in neither fails the task by name; a
-missing artifact file is no failure. Values have their declared kinds. Lists keep all their elements, in order.
+Whoever calls has read the texts: from files of this machine, or from what an attempt in a Pod left (`agent.results`).
+
+Invariants: pure; a value in output_metadata.json wins over a file; a declared parameter in neither fails the task by
+name; a missing artifact file is no failure. Values have their declared kinds. Lists keep all their elements, in order.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from penstock_ir.errors import InvalidParametersError
@@ -19,17 +20,13 @@ from penstock_ir.parameters import convert_value
 from penstock_ir.yaml_text import plain_number
 
 from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifacts.written import OutputError
 from penstock_executor.backends.base import OutputArtifact, TaskLaunch
 
-MAX_PARAMETER_BYTES = 16 * 1024 * 1024
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
 _ARTIFACT_FIELDS = {"name", "uri", "metadata", "type", "customPath", "custom_path"}
 _FIELDS = {"artifacts", "parameterValues", "parameter_values", "parameters", "taskStatus"}
-
-
-class OutputError(Exception):
-    """The task did not keep its word; the text names the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +35,21 @@ class CollectedOutputs:
     artifacts: Mapping[str, tuple[Artifact, ...]]
 
 
-def collect_outputs(
+def interpret_outputs(
     launch: TaskLaunch,
     *,
-    output_parameter_paths: Mapping[str, Path],
-    output_metadata: Path,
+    parameter_text: Callable[[str], str],
+    metadata_text: str | None,
     stored_uri: Callable[[str], str],
     present: Callable[[str], bool],
 ) -> CollectedOutputs:
-    """Reads the outputs of an attempt that ended well. `stored_uri` turns a URI as the task saw it into the kept one,
-    `present` says whether something lies at a kept URI.
+    """What an attempt that ended well left. `parameter_text` gives the text of a parameter's file or raises
+    OutputError; it is asked only for what output_metadata.json (`metadata_text`, None when there is none) does not say.
+    `stored_uri` turns a URI as the task saw it into the kept one, `present` says whether something lies at a kept URI.
 
     Raises OutputError.
     """
-    document = _document(output_metadata)
+    document = _document(metadata_text)
     parameters: dict[str, JsonValue] = {}
     written = document.get("parameterValues", document.get("parameter_values")) or {}
     if not isinstance(written, dict):
@@ -61,7 +59,7 @@ def collect_outputs(
         parameters[name] = _typed(name, _whole(value), kind)
     for name, kind in launch.output_parameters.items():
         if name not in parameters:
-            parameters[name] = _from_file(name, kind, output_parameter_paths.get(name))
+            parameters[name] = _parsed(name, kind, parameter_text(name))
     given = document.get("artifacts") or {}
     if not isinstance(given, dict):
         raise OutputError("output_metadata.json: artifacts is no object")
@@ -75,17 +73,11 @@ def collect_outputs(
     return CollectedOutputs(parameters, artifacts)
 
 
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+def _document(text: str | None) -> dict[str, Any]:
+    if text is None:
         return {}
-    except OSError as error:
-        raise OutputError(f"output_metadata.json cannot be read: {error}") from error
-    if len(content) > 4 * MAX_PARAMETER_BYTES:
-        raise OutputError(f"output_metadata.json has {len(content)} bytes")
     try:
-        document = json.loads(content)
+        document = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise OutputError(f"output_metadata.json is no valid JSON: {error}") from error
     if not isinstance(document, dict):
@@ -98,22 +90,6 @@ def _document(path: Path) -> dict[str, Any]:
     if unknown:
         raise OutputError(f"output_metadata.json has an unknown field {sorted(unknown)[0]!r}")
     return document
-
-
-def _from_file(name: str, kind: ParameterType, path: Path | None) -> JsonValue:
-    try:
-        if path is None:
-            raise FileNotFoundError
-        if path.stat().st_size > MAX_PARAMETER_BYTES:
-            raise OutputError(f"output parameter {name!r} is larger than {MAX_PARAMETER_BYTES} bytes")
-        text = path.read_text("utf-8")
-    except FileNotFoundError as error:
-        raise OutputError(f"the task did not write its output parameter {name!r}") from error
-    except UnicodeDecodeError as error:
-        raise OutputError(f"output parameter {name!r} is no UTF-8 text") from error
-    except OSError as error:
-        raise OutputError(f"output parameter {name!r} cannot be read: {error}") from error
-    return _parsed(name, kind, text)
 
 
 def _parsed(name: str, kind: ParameterType, text: str) -> JsonValue:

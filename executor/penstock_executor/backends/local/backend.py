@@ -26,12 +26,14 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.files import path_of, uri_of
 
 from penstock_executor.artifacts.base import Artifact
-from penstock_executor.artifacts.outputs import CollectedOutputs, OutputError, collect_outputs
+from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
+from penstock_executor.artifacts.written import OutputError, metadata_text, parameter_text
 from penstock_executor.backends.base import (
     AttemptKey,
     BackendEvent,
     FailureKind,
     HeldRuns,
+    NotHeldError,
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
@@ -108,9 +110,11 @@ class LocalBackend:
         self._connections: dict[Path, ForkServerConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
+        self._runs: HeldRuns | None = None
 
     async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver = deliver
+        self._runs = runs
         self._settings.work_dir.mkdir(parents=True, exist_ok=True)
 
     async def default_root(self, namespace: str) -> str:
@@ -128,6 +132,10 @@ class LocalBackend:
                 await self._begin(attempt)
         except _Failure as failure:
             self._end(attempt, failure.kind, failure.text)
+        except NotHeldError:
+            self._slots.release()
+            del self._attempts[task.key]
+            raise
         except ForkServerGoneError as error:
             self._end(attempt, FailureKind.INFRASTRUCTURE, str(error))
         except (ArtifactStoreError, OSError) as error:
@@ -189,6 +197,9 @@ class LocalBackend:
         attempt.holds_slot = True
         if attempt.canceled:
             raise _Failure(FailureKind.CANCELED, "the task was ended before it started")
+        # It may have waited for long.
+        if self._runs is None or not self._runs.may_act(attempt.key.run_id):
+            raise NotHeldError(str(attempt.directory.path))
         attempt.connection = connection
         answer = await connection.launch(attempt.name, message, lambda: self._ended(attempt))
         if answer["event"] == "failed":
@@ -298,10 +309,10 @@ class LocalBackend:
         task, files = attempt.task, attempt.files
         assert files is not None
         try:
-            outputs = collect_outputs(
+            outputs = interpret_outputs(
                 task,
-                output_parameter_paths={name: attempt.directory.outputs / name for name in task.output_parameters},
-                output_metadata=files.output_metadata,
+                parameter_text=lambda name: parameter_text(name, attempt.directory.outputs / name),
+                metadata_text=metadata_text(files.output_metadata),
                 stored_uri=_stored_uri,
                 present=_present,
             )

@@ -1,0 +1,153 @@
+"""What an attempt in a Pod left, read by the executor: termination messages, frames in logs, outputs (docs/pods.md).
+
+Invariants: pure. All of it was written where the user's program could write too, so nothing is believed that has not
+the right shape: what has not is None, never an exception.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Union
+
+from penstock_executor.agent.places import is_moved, stored_uri
+from penstock_executor.agent.protocol import FRAME_LINE_BYTES, FRAME_MARK, AttemptResult
+from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
+from penstock_executor.artifacts.written import NoTextError, NotWrittenError
+from penstock_executor.backends.base import FailureKind, TaskLaunch
+
+_KINDS = {kind.value for kind in FailureKind}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResult:
+    """An AttemptResult of `size` bytes lies at `uri`."""
+
+    uri: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramedResult:
+    """An AttemptResult of `size` bytes is at the end of the log of `main`, marked with `token`."""
+
+    token: str
+    size: int
+
+    @property
+    def lines(self) -> int:
+        """How many lines the frame has at most."""
+        piece = FRAME_LINE_BYTES - len(f"{FRAME_MARK} {self.token}:\n".encode()) - 3
+        return 2 + math.ceil(self.size / max(1, piece))
+
+
+def parse_message(text: str) -> Union[AttemptResult, StoredResult, FramedResult, None]:
+    """What a termination message says; None when it is none of ours."""
+    document = _object(text)
+    if document is None:
+        return None
+    size = document.get("bytes")
+    if not isinstance(size, int) or "exit" in document:
+        return parse_result(text)
+    if isinstance(document.get("frame"), str):
+        return FramedResult(document["frame"], size)
+    if isinstance(document.get("stored"), str):
+        return StoredResult(document["stored"], size)
+    return None
+
+
+def parse_result(text: str | bytes) -> AttemptResult | None:
+    document = _object(text)
+    if document is None or not _is_result(document):
+        return None
+    try:
+        return AttemptResult.from_json(json.dumps(document))
+    except TypeError:
+        # Of a later version.
+        return None
+
+
+def find_frame(log_tail: bytes, token: str) -> bytes | None:
+    """The content of the last frame with the token; None when it is not there or not whole.
+
+    Lines of others may lie between those of the frame, or before them on the same line.
+    """
+    mark = re.escape(f"{FRAME_MARK} {token}".encode())
+    headers = list(re.finditer(mark + rb" (\d{1,12})(?:\n|$)", log_tail))
+    if not headers:
+        return None
+    size = int(headers[-1].group(1))
+    content = b"".join(re.findall(mark + rb":([^\n]*)", log_tail[headers[-1].end() :]))
+    return content if len(content) == size else None
+
+
+def without_frame(log: bytes, token: str) -> bytes:
+    """A log as the program wrote it."""
+    mark = re.escape(f"{FRAME_MARK} {token}".encode())
+    return re.sub(mark + rb":[^\n]*(?:\n|$)", b"", re.sub(rb"\n?" + mark + rb" \d{1,12}(?:\n|$)", b"", log))
+
+
+def outputs_of(launch: TaskLaunch, result: AttemptResult) -> CollectedOutputs:
+    """The outputs of an attempt whose program ended well and whose agent, if there was one, did what it had to.
+
+    Raises OutputError.
+    """
+
+    def parameter_text(name: str) -> str:
+        if name not in result.parameters:
+            raise NotWrittenError(name)
+        text = result.parameters[name]
+        if text is None:
+            raise NoTextError(name)
+        return text
+
+    stored = set(result.stored)
+    outputs = interpret_outputs(
+        launch,
+        parameter_text=parameter_text,
+        metadata_text=result.metadata,
+        stored_uri=stored_uri,
+        # What nobody moves was put there by the task itself, which knows.
+        present=lambda uri: uri in stored or not is_moved(uri),
+    )
+    # A path in a Pod that is gone means nothing; what lay there lies at the URI now.
+    artifacts = {
+        port: tuple(replace(artifact, custom_path="") for artifact in many) for port, many in outputs.artifacts.items()
+    }
+    return replace(outputs, artifacts=artifacts)
+
+
+def _object(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(text)
+        # Half of a surrogate pair is JSON but no text.
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _is_result(document: Mapping[str, Any]) -> bool:
+    parameters, stored = document.get("parameters") or {}, document.get("stored") or []
+    failure = document.get("failure")
+    return (
+        "exit" in document
+        and (document["exit"] is None or _is_exit(document["exit"]))
+        and isinstance(parameters, dict)
+        and all(text is None or isinstance(text, str) for text in parameters.values())
+        and isinstance(document.get("metadata"), (str, type(None)))
+        and isinstance(stored, list)
+        and all(isinstance(uri, str) for uri in stored)
+        and (failure is None or (isinstance(failure, list) and len(failure) == 2 and failure[0] in _KINDS))
+    )
+
+
+def _is_exit(document: Any) -> bool:
+    return (
+        isinstance(document, dict)
+        and "code" in document
+        and all(isinstance(value, str if name in ("command", "reason") else int) for name, value in document.items())
+    )
