@@ -264,7 +264,7 @@ def serve(settings: Settings) -> None:
     clock, bell, documents = SystemClock(), ConditionSignal(), Documents()
     storage = Database(settings.database)
     storage.migrate()
-    telemetry = Telemetry(lambda: _queue_depth(storage, clock))
+    telemetry = Telemetry(lambda: _queue_depth(storage))
     storage.observe(telemetry.transaction)
     experiments = ExperimentService(storage, clock)
     experiments.ensure_default()
@@ -274,7 +274,7 @@ def serve(settings: Settings) -> None:
         validate=settings.validate_urls,
         max_bytes=settings.max_package_bytes,
     )
-    dispatch = DispatchService(storage, clock, bell, telemetry.committed)
+    dispatch = DispatchService(storage, bell, telemetry.committed)
     runs = RunService(storage, clock, documents, bell, settings.service_account, settings.caching)
     schedules = RecurringRunService(
         storage,
@@ -335,8 +335,10 @@ def serve(settings: Settings) -> None:
     running.set_serving(False)
     ticker.stop()
     dispatch.stop()
+    # Connections are told at once, so that executors move to another server while calls under way end.
+    stopped = running.server.stop(_GRACE_SECONDS)
     gateway.stop(_GRACE_SECONDS)
-    running.server.stop(_GRACE_SECONDS).wait()
+    stopped.wait()
     running.local.close()
     if metadata is not None:
         metadata.close()
@@ -350,9 +352,9 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _queue_depth(storage: Database, clock: SystemClock) -> tuple[int, int]:
+def _queue_depth(storage: Database) -> tuple[int, int]:
     with storage.reading() as uow:
-        return uow.queue.depth(clock.now_millis())
+        return uow.queue.depth()
 
 
 def _bind(server: grpc.Server, address: Address) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -93,26 +94,66 @@ def test_pages_give_everything_once_in_order(database: Database, order: str) -> 
     assert len({one.experiment_id for one in seen}) == 25
 
 
+LEASE = 60_000
+ENDED = -1_000
+
+
 def test_of_several_claimants_one_wins(database: Database) -> None:
     prepared(database, "r1")
     with database.writing() as uow:
-        ((run_id, fence, expires),) = uow.queue.claimable(10, 5, "a/1")
-        assert uow.queue.take(run_id, fence, expires, "a/1", 100)
-        assert not uow.queue.take(run_id, fence, expires, "b/1", 100)
-        assert uow.queue.claimable(50, 5, "b/1") == []
-        assert [one[0] for one in uow.queue.claimable(101, 5, "b/1")] == ["r1"]
+        ((run_id, fence, expires),) = uow.queue.claimable(5, "a/1")
+        assert uow.queue.take(run_id, fence, expires, "a/1", LEASE)
+        assert not uow.queue.take(run_id, fence, expires, "b/1", LEASE)
+        assert uow.queue.claimable(5, "b/1") == []
+        assert not uow.queue.any_waits()
+        uow.queue.renew(["r1"], ENDED)
+    with database.reading() as uow:
+        assert [one[0] for one in uow.queue.claimable(5, "b/1")] == ["r1"]
+        assert uow.queue.any_waits()
 
 
 def test_a_later_incarnation_takes_its_predecessors_runs_and_never_the_reverse(database: Database) -> None:
     prepared(database, "r1")
     with database.writing() as uow:
-        ((run_id, fence, expires),) = uow.queue.claimable(10, 5, "up/001")
-        uow.queue.take(run_id, fence, expires, "up/001", 100)
-        assert uow.queue.claimable(50, 5, "up/001") == []
-        ((run_id, fence, expires),) = uow.queue.claimable(50, 5, "up/002")
-        assert uow.queue.take(run_id, fence, expires, "up/002", 100)
-        assert uow.queue.claimable(50, 5, "up/001") == []
-        assert uow.queue.claimable(50, 5, "other_up/003") == []
+        ((run_id, fence, expires),) = uow.queue.claimable(5, "up/001")
+        uow.queue.take(run_id, fence, expires, "up/001", LEASE)
+        assert uow.queue.claimable(5, "up/001") == []
+        ((run_id, fence, expires),) = uow.queue.claimable(5, "up/002")
+        assert uow.queue.take(run_id, fence, expires, "up/002", LEASE)
+        assert uow.queue.claimable(5, "up/001") == []
+        assert uow.queue.claimable(5, "other_up/003") == []
+
+
+def test_leases_are_counted_by_the_databases_clock(database: Database) -> None:
+    prepared(database, "r1")
+    before = time.time_ns() // 1_000_000
+    with database.writing() as uow:
+        ((run_id, fence, expires),) = uow.queue.claimable(5, "a/1")
+        uow.queue.take(run_id, fence, expires, "a/1", ENDED)
+    after = time.time_ns() // 1_000_000
+    with database.reading() as uow:
+        ((_, _, expires),) = uow.queue.claimable(5, "b/1")
+    # One machine, one clock; a database rounds to a millisecond in its own way.
+    assert before - 1 <= expires - ENDED <= after + 1
+
+
+def test_where_runs_stand(database: Database) -> None:
+    prepared(database, "waiting", "held", "lapsed", "finished")
+    with database.writing() as uow:
+        for run_id, fence, expires in uow.queue.claimable(9, "a/1"):
+            if run_id != "waiting":
+                uow.queue.take(run_id, fence, expires, "a/1", ENDED if run_id == "lapsed" else LEASE)
+        assert list(uow.queue.held_by("a/1")) == ["finished", "held", "lapsed"]
+        uow.queue.finish("finished")
+    with database.reading() as uow:
+        assert uow.queue.holds(["waiting", "held", "lapsed", "finished", "nobody"]) == {
+            "waiting": (True, ""),
+            "held": (True, "a/1"),
+            "lapsed": (True, ""),
+            "finished": (False, ""),
+        }
+        assert uow.queue.depth() == (2, 1)
+        assert list(uow.queue.held_by("a/1")) == ["held", "lapsed"]
 
 
 def test_the_event_log_keeps_order_and_bytes(database: Database) -> None:
@@ -140,8 +181,8 @@ def test_many_claim_and_each_run_goes_to_one(database: Database) -> None:
         won = []
         for _ in range(len(ids)):
             with database.writing() as uow:
-                for run_id, fence, expires_at in uow.queue.claimable(10, 3, f"e{executor}/1"):
-                    if uow.queue.take(run_id, fence, expires_at, f"e{executor}/1", 1_000):
+                for run_id, fence, expires_at in uow.queue.claimable(3, f"e{executor}/1"):
+                    if uow.queue.take(run_id, fence, expires_at, f"e{executor}/1", LEASE):
                         won.append(run_id)
         return won
 

@@ -79,6 +79,10 @@ class BackendUnavailableError(Exception):
     """What the backend runs on does not answer; the same question may be asked again."""
 
 
+class NotHeldError(Exception):
+    """`launch` found that the lease of the run is not certain and made nothing. It is asked again when it is, if ever."""
+
+
 class FailureKind(str, Enum):
     """USER: the command failed. INFRASTRUCTURE: it never ran or its host went away. CANCELED: we ended it.
     CONFIGURATION: it cannot run here (no such command, bad image, unwritable store) and a retry will not help."""
@@ -152,7 +156,7 @@ class Backend(Protocol):
 
     async def launch(self, task: TaskLaunch) -> None:
         """Starts or adopts the attempt; returns when that is certain, may wait for a free slot before. Failures of
-        any kind arrive as a TaskOutcome, not as an exception."""
+        any kind arrive as a TaskOutcome, not as an exception, but for one: raises NotHeldError."""
         ...
 
     async def cancel(self, key: AttemptKey) -> None:

@@ -25,6 +25,7 @@ _TRANSIENT = {
     grpc.StatusCode.CANCELLED,
 }
 _MESSAGE_BYTES = 128 * 1024 * 1024
+_RUNS_PER_QUESTION = 1000
 _Reply = TypeVar("_Reply")
 
 
@@ -46,24 +47,25 @@ class DispatchClient:
         )
         self._stub = rpc.DispatchServiceStub(self._channel)
 
-    async def claim(self, max_runs: int, wait_seconds: float, lease_seconds: float) -> Sequence[pb.ClaimedRun]:
+    async def claim(self, max_runs: int, wait_seconds: float, lease_seconds: float) -> pb.ClaimRunsResponse:
         request = pb.ClaimRunsRequest(
             executor_id=self.executor_id,
             max_runs=max_runs,
             wait_millis=int(wait_seconds * 1000),
             lease_millis=int(lease_seconds * 1000),
         )
-        reply = await _call(self._stub.ClaimRuns, request, wait_seconds + 30)
-        return reply.runs
+        return await _call(self._stub.ClaimRuns, request, wait_seconds + 30)
 
     async def heartbeat(
         self, leases: Sequence[pb.Lease], lease_seconds: float, *, release: bool = False
     ) -> pb.HeartbeatResponse:
+        """`release` hands these leases back, and whatever else this executor holds."""
         request = pb.HeartbeatRequest(
             executor_id=self.executor_id,
             lease_millis=int(lease_seconds * 1000),
             leases=leases,
             release=release,
+            release_all=release,
         )
         return await _call(self._stub.Heartbeat, request, 10)
 
@@ -75,6 +77,15 @@ class DispatchClient:
     async def look_up(self, keys: Sequence[pb.LookupCacheRequest.Key]) -> Sequence[pb.LookupCacheResponse.Answer]:
         reply = await _call(self._stub.LookupCache, pb.LookupCacheRequest(keys=keys), 30)
         return reply.answers
+
+    async def filter_runs(self, run_ids: Sequence[str]) -> Sequence[pb.RunHold]:
+        """Where each run stands, in order."""
+        holds: list[pb.RunHold] = []
+        for start in range(0, len(run_ids), _RUNS_PER_QUESTION):
+            request = pb.FilterRunsRequest(run_ids=run_ids[start : start + _RUNS_PER_QUESTION])
+            reply = await _call(self._stub.FilterRuns, request, 10)
+            holds.extend(reply.holds)
+        return holds
 
     async def close(self) -> None:
         await self._channel.close(None)

@@ -3,8 +3,9 @@
 The straight path: claim -> `RunSession` -> events -> engine -> group commit -> effects (launch, cancel, timer) ->
 backend -> events … -> root ended -> lineage drained -> last report -> session closed.
 
-Invariants: effects follow commits; a lost session is dropped without touching its attempts, because their new owner
-adopts them; a drain hands leases back at once and leaves attempts running.
+Invariants: effects follow commits and are carried out while the lease is certain (`leases`); a session whose lease has
+lapsed waits until the server says whose the run is; a lost session is dropped without touching its attempts, because
+their new owner adopts them; a drain hands leases back at once and leaves attempts running.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection, Coroutine
+from collections.abc import Awaitable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.committer import Committer
 from penstock_executor.dispatch.launches import LaunchQueue
+from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.lineage import LineageQueue
 from penstock_executor.dispatch.lookups import CacheLookups
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
@@ -38,6 +40,7 @@ from penstock_executor.metadata.base import RecordedIds, Recorder
 log = logging.getLogger(__name__)
 
 _TIMER_RECHECK_SECONDS = 60.0
+_OVER = (pb.RunHold.STATE_FINISHED, pb.RunHold.STATE_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,11 @@ class Executor:
         self._settings = settings
         self._sessions: dict[str, RunSession] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._draining = False
         self._committer = Committer(client, self._committed, self._lose, self._deleted, self._quarantine)
-        self._lineage = LineageQueue(recorder, self._recorded)
+        self._leases = Leases()
+        self._lineage = LineageQueue(recorder, self._recorded, self._leases.certain)
         self._lookups = CacheLookups(client, store, self._deliver, now_millis)
-        self._launches = LaunchQueue(backend, self._deliver, now_millis)
+        self._launches = LaunchQueue(backend, self._leases, self._deliver, now_millis)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains: commits what is pending and hands the leases back."""
@@ -83,12 +86,14 @@ class Executor:
                 self._lineage.work(),
                 self._lookups.work(),
                 self._launches.work(),
-                self._claim(),
                 self._beat(),
             )
         ]
+        claiming = asyncio.create_task(self._claim())
+        loops.append(claiming)
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+        claiming.cancel()
         try:
             await self._drain()
         finally:
@@ -105,7 +110,7 @@ class Executor:
     # --- what backends ask (`HeldRuns`) ----------------------------------------------------------------------------
 
     def may_act(self, run_id: str) -> bool:
-        return run_id in self._sessions
+        return self._leases.certain(run_id)
 
     def expects(self, key: AttemptKey) -> bool | None:
         session = self._sessions.get(key.run_id)
@@ -115,32 +120,34 @@ class Executor:
         return node is not None and node.attempt == key.attempt
 
     async def over(self, run_ids: Collection[str]) -> set[str]:
-        return set()
+        holds = await self._client.filter_runs(list(run_ids))
+        return {one.run_id for one in holds if one.state in _OVER}
 
     # --- leases ----------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
         retry = delays()
-        while not self._draining:
+        while True:
             room = self._settings.max_runs - len(self._sessions)
             if room <= 0:
                 await asyncio.sleep(self._settings.heartbeat)
                 continue
+            sent = self._leases.now()
             try:
-                runs = await self._client.claim(min(room, 50), self._settings.claim_wait, self._settings.lease)
+                reply = await self._client.claim(min(room, 50), self._settings.claim_wait, self._settings.lease)
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("claim waits for the server: %s", error)
                 await asyncio.sleep(next(retry))
                 continue
             retry = delays()
-            for claimed in runs:
+            for claimed in reply.runs:
                 try:
                     root = await self._root(claimed)
                 except (BackendUnavailableError, asyncio.TimeoutError) as error:
                     # Its lease runs out, whoever can open it then does.
                     log.warning("run %s: its pipeline root cannot be had: %s", claimed.run_id, error)
                     continue
-                self._open(claimed, root)
+                self._open(claimed, root, sent + reply.waited_millis / 1000)
 
     async def _root(self, claimed: pb.ClaimedRun) -> str:
         """What holds for the run when neither its request nor its log says."""
@@ -149,7 +156,7 @@ class Executor:
         root = await asyncio.wait_for(self._backend.default_root(claimed.namespace), self._settings.lease / 3)
         return root or self._settings.default_root
 
-    def _open(self, claimed: pb.ClaimedRun, root: str) -> None:
+    def _open(self, claimed: pb.ClaimedRun, root: str, sent: float) -> None:
         known = self._sessions.get(claimed.run_id)
         if known is not None:
             # Our own lease had ended and we got the run again: the log is what counts.
@@ -166,6 +173,7 @@ class Executor:
             self._spawn(self._fail(claimed.run_id, claimed.fence, str(error)))
             return
         self._sessions[session.run_id] = session
+        self._leases.granted([session.run_id], sent, self._settings.lease)
         try:
             records = session.resume(list(claimed.events), now_millis(), terminate=claimed.terminate_requested)
         except Exception as error:
@@ -182,18 +190,21 @@ class Executor:
         keys = [AttemptKey(session.run_id, node.path, node.attempt) for node in session.state.open_tasks.values()]
         self._remove(session)
         error = f"an internal error of Penstock ended the run: {reason}"
-        self._spawn(self._fail(session.run_id, session.fence, error))
-        self._spawn(self._end_attempts(keys))
+        self._spawn(self._fail(session.run_id, session.fence, error, keys))
 
-    async def _fail(self, run_id: str, fence: int, error: str) -> None:
+    async def _fail(self, run_id: str, fence: int, error: str, keys: Sequence[AttemptKey] = ()) -> None:
+        """Ends a run, and then its attempts: of a run that is another executor's by now nothing is touched."""
         update = pb.RunUpdate(state="FAILED", error=convert.storable(error), at_millis=now_millis(), finished=True)
         transitions = pb.RunTransitions(run_id=run_id, fence=fence, run=update)
         for delay in delays():
             try:
-                await self._client.report([transitions])
-                return
+                (report,) = await self._client.report([transitions])
             except ServerUnavailableError:
                 await asyncio.sleep(delay)
+                continue
+            if report.outcome != pb.RunReport.OUTCOME_FENCED:
+                await self._end_attempts(keys)
+            return
 
     async def _beat(self) -> None:
         while True:
@@ -201,6 +212,7 @@ class Executor:
             if not self._sessions:
                 continue
             leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in self._sessions.values()]
+            sent = self._leases.now()
             try:
                 reply = await self._client.heartbeat(leases, self._settings.lease)
             except (ServerUnavailableError, ServerRejectedError) as error:
@@ -211,6 +223,8 @@ class Executor:
                 self._with_session(run_id, fences, self._deleted)
             for run_id in reply.lost_run_ids:
                 self._with_session(run_id, fences, self._lose)
+            ours = (one for one in self._sessions.values() if one.fence == fences.get(one.run_id))
+            self._leases.granted([one.run_id for one in ours], sent, self._settings.lease)
             for run_id in reply.terminate_run_ids:
                 self._with_session(run_id, fences, self._terminate)
 
@@ -221,17 +235,19 @@ class Executor:
             act(session)
 
     async def _drain(self) -> None:
-        self._draining = True
         try:
             await asyncio.wait_for(self._committer.flushed(), 5)
         except asyncio.TimeoutError:
             log.warning("drain: not everything could be committed; the next owner decides it again")
-        leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in self._sessions.values()]
-        if leases:
-            try:
-                await asyncio.wait_for(self._client.heartbeat(leases, self._settings.lease, release=True), 3)
-            except (ServerUnavailableError, ServerRejectedError, asyncio.TimeoutError) as error:
-                log.warning("drain: leases run out by themselves: %s", error)
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            # From here on the runs are others': what waits for its turn must not be done any more.
+            self._remove(session)
+        leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in sessions]
+        try:
+            await asyncio.wait_for(self._client.heartbeat(leases, self._settings.lease, release=True), 3)
+        except (ServerUnavailableError, ServerRejectedError, asyncio.TimeoutError) as error:
+            log.warning("drain: leases run out by themselves: %s", error)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -324,7 +340,7 @@ class Executor:
         self._remove(session)
         self._spawn(self._end_attempts(keys))
 
-    async def _end_attempts(self, keys: list[AttemptKey]) -> None:
+    async def _end_attempts(self, keys: Sequence[AttemptKey]) -> None:
         for key in keys:
             await self._backend.cancel(key)
 
@@ -332,6 +348,7 @@ class Executor:
         session.lost = True
         if self._sessions.get(session.run_id) is session:
             del self._sessions[session.run_id]
+            self._leases.ended(session.run_id)
         self._launches.forget(session.run_id)
         self._spawn(self._lineage.forget(session.run_id))
 

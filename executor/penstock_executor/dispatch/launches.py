@@ -1,7 +1,8 @@
 """Carries committed launches out, a bounded number at a time, fair between runs.
 
 Invariants: a launch waits here as a path, not as a resolved task; it is resolved when its turn comes and skipped when
-the task has moved on. A task that cannot even be resolved ends as failed, like any other.
+the task has moved on, or its run is no longer held; while the lease of its run has lapsed it waits. A task that cannot
+even be resolved ends as failed, like any other.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from penstock_executor.backends.base import AttemptKey, Backend, FailureKind
+from penstock_executor.backends.base import AttemptKey, Backend, FailureKind, NotHeldError
+from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import Cancel, Launch
 from penstock_executor.engine.events import AttemptEnded
@@ -28,9 +30,14 @@ class LaunchQueue:
     """`ended(session, event)` delivers attempts that never reached the backend."""
 
     def __init__(
-        self, backend: Backend, ended: Callable[[RunSession, AttemptEnded], None], now: Callable[[], int]
+        self,
+        backend: Backend,
+        leases: Leases,
+        ended: Callable[[RunSession, AttemptEnded], None],
+        now: Callable[[], int],
     ) -> None:
         self._backend = backend
+        self._leases = leases
         self._ended = ended
         self._now = now
         self._queues: dict[str, deque[tuple[RunSession, Launch, bool]]] = {}
@@ -50,7 +57,7 @@ class LaunchQueue:
     async def cancel(self, session: RunSession, effect: Cancel) -> None:
         """Ends an attempt that was handed to the backend; one that still waits here ends when its turn comes."""
         key = AttemptKey(session.run_id, effect.path, effect.attempt)
-        if key in self._begun:
+        if key in self._begun and await self._held(session):
             await self._backend.cancel(key)
 
     def forget(self, run_id: str) -> None:
@@ -88,7 +95,19 @@ class LaunchQueue:
             del self._queues[run_id]
         return entry
 
+    async def _held(self, session: RunSession) -> bool:
+        return await self._leases.until_certain(session.run_id) and not session.lost
+
     async def _launch(self, session: RunSession, effect: Launch, adopt: bool) -> None:
+        while await self._held(session):
+            try:
+                await self._launch_held(session, effect, adopt)
+            except NotHeldError as error:
+                log.info("run %s: %s waits, the lease is not certain (%s)", session.run_id, effect.path, error)
+            else:
+                return
+
+    async def _launch_held(self, session: RunSession, effect: Launch, adopt: bool) -> None:
         node = session.node(effect.path)
         if node is None or node.attempt != effect.attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
             return

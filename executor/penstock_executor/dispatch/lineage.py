@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.metadata.base import (
@@ -27,11 +28,17 @@ _INTERVAL_SECONDS = 0.1
 
 
 class LineageQueue:
-    """One for all runs. `recorded` is called with the ids of each batch that is in."""
+    """One for all runs. `recorded` is called with the ids of each batch that is in, `certain` whose lease holds."""
 
-    def __init__(self, recorder: Recorder, recorded: Callable[[str, RecordedIds], None]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        recorded: Callable[[str, RecordedIds], None],
+        certain: Callable[[str], bool],
+    ) -> None:
         self._recorder = recorder
         self._recorded = recorded
+        self._certain = certain
         self._waiting: dict[str, ExecutionRecord] = {}
         self._runs: dict[str, int] = {}
         self._drained: dict[str, asyncio.Event] = {}
@@ -76,7 +83,11 @@ class LineageQueue:
             await self._gather()
             batch = self._next_batch()
             if not batch:
-                self._wake.clear()
+                if self._waiting:
+                    # All of it belongs to runs whose lease has lapsed.
+                    await asyncio.sleep(_INTERVAL_SECONDS)
+                else:
+                    self._wake.clear()
                 continue
             try:
                 ids = await self._record(batch)
@@ -116,7 +127,8 @@ class LineageQueue:
         self._urgent.clear()
 
     def _next_batch(self) -> list[ExecutionRecord]:
-        names = list(self._waiting)[:_BATCH]
+        certain = (name for name, record in self._waiting.items() if self._certain(record.run.run_id))
+        names = list(islice(certain, _BATCH))
         return [self._waiting.pop(name) for name in names]
 
     def _put_back(self, record: ExecutionRecord) -> None:

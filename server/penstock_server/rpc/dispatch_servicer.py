@@ -18,11 +18,19 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         claimed = self._service.claim(
             request.executor_id, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
         )
-        return pb.ClaimRunsResponse(runs=map(convert.claimed_to_proto, claimed))
+        return pb.ClaimRunsResponse(
+            runs=map(convert.claimed_to_proto, claimed.runs), waited_millis=claimed.waited_millis
+        )
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         leases = [Lease(lease.run_id, lease.fence) for lease in request.leases]
-        answer = self._service.heartbeat(request.executor_id, leases, request.lease_millis, release=request.release)
+        answer = self._service.heartbeat(
+            request.executor_id,
+            leases,
+            request.lease_millis,
+            release=request.release,
+            release_all=request.release and request.release_all,
+        )
         return pb.HeartbeatResponse(
             lost_run_ids=answer.lost, terminate_run_ids=answer.terminate, deleted_run_ids=answer.deleted
         )
@@ -41,3 +49,6 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
     def LookupCache(self, request: pb.LookupCacheRequest, context: grpc.ServicerContext) -> pb.LookupCacheResponse:
         keys = [convert.key_from_proto(key) for key in request.keys]
         return pb.LookupCacheResponse(answers=map(convert.hit_to_proto, self._service.look_up(keys), keys))
+
+    def FilterRuns(self, request: pb.FilterRunsRequest, context: grpc.ServicerContext) -> pb.FilterRunsResponse:
+        return pb.FilterRunsResponse(holds=map(convert.hold_to_proto, self._service.filter(list(request.run_ids))))

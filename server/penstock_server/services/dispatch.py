@@ -3,12 +3,14 @@
 Invariants: a run is held by one executor at a time, under a lease that carries a fencing token; each claim raises the
 token, and whatever comes under an older one changes nothing. A report is one transaction. Events are appended by
 sequence number: what is there already is skipped, a gap means that reports were lost, so the reporter is told to stop
-and the next claim starts from the log. Reports do not renew leases, heartbeats do.
+and the next claim starts from the log. Reports do not renew leases, heartbeats do. Leases are counted by the database's
+clock, which all servers share.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +18,15 @@ from enum import Enum
 
 from penstock_server.domain.run import Run, RunState, moved
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
-from penstock_server.errors import InvalidArgumentError
-from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
+from penstock_server.errors import InvalidArgumentError, UnavailableError
+from penstock_server.services.ports import Storage, UnitOfWork, WorkSignal
 
 log = logging.getLogger(__name__)
 
 MAX_WAIT_MILLIS = 30_000
-_RECHECK_SECONDS = 1.0
+# Leases that end, and runs that other servers make or hand back, ring no bell here.
+_RECHECK_SECONDS = 0.5
+MAX_FILTERED = 1000
 MAX_LEASE_MILLIS = 10 * 60_000
 
 
@@ -33,6 +37,14 @@ class ClaimedRun:
     pipeline_spec: str
     platform_spec: str
     events: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`waited_millis`: how long after the call, at least, the leases began."""
+
+    runs: Sequence[ClaimedRun] = ()
+    waited_millis: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +87,41 @@ class Outcome(Enum):
     DELETED = 3
 
 
+class HoldState(Enum):
+    UNKNOWN = 1
+    FINISHED = 2
+    WAITING = 3
+    HELD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RunHold:
+    """`executor_id` is empty unless the run is held."""
+
+    run_id: str
+    state: HoldState
+    executor_id: str = ""
+
+
 class DispatchService:
     """`committed(events)` hears how many events of runs each report brought."""
 
     def __init__(
         self,
         storage: Storage,
-        clock: Clock,
         signal: WorkSignal,
         committed: Callable[[int], None] = lambda events: None,
     ) -> None:
         self._storage = storage
-        self._clock = clock
         self._signal = signal
         self._committed = committed
         self._stopping = False
+        self._looking = threading.Lock()
+        self._looked_at = 0.0
+        self._anything = False
 
     def stop(self) -> None:
-        """Lets claims that wait return at once."""
+        """Lets claims that wait end at once, as unavailable: executors go to another server, or try again."""
         self._stopping = True
         self._signal.notify()
 
@@ -104,23 +133,41 @@ class DispatchService:
         lease_millis: int,
         *,
         wanted: Callable[[], bool] = lambda: True,
-    ) -> list[ClaimedRun]:
-        """Leases up to `max_runs` runs, oldest first; waits up to `wait_millis` for the first while `wanted`."""
-        until = time.monotonic() + min(max(wait_millis, 0), MAX_WAIT_MILLIS) / 1000
-        while not self._stopping and wanted():
-            claimed = self._claim_now(executor_id, max(1, min(max_runs, 1000)), _lease(lease_millis))
+    ) -> Claim:
+        """Leases up to `max_runs` runs, oldest first; waits up to `wait_millis` for the first while `wanted`.
+
+        Raises UnavailableError when the server stops.
+        """
+        started = time.monotonic()
+        until = started + min(max(wait_millis, 0), MAX_WAIT_MILLIS) / 1000
+        look = True
+        while wanted():
+            if self._stopping:
+                raise UnavailableError("the server is stopping; try again")
+            now = time.monotonic()
+            runs = self._claim_now(executor_id, max(1, min(max_runs, 1000)), _lease(lease_millis)) if look else []
+            if runs and not wanted():
+                # The caller went away meanwhile and will never know what it got.
+                self.heartbeat(executor_id, [Lease(one.run.run_id, one.fence) for one in runs], 0, release=True)
+                break
             left = until - time.monotonic()
-            if claimed or left <= 0:
-                return claimed
-            # Leases that end and runs made by other servers are not signalled, hence the re-check.
-            self._signal.wait(min(left, _RECHECK_SECONDS))
-        return []
+            if runs or left <= 0:
+                return Claim(runs, int((now - started) * 1000))
+            look = self._signal.wait(min(left, _RECHECK_SECONDS)) or self._anything_waits()
+        return Claim()
 
     def heartbeat(
-        self, executor_id: str, leases: Sequence[Lease], lease_millis: int, *, release: bool = False
+        self,
+        executor_id: str,
+        leases: Sequence[Lease],
+        lease_millis: int,
+        *,
+        release: bool = False,
+        release_all: bool = False,
     ) -> HeartbeatAnswer:
+        """Renews leases, or hands them back; `release_all` with everything else the executor holds."""
         answer = HeartbeatAnswer()
-        if not leases:
+        if not leases and not release_all:
             return answer
         held: list[str] = []
         with self._storage.writing() as uow:
@@ -135,11 +182,13 @@ class DispatchService:
                     held.append(lease.run_id)
                     if row[3]:
                         answer.terminate.append(lease.run_id)
-            if release:
+            if release_all:
+                uow.queue.release(uow.queue.held_by(executor_id))
+            elif release:
                 uow.queue.release(held)
             else:
-                uow.queue.renew(held, self._clock.now_millis() + _lease(lease_millis))
-        if release:
+                uow.queue.renew(held, _lease(lease_millis))
+        if release or release_all:
             self._signal.notify()
         return answer
 
@@ -159,15 +208,31 @@ class DispatchService:
             found = uow.cache.newest(places)
         return [found.get(place) for place in places]
 
-    def _claim_now(self, executor_id: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
-        now = self._clock.now_millis()
+    def filter(self, run_ids: Sequence[str]) -> list[RunHold]:
+        """Where each run stands, in order. Raises InvalidArgumentError for more than MAX_FILTERED."""
+        if len(run_ids) > MAX_FILTERED:
+            raise InvalidArgumentError(f"{len(run_ids)} runs are more than {MAX_FILTERED}", "run_ids")
         with self._storage.reading() as uow:
-            if not uow.queue.claimable(now, 1, executor_id):
+            found = uow.queue.holds(run_ids)
+        return [_hold(run_id, found.get(run_id)) for run_id in run_ids]
+
+    def _anything_waits(self) -> bool:
+        """One look for all claims that wait here, however many they are."""
+        with self._looking:
+            if time.monotonic() - self._looked_at >= _RECHECK_SECONDS / 2:
+                with self._storage.reading() as uow:
+                    self._anything = uow.queue.any_waits()
+                self._looked_at = time.monotonic()
+            return self._anything
+
+    def _claim_now(self, executor_id: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
+        with self._storage.reading() as uow:
+            if not uow.queue.claimable(1, executor_id):
                 return []
         claimed = []
         with self._storage.writing() as uow:
-            for run_id, fence, expires_at in uow.queue.claimable(now, max_runs, executor_id):
-                if not uow.queue.take(run_id, fence, expires_at, executor_id, now + lease_millis):
+            for run_id, fence, expires_at in uow.queue.claimable(max_runs, executor_id):
+                if not uow.queue.take(run_id, fence, expires_at, executor_id, lease_millis):
                     continue
                 run = uow.runs.get(run_id)
                 spec = uow.specs.get(run.spec_hash) if run else None
@@ -231,3 +296,12 @@ class DispatchService:
 
 def _lease(millis: int) -> int:
     return min(max(millis, 1000), MAX_LEASE_MILLIS)
+
+
+def _hold(run_id: str, found: tuple[bool, str] | None) -> RunHold:
+    if found is None:
+        return RunHold(run_id, HoldState.UNKNOWN)
+    live, owner = found
+    if not live:
+        return RunHold(run_id, HoldState.FINISHED)
+    return RunHold(run_id, HoldState.HELD if owner else HoldState.WAITING, owner)

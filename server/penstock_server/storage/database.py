@@ -137,6 +137,8 @@ def _engine(url: str) -> Engine:
             parsed = parsed.set(drivername=f"{backend}+{_DRIVERS[backend]}")
         return sqlalchemy.create_engine(
             parsed,
+            # MariaDB's own default would show a writer what was there when it began, not what it is about to change.
+            isolation_level="READ COMMITTED",
             pool_size=16,
             max_overflow=32,
             pool_timeout=_POOL_SECONDS,

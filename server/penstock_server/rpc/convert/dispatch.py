@@ -8,12 +8,18 @@ from penstock_api.internal.v1 import dispatch_pb2 as pb
 
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError
-from penstock_server.services.dispatch import ClaimedRun, Outcome, RunReport
+from penstock_server.services.dispatch import ClaimedRun, HoldState, Outcome, RunHold, RunReport
 
 _OUTCOMES = {
     Outcome.COMMITTED: pb.RunReport.OUTCOME_COMMITTED,
     Outcome.FENCED: pb.RunReport.OUTCOME_FENCED,
     Outcome.DELETED: pb.RunReport.OUTCOME_DELETED,
+}
+_HOLDS = {
+    HoldState.UNKNOWN: pb.RunHold.STATE_UNKNOWN,
+    HoldState.FINISHED: pb.RunHold.STATE_FINISHED,
+    HoldState.WAITING: pb.RunHold.STATE_WAITING,
+    HoldState.HELD: pb.RunHold.STATE_HELD,
 }
 
 
@@ -88,6 +94,10 @@ def hit_to_proto(hit: CacheHit | None, key: CacheKey) -> pb.LookupCacheResponse.
         task_path=hit.entry.task_path,
         execution_id=hit.execution_id,
     )
+
+
+def hold_to_proto(hold: RunHold) -> pb.RunHold:
+    return pb.RunHold(run_id=hold.run_id, state=_HOLDS[hold.state], executor_id=hold.executor_id)
 
 
 def _task(run_id: str, row: pb.TaskRow) -> Task:

@@ -1,7 +1,8 @@
 """Dispatch columns of `runs`, and `run_events`.
 
 Invariants: a lease is taken by compare-and-set on (fence, expiry), so of several claimants one wins on every database;
-whoever reads leases in order to write holds the rows, in the order of their ids, until the transaction ends.
+whether it has ended is for the database's clock to say, which all servers share; whoever reads leases in order to write
+holds the rows, in the order of their ids, until the transaction ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
+from penstock_server.storage.clock import now_millis
 from penstock_server.storage.tables import run_events, runs
 
 _CHUNK = 500
@@ -20,7 +22,7 @@ class SqlQueueRepository:
         self._connection = connection
         self._lock = lock
 
-    def claimable(self, now: int, limit: int, claimant: str) -> list[tuple[str, int, int]]:
+    def claimable(self, limit: int, claimant: str) -> list[tuple[str, int, int]]:
         """(run id, fence, lease expiry) of runs that wait for an executor, oldest first.
 
         An executor id is `name/incarnation`: of two with one name the one whose incarnation is smaller is dead, so its
@@ -28,7 +30,7 @@ class SqlQueueRepository:
         """
         name, _, _ = claimant.rpartition("/")
         predecessor = and_(runs.c.lease_owner.startswith(f"{name}/", autoescape=True), runs.c.lease_owner < claimant)
-        open_ = runs.c.lease_expires_at <= now
+        open_ = runs.c.lease_expires_at <= now_millis()
         statement = (
             select(runs.c.run_id, runs.c.fence, runs.c.lease_expires_at)
             .where(runs.c.claimable.is_(True), or_(open_, predecessor) if name else open_)
@@ -37,14 +39,24 @@ class SqlQueueRepository:
         )
         return [(row.run_id, row.fence, row.lease_expires_at) for row in self._connection.execute(statement)]
 
-    def depth(self, now: int) -> tuple[int, int]:
+    def any_waits(self) -> bool:
+        """Whether a run waits for an executor; by the index alone, because it is asked all the time."""
+        statement = (
+            select(runs.c.lease_expires_at)
+            .where(runs.c.claimable.is_(True), runs.c.lease_expires_at <= now_millis())
+            .limit(1)
+        )
+        return self._connection.execute(statement).first() is not None
+
+    def depth(self) -> tuple[int, int]:
         """Runs that wait for an executor, runs that one holds."""
-        held = runs.c.lease_expires_at > now
-        statement = select(held, func.count()).where(runs.c.claimable.is_(True)).group_by(held)
+        held = (runs.c.lease_expires_at > now_millis()).label("held")
+        looked = select(held).where(runs.c.claimable.is_(True)).subquery()
+        statement = select(looked.c.held, func.count()).group_by(looked.c.held)
         counts = {bool(row[0]): int(row[1]) for row in self._connection.execute(statement)}
         return counts.get(False, 0), counts.get(True, 0)
 
-    def take(self, run_id: str, fence: int, expires_at: int, owner: str, until: int) -> bool:
+    def take(self, run_id: str, fence: int, expires_at: int, owner: str, lease_millis: int) -> bool:
         """Leases a run that is still as `claimable` saw it; its fence becomes `fence + 1`."""
         statement = (
             update(runs)
@@ -54,9 +66,21 @@ class SqlQueueRepository:
                 runs.c.lease_expires_at == expires_at,
                 runs.c.claimable.is_(True),
             )
-            .values(fence=fence + 1, lease_owner=owner, lease_expires_at=until)
+            .values(fence=fence + 1, lease_owner=owner, lease_expires_at=now_millis() + lease_millis)
         )
         return self._connection.execute(statement).rowcount == 1
+
+    def holds(self, run_ids: Sequence[str]) -> dict[str, tuple[bool, str]]:
+        """(wants an executor, who holds it now or empty) of the runs that exist."""
+        found: dict[str, tuple[bool, str]] = {}
+        for start in range(0, len(run_ids), _CHUNK):
+            held = (runs.c.lease_expires_at > now_millis()).label("held")
+            statement = select(runs.c.run_id, runs.c.claimable, runs.c.lease_owner, held).where(
+                runs.c.run_id.in_(run_ids[start : start + _CHUNK])
+            )
+            for row in self._connection.execute(statement):
+                found[row.run_id] = (row.claimable, row.lease_owner if row.held else "")
+        return found
 
     def events(self, run_id: str) -> list[bytes]:
         statement = select(run_events.c.event).where(run_events.c.run_id == run_id).order_by(run_events.c.sequence)
@@ -92,8 +116,17 @@ class SqlQueueRepository:
                 found[row.run_id] = (row.fence, row.lease_owner, row.next_sequence, row.terminate_requested)
         return found
 
-    def renew(self, run_ids: Sequence[str], until: int) -> None:
-        self._set_lease(run_ids, lease_expires_at=until)
+    def held_by(self, owner: str) -> list[str]:
+        """Runs whose lease is the owner's, ended or not; held by the caller until the transaction ends."""
+        statement = (
+            select(runs.c.run_id).where(runs.c.claimable.is_(True), runs.c.lease_owner == owner).order_by(runs.c.run_id)
+        )
+        if self._lock:
+            statement = statement.with_for_update()
+        return list(self._connection.execute(statement).scalars())
+
+    def renew(self, run_ids: Sequence[str], lease_millis: int) -> None:
+        self._set_lease(run_ids, lease_expires_at=now_millis() + lease_millis)
 
     def release(self, run_ids: Sequence[str]) -> None:
         self._set_lease(run_ids, lease_expires_at=0, lease_owner="")

@@ -28,12 +28,13 @@ class Server:
         self._refuses = refuses
         self._given = False
 
-    async def claim(self, *_: Any) -> Sequence[pb.ClaimedRun]:
+    async def claim(self, *_: Any) -> pb.ClaimRunsResponse:
         if self._given:
             await asyncio.sleep(3600)
         self._given = True
         spec = json.dumps(specs.chain({"a": ["true"], "b": ["true"]})).encode()
-        return [pb.ClaimedRun(run_id=name, fence=1, pipeline_spec_json=spec) for name in ("poison", "healthy")]
+        runs = [pb.ClaimedRun(run_id=name, fence=1, pipeline_spec_json=spec) for name in ("poison", "healthy")]
+        return pb.ClaimRunsResponse(runs=runs)
 
     async def heartbeat(self, *_: Any, **__: Any) -> pb.HeartbeatResponse:
         return pb.HeartbeatResponse()

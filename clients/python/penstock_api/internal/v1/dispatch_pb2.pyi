@@ -19,10 +19,12 @@ class ClaimRunsRequest(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., max_runs: _Optional[int] = ..., wait_millis: _Optional[int] = ..., lease_millis: _Optional[int] = ...) -> None: ...
 
 class ClaimRunsResponse(_message.Message):
-    __slots__ = ("runs",)
+    __slots__ = ("runs", "waited_millis")
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    WAITED_MILLIS_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[ClaimedRun]
-    def __init__(self, runs: _Optional[_Iterable[_Union[ClaimedRun, _Mapping]]] = ...) -> None: ...
+    waited_millis: int
+    def __init__(self, runs: _Optional[_Iterable[_Union[ClaimedRun, _Mapping]]] = ..., waited_millis: _Optional[int] = ...) -> None: ...
 
 class ClaimedRun(_message.Message):
     __slots__ = ("run_id", "fence", "display_name", "namespace", "pipeline_spec_json", "platform_spec_json", "parameters_json", "pipeline_root", "service_account", "created_at_millis", "scheduled_at_millis", "terminate_requested", "events", "resource_name", "policy")
@@ -83,16 +85,18 @@ class Lease(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
-    __slots__ = ("executor_id", "lease_millis", "leases", "release")
+    __slots__ = ("executor_id", "lease_millis", "leases", "release", "release_all")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ALL_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     lease_millis: int
     leases: _containers.RepeatedCompositeFieldContainer[Lease]
     release: bool
-    def __init__(self, executor_id: _Optional[str] = ..., lease_millis: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., release: bool = ...) -> None: ...
+    release_all: bool
+    def __init__(self, executor_id: _Optional[str] = ..., lease_millis: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., release: bool = ..., release_all: bool = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
     __slots__ = ("lost_run_ids", "terminate_run_ids", "deleted_run_ids")
@@ -321,3 +325,37 @@ class LookupCacheResponse(_message.Message):
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedCompositeFieldContainer[LookupCacheResponse.Answer]
     def __init__(self, answers: _Optional[_Iterable[_Union[LookupCacheResponse.Answer, _Mapping]]] = ...) -> None: ...
+
+class FilterRunsRequest(_message.Message):
+    __slots__ = ("run_ids",)
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    run_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FilterRunsResponse(_message.Message):
+    __slots__ = ("holds",)
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    holds: _containers.RepeatedCompositeFieldContainer[RunHold]
+    def __init__(self, holds: _Optional[_Iterable[_Union[RunHold, _Mapping]]] = ...) -> None: ...
+
+class RunHold(_message.Message):
+    __slots__ = ("run_id", "state", "executor_id")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[RunHold.State]
+        STATE_UNKNOWN: _ClassVar[RunHold.State]
+        STATE_FINISHED: _ClassVar[RunHold.State]
+        STATE_WAITING: _ClassVar[RunHold.State]
+        STATE_HELD: _ClassVar[RunHold.State]
+    STATE_UNSPECIFIED: RunHold.State
+    STATE_UNKNOWN: RunHold.State
+    STATE_FINISHED: RunHold.State
+    STATE_WAITING: RunHold.State
+    STATE_HELD: RunHold.State
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    state: RunHold.State
+    executor_id: str
+    def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunHold.State, str]] = ..., executor_id: _Optional[str] = ...) -> None: ...

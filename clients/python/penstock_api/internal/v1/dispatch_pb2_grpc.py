@@ -34,6 +34,11 @@ class DispatchServiceStub(object):
                 request_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.LookupCacheRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.LookupCacheResponse.FromString,
                 )
+        self.FilterRuns = channel.unary_unary(
+                '/penstock.internal.v1.DispatchService/FilterRuns',
+                request_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsResponse.FromString,
+                )
 
 
 class DispatchServiceServicer(object):
@@ -67,6 +72,14 @@ class DispatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FilterRuns(self, request, context):
+        """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
+        are orphans, of one that lives they are another executor's. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,6 +102,11 @@ def add_DispatchServiceServicer_to_server(servicer, server):
                     servicer.LookupCache,
                     request_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.LookupCacheRequest.FromString,
                     response_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.LookupCacheResponse.SerializeToString,
+            ),
+            'FilterRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.FilterRuns,
+                    request_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsRequest.FromString,
+                    response_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -165,5 +183,22 @@ class DispatchService(object):
         return grpc.experimental.unary_unary(request, target, '/penstock.internal.v1.DispatchService/LookupCache',
             penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.LookupCacheRequest.SerializeToString,
             penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.LookupCacheResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def FilterRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.internal.v1.DispatchService/FilterRuns',
+            penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsRequest.SerializeToString,
+            penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -43,6 +43,10 @@ class DispatchServiceStub:
     """Commits transitions of any number of runs in one transaction. Idempotent by (run, sequence)."""
     LookupCache: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.LookupCacheRequest, _dispatch_pb2.LookupCacheResponse]
     """Looks up cached results; the newest entry of each fingerprint in its scope."""
+    FilterRuns: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.FilterRunsRequest, _dispatch_pb2.FilterRunsResponse]
+    """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
+    are orphans, of one that lives they are another executor's. Reads only.
+    """
 
 @_typing.type_check_only
 class DispatchServiceAsyncStub(DispatchServiceStub):
@@ -55,6 +59,10 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     """Commits transitions of any number of runs in one transaction. Idempotent by (run, sequence)."""
     LookupCache: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.LookupCacheRequest, _dispatch_pb2.LookupCacheResponse]  # type: ignore[assignment]
     """Looks up cached results; the newest entry of each fingerprint in its scope."""
+    FilterRuns: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.FilterRunsRequest, _dispatch_pb2.FilterRunsResponse]  # type: ignore[assignment]
+    """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
+    are orphans, of one that lives they are another executor's. Reads only.
+    """
 
 class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -88,5 +96,15 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.LookupCacheResponse, _abc.Awaitable[_dispatch_pb2.LookupCacheResponse]]:
         """Looks up cached results; the newest entry of each fingerprint in its scope."""
+
+    @_abc_1.abstractmethod
+    def FilterRuns(
+        self,
+        request: _dispatch_pb2.FilterRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.FilterRunsResponse, _abc.Awaitable[_dispatch_pb2.FilterRunsResponse]]:
+        """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
+        are orphans, of one that lives they are another executor's. Reads only.
+        """
 
 def add_DispatchServiceServicer_to_server(servicer: DispatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
