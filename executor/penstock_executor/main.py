@@ -15,10 +15,14 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from penstock_ir.errors import InvalidSpecError
+from penstock_store.base import ArtifactStoreError
+from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
+from penstock_store.providers import parse_file
 
 from penstock_executor import collector, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
@@ -29,6 +33,7 @@ from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import Recorder
 from penstock_executor.metadata.null import NullRecorder
+from penstock_executor.options import KubernetesOptions, Placed, kubernetes_options, on_kubernetes
 from penstock_executor.replay import ReplayError, replay
 
 log = logging.getLogger(__name__)
@@ -51,11 +56,21 @@ log = logging.getLogger(__name__)
     help="Where work directories, task environments and artifacts lie.",
 )
 @click.option(
-    "--artifacts", default="", envvar="PENSTOCK_ARTIFACTS", help="Artifact root; DATA_DIR/artifacts unless given."
+    "--artifacts",
+    default="",
+    envvar="PENSTOCK_ARTIFACTS",
+    help="Pipeline root of runs that name none: DATA_DIR/artifacts, or a URI such as s3://bucket/prefix.",
+)
+@click.option(
+    "--store-config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    envvar="PENSTOCK_STORE_CONFIG",
+    help="YAML with `providers` and `defaultPipelineRoot`, as in the ConfigMap kfp-launcher.",
 )
 @click.option(
     "--backend",
-    type=click.Choice(["local"]),
+    type=click.Choice(["local", "kubernetes"]),
     default="local",
     show_default=True,
     envvar="PENSTOCK_BACKEND",
@@ -98,12 +113,15 @@ log = logging.getLogger(__name__)
     envvar="PENSTOCK_LOG_FORMAT",
     help="Lines for people, or a JSON object a line.",
 )
+@kubernetes_options
 @click.pass_context
 def main(
     context: click.Context,
+    /,
     server: str,
     data_dir: Path,
     artifacts: str,
+    store_config: Path | None,
     backend: str,
     parallelism: int,
     lineage: bool,
@@ -111,6 +129,7 @@ def main(
     lease_seconds: float,
     log_level: str,
     log_format: str,
+    **kubernetes: Any,
 ) -> None:
     """Executes the runs of a Penstock server.
 
@@ -120,28 +139,30 @@ def main(
         return
     logs.configure(log_level, log_format)
     directory = data_dir.expanduser().absolute()
-    for part in ("work", "environments", "artifacts"):
-        (directory / part).mkdir(parents=True, exist_ok=True)
-    root = pipeline_root(artifacts or str(directory / "artifacts"))
-    if not root.startswith("file://"):
-        raise click.BadParameter(f"{root}: the local backend keeps artifacts in files", param_hint="--artifacts")
+    environ = dict(os.environ)
+    try:
+        stores = parse_file(store_config.read_text("utf-8")) if store_config else StoreConfig()
+        if backend == "local":
+            placed = _local(directory, pipeline_root(artifacts or str(directory / "artifacts")), parallelism)
+        else:
+            options = KubernetesOptions(**kubernetes)
+            placed = on_kubernetes(options, stores, pipeline_root(artifacts) if artifacts else "", environ)
+    except (ArtifactStoreError, OSError) as error:
+        raise click.BadParameter(str(error), param_hint="--store-config") from error
     # Incarnations of one name are in order, so that a later one can tell that it is.
     executor_id = f"{name or socket.gethostname() + '-' + str(os.getpid())}/{time.time_ns():020d}"
-    log.debug("backend %s", backend)
     collector.settle()
-    asyncio.run(
-        _serve(
-            executor_id=executor_id,
-            server=server,
-            directory=directory,
-            root=root,
-            parallelism=parallelism,
-            lineage=lineage,
-            settings=ExecutorSettings(
-                default_root=root, workspace_path=f"{directory / 'work'}/{{run_id}}", lease=lease_seconds
-            ),
-        )
-    )
+    asyncio.run(_serve(executor_id=executor_id, server=server, placed=placed, lineage=lineage, lease=lease_seconds))
+
+
+def _local(directory: Path, root: str, parallelism: int) -> Placed:
+    if not root.startswith("file://"):
+        raise click.BadParameter(f"{root}: the local backend keeps artifacts in files", param_hint="--artifacts")
+    for part in ("work", "environments", "artifacts"):
+        (directory / part).mkdir(parents=True, exist_ok=True)
+    store = FileArtifactStore(Path(root.removeprefix("file://")))
+    settings = LocalSettings(directory / "work", directory / "environments", parallelism)
+    return Placed(LocalBackend(settings, store), store, root, f"{directory / 'work'}/{{run_id}}")
 
 
 @main.command("replay")
@@ -170,29 +191,14 @@ def replay_command(log_file: Path, artifacts: str, work_dir: str) -> None:
     click.echo("decided the same")
 
 
-async def _serve(
-    *,
-    executor_id: str,
-    server: str,
-    directory: Path,
-    root: str,
-    parallelism: int,
-    lineage: bool,
-    settings: ExecutorSettings,
-) -> None:
+async def _serve(*, executor_id: str, server: str, placed: Placed, lineage: bool, lease: float) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    store = FileArtifactStore(Path(root.removeprefix("file://")))
     client = DispatchClient(server, executor_id)
-    executor = Executor(
-        client,
-        LocalBackend(LocalSettings(directory / "work", directory / "environments", parallelism), store),
-        store,
-        _recorder(server, lineage),
-        settings,
-    )
+    settings = ExecutorSettings(default_root=placed.root, workspace_path=placed.workspace_path, lease=lease)
+    executor = Executor(client, placed.backend, placed.store, _recorder(server, lineage), settings)
     announced = asyncio.create_task(_announce(client, executor_id))
     try:
         await executor.run(stop)

@@ -51,3 +51,7 @@ class Settings:
     ui_directory: Path | None = None
     ui_deployment: str = ""
     hide_side_navigation: bool = False
+    tasks_namespace: str = ""
+    """Where tasks are Pods; empty: they are not."""
+    kubeconfig: str = ""
+    kube_context: str = ""

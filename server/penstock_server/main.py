@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import grpc
@@ -40,6 +41,9 @@ from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
 from penstock_server.storage.objects import FileObjects
 from penstock_server.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from penstock_server.storage.pods import ClusterPods
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +179,16 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     envvar="DEPLOYMENT",
     help="What the web UI is told of where it runs; KUBEFLOW inside the central dashboard.",
 )
+@click.option(
+    "--tasks-namespace",
+    default="",
+    envvar="PENSTOCK_NAMESPACE",
+    help="Kubernetes namespace of tasks whose runs have none: logs, Pods and events are then asked of the cluster.",
+)
+@click.option(
+    "--kubeconfig", default="", envvar="KUBECONFIG", help="Files to find that cluster in; else the Pod's own."
+)
+@click.option("--kube-context", default="", envvar="PENSTOCK_KUBE_CONTEXT", help="Context of the kubeconfig.")
 @click.option("--hide-side-navigation/--no-hide-side-navigation", default=False, envvar="HIDE_SIDENAV", hidden=True)
 @click.option("--namespace", default="kubeflow", show_default=True, envvar="POD_NAMESPACE", hidden=True)
 @click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
@@ -212,6 +226,9 @@ def main(
     max_package_mib: int,
     ui_directory: Path | None,
     ui_deployment: str,
+    tasks_namespace: str,
+    kubeconfig: str,
+    kube_context: str,
     hide_side_navigation: bool,
     namespace: str,
     commit: str,
@@ -248,6 +265,9 @@ def main(
         ui_directory=ui_directory,
         ui_deployment=ui_deployment,
         hide_side_navigation=hide_side_navigation,
+        tasks_namespace=tasks_namespace,
+        kubeconfig=kubeconfig,
+        kube_context=kube_context,
     )
     try:
         serve(settings)
@@ -292,7 +312,7 @@ def serve(settings: Settings) -> None:
         runs=runs,
         recurring_runs=schedules,
         dispatch=dispatch,
-        insight=InsightService(storage, FileObjects(settings.artifact_roots)),
+        insight=InsightService(storage, FileObjects(settings.artifact_roots), _pods(settings)),
         explain=ExplainService(storage, documents),
         driver_tasks=DriverTaskService(storage, clock),
         documents=documents,
@@ -343,6 +363,23 @@ def serve(settings: Settings) -> None:
     if metadata is not None:
         metadata.close()
     storage.dispose()
+
+
+def _pods(settings: Settings) -> ClusterPods | None:
+    """Raises click.UsageError when there is no way to the cluster that was asked for."""
+    if not settings.tasks_namespace:
+        return None
+    # Imported here: what it takes to find a cluster is heavy, and a laptop has none.
+    from penstock_kube.config import load_cluster
+    from penstock_kube.errors import KubeConfigError
+
+    from penstock_server.storage.pods import ClusterPods
+
+    try:
+        cluster = load_cluster(kubeconfig=settings.kubeconfig, context=settings.kube_context)
+    except KubeConfigError as error:
+        raise click.UsageError(f"--tasks-namespace: {error}") from error
+    return ClusterPods(cluster, settings.tasks_namespace)
 
 
 def _allow_many_connections() -> None:

@@ -1,7 +1,7 @@
 """A task's latest attempt in the words of Kubernetes' API, for the web UI's Pod and events tabs (api.md §4.2).
 
-Why made here: the server has no right to ask Kubernetes, Pods are removed when they have ended, and a local process
-never was one. Invariant: only what the run's own record says is told; an annotation says where it comes from.
+Why made here: Pods are removed when they have ended, and a local process never was one. Invariant: only what the run's
+own record says is told; an annotation says where it comes from.
 """
 
 from __future__ import annotations

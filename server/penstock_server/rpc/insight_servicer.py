@@ -8,7 +8,6 @@ import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
-from penstock_server.domain import pods
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
 from penstock_server.rpc.convert.common import struct
@@ -46,10 +45,8 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
             yield pb.Chunk(data=data)
 
     def DescribePod(self, request: pb.DescribePodRequest, context: grpc.ServicerContext) -> pb.DescribePodResponse:
-        run, task = self._service.pod(request.pod_name, request.run_id)
-        return pb.DescribePodResponse(
-            pod=struct(pods.pod_document(run, task)), events=map(struct, pods.event_documents(task))
-        )
+        pod, events = self._service.pod(request.pod_name, request.run_id)
+        return pb.DescribePodResponse(pod=struct(pod), events=map(struct, events))
 
     def ReadLog(self, request: pb.ReadLogRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
         stream = self._service.read_log(

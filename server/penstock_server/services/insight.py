@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from penstock_server.domain import listing, unpacking
 from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.pods import event_documents, pod_document
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, Task, task_id_of
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
@@ -35,10 +36,29 @@ class ObjectReader(Protocol):
         ...
 
 
+class PodReader(Protocol):
+    """Asks the cluster that tasks run in. Raises UnavailableError."""
+
+    def document(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A v1 Pod, None when it is gone."""
+        ...
+
+    def events(self, namespace: str, name: str) -> list[dict[str, Any]]:
+        """v1 Events of the Pod, the oldest first."""
+        ...
+
+    def log(self, namespace: str, name: str, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
+        """The log of the task's container, None when there is no Pod or it has not begun."""
+        ...
+
+
 class InsightService:
-    def __init__(self, storage: Storage, objects: ObjectReader) -> None:
+    """`pods` is None where tasks are no Pods."""
+
+    def __init__(self, storage: Storage, objects: ObjectReader, pods: PodReader | None = None) -> None:
         self._storage = storage
         self._objects = objects
+        self._pods = pods
 
     def tasks(self, run_id: str) -> Sequence[Task]:
         with self._storage.reading() as uow:
@@ -81,8 +101,15 @@ class InsightService:
             return None, self._objects.read(uri, max_bytes=max_bytes)
         return size, self._objects.read(uri, offset=offset, max_bytes=max_bytes)
 
-    def pod(self, pod_name: str, run_id: str) -> tuple[Run, Task]:
-        """The task whose latest attempt has this Pod, and its run."""
+    def pod(self, pod_name: str, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """A v1 Pod and its v1 Events: the cluster's while it is there, else what the run's record tells."""
+        run, task = self._task_of_pod(pod_name, run_id)
+        found = self._pods.document(run.namespace, task.pod_name) if self._pods is not None else None
+        if self._pods is None or found is None:
+            return pod_document(run, task), event_documents(task)
+        return found, self._pods.events(run.namespace, task.pod_name)
+
+    def _task_of_pod(self, pod_name: str, run_id: str) -> tuple[Run, Task]:
         with self._storage.reading() as uow:
             task = uow.tasks.by_pod(run_id, pod_name)
             if task is None:
@@ -94,6 +121,10 @@ class InsightService:
     ) -> Iterator[bytes]:
         """The log of a task; `active` False ends a stream that is followed."""
         task = self._task(run_id, node_id)
+        live = self._live_log(task, follow=follow, active=active)
+        if live is not None:
+            yield from live
+            return
         offset = 0
         if tail_bytes > 0 and task.log_uri:
             offset = max(0, (self._objects.size(task.log_uri) or 0) - tail_bytes)
@@ -109,6 +140,21 @@ class InsightService:
                 return
             time.sleep(_POLL_SECONDS)
             task = self._task(run_id, node_id)
+
+    def _live_log(self, task: Task, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
+        """What the task's Pod says, as long as it is not archived; None to look there."""
+        if self._pods is None or not task.pod_name or (task.state in _FINAL and self._archived(task.log_uri)):
+            return None
+        with self._storage.reading() as uow:
+            namespace = runs.find(uow, task.run_id).namespace
+        return self._pods.log(namespace, task.pod_name, follow=follow, active=active)
+
+    def _archived(self, uri: str) -> bool:
+        try:
+            self._objects.size(uri)
+        except NotFoundError:
+            return False
+        return True
 
     def _task(self, run_id: str, node_id: str) -> Task:
         with self._storage.reading() as uow:

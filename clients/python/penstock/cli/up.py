@@ -52,11 +52,11 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
 )
 @click.option(
     "--backend",
-    type=click.Choice(["local"]),
+    type=click.Choice(["local", "kubernetes"]),
     default="local",
     show_default=True,
     envvar="PENSTOCK_BACKEND",
-    help="Where tasks run.",
+    help="Where tasks run; for kubernetes, what penstock-executor --help lists is set by its PENSTOCK_ variables.",
 )
 @click.option(
     "--parallelism",

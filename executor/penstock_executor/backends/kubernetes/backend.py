@@ -1,0 +1,364 @@
+"""Runs tasks as Pods (docs/pods.md): creates them, follows them by one watch per namespace, says how they ended.
+
+The path of an attempt: its namespace's configuration -> Pod (`pod_spec`) -> create or adopt -> watch -> result ->
+outcome -> committed by the shell -> log archived and Pod removed (`retention`).
+
+Invariants: a Pod's name is a function of its attempt, so creating it twice finds it; nothing is created for a run whose
+lease is not certain; an outcome is delivered once, and only when no process of the attempt can be running any more:
+after its Pod ended or is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from penstock_kube.errors import KubeError, NotFoundError
+from penstock_kube.reflector import EventKind
+from penstock_store.base import ArtifactStoreError
+
+from penstock_executor.backends.base import (
+    AttemptKey,
+    BackendEvent,
+    BackendUnavailableError,
+    FailureKind,
+    HeldRuns,
+    TaskLaunch,
+    TaskOutcome,
+    TaskStarted,
+)
+from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
+from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls
+from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
+from penstock_executor.backends.kubernetes.conclusion import Conclusion, log_uri
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.namespaces import Namespaces, Place
+from penstock_executor.backends.kubernetes.orphans import OrphanCollector
+from penstock_executor.backends.kubernetes.pod_spec import make_pod
+from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
+from penstock_executor.backends.kubernetes.task_store import TaskStore
+from penstock_executor.backends.kubernetes.verdict import Failure, stuck
+from penstock_executor.backends.kubernetes.view import PodView, view_of
+
+log = logging.getLogger(__name__)
+
+_ARCHIVE_BEFORE_CANCEL_SECONDS = 2.0
+_FORCE_AFTER_SECONDS = 120.0
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    task: TaskLaunch
+    namespace: str
+    view: PodView | None = None
+    canceled: bool = False
+    doomed: Failure | None = None
+    """Why we end it, when it is not the run's end."""
+    started: bool = False
+    removing: bool = False
+    concluding: bool = False
+    finished: bool = False
+    logged: bool = False
+    succeeded: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.task.key
+
+
+class KubernetesBackend:
+    def __init__(
+        self,
+        namespaces: Callable[[Callable[[EventKind, PodView], None]], Namespaces],
+        calls: PodCalls,
+        claims: ClaimTasks,
+        settings: BackendSettings,
+    ) -> None:
+        """`namespaces(on_pod)` builds the watches that report to `on_pod`."""
+        self._namespaces = namespaces(self._on_pod)
+        self._calls = calls
+        self._claims = claims
+        self._settings = settings
+        self._conclusion = Conclusion(calls, self._namespaces.store)
+        self._retention = Retention(calls, self._namespaces.store, settings.retention)
+        self._attempts: dict[AttemptKey, _Attempt] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._deliver: Callable[[BackendEvent], None] = lambda event: None
+        self._runs: HeldRuns | None = None
+
+    async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
+        self._deliver = deliver
+        self._runs = runs
+        orphans = OrphanCollector(runs, self._pods, self._is_busy, self._adopt_orphan, self._settings.orphan_seconds)
+        self._spawn(self._retention.work())
+        self._spawn(orphans.work())
+        self._spawn(self._open_default_namespace())
+
+    async def default_root(self, namespace: str) -> str:
+        try:
+            place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
+        except (KubeError, ValueError) as error:
+            raise BackendUnavailableError(str(error)) from error
+        return place.store_config.default_root
+
+    async def launch(self, task: TaskLaunch) -> None:
+        if task.key in self._attempts:
+            return
+        attempt = _Attempt(task, task.namespace or self._settings.pods.default_namespace)
+        self._attempts[task.key] = attempt
+        try:
+            if self._claims.takes(task):
+                self._finish(attempt, await self._claims.outcome(task, attempt.namespace))
+                return
+            place = await self._namespaces.get(attempt.namespace)
+            existing = place.pods.cache.get(task.pod_name)
+            if existing is not None:
+                self._adopt(attempt, existing)
+            elif task.seen_running:
+                text = f"the Pod {task.pod_name} is gone, and nobody saw how it ended"
+                self._end(attempt, Failure(FailureKind.INFRASTRUCTURE, text))
+            else:
+                await self._create(attempt, place)
+        except NotAllowedError:
+            # The lease is gone or the run ends: whoever holds it now decides.
+            if attempt.canceled:
+                self._end(attempt, Failure(FailureKind.CANCELED, "the task was ended before it started"))
+            else:
+                self._attempts.pop(task.key, None)
+        except (PodSpecError, ValueError) as error:
+            self._end(attempt, Failure(FailureKind.CONFIGURATION, str(error)))
+        except KubeError as error:
+            self._end(attempt, self._refused(attempt, error))
+        except ArtifactStoreError as error:
+            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
+            self._end(attempt, Failure(kind, str(error)))
+
+    async def cancel(self, key: AttemptKey) -> None:
+        attempt = self._attempts.get(key)
+        if attempt is None or attempt.finished or attempt.canceled:
+            return
+        attempt.canceled = True
+        if attempt.view is not None and not attempt.concluding:
+            self._spawn(self._remove(attempt, archive=True))
+
+    def release(self, key: AttemptKey) -> None:
+        attempt = self._attempts.pop(key, None)
+        if attempt is not None and attempt.view is not None and not attempt.removing:
+            uri = "" if attempt.logged else log_uri(attempt.task)
+            self._retention.put(EndedPod(attempt.view, attempt.succeeded, uri))
+
+    async def forget(self, run_id: str) -> None:
+        await self._claims.forget(run_id)
+
+    async def close(self) -> None:
+        for attempt in self._attempts.values():
+            if attempt.timer is not None:
+                attempt.timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._namespaces.close()
+
+    # --- starting --------------------------------------------------------------------------------------------------
+
+    async def _create(self, attempt: _Attempt, place: Place) -> None:
+        task = attempt.task
+        if task.uses_workspace:
+            await self._claims.ensure_workspace(task, attempt.namespace)
+        pod = make_pod(task, self._settings.pods, place.policy, TaskStore(place.store_config, task))
+        runs = self._runs
+        assert runs is not None
+
+        def may_create() -> bool:
+            return not attempt.canceled and runs.may_act(task.key.run_id)
+
+        document, ours = await self._calls.create(attempt.namespace, pod, may_create)
+        view = view_of(document)
+        if ours and not runs.may_act(task.key.run_id):
+            # The lease ran out while the call was under way; the next owner may have ended this attempt long ago.
+            log.warning("Pod %s was made under a lease that had ended, it is taken back", view.name)
+            await self._calls.delete(view.namespace, view.name, view.uid, grace_seconds=0)
+            raise NotAllowedError(view.name)
+        if attempt.view is None:
+            self._adopt(attempt, view)
+        if attempt.canceled:
+            self._spawn(self._remove(attempt, archive=True))
+
+    def _adopt(self, attempt: _Attempt, view: PodView) -> None:
+        if view.key != attempt.key:
+            text = f"a Pod named {view.name} exists in {view.namespace} that is not this task's; remove it"
+            self._end(attempt, Failure(FailureKind.CONFIGURATION, text))
+            return
+        self._observe(attempt, view)
+
+    @staticmethod
+    def _refused(attempt: _Attempt, error: KubeError) -> Failure:
+        if isinstance(error, NotFoundError):
+            text = f"the namespace {attempt.namespace!r} does not exist"
+            return Failure(FailureKind.CONFIGURATION, text)
+        return Failure(FailureKind.CONFIGURATION, f"Kubernetes refuses the task's Pod: {error}")
+
+    async def _open_default_namespace(self) -> None:
+        """So that what a predecessor left there is seen although nothing is launched yet."""
+        namespace = self._settings.pods.default_namespace
+        try:
+            await self._namespaces.get(namespace)
+        except (KubeError, ValueError) as error:
+            log.warning("namespace %s cannot be used yet: %s", namespace, error)
+
+    # --- following -------------------------------------------------------------------------------------------------
+
+    def _on_pod(self, kind: EventKind, view: PodView) -> None:
+        attempt = self._attempts.get(view.key) if view.key is not None else None
+        if kind is EventKind.DELETED:
+            self._retention.gone(view)
+        if attempt is None or attempt.finished or (attempt.view is not None and attempt.view.uid != view.uid):
+            return
+        if kind is EventKind.DELETED:
+            self._gone(attempt, view)
+        else:
+            self._observe(attempt, view)
+
+    def _observe(self, attempt: _Attempt, view: PodView) -> None:
+        attempt.view = view
+        started = view.started_at
+        if started and not attempt.started:
+            attempt.started = True
+            self._deliver(TaskStarted(attempt.key, started, log_uri(attempt.task), view.name))
+        if view.ended:
+            self._conclude(attempt, view)
+        elif view.deleted_at:
+            self._arm(attempt, view.deleted_at + int(_FORCE_AFTER_SECONDS * 1000), lambda: self._force(attempt))
+        elif not started:
+            self._look_for_trouble(attempt, view)
+        elif attempt.timer is not None:
+            attempt.timer.cancel()
+            attempt.timer = None
+
+    def _look_for_trouble(self, attempt: _Attempt, view: PodView) -> None:
+        hopeless = stuck(view, attempt.task.image, self._settings.deadlines)
+        if hopeless is not None and attempt.doomed is None:
+            failure = hopeless.failure
+            self._arm(attempt, hopeless.at, lambda: self._doom(attempt, failure))
+
+    def _arm(self, attempt: _Attempt, at_millis: int, act: Callable[[], None]) -> None:
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        left = max(0.0, at_millis / 1000 - time.time())
+        attempt.timer = asyncio.get_running_loop().call_later(left, act)
+
+    def _doom(self, attempt: _Attempt, failure: Failure) -> None:
+        if attempt.finished or attempt.concluding or attempt.canceled:
+            return
+        attempt.doomed = failure
+        self._spawn(self._remove(attempt, archive=False))
+
+    def _force(self, attempt: _Attempt) -> None:
+        """Its node does not answer: the Pod would stand in the way for ever."""
+        view = attempt.view
+        if view is not None and not attempt.finished:
+            log.warning("Pod %s/%s does not go by itself, it is removed from the API", view.namespace, view.name)
+            self._spawn(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds=0))
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    async def _remove(self, attempt: _Attempt, *, archive: bool) -> None:
+        view = attempt.view
+        if view is None or attempt.removing:
+            return
+        attempt.removing = True
+        if archive and view.started_at and view.container("agent") is None:
+            try:
+                limit = _ARCHIVE_BEFORE_CANCEL_SECONDS
+                await asyncio.wait_for(self._retention.archive(view, log_uri(attempt.task)), limit)
+            except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
+                log.info("Pod %s: its log could not be kept: %s", view.name, error)
+        try:
+            await self._calls.delete(view.namespace, view.name, view.uid, self._settings.cancel_grace_seconds)
+        except KubeError as error:
+            log.error("Pod %s/%s cannot be removed: %s", view.namespace, view.name, error)
+            if attempt.doomed is not None:
+                self._end(attempt, attempt.doomed)
+
+    def _conclude(self, attempt: _Attempt, view: PodView) -> None:
+        if attempt.concluding or attempt.finished:
+            return
+        attempt.concluding = True
+        self._spawn(self._concluded(attempt, view))
+
+    async def _concluded(self, attempt: _Attempt, view: PodView) -> None:
+        canceled = attempt.canceled
+        try:
+            outcome, logged = await self._conclusion.outcome(attempt.task, view, canceled=canceled)
+        except Exception as error:
+            # A defect of ours, or a status nobody has seen yet: one attempt's end, not the executor's.
+            log.exception("Pod %s: its end cannot be understood", view.name)
+            self._end(attempt, Failure(FailureKind.INFRASTRUCTURE, f"the end of the Pod was not understood: {error}"))
+            return
+        attempt.logged = logged
+        self._finish(attempt, outcome)
+
+    def _gone(self, attempt: _Attempt, view: PodView) -> None:
+        if attempt.concluding:
+            return
+        if view.ended:
+            self._conclude(attempt, view)
+        elif attempt.canceled:
+            self._end(attempt, Failure(FailureKind.CANCELED, "the run was terminated"))
+        elif attempt.doomed is not None:
+            self._end(attempt, attempt.doomed)
+        else:
+            text = f"the Pod {view.name} was deleted by somebody else while it ran"
+            self._end(attempt, Failure(FailureKind.INFRASTRUCTURE, text))
+
+    def _end(self, attempt: _Attempt, failure: Failure) -> None:
+        view = attempt.view
+        now = time.time_ns() // 1_000_000
+        started = view.started_at if view is not None else 0
+        self._finish(
+            attempt,
+            TaskOutcome(
+                key=attempt.key,
+                started_at_millis=started or now,
+                finished_at_millis=now,
+                failure=failure.kind,
+                error=failure.text[:4096],
+                log_uri=log_uri(attempt.task) if started else "",
+                pod_name=attempt.task.pod_name,
+            ),
+        )
+
+    def _finish(self, attempt: _Attempt, outcome: TaskOutcome) -> None:
+        if attempt.finished:
+            return
+        attempt.finished = True
+        attempt.succeeded = outcome.succeeded
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        self._deliver(outcome)
+
+    # --- orphans ---------------------------------------------------------------------------------------------------
+
+    def _pods(self) -> Iterator[PodView]:
+        for reflector in self._namespaces.watched().values():
+            yield from list(reflector.cache.values())
+
+    def _is_busy(self, view: PodView) -> bool:
+        return view.key in self._attempts or self._retention.has(view)
+
+    def _adopt_orphan(self, view: PodView) -> None:
+        self._retention.put(EndedPod(view, succeeded=view.phase == "Succeeded"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a background step of the backend failed", exc_info=task.exception())

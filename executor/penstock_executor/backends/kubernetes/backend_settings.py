@@ -1,0 +1,20 @@
+"""What an installation decides about the backend itself, beside its Pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from penstock_executor.backends.kubernetes.retention import RetentionPolicy
+from penstock_executor.backends.kubernetes.settings import PodSettings
+from penstock_executor.backends.kubernetes.verdict import Deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """Times in seconds."""
+
+    pods: PodSettings
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    cancel_grace_seconds: int = 3
+    orphan_seconds: float = 60.0

@@ -1,0 +1,144 @@
+"""Volume claims: tasks that make or delete one (executor.md §4.3), and workspaces of runs (§1.9). No Pod is involved.
+
+Invariants: a claim's name is a function of its attempt or its run, so making it again finds it; one of that name which
+is somebody else's is an error, never used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from penstock_kube.client import KubeClient
+from penstock_kube.errors import (
+    AlreadyExistsError,
+    KubeError,
+    NotFoundError,
+    QuotaExceededError,
+    ThrottledError,
+    UnauthorizedError,
+    UnavailableError,
+)
+
+from penstock_executor.backends.base import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.kubernetes.claims import (
+    claim_to_create,
+    claim_to_delete,
+    is_claim_task,
+    is_same_claim,
+    workspace_claim,
+)
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.view import LABEL_RUN
+from penstock_executor.dispatch.backoff import delays
+
+log = logging.getLogger(__name__)
+
+_SECONDS = 120.0
+
+
+class ClaimTasks:
+    """`instance` tells this installation's claims from others'."""
+
+    def __init__(self, client: KubeClient, instance: str) -> None:
+        self._client = client
+        self._instance = instance
+        self._workspaces: dict[str, tuple[str, str]] = {}
+
+    def takes(self, task: TaskLaunch) -> bool:
+        return is_claim_task(task)
+
+    async def outcome(self, task: TaskLaunch, namespace: str) -> TaskOutcome:
+        """Never raises for what the cluster answers."""
+        started = _now()
+        try:
+            name = await self._carry_out(task, namespace)
+        except (PodSpecError, KubeError) as error:
+            kind = FailureKind.INFRASTRUCTURE if _passes(error) else FailureKind.CONFIGURATION
+            return TaskOutcome(task.key, started, _now(), failure=kind, error=str(error)[:4096])
+        outputs = {"name": name} if "name" in task.output_parameters else {}
+        return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
+
+    async def ensure_workspace(self, task: TaskLaunch, namespace: str) -> None:
+        """Makes the workspace of the task's run, once. Raises PodSpecError, KubeError."""
+        known = self._workspaces.get(task.key.run_id)
+        if known is None:
+            claim = workspace_claim(task, self._instance)
+            await self._create(claim, namespace)
+            self._workspaces[task.key.run_id] = (namespace, claim["metadata"]["name"])
+
+    async def forget(self, run_id: str) -> None:
+        """Removes the workspace of a run that is over. What is not known here is the collector's."""
+        known = self._workspaces.pop(run_id, None)
+        if known is not None:
+            namespace, name = known
+            try:
+                await self._patiently(lambda: self._client.delete(f"{_path(namespace)}/{name}"))
+            except NotFoundError:
+                log.debug("the workspace %s is gone already", name)
+
+    async def workspaces(self, namespace: str) -> Mapping[str, str]:
+        """Claims of runs in a namespace by name, with the run they belong to."""
+        selector = f"penstock.dev/instance={self._instance},penstock.dev/workspace=true"
+        listed = await self._client.list_all(_path(namespace), selector)
+        return {
+            str(one["metadata"]["name"]): str((one["metadata"].get("labels") or {}).get(LABEL_RUN, ""))
+            for one in listed.items
+        }
+
+    async def remove_workspace(self, namespace: str, name: str) -> None:
+        try:
+            await self._client.delete(f"{_path(namespace)}/{name}")
+        except NotFoundError:
+            return
+
+    async def _carry_out(self, task: TaskLaunch, namespace: str) -> str:
+        name = claim_to_delete(task)
+        if name is None:
+            claim = claim_to_create(task, self._instance)
+            await self._create(claim, namespace)
+            return str(claim["metadata"]["name"])
+        try:
+            await self._patiently(lambda: self._client.get(f"{_path(namespace)}/{name}"))
+            await self._patiently(lambda: self._client.delete(f"{_path(namespace)}/{name}"))
+        except NotFoundError as error:
+            raise PodSpecError(f"there is no claim {name!r} in namespace {namespace!r} to be deleted") from error
+        return name
+
+    async def _create(self, claim: Mapping[str, Any], namespace: str) -> None:
+        name = claim["metadata"]["name"]
+        try:
+            await self._patiently(lambda: self._client.create(_path(namespace), claim))
+        except AlreadyExistsError as error:
+            existing = await self._patiently(lambda: self._client.get(f"{_path(namespace)}/{name}"))
+            if not is_same_claim(claim, existing):
+                raise PodSpecError(
+                    f"the claim {name!r} exists in namespace {namespace!r} and was not made by this task"
+                ) from error
+
+    async def _patiently(self, call: Any) -> Any:
+        """Repeats what is safe to repeat until it is answered, for a bounded time. Raises KubeError."""
+        until = time.monotonic() + _SECONDS
+        for delay in delays():
+            try:
+                return await call()
+            except KubeError as error:
+                if not _passes(error) or time.monotonic() + delay > until:
+                    raise
+            await asyncio.sleep(delay)
+        raise AssertionError("delays end never")
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, (ThrottledError, UnavailableError, UnauthorizedError, QuotaExceededError))
+
+
+def _path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

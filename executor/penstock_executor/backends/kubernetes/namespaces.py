@@ -1,0 +1,171 @@
+"""What holds in a namespace: its policy, its store, its wrapper, and the watch on its Pods.
+
+Invariants: a namespace is watched from the first task in it on, and tasks wait until the first list is there, so that
+what exists already is adopted without asking. ConfigMaps are read again when they are older than half a minute, so that
+a change holds for the next tasks; one that cannot be read for now leaves the last one valid, a broken one fails tasks
+in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from penstock_kube.client import KubeClient
+from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError
+from penstock_kube.reflector import EventKind, Reflector
+from penstock_store.base import ArtifactStore
+from penstock_store.config import StoreConfig
+from penstock_store.providers import parse_launcher
+
+from penstock_executor.backends.kubernetes.calls import pods_path
+from penstock_executor.backends.kubernetes.policy import parse_policy
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy
+from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
+
+log = logging.getLogger(__name__)
+
+_FRESH_SECONDS = 30.0
+LAUNCHER_CONFIG = "kfp-launcher"
+NAMESPACE_CONFIG = "penstock"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A namespace as tasks find it now."""
+
+    namespace: str
+    pods: Reflector[PodView]
+    policy: NamespacePolicy
+    store_config: StoreConfig
+    store: ArtifactStore
+
+
+@dataclass(slots=True)
+class _Known:
+    pods: Reflector[PodView]
+    watching: asyncio.Task[None]
+    lock: asyncio.Lock
+    place: Place | None = None
+    read_at: float = 0.0
+    versions: tuple[Any, ...] = ()
+
+
+class Namespaces:
+    """`wrapper` is the ConfigMap that every namespace needs; `store_of(config, variables)` builds a store from a
+    configuration and, besides the process's own environment, variables that were read from Secrets."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        instance: str,
+        wrapper: Mapping[str, Any],
+        default_store: StoreConfig,
+        store_of: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
+        on_pod: Callable[[EventKind, PodView], None],
+    ) -> None:
+        self._client = client
+        self._instance = instance
+        self._wrapper = wrapper
+        self._default_store = default_store
+        self._store_of = store_of
+        self._on_pod = on_pod
+        self._known: dict[str, _Known] = {}
+
+    async def get(self, namespace: str) -> Place:
+        """Raises KubeError, ValueError for a configuration that is broken."""
+        known = self._known.get(namespace) or self._watch(namespace)
+        await known.pods.synced()
+        async with known.lock:
+            if known.place is None or time.monotonic() - known.read_at > _FRESH_SECONDS:
+                await self._read(namespace, known)
+        assert known.place is not None
+        return known.place
+
+    def store(self, namespace: str) -> ArtifactStore:
+        """The store of a namespace that tasks have run in."""
+        known = self._known.get(namespace)
+        if known is None or known.place is None:
+            return self._store_of(self._default_store, {})
+        return known.place.store
+
+    def watched(self) -> Mapping[str, Reflector[PodView]]:
+        return {namespace: known.pods for namespace, known in self._known.items()}
+
+    def close(self) -> None:
+        for known in self._known.values():
+            known.watching.cancel()
+
+    def _watch(self, namespace: str) -> _Known:
+        selector = f"{LABEL_INSTANCE}={self._instance}"
+        pods: Reflector[PodView] = Reflector(
+            self._client, pods_path(namespace), label_selector=selector, trim=view_of, on_event=self._on_pod
+        )
+        known = _Known(pods, asyncio.create_task(pods.run()), asyncio.Lock())
+        self._known[namespace] = known
+        return known
+
+    async def _read(self, namespace: str, known: _Known) -> None:
+        try:
+            launcher = await self._config_map(namespace, LAUNCHER_CONFIG)
+            ours = await self._config_map(namespace, NAMESPACE_CONFIG)
+        except KubeError:
+            if known.place is None:
+                raise
+            log.warning("namespace %s: its configuration cannot be read, the last one holds", namespace)
+            known.read_at = time.monotonic()
+            return
+        versions = tuple(one.get("metadata", {}).get("resourceVersion") if one else None for one in (launcher, ours))
+        if known.place is None or versions != known.versions:
+            known.place = await self._place(namespace, known.pods, launcher, ours)
+            known.versions = versions
+        known.read_at = time.monotonic()
+
+    async def _place(
+        self,
+        namespace: str,
+        pods: Reflector[PodView],
+        launcher: Mapping[str, Any] | None,
+        ours: Mapping[str, Any] | None,
+    ) -> Place:
+        own = parse_launcher((launcher or {}).get("data") or {})
+        config = replace(
+            self._default_store,
+            default_root=own.default_root or self._default_store.default_root,
+            places=(*own.places, *self._default_store.places),
+        )
+        policy = parse_policy((ours or {}).get("data"))
+        await self._ensure_wrapper(namespace)
+        return Place(namespace, pods, policy, config, self._store_of(config, await self._secrets(namespace, own)))
+
+    async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
+        """The variables with which the executor itself reaches the namespace's store, like its agents."""
+        found: dict[str, str] = {}
+        for variable in (one for place in config.places for one in place.credentials):
+            try:
+                secret = await self._client.get(f"/api/v1/namespaces/{namespace}/secrets/{variable.secret}")
+                found[variable.name] = base64.b64decode(secret["data"][variable.key]).decode()
+            except (KubeError, KeyError, ValueError) as error:
+                # Tasks run all the same: their agents get it from the kubelet. Logs and large results need it here.
+                log.warning("namespace %s: Secret %s cannot be read: %s", namespace, variable.secret, error)
+        return found
+
+    async def _config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        try:
+            return await self._client.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        except NotFoundError:
+            return None
+
+    async def _ensure_wrapper(self, namespace: str) -> None:
+        path = f"/api/v1/namespaces/{namespace}/configmaps"
+        name = self._wrapper["metadata"]["name"]
+        if await self._config_map(namespace, name) is None:
+            try:
+                await self._client.create(path, self._wrapper)
+            except AlreadyExistsError:
+                log.debug("namespace %s: another executor made %s", namespace, name)

@@ -1,0 +1,173 @@
+"""What becomes of a Pod whose outcome is committed: its log is archived, then it is removed by the policy.
+
+Invariants: a Pod is removed only after its result is committed and its log is in the store, or cannot be had; work is
+bounded and done again after a failure. What a dead executor left here is found by the collector of orphans.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock_kube.errors import KubeError, NotFoundError
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+
+from penstock_executor.agent.results import without_frame
+from penstock_executor.backends.kubernetes.calls import PodCalls
+from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.dispatch.backoff import delays
+from penstock_executor.engine.names import attempt_id
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+_ARCHIVE_SECONDS = 120.0
+_ARCHIVE_TRIES = 5
+_FRAME_WINDOW = 96 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long a finished Pod stays, in seconds; None means until its run is deleted."""
+
+    succeeded: float | None = 0.0
+    failed: float | None = 0.0
+
+    @staticmethod
+    def parse(text: str) -> RetentionPolicy:
+        """`always` (removed at once), `success` (failed ones stay), `never`, or seconds. Raises ValueError."""
+        if text == "always":
+            return RetentionPolicy()
+        if text == "success":
+            return RetentionPolicy(0.0, None)
+        if text == "never":
+            return RetentionPolicy(None, None)
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds < 1e9:
+            raise ValueError(f"{text!r} is none of always, success, never, or a number of seconds")
+        return RetentionPolicy(seconds, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedPod:
+    """`log_uri` empty: its log is archived already."""
+
+    view: PodView
+    succeeded: bool
+    log_uri: str = ""
+
+
+class Retention:
+    """`store_for(namespace)` gives the store with the credentials that hold there."""
+
+    def __init__(self, calls: PodCalls, store_for: Callable[[str], ArtifactStore], policy: RetentionPolicy) -> None:
+        self._calls = calls
+        self._store_for = store_for
+        self._policy = policy
+        self._ended: asyncio.Queue[EndedPod] = asyncio.Queue()
+        self._kept: list[tuple[float, str, PodView]] = []
+        self._known: set[str] = set()
+        self._kept_changed = asyncio.Event()
+
+    def put(self, ended: EndedPod) -> None:
+        """Takes a Pod over; one that is here already changes nothing."""
+        if ended.view.uid not in self._known:
+            self._known.add(ended.view.uid)
+            self._ended.put_nowait(ended)
+
+    def has(self, view: PodView) -> bool:
+        return view.uid in self._known
+
+    def gone(self, view: PodView) -> None:
+        """The Pod is no more."""
+        self._known.discard(view.uid)
+
+    async def work(self) -> None:
+        """Archives and removes until cancelled."""
+        await asyncio.gather(self._expire(), *(self._worker() for _ in range(_AT_ONCE)))
+
+    async def archive(self, view: PodView, log_uri: str) -> None:
+        """Copies the log of the user's container to the store. Raises KubeError, ArtifactStoreError."""
+        with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:
+            spool = Path(directory) / "log"
+            with spool.open("wb") as file:
+                async with aclosing(self._calls.log(view.namespace, view.name, "main")) as pieces:
+                    async for piece in pieces:
+                        file.write(piece)
+            if view.key is not None:
+                token = attempt_id(view.key.run_id, view.key.path, view.key.attempt)
+                await asyncio.to_thread(_cut_frame, spool, token)
+            await self._store_for(view.namespace).upload(spool, log_uri)
+
+    async def _worker(self) -> None:
+        while True:
+            ended = await self._ended.get()
+            if ended.log_uri:
+                await self._archived(ended)
+            keep = self._policy.succeeded if ended.succeeded else self._policy.failed
+            if keep is None:
+                continue
+            left = ended.view.finished_at / 1000 + keep - time.time() if keep else 0.0
+            if left > 0:
+                heapq.heappush(self._kept, (time.monotonic() + left, ended.view.uid, ended.view))
+                self._kept_changed.set()
+            else:
+                await self._remove(ended.view)
+
+    async def _archived(self, ended: EndedPod) -> None:
+        for number, delay in enumerate(delays()):
+            try:
+                await asyncio.wait_for(self.archive(ended.view, ended.log_uri), _ARCHIVE_SECONDS)
+            except NotFoundError:
+                return
+            except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
+                last = number + 1 == _ARCHIVE_TRIES or not getattr(error, "transient", True)
+                log.warning("Pod %s: its log cannot be archived%s: %s", ended.view.name, "" if last else " yet", error)
+                if last:
+                    return
+            else:
+                return
+            await asyncio.sleep(delay)
+
+    async def _remove(self, view: PodView) -> None:
+        try:
+            await self._calls.delete(view.namespace, view.name, view.uid)
+        except KubeError as error:
+            log.error("Pod %s/%s cannot be removed: %s", view.namespace, view.name, error)
+        self._known.discard(view.uid)
+
+    async def _expire(self) -> None:
+        while True:
+            if not self._kept:
+                self._kept_changed.clear()
+                await self._kept_changed.wait()
+            left = self._kept[0][0] - time.monotonic()
+            if left > 0:
+                await asyncio.sleep(min(left, 5.0))
+                continue
+            _, _, view = heapq.heappop(self._kept)
+            await self._remove(view)
+
+
+def _cut_frame(spool: Path, token: str) -> None:
+    """Cuts off a result that the wrapper left at the end of the log: it is no output of the program."""
+    size = spool.stat().st_size
+    start = max(0, size - _FRAME_WINDOW)
+    with spool.open("r+b") as file:
+        file.seek(start)
+        end = file.read()
+        without = without_frame(end, token)
+        if len(without) != len(end):
+            file.seek(start)
+            file.write(without)
+            file.truncate()

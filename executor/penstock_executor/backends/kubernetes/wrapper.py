@@ -1,0 +1,33 @@
+"""The ConfigMap through which the wrapper gets into a task's Pod.
+
+Invariants: immutable, and named by the digest of its content, so that Pods of two versions run side by side and nobody
+has to update anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+_BINARIES = ("run-amd64", "run-arm64")
+
+
+@cache
+def wrapper_config_map() -> dict[str, Any]:
+    """A v1 ConfigMap without a namespace. Raises FileNotFoundError for an installation without the binaries."""
+    home = resources.files("penstock_executor.agent") / "bin"
+    binaries = {name: (home / name).read_bytes() for name in _BINARIES}
+    digest = hashlib.sha256(b"".join(binaries[name] for name in _BINARIES)).hexdigest()[:12]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"penstock-run-{digest}",
+            "labels": {"app.kubernetes.io/managed-by": "penstock", "app.kubernetes.io/component": "wrapper"},
+        },
+        "immutable": True,
+        "binaryData": {name: base64.b64encode(data).decode() for name, data in binaries.items()},
+    }
