@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Union
 
+CREATE_CLAIM = "argostub/createpvc"
+DELETE_CLAIM = "argostub/deletepvc"
+
 JsonValue = Union[None, bool, int, float, str, list["JsonValue"], dict[str, "JsonValue"]]
 
 
@@ -230,6 +233,14 @@ class Component:
     executor_label: str = ""
     kubernetes: Mapping[str, JsonValue] = field(default_factory=dict)
     task_config_passthroughs: tuple[Mapping[str, JsonValue], ...] = ()
+
+    @property
+    def manages_claim(self) -> bool:
+        """It makes or deletes a PersistentVolumeClaim; its image stands for that and never runs (executor.md §4.3)."""
+        return isinstance(self.implementation, ContainerExecutor) and self.implementation.image in (
+            CREATE_CLAIM,
+            DELETE_CLAIM,
+        )
 
 
 @dataclass(frozen=True, slots=True)

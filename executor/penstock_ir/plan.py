@@ -37,6 +37,7 @@ from penstock_ir.model import (
 from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 from penstock_ir.planned import CachedOutputs, Decision, Plan, PlannedTask, Unknown, Value
+from penstock_ir.platform_values import WORKSPACE_PATH, claim_source, constant_of
 
 MAX_TASKS = 2_000
 
@@ -48,7 +49,7 @@ def plan_pipeline(
     pipeline: Pipeline, arguments: Mapping[str, JsonValue], look_up: LookUp = lambda fingerprint: None
 ) -> Plan:
     """`arguments` are bound already (`bind_root_parameters`); `look_up` finds a cached result by its fingerprint."""
-    planner = _Planner(look_up)
+    planner = _Planner(look_up, has_workspace=bool(pipeline.config.get("workspace")))
     dag = pipeline.root.implementation
     assert isinstance(dag, Dag)
     scope = _Scope(dict(arguments), {})
@@ -68,10 +69,11 @@ class _Scope:
 
 
 class _Planner:
-    def __init__(self, look_up: LookUp) -> None:
+    def __init__(self, look_up: LookUp, *, has_workspace: bool) -> None:
         self.problems: list[Problem] = []
         self.left = MAX_TASKS
         self._look_up = look_up
+        self._has_workspace = has_workspace
 
     def dag(self, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> list[PlannedTask]:
         planned = []
@@ -284,7 +286,7 @@ class _Planner:
         artifacts: Mapping[str, Sequence[str] | Unknown],
         scope: _Scope,
     ) -> None:
-        shown.caching = task.caching.enabled
+        shown.caching = task.caching.enabled and not task.component.manages_claim
         if not shown.caching or shown.decision is not Decision.RUN:
             return
         known: dict[str, JsonValue] = {}
@@ -299,6 +301,9 @@ class _Planner:
             if isinstance(many, Unknown):
                 return
             names[port] = many
+        claims = self._claims(task, shown, scope)
+        if claims is None:
+            return
         component = task.component
         hit = self._look_up(
             task_fingerprint(
@@ -310,12 +315,34 @@ class _Planner:
                 output_parameters={name: definition.type for name, definition in component.output_parameters.items()},
                 image=container.image,
                 cmd_args=(*container.command, *container.args),
+                pvc_names=claims,
             )
         )
         if hit is not None:
             shown.decision, shown.cached_run_id = Decision.CACHED, hit.run_id
             scope.outputs[task.name] = dict(hit.parameters)
             scope.output_artifacts[task.name] = dict(hit.artifacts)
+
+    def _claims(self, task: Task, shown: PlannedTask, scope: _Scope) -> list[str] | None:
+        """The claims the task mounts; None when they are known in a run only, as that of a workspace is."""
+        texts = [value for value in shown.inputs.values() if isinstance(value, str)]
+        if self._has_workspace and any(WORKSPACE_PATH in text for text in texts):
+            return None
+        found = []
+        mounts: Any = task.component.kubernetes.get("pvcMount") or ()
+        for mount in mounts:
+            source = claim_source(mount)
+            if "componentInputParameter" in source:
+                name = scope.parameters.get(source["componentInputParameter"])
+            elif "taskOutputParameter" in source:
+                output = source["taskOutputParameter"]
+                name = scope.outputs.get(output["producerTask"], {}).get(output["outputParameterKey"])
+            else:
+                name = _with_placeholders(constant_of(source), shown.inputs)
+            if not isinstance(name, str):
+                return None
+            found.append(name)
+        return found
 
 
 def _kind(task: Task) -> str:

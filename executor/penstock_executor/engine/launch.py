@@ -16,12 +16,13 @@ from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine import names
 from penstock_executor.engine.inputs import run_property
+from penstock_executor.engine.platform import mentions_workspace, resolve_platform
 from penstock_executor.engine.state import ContainerNode, RunContext
-from penstock_executor.engine.task_config import task_config
+from penstock_executor.engine.task_config import SetUp, task_config
 
 
 def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
-    """The launch of the node's current attempt."""
+    """The launch of the node's current attempt. Raises InputError, as when it was triggered."""
     task = node.task
     assert task is not None
     component = task.component
@@ -42,10 +43,11 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
 
     resources = resolve_value(dict(container.resources), lookup)
     assert isinstance(resources, dict)
-    config, env, resources_of_task = task_config(component, container.env, resources)
+    platform = resolve_platform(node, context)
+    set_up = task_config(component, SetUp(container.env, resources, platform))
     segment = names.attempt_id(context.run_id, node.path, node.attempt)
     root = names.task_root(context.root, context.pipeline_name, context.run_id, task.name, segment)
-    deadline = component.kubernetes.get("activeDeadlineSeconds", 0)
+    deadline = platform.get("activeDeadlineSeconds", 0)
     return TaskLaunch(
         key=AttemptKey(context.run_id, node.path, node.attempt),
         task_name=task.name,
@@ -53,9 +55,9 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         image=substitute(container.image, lookup),
         command=container.command,
         args=container.args,
-        env=env,
+        env=set_up.env,
         task_root=root,
-        inputs={**{name: value for name, value in node.inputs.items() if value is not None}, **config},
+        inputs={**{name: value for name, value in node.inputs.items() if value is not None}, **set_up.inputs},
         defaults=defaults,
         input_artifacts=node.artifacts,
         input_artifact_definitions=component.input_artifacts,
@@ -73,19 +75,14 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
             )
             for port, definition in component.output_artifacts.items()
         },
-        resources=resources_of_task,
-        kubernetes=component.kubernetes,
+        resources=set_up.resources,
+        kubernetes=set_up.platform,
         namespace=context.namespace,
         service_account=context.service_account,
-        deadline_seconds=float(deadline) if isinstance(deadline, (int, float, str)) else 0.0,
+        deadline_seconds=float(deadline) if isinstance(deadline, int) else 0.0,
         pipeline_root=context.root,
         run_display_name=context.display_name,
         run_resource_name=context.resource_name,
-        uses_workspace=_uses_workspace(node, context),
+        uses_workspace=mentions_workspace(node, context),
         pod_name=names.pod_name(context.resource_name, task.name, context.run_id, node.path, node.attempt),
     )
-
-
-def _uses_workspace(node: ContainerNode, context: RunContext) -> bool:
-    """Detected by the text of its path in a parameter, as upstream does (executor.md §2.8)."""
-    return any(isinstance(value, str) and context.workspace_path in value for value in node.inputs.values())

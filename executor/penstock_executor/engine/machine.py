@@ -46,6 +46,7 @@ from penstock_executor.engine.inputs import (
     loop_items,
     resolve_inputs,
 )
+from penstock_executor.engine.platform import claim_names, resolve_platform
 from penstock_executor.engine.rerun import reopen
 from penstock_executor.engine.results import dag_outputs, failure_summary, group_state, loop_outputs
 from penstock_executor.engine.retry import next_delay_millis
@@ -329,10 +330,12 @@ class _Turn:
 
     def _open_container(self, node: ContainerNode, task: Task) -> None:
         context = self.state.context
+        # Resolved again when it is launched; here for its errors, and for the claims in the key.
+        platform = resolve_platform(node, context)
         node.attempt = self.state.attempt_floor
         self.state.open_tasks[node.path] = node
-        if context.caching and task.caching.enabled:
-            node.fingerprint = fingerprint_of(node, task)
+        if context.caching and task.caching.enabled and not task.component.manages_claim:
+            node.fingerprint = fingerprint_of(node, task, claim_names(platform))
             self.decision.effects.append(LookUpCache(node.path, node.fingerprint))
             self._changed(node)
         else:

@@ -31,12 +31,9 @@ def pod_name(resource_name: str, task: str, run_id: str, path: str, attempt: int
 
 
 def workspace_claim(run_id: str, resource_name: str) -> str:
-    """The claim that is a run's workspace; what upstream calls it, as far as the name of a run can be one."""
-    words = _label(resource_name, 40)
-    if words == resource_name:
-        return f"{words}-kfp-workspace"
-    digest = uuid.uuid5(_NAMESPACE, f"workspace\n{run_id}").hex[:8]
-    return "-".join(filter(None, (words, digest, "kfp-workspace")))
+    """The claim that is a run's workspace; named after the run as upstream's is, and never another run's."""
+    digest = uuid.uuid5(_NAMESPACE, f"workspace\n{run_id}").hex[:16]
+    return "-".join(filter(None, (_label(resource_name, 30), digest, "kfp-workspace")))
 
 
 def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:

@@ -29,6 +29,7 @@ from penstock_ir.expressions import compile_selector
 from penstock_ir.model import JsonValue, Missing
 from penstock_ir.parameters import describe, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value
+from penstock_ir.platform_values import claim_source, constant_of
 
 from penstock_executor.engine import names
 from penstock_executor.engine.inputs import InputError, run_property
@@ -113,7 +114,7 @@ class _Resolver:
         elif "taskOutputParameter" in spec:
             value = self._task_output(spec["taskOutputParameter"], place)
         elif "runtimeValue" in spec and "runtimeParameter" not in spec["runtimeValue"]:
-            value = self._constant(spec["runtimeValue"])
+            value = self._constant(spec)
         else:
             kind = next(iter(spec), "nothing")
             raise InputError(f"kubernetes.{place}: a value of the kind {kind!r} is not supported here")
@@ -136,11 +137,8 @@ class _Resolver:
         return value
 
     def claim(self, entry: Mapping[str, Any], place: str) -> str:
-        """The claim of a pvcMount, whose older spelling is the source itself (executor.md §4)."""
-        spec = entry.get("pvcNameParameter") or {
-            key: entry[key] for key in ("taskOutputParameter", "componentInputParameter") if key in entry
-        }
-        value = self.value(spec, f"{place}.pvcNameParameter") if spec else entry.get("constant")
+        """The claim of a pvcMount."""
+        value = self.value(claim_source(entry), f"{place}.pvcNameParameter")
         if value is None:
             raise InputError(f"kubernetes.{place}: the name of the claim is null; a claim cannot be left out")
         if not isinstance(value, str) or not value:
@@ -166,7 +164,7 @@ class _Resolver:
             raise InputError(f"kubernetes.{place}: task {producer!r} ({state}) has no output {key!r}")
         return value
 
-    def _constant(self, runtime: Mapping[str, Any]) -> JsonValue:
+    def _constant(self, spec: Mapping[str, Any]) -> JsonValue:
         task = self._node.task
         assert task is not None
         inputs = self._node.inputs
@@ -177,8 +175,7 @@ class _Resolver:
                 return value_text(inputs[name]) if name in inputs else None
             return run_property(expression, self._context, task.name, self._node.path)
 
-        constant = runtime.get("constant", next(iter((runtime.get("constantValue") or {}).values()), None))
-        return resolve_value(constant, lookup)
+        return resolve_value(constant_of(spec), lookup)
 
 
 def _entries(config: Mapping[str, Any], field: str) -> enumerate[Any]:

@@ -7,34 +7,59 @@ a field that is not passed through goes to the task alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from penstock_ir.model import Component, JsonValue, ParameterType
 
 _LIMITS = (("cpu", "resourceCpuLimit", "cpuLimit"), ("memory", "resourceMemoryLimit", "memoryLimit"))
 _REQUESTS = (("cpu", "resourceCpuRequest", "cpuRequest"), ("memory", "resourceMemoryRequest", "memoryRequest"))
+_PLATFORM_FIELDS = {
+    "KUBERNETES_AFFINITY": ("affinity",),
+    "KUBERNETES_TOLERATIONS": ("tolerations",),
+    "KUBERNETES_NODE_SELECTOR": ("nodeSelector",),
+    "KUBERNETES_VOLUMES": ("volumes", "volumeMounts"),
+}
 
 
-def task_config(
-    component: Component, env: tuple[tuple[str, str], ...], resources: Mapping[str, JsonValue]
-) -> tuple[dict[str, JsonValue], tuple[tuple[str, str], ...], Mapping[str, JsonValue]]:
-    """The values of TASK_CONFIG inputs, and what is left of environment and resources for the task itself.
-
-    Fields that only Kubernetes has (affinity, tolerations, node selector, volumes) are not in it yet.
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """What a task is given besides its inputs. `platform` as `engine.platform` resolves it; `inputs`: the values of
+    TASK_CONFIG inputs.
     """
+
+    env: tuple[tuple[str, str], ...]
+    resources: Mapping[str, JsonValue]
+    platform: Mapping[str, JsonValue]
+    inputs: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+def task_config(component: Component, given: SetUp) -> SetUp:
+    """What is left for the task itself, and what goes into its TASK_CONFIG inputs."""
     names = [
         name for name, definition in component.input_parameters.items() if definition.type is ParameterType.TASK_CONFIG
     ]
     passed = {str(one.get("field")): bool(one.get("applyToTask")) for one in component.task_config_passthroughs}
     if not names or not passed:
-        return {}, env, resources
+        return given
     config: dict[str, JsonValue] = {}
+    env, resources, platform = given.env, given.resources, dict(given.platform)
     if "ENV" in passed:
-        config["env"] = [{"name": name, "value": value} for name, value in env]
-        env = env if passed["ENV"] else ()
+        variables: list[JsonValue] = [{"name": name, "value": value} for name, value in env]
+        config["env"] = variables + _list(platform.get("env"))
+        if not passed["ENV"]:
+            env = ()
+            platform.pop("env", None)
     if "RESOURCES" in passed:
         config["resources"] = kubernetes_resources(resources)
         resources = resources if passed["RESOURCES"] else {}
-    return dict.fromkeys(names, config), env, resources
+    for passed_field, keys in _PLATFORM_FIELDS.items():
+        if passed_field not in passed:
+            continue
+        config.update({key: platform[key] for key in keys if key in platform})
+        if not passed[passed_field]:
+            platform = {key: value for key, value in platform.items() if key not in keys}
+    return SetUp(env, resources, platform, dict.fromkeys(names, config))
 
 
 def kubernetes_resources(resources: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -62,3 +87,7 @@ def _quantities(resources: Mapping[str, JsonValue], fields: tuple[tuple[str, str
         elif resources.get(number):
             found[name] = f"{resources[number]}G" if name == "memory" else str(resources[number])
     return found
+
+
+def _list(value: Any) -> list[JsonValue]:
+    return list(value or ())

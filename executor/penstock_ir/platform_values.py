@@ -1,0 +1,31 @@
+"""Values of the Kubernetes settings that are part of a task's cache key: read alike by a run and by a plan.
+
+Invariant: pure; a claim of a document of any age has one source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WORKSPACE_PATH = "/kfp-workspace"
+
+
+def claim_source(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a `pvcMount`, as an InputParameterSpec; older documents have the source in the entry itself."""
+    given: Mapping[str, Any] | None = entry.get("pvcNameParameter")
+    if given is not None:
+        return given
+    for key in ("taskOutputParameter", "componentInputParameter"):
+        if key in entry:
+            return {key: entry[key]}
+    return {"runtimeValue": {"constant": entry.get("constant", "")}}
+
+
+def constant_of(spec: Mapping[str, Any]) -> Any:
+    """The literal of an InputParameterSpec, None for null."""
+    runtime = spec.get("runtimeValue") or {}
+    if "constantValue" in runtime:
+        return next(iter(runtime["constantValue"].values()), None)
+    # protojson leaves a null constant out.
+    return runtime.get("constant")
