@@ -27,6 +27,7 @@ from penstock_executor.backends.base import (
     BackendUnavailableError,
     FailureKind,
     HeldRuns,
+    NotHeldError,
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
@@ -107,7 +108,11 @@ class KubernetesBackend:
         return place.store_config.default_root
 
     async def launch(self, task: TaskLaunch) -> None:
-        if task.key in self._attempts:
+        known = self._attempts.get(task.key)
+        if known is not None and not known.finished:
+            # The run was lost and claimed again meanwhile: what its log does not know yet is told again.
+            if known.started and known.view is not None:
+                self._tell_start(known, known.view)
             return
         attempt = _Attempt(task, task.namespace or self._settings.pods.default_namespace)
         self._attempts[task.key] = attempt
@@ -125,11 +130,10 @@ class KubernetesBackend:
             else:
                 await self._create(attempt, place)
         except NotAllowedError:
-            # The lease is gone or the run ends: whoever holds it now decides.
-            if attempt.canceled:
-                self._end(attempt, Failure(FailureKind.CANCELED, "the task was ended before it started"))
-            else:
+            if not attempt.canceled:
                 self._attempts.pop(task.key, None)
+                raise NotHeldError(task.pod_name) from None
+            self._end(attempt, Failure(FailureKind.CANCELED, "the task was ended before it started"))
         except (PodSpecError, ValueError) as error:
             self._end(attempt, Failure(FailureKind.CONFIGURATION, str(error)))
         except KubeError as error:
@@ -228,7 +232,7 @@ class KubernetesBackend:
         started = view.started_at
         if started and not attempt.started:
             attempt.started = True
-            self._deliver(TaskStarted(attempt.key, started, log_uri(attempt.task), view.name))
+            self._tell_start(attempt, view)
         if view.ended:
             self._conclude(attempt, view)
         elif view.deleted_at:
@@ -238,6 +242,9 @@ class KubernetesBackend:
         elif attempt.timer is not None:
             attempt.timer.cancel()
             attempt.timer = None
+
+    def _tell_start(self, attempt: _Attempt, view: PodView) -> None:
+        self._deliver(TaskStarted(attempt.key, view.started_at, log_uri(attempt.task), view.name))
 
     def _look_for_trouble(self, attempt: _Attempt, view: PodView) -> None:
         hopeless = stuck(view, attempt.task.image, self._settings.deadlines)
@@ -340,6 +347,9 @@ class KubernetesBackend:
         if attempt.timer is not None:
             attempt.timer.cancel()
         self._deliver(outcome)
+        if self._runs is not None and self._runs.expects(attempt.key) is None:
+            # Nobody here waits for it, so nobody will release it: its Pod is the next holder's, or the collector's.
+            self._attempts.pop(attempt.key, None)
 
     # --- orphans ---------------------------------------------------------------------------------------------------
 
