@@ -93,5 +93,12 @@ build: $(STAMP) ## Build the wheels into dist/
 test-wheels: build ## Install the wheels with plain pip and run the demo's pipeline
 	$(BIN)/python -m tools.check_wheels dist
 
+.PHONY: image deploy-check
+image: build ## Build the container image into build/penstock.tar, over the OCI archive PENSTOCK_BASE_ARCHIVE
+	$(BIN)/python -m tools.build_image $(ARGS)
+
+deploy-check: $(STAMP) ## Render and check deploy/, against the API server too where KUBECONFIG is set
+	$(BIN)/python -m tools.deploy_check
+
 clean: ## Remove what was installed and built
 	rm -rf $(VENV) .venv-* dist build .demo .mypy_cache .ruff_cache .pytest_cache

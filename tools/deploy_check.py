@@ -1,0 +1,160 @@
+"""Checks deploy/: renders every overlay, holds it against what we promise, and against the API server of KUBECONFIG.
+
+Invariants: nothing is left in the cluster; without KUBECONFIG the API server's own word is left out, and the program
+says so. Each rule of `problems` is one sentence of deploy/README.md.
+
+Example: KUBECONFIG=… python -m tools.deploy_check
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.go_programs import go_program
+from tools.manifests import Applier, Object, identity, render
+
+_DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+_COMPOSE = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
+_ROOTS = ("base", "overlays/embedded", "overlays/production")
+_RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def main() -> int:
+    rendered = {root: render(_DEPLOY / "kustomize" / root) for root in _ROOTS}
+    # The base names no place for artifacts and no image of agents; overlays are what is deployed.
+    found = {root: problems(documents, complete=root != "base") for root, documents in rendered.items()}
+    found["compose.yaml"] = compose_problems(_DEPLOY / "compose.yaml")
+    if os.environ.get("KUBECONFIG"):
+        server = Applier()
+        with server.namespaces([one for documents in rendered.values() for one in documents]):
+            for root, documents in rendered.items():
+                found[root] += server.check(documents)
+    else:
+        print("KUBECONFIG is not set: what the API server says is left out")
+    for name, lines in found.items():
+        print(f"{name}: {len(lines)} problems", *lines, sep="\n  ")
+    return 1 if any(found.values()) else 0
+
+
+def compose_problems(file: Path) -> list[str]:
+    """The reference implementation's objections to a compose file."""
+    done = subprocess.run([str(go_program(_COMPOSE, name="compose-spec")), str(file)], capture_output=True, text=True)
+    return [] if done.returncode == 0 else [done.stderr or done.stdout]
+
+
+def problems(documents: Sequence[Object], *, complete: bool) -> list[str]:
+    """What the objects lack of what we promise, one line each."""
+    workloads = [one for one in documents if one["kind"] == "Deployment"]
+    lines = [line for one in workloads for line in _workload(one)]
+    lines += [line for one in workloads for line in _references(one, documents)]
+    lines += [line for one in documents for line in _selectors(one, documents)]
+    lines += [line for one in documents if one["kind"] == "RoleBinding" for line in _binding(one, documents)]
+    for one in documents:
+        labels = one["metadata"].get("labels", {})
+        if one["kind"] == "Namespace" and labels.get("pod-security.kubernetes.io/enforce") != "restricted":
+            lines.append(f"{identity(one)}: Pod Security is not enforced as restricted")
+        if one["kind"] in ("Secret", "ClusterRole", "ClusterRoleBinding"):
+            lines.append(f"{identity(one)}: we ship no Secret and nothing that holds in the whole cluster")
+    if complete:
+        lines += _agent_image(workloads)
+    return lines
+
+
+def _workload(one: Object) -> Iterator[str]:
+    name, spec = identity(one), one["spec"]["template"]["spec"]
+    security = spec.get("securityContext", {})
+    if not security.get("runAsNonRoot") or security.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        yield f"{name}: has to run as non-root with the runtime's seccomp profile"
+    if not isinstance(security.get("runAsUser"), int):
+        yield f"{name}: runAsUser has to be a number"
+    if spec.get("enableServiceLinks") is not False:
+        yield f"{name}: variables of Services clash with our own"
+    if not spec.get("topologySpreadConstraints"):
+        yield f"{name}: replicas are not spread"
+    for container in spec["containers"]:
+        if container.get("securityContext") != _RESTRICTED:
+            yield f"{name}: the securityContext of {container['name']} is not {_RESTRICTED}"
+        if not {"cpu", "memory"} <= container["resources"].get("requests", {}).keys():
+            yield f"{name}: {container['name']} requests no cpu or no memory"
+        ports = {port["name"] for port in container["ports"]}
+        for probe in ("livenessProbe", "readinessProbe"):
+            if container.get(probe, {}).get("httpGet", {}).get("port") not in ports:
+                yield f"{name}: {probe} of {container['name']} asks no port of it"
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        if mounted != {volume["name"] for volume in spec["volumes"]}:
+            yield f"{name}: volumes and mounts of {container['name']} are not the same"
+
+
+def _references(one: Object, documents: Sequence[Object]) -> Iterator[str]:
+    there = {(doc["kind"], doc["metadata"].get("namespace"), doc["metadata"]["name"]) for doc in documents}
+    spec, namespace = one["spec"]["template"]["spec"], one["metadata"]["namespace"]
+    wanted = [("ServiceAccount", spec["serviceAccountName"])]
+    for volume in spec["volumes"]:
+        if "persistentVolumeClaim" in volume:
+            wanted.append(("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]))
+        if "configMap" in volume:
+            wanted.append(("ConfigMap", volume["configMap"]["name"]))
+    sources = [variable.get("valueFrom", {}) for container in spec["containers"] for variable in container["env"]]
+    wanted += [("ConfigMap", one["configMapKeyRef"]["name"]) for one in sources if "configMapKeyRef" in one]
+    for kind, name in wanted:
+        if (kind, namespace, name) not in there:
+            yield f"{identity(one)}: there is no {kind} {name}"
+
+
+def _selectors(one: Object, documents: Sequence[Object]) -> Iterator[str]:
+    """Services, budgets and policies each have to select a workload's Pods."""
+    kind, spec = one["kind"], one.get("spec", {})
+    if kind == "Service":
+        wanted = spec["selector"]
+    elif kind in ("PodDisruptionBudget", "Deployment"):
+        wanted = spec["selector"]["matchLabels"]
+    elif kind == "NetworkPolicy":
+        wanted = spec["podSelector"].get("matchLabels", {})
+    else:
+        return
+    namespace = one["metadata"]["namespace"]
+    templates = [
+        doc["spec"]["template"]
+        for doc in documents
+        if doc["kind"] == "Deployment" and doc["metadata"]["namespace"] == namespace
+    ]
+    chosen = [pod for pod in templates if wanted.items() <= pod["metadata"]["labels"].items()]
+    if wanted and not chosen:
+        yield f"{identity(one)}: selects nothing"
+    named = {port["name"] for pod in chosen for container in pod["spec"]["containers"] for port in container["ports"]}
+    for port in spec.get("ports", ()) if kind == "Service" else ():
+        if port["targetPort"] not in named:
+            yield f"{identity(one)}: no Pod has a port {port['targetPort']}"
+
+
+def _binding(one: Object, documents: Sequence[Object]) -> Iterator[str]:
+    there = {(doc["kind"], doc["metadata"].get("namespace"), doc["metadata"]["name"]) for doc in documents}
+    if ("Role", one["metadata"]["namespace"], one["roleRef"]["name"]) not in there:
+        yield f"{identity(one)}: there is no Role {one['roleRef']['name']}"
+    for subject in one["subjects"]:
+        if (subject["kind"], subject["namespace"], subject["name"]) not in there:
+            yield f"{identity(one)}: there is no {subject['kind']} {subject['namespace']}/{subject['name']}"
+
+
+def _agent_image(workloads: Sequence[Object]) -> Iterator[str]:
+    containers: list[dict[str, Any]] = [
+        one for work in workloads for one in work["spec"]["template"]["spec"]["containers"]
+    ]
+    images = {container["image"] for container in containers}
+    agents = [
+        variable["value"]
+        for container in containers
+        for variable in container["env"]
+        if variable["name"] == "PENSTOCK_AGENT_IMAGE"
+    ]
+    if len(images) != 1 or agents != list(images):
+        yield f"server, executor and agents have to run one image, they run {sorted(images)} and {agents}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
