@@ -7,6 +7,7 @@ is built beside it; a program appears whole, also when two build it at a time.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ _BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
 def go_program(package: str, *, name: str = "") -> Path:
     """The program of `path@version`, as `name` when its path ends with none. Raises CalledProcessError."""
     path, version = package.split("@")
-    built = path.rsplit("/", 1)[-1]
+    # As go names it: a last element that is a major version does not count.
+    built = re.sub(r"/v[0-9]+$", "", path).rsplit("/", 1)[-1]
     program = _BIN / f"{name or built}-{version}"
     if not program.exists():
         _BIN.mkdir(parents=True, exist_ok=True)
