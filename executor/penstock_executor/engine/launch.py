@@ -16,7 +16,7 @@ from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine import names
 from penstock_executor.engine.inputs import run_property
-from penstock_executor.engine.platform import mentions_workspace, resolve_platform
+from penstock_executor.engine.platform import resolve_platform
 from penstock_executor.engine.state import ContainerNode, RunContext
 from penstock_executor.engine.task_config import SetUp, task_config
 
@@ -83,6 +83,6 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         pipeline_root=context.root,
         run_display_name=context.display_name,
         run_resource_name=context.resource_name,
-        uses_workspace=mentions_workspace(node, context),
+        uses_workspace="workspace" in platform,
         pod_name=names.pod_name(context.resource_name, task.name, context.run_id, node.path, node.attempt),
     )

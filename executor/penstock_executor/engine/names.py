@@ -36,6 +36,12 @@ def workspace_claim(run_id: str, resource_name: str) -> str:
     return "-".join(filter(None, (_label(resource_name, 30), digest, "kfp-workspace")))
 
 
+def claim_name(run_id: str, resource_name: str, path: str, attempt: int, length: int) -> str:
+    """Of a claim that a task makes, at most `length` characters of a DNS label; what makes it unique is never cut."""
+    digest = uuid.uuid5(_NAMESPACE, f"claim\n{run_id}\n{path}\n{attempt}").hex[:12]
+    return "-".join(filter(None, (_label(resource_name, max(0, length - len(digest) - 1)), digest)))
+
+
 def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}\n{port}"))
 

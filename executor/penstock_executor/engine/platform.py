@@ -13,7 +13,8 @@ The result is plain JSON; a key is there when the task asked for it:
     labels, annotations                  of the Pod
     imagePullSecrets                     names
     imagePullPolicy, activeDeadlineSeconds, securityContext   of `main`, of the Pod, of `main`
-    workspaceClaim                       name of the claim that is the run's workspace, when the task uses it
+    workspace                            `claimName` and `spec` of the claim that is the run's workspace, when the task
+                                         uses it
 
 Invariants: pure; a value that is null leaves its entry out, but for a claim, which is an error; every error is an
 InputError that names the field.
@@ -31,11 +32,11 @@ from penstock_ir.parameters import describe, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value
 from penstock_ir.platform_values import claim_source, constant_of
 
-from penstock_executor.engine import names
 from penstock_executor.engine.inputs import InputError, run_property
 from penstock_executor.engine.platform_volumes import Volumes
 from penstock_executor.engine.scheduling import affinity_of, tolerations_of
 from penstock_executor.engine.state import ContainerNode, LoopNode, RunContext
+from penstock_executor.engine.workspace import workspace_of
 
 Json = dict[str, Any]
 
@@ -47,15 +48,15 @@ def resolve_platform(node: ContainerNode, context: RunContext) -> dict[str, Json
     """Raises InputError."""
     assert node.task is not None
     config = node.task.component.kubernetes
-    workspace = names.workspace_claim(context.run_id, context.resource_name) if uses_workspace(node, context) else ""
-    if not config and not workspace:
+    workspace = workspace_of(node, context)
+    if not config and workspace is None:
         return {}
     resolver = _Resolver(node, context)
     volumes = Volumes()
     found: Json = {"env": _env(config, resolver)}
-    if workspace:
-        found["workspaceClaim"] = workspace
-        volumes.workspace(workspace, context.workspace_path)
+    if workspace is not None:
+        found["workspace"] = workspace
+        volumes.workspace(workspace["claimName"], context.workspace_path)
     _mounts(config, resolver, volumes)
     found.update(volumes.document())
     found["nodeSelector"] = _node_selector(config.get("nodeSelector") or {}, resolver)
@@ -78,20 +79,6 @@ def resolve_platform(node: ContainerNode, context: RunContext) -> dict[str, Json
     found["securityContext"] = _security_context(config.get("securityContext") or {})
     found["initContainers"] = _init_containers(config, volumes)
     return {key: value for key, value in found.items() if value}
-
-
-def uses_workspace(node: ContainerNode, context: RunContext) -> bool:
-    """Whether the run has a workspace and the task names its path or gets an artifact in it (executor.md §2.8)."""
-    if not context.pipeline.config.get("workspace"):
-        return False
-    return mentions_workspace(node, context)
-
-
-def mentions_workspace(node: ContainerNode, context: RunContext) -> bool:
-    """By the text of its path in a parameter, as upstream detects it."""
-    return any(isinstance(value, str) and context.workspace_path in value for value in node.inputs.values()) or any(
-        artifact.workspace for many in node.artifacts.values() for artifact in many
-    )
 
 
 def claim_names(platform: Mapping[str, JsonValue]) -> list[str]:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock_executor.engine.inputs import InputError
+from penstock_executor.engine.workspace import ACCESS_MODES
 
 Json = dict[str, Any]
 
 WORKSPACE = "kfp-workspace"
-_ACCESS_MODES = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
 _NO_LABEL = re.compile(r"[^a-z0-9-]+")
 _SOURCES = {"secretAsVolume": ("secret", "secretName"), "configMapAsVolume": ("configMap", "name")}
 
@@ -63,10 +63,10 @@ class Volumes:
     def ephemeral(self, config: Mapping[str, Any], place: str) -> None:
         name = self._given_name(config, place)
         modes = list(config.get("accessModes") or ())
-        unknown = [mode for mode in modes if mode not in _ACCESS_MODES]
+        unknown = [mode for mode in modes if mode not in ACCESS_MODES]
         if unknown or not modes:
             what = f"unknown access mode {unknown[0]!r}" if unknown else "no access mode"
-            raise InputError(f"kubernetes.{place}.accessModes: {what}; use {', '.join(_ACCESS_MODES)}")
+            raise InputError(f"kubernetes.{place}.accessModes: {what}; use {', '.join(ACCESS_MODES)}")
         if not config.get("size"):
             raise InputError(f"kubernetes.{place}.size: how large is it to be? For example 5Gi")
         claim: Json = {"accessModes": modes, "resources": {"requests": {"storage": config["size"]}}}

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from penstock_executor.agent.places import WORKSPACE
 from penstock_executor.agent.protocol import SHARE, AgentTask
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.environment import literal
-from penstock_executor.backends.kubernetes.places import WORKSPACE, TaskPlaces
+from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.security import agent_security
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.backends.kubernetes.transfers import Transfers
@@ -99,7 +100,8 @@ def agent_volumes(task: TaskLaunch, moved: Transfers, settings: PodSettings) -> 
         claim = {"claimName": settings.artifacts_claim.name}
         found.append({"name": ARTIFACTS_VOLUME, "persistentVolumeClaim": claim})
     if moved.fills_workspace:
-        claim = {"claimName": str(task.kubernetes["workspaceClaim"])}
+        workspace: Any = task.kubernetes["workspace"]
+        claim = {"claimName": workspace["claimName"]}
         found.append({"name": WORKSPACE_VOLUME, "persistentVolumeClaim": claim})
     return found
 

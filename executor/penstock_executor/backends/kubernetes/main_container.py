@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock_executor.agent.places import OUTPUT_PARAMETERS
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import LOG
 from penstock_executor.backends.kubernetes.environment import names, task_env
-from penstock_executor.backends.kubernetes.places import OUTPUT_PARAMETERS, TaskPlaces
+from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.text import checked, escaped
@@ -65,7 +66,7 @@ def main_container(
         *certificates_mount(settings),
     ]
     users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
-    container["volumeMounts"] = with_users_mounts(ours, users, workspace=bool(platform.get("workspaceClaim")))
+    container["volumeMounts"] = with_users_mounts(ours, users, workspace="workspace" in platform)
     container["securityContext"] = task_security(platform.get("securityContext") or {}, policy)
     return container
 

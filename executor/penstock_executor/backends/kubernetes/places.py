@@ -1,35 +1,13 @@
-"""Where a task finds its files in its Pod, and the command line that follows (docs/pods.md, executor.md §3.5).
-
-Invariants: the mapping of URIs to paths is the SDK's, which knows nothing of us; a URI of a scheme it does not know is
-shown as it is and moved by nobody. A `file://` URI is shown as a path, because the SDK takes it for one.
-"""
+"""One task's view of its files in its Pod, and the command line that follows (docs/pods.md, executor.md §3.5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from penstock_executor.agent.places import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
-
-SCRATCH = "/tmp/kfp"
-OUTPUT_PARAMETERS = f"{SCRATCH}/outputs"
-WORKSPACE = "/kfp-workspace"
-FILES = "/penstock/files"
-_SCHEMES = {"gs": "/gcs", "s3": "/s3", "minio": "/minio"}
-
-
-def local_form(uri: str) -> str | None:
-    """The path of a URI's bytes in the Pod; None for a scheme that is not moved."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return f"{FILES}{uri}" if uri.startswith("/") else None
-    if scheme == "file":
-        return f"{FILES}/{rest.lstrip('/')}"
-    if scheme == "oci":
-        return f"/oci/{rest.replace('/', '_')}/models"
-    prefix = _SCHEMES.get(scheme)
-    return f"{prefix}/{rest}" if prefix else None
 
 
 class TaskPlaces:
@@ -53,10 +31,6 @@ class TaskPlaces:
         if artifact.uri.startswith(("file://", "/")):
             return local_form(artifact.uri) or artifact.uri
         return artifact.uri
-
-    def stored_uri(self, shown: str) -> str:
-        """The inverse of `shown_uri`, for what the task says of its outputs."""
-        return f"file://{shown[len(FILES) :]}" if shown.startswith(f"{FILES}/") else shown
 
     def parameter(self, name: str) -> str:
         return f"{OUTPUT_PARAMETERS}/{name}"

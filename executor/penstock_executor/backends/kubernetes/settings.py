@@ -22,7 +22,7 @@ class ArtifactsClaim:
 
 @dataclass(frozen=True, slots=True)
 class CertificateBundle:
-    """Certificates for TLS, in addition to none: a complete bundle, under `key` of a ConfigMap or a Secret."""
+    """The authorities that tasks and agents trust, instead of those of their images: PEM, under `key`."""
 
     name: str
     kind: Literal["ConfigMap", "Secret"] = "ConfigMap"

@@ -22,7 +22,7 @@ def escaped(text: str, variables: Collection[str]) -> str:
     if "$" not in text:
         return text
     names = "|".join(re.escape(name) for name in sorted(variables)) or "(?!)"
-    return re.sub(rf"\$(?!\((?:{names})\))", "$$$$", text)
+    return re.sub(rf"\$(?!\((?:{names})\))", "$$", text)
 
 
 def checked(texts: Sequence[str], what: str) -> list[str]:

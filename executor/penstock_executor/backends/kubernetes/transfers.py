@@ -5,14 +5,14 @@ Invariant: a task that moves nothing gets no agent, which is most of its latency
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from penstock_executor.agent.places import is_moved, local_form
 from penstock_executor.agent.protocol import Transfer
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.errors import PodSpecError
-from penstock_executor.backends.kubernetes.places import TaskPlaces, local_form
+from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.settings import PodSettings
 
 OCI = "oci://"
@@ -45,43 +45,46 @@ def transfers_of(task: TaskLaunch, places: TaskPlaces, settings: PodSettings) ->
     """Raises PodSpecError."""
     given = [artifact for port in sorted(task.input_artifacts) for artifact in task.input_artifacts[port]]
     in_workspace = any(artifact.workspace for artifact in given)
-    if in_workspace and not task.kubernetes.get("workspaceClaim"):
+    if in_workspace and "workspace" not in task.kubernetes:
         raise PodSpecError(
             "an input was imported into the workspace, but the pipeline has none: give it one with "
             "dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size=…))"
         )
     found = Transfers(
-        inputs=tuple(dict.fromkeys(_input(artifact, places) for artifact in given if _moved(artifact))),
+        inputs=tuple(dict.fromkeys(_input(artifact, places) for artifact in given if is_moved(artifact.uri))),
         outputs={
             port: Transfer(output.artifact.uri, places.path(output.artifact))
             for port, output in task.output_artifacts.items()
-            if _moved(output.artifact)
+            if is_moved(output.artifact.uri)
         },
         models=tuple({artifact.uri: artifact for artifact in given if artifact.uri.startswith(OCI)}.values()),
         fills_workspace=in_workspace,
     )
-    _check_files((*found.inputs, *found.outputs.values()), settings)
+    for one in (*found.inputs, *found.outputs.values()):
+        _check_path(one)
+        _check_file(one, settings)
     return found
+
+
+def _check_path(one: Transfer) -> None:
+    """Raises PodSpecError for a path that leaves its place."""
+    if ".." in one.path.split("/") or "\0" in one.path:
+        raise PodSpecError(f"{one.uri}: '..' and NUL are not allowed in the place of an artifact")
 
 
 def _input(artifact: Artifact, places: TaskPlaces) -> Transfer:
     return Transfer(artifact.uri, places.path(artifact), keep=artifact.workspace)
 
 
-def _moved(artifact: Artifact) -> bool:
-    return local_form(artifact.uri) is not None and not artifact.uri.startswith(OCI)
-
-
-def _check_files(moved: Sequence[Transfer], settings: PodSettings) -> None:
-    """Raises PodSpecError for files that no volume holds."""
+def _check_file(one: Transfer, settings: PodSettings) -> None:
+    """Raises PodSpecError for a file that no volume holds."""
+    path = one.uri.removeprefix("file://")
+    if not path.startswith("/"):
+        return
     claim = settings.artifacts_claim
-    for one in moved:
-        path = one.uri.removeprefix("file://")
-        if not path.startswith("/"):
-            continue
-        if claim is None:
-            raise PodSpecError(
-                f"{one.uri} is a file, and no claim is set for files: give the executor one, or use an object store"
-            )
-        if not f"{path}/".startswith(f"{claim.root.rstrip('/')}/"):
-            raise PodSpecError(f"{one.uri} does not lie in {claim.root}, which the claim {claim.name!r} holds")
+    if claim is None:
+        raise PodSpecError(
+            f"{one.uri} is a file, and no claim is set for files: give the executor one, or use an object store"
+        )
+    if not f"{path}/".startswith(f"{claim.root.rstrip('/')}/"):
+        raise PodSpecError(f"{one.uri} does not lie in {claim.root}, which the claim {claim.name!r} holds")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from penstock_executor.agent.places import FILES, SCRATCH, WORKSPACE
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.kubernetes.errors import PodSpecError
-from penstock_executor.backends.kubernetes.places import FILES, SCRATCH, WORKSPACE
 from penstock_executor.backends.kubernetes.settings import PodSettings
 
 Json = dict[str, Any]

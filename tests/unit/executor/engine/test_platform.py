@@ -479,7 +479,10 @@ def test_the_workspace_is_a_claim_of_the_run() -> None:
     claim = workspace_claim("run-1", "my-run")
     assert claim.startswith("my-run-") and claim.endswith("-kfp-workspace")
     assert run.platform() == {
-        "workspaceClaim": claim,
+        "workspace": {
+            "claimName": claim,
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        },
         "volumes": [{"name": "kfp-workspace", "persistentVolumeClaim": {"claimName": claim}}],
         "volumeMounts": [{"name": "kfp-workspace", "mountPath": "/kfp-workspace"}],
     }
@@ -546,3 +549,38 @@ def test_making_a_claim_is_never_cached() -> None:
     state = RunState(RunContext("run-1", compiled, {}, "file:///root"))
     assert apply(state, RunStarted(1)).effects == [Launch("a", 1)]
     assert [task.caching for task in plan_pipeline(compiled, {}).tasks] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("workspace", "spec"),
+    [
+        (
+            {"size": "5Gi", "kubernetes": {"pvcSpecPatch": {"accessModes": ["ReadWriteMany"]}}},
+            {"accessModes": ["ReadWriteMany"]},
+        ),
+        (
+            {"size": "5Gi", "kubernetes": {"pvcSpecPatch": {"storageClassName": "fast"}}},
+            {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast"},
+        ),
+        ({"size": "5Gi", "kubernetes": {}}, {"accessModes": ["ReadWriteOnce"]}),
+    ],
+)
+def test_what_a_pipeline_says_of_its_workspace(workspace: dict[str, Any], spec: dict[str, Any]) -> None:
+    run = Run(pipeline({}, b_inputs={"path": "/kfp-workspace"}, pipeline_config={"workspace": workspace}))
+    assert run.platform()["workspace"]["spec"] == {**spec, "resources": {"requests": {"storage": "5Gi"}}}
+
+
+@pytest.mark.parametrize(
+    ("workspace", "words"),
+    [
+        ({"kubernetes": {}}, "workspace.size: expected a size such as 5Gi, got text ()"),
+        ({"size": "-1Gi"}, "workspace.size: expected a size such as 5Gi, got text (-1Gi)"),
+        ({"size": "1Gi", "kubernetes": {"pvcSpecPatch": {"volumeName": "v"}}}, "'volumeName' cannot be set"),
+        ({"size": "1Gi", "kubernetes": {"pvcSpecPatch": {"storageClassName": ""}}}, "name a class, or leave it out"),
+        ({"size": "1Gi", "kubernetes": {"pvcSpecPatch": {"accessModes": []}}}, "accessModes: expected some of"),
+        ({"size": "1Gi", "kubernetes": {"pvcSpecPatch": {"accessModes": ["RWX"]}}}, "accessModes: expected some of"),
+    ],
+)
+def test_a_workspace_that_cannot_be(workspace: dict[str, Any], words: str) -> None:
+    run = Run(pipeline({}, b_inputs={"path": "/kfp-workspace"}, pipeline_config={"workspace": workspace}))
+    assert run.node.state.value == "FAILED" and words in run.node.error
