@@ -3,8 +3,8 @@
 Why a package of its own: the executor, the agent in a Pod and the server all reach the same objects, and server and
 executor never import each other. Importing this module imports no client library: the agent starts light.
 
-Invariants: a URI is written once, so an object never changes; a failure is a StoreError that names the URI and what to
-do; `transient` failures were retried already, within the store's own deadline.
+Invariants: a URI is written once, so an object never changes; a failure is an ArtifactStoreError that names the URI and
+what to do; `transient` failures were retried already, within the store's own deadline.
 """
 
 from __future__ import annotations
@@ -21,6 +21,22 @@ class ArtifactStoreError(Exception):
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class OutsideRootsError(ArtifactStoreError):
+    """The place is none that this store was told to serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """In seconds. `patience`: how long a request that may succeed later is repeated. `timeout`: how long a transfer may
+    take as a whole. `stall`: how long a server may say nothing, `connect`: how long it may take to be reached.
+    """
+
+    patience: float = 60.0
+    timeout: float = 3600.0
+    stall: float = 30.0
+    connect: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

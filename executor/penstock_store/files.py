@@ -1,19 +1,23 @@
-"""Artifacts in files: the store of a laptop.
+"""Artifacts in files: the store of a laptop, and of a claim that is mounted.
 
-Invariants: URIs are `file://` with an absolute path; writing is confined to the root; a file appears whole or not at
-all.
+Invariants: URIs are `file://` with an absolute path; writing is confined to the root, reading piece by piece to the
+root and what else was named; a file appears whole or not at all, and what lies there already stays.
 """
 
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import os
 import shutil
-import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from penstock_store.base import ArtifactStoreError
+from penstock_store.base import ArtifactStoreError, ObjectInfo, OutsideRootsError
+from penstock_store.local import tree, whole_file
+
+_CHUNK = 256 * 1024
 
 
 def path_of(uri: str) -> Path | None:
@@ -29,8 +33,11 @@ def uri_of(path: str | Path) -> str:
 
 
 class FileArtifactStore:
-    def __init__(self, root: Path) -> None:
+    """ArtifactStore and ObjectReader; `readable` is what may be read piece by piece besides the root."""
+
+    def __init__(self, root: Path, readable: Sequence[Path] = ()) -> None:
         self._root = Path(os.path.realpath(root))
+        self._readable = [self._root, *(Path(os.path.realpath(path)) for path in readable)]
 
     def local_path(self, uri: str) -> Path | None:
         return path_of(uri)
@@ -46,15 +53,43 @@ class FileArtifactStore:
         target = self._known(uri)
         real = Path(os.path.realpath(target))
         if self._root not in real.parents:
-            raise ArtifactStoreError(f"{uri} lies outside the artifact root {self._root}")
+            raise OutsideRootsError(f"{uri} lies outside the artifact root {self._root}")
         if not source.exists():
             return False
         if source.resolve() != real:
-            await asyncio.to_thread(_copy, source, real)
+            await asyncio.to_thread(_store, source, real)
         return True
 
     async def exists(self, uri: str) -> bool:
         return self._known(uri).exists()
+
+    def info(self, uri: str) -> ObjectInfo | None:
+        path = self._served(uri)
+        if path.is_dir():
+            return ObjectInfo(uri, None)
+        return ObjectInfo(uri, path.stat().st_size) if path.is_file() else None
+
+    def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        path = self._served(uri)
+        if not path.is_file():
+            raise ArtifactStoreError(f"{uri}: no file lies there")
+        try:
+            with path.open("rb") as stream:
+                stream.seek(offset)
+                left = length
+                while chunk := stream.read(_CHUNK if left is None else min(_CHUNK, left)):
+                    yield chunk
+                    if left is not None:
+                        left -= len(chunk)
+        except OSError as error:
+            raise ArtifactStoreError(f"{uri} cannot be read: {error.strerror}") from error
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        path = self._served(uri)
+        if path.is_dir():
+            for name, _, size in tree(path, links=False):
+                # A plain path is literal, a file URI is not.
+                yield ObjectInfo(f"{uri.rstrip('/')}/{name if uri.startswith('/') else quote(name)}", size)
 
     def _known(self, uri: str) -> Path:
         path = path_of(uri)
@@ -62,20 +97,46 @@ class FileArtifactStore:
             raise ArtifactStoreError(f"{uri}: this store keeps files only; use a file:// pipeline root")
         return path
 
+    def _served(self, uri: str) -> Path:
+        """After following links. Raises OutsideRootsError."""
+        path = self._known(uri)
+        if "\0" in str(path):
+            raise ArtifactStoreError(f"{uri}: it holds a NUL character")
+        real = Path(os.path.realpath(path))
+        if not any(real == root or root in real.parents for root in self._readable):
+            raise OutsideRootsError(f"{uri} lies outside the artifact root")
+        return real
+
 
 def _copy(source: Path, target: Path) -> None:
+    _placed(source, target, _replace)
+
+
+def _store(source: Path, target: Path) -> None:
+    if target.exists() and source.is_dir() != target.is_dir():
+        raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
+    _placed(source, target, _keep)
+
+
+def _placed(source: Path, target: Path, place: Callable[[str, str], None]) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True)
-            return
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-        os.close(handle)
-        try:
-            shutil.copyfile(source, name)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink()
-            raise
+            shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True, copy_function=place)
+        else:
+            place(str(source), str(target))
     except OSError as error:
         raise ArtifactStoreError(f"{source} cannot be copied to {target}: {error}") from error
+
+
+def _replace(source: str, target: str) -> None:
+    with whole_file(Path(target)) as part:
+        shutil.copy2(source, part)
+
+
+def _keep(source: str, target: str) -> None:
+    """An upload that is repeated finds what it left; anything else is somebody else's."""
+    if Path(target).exists():
+        if not filecmp.cmp(source, target, shallow=False):
+            raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
+        return
+    _replace(source, target)

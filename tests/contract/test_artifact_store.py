@@ -1,44 +1,207 @@
-"""One suite for every artifact store: files here."""
+"""One suite for every artifact store: files, S3, Google Cloud Storage and Azure Blob Storage, each a real server."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.base import ArtifactStoreError, Limits
+from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
+from penstock_store.providers import parse_file
+from penstock_store.router import RoutedStore
+
+from tools import object_stores
+
+# The first use of a server builds it.
+pytestmark = pytest.mark.timeout(900)
+_S3 = """
+providers:
+  s3:
+    default:
+      endpoint: {endpoint}
+      credentials: {{secretRef: {{secretName: keys, accessKeyKey: access, secretKeyKey: secret}}}}
+"""
+_GOOGLE = "providers: {{gs: {{default: {{endpoint: '{endpoint}', credentials: {{fromEnv: true}}}}}}}}"
+_AZURE = """
+providers:
+  az:
+    default:
+      endpoint: {endpoint}
+      account: {access_key}
+      credentials: {{secretRef: {{secretName: keys, accountKeyKey: key}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A running store. Every test has a root of its own in it."""
+
+    name: str
+    bucket: str
+    config: StoreConfig
+    environ: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[object_stores.ObjectStore]:
+    with object_stores.s3(["artifacts"]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["files", "s3", "google", "azure"])
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kind]:
+    if request.param == "files":
+        yield Kind("files", tmp_path_factory.mktemp("files").as_uri(), StoreConfig(), {})
+    elif request.param == "s3":
+        server = request.getfixturevalue("s3_server")
+        yield Kind("s3", "s3://artifacts", parse_file(_S3.format(endpoint=server.endpoint)), s3_environ(server))
+    elif request.param == "google":
+        with object_stores.google(["artifacts"]) as server:
+            yield Kind("google", "gs://artifacts", parse_file(_GOOGLE.format(endpoint=server.endpoint)), {})
+    else:
+        with object_stores.azure(["artifacts"]) as server:
+            text = _AZURE.format(endpoint=server.endpoint, access_key=server.access_key)
+            environ = {"PENSTOCK_STORE_AZ_ACCOUNT_KEY": server.secret_key}
+            yield Kind("azure", "az://artifacts", parse_file(text), environ)
+
+
+def s3_environ(server: object_stores.ObjectStore) -> dict[str, str]:
+    return {"PENSTOCK_STORE_S3_ACCESS_KEY": server.access_key, "PENSTOCK_STORE_S3_SECRET_KEY": server.secret_key}
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> str:
-    return (tmp_path / "root").as_uri()
+def root(kind: Kind, request: pytest.FixtureRequest) -> str:
+    return f"{kind.bucket}/{request.node.originalname}"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ArtifactStore:
-    return FileArtifactStore(tmp_path / "root")
+def store(kind: Kind, root: str) -> RoutedStore:
+    files = FileArtifactStore(Path(root.removeprefix("file://"))) if kind.name == "files" else None
+    return RoutedStore(kind.config, kind.environ, files=files, limits=Limits(patience=5))
 
 
-def test_files_and_directories_come_back(store: ArtifactStore, root: str, tmp_path: Path) -> None:
+def test_files_and_directories_come_back(store: RoutedStore, root: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
-    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "deeper").mkdir(parents=True)
     (source / "deep" / "file").write_bytes(b"\x00\xff")
+    (source / "deep" / "deeper" / "empty").touch()
+    (source / "deep-er").write_text("beside")
+    (source / "nothing in it").mkdir()
     assert asyncio.run(store.upload(source, f"{root}/a/b"))
-    assert asyncio.run(store.exists(f"{root}/a/b"))
+    assert asyncio.run(store.upload(source / "deep-er", f"{root}/file"))
     target = tmp_path / "target"
-    asyncio.run(store.fetch(f"{root}/a/b", target))
-    assert (target / "deep" / "file").read_bytes() == b"\x00\xff"
+    assert asyncio.run(store.fetch(f"{root}/a/b", target / "b"))
+    assert asyncio.run(store.fetch(f"{root}/file", target / "file"))
+    found = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    assert found == {"b/deep/file": b"\x00\xff", "b/deep/deeper/empty": b"", "b/deep-er": b"beside", "file": b"beside"}
+    assert [path.stat().st_mode & 0o444 for path in (target / "file", target / "b" / "deep-er")] == [0o444, 0o444]
 
 
-def test_what_is_not_there(store: ArtifactStore, root: str, tmp_path: Path) -> None:
+def test_what_is_not_there(store: RoutedStore, root: str, tmp_path: Path) -> None:
     assert not asyncio.run(store.exists(f"{root}/nobody"))
+    assert not asyncio.run(store.fetch(f"{root}/nobody", tmp_path / "target"))
+    assert not (tmp_path / "target").exists()
     assert not asyncio.run(store.upload(tmp_path / "nobody", f"{root}/a"))
+    assert store.info(f"{root}/nobody") is None
+    assert list(store.list(f"{root}/nobody")) == []
+    with pytest.raises(ArtifactStoreError, match=r"nobody.*lies there"):
+        next(store.read(f"{root}/nobody"))
 
 
-def test_nothing_is_written_outside_the_root(store: ArtifactStore, root: str, tmp_path: Path) -> None:
+def test_a_name_is_no_prefix(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    for name in ("data/one", "data2/two", "data.txt"):
+        put(store, tmp_path, f"{root}/{name}", name.encode())
+    assert asyncio.run(store.fetch(f"{root}/data", tmp_path / "target"))
+    assert [str(path.relative_to(tmp_path / "target")) for path in (tmp_path / "target").rglob("*")] == ["one"]
+    assert not asyncio.run(store.exists(f"{root}/dat"))
+    assert not asyncio.run(store.exists(f"{root}/data/on"))
+    info = store.info(f"{root}/data")
+    assert info is not None
+    assert info.size is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "ünïcode/ß", "100%25", "%2e%2e", "a+b", "q?x=1#y", "a&b=c;d", "it's", 'say "x"', "~a", "*(!)@:,$", "🙂"],
+)
+def test_names_come_back_as_they_are(store: RoutedStore, root: str, tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source"
+    (source / name).parent.mkdir(parents=True)
+    (source / name).write_text(name)
+    at = f"{root}/{name.encode().hex()}"
+    assert asyncio.run(store.upload(source, at))
+    assert asyncio.run(store.fetch(at, tmp_path / "target"))
+    assert (tmp_path / "target" / name).read_text() == name
+    listed = [one.uri for one in store.list(at)]
+    assert [b"".join(store.read(uri)).decode() for uri in listed] == [name]
+    if not root.startswith("file://"):
+        assert listed == [f"{at}/{name}"]
+
+
+def test_pieces_of_an_object(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4096
+    put(store, tmp_path, f"{root}/object", data)
+    put(store, tmp_path, f"{root}/empty", b"")
+    uri = f"{root}/object"
+
+    def read(**span: int) -> bytes:
+        return b"".join(store.read(uri, **span))
+
+    assert read() == data
+    assert read(offset=1000) == data[1000:]
+    assert read(offset=300_000, length=5) == data[300_000:300_005]
+    assert read(length=7) == data[:7]
+    assert read(offset=len(data) - 3, length=100) == data[-3:]
+    assert read(offset=len(data)) == b""
+    assert read(offset=len(data) + 1, length=1) == b""
+    assert read(length=0) == b""
+    assert b"".join(store.read(f"{root}/empty")) == b""
+    found = [store.info(uri), store.info(f"{root}/empty")]
+    assert [info and info.size for info in found] == [len(data), 0]
+
+
+def test_lists_are_in_the_order_of_keys(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    names = ["b/x", "b-y", "a/1", "a/10", "a/2", "c", "B"]
+    for name in names:
+        put(store, tmp_path, f"{root}/{name}", name.encode())
+    listed = [(one.uri.removeprefix(f"{root}/"), one.size) for one in store.list(root)]
+    assert listed == sorted((name, len(name)) for name in names)
+    assert [one.uri for one in store.list(f"{root}/a")] == [f"{root}/a/{name}" for name in ("1", "10", "2")]
+
+
+def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    put(store, tmp_path, f"{root}/file", b"first")
+    put(store, tmp_path, f"{root}/directory/file", b"first")
+    put(store, tmp_path, f"{root}/file", b"first")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"other")
+    for change, uri in ((source / "file", f"{root}/file"), (source, f"{root}/directory"), (source, f"{root}/file")):
+        with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+            asyncio.run(store.upload(change, uri))
+    with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+        asyncio.run(store.upload(source / "file", f"{root}/directory"))
+    (source / "file").write_bytes(b"first")
+    (source / "more").write_bytes(b"more")
+    assert asyncio.run(store.upload(source, f"{root}/directory"))
+    assert b"".join(store.read(f"{root}/file")) == b"first"
+    assert [one.size for one in store.list(f"{root}/directory")] == [5, 4]
+
+
+def test_nothing_climbs(store: RoutedStore, root: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("x")
-    with pytest.raises(ArtifactStoreError, match="outside"):
+    with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
         asyncio.run(store.upload(source, f"{root}/../../escaped"))
-    assert not (tmp_path.parent / "escaped").exists()
+    with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
+        store.info(f"{root}/../../escaped")
+
+
+def put(store: RoutedStore, tmp_path: Path, uri: str, data: bytes) -> None:
+    source = tmp_path / "put"
+    source.write_bytes(data)
+    assert asyncio.run(store.upload(source, uri))

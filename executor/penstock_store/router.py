@@ -1,0 +1,88 @@
+"""The store that programs use: every URI goes to the store of its scheme and bucket.
+
+Invariants: the environment is what the caller hands over; clients are made once for each bucket and settings, when they
+are first needed, and only then is a client library imported. With `roots`, nothing outside of them is read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock_store.base import ArtifactStoreError, Limits, ObjectInfo, OutsideRootsError
+from penstock_store.config import PROVIDERS, Place, StoreConfig
+from penstock_store.files import FileArtifactStore
+from penstock_store.uris import parse, parse_root, scheme_of
+
+if TYPE_CHECKING:
+    from penstock_store.objects import ObjectBucket
+
+
+class RoutedStore:
+    """ArtifactStore and ObjectReader. `files` None: there are no `file://` artifacts here. `roots` None: whatever the
+    credentials open; else the URIs of object stores under which everything asked for has to lie.
+    """
+
+    def __init__(
+        self,
+        config: StoreConfig,
+        environ: Mapping[str, str],
+        *,
+        files: FileArtifactStore | None = None,
+        roots: Sequence[str] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._config = config
+        self._environ = dict(environ)
+        self._files = files
+        self._roots = None if roots is None else [parse_root(root) for root in roots]
+        self._limits = limits or Limits()
+        self._buckets: dict[tuple[Place, str, str], ObjectBucket] = {}
+        self._lock = threading.Lock()
+
+    def local_path(self, uri: str) -> Path | None:
+        return self._files.local_path(uri) if self._files is not None and scheme_of(uri) == "file" else None
+
+    async def fetch(self, uri: str, target: Path) -> bool:
+        return await self._store(uri).fetch(uri, target)
+
+    async def upload(self, source: Path, uri: str) -> bool:
+        return await self._store(uri).upload(source, uri)
+
+    async def exists(self, uri: str) -> bool:
+        return await self._store(uri).exists(uri)
+
+    def info(self, uri: str) -> ObjectInfo | None:
+        return self._store(uri).info(uri)
+
+    def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        return self._store(uri).read(uri, offset=offset, length=length)
+
+    def list(self, uri: str) -> Iterator[ObjectInfo]:
+        return self._store(uri).list(uri)
+
+    def _store(self, uri: str) -> FileArtifactStore | ObjectBucket:
+        scheme = scheme_of(uri)
+        if scheme == "file" and self._files is not None:
+            return self._files
+        if scheme not in PROVIDERS:
+            known = ", ".join(f"{one}://" for one in (*(("file",) if self._files else ()), *PROVIDERS))
+            raise ArtifactStoreError(f"{uri}: no store for it; use {known}")
+        where = parse(uri)
+        if self._roots is not None and not any(
+            root.scheme == where.scheme
+            and root.bucket == where.bucket
+            and f"{where.key}/".startswith(f"{root.prefix}/" if root.prefix else "")
+            for root in self._roots
+        ):
+            raise OutsideRootsError(f"{uri} lies outside the artifact roots")
+        place = self._config.place(uri)
+        name = (place, where.scheme, where.bucket)
+        with self._lock:
+            if name not in self._buckets:
+                from penstock_store.objects import ObjectBucket
+
+                self._buckets[name] = ObjectBucket(place, where, self._environ, self._limits)
+            return self._buckets[name]

@@ -1,0 +1,199 @@
+"""Throw-away object stores for tests: real servers of S3, Google Cloud Storage and Azure Blob Storage.
+
+Invariants: nothing listens but a free port on loopback; the server is ended when the block ends; what is missing is
+built once into `build/bin` (Go programs from their modules, Azurite from npm) and used again. Two builds at a time do
+not disturb each other: a program is made elsewhere and renamed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+_BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
+_VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+_FAKE_GCS = "github.com/fsouza/fake-gcs-server@v1.56.1"
+_AZURITE = "azurite@3.35.0"
+_AZURE_ACCOUNT = "devstoreaccount1"
+# Azurite's published key: everybody has it.
+_AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """`directory` is where the server keeps its objects."""
+
+    endpoint: str
+    directory: Path
+    access_key: str = ""
+    secret_key: str = ""
+
+
+@contextmanager
+def s3(
+    buckets: Sequence[str] = (),
+    *,
+    certificate: tuple[Path, Path] | None = None,
+    port: int = 0,
+    host: str = "127.0.0.1",
+) -> Iterator[ObjectStore]:
+    """versitygw over a directory. `certificate`: files of a chain and its key, for TLS."""
+    with _directory("s3", buckets) as directory:
+        port = port or free_port()
+        tls = ("--cert", str(certificate[0]), "--key", str(certificate[1])) if certificate else ()
+        found = ObjectStore(
+            f"{'https' if tls else 'http'}://{host}:{port}", directory, "penstock-test", "penstock-secret"
+        )
+        command = [
+            str(_go_program(_VERSITYGW)), "--access", found.access_key, "--secret", found.secret_key,
+            "--port", f"{host}:{port}", "--quiet", *tls, "posix", str(directory),
+        ]  # fmt: skip
+        with _serving(command, port, host):
+            yield found
+
+
+@contextmanager
+def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
+    """fake-gcs-server over a directory."""
+    with _directory("google", buckets) as directory:
+        port = free_port()
+        command = [
+            str(_go_program(_FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port),
+            "-public-host", f"127.0.0.1:{port}", "-filesystem-root", str(directory),
+        ]  # fmt: skip
+        with _serving(command, port):
+            yield ObjectStore(f"http://127.0.0.1:{port}", directory)
+
+
+@contextmanager
+def azure(containers: Sequence[str] = ()) -> Iterator[ObjectStore]:
+    """Azurite with its published account; `access_key` is the account's name."""
+    with _directory("azure") as directory:
+        port = free_port()
+        command = [
+            _tool("node"), str(_azurite()), "--blobHost", "127.0.0.1", "--blobPort", str(port),
+            "--location", str(directory), "--silent", "--skipApiVersionCheck", "--disableTelemetry",
+        ]  # fmt: skip
+        with _serving(command, port):
+            found = ObjectStore(f"http://127.0.0.1:{port}/{_AZURE_ACCOUNT}", directory, _AZURE_ACCOUNT, _AZURE_KEY)
+            for container in containers:
+                _make_container(found, container)
+            yield found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _directory(name: str, buckets: Sequence[str] = ()) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"penstock-{name}-", ignore_cleanup_errors=True) as made:
+        for bucket in buckets:
+            (Path(made) / bucket).mkdir()
+        yield Path(made)
+
+
+@contextmanager
+def _serving(command: Sequence[str], port: int, host: str = "127.0.0.1") -> Iterator[None]:
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until = time.monotonic() + 60
+            while not _listens(host, port):
+                if time.monotonic() > until or process.poll() is not None:
+                    log.seek(0)
+                    raise RuntimeError(f"{command[0]}: {log.read()[-2000:].decode(errors='replace')}")
+                time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def _go_program(module: str) -> Path:
+    """A program of a Go module, `path@version`."""
+    path, version = module.split("@")
+    name = path.rsplit("/", 1)[-1]
+    program = _BIN / f"{name}-{version}"
+    if not program.exists():
+        _BIN.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
+            # cgo would want a C compiler, which is not everywhere.
+            _checked([_tool("go"), "install", module], {"GOBIN": elsewhere, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"})
+            (Path(elsewhere) / name).replace(program)
+    return program
+
+
+def _azurite() -> Path:
+    home = _BIN / _AZURITE.replace("@", "-")
+    if not home.exists():
+        _BIN.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
+            made = Path(elsewhere) / "azurite"
+            made.mkdir()
+            _checked([_tool("npm"), "install", "--silent", "--no-fund", "--prefix", str(made), _AZURITE], {})
+            try:
+                made.replace(home)
+            except OSError:
+                # Somebody else was first.
+                if not home.exists():
+                    raise
+    return home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+def _make_container(store: ObjectStore, name: str) -> None:
+    """By hand: the client library makes none."""
+    date = formatdate(usegmt=True)
+    headers = {"x-ms-date": date, "x-ms-version": "2021-08-06"}
+    canonical = "".join(f"{key}:{headers[key]}\n" for key in sorted(headers))
+    # Azurite's account is in the path, and in the canonical resource once more.
+    resource = f"/{store.access_key}/{store.access_key}/{name}\nrestype:container"
+    text = "PUT" + "\n" * 12 + canonical + resource
+    digest = hmac.new(base64.b64decode(store.secret_key), text.encode(), hashlib.sha256).digest()
+    headers["Authorization"] = f"SharedKey {store.access_key}:{base64.b64encode(digest).decode()}"
+    request = urllib.request.Request(f"{store.endpoint}/{name}?restype=container", method="PUT", headers=headers)
+    with urllib.request.urlopen(request):
+        pass
+
+
+def _tool(name: str) -> str:
+    """Of the development environment, else of the system."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        raise RuntimeError(f"{name} is not installed; make setup installs it")
+    return found
+
+
+def _checked(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, env={**os.environ, "PATH": path, **environment},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stdout[-3000:]}")
