@@ -44,6 +44,19 @@ class PodStore(Protocol):
         ...
 
 
+def agent_beside_entrypoint(agent: Json) -> list[Json]:
+    """The agent of a task without a wrapper, as init containers.
+
+    It cannot hold the program back, nor see its end: it fetches before the program starts, and does the rest when
+    Kubernetes ends it after the program.
+    """
+    command = agent["command"]
+    return [
+        {**agent, "name": f"{NAME}-fetch", "command": [*command, "fetch"]},
+        {**agent, "command": [*command, "sidecar"], "restartPolicy": "Always"},
+    ]
+
+
 def agent_container(
     task: TaskLaunch, places: TaskPlaces, moved: Transfers, settings: PodSettings, store: PodStore
 ) -> Json:
@@ -54,7 +67,7 @@ def agent_container(
         outputs=moved.outputs,
         parameters={name: places.parameter(name) for name in task.output_parameters},
         metadata=places.metadata,
-        log=LOG,
+        log=LOG if task.command else "",
         store=store.to_json(),
         timeout=settings.transfer_timeout_seconds,
     )

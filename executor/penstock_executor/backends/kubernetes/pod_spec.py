@@ -12,12 +12,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock_executor.backends.base import TaskLaunch
-from penstock_executor.backends.kubernetes.agent_container import PodStore, agent_container, agent_volumes
+from penstock_executor.backends.kubernetes.agent_container import (
+    PodStore,
+    agent_beside_entrypoint,
+    agent_container,
+    agent_volumes,
+)
+from penstock_executor.backends.kubernetes.environment import literal, names
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.main_container import main_container
+from penstock_executor.backends.kubernetes.merge import with_template
+from penstock_executor.backends.kubernetes.model_cars import model_containers
 from penstock_executor.backends.kubernetes.places import TaskPlaces
-from penstock_executor.backends.kubernetes.security import pod_security
+from penstock_executor.backends.kubernetes.security import hardened, pod_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
+from penstock_executor.backends.kubernetes.text import checked, escaped
 from penstock_executor.backends.kubernetes.transfers import transfers_of
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
@@ -25,11 +34,8 @@ from penstock_executor.backends.kubernetes.view import (
     LABEL_INSTANCE,
     LABEL_RUN,
 )
-from penstock_executor.backends.kubernetes.volumes import (
-    certificates_volume,
-    scratch_volume,
-    wrapper_volume,
-)
+from penstock_executor.backends.kubernetes.volumes import certificates_volume, scratch_volume, wrapper_volume
+from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of, wrapper_chooser
 
 __all__ = ["PodSpecError", "make_pod"]
 
@@ -44,53 +50,90 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
     platform: Any = task.kubernetes
     places = TaskPlaces(task)
     moved = transfers_of(task, places, settings)
-    agent = bool(moved)
-    architecture = settings.architecture
-    main = main_container(task, places, moved, settings, policy, agent=agent, architecture=architecture)
-    containers = [main]
-    if agent:
-        containers.append(agent_container(task, places, moved, settings, store))
+    wrapped = bool(task.command)
+    # Without a wrapper nobody else reads the files in which the task leaves its parameters.
+    with_agent = bool(moved) or (not wrapped and bool(task.output_parameters))
+    architecture = architecture_of(platform, settings)
+    containers = [main_container(task, places, moved, settings, policy, agent=with_agent, architecture=architecture)]
+    first: list[Json] = [wrapper_chooser(settings)] if wrapped and not architecture else []
+    if with_agent:
+        agent = agent_container(task, places, moved, settings, store)
+        if wrapped:
+            containers.append(agent)
+        else:
+            first += agent_beside_entrypoint(agent)
+    first += model_containers(moved.models, platform.get("securityContext") or {}, policy)
+    first += [_of_pipeline(container) for container in platform.get("initContainers") or ()]
     annotations = _annotations(task, platform.get("annotations") or {})
     spec: Json = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": annotations.get(TOKEN_ANNOTATION) == "true",
-        "terminationGracePeriodSeconds": settings.termination_grace_seconds,
+        "terminationGracePeriodSeconds": _grace(settings, uploads_at_end=with_agent and not wrapped),
         "securityContext": pod_security(settings, policy),
         "containers": containers,
         "volumes": [
             scratch_volume(),
-            wrapper_volume(settings, architecture),
+            *([wrapper_volume(settings, architecture)] if wrapped else []),
             *agent_volumes(task, moved, settings),
             *certificates_volume(settings),
             *(platform.get("volumes") or ()),
             *(platform.get("ownVolumes") or ()),
         ],
+        **_scheduling(task, policy),
     }
-    account = task.service_account or policy.service_account
-    if account:
-        spec["serviceAccountName"] = account
-    secrets = dict.fromkeys((*policy.image_pull_secrets, *(platform.get("imagePullSecrets") or ())))
-    if secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in secrets]
-    if task.deadline_seconds > 0:
-        spec["activeDeadlineSeconds"] = math.ceil(task.deadline_seconds)
-    for key in ("nodeSelector", "tolerations", "affinity"):
-        if platform.get(key):
-            spec[key] = platform[key]
-    pod: Json = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": task.pod_name,
-            "namespace": task.namespace or settings.default_namespace,
-            "labels": {**(platform.get("labels") or {}), **_labels(task, settings)},
-            "annotations": annotations,
+    if first:
+        spec["initContainers"] = first
+    if moved.models:
+        spec["shareProcessNamespace"] = True
+    pod = with_template(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": task.pod_name,
+                "namespace": task.namespace or settings.default_namespace,
+                "labels": {**(platform.get("labels") or {}), **_labels(task, settings)},
+                "annotations": annotations,
+            },
+            "spec": spec,
         },
-        "spec": spec,
-    }
+        policy.pod_template,
+    )
     _check_size(pod)
     return pod
+
+
+def _grace(settings: PodSettings, *, uploads_at_end: bool) -> int:
+    """Seconds between the first and the last signal; a sidecar uploads in them, and who ends a Pod says how long."""
+    seconds = settings.termination_grace_seconds
+    return max(seconds, math.ceil(settings.transfer_timeout_seconds)) if uploads_at_end else seconds
+
+
+def _scheduling(task: TaskLaunch, policy: NamespacePolicy) -> Json:
+    """Where, as whom and how long."""
+    platform: Any = task.kubernetes
+    found: Json = {key: platform[key] for key in ("nodeSelector", "tolerations", "affinity") if platform.get(key)}
+    account = task.service_account or policy.service_account
+    if account:
+        found["serviceAccountName"] = account
+    secrets = dict.fromkeys((*policy.image_pull_secrets, *(platform.get("imagePullSecrets") or ())))
+    if secrets:
+        found["imagePullSecrets"] = [{"name": name} for name in secrets]
+    if task.deadline_seconds > 0:
+        found["activeDeadlineSeconds"] = math.ceil(task.deadline_seconds)
+    return found
+
+
+def _of_pipeline(container: Json) -> Json:
+    """An init container or sidecar that the pipeline asks for. Raises PodSpecError."""
+    env = literal(container.get("env") or ())
+    found = {**container, "securityContext": hardened()}
+    for key in ("command", "args"):
+        if key in container:
+            texts = checked(container[key], f"{key} of init container {container['name']}")
+            found[key] = [escaped(text, names(env)) for text in texts]
+    return {**found, "env": env} if env else found
 
 
 def _labels(task: TaskLaunch, settings: PodSettings) -> Json:

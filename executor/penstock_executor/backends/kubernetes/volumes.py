@@ -38,20 +38,26 @@ def wrapper_volume(settings: PodSettings, architecture: str) -> Json:
 
 
 def wrapper_mount(architecture: str) -> Json:
+    """`architecture` empty: what the node's own chooser has put there."""
     if architecture:
         return {"name": WRAPPER_VOLUME, "mountPath": WRAPPER_DIR, "readOnly": True}
-    return {"name": SCRATCH_VOLUME, "mountPath": WRAPPER_DIR, "subPath": "bin", "readOnly": True}
+    return {**wrapper_target(), "readOnly": True}
+
+
+def wrapper_target() -> Json:
+    """Where a chooser writes to."""
+    return scratch_mount(WRAPPER_DIR)
 
 
 def file_mounts(paths: Iterable[str], *, share: bool) -> list[Json]:
     """Mounts of the emptyDir under which all of `paths` lie, but those in the workspace."""
     tops = {_top(path) for path in paths} - {WORKSPACE}
-    found = [_scratch(SCRATCH), *(_scratch(top) for top in sorted(tops - {SCRATCH}))]
-    return [*found, _scratch(SHARE)] if share else found
+    found = [scratch_mount(SCRATCH), *(scratch_mount(top) for top in sorted(tops - {SCRATCH}))]
+    return [*found, scratch_mount(SHARE)] if share else found
 
 
 def home_mounts() -> list[Json]:
-    return [_scratch(home) for home in HOMES]
+    return [scratch_mount(home) for home in HOMES]
 
 
 def certificates_volume(settings: PodSettings) -> list[Json]:
@@ -102,5 +108,6 @@ def _top(path: str) -> str:
     return "/" + path.split("/", 2)[1]
 
 
-def _scratch(path: str) -> Json:
+def scratch_mount(path: str) -> Json:
+    """The part of the emptyDir that belongs to a path."""
     return {"name": SCRATCH_VOLUME, "mountPath": path, "subPath": path.rsplit("/", 1)[-1].lstrip(".")}
