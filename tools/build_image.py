@@ -36,7 +36,9 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
     help="OCI archive of an image with Python and pip.",
 )
 @click.option("--output", type=click.Path(path_type=Path), default=Path("build/penstock.tar"), show_default=True)
-@click.option("--tag", default="docker.io/penstock/penstock:latest", show_default=True, help="Name in the archive.")
+@click.option(
+    "--tag", default="", help="Name in the archive; docker.io/penstock/penstock and our version unless given."
+)
 @click.option("--python", "python_version", default="3.11", show_default=True, help="The base image's Python.")
 @click.option("--architecture", type=click.Choice(sorted(_MACHINES)), default="amd64", show_default=True)
 @click.option("--dist", type=click.Path(path_type=Path), default=Path("dist"), show_default=True, help="Our wheels.")
@@ -45,6 +47,7 @@ def main(base_archive: Path, output: Path, tag: str, python_version: str, archit
     wheels = sorted(dist.glob("penstock*.whl"))
     if len(wheels) != 2:
         raise click.ClickException(f"{dist} must hold the two wheels of `make build`, it has {len(wheels)}")
+    tag = tag or f"docker.io/penstock/penstock:{wheels[0].name.split('-')[1]}"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="penstock-image-") as name:

@@ -1,8 +1,8 @@
 """Throw-away database servers for tests and benchmarks: a real PostgreSQL or MariaDB in a directory of its own.
 
-Invariants: nothing listens but a socket in that directory and a free port on loopback; the server is ended when the
-block ends; what is missing is installed. Writes need not survive a power cut (fsync is off), except where durability is
-what is measured.
+Invariants: nothing listens but a socket in that directory and a free port of one address, loopback unless the caller
+names another; the server is ended when the block ends; what is missing is installed. Writes need not survive a power
+cut (fsync is off), except where durability is what is measured.
 """
 
 from __future__ import annotations
@@ -26,20 +26,25 @@ _SETTINGS = {"max_connections": "200", "timezone": "UTC"}
 class PostgreSQL:
     """A server with one database; `url` is SQLAlchemy's. It can be stopped and started again on the same port."""
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
+    def __init__(self, directory: Path, *, durable: bool, host: str) -> None:
         self._directory = directory
         self._binaries = _postgresql_binaries()
-        self.port = _free_port()
-        settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(directory)}
+        self.host = host
+        self.port = _free_port(host)
+        settings = {
+            **_SETTINGS, "listen_addresses": host, "port": str(self.port), "unix_socket_directories": str(directory)
+        }  # fmt: skip
         if not durable:
             settings.update(fsync="off", synchronous_commit="off", full_page_writes="off")
         self._run("initdb", "--username=penstock", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", self._data)
         with (directory / "data" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        with (directory / "data" / "pg_hba.conf").open("a") as file:
+            file.write("host all penstock all trust\n")
 
     @property
     def url(self) -> str:
-        return f"postgresql://penstock@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://penstock@{self.host}:{self.port}/postgres"
 
     def start(self) -> None:
         self._run("pg_ctl", "-D", self._data, "-l", str(self._directory / "log"), "-w", "start")
@@ -77,15 +82,15 @@ class PostgreSQL:
 
 
 @contextmanager
-def postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
-    """A running server. `durable`: commits are on the disk before they are answered."""
+def postgresql(*, durable: bool = False, host: str = "127.0.0.1") -> Iterator[PostgreSQL]:
+    """A running server. `durable`: commits are on the disk before they are answered. Who reaches `host` is let in."""
     directory = Path(tempfile.mkdtemp(prefix="penstock-postgresql-"))
     server = None
     try:
         _postgresql_binaries()
         if os.geteuid() == 0:
             shutil.chown(directory, "postgres")
-        server = PostgreSQL(directory, durable=durable)
+        server = PostgreSQL(directory, durable=durable, host=host)
         server.start()
         yield server
     finally:
@@ -155,9 +160,9 @@ def mariadb() -> Iterator[MariaDB]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free_port() -> int:
+def _free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
