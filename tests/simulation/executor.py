@@ -1,16 +1,19 @@
 """The engine's shell, reduced to what matters for its guarantees: group commits, effects after them, adoption.
 
-Invariant: as the real one, it carries an effect out only after the event that caused it is committed, and resends a
-report whose answer it did not get.
+Invariant: as the real one, it carries an effect out only after the event that caused it is committed and while its
+lease is certain, and resends a report whose answer it did not get. It may stand still at any moment (`pause`): then
+nothing of it happens, and when it wakes it knows what it knew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock_executor.backends.base import FailureKind
+from penstock_executor.dispatch.leases import Leases
 from penstock_executor.engine import machine
-from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Wake, WakeRun
+from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Release, Wake, WakeRun
 from penstock_executor.engine.events import (
     AttemptEnded,
     BackoffElapsed,
@@ -29,6 +32,10 @@ from tests.simulation import invariants
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+LEASE_MILLIS = 15_000
+_HEARTBEAT_MILLIS = 1_000
+_RUN = "run"
+
 
 class Executor:
     def __init__(self, world: World, fence: int) -> None:
@@ -42,6 +49,12 @@ class Executor:
         self._sent: tuple[int, list[bytes], list[Effect], bool] | None = None
         self._committing = False
         self._adopting = False
+        self._leases = Leases(lambda: world.now / 1000)
+        self._renewed_at = world.now
+        self._asleep_until = 0
+        self._renews = True
+        self._suspended: list[tuple[Launch | Cancel, bool]] = []
+        self._renew()
 
     def begin(self) -> None:
         """Rebuilds the state from the log and goes on from there."""
@@ -58,9 +71,50 @@ class Executor:
             self.deliver(TerminateRequested(self._world.now))
         self._soon()
 
+    # --- its lease -------------------------------------------------------------------------------------------------
+
+    def pause(self, millis: int) -> None:
+        self._renew()
+        self._renews = False
+        self._asleep_until = self._world.now + millis
+        self._later(millis + self._world.delay(2_000), self._heartbeat)
+
+    def lease_until(self) -> int:
+        """When the server ends its lease, unless it is renewed."""
+        self._renew()
+        return self._renewed_at + LEASE_MILLIS
+
+    def when_awake(self, action: Callable[[], None]) -> None:
+        left = self._asleep_until - self._world.now
+        if left > 0:
+            self._world.at(left + self._world.delay(200), lambda: self.when_awake(action))
+        elif self.alive:
+            action()
+
+    def _later(self, delay: int, action: Callable[[], None]) -> None:
+        self._world.at(delay, lambda: self.when_awake(action))
+
+    def _renew(self) -> None:
+        """Who is awake and was never told otherwise has sent a heartbeat within the last second."""
+        if self._renews:
+            self._renewed_at = max(self._renewed_at, self._world.now // _HEARTBEAT_MILLIS * _HEARTBEAT_MILLIS)
+            self._leases.granted([_RUN], self._renewed_at / 1000, LEASE_MILLIS / 1000)
+
+    def _heartbeat(self) -> None:
+        """The first answer after a sleep."""
+        if not self._world.holds(self):
+            self.alive = False
+        self._renews = True
+        suspended, self._suspended = self._suspended, []
+        for effect, adopting in suspended:
+            self._carry_out(effect, adopting)
+
+    # --- its work --------------------------------------------------------------------------------------------------
+
     def deliver(self, event: Event) -> None:
-        if not self.alive:
-            return
+        self.when_awake(lambda: self._deliver(event))
+
+    def _deliver(self, event: Event) -> None:
         decision = machine.apply(self.state, event)
         invariants.after_apply(self.state, decision)
         if not decision.accepted:
@@ -72,7 +126,7 @@ class Executor:
 
     def _take(self, effect: Effect) -> None:
         if isinstance(effect, LookUpCache):
-            self._world.at(self._world.delay(200), lambda: self._answer(effect))
+            self._later(self._world.delay(200), lambda: self._answer(effect))
         else:
             self._effects.append(effect)
 
@@ -85,12 +139,10 @@ class Executor:
     def _soon(self) -> None:
         if not self._committing:
             self._committing = True
-            self._world.at(self._world.delay(50), self._commit)
+            self._later(self._world.delay(50), self._commit)
 
     def _commit(self) -> None:
         self._committing = False
-        if not self.alive:
-            return
         if self._sent is None:
             self._sent = (self._next_sequence, self._events, self._effects, self._adopting)
             self._events, self._effects, self._adopting = [], [], False
@@ -104,25 +156,36 @@ class Executor:
             return
         self._sent = None
         self._next_sequence = first + len(events)
-        # The answer takes its time: the executor may die between the commit and what follows from it.
-        self._world.at(self._world.delay(100), lambda: self._act(effects, adopting))
+        # The answer takes its time: the executor may die or sleep between the commit and what follows from it.
+        self._later(self._world.delay(100), lambda: self._act(effects, adopting))
+        self._world.committed_something(self)
         if self._events or self._effects:
             self._soon()
 
     def _act(self, effects: list[Effect], adopting: bool) -> None:
-        if not self.alive:
-            return
         for effect in effects:
-            if isinstance(effect, Launch):
-                self._launch(effect, adopting)
-            elif isinstance(effect, Cancel):
-                self._world.cancel((effect.path, effect.attempt))
+            if isinstance(effect, (Launch, Cancel)):
+                self._carry_out(effect, adopting)
+            elif isinstance(effect, Release):
+                # Its outcome is committed: nobody needs the attempt any more, whoever holds the run.
+                self._world.release((effect.path, effect.attempt))
             elif isinstance(effect, Wake):
                 self._wake(effect.at, BackoffElapsed(effect.path, effect.attempt, max(effect.at, self._world.now)))
             elif isinstance(effect, WakeRun):
                 self._wake(effect.at, DeadlineExceeded(max(effect.at, self._world.now)))
             elif isinstance(effect, FinishRun):
                 self._world.finish(self)
+
+    def _carry_out(self, effect: Launch | Cancel, adopting: bool) -> None:
+        self._renew()
+        if not self.alive:
+            return
+        if not self._leases.certain(_RUN):
+            self._suspended.append((effect, adopting))
+        elif isinstance(effect, Launch):
+            self._launch(effect, adopting)
+        else:
+            self._world.cancel((effect.path, effect.attempt))
 
     def _launch(self, effect: Launch, adopting: bool) -> None:
         node = self.state.open_tasks.get(effect.path)

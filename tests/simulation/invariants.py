@@ -32,6 +32,7 @@ DEADLINE_SLACK_MILLIS = 60_000
 
 def before_start(world: World, key: tuple[str, int]) -> None:
     path, attempt = key
+    assert key not in world.processes, f"{path}: attempt {attempt} is started a second time"
     node = world.committed.open_tasks.get(path)
     if node is None:
         known = next((getattr(one, "attempt", 0) for one in walk(world.committed) if one.path == path), 0)

@@ -2,8 +2,10 @@
 
 What is modelled: the log of a run behind a fencing token; processes that outlive executors; messages late, twice, out
 of order or lost; answers to commits that are lost after the commit; executors that die before a commit, between a
-commit and its effects, or go on as if nothing had happened after another one took over (the lease was stolen); users
-who terminate and retry runs.
+commit and its effects, or go on as if nothing had happened after another one took over (the lease was stolen, as when
+the database's clock jumps); executors that stand still for longer than their lease and wake up; users who terminate and
+retry runs. What an attempt left (its Pod) is removed when its outcome is committed, so that starting it again would run
+it again; only where leases are stolen it stays, because there nothing but its name protects it.
 
 Invariant: the seed decides everything. With `faults` off everything happens at once and in order: the reference.
 """
@@ -62,6 +64,7 @@ class Process:
     live: bool = True
     canceled: bool = False
     outcome: AttemptEnded | None = None
+    removed: bool = False
     watchers: list[Executor] = field(default_factory=list)
 
 
@@ -100,12 +103,18 @@ class World:
         self._outcome_seed = outcome_seed
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._ticket = 0
-        self.claim()
+        self._removes = True
+        self._pauses: list[int] = []
         if plan.faults:
             for _ in range(random.choice([0, 1, 2, 4])):
                 self.at(random.randint(0, 20_000), self.crash)
-            for _ in range(random.choice([0, 0, 1, 2])):
-                self.at(random.randint(0, 20_000), self.claim)
+            if random.random() < 0.5:
+                self._removes = False
+                for _ in range(random.choice([1, 1, 2])):
+                    self.at(random.randint(0, 20_000), self.claim)
+            else:
+                self._pauses = sorted(random.randint(0, 15_000) for _ in range(random.choice([0, 1, 2, 3])))
+        self.claim()
         if plan.terminate:
             self.at(random.randint(0, 15_000), self.terminate)
 
@@ -143,8 +152,28 @@ class World:
 
     def crash(self) -> None:
         if self.owner is not None and not self.finished:
-            self.owner.alive = False
-            self.at(1 + self.delay(15_000), self.claim)
+            dead = self.owner
+            dead.alive = False
+            self.at(1 + self.delay(15_000), lambda: self.claim() if self.holds(dead) else None)
+
+    def committed_something(self, executor: Executor) -> None:
+        """The worst moment to stand still: what was committed is to be carried out now."""
+        if self._pauses and self._pauses[0] <= self.now and executor is self.owner:
+            self._pauses.pop(0)
+            executor.pause(self.random.choice([self.delay(10_000), 10_000 + self.delay(60_000)]))
+            self._await_expiry(executor)
+
+    def _await_expiry(self, executor: Executor) -> None:
+        if not self.holds(executor) or not executor.alive:
+            return
+        left = executor.lease_until() - self.now
+        if left <= 0:
+            self.claim()
+        else:
+            self.at(left + self.delay(5_000), lambda: self._await_expiry(executor))
+
+    def holds(self, executor: Executor) -> bool:
+        return executor.fence == self.fence and not self.finished
 
     def terminate(self) -> None:
         """The wish is the server's; owners hear of it with a heartbeat, which may come late."""
@@ -198,7 +227,7 @@ class World:
     def launch(self, executor: Executor, key: Key, node: ContainerNode) -> None:
         assert node.task is not None
         process = self.processes.get(key)
-        if process is None:
+        if process is None or process.removed:
             invariants.before_start(self, key)
             process = self.processes[key] = Process(node.task.component)
             if not self._hangs(key, node):
@@ -212,6 +241,12 @@ class World:
         """Some tasks of runs that are sure to be ended early never end by themselves."""
         ended = self.plan.deadline_millis > 0 or (self.plan.terminate and not self.plan.retries)
         return ended and not node.exempt and self._draw(f"{key} hangs") % 10 == 0
+
+    def release(self, key: Key) -> None:
+        process = self.processes.get(key)
+        if process is not None:
+            assert not process.live, f"{key} is released and lives"
+            process.removed = self._removes
 
     def cancel(self, key: Key) -> None:
         process = self.processes.get(key)

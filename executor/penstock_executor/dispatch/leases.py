@@ -30,7 +30,7 @@ class Leases:
     def __init__(self, now: Callable[[], float] = elapsed_seconds) -> None:
         self.now = now
         self._until: dict[str, float] = {}
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None
 
     def granted(self, run_ids: Iterable[str], sent: float, seconds: float) -> None:
         """The server gave or renewed leases of that length in answer to a request sent at `sent`."""
@@ -52,9 +52,12 @@ class Leases:
         while run_id in self._until:
             if self.certain(run_id):
                 return True
+            if self._changed is None:
+                self._changed = asyncio.Event()
             await self._changed.wait()
         return False
 
     def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()

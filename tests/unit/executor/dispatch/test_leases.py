@@ -1,0 +1,182 @@
+"""Nothing is begun for a run whose lease is not certain: it waits, and is begun when the lease is ours after all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.backends.base import AttemptKey, HeldRuns, NotHeldError, TaskLaunch, TaskOutcome
+from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.dispatch.leases import Leases
+from penstock_executor.metadata.null import NullRecorder
+from penstock_store.files import FileArtifactStore
+
+from tests.support import specs
+from tests.unit.executor.dispatch.test_quarantine import Backend, Server
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_lease_counts_from_the_request_and_ends_before_the_servers(clock: Clock) -> None:
+    leases = Leases(clock)
+    assert not leases.certain("r")
+    leases.granted(["r"], sent=990.0, seconds=15.0)
+    clock.seconds = 1004.2
+    assert leases.certain("r")
+    clock.seconds = 1004.3
+    assert not leases.certain("r")
+    leases.granted(["r"], sent=1004.3, seconds=15.0)
+    assert leases.certain("r")
+    leases.ended("r")
+    assert not leases.certain("r")
+
+
+def test_who_waits_for_a_lapsed_lease_goes_on_when_it_is_renewed_and_gives_up_when_it_is_lost(clock: Clock) -> None:
+    async def scenario() -> None:
+        leases = Leases(clock)
+        leases.granted(["kept", "lost"], sent=900.0, seconds=15.0)
+        kept, lost = (asyncio.create_task(leases.until_certain(name)) for name in ("kept", "lost"))
+        done, _ = await asyncio.wait([kept, lost], timeout=0.05)
+        assert not done
+        leases.granted(["kept"], sent=clock(), seconds=15.0)
+        assert await kept
+        leases.ended("lost")
+        assert not await lost
+        assert not await leases.until_certain("never held")
+
+    asyncio.run(scenario())
+
+
+class OneRun(Server):
+    """Gives one run; its answers to heartbeats say what `verdict` says."""
+
+    def __init__(self, verdict: str) -> None:
+        super().__init__()
+        self.beats = 0
+        self.verdict = verdict
+        self.released: list[str] = []
+
+    async def claim(self, *_: Any) -> pb.ClaimRunsResponse:
+        if self._given:
+            await asyncio.sleep(3600)
+        self._given = True
+        spec = json.dumps(specs.chain({"a": ["true"]})).encode()
+        return pb.ClaimRunsResponse(runs=[pb.ClaimedRun(run_id="healthy", fence=1, pipeline_spec_json=spec)])
+
+    async def heartbeat(self, leases: Any, *_: Any, release: bool = False) -> pb.HeartbeatResponse:
+        if release:
+            self.released += [one.run_id for one in leases]
+            return pb.HeartbeatResponse()
+        self.beats += 1
+        return pb.HeartbeatResponse(lost_run_ids=["healthy"] if self.verdict == "lost" else [])
+
+
+class Recording(Backend):
+    """Asks as a backend must, right before it starts something."""
+
+    def __init__(self, refuse_once: bool = False) -> None:
+        super().__init__()
+        self.launched: list[AttemptKey] = []
+        self._refuse = refuse_once
+
+    async def start(self, deliver: Any, runs: HeldRuns) -> None:
+        await super().start(deliver, runs)
+        self.runs = runs
+
+    async def launch(self, task: TaskLaunch) -> None:
+        if self._refuse:
+            self._refuse = False
+            raise NotHeldError("for once")
+        assert self.runs.may_act(task.key.run_id)
+        self.launched.append(task.key)
+        self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
+
+
+def executor(server: Server, backend: Backend, root: Any, lease: float = 15.0) -> Executor:
+    settings = ExecutorSettings(f"file://{root}", f"{root}/{{run_id}}", lease=lease, heartbeat=0.01)
+    return Executor(server, backend, FileArtifactStore(root), NullRecorder(), settings)  # type: ignore[arg-type]
+
+
+async def until(holds: Any, running: asyncio.Task[None]) -> None:
+    while not holds():
+        assert not running.done()
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("verdict", ["ours", "lost"])
+def test_what_is_committed_after_a_long_sleep_waits_for_the_servers_word(verdict: str, tmp_path: Any) -> None:
+    async def scenario() -> tuple[OneRun, Recording]:
+        clock, server, backend = Clock(), OneRun("ours"), Recording()
+        made = executor(server, backend, tmp_path)
+        made._leases.now = clock
+        report = server.report
+
+        async def slow(runs: Any) -> Any:
+            if not server.final and clock.seconds == 1000.0:
+                # Asleep between the commit and what follows from it.
+                clock.seconds += 20.0
+                server.verdict = verdict
+            return await report(runs)
+
+        server.report = slow  # type: ignore[method-assign]
+        stop = asyncio.Event()
+        running = asyncio.create_task(made.run(stop))
+        await until(
+            lambda: server.final if verdict == "ours" else "healthy" not in made._sessions and server.beats, running
+        )
+        stop.set()
+        await running
+        return server, backend
+
+    server, backend = asyncio.run(scenario())
+    assert len(backend.launched) == (1 if verdict == "ours" else 0)
+    assert set(server.final) == ({"healthy"} if verdict == "ours" else set())
+
+
+def test_a_backend_that_finds_the_lease_lapsed_is_asked_again(tmp_path: Any) -> None:
+    async def scenario() -> tuple[OneRun, Recording]:
+        server, backend = OneRun("ours"), Recording(refuse_once=True)
+        stop = asyncio.Event()
+        running = asyncio.create_task(executor(server, backend, tmp_path).run(stop))
+        await until(lambda: server.final, running)
+        stop.set()
+        await running
+        return server, backend
+
+    server, backend = asyncio.run(scenario())
+    assert server.final["healthy"].state == "SUCCEEDED"
+    assert len(backend.launched) == 1
+
+
+def test_a_drain_hands_runs_back_and_begins_nothing_any_more(tmp_path: Any) -> None:
+    class Hanging(Recording):
+        async def launch(self, task: TaskLaunch) -> None:
+            self.launched.append(task.key)
+
+    async def scenario() -> tuple[OneRun, Executor]:
+        server, backend = OneRun("ours"), Hanging()
+        made = executor(server, backend, tmp_path)
+        stop = asyncio.Event()
+        running = asyncio.create_task(made.run(stop))
+        await until(lambda: backend.launched, running)
+        stop.set()
+        await running
+        return server, made
+
+    server, made = asyncio.run(scenario())
+    assert server.released == ["healthy"]
+    assert not made.may_act("healthy")
