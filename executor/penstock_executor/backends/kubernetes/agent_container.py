@@ -44,17 +44,16 @@ class PodStore(Protocol):
         ...
 
 
-def agent_beside_entrypoint(agent: Json) -> list[Json]:
+def agent_beside_entrypoint(agent: Json, moved: Transfers) -> list[Json]:
     """The agent of a task without a wrapper, as init containers.
 
     It cannot hold the program back, nor see its end: it fetches before the program starts, and does the rest when
     Kubernetes ends it after the program.
     """
     command = agent["command"]
-    return [
-        {**agent, "name": f"{NAME}-fetch", "command": [*command, "fetch"]},
-        {**agent, "command": [*command, "sidecar"], "restartPolicy": "Always"},
-    ]
+    fetch = {**agent, "name": f"{NAME}-fetch", "command": [*command, "fetch"]}
+    sidecar = {**agent, "command": [*command, "sidecar"], "restartPolicy": "Always"}
+    return [fetch, sidecar] if moved.inputs else [sidecar]
 
 
 def agent_container(

@@ -19,6 +19,7 @@ from penstock_executor.backends.kubernetes.text import checked, escaped
 from penstock_executor.backends.kubernetes.transfers import Transfers
 from penstock_executor.backends.kubernetes.volumes import (
     certificates_mount,
+    directory_mounts,
     file_mounts,
     home_mounts,
     with_users_mounts,
@@ -62,7 +63,7 @@ def main_container(
     ours = [
         *file_mounts([places.root, *moved.paths()], share=agent and bool(task.command)),
         *home_mounts(),
-        *([wrapper_mount(architecture)] if task.command else []),
+        *([wrapper_mount(architecture)] if task.command else directory_mounts(OUTPUT_PARAMETERS, places.root)),
         *certificates_mount(settings),
     ]
     users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]

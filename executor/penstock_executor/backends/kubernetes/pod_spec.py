@@ -61,7 +61,7 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
         if wrapped:
             containers.append(agent)
         else:
-            first += agent_beside_entrypoint(agent)
+            first += agent_beside_entrypoint(agent, moved)
     first += model_containers(moved.models, platform.get("securityContext") or {}, policy)
     first += [_of_pipeline(container) for container in platform.get("initContainers") or ()]
     annotations = _annotations(task, platform.get("annotations") or {})

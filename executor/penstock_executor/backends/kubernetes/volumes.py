@@ -56,6 +56,18 @@ def file_mounts(paths: Iterable[str], *, share: bool) -> list[Json]:
     return [*found, scratch_mount(SHARE)] if share else found
 
 
+def directory_mounts(*paths: str) -> list[Json]:
+    """Directories within `file_mounts` that have to be there when nobody makes them: mounting does."""
+    found = []
+    for path in paths:
+        top = _top(path)
+        within = path[len(top) :]
+        if within:
+            mount = scratch_mount(top)
+            found.append({**mount, "mountPath": path, "subPath": f"{mount['subPath']}{within}"})
+    return found
+
+
 def home_mounts() -> list[Json]:
     return [scratch_mount(home) for home in HOMES]
 

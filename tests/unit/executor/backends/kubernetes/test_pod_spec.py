@@ -102,11 +102,13 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
 
 
 def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None:
-    made = pod(launch(args=["--x"], outputs=["score"]))
+    data = Artifact("data", "system.Dataset", "gs://lake/data")
+    made = pod(launch(args=["--x"], outputs=["score"], reads={"data": [data]}))
     (main,) = made["spec"]["containers"]
     fetch, sidecar = made["spec"]["initContainers"]
-    assert [mount["mountPath"] for mount in main["volumeMounts"]] == [
-        *("/tmp/kfp", "/s3", "/.local", "/.cache", "/.config")
+    assert main["volumeMounts"] == [
+        *(scratch("/tmp/kfp", "kfp"), scratch("/gcs", "gcs"), scratch("/s3", "s3"), *HOMES),
+        *(scratch("/tmp/kfp/outputs", "kfp/outputs"), scratch(LOCAL_ROOT, LOCAL_ROOT.removeprefix("/"))),
     ]
     assert fetch["name"] == "agent-fetch" and fetch["command"][-1] == "fetch"
     assert sidecar["name"] == "agent" and sidecar["command"][-1] == "sidecar"
@@ -115,6 +117,11 @@ def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None
     assert made["spec"]["terminationGracePeriodSeconds"] == 3600
     instructions = AgentTask.from_json(sidecar["env"][0]["value"])
     assert instructions.parameters == {"score": "/tmp/kfp/outputs/score"} and instructions.log == ""
+
+
+def test_around_an_entrypoint_nothing_is_fetched_when_there_is_nothing() -> None:
+    (sidecar,) = pod(launch(outputs=["score"]))["spec"]["initContainers"]
+    assert sidecar["name"] == "agent"
 
 
 def test_instructions_of_any_size_come_in_pieces() -> None:
