@@ -61,3 +61,8 @@ def until(look: Callable[[], Any], holds: Callable[[Any], bool], timeout: float 
         time.sleep(pause)
         pause = min(pause * 1.5, 0.5)
     raise AssertionError(f"not within {timeout:g} s; last seen: {last!r}")
+
+
+def log(client: Client, run_id: str, task: str, *, follow: bool = False) -> bytes:
+    request = insight_pb2.ReadLogRequest(run_id=run_id, node_id=task, follow=follow)
+    return b"".join(chunk.data for chunk in client.stream(client.insight.ReadLog, request))

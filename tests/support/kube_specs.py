@@ -1,0 +1,58 @@
+"""Pipelines of containers for a cluster: an image every test cluster has, commands, settings of kfp-kubernetes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.support import specs
+
+# Any image with a shell will do; a cluster without this name says which one to take.
+IMAGE = os.environ.get("PENSTOCK_TEST_IMAGE", "docker.io/library/busybox:latest")
+
+
+def shell(script: str, **settings: Any) -> dict[str, Any]:
+    """A pipeline of one task `only` that runs a shell script; `settings` as for `container`."""
+    return container(["sh", "-c", script], **settings)
+
+
+def container(
+    command: Sequence[str],
+    *,
+    image: str = IMAGE,
+    kubernetes: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    retries: int = 0,
+    **settings: Any,
+) -> dict[str, Any]:
+    """A pipeline of one task `only`; `kubernetes` is its KubernetesExecutorConfig, the rest as in `specs.container`."""
+    spec = specs.container(command, **settings)
+    return on_cluster(spec, image=image, kubernetes=kubernetes, resources=resources, retries=retries)
+
+
+def chain(commands: Mapping[str, Sequence[str]], *, image: str = IMAGE, **settings: Any) -> dict[str, Any]:
+    return on_cluster(specs.chain(commands, **settings), image=image)
+
+
+def on_cluster(
+    spec: dict[str, Any],
+    *,
+    image: str = IMAGE,
+    kubernetes: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    retries: int = 0,
+) -> dict[str, Any]:
+    """The pipeline and its platform document, with this image and these settings for every container."""
+    executors = spec["deploymentSpec"]["executors"]
+    for executor in executors.values():
+        executor["container"]["image"] = image
+        # An image that is there is not asked for again: what is measured here is not the registry.
+        if resources:
+            executor["container"]["resources"] = dict(resources)
+    if retries:
+        for task in spec["root"]["dag"]["tasks"].values():
+            task["retryPolicy"] = {"maxRetryCount": retries, "backoffDuration": "0s"}
+    settings = {"imagePullPolicy": "IfNotPresent", **(kubernetes or {})}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": dict.fromkeys(executors, settings)}}}}
+    return {"pipeline_spec": spec, "platform_spec": platform}
