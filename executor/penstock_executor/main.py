@@ -26,6 +26,7 @@ from penstock_store.providers import parse_file
 
 from penstock_executor import collector, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
+from penstock_executor.channel import addresses_of
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.convert import pipeline_root
@@ -45,7 +46,8 @@ log = logging.getLogger(__name__)
     default="127.0.0.1:8887",
     show_default=True,
     envvar="PENSTOCK_SERVER",
-    help="gRPC address of the server.",
+    callback=lambda context, parameter, value: _servers(value),
+    help="gRPC address of the server; of several, separated by commas, the next one when one is away.",
 )
 @click.option(
     "--data-dir",
@@ -97,7 +99,15 @@ log = logging.getLogger(__name__)
     envvar="PENSTOCK_EXECUTOR_NAME",
     help="A name that outlives this process and that no other living executor has: a restart takes its runs at once.",
 )
-@click.option("--lease-seconds", default=15.0, show_default=True, envvar="PENSTOCK_LEASE_SECONDS", hidden=True)
+@click.option(
+    "--lease-seconds",
+    # What the server would give otherwise, we would not know.
+    type=click.FloatRange(1, 600),
+    default=15.0,
+    show_default=True,
+    envvar="PENSTOCK_LEASE_SECONDS",
+    hidden=True,
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -189,6 +199,14 @@ def replay_command(log_file: Path, artifacts: str, work_dir: str) -> None:
     if result.differences:
         raise SystemExit(1)
     click.echo("decided the same")
+
+
+def _servers(text: str) -> str:
+    try:
+        addresses_of(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
 
 
 async def _serve(*, executor_id: str, server: str, placed: Placed, lineage: bool, lease: float) -> None:

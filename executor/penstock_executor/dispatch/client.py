@@ -8,13 +8,14 @@ know whether a result still matters.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc as rpc
 
+from penstock_executor.channel import ServerChannel
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 _TRANSIENT = {
@@ -24,28 +25,20 @@ _TRANSIENT = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
 }
-_MESSAGE_BYTES = 128 * 1024 * 1024
+# Several tries within one lease, and soon another server.
+_HEARTBEAT_SECONDS = 4
 _RUNS_PER_QUESTION = 1000
 _Reply = TypeVar("_Reply")
 
 
 class DispatchClient:
-    """One channel to one server address."""
+    """`servers` as ServerChannel takes them."""
 
-    def __init__(self, target: str, executor_id: str) -> None:
+    def __init__(self, servers: str, executor_id: str) -> None:
         self.executor_id = executor_id
-        self._channel = grpc.aio.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", _MESSAGE_BYTES),
-                ("grpc.max_send_message_length", _MESSAGE_BYTES),
-                ("grpc.keepalive_time_ms", 20_000),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 2_000),
-            ],
-        )
-        self._stub = rpc.DispatchServiceStub(self._channel)
+        self._channel = ServerChannel(servers)
+        channel: Any = self._channel
+        self._stub = rpc.DispatchServiceStub(channel)
 
     async def claim(self, max_runs: int, wait_seconds: float, lease_seconds: float) -> pb.ClaimRunsResponse:
         request = pb.ClaimRunsRequest(
@@ -67,7 +60,7 @@ class DispatchClient:
             release=release,
             release_all=release,
         )
-        return await _call(self._stub.Heartbeat, request, 10)
+        return await _call(self._stub.Heartbeat, request, _HEARTBEAT_SECONDS)
 
     async def report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
         request = pb.ReportTransitionsRequest(executor_id=self.executor_id, runs=runs)
@@ -88,7 +81,7 @@ class DispatchClient:
         return holds
 
     async def close(self) -> None:
-        await self._channel.close(None)
+        await self._channel.close()
 
 
 async def _call(method: Callable[..., Awaitable[_Reply]], request: object, timeout: float) -> _Reply:

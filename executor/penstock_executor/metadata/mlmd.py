@@ -22,6 +22,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 
+from penstock_executor.channel import ServerChannel
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.metadata.base import (
     ExecutionRecord,
@@ -42,7 +43,6 @@ _TRANSIENT = {
 }
 _TRIES = 4
 _PAGE = 100
-_MESSAGE_BYTES = 100 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -55,19 +55,13 @@ class _RunMemory:
 
 
 class MlmdRecorder:
-    """`target` is the address of a MetadataStoreService."""
+    """`servers` offer a MetadataStoreService each, as ServerChannel takes them."""
 
-    def __init__(self, target: str, *, deadline_seconds: float = 10.0) -> None:
+    def __init__(self, servers: str, *, deadline_seconds: float = 10.0) -> None:
         self._deadline = deadline_seconds
-        self._channel = grpc.aio.insecure_channel(
-            target,
-            options=[
-                ("grpc.max_receive_message_length", _MESSAGE_BYTES),
-                ("grpc.max_send_message_length", _MESSAGE_BYTES),
-                ("grpc.max_reconnect_backoff_ms", 2_000),
-            ],
-        )
-        self._stub = service_rpc.MetadataStoreServiceStub(self._channel)
+        self._channel = ServerChannel(servers)
+        channel: Any = self._channel
+        self._stub = service_rpc.MetadataStoreServiceStub(channel)
         self._types: dict[tuple[str, str], int] = {}
         self._runs: dict[str, _RunMemory] = {}
 
@@ -97,7 +91,7 @@ class MlmdRecorder:
         self._runs.pop(run_id, None)
 
     async def close(self) -> None:
-        await self._channel.close(None)
+        await self._channel.close()
 
     # --- one run ---------------------------------------------------------------------------------------------------
 

@@ -149,8 +149,12 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.so_reuseport", 0),
-            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            # Executors look often whether we live, and we look whether they do: a claim is for nobody dead.
+            ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.http2.max_pings_without_data", 0),
         ],
     )
     handlers = Handlers(bound)

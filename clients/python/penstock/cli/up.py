@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import signal
@@ -146,8 +147,11 @@ def up(
 
     def executor_command() -> list[str]:
         address = server.ready_line.rsplit("grpc=", 1)[-1]
-        # The lock on the data directory makes the name safe: there is one executor of ours at a time.
-        command = ["penstock_executor.main", "--server", address, "--backend", backend, "--name", "up", *common]
+        # The lock on the data directory makes the name safe: there is one executor of this name at a time, also where
+        # several directories share a database.
+        place = hashlib.sha256(f"{socket.gethostname()}:{directory}".encode()).hexdigest()[:12]
+        name = f"up-{place}"
+        command = ["penstock_executor.main", "--server", address, "--backend", backend, "--name", name, *common]
         return [*command, "--parallelism", str(parallelism)] if parallelism else command
 
     server, executor = Child("server", server_command), Child("executor", executor_command)
