@@ -219,7 +219,7 @@ class KubeClient:
     ) -> bytes:
         until = time.monotonic() + self._deadline
         url = self._url(path, params)
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
         headers = {} if data is None else {"Content-Type": content_type}
         reads = method == "GET"
         backoff = _BACKOFF[0]
