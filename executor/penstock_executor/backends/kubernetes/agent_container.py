@@ -52,7 +52,7 @@ def agent_beside_entrypoint(agent: Json, moved: Transfers) -> list[Json]:
     """
     command = agent["command"]
     fetch = {**agent, "name": f"{NAME}-fetch", "command": [*command, "fetch"]}
-    sidecar = {**agent, "command": [*command, "sidecar"], "restartPolicy": "Always"}
+    sidecar = {**agent, "command": [*command, "attend"], "restartPolicy": "Always"}
     return [fetch, sidecar] if moved.inputs else [sidecar]
 
 

@@ -111,7 +111,7 @@ def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None
         *(scratch("/tmp/kfp/outputs", "kfp/outputs"), scratch(LOCAL_ROOT, LOCAL_ROOT.removeprefix("/"))),
     ]
     assert fetch["name"] == "agent-fetch" and fetch["command"][-1] == "fetch"
-    assert sidecar["name"] == "agent" and sidecar["command"][-1] == "sidecar"
+    assert sidecar["name"] == "agent" and sidecar["command"][-1] == "attend"
     assert sidecar["restartPolicy"] == "Always" and "restartPolicy" not in fetch
     assert {**fetch, "name": "", "command": [], "restartPolicy": "Always"} == {**sidecar, "name": "", "command": []}
     assert made["spec"]["terminationGracePeriodSeconds"] == 3600
