@@ -14,6 +14,8 @@ OUTPUT_PARAMETERS = f"{SCRATCH}/outputs"
 WORKSPACE = "/kfp-workspace"
 FILES = "/penstock/files"
 _MOVED = {"gs": "/gcs", "s3": "/s3", "minio": "/minio", "file": FILES}
+SHARED = (SCRATCH, WORKSPACE, *_MOVED.values())
+"""The directories that the task and its agent both see."""
 
 
 def local_form(uri: str) -> str | None:

@@ -418,6 +418,7 @@ static void leave_exit(void) {
 }
 
 static void leave_result(void) {
+  total = 0;
   put_result();
   if (total > sizeof message) frame_result();
   int file = open(message_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -429,8 +430,8 @@ static _Noreturn void finish(void) {
   if (!ended.started) ended.started = ended.finished;
   if (share)
     leave_exit();
-  else
-    leave_result();
+  /* Without an agent, or when it may be gone. */
+  if (!share || failure_kind) leave_result();
   _exit(ended.code);
 }
 
@@ -493,15 +494,27 @@ static int next_signal(int signals) {
   return read_some(signals, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
 }
 
+/* The agent keeps its FIFO open as we do ours: without a writer it tells that nobody fetches any more. */
+static int agent_is_gone(int *life) {
+  char path[PATH_MAX], byte;
+  if (*life < 0) *life = open(in_share("agent", path), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  return *life >= 0 && read_some(*life, &byte, 1) == 0;
+}
+
 static void wait_for_inputs(int signals) {
   char ready[PATH_MAX], failed[PATH_MAX];
+  int life = -1;
   in_share("ready", ready);
   in_share("failed", failed);
-  while (access(ready, F_OK)) {
+  for (;;) {
+    /* Asked first: what the agent left before it went is seen then. */
+    int gone = agent_is_gone(&life);
+    if (!access(ready, F_OK)) break;
     if (!access(failed, F_OK)) {
       say("the task's inputs could not be fetched");
       _exit(OWN_FAILURE);
     }
+    if (gone) fail("the agent ended before it had fetched the inputs", "", "", 0);
     struct pollfd event = {.fd = signals, .events = POLLIN};
     if (poll(&event, 1, READY_MILLIS) <= 0) continue;
     int number = next_signal(signals);
@@ -511,6 +524,7 @@ static void wait_for_inputs(int signals) {
       finish();
     }
   }
+  if (life >= 0) close(life);
 }
 
 /* --- the program ----------------------------------------------------------------------------------------------- */

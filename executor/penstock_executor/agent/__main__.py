@@ -1,0 +1,82 @@
+"""The agent in a task's Pod: `python -m penstock_executor.agent [run|fetch|attend]` (docs/pods.md).
+
+Its instructions are in `PENSTOCK_TASK_0`, …; credentials of the store are in its environment too. Invariant: it exits
+without waiting for threads of the store that may hang, once the result is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock_executor.agent.attempt import Attempt
+from penstock_executor.agent.outputs import Surroundings
+from penstock_executor.agent.protocol import SHARE, AgentTask
+from penstock_executor.agent.share import Share
+
+if TYPE_CHECKING:
+    from penstock_store.base import ArtifactStore
+
+_NOWHERE = Path("/dev/null")
+"""A root under which nothing lies."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Moves a task's files and tells what the task left.")
+    parser.add_argument("command", nargs="?", choices=("run", "fetch", "attend"), default="run")
+    parser.add_argument("--message", type=Path, default=Path("/dev/termination-log"), help="file of the result")
+    parser.add_argument("--share", type=Path, default=Path(SHARE), help="directory shared with the wrapper")
+    parser.add_argument("--root", type=Path, default=Path("/"), help="under which the Pod's places lie")
+    arguments = parser.parse_args()
+    # Files are for the user of the task's container, whoever that is.
+    os.umask(0)
+    task = AgentTask.from_json(instructions(os.environ))
+    attempt = Attempt(
+        task,
+        Share(arguments.share),
+        Surroundings(arguments.root, arguments.share),
+        lambda: open_store(task, os.environ),
+    )
+    if arguments.command == "fetch":
+        result = attempt.fetch()
+    else:
+        result = attempt.run() if arguments.command == "run" else attempt.attend()
+    if result is not None:
+        from penstock_executor.agent.leaving import leave
+
+        leave(result, arguments.message, attempt)
+    # An init container that fails keeps the program from starting.
+    return int(arguments.command == "fetch" and result is not None)
+
+
+def instructions(environ: Mapping[str, str]) -> str:
+    pieces: list[str] = []
+    while (piece := environ.get(f"PENSTOCK_TASK_{len(pieces)}")) is not None:
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def open_store(task: AgentTask, environ: Mapping[str, str]) -> ArtifactStore:
+    """Raises ArtifactStoreError."""
+    from penstock_store.base import Limits
+    from penstock_store.config import StoreConfig
+    from penstock_store.files import FileArtifactStore, path_of
+    from penstock_store.router import RoutedStore
+
+    path = path_of(task.task_root)
+    # `<root>/<pipeline>/<run>/<task>/<uuid>`: nothing is written outside of the pipeline's root.
+    root = path.parents[min(3, len(path.parents) - 1)] if path is not None else _NOWHERE
+    return RoutedStore(
+        StoreConfig.from_json(task.store), environ, files=FileArtifactStore(root), limits=Limits(timeout=task.timeout)
+    )
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,182 @@
+"""One attempt, from the agent's side: inputs, the program's end, outputs, result (docs/pods.md).
+
+Invariants: a wrapper that waits for inputs is told whatever happens; outputs are taken only of a program
+that ended well; SIGTERM means that the Pod is going: what was not begun is left, and the log is kept. What a transfer
+needs is imported when there is something to transfer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+
+from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER, AgentError
+from penstock_executor.agent.outputs import Kept, Surroundings, Upload, plan
+from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessExit
+from penstock_executor.agent.share import Share, say
+from penstock_executor.artifacts.written import NoTextError, NotWrittenError, OutputError, metadata_text, parameter_text
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Task
+
+T = TypeVar("T")
+LOG_PORT = "executor-logs"
+
+
+class PodEndsError(Exception):
+    """SIGTERM came before the program had started."""
+
+    def __init__(self) -> None:
+        super().__init__("the Pod was ended before its program started")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """`open_store` imports what the store needs, and may raise ArtifactStoreError."""
+
+    task: AgentTask
+    share: Share
+    where: Surroundings
+    open_store: Callable[[], ArtifactStore]
+    _store: ArtifactStore | None = None
+    _loop: AbstractEventLoop | None = None
+    _fetching: Task[None] | None = None
+    _starting: bool = True
+    _ending: bool = False
+
+    def run(self) -> AttemptResult:
+        """Beside a program under the wrapper."""
+        try:
+            self.share.show_life()
+            failed = self._bring_inputs()
+            if failed is not None:
+                return failed
+            self.share.wait_for_wrapper()
+            self._starting = False
+        except PodEndsError as error:
+            return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
+        exit_ = self.share.wait_for_end()
+        if exit_ is not None and exit_.reason:
+            return AttemptResult(exit=exit_, failure=(INFRASTRUCTURE, exit_.reason))
+        if exit_ is None or exit_.code != 0:
+            return AttemptResult(exit=exit_, log_stored=self._keep([]).log_stored)
+        if self._ending:
+            text = "the Pod was ended while its program ran, so its outputs were not taken"
+            return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(INFRASTRUCTURE, text))
+        return self._collected(exit_)
+
+    def fetch(self) -> AttemptResult | None:
+        """Before a program without the wrapper; a result when that failed."""
+        try:
+            return self._bring_inputs()
+        except PodEndsError as error:
+            return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
+
+    def attend(self) -> AttemptResult:
+        """Beside a program without the wrapper: only the Pod's status says how it ended, and SIGTERM that it did."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.sigwait({signal.SIGTERM})
+        return self._collected(None)
+
+    def store(self) -> ArtifactStore:
+        """Raises ArtifactStoreError."""
+        if self._store is None:
+            self._store = self.open_store()
+        return self._store
+
+    def move(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of what the store does."""
+        return self._event_loop().run_until_complete(work)
+
+    def _bring_inputs(self) -> AttemptResult | None:
+        """Raises PodEndsError."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        try:
+            if self.task.inputs:
+                self._fetch()
+        except AgentError as error:
+            say(error.text)
+            self.share.failed(error.text)
+            return AttemptResult(exit=None, failure=(error.kind, error.text))
+        except BaseException:
+            self.share.failed("the agent could not go on")
+            raise
+        self.share.ready()
+        return None
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self._ending = True
+        if self._fetching is not None:
+            # Raised in here it would end up in whichever callback runs just now.
+            self._event_loop().call_soon_threadsafe(self._fetching.cancel)
+        elif self._starting:
+            raise PodEndsError
+
+    def _event_loop(self) -> AbstractEventLoop:
+        if self._loop is None:
+            import asyncio
+
+            self._loop = asyncio.new_event_loop()
+        return self._loop
+
+    def _fetch(self) -> None:
+        """Raises AgentError, PodEndsError."""
+        import asyncio
+
+        from penstock_executor.agent.inputs import fetch_all
+
+        try:
+            store = self.store()
+        except ArtifactStoreError as error:
+            raise AgentError(CONFIGURATION, str(error)) from error
+        loop = self._event_loop()
+        self._fetching = loop.create_task(fetch_all(store, self.task.inputs, self.task.timeout))
+        try:
+            loop.run_until_complete(self._fetching)
+        except asyncio.CancelledError as error:
+            raise PodEndsError from error
+        finally:
+            self._fetching = None
+
+    def _collected(self, exit_: ProcessExit | None) -> AttemptResult:
+        parameters: dict[str, str | None] = {}
+        metadata = None
+        try:
+            for name, path in self.task.parameters.items():
+                file = self.where.checked(path, f"output parameter {name!r}")
+                with contextlib.suppress(NotWrittenError):
+                    parameters[name] = _text_or_none(name, file)
+            if self.task.metadata:
+                metadata = metadata_text(self.where.checked(self.task.metadata, "output_metadata.json"))
+        except (OutputError, AgentError) as error:
+            return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(USER, str(error)))
+        kept = self._keep(plan(self.task, metadata, self.where))
+        failure = None if kept.failure is None else (kept.failure.kind, kept.failure.text)
+        return AttemptResult(exit_, parameters, metadata, kept.stored, kept.log_stored, failure)
+
+    def _keep(self, uploads: list[Upload]) -> Kept:
+        log = None
+        if self.task.log and Path(self.task.log).exists():
+            log = Upload(LOG_PORT, self.task.log, f"{self.task.task_root}/{LOG_PORT}")
+        if not uploads and log is None:
+            return Kept()
+        from penstock_executor.agent.uploads import keep
+
+        try:
+            return self.move(keep(self.store(), uploads, log, self.where, self.task.timeout))
+        except ArtifactStoreError as error:
+            return Kept(failure=AgentError(CONFIGURATION, str(error)))
+
+
+def _text_or_none(name: str, path: Path) -> str | None:
+    try:
+        return parameter_text(name, path)
+    except NoTextError:
+        return None

@@ -1,0 +1,87 @@
+"""Brings a task's inputs to their places before its program starts (docs/pods.md, executor.md §3.6).
+
+Invariants: what lies at a place is whole; inputs that are nowhere are no error, except those that fill a workspace; any
+user may read and write what was brought, since the program's is not ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+
+from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER, AgentError
+from penstock_executor.agent.protocol import Transfer
+from penstock_executor.agent.share import say
+
+_AT_ONCE = 8
+
+
+async def fetch_all(store: ArtifactStore, inputs: Sequence[Transfer], timeout: float) -> None:
+    """Several at a time, each within `timeout` seconds. Raises AgentError."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(transfer: Transfer) -> None:
+        async with slots:
+            try:
+                await asyncio.wait_for(_fetch(store, transfer), timeout)
+            except asyncio.TimeoutError:
+                text = f"the input {transfer.uri} was not fetched within {timeout:g} seconds"
+                raise AgentError(INFRASTRUCTURE, text) from None
+            except ArtifactStoreError as error:
+                kind = INFRASTRUCTURE if error.transient else CONFIGURATION
+                raise AgentError(kind, f"the input {transfer.uri} cannot be fetched: {error}") from error
+            except OSError as error:
+                text = f"the input {transfer.uri} cannot be put at {transfer.path}: {error.strerror or error}"
+                raise AgentError(INFRASTRUCTURE, text) from error
+
+    await asyncio.gather(*(one(transfer) for transfer in inputs))
+
+
+async def _fetch(store: ArtifactStore, transfer: Transfer) -> None:
+    target = Path(transfer.path)
+    if transfer.keep:
+        if not target.exists():
+            await _fill(store, transfer.uri, target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if await store.fetch(transfer.uri, target):
+        _open_to_all(target)
+    else:
+        say(f"nothing lies at {transfer.uri}")
+
+
+async def _fill(store: ArtifactStore, uri: str, target: Path) -> None:
+    """Other Pods of the run may do the same at the same time: it appears whole, whoever comes first."""
+    part = target.parent / f".part-{uuid.uuid4().hex}"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if not await store.fetch(uri, part):
+            raise AgentError(USER, f"{uri} is not there, so it cannot be copied into the workspace")
+        _open_to_all(part)
+        try:
+            part.rename(target)
+        except OSError:
+            if not target.exists():
+                raise
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def _open_to_all(path: Path) -> None:
+    path.chmod(0o777 if path.is_dir() else path.stat().st_mode | 0o666)
+    if path.is_dir():
+        for directory, directories, files in os.walk(path):
+            for name in directories:
+                Path(directory, name).chmod(0o777)
+            for name in files:
+                one = Path(directory, name)
+                one.chmod(one.stat().st_mode | 0o666)
