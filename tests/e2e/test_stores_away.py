@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import grpc
 import psutil
 import pytest
+from ml_metadata.proto import metadata_store_pb2 as pb
+from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
 
@@ -112,36 +116,64 @@ def test_the_metadata_store_hangs(tmp_path: Path) -> None:
 
 
 def test_the_metadata_process_is_killed(tmp_path: Path) -> None:
-    """Again and again while tasks run: it is started anew, and no lineage is lost."""
-    with Embedded(tmp_path / "data") as up, Client(up.grpc) as client:
-        run_id = runs.start(client, counted(tmp_path, 0.3))
-        killed = set()
-        while runs.get(client, run_id).state not in runs.ENDED:
-            for child in up.child("penstock_server").children():
-                if child.pid not in killed and "metadata_process" in " ".join(child.cmdline()):
-                    child.kill()
-                    killed.add(child.pid)
-        run = runs.get(client, run_id)
-        assert run.state == run_pb2.SUCCEEDED
-        assert len(killed) > 1
-        assert all(task.execution_id for task in run.run_details.task_details)
+    """While each task runs, also before its first answer: the lineage is whole in the end."""
+    waits = "echo x >> {0}/ran-{1}; until test -e {0}/go-{1}; do sleep 0.05; done"
+    names = ("a", "b", "c")
+    spec = specs.chain({name: ["sh", "-c", waits.format(tmp_path, name)] for name in names})
+    with ExitStack() as stack:
+        up = stack.enter_context(Embedded(tmp_path / "data"))
+        client = stack.enter_context(Client(up.grpc))
+        store = service_rpc.MetadataStoreServiceStub(stack.enter_context(grpc.insecure_channel(up.grpc)))
         server = up.child("penstock_server")
-        server.kill()
+        run_id = runs.start(client, spec)
+        for name in names:
+            runs.until((tmp_path / f"ran-{name}").exists, bool)
+            # The first kill finds a process that has answered, the others one that a call has just started.
+            for _ in range(4):
+                pending = store.GetContextTypes.future(service_pb.GetContextTypesRequest(), timeout=60)
+                (process,) = runs.until(lambda: _metadata_processes(server), bool)
+                process.kill()
+                # Dead before the next call, which therefore starts another.
+                runs.until(partial(_dead, process), bool)
+                error = pending.exception()
+                assert error is None or error.code() is grpc.StatusCode.UNAVAILABLE
+            # In between it lives long enough to answer: without that nobody could record anything.
+            _answered(store)
+            (tmp_path / f"go-{name}").touch()
+        run = runs.finished(client, run_id)
+        assert run.state == run_pb2.SUCCEEDED
+        assert times_run(tmp_path) == [1, 1, 1]
+        assert all(task.execution_id for task in run.run_details.task_details)
+        recorded = _answered(store).executions
+        assert [one.last_known_state for one in recorded] == [pb.Execution.COMPLETE] * (1 + len(names))
         # What a server leaves behind when it is killed itself: nothing.
-        runs.until(
-            lambda: [one for one in _metadata_processes() if one.pid in killed or one.ppid() == 1], lambda x: not x
-        )
+        processes = _metadata_processes(server)
+        assert len(processes) == 1
+        server.kill()
+        runs.until(lambda: all(map(_dead, processes)), bool)
 
 
-def _metadata_processes() -> list[psutil.Process]:
+def _answered(store: service_rpc.MetadataStoreServiceStub) -> service_pb.GetExecutionsResponse:
+    """What is recorded, as soon as the store answers."""
+    return runs.until(lambda: store.GetExecutions(service_pb.GetExecutionsRequest(), timeout=60), lambda reply: True)
+
+
+def _metadata_processes(server: psutil.Process) -> list[psutil.Process]:
+    """Those that live."""
     found = []
-    for process in psutil.process_iter():
-        try:
-            if any("metadata_process" in word for word in process.cmdline()):
-                found.append(process)
-        except psutil.Error:
-            continue
+    for child in server.children():
+        with suppress(psutil.Error):
+            if any("metadata_process" in word for word in child.cmdline()):
+                found.append(child)
     return found
+
+
+def _dead(process: psutil.Process) -> bool:
+    """Also when its parent has not noticed yet."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _new() -> run_pb2.CreateRunRequest:

@@ -6,11 +6,14 @@ remembers: a write costs 0.3 ms instead of 8 ms, and committed rows survive the 
 
 Invariants: one call at a time, in order; a call whose deadline passes while it waits is not begun; callers that wait
 are bounded, so they never take all threads; a store that does not answer for HANG_SECONDS is killed and started again
-with the next call, which loses nothing: what it had not answered, it had not promised.
+with the next call, which loses nothing: what it had not answered, it had not promised. A process that died between two
+calls fails none; one that dies during a call fails that call alone, which is not sent again because it may have been
+carried out. The worker outlives whatever happens to the process.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 import sqlite3
 import subprocess
@@ -26,6 +29,8 @@ from ml_metadata.proto import metadata_store_pb2, metadata_store_service_pb2
 
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.rpc import metadata_process
+
+log = logging.getLogger(__name__)
 
 SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
 HANG_SECONDS = 60.0
@@ -87,15 +92,26 @@ class MetadataDatabase:
             if not future.set_running_or_notify_cancel():
                 continue
             try:
+                if self._process is not None and self._process.poll() is not None:
+                    log.warning("the metadata process ended (%s): another is started", self._process.returncode)
+                    self._kill()
                 if self._process is None:
                     self._start()
-                future.set_result(self._exchange(method.encode(), request))
+                reply = self._exchange(method.encode(), request)
             except UnavailableError as error:
+                log.warning("metadata call %s failed: %s", method, error)
                 self._kill()
                 future.set_exception(error)
+            except (OSError, RuntimeError) as error:
+                # No process or thread to be had: that passes, a worker that is gone would not.
+                self._kill()
+                log.error("the metadata process cannot be used: %s", error)
+                future.set_exception(UnavailableError("the metadata store cannot be started; try again"))
+            else:
+                future.set_result(reply)
 
     def _start(self) -> None:
-        """Raises UnavailableError."""
+        """Raises UnavailableError, OSError."""
         self._process = subprocess.Popen(
             [sys.executable, "-S", "-E", metadata_process.__file__, _LIBRARY],
             stdin=subprocess.PIPE,

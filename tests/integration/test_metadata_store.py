@@ -1,0 +1,73 @@
+"""The metadata store's process dies or cannot be started: what its callers see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+from penstock_server.errors import UnavailableError
+from penstock_server.rpc.metadata_store import MetadataDatabase
+
+from tests.support import runs
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[MetadataDatabase]:
+    opened = MetadataDatabase.open(f"sqlite:///{tmp_path}/mlmd.db")
+    yield opened
+    opened.close()
+
+
+def call(database: MetadataDatabase, name: str) -> int:
+    """The id of an execution type that is made when it is not there."""
+    request = service_pb.PutExecutionTypeRequest()
+    request.execution_type.name = name
+    reply, text, code = database.call("PutExecutionType", request.SerializeToString(), 60)
+    assert code == 0, text
+    return int(service_pb.PutExecutionTypeResponse.FromString(reply).type_id)
+
+
+def process() -> psutil.Process:
+    """This test's own metadata process, living."""
+    (found,) = [one for one in psutil.Process().children() if any("metadata_process" in word for word in one.cmdline())]
+    return found
+
+
+def test_a_death_between_two_calls_fails_neither(database: MetadataDatabase) -> None:
+    first = call(database, "a")
+    for _ in range(3):
+        dying = process()
+        dying.kill()
+        # A zombie until the store looks: killed for good, not merely told to end.
+        runs.until(dying.status, lambda status: status == psutil.STATUS_ZOMBIE)
+        assert call(database, "a") == first
+
+
+def test_a_death_during_a_call_fails_that_call_alone(database: MetadataDatabase) -> None:
+    first = call(database, "a")
+    stopped = process()
+    stopped.suspend()
+    with ThreadPoolExecutor() as pool:
+        under_way = pool.submit(call, database, "b")
+        runs.until(under_way.running, bool)
+        waiting = pool.submit(call, database, "a")
+        stopped.kill()
+        with pytest.raises(UnavailableError):
+            under_way.result()
+        assert waiting.result() == first
+
+
+def test_no_process_can_be_started_for_a_while(database: MetadataDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = call(database, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        process().kill()
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                call(database, "a")
+    assert call(database, "a") == first
