@@ -61,6 +61,7 @@ class TaskLaunch:
     output_artifacts: Mapping[str, OutputArtifact]
     resources: Mapping[str, JsonValue] = field(default_factory=dict)
     kubernetes: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Settings of its Pod, resolved: `penstock_executor.engine.platform` says what is in it."""
     namespace: str = ""
     service_account: str = ""
     deadline_seconds: float = 0.0

@@ -27,6 +27,8 @@ from penstock_executor.backends.kubernetes.volumes import (
 Json = dict[str, Any]
 
 NAME = "agent"
+FETCH = "agent-fetch"
+AGENT_CONTAINERS = (NAME, FETCH)
 LOG = f"{SHARE}/log"
 PIECE_BYTES = 96 * 1024
 WORKSPACE_VOLUME = "penstock-workspace"
@@ -51,7 +53,7 @@ def agent_beside_entrypoint(agent: Json, moved: Transfers) -> list[Json]:
     Kubernetes ends it after the program.
     """
     command = agent["command"]
-    fetch = {**agent, "name": f"{NAME}-fetch", "command": [*command, "fetch"]}
+    fetch = {**agent, "name": FETCH, "command": [*command, "fetch"]}
     sidecar = {**agent, "command": [*command, "attend"], "restartPolicy": "Always"}
     return [fetch, sidecar] if moved.inputs else [sidecar]
 

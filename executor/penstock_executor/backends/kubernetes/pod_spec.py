@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import (
+    AGENT_CONTAINERS,
     PodStore,
     agent_beside_entrypoint,
     agent_container,
@@ -64,7 +65,7 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
             first += agent_beside_entrypoint(agent, moved)
     first += model_containers(moved.models, platform.get("securityContext") or {}, policy)
     first += [_of_pipeline(container) for container in platform.get("initContainers") or ()]
-    annotations = _annotations(task, platform.get("annotations") or {})
+    annotations = _annotations(task, platform.get("annotations") or {}, [*containers, *first])
     spec: Json = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
@@ -145,7 +146,8 @@ def _labels(task: TaskLaunch, settings: PodSettings) -> Json:
     }
 
 
-def _annotations(task: TaskLaunch, given: Mapping[str, str]) -> dict[str, str]:
+def _annotations(task: TaskLaunch, given: Mapping[str, str], containers: Sequence[Json]) -> dict[str, str]:
+    others = [one["name"] for one in containers if one["name"] not in AGENT_CONTAINERS]
     return {
         "sidecar.istio.io/inject": "false",
         **given,
@@ -153,7 +155,7 @@ def _annotations(task: TaskLaunch, given: Mapping[str, str]) -> dict[str, str]:
         ANNOTATION_PATH: task.key.path,
         ANNOTATION_ATTEMPT: str(task.key.attempt),
         # Workload identity is for the agent.
-        "eks.amazonaws.com/skip-containers": "main",
+        "eks.amazonaws.com/skip-containers": ",".join(others),
     }
 
 

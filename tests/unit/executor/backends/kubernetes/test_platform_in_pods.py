@@ -162,6 +162,7 @@ def test_init_containers_are_hardened_and_literal() -> None:
             {"name": "b", "image": "busybox", "restartPolicy": "Always"},
         ]
     )
+    assert found["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"] == "main,a,b"
     assert found["spec"]["initContainers"] == [
         {
             "name": "a",
