@@ -110,6 +110,13 @@ class StoreConfig:
         )
         return replace(self, places=(place, *self.places))
 
+    def named_roots(self) -> tuple[str, ...]:
+        """What a deployment says that its stores hold: the default root, `roots`, and buckets with settings of their
+        own. `file://` ones are left out.
+        """
+        named = (f"{place.provider}://{place.bucket}/{place.prefix}" for place in self.places if place.bucket)
+        return tuple(root for root in (self.default_root, *self.roots, *named) if scheme_of(root) in PROVIDERS)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON without a credential."""
         return asdict(self)

@@ -14,7 +14,11 @@ from penstock_store.base import ArtifactStoreError
 _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]{1,80})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
-_REASON = re.compile(r'"reason": ?"([^"]{1,80})"')
+_ASKED = re.compile(r"Error performing [A-Z]+ https?://([^/\s:]+)")
+_KIND = re.compile(r"HttpError \{\s*kind: (\w+)")
+_CREDENTIAL_HOST = re.compile(
+    r"169\.254\.\d+\.\d+|metadata\.google\.internal|sts\..*|oauth2\..*|login\.microsoftonline\.com"
+)
 _BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 
@@ -34,51 +38,56 @@ def is_missing(error: Exception) -> bool:
     return isinstance(error, FileNotFoundError) and not _is_no_bucket(str(error))
 
 
+def is_past_the_end(error: Exception) -> bool:
+    """Whether a range begins where the object has ended."""
+    return _status(str(error)) == 416
+
+
 def failure(error: Exception, target: Target) -> ArtifactStoreError:
     """The error for whatever the library raised."""
     text = str(error)
     status, code, said = _status(text), _found(_CODE, text), _found(_MESSAGE, text)
+    why = f"{code}: {said}" if code else f"status {status}"
     at = f"{target.uri} at {target.endpoint}"
+    if "Could not parse path" in text or "Error parsing Path" in text or "empty path segment" in text:
+        return ArtifactStoreError(
+            f"{target.uri}: a name there cannot be a path: empty segments, '.', '..' and control characters are refused"
+        )
+    asked = _found(_ASKED, text)
+    if "TokenRequest" in text or _CREDENTIAL_HOST.fullmatch(asked):
+        return ArtifactStoreError(
+            f"{at}: no credentials; they are {target.credentials}, and {asked or 'the provider'} gave none: set them, "
+            "or give the service account an identity",
+            transient=status is None or status >= 500,
+        )
     if _is_no_bucket(text):
         return ArtifactStoreError(f"{at}: there is no bucket {target.bucket!r}; create it or correct the pipeline root")
     if status in (401, 403):
-        why = f"{code}: {said}" if code else f"status {status}"
         return ArtifactStoreError(
             f"{at}: access denied ({why}); the credentials are {target.credentials}: check them and their rights"
         )
     if status in (301, 307, 308) or code in _REGION_CODES:
         return ArtifactStoreError(f"{at}: the bucket is in another region ({said or code or status}); set `region`")
-    if status is not None and status != 404:
-        transient = status in (408, 429) or status >= 500
-        why = f"{code}: {said}" if code else f"status {status}"
-        hint = "; it was asked again until patience ran out" if transient else ""
-        return ArtifactStoreError(f"{at}: the store refused ({why}){hint}", transient=transient)
     if isinstance(error, FileNotFoundError):
         return ArtifactStoreError(f"{at}: nothing lies there")
-    return _unanswered(text, at, target)
+    if status is not None:
+        transient = status in (408, 429) or status >= 500
+        hint = "; it was asked again until patience ran out" if transient else ""
+        return ArtifactStoreError(f"{at}: the store refused ({why}){hint}", transient=transient)
+    return _unanswered(text, at)
 
 
-def _unanswered(text: str, at: str, target: Target) -> ArtifactStoreError:
-    lower = text.lower()
-    if "certificate" in lower or "invalidcertificate" in lower or "tls" in lower.split("debug source", 1)[-1]:
+def _unanswered(text: str, at: str) -> ArtifactStoreError:
+    kind, cause = _found(_KIND, text), text.partition("HttpError {")[2]
+    if "InvalidCertificate" in cause:
         return ArtifactStoreError(
-            f"{at}: its TLS certificate is not trusted ({_innermost(text)}); give the CA as `caBundle`, or use http://"
+            f"{at}: its TLS certificate is not trusted ({_last_words(cause)}); give the CA that signed it as `caBundle`"
         )
-    if "parse path" in lower or "illegal character" in lower or "empty path segment" in lower:
+    if kind == "Timeout":
+        return ArtifactStoreError(f"{at}: it does not answer in time", transient=True)
+    if kind:
         return ArtifactStoreError(
-            f"{target.uri}: an object there has a name that cannot be a path (empty segments, '.', '..' and control "
-            "characters are not supported)"
-        )
-    if "metadata endpoint" in lower or "169.254." in lower or "metadata.google" in lower or "token" in lower:
-        return ArtifactStoreError(
-            f"{at}: no credentials; they are {target.credentials}, and nothing is there: set them, or give the Pod's "
-            "service account an identity"
-        )
-    if "timeout" in lower or "timed out" in lower:
-        return ArtifactStoreError(f"{at}: it does not answer in time ({_innermost(text)})", transient=True)
-    if "kind: connect" in lower or "dns" in lower or "connection" in lower or "sending request" in lower:
-        return ArtifactStoreError(
-            f"{at}: it cannot be reached ({_innermost(text)}); check the endpoint and the network", transient=True
+            f"{at}: it cannot be reached ({_last_words(cause)}); check the endpoint and the network", transient=True
         )
     return ArtifactStoreError(f"{at}: {text.split('Debug source', 1)[0].strip()[:500]}", transient=True)
 
@@ -99,7 +108,7 @@ def _found(pattern: re.Pattern[str], text: str) -> str:
     return match.group(1).strip() if match else ""
 
 
-def _innermost(text: str) -> str:
-    """The last cause in the library's chain."""
-    quoted = re.findall(r'"((?:[^"\\]|\\.){3,200})"', text.split("Debug source", 1)[-1])
-    return quoted[-1] if quoted else text.split("\n", 1)[0][:200]
+def _last_words(cause: str) -> str:
+    """The innermost of nested causes: the last text in quotes, or the last name."""
+    found: list[str] = re.findall(r'"((?:[^"\\]|\\.){1,200})"', cause) or re.findall(r"\b[A-Z]\w+", cause)
+    return found[-1] if found else "no reason given"

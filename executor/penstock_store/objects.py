@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
@@ -24,9 +24,12 @@ from obstore.exceptions import BaseError
 from penstock_store.base import ArtifactStoreError, Limits, ObjectInfo
 from penstock_store.clients import credentials_of, endpoint_of, open_bucket
 from penstock_store.config import Place
-from penstock_store.failures import Target, failure, is_missing
+from penstock_store.failures import Target, failure, is_missing, is_past_the_end
 from penstock_store.local import inside, tree, whole_file
 from penstock_store.uris import ObjectUri, parse
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 _PART = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
@@ -78,17 +81,21 @@ class ObjectBucket:
 
     def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         key = _key(uri)
+        if length == 0:
+            return
+        options: GetOptions = {}
+        if length is not None:
+            options["range"] = (offset, offset + length)
+        elif offset:
+            options["range"] = {"offset": offset}
         with self._reaching(uri):
-            if offset or length is not None:
-                size = obstore.head(self._client, key)["size"]
-                end = size if length is None else min(size, offset + length)
-                if offset >= end:
+            try:
+                found = obstore.get(self._client, key, options=options)
+            except BaseError as error:
+                if is_past_the_end(error):
                     return
-                found = obstore.get(self._client, key, options={"range": (offset, end)})
-                left = end - offset
-            else:
-                found = obstore.get(self._client, key)
-                left = found.meta["size"]
+                raise
+            left = found.range[1] - found.range[0]
             for chunk in found.stream(_CHUNK):
                 left -= len(chunk)
                 yield bytes(chunk)

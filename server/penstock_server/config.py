@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from penstock_store.config import StoreConfig
 
 from penstock_server.domain.options import CACHING_ON, CachingDefaults
 
@@ -30,13 +33,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """URLs in SQLAlchemy's form. An empty `metadata_database` turns the metadata service off."""
+    """URLs in SQLAlchemy's form. An empty `metadata_database` turns the metadata service off. `artifact_roots` are
+    paths and URIs; `environment` holds the credentials that `stores` names.
+    """
 
     grpc: Address
     http: Address
     database: str
     metadata_database: str
-    artifact_roots: tuple[Path, ...]
+    artifact_roots: tuple[str, ...]
+    stores: StoreConfig = field(default_factory=StoreConfig)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     service_account: str = "pipeline-runner"
     user_header: str = ""
     commit: str = "unknown"

@@ -7,6 +7,7 @@ answer. SIGTERM and SIGINT end it gracefully: health says NOT_SERVING, calls und
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import sys
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING
 
 import click
 import grpc
+from penstock_store.base import ArtifactStoreError
+from penstock_store.config import StoreConfig
+from penstock_store.providers import parse_file
 
 from penstock_server import logs
 from penstock_server.config import Address, Settings
@@ -39,7 +43,7 @@ from penstock_server.services.runs import RunService
 from penstock_server.services.ticker import Ticker
 from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
-from penstock_server.storage.objects import FileObjects
+from penstock_server.storage.objects import StoredObjects
 from penstock_server.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -102,7 +106,14 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     "--artifacts",
     default="",
     envvar="PENSTOCK_ARTIFACTS",
-    help="Artifact root, to serve logs and downloads from; DATA_DIR/artifacts unless given.",
+    help="Artifact root, to serve logs and downloads from: a directory or s3://…; DATA_DIR/artifacts unless given.",
+)
+@click.option(
+    "--store-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    envvar="PENSTOCK_STORE_CONFIG",
+    help="YAML file with the settings of object stores and what may be read from them (docs/stores.md).",
 )
 @click.option(
     "--service-account",
@@ -215,6 +226,7 @@ def main(
     database: str,
     metadata_database: str,
     artifacts: str,
+    store_config: Path | None,
     service_account: str,
     user_header: str,
     pipeline_hosts: str,
@@ -242,7 +254,6 @@ def main(
     """
     logs.configure(log_level, log_format)
     directory = data_dir.expanduser().absolute()
-    root = Path(artifacts.removeprefix("file://")) if artifacts else directory / "artifacts"
     settings = Settings(
         grpc=grpc_address,
         http=http_address,
@@ -250,7 +261,12 @@ def main(
         metadata_database=""
         if metadata_database == "none"
         else metadata_database or f"sqlite:///{directory / 'metadata.db'}",
-        artifact_roots=(root, directory / "work"),
+        artifact_roots=(
+            artifacts if "://" in artifacts else str(Path(artifacts or directory / "artifacts").absolute()),
+            str(directory / "work"),
+        ),
+        stores=_stores(store_config),
+        environment=os.environ,
         service_account=service_account,
         user_header=user_header,
         commit=commit,
@@ -312,7 +328,7 @@ def serve(settings: Settings) -> None:
         runs=runs,
         recurring_runs=schedules,
         dispatch=dispatch,
-        insight=InsightService(storage, FileObjects(settings.artifact_roots), _pods(settings)),
+        insight=InsightService(storage, _objects(settings), _pods(settings)),
         explain=ExplainService(storage, documents),
         driver_tasks=DriverTaskService(storage, clock),
         documents=documents,
@@ -380,6 +396,20 @@ def _pods(settings: Settings) -> ClusterPods | None:
     except KubeConfigError as error:
         raise click.UsageError(f"--tasks-namespace: {error}") from error
     return ClusterPods(cluster, settings.tasks_namespace)
+
+
+def _stores(path: Path | None) -> StoreConfig:
+    try:
+        return parse_file(path.read_text("utf-8")) if path is not None else StoreConfig()
+    except (OSError, UnicodeDecodeError, ArtifactStoreError) as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--store-config") from error
+
+
+def _objects(settings: Settings) -> StoredObjects:
+    try:
+        return StoredObjects.configured(settings.artifact_roots, settings.stores, settings.environment)
+    except ArtifactStoreError as error:
+        raise click.BadParameter(str(error), param_hint="--artifacts, --store-config") from error
 
 
 def _allow_many_connections() -> None:

@@ -144,7 +144,7 @@ def test_broken_archives_end_the_connection_or_are_an_error(served: Embedded, ta
         ("source=file&bucket=etc&key=passwd", 403, "outside"),
         ("source=file&bucket=..&key=../etc/passwd", 403, "outside"),
         ("source=file&bucket=etc&key=passwd%00", 400, ""),
-        ("source=s3&bucket=b&key=k", 400, "s3://"),
+        ("source=s3&bucket=b&key=k", 403, "s3://"),
         ("source=http&bucket=169.254.169.254&key=latest/meta-data", 400, "http://"),
         ("source=ftp&bucket=b&key=k", 400, "source"),
         ("source=file&bucket=b", 400, "key"),

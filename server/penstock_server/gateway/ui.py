@@ -153,8 +153,8 @@ class WebInterface:
 
 def _uri(source: str, bucket: str, key: str) -> str:
     scheme = _SCHEMES.get(source, source)
-    authority = "/" if scheme == "file" else ""
-    return f"{scheme}://{authority}{quote(bucket)}/{quote(key)}"
+    # URIs of object stores are literal.
+    return f"file:///{quote(bucket)}/{quote(key)}" if scheme == "file" else f"{scheme}://{bucket}/{key}"
 
 
 def _invalid(message: str) -> web.Response:

@@ -1,86 +1,88 @@
-"""Reads artifacts and logs that lie in files.
+"""Artifacts and logs as the server shows them: the stores' bytes, a directory as a tar stream.
 
-Invariants: only what really lies below one of the roots, after following links, is ever opened; nothing is read whole.
+Invariants: only what lies below the configured roots is ever read, whatever a caller names; nothing is held whole. A
+store's failure becomes an error of ours here and nowhere else.
 """
 
 from __future__ import annotations
 
-import os
 import tarfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from urllib.parse import unquote
 
-from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, PermissionDeniedError
+from penstock_store.base import ArtifactStoreError, Limits, ObjectReader, OutsideRootsError
+from penstock_store.config import StoreConfig
+from penstock_store.files import FileArtifactStore, path_of
+from penstock_store.router import RoutedStore
 
-_CHUNK = 256 * 1024
+from penstock_server.domain import unpacking
+from penstock_server.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError, UnavailableError
+
+_BLOCK = tarfile.BLOCKSIZE
+# Somebody waits for the answer.
+_LIMITS = Limits(patience=10, stall=15)
 
 
-class FileObjects:
-    def __init__(self, roots: Sequence[Path]) -> None:
-        self._roots = [Path(os.path.realpath(root)) for root in roots]
+class StoredObjects:
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+
+    @staticmethod
+    def configured(roots: Sequence[str], config: StoreConfig, environ: Mapping[str, str]) -> StoredObjects:
+        """Serves what lies below `roots`, paths and URIs (at least one path), and what `config` names.
+
+        Raises ArtifactStoreError.
+        """
+        files = [path for path in map(path_of, roots) if path is not None]
+        buckets = [root for root in roots if path_of(root) is None]
+        for root in (config.default_root, *buckets):
+            config = config.for_root(root)
+        store = FileArtifactStore(files[0], files[1:])
+        named = [*buckets, *config.named_roots()]
+        return StoredObjects(RoutedStore(config, environ, files=store, roots=named, limits=_LIMITS))
 
     def read(self, uri: str, *, offset: int = 0, max_bytes: int = 0) -> Iterator[bytes]:
-        """Raises NotFoundError, FailedPreconditionError, PermissionDeniedError before the first chunk."""
-        path = self._path(uri)
-        if path.is_dir():
-            yield from _tar(path, max_bytes)
+        """Raises NotFoundError, FailedPreconditionError, PermissionDeniedError, UnavailableError before the first
+        chunk.
+        """
+        if self.size(uri) is None:
+            yield from unpacking.limited(self._tar(uri), max_bytes)
             return
-        left = max_bytes or None
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            while chunk := stream.read(_CHUNK if left is None else min(_CHUNK, left)):
-                yield chunk
-                if left is not None:
-                    left -= len(chunk)
+        with _shown():
+            yield from self._reader.read(uri, offset=offset, length=max_bytes or None)
 
     def size(self, uri: str) -> int | None:
-        """In bytes, None of a directory."""
-        path = self._path(uri)
-        return None if path.is_dir() else path.stat().st_size
-
-    def _path(self, uri: str) -> Path:
-        parts = urlsplit(uri)
-        if parts.scheme not in ("file", ""):
-            raise FailedPreconditionError(f"{uri}: this server reads files only, not {parts.scheme}://")
-        if "\0" in unquote(parts.path):
-            raise InvalidArgumentError("it holds a NUL character", "uri")
-        path = Path(os.path.realpath(unquote(parts.path)))
-        if not any(path == root or root in path.parents for root in self._roots):
-            raise PermissionDeniedError(f"{uri} lies outside the artifact root")
-        if not path.exists():
+        """In bytes, None of a directory. Raises what `read` does."""
+        with _shown():
+            found = self._reader.info(uri)
+        if found is None:
             raise NotFoundError("Object", uri)
-        return path
+        return found.size
+
+    def _tar(self, uri: str) -> Iterator[bytes]:
+        """Uncompressed, in the order of names."""
+        prefix = f"{uri.rstrip('/')}/"
+        with _shown():
+            for found in self._reader.list(uri):
+                name = found.uri.removeprefix(prefix)
+                member = tarfile.TarInfo(unquote(name) if found.uri.startswith("file:") else name)
+                if found.size is None:
+                    member.type, member.mode = tarfile.DIRTYPE, 0o755
+                else:
+                    member.size = found.size
+                yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+                if found.size:
+                    yield from self._reader.read(found.uri, length=found.size)
+                    yield b"\0" * (-found.size % _BLOCK)
+        yield b"\0" * (2 * _BLOCK)
 
 
-class _Pipe:
-    """Collects what tarfile writes between two members."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self.parts.append(bytes(data))
-        return len(data)
-
-    def drain(self) -> bytes:
-        data = b"".join(self.parts)
-        self.parts.clear()
-        return data
-
-
-def _tar(directory: Path, max_bytes: int) -> Iterator[bytes]:
-    """A directory as an uncompressed tar stream, one member in memory at a time; links are left out."""
-    sent = 0
-    pipe = _Pipe()
-    with tarfile.open(fileobj=pipe, mode="w|", format=tarfile.PAX_FORMAT) as archive:  # type: ignore[call-overload]
-        for path in sorted(directory.rglob("*")):
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                continue
-            archive.add(path, arcname=str(path.relative_to(directory)), recursive=False)
-            data = pipe.drain()
-            sent += len(data)
-            yield data
-            if max_bytes and sent >= max_bytes:
-                return
-    yield pipe.drain()
+@contextmanager
+def _shown() -> Iterator[None]:
+    try:
+        yield
+    except OutsideRootsError as error:
+        raise PermissionDeniedError(str(error)) from error
+    except ArtifactStoreError as error:
+        raise (UnavailableError if error.transient else FailedPreconditionError)(str(error)) from error

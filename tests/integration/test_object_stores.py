@@ -1,0 +1,211 @@
+"""A server whose artifacts and logs lie in S3: what the web UI and the API read of them, and what they may not."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from penstock.client import Client
+from penstock_api.v1 import insight_pb2
+from penstock_api.v2beta1 import run_pb2
+from penstock_server.errors import (
+    FailedPreconditionError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from penstock_server.storage.objects import StoredObjects
+from penstock_store.base import Limits
+from penstock_store.files import FileArtifactStore
+from penstock_store.providers import parse_file
+from penstock_store.router import RoutedStore
+
+from tests.support import runs
+from tools import object_stores
+from tools.embedded import Embedded
+
+# The first use of a server of S3 builds it.
+pytestmark = pytest.mark.timeout(900)
+_CONFIG = """
+defaultPipelineRoot: s3://artifacts/runs
+roots: [s3://shared]
+providers:
+  s3:
+    default:
+      endpoint: {endpoint}
+      credentials: {{secretRef: {{secretName: keys, accessKeyKey: access, secretKeyKey: secret}}}}
+"""
+_KEY = "runs/ü b/100%/model.bin"
+_DATA = bytes(range(256)) * 2048
+
+
+@dataclass(frozen=True)
+class Served:
+    embedded: Embedded
+    store: object_stores.ObjectStore
+
+    @property
+    def http(self) -> str:
+        return self.embedded.http
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    data = tmp_path_factory.mktemp("served")
+    with object_stores.s3(["artifacts", "shared", "private"]) as store:
+        for bucket, key, content in (
+            ("artifacts", _KEY, _DATA),
+            ("artifacts", "runs/set/a/one.txt", b"one"),
+            ("artifacts", "runs/set/two.txt", b"two" * 1000),
+            ("artifacts", "other/secret", b"secret"),
+            ("artifacts", "runs-of-others/secret", b"secret"),
+            ("private", "secret", b"secret"),
+            ("shared", "file", b"shared"),
+        ):
+            path = store.directory / bucket / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        config = data / "stores.yaml"
+        config.write_text(_CONFIG.format(endpoint=store.endpoint))
+        environment = {
+            "PENSTOCK_STORE_CONFIG": str(config),
+            "PENSTOCK_STORE_S3_ACCESS_KEY": store.access_key,
+            "PENSTOCK_STORE_S3_SECRET_KEY": store.secret_key,
+        }
+        with Embedded(data / "data", environment=environment) as embedded:
+            yield Served(embedded, store)
+
+
+def fetch(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as reply:
+            return reply.status, dict(reply.headers), reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def importer(uri: str) -> dict[str, Any]:
+    kind = {"schemaTitle": "system.Model", "schemaVersion": "0.0.1"}
+    return {
+        "pipelineInfo": {"name": "imports"},
+        "schemaVersion": "2.1.0",
+        "components": {
+            "comp": {
+                "executorLabel": "exec",
+                "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
+                "outputDefinitions": {"artifacts": {"artifact": {"artifactType": kind}}},
+            }
+        },
+        "deploymentSpec": {"executors": {"exec": {"importer": {"artifactUri": {"constant": uri}, "typeSchema": kind}}}},
+        "root": {
+            "dag": {
+                "tasks": {
+                    "only": {
+                        "taskInfo": {"name": "only"},
+                        "componentRef": {"name": "comp"},
+                        "inputs": {"parameters": {"uri": {"runtimeValue": {"constant": uri}}}},
+                    }
+                }
+            }
+        },
+    }
+
+
+def test_an_artifact_of_a_run_is_served(served: Served) -> None:
+    uri = f"s3://artifacts/{_KEY}"
+    with Client(served.embedded.grpc) as client:
+        run_id = runs.start(client, importer(uri))
+        assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+        artifact = next(iter(client.list_artifacts(run_id=run_id)))
+        assert artifact.uri == uri
+        request = insight_pb2.ReadArtifactRequest(name=artifact.name)
+        chunks = [chunk.data for chunk in client.stream(client.insight.ReadArtifact, request)]
+    assert b"".join(chunks) == _DATA
+    url = f"{served.http}/artifacts/get?source=s3&bucket=artifacts&key={quote(_KEY)}"
+    status, headers, body = fetch(url)
+    assert (status, headers["Content-Length"], body) == (200, str(len(_DATA)), _DATA)
+    assert fetch(f"{url}&peek=5")[2] == _DATA[:5]
+    status, headers, body = fetch(url, Range="bytes=1000-1999")
+    assert (status, headers["Content-Range"], body) == (206, f"bytes 1000-1999/{len(_DATA)}", _DATA[1000:2000])
+    assert fetch(f"{served.http}/artifacts/s3/artifacts/{quote(_KEY)}")[2] == _DATA
+
+
+def test_a_prefix_is_a_tar_file(served: Served) -> None:
+    status, _, body = fetch(f"{served.http}/artifacts/s3/artifacts/runs/set")
+    assert status == 200
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        found = {member.name: archive.extractfile(member) for member in archive}
+        assert {name: file and file.read() for name, file in found.items()} == {
+            "a/one.txt": b"one",
+            "two.txt": b"two" * 1000,
+        }
+    assert fetch(f"{served.http}/artifacts/get?source=s3&bucket=artifacts&key=runs/set")[2] == b"one"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "named"),
+    [
+        ("source=s3&bucket=shared&key=file", 200, "shared"),
+        ("source=s3&bucket=private&key=secret", 403, "outside"),
+        ("source=s3&bucket=artifacts&key=other/secret", 403, "outside"),
+        ("source=s3&bucket=artifacts&key=runs-of-others/secret", 403, "outside"),
+        ("source=s3&bucket=artifacts&key=runs/../other/secret", 400, ".."),
+        ("source=minio&bucket=artifacts&key=runs/set/two.txt", 403, "outside"),
+        ("source=gcs&bucket=artifacts&key=runs/set/two.txt", 403, "outside"),
+        ("source=s3&bucket=artifacts&key=runs/nobody", 404, "nobody"),
+        ("source=s3&bucket=artifacts&key=runs%0A/x%00", 400, ""),
+        ("source=http&bucket=169.254.169.254&key=latest/meta-data", 400, "no store"),
+    ],
+)
+def test_what_may_be_read(served: Served, query: str, status: int, named: str) -> None:
+    found = fetch(f"{served.http}/artifacts/get?{query}")
+    assert found[0] == status, found
+    assert named in found[2].decode()
+
+
+def test_a_caller_chooses_no_endpoint(served: Served) -> None:
+    evil = quote('{"Provider":"s3","Params":{"endpoint":"169.254.169.254","fromEnv":"true"}}')
+    url = f"{served.http}/artifacts/get?source=s3&bucket=shared&key=file&providerInfo={evil}"
+    assert fetch(url)[2] == b"shared"
+    query = quote("?endpoint=http://169.254.169.254")
+    assert fetch(f"{served.http}/artifacts/get?source=s3&bucket=shared{query}&key=file")[0] == 400
+
+
+def test_archived_logs_are_read_in_pieces(served: Served, tmp_path: Path) -> None:
+    """What ReadLog does, on a store of its own: the end of a log, and one that is not there yet."""
+    path = served.store.directory / "artifacts" / "runs" / "executor-logs"
+    path.write_bytes(b"first line\nlast line\n")
+    environ = {
+        "PENSTOCK_STORE_S3_ACCESS_KEY": served.store.access_key,
+        "PENSTOCK_STORE_S3_SECRET_KEY": served.store.secret_key,
+    }
+    config = parse_file(_CONFIG.format(endpoint=served.store.endpoint))
+
+    def objects(config_: Any, environ_: dict[str, str]) -> StoredObjects:
+        files = FileArtifactStore(tmp_path)
+        reader = RoutedStore(config_, environ_, files=files, roots=["s3://artifacts"], limits=Limits(patience=0.2))
+        return StoredObjects(reader)
+
+    log = "s3://artifacts/runs/executor-logs"
+    found = objects(config, environ)
+    assert found.size(log) == 21
+    assert b"".join(found.read(log, offset=11)) == b"last line\n"
+    assert b"".join(found.read(log, offset=21)) == b""
+    with pytest.raises(NotFoundError):
+        next(found.read("s3://artifacts/runs/none"))
+    with pytest.raises(PermissionDeniedError):
+        next(found.read("s3://private/secret"))
+    wrong = objects(config, {**environ, "PENSTOCK_STORE_S3_SECRET_KEY": "wrong"})
+    with pytest.raises(FailedPreconditionError, match="access denied"):
+        wrong.size(log)
+    away = parse_file(_CONFIG.format(endpoint=f"http://127.0.0.1:{object_stores.free_port()}"))
+    with pytest.raises(UnavailableError, match="cannot be reached"):
+        objects(away, environ).size(log)
