@@ -82,6 +82,7 @@ class Attempt:
     def attend(self) -> AttemptResult:
         """Beside a program without the wrapper: only the Pod's status says how it ended, and SIGTERM that it did."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self.share.show_life()
         signal.sigwait({signal.SIGTERM})
         return self._collected(None)
 

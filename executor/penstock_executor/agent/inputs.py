@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,11 +78,16 @@ async def _fill(store: ArtifactStore, uri: str, target: Path) -> None:
 
 
 def _open_to_all(path: Path) -> None:
-    path.chmod(0o777 if path.is_dir() else path.stat().st_mode | 0o666)
-    if path.is_dir():
-        for directory, directories, files in os.walk(path):
-            for name in directories:
-                Path(directory, name).chmod(0o777)
-            for name in files:
-                one = Path(directory, name)
-                one.chmod(one.stat().st_mode | 0o666)
+    """Links are left alone: what they lead to is not ours."""
+    _open(path)
+    for directory, directories, files in os.walk(path):
+        for name in (*directories, *files):
+            _open(Path(directory, name))
+
+
+def _open(path: Path) -> None:
+    mode = path.lstat().st_mode
+    if stat.S_ISDIR(mode):
+        path.chmod(0o777)
+    elif stat.S_ISREG(mode):
+        path.chmod(stat.S_IMODE(mode) | 0o666)
