@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tools.sim_kube.selectors import Selector
@@ -17,8 +18,9 @@ from tools.sim_kube.selectors import Selector
 _SNAPSHOTS = 16
 
 
-class Resource(NamedTuple):
-    """`group` is empty for the core API."""
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """`group` is empty for the core API. There is one object of each, so that it is found by identity."""
 
     group: str
     version: str
@@ -128,7 +130,7 @@ class Store:
         """Stores under the next version and tells everyone."""
         names = self._objects.setdefault(stored.resource, {}).setdefault(stored.namespace, {})
         before = names.get(stored.name)
-        stored = stored._replace(version=self._next())
+        stored = Stored(*stored[:7], self._next(), *stored[8:])
         names[stored.name] = stored
         self._publish(Change("ADDED" if before is None else "MODIFIED", stored, before))
         return stored
