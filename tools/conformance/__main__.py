@@ -28,7 +28,14 @@ from tools.embedded import Embedded
 @click.option(
     "--corpus", type=click.Path(path_type=Path, file_okay=False), required=True, help="Directory of a corpus."
 )
-@click.option("--backend", type=click.Choice(["local"]), default="local", show_default=True, help="Where tasks run.")
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "kubernetes"]),
+    default="local",
+    show_default=True,
+    help="Where tasks run; kubernetes is the cluster of KUBECONFIG, whose image of ours PENSTOCK_IMAGE names.",
+)
+@click.option("--namespace", default="", help="Namespace with what the pipelines expect; one is made unless given.")
 @click.option("--only", default="", help="Only cases whose name contains this.")
 @click.option("--skip-slow", is_flag=True, help="Leave out what the index marks as slow.")
 @click.option("--at-once", type=click.IntRange(1, 64), default=6, show_default=True, help="Runs at the same time.")
@@ -38,6 +45,7 @@ from tools.embedded import Embedded
 def main(
     corpus: Path,
     backend: str,
+    namespace: str,
     only: str,
     skip_slow: bool,
     at_once: int,
@@ -55,12 +63,7 @@ def main(
     uploads = [one for one in index.uploads if only in one.name]
     if not cases and not uploads:
         raise click.UsageError(f"nothing in {corpus} fits")
-    with (
-        _directory(data_dir) as directory,
-        Embedded(
-            directory, "--backend", backend, "--parallelism", "8", environment={"PATH": _path_with_shell(directory)}
-        ) as server,
-    ):
+    with _directory(data_dir) as directory, _penstock(backend, directory, namespace) as server:
         scratch = directory / "scratch"
         scratch.mkdir(exist_ok=True)
         runner = Runner(server.http, server.grpc, scratch, timeout)
@@ -73,6 +76,21 @@ def main(
                 _show(results[-1], len(results), len(waiting))
         runner.close()
     sys.exit(_conclude(sorted(results, key=lambda one: one.name), corpus, backend, report))
+
+
+@contextlib.contextmanager
+def _penstock(backend: str, directory: Path, namespace: str) -> Iterator[Embedded]:
+    if backend == "local":
+        environment = {"PATH": _path_with_shell(directory)}
+        with Embedded(directory, "--backend", backend, "--parallelism", "8", environment=environment) as server:
+            yield server
+        return
+    # Imported here: only a cluster needs its client.
+    from tools.cluster import Cluster
+    from tools.kube_penstock import kube_penstock
+
+    with Cluster() as cluster, kube_penstock(cluster, directory, namespace=namespace) as made:
+        yield made.up
 
 
 def _show(result: Result, done: int, total: int) -> None:
