@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +138,63 @@ def test_outputs_that_the_task_named(pod: PodDirectory, kept: Path) -> None:
     for name in ("many", "second", "third", "moved-to", "shown-as"):
         assert stored(pod, name).read_text() == f"{name}\n"
     assert result.metadata is not None
+
+
+def test_custom_paths(pod: PodDirectory) -> None:
+    """Places of the task's own, which the agent does not see."""
+    for port in ("file", "tree", "relative", "shared", "missing"):
+        pod.output(port)
+    own = pod.directory / 'own "é😀\\'
+    script = (
+        f"mkdir -p '{own}/deep/er' '{own}/empty'; echo t > '{own}/deep/er/x'; ln -s ../deep/er/x '{own}/empty/link'\n"
+        f"ln -s deep '{own}/again'; mkfifo '{own}/fifo'; echo f > '{own}/file'; echo r > relative\n"
+        f"echo s > {pod.share}/kept\n"
+    ) + pod.say(
+        {
+            "file": [{"customPath": f"{own}/file"}],
+            "tree": [{"custom_path": str(own), "metadata": {"note": 'a "customPath": "/etc"'}}],
+            "relative": [{"custom_path": "relative"}],
+            "shared": [{"customPath": f"{pod.share}/kept"}],
+            "missing": [{"customPath": "/none/such"}],
+        }
+    )
+    result = pod.both(script)
+    assert result.failure is None
+    root = pod.task_root
+    assert sorted(result.stored) == [f"{root}/{port}" for port in ("file", "relative", "shared", "tree")]
+    assert stored(pod, "file").read_text() == "f\n"
+    assert stored(pod, "relative").read_text() == "r\n"
+    assert stored(pod, "shared").read_text() == "s\n"
+    tree = stored(pod, "tree")
+    found = sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file())
+    assert found == ["deep/er/x", "empty/link", "file"]
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_custom_paths_of_any_characters(pod: PodDirectory, escaped: bool) -> None:
+    pod.output("model")
+    name = 'a/\t"\\\u007f\u00e9\u20ac\U0001f600'
+    path = pod.directory / name
+    path.parent.mkdir()
+    path.write_text("m")
+    document = json.dumps({"artifacts": {"model": {"artifacts": [{"customPath": str(path)}]}}}, ensure_ascii=escaped)
+    (pod.directory / "document").write_text(document.replace("/", "\\/"))
+    result = pod.both(f"cp document {pod.task.metadata}")
+    assert result.stored == (f"{pod.task_root}/model",)
+    assert stored(pod, "model").read_text() == "m"
+
+
+def test_a_custom_path_that_cannot_be_copied(pod: PodDirectory) -> None:
+    pod.output("model")
+    deep = pod.directory / "deep"
+    (deep / "/".join(["x"] * 150)).mkdir(parents=True)
+    result = pod.both("echo said\n" + pod.say({"model": [{"customPath": str(deep)}]}))
+    assert result.exit is not None
+    assert result.exit.code == 0
+    assert result.failure is not None
+    assert result.failure[0] == "infrastructure"
+    assert result.failure[1].startswith(f"what the task left at {deep} cannot be copied for the agent")
+    assert result.log_stored
 
 
 @pytest.mark.parametrize(

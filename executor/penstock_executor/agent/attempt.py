@@ -64,7 +64,7 @@ class Attempt:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
         exit_ = self.share.wait_for_end()
         if exit_ is not None and exit_.reason:
-            return AttemptResult(exit=exit_, failure=(INFRASTRUCTURE, exit_.reason))
+            return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(INFRASTRUCTURE, exit_.reason))
         if exit_ is None or exit_.code != 0:
             return AttemptResult(exit=exit_, log_stored=self._keep([]).log_stored)
         if self._ending:

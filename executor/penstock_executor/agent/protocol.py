@@ -67,8 +67,8 @@ class AgentTask:
 @dataclass(frozen=True, slots=True)
 class ProcessExit:
     """How the user's program ended. `signal` 0: it was not killed by one. `errno` not 0: `command` could not be
-    started. `reason` not empty: it never ran, for a failure of the wrapper's own. Times are milliseconds since the
-    epoch.
+    started. `reason`: what the wrapper itself could not do; with code 125 the program never ran. Times are milliseconds
+    since the epoch.
     """
 
     code: int

@@ -8,6 +8,7 @@
  * the FIFO `alive`; the program gets the signal mask, dispositions and umask that the wrapper was given.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -31,6 +32,7 @@
 #define FRAME_MARK "::penstock-result "
 #define OWN_FAILURE 125
 #define READY_MILLIS 10
+#define MAX_DEPTH 100
 
 enum { FORWARDED = 6 };
 static const int forwarded[FORWARDED] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -111,13 +113,15 @@ static ssize_t read_some(int file, void *data, size_t size) {
   return got;
 }
 
-static const char *in_share(const char *name, char path[PATH_MAX]) {
+static const char *join(char path[PATH_MAX], const char *directory, const char *name) {
   path[0] = 0;
-  append(path, PATH_MAX, share);
+  append(path, PATH_MAX, directory);
   append(path, PATH_MAX, "/");
   append(path, PATH_MAX, name);
   return path;
 }
+
+static const char *in_share(const char *name, char path[PATH_MAX]) { return join(path, share, name); }
 
 static int make_directories(const char *path) {
   char part[PATH_MAX];
@@ -393,6 +397,158 @@ static void frame_result(void) {
   put("}");
 }
 
+/* --- custom paths ---------------------------------------------------------------------------------------------- */
+
+/* A task may leave an artifact anywhere and say so in output_metadata.json. The agent sees the shared directories only,
+ * so what lies elsewhere is copied into the share, under a name that both sides make of the path. */
+
+static int copy_file(const char *from, const char *to) {
+  static char data[32768];
+  int input = open(from, O_RDONLY | O_CLOEXEC | O_NONBLOCK), output;
+  ssize_t got = -1;
+  if (input < 0) return -1;
+  output = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (output >= 0)
+    while ((got = read_some(input, data, sizeof data)) > 0)
+      if (write_all(output, data, got)) break;
+  int error = errno;
+  close(input);
+  if (output >= 0) close(output);
+  errno = error;
+  return got == 0 ? 0 : -1;
+}
+
+/* Links to files count as files, as everywhere when outputs are taken; links to directories and devices as nothing. */
+static int copy_tree(const char *from, const char *to, int depth) {
+  struct stat status;
+  char source[PATH_MAX], target[PATH_MAX];
+  if (depth > MAX_DEPTH) return errno = ELOOP, -1;
+  if (stat(from, &status)) return -1;
+  if (S_ISREG(status.st_mode)) return copy_file(from, to);
+  if (!S_ISDIR(status.st_mode)) return 0;
+  if (mkdir(to, 0777) && errno != EEXIST) return -1;
+  DIR *directory = opendir(from);
+  if (!directory) return -1;
+  struct dirent *entry;
+  int done = 0;
+  while (!done && (errno = 0, entry = readdir(directory))) {
+    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+    join(source, from, entry->d_name);
+    join(target, to, entry->d_name);
+    int is_link = !lstat(source, &status) && S_ISLNK(status.st_mode);
+    if (is_link && !stat(source, &status) && S_ISDIR(status.st_mode)) continue;
+    done = copy_tree(source, target, depth + 1);
+  }
+  if (errno) done = -1;
+  int error = errno;
+  closedir(directory);
+  errno = error;
+  return done;
+}
+
+static void keep_custom(const char *path) {
+  static const char *const shared[] = {"/tmp/kfp/", "/s3/", "/gcs/", "/minio/", "/penstock/"};
+  uint64_t hash = 0xcbf29ce484222325u;
+  char custom[PATH_MAX], target[PATH_MAX], name[17] = "";
+  for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+    if (!strncmp(path, shared[i], strlen(shared[i]))) return;
+  if (access(path, F_OK)) return;
+  for (const unsigned char *at = (const unsigned char *)path; *at; at++) hash = (hash ^ *at) * 0x100000001b3u;
+  for (int i = 0; i < 16; i++) name[i] = "0123456789abcdef"[hash >> (60 - 4 * i) & 15];
+  if (make_directories(in_share("custom", custom)) == 0) {
+    join(target, custom, name);
+    if (copy_tree(path, target, 0) == 0) return;
+  }
+  set_failure("infrastructure", "what the task left at ", path, " cannot be copied for the agent", errno);
+}
+
+/* Finds the values of `customPath` and `custom_path` wherever they are in a JSON text. */
+struct scanner {
+  enum { OUTSIDE, STRING, ESCAPE, HEX } state;
+  int digits, is_key, wanted;
+  uint32_t code, high;
+  size_t used;
+  char text[PATH_MAX];
+};
+
+static void scanned_byte(struct scanner *scan, char byte) {
+  /* What is too long for a path is none. */
+  if (scan->used < sizeof scan->text) scan->text[scan->used++] = byte;
+}
+
+static void scanned_code(struct scanner *scan, uint32_t code) {
+  if (scan->high && code >= 0xdc00 && code < 0xe000) {
+    code = 0x10000 + ((scan->high - 0xd800) << 10) + (code - 0xdc00);
+    scan->used -= 3;
+  }
+  scan->high = code >= 0xd800 && code < 0xdc00 ? code : 0;
+  int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+  static const unsigned char first[] = {0, 0xc0, 0xe0, 0xf0};
+  scanned_byte(scan, (char)(first[more] | code >> (6 * more)));
+  while (more--) scanned_byte(scan, (char)(0x80 | (code >> (6 * more) & 0x3f)));
+}
+
+static void scanned_string(struct scanner *scan) {
+  int whole = scan->used < sizeof scan->text;
+  if (whole) scan->text[scan->used] = 0;
+  if (scan->wanted && whole && scan->used) keep_custom(scan->text);
+  scan->is_key = !scan->wanted && whole && (!strcmp(scan->text, "customPath") || !strcmp(scan->text, "custom_path"));
+  scan->wanted = 0;
+}
+
+static void scan_byte(struct scanner *scan, unsigned char byte) {
+  static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+  switch (scan->state) {
+    case OUTSIDE:
+      if (byte == '"') {
+        scan->state = STRING;
+        scan->used = scan->high = 0;
+      } else if (byte > ' ') {
+        scan->wanted = byte == ':' && scan->is_key;
+        scan->is_key = 0;
+      }
+      return;
+    case STRING:
+      if (byte == '"') {
+        scan->state = OUTSIDE;
+        scanned_string(scan);
+      } else if (byte == '\\') {
+        scan->state = ESCAPE;
+      } else {
+        scan->high = 0;
+        scanned_byte(scan, byte);
+      }
+      return;
+    case ESCAPE:
+      scan->state = byte == 'u' ? HEX : STRING;
+      scan->digits = scan->code = 0;
+      if (byte != 'u' && byte && strchr(escapes, byte)) {
+        scan->high = 0;
+        scanned_byte(scan, meant[strchr(escapes, byte) - escapes]);
+      }
+      return;
+    case HEX:
+      scan->code = scan->code << 4 | (byte <= '9' ? byte & 15 : (byte & 7) + 9);
+      if (++scan->digits == 4) {
+        scan->state = STRING;
+        scanned_code(scan, scan->code);
+      }
+  }
+}
+
+static void keep_customs(void) {
+  static struct scanner scan;
+  static unsigned char data[32768];
+  ssize_t got;
+  int file = open(metadata, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  struct stat status;
+  if (file < 0) return;
+  if (!fstat(file, &status) && S_ISREG(status.st_mode) && status.st_size <= METADATA_BYTES)
+    while ((got = read_some(file, data, sizeof data)) > 0)
+      for (ssize_t i = 0; i < got; i++) scan_byte(&scan, data[i]);
+  close(file);
+}
+
 /* --- the end --------------------------------------------------------------------------------------------------- */
 
 static int64_t now(void) {
@@ -428,10 +584,11 @@ static void leave_result(void) {
 static _Noreturn void finish(void) {
   ended.finished = now();
   if (!ended.started) ended.started = ended.finished;
+  if (share && metadata && ended.code == 0) keep_customs();
   if (share)
     leave_exit();
   /* Without an agent, or when it may be gone. */
-  if (!share || failure_kind) leave_result();
+  if (!share || ended.code == OWN_FAILURE) leave_result();
   _exit(ended.code);
 }
 
@@ -554,8 +711,9 @@ static void take(struct stream *stream, size_t most) {
 
 static void give(struct stream *stream, size_t most) {
   size_t size = stream->end - stream->start;
-  if (stream->to >= 0 && write_all(stream->to, stream->data + stream->start, size < most ? size : most)) stream->to = -1;
-  stream->start = stream->to < 0 || size < most ? stream->end : stream->start + most;
+  if (size > most) size = most;
+  if (stream->to >= 0 && write_all(stream->to, stream->data + stream->start, size)) stream->to = -1;
+  stream->start = stream->to < 0 ? stream->end : stream->start + size;
 }
 
 /* What the program wrote before it ended is in the pipe now; what others write later is not waited for. */

@@ -1,0 +1,205 @@
+"""What the executor makes of what an attempt in a Pod left."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from penstock_executor.agent.protocol import FRAME_LINE_BYTES, AttemptResult, ProcessExit
+from penstock_executor.agent.results import (
+    FramedResult,
+    StoredResult,
+    find_frame,
+    outputs_of,
+    parse_message,
+    parse_result,
+    without_frame,
+)
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifacts.written import OutputError
+from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_ir.model import ArtifactDefinition, ParameterType
+
+RESULT = AttemptResult(
+    ProcessExit(0, started_at=1, finished_at=2), {"a": "x", "b": None}, "{}", ("s3://b/k",), True, ("user", "text")
+)
+
+
+def test_results_come_back() -> None:
+    assert parse_message(RESULT.to_json()) == RESULT
+    assert parse_result(RESULT.to_json().encode()) == RESULT
+    assert parse_message(AttemptResult(None).to_json()) == AttemptResult(None)
+    assert parse_message('{"frame": "t", "bytes": 5000}') == FramedResult("t", 5000)
+    assert parse_message('{"stored": "s3://b/k", "bytes": 5000}') == StoredResult("s3://b/k", 5000)
+
+
+def test_what_a_later_version_adds_is_ignored() -> None:
+    assert parse_message(json.dumps({**json.loads(RESULT.to_json()), "later": 1})) == RESULT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "killed",
+        "null",
+        "[]",
+        "1",
+        "{}",
+        '{"exit": 1}',
+        '{"exit": {}}',
+        '{"exit": {"code": "0"}}',
+        '{"exit": {"code": 0, "command": 1}}',
+        '{"exit": null, "parameters": [1]}',
+        '{"exit": null, "parameters": {"a": 1}}',
+        '{"exit": null, "parameters": {"a": "\\ud800"}}',
+        '{"exit": null, "metadata": {}}',
+        '{"exit": null, "stored": "s3://b/k"}',
+        '{"exit": null, "stored": [1]}',
+        '{"exit": null, "failure": "text"}',
+        '{"exit": null, "failure": ["nobody", "text"]}',
+        '{"frame": "t"}',
+        '{"frame": 1, "bytes": 1}',
+        '{"stored": "s3://b/k", "bytes": "1"}',
+        "[" * 100_000,
+        RESULT.to_json()[:-1],
+    ],
+)
+def test_what_is_no_result(text: str) -> None:
+    assert parse_message(text) is None
+    assert parse_result(text.encode("utf-8", "surrogatepass")) is None
+
+
+def framed(content: bytes, token: str, between: bytes = b"") -> bytes:
+    pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
+    lines = [f"\n::penstock-result {token} {len(content)}\n".encode()]
+    lines += [between + f"::penstock-result {token}:".encode() + piece + b"\n" for piece in pieces]
+    return between.join(lines)
+
+
+@given(
+    st.binary(max_size=5000).map(lambda data: data.replace(b"\n", b"")),
+    st.sampled_from([b"", b"err\n", b"no line end"]),
+)
+def test_frames_are_found_among_other_lines(content: bytes, between: bytes) -> None:
+    log = b"said\n::penstock-result t 3\n::penstock-result t:abc\n" + framed(content, "t", between) + between
+    assert find_frame(log, "t") == content
+    assert find_frame(log, "u") is None
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        b"",
+        b"x",
+        b"::penstock-result t 3\n::penstock-result t:ab\n",
+        b"::penstock-result t:abc\n",
+        b"::penstock-result t 3",
+    ],
+)
+def test_frames_that_are_not_whole(log: bytes) -> None:
+    assert find_frame(log, "t") is None
+
+
+def test_logs_without_their_frame() -> None:
+    assert without_frame(b"said" + framed(b"x" * 5000, "t"), "t") == b"said"
+    assert without_frame(b"said\n" + framed(b"x" * 5000, "t", b"err\n"), "t").replace(b"err\n", b"") == b"said\n"
+    assert without_frame(b"said\n", "t") == b"said\n"
+
+
+def test_how_many_lines_a_frame_has() -> None:
+    assert FramedResult("t", 4097).lines == 4
+    assert FramedResult("t" * 300, 10 * FRAME_LINE_BYTES).lines < 16
+
+
+# --- outputs ----------------------------------------------------------------------------------------------------------
+
+ROOT = "s3://b/root/p/r/t/u"
+
+
+def task(root: str = ROOT, *, is_list: bool = False) -> TaskLaunch:
+    definition = ArtifactDefinition(schema_title="system.Model", schema_version="0.0.1", is_list=is_list)
+    return TaskLaunch(
+        key=AttemptKey("r", "t", 1),
+        task_name="t",
+        pipeline_name="p",
+        image="image",
+        command=("true",),
+        args=(),
+        env=(),
+        task_root=root,
+        inputs={},
+        defaults={},
+        input_artifacts={},
+        input_artifact_definitions={},
+        output_parameters={"number": ParameterType.NUMBER_INTEGER},
+        output_artifacts={"model": OutputArtifact(Artifact("model", "system.Model", f"{root}/model"), definition)},
+    )
+
+
+GOOD = AttemptResult(ProcessExit(0), {"number": "42"}, stored=(f"{ROOT}/model",))
+
+
+def test_outputs_from_files() -> None:
+    outputs = outputs_of(task(), GOOD)
+    assert outputs.parameters == {"number": 42}
+    assert outputs.artifacts["model"] == (Artifact("model", "system.Model", f"{ROOT}/model"),)
+
+
+def test_artifacts_that_are_not_there() -> None:
+    (artifact,) = outputs_of(task(), replace(GOOD, stored=())).artifacts["model"]
+    assert artifact.absent
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({}, "the task did not write its output parameter 'number'"),
+        ({"number": None}, "output parameter 'number' is no UTF-8 text"),
+        ({"number": "x"}, "output parameter 'number' is no NUMBER_INTEGER"),
+    ],
+)
+def test_parameters_that_are_wrong(parameters: dict[str, str | None], text: str) -> None:
+    with pytest.raises(OutputError, match=text):
+        outputs_of(task(), replace(GOOD, parameters=parameters))
+
+
+def said(artifacts: list[dict[str, object]]) -> str:
+    return json.dumps({"parameterValues": {"number": 7}, "artifacts": {"model": {"artifacts": artifacts}}})
+
+
+def test_the_document_wins() -> None:
+    result = AttemptResult(
+        ProcessExit(0),
+        {"number": None},
+        "\ufeff" + said([{"uri": f"{ROOT}/other", "metadata": {"x": 1.0}, "customPath": "/model"}]),
+        (f"{ROOT}/other",),
+    )
+    outputs = outputs_of(task(), result)
+    assert outputs.parameters == {"number": 7}
+    assert outputs.artifacts["model"] == (Artifact("model", "system.Model", f"{ROOT}/other", {"x": 1}),)
+
+
+def test_lists_and_places_that_nobody_moves() -> None:
+    result = replace(GOOD, metadata=said([{}, {"uri": f"{ROOT}/two"}, {"uri": "https://host/x"}, {"uri": "/s3/b/y"}]))
+    artifacts = outputs_of(task(is_list=True), result).artifacts["model"]
+    assert [(one.uri, one.absent) for one in artifacts] == [
+        (f"{ROOT}/model", False),
+        (f"{ROOT}/two", True),
+        ("https://host/x", False),
+        ("s3://b/y", True),
+    ]
+
+
+def test_paths_of_files_are_mapped_back() -> None:
+    root = "file:///data/root/p/r/t/u"
+    result = AttemptResult(
+        ProcessExit(0),
+        metadata=said([{"uri": "/penstock/files/data/root/p/r/t/u/other"}]),
+        stored=(f"{root}/other",),
+    )
+    (artifact,) = outputs_of(task(root), result).artifacts["model"]
+    assert (artifact.uri, artifact.absent) == (f"{root}/other", False)
