@@ -81,7 +81,7 @@ def _wrapper(task: TaskLaunch, places: TaskPlaces, moved: Transfers, *, agent: b
         command += ["--log", LOG]
     command += ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", places.root]
     if agent:
-        return command
+        return [*command, "--metadata", places.metadata]
     for name in task.output_parameters:
         command += ["--parameter", f"{name}={places.parameter(name)}"]
     token = attempt_id(task.key.run_id, task.key.path, task.key.attempt)
