@@ -57,6 +57,11 @@ def task_root(root: str, pipeline: str, run_id: str, task: str, attempt_segment:
     return "/".join((root.split("?", 1)[0].rstrip("/"), _segment(pipeline), run_id, _segment(task), attempt_segment))
 
 
+def log_uri(task_root: str) -> str:
+    """Where the log of an attempt is kept (executor.md §3.7)."""
+    return f"{task_root}/executor-logs"
+
+
 def execution_name(run_id: str, path: str) -> str:
     """Name of an execution in ML Metadata; the root's is upstream's (executor.md §2.1)."""
     return f"run/{run_id}/{path}" if path else f"run/{run_id}"

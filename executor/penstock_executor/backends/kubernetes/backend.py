@@ -35,7 +35,7 @@ from penstock_executor.backends.base import (
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
-from penstock_executor.backends.kubernetes.conclusion import Conclusion, log_uri
+from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.namespaces import Namespaces, Place
 from penstock_executor.backends.kubernetes.orphans import OrphanCollector
@@ -44,6 +44,7 @@ from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
 from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.verdict import Failure, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
+from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class KubernetesBackend:
         orphans = OrphanCollector(runs, self._pods, self._is_busy, self._adopt_orphan, self._settings.orphan_seconds)
         self._spawn(self._retention.work())
         self._spawn(orphans.work())
+        self._spawn(self._claims.collect(self._namespaces.watched, runs, self._settings.orphan_seconds))
         self._spawn(self._open_default_namespace())
 
     async def default_root(self, namespace: str) -> str:
@@ -153,7 +155,7 @@ class KubernetesBackend:
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)
         if attempt is not None and attempt.view is not None and not attempt.removing:
-            uri = "" if attempt.logged else log_uri(attempt.task)
+            uri = "" if attempt.logged else log_uri(attempt.task.task_root)
             self._retention.put(EndedPod(attempt.view, attempt.succeeded, uri))
 
     async def forget(self, run_id: str) -> None:
@@ -244,7 +246,7 @@ class KubernetesBackend:
             attempt.timer = None
 
     def _tell_start(self, attempt: _Attempt, view: PodView) -> None:
-        self._deliver(TaskStarted(attempt.key, view.started_at, log_uri(attempt.task), view.name))
+        self._deliver(TaskStarted(attempt.key, view.started_at, log_uri(attempt.task.task_root), view.name))
 
     def _look_for_trouble(self, attempt: _Attempt, view: PodView) -> None:
         hopeless = stuck(view, attempt.task.image, self._settings.deadlines)
@@ -281,7 +283,7 @@ class KubernetesBackend:
         if archive and view.started_at and view.container("agent") is None:
             try:
                 limit = _ARCHIVE_BEFORE_CANCEL_SECONDS
-                await asyncio.wait_for(self._retention.archive(view, log_uri(attempt.task)), limit)
+                await asyncio.wait_for(self._retention.archive(view, log_uri(attempt.task.task_root)), limit)
             except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
                 log.info("Pod %s: its log could not be kept: %s", view.name, error)
         try:
@@ -334,7 +336,7 @@ class KubernetesBackend:
                 finished_at_millis=now,
                 failure=failure.kind,
                 error=failure.text[:4096],
-                log_uri=log_uri(attempt.task) if started else "",
+                log_uri=log_uri(attempt.task.task_root) if started else "",
                 pod_name=attempt.task.pod_name,
             ),
         )
@@ -361,7 +363,9 @@ class KubernetesBackend:
         return view.key in self._attempts or self._retention.has(view)
 
     def _adopt_orphan(self, view: PodView) -> None:
-        self._retention.put(EndedPod(view, succeeded=view.phase == "Succeeded"))
+        # An agent archived the log itself; of a Pod that never began there is none.
+        archive = view.ended and view.started_at and view.container("agent") is None
+        self._retention.put(EndedPod(view, view.phase == "Succeeded", view.log_uri if archive else ""))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -7,9 +7,11 @@ is somebody else's is an error, never used.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from penstock_kube.client import KubeClient
@@ -23,8 +25,9 @@ from penstock_kube.errors import (
     UnavailableError,
 )
 
-from penstock_executor.backends.base import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import FailureKind, HeldRuns, TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.claims import (
+    LABEL_WORKSPACE,
     claim_to_create,
     claim_to_delete,
     is_claim_task,
@@ -32,8 +35,9 @@ from penstock_executor.backends.kubernetes.claims import (
     workspace_claim,
 )
 from penstock_executor.backends.kubernetes.errors import PodSpecError
-from penstock_executor.backends.kubernetes.view import LABEL_RUN
+from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN
 from penstock_executor.dispatch.backoff import delays
+from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -80,20 +84,26 @@ class ClaimTasks:
             except NotFoundError:
                 log.debug("the workspace %s is gone already", name)
 
-    async def workspaces(self, namespace: str) -> Mapping[str, str]:
-        """Claims of runs in a namespace by name, with the run they belong to."""
-        selector = f"penstock.dev/instance={self._instance},penstock.dev/workspace=true"
-        listed = await self._client.list_all(_path(namespace), selector)
-        return {
-            str(one["metadata"]["name"]): str((one["metadata"].get("labels") or {}).get(LABEL_RUN, ""))
-            for one in listed.items
-        }
+    async def collect(self, namespaces: Callable[[], Iterable[str]], runs: HeldRuns, every_seconds: float) -> None:
+        """Removes workspaces of runs that ended while nobody was there to do it, again and again until cancelled."""
+        while True:
+            await asyncio.sleep(every_seconds * random.uniform(0.8, 1.2))
+            try:
+                for namespace in list(namespaces()):
+                    await self._collect(namespace, runs)
+            except (KubeError, ServerUnavailableError, ServerRejectedError) as error:
+                log.warning("workspaces are looked for again later: %s", error)
 
-    async def remove_workspace(self, namespace: str, name: str) -> None:
-        try:
-            await self._client.delete(f"{_path(namespace)}/{name}")
-        except NotFoundError:
-            return
+    async def _collect(self, namespace: str, runs: HeldRuns) -> None:
+        selector = f"{LABEL_INSTANCE}={self._instance},{LABEL_WORKSPACE}=true"
+        listed = await self._client.list_all(_path(namespace), selector)
+        run_of = {one["metadata"]["name"]: one["metadata"]["labels"].get(LABEL_RUN, "") for one in listed.items}
+        over = await runs.over(sorted(set(run_of.values()))) if run_of else set()
+        for name, run_id in run_of.items():
+            if run_id in over:
+                log.info("the workspace %s/%s is of a run that is over", namespace, name)
+                with contextlib.suppress(NotFoundError):
+                    await self._client.delete(f"{_path(namespace)}/{name}")
 
     async def _carry_out(self, task: TaskLaunch, namespace: str) -> str:
         name = claim_to_delete(task)

@@ -34,6 +34,7 @@ from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.dispatch.backoff import delays
+from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +97,12 @@ class Conclusion:
         return data[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
 
     async def _result(self, task: TaskLaunch, view: PodView) -> AttemptResult | None:
-        agent, main = view.container("agent"), view.container("main")
-        source = agent if agent is not None else main
-        ended = source.terminated if source is not None else None
-        left = parse_message(ended.message) if ended is not None else None
+        left = None
+        # The wrapper speaks for itself when there is no agent, or none any more.
+        for name in ("agent", "main"):
+            container = view.container(name)
+            if left is None and container is not None and container.terminated is not None:
+                left = parse_message(container.terminated.message)
         if isinstance(left, StoredResult):
             return await self._patiently(lambda: self._stored(task, left))
         if isinstance(left, FramedResult):
@@ -156,13 +159,9 @@ class Conclusion:
             exit_code=exit_.code if exit_ else ended.exit_code if ended else None,
             failure=kind,
             error=text[:_MAX_ERROR],
-            log_uri=log_uri(task),
+            log_uri=log_uri(task.task_root),
             pod_name=view.name,
         )
-
-
-def log_uri(task: TaskLaunch) -> str:
-    return f"{task.task_root}/executor-logs"
 
 
 def _parsed(data: bytes) -> AttemptResult:

@@ -31,12 +31,14 @@ from penstock_executor.backends.kubernetes.text import checked, escaped
 from penstock_executor.backends.kubernetes.transfers import transfers_of
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
+    ANNOTATION_LOG,
     ANNOTATION_PATH,
     LABEL_INSTANCE,
     LABEL_RUN,
 )
 from penstock_executor.backends.kubernetes.volumes import certificates_volume, scratch_volume, wrapper_volume
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of, wrapper_chooser
+from penstock_executor.engine.names import log_uri
 
 __all__ = ["PodSpecError", "make_pod"]
 
@@ -154,6 +156,7 @@ def _annotations(task: TaskLaunch, given: Mapping[str, str], containers: Sequenc
         "pipelines.kubeflow.org/run_name": task.run_display_name,
         ANNOTATION_PATH: task.key.path,
         ANNOTATION_ATTEMPT: str(task.key.attempt),
+        ANNOTATION_LOG: log_uri(task.task_root),
         # Workload identity is for the agent.
         "eks.amazonaws.com/skip-containers": ",".join(others),
     }

@@ -19,6 +19,7 @@ LABEL_INSTANCE = "penstock.dev/instance"
 LABEL_RUN = "pipeline/runid"
 ANNOTATION_PATH = "penstock.dev/path"
 ANNOTATION_ATTEMPT = "penstock.dev/attempt"
+ANNOTATION_LOG = "penstock.dev/log"
 
 _TERMINAL = ("Succeeded", "Failed")
 
@@ -48,8 +49,8 @@ class ContainerView:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """One Pod. `disruption` is the reason of its DisruptionTarget condition, `unscheduled` why the scheduler found no
-    node. Times in milliseconds since the epoch, 0 when unknown.
+    """One Pod. `log_uri` is where its log is to be archived, `disruption` the reason of its DisruptionTarget condition,
+    `unscheduled` why the scheduler found no node. Times in milliseconds since the epoch, 0 when unknown.
     """
 
     name: str
@@ -65,6 +66,7 @@ class PodView:
     unscheduled: str
     disruption: str
     disruption_message: str
+    log_uri: str
     containers: tuple[ContainerView, ...]
 
     @property
@@ -117,6 +119,7 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
         unscheduled=unscheduled,
         disruption=disruption,
         disruption_message=disruption_message,
+        log_uri=_text(_mapping(metadata, "annotations"), ANNOTATION_LOG),
         containers=tuple(_container(one) for one in statuses),
     )
 

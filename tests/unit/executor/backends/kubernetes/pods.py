@@ -118,6 +118,7 @@ def plain_pod(*argv: str, parameters: Sequence[str] = ()) -> dict[str, Any]:
                 "pipelines.kubeflow.org/run_name": "My run",
                 "penstock.dev/path": "loop[2]/train",
                 "penstock.dev/attempt": "1",
+                "penstock.dev/log": f"{ROOT}/executor-logs",
                 "eks.amazonaws.com/skip-containers": "main",
             },
         },
