@@ -47,7 +47,8 @@ def test_artifacts_bring_an_agent() -> None:
     (main,) = expected["spec"]["containers"]
     main["command"] = [
         *("/penstock/bin/run", "--share", "/penstock/share", "--wait", "--log", "/penstock/share/log"),
-        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT, "--", "train"),
+        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT),
+        *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--", "train"),
     ]
     main["volumeMounts"] = [*files, share, *HOMES, WRAPPER]
     agent = agent_of(made)
