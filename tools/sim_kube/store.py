@@ -75,9 +75,13 @@ class Change(NamedTuple):
 
 
 class Watcher:
-    """What one watch still has to be told. `wake` is called when there is something new."""
+    """What one watch still has to be told of the changes after a version, which may not have come yet.
 
-    def __init__(self, namespace: str, selector: Selector, wake: Callable[[], None]) -> None:
+    `wake` is called when there is something new.
+    """
+
+    def __init__(self, namespace: str, selector: Selector, after: int, wake: Callable[[], None]) -> None:
+        self.after = after
         self._namespace = namespace
         self._selector = selector
         self._wake = wake
@@ -86,7 +90,7 @@ class Watcher:
     def tell(self, change: Change, encoded: dict[str, bytes]) -> None:
         """`encoded` keeps the event's bytes by type, for the next watcher."""
         stored, before = change.stored, change.before
-        if self._namespace and stored.namespace != self._namespace:
+        if (self._namespace and stored.namespace != self._namespace) or stored.version <= self.after:
             return
         kind = change.kind
         selected = self._selector(stored.labels)

@@ -19,6 +19,8 @@ from tools.sim_kube.store import Change, Gone, Resource, Store, Watcher
 
 _GATHER_SECONDS = 0.001
 _DEFAULT_SECONDS = 1800.0
+_LAST_BOOKMARK_SECONDS = 2.0
+"""A watch that ends gets a bookmark before, so that whoever resumes it need not hear old changes again."""
 
 
 class _Open:
@@ -33,20 +35,25 @@ class _Open:
         loop = asyncio.get_running_loop()
         self._end = loop.call_later(seconds, self.end)
         self._bookmark = loop.call_later(bookmark_seconds, self._remind) if bookmark_seconds is not None else None
+        last = seconds - _LAST_BOOKMARK_SECONDS
+        self._last = loop.call_later(max(0.0, last), self._due) if bookmark_seconds is not None else None
 
     def end(self) -> None:
         self.over = True
         self.news.set()
 
     def close(self) -> None:
-        self._end.cancel()
-        if self._bookmark is not None:
-            self._bookmark.cancel()
+        for timer in (self._end, self._bookmark, self._last):
+            if timer is not None:
+                timer.cancel()
+
+    def _due(self) -> None:
+        self.bookmark_due = True
+        self.news.set()
 
     def _remind(self) -> None:
         assert self._every is not None
-        self.bookmark_due = True
-        self.news.set()
+        self._due()
         self._bookmark = asyncio.get_running_loop().call_later(self._every, self._remind)
 
 
@@ -85,8 +92,6 @@ class Watching:
         except ValueError as error:
             raise Refusal(400, "BadRequest", str(error)) from error
         asked = query.get("resourceVersion", "")
-        if asked.isdecimal() and int(asked) > self._store.version:
-            raise Refusal(504, "Timeout", f"Too large resource version: {asked}, current: {self._store.version}")
         transport = request.transport
         assert transport is not None
         wants_bookmarks = query.get("allowWatchBookmarks") in ("1", "true")
@@ -95,7 +100,7 @@ class Watching:
             seconds=float(query.get("timeoutSeconds") or _DEFAULT_SECONDS),
             bookmark_seconds=self._bookmark_seconds if wants_bookmarks else None,
         )
-        watcher = Watcher(namespace, selector, one.news.set)
+        watcher = Watcher(namespace, selector, int(asked or 0), one.news.set)
         try:
             self._catch_up(watcher, resource, namespace, asked)
         except Gone:
@@ -139,7 +144,7 @@ class Watching:
                 await response.write(events)
                 if self.repeat and self._random.random() < self.repeat:
                     await response.write(events)
-            if one.bookmark_due and not watcher.waiting:
+            if one.bookmark_due and not watcher.waiting and watcher.after <= self._store.version:
                 one.bookmark_due = False
                 await response.write(_bookmark(resource, self._store.version))
 
