@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+
+from tools import google_uploads
 
 _BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
 _VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
@@ -68,14 +71,18 @@ def s3(
 
 @contextmanager
 def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
-    """fake-gcs-server over a directory."""
-    with _directory("google", buckets) as directory:
-        port = free_port()
+    """fake-gcs-server with its objects in memory, and with the uploads that it lacks."""
+    with _directory("google") as directory:
+        port, behind = free_port(), free_port()
         command = [
-            str(_go_program(_FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port),
-            "-public-host", f"127.0.0.1:{port}", "-filesystem-root", str(directory),
+            str(_go_program(_FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(behind),
+            "-public-host", f"127.0.0.1:{port}", "-backend", "memory",
         ]  # fmt: skip
-        with _serving(command, port):
+        with _serving(command, behind), google_uploads.front(port, behind):
+            for bucket in buckets:
+                made = json.dumps({"name": bucket}).encode()
+                with urllib.request.urlopen(f"http://127.0.0.1:{behind}/storage/v1/b", data=made):
+                    pass
             yield ObjectStore(f"http://127.0.0.1:{port}", directory)
 
 

@@ -20,6 +20,7 @@ _CREDENTIAL_HOST = re.compile(
     r"169\.254\.\d+\.\d+|metadata\.google\.internal|sts\..*|oauth2\..*|login\.microsoftonline\.com"
 )
 _BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound"}
+_TOKEN_CODES = {"InvalidToken", "ExpiredToken"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 
 
@@ -40,7 +41,7 @@ def is_missing(error: Exception) -> bool:
 
 def is_past_the_end(error: Exception) -> bool:
     """Whether a range begins where the object has ended."""
-    return _status(str(error)) == 416
+    return _status(str(error)) == 416 or "StartTooLarge" in str(error)
 
 
 def failure(error: Exception, target: Target) -> ArtifactStoreError:
@@ -62,7 +63,7 @@ def failure(error: Exception, target: Target) -> ArtifactStoreError:
         )
     if _is_no_bucket(text):
         return ArtifactStoreError(f"{at}: there is no bucket {target.bucket!r}; create it or correct the pipeline root")
-    if status in (401, 403):
+    if status in (401, 403) or code in _TOKEN_CODES:
         return ArtifactStoreError(
             f"{at}: access denied ({why}); the credentials are {target.credentials}: check them and their rights"
         )

@@ -4,7 +4,7 @@ One client library for all of them (obstore): it costs 20 ms of processor and 20
 50 MiB, and every task that moves an artifact pays that once.
 
 Invariants: a URI is written once: what lies there stays, and is an error unless it is the same. A file appears whole or
-not at all, on either side. Memory is bounded whatever the sizes: four files at a time, four parts of each. A directory
+not at all, on either side. Memory is bounded whatever the sizes: four files at a time or four parts of one. A directory
 is what lies under a prefix; an object with just that key is the object. Empty directories vanish, as upstream.
 Integrity: S3's signature covers the SHA-256 of everything that is sent; what is received has the length it was said to
 have.
@@ -13,7 +13,8 @@ have.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,16 +27,17 @@ from penstock_store.clients import credentials_of, endpoint_of, open_bucket
 from penstock_store.config import Place
 from penstock_store.failures import Target, failure, is_missing, is_past_the_end
 from penstock_store.local import inside, tree, whole_file
+from penstock_store.patience import Patience
 from penstock_store.uris import ObjectUri, parse
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, GetResult, ObjectMeta
 
 _PART = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 4
 _MAX_PARTS = 9_000
 _FILES_AT_ONCE = 4
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024
 _PAGE = 1000
 _T = TypeVar("_T")
 _RAISED = (BaseError, ValueError, OSError)
@@ -60,60 +62,71 @@ class ObjectBucket:
         return await self._bounded(uri, self._upload(source, uri))
 
     async def exists(self, uri: str) -> bool:
-        return await asyncio.to_thread(self.info, uri) is not None
+        return await self._bounded(uri, self._look(uri)) is not None
 
     def info(self, uri: str) -> ObjectInfo | None:
-        key = _key(uri)
         size = None
-        if key:
-            with self._reaching(uri):
-                try:
-                    size = obstore.head(self._client, key)["size"]
-                except FileNotFoundError as error:
-                    if not is_missing(error):
-                        raise
-        if size:
-            return ObjectInfo(uri, size)
+        if key := _key(uri):
+            with self._reaching(uri), _maybe_missing():
+                size = obstore.head(self._client, key)["size"]
         # An empty object may be what tools write to mark a directory.
-        if next(self.list(uri), None) is not None:
-            return ObjectInfo(uri, None)
-        return None if size is None else ObjectInfo(uri, size)
+        is_directory = not size and next(self.list(uri), None) is not None
+        return _info(uri, size, is_directory=is_directory)
 
     def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        key = _key(uri)
-        if length == 0:
-            return
-        options: GetOptions = {}
-        if length is not None:
-            options["range"] = (offset, offset + length)
-        elif offset:
-            options["range"] = {"offset": offset}
-        with self._reaching(uri):
+        key, patience = _key(uri), Patience(self._limits.patience)
+        part = _Part(offset, None if length is None else offset + length)
+        while not part.done:
+            with self._reaching(uri):
+                try:
+                    found = obstore.get(self._client, key, options=part.options())
+                except BaseError as error:
+                    if is_past_the_end(error):
+                        return
+                    raise
+                part.opened(found)
+                chunks = found.stream(_CHUNK)
             try:
-                found = obstore.get(self._client, key, options=options)
-            except BaseError as error:
-                if is_past_the_end(error):
-                    return
-                raise
-            left = found.range[1] - found.range[0]
-            for chunk in found.stream(_CHUNK):
-                left -= len(chunk)
-                yield bytes(chunk)
-        self._check_whole(uri, left)
+                while not part.done:
+                    with self._reaching(uri):
+                        chunk = next(chunks, None)
+                    yield part.taken(chunk, uri)
+                    patience.progress()
+            except ArtifactStoreError as error:
+                time.sleep(patience.pause_after(error))
 
     def list(self, uri: str) -> Iterator[ObjectInfo]:
-        key = _key(uri)
+        found = _Listing(self._where, _key(uri))
         with self._reaching(uri):
-            for path, size in _without_marks(
-                (entry["path"], entry["size"])
-                for page in obstore.list(self._client, key or None, chunk_size=_PAGE)
-                for entry in page
-            ):
-                if path != key:
-                    yield ObjectInfo(f"{self._where.scheme}://{self._where.bucket}/{path}", size)
+            for page in obstore.list(self._client, found.key or None, chunk_size=_PAGE):
+                yield from found.of(page)
+        yield from found.rest()
+
+    async def _look(self, uri: str) -> ObjectInfo | None:
+        """`info` in the event loop, where it can be ended."""
+        size = None
+        if key := _key(uri):
+            with self._reaching(uri), _maybe_missing():
+                size = (await obstore.head_async(self._client, key))["size"]
+        is_directory = not size and await anext(self._entries(uri), None) is not None
+        return _info(uri, size, is_directory=is_directory)
+
+    async def _entries(self, uri: str) -> AsyncIterator[ObjectInfo]:
+        """`list` in the event loop."""
+        found = _Listing(self._where, _key(uri))
+        pages = obstore.list(self._client, found.key or None, chunk_size=_PAGE)
+        while True:
+            with self._reaching(uri):
+                page = await anext(pages, None)
+            if page is None:
+                break
+            for one in found.of(page):
+                yield one
+        for one in found.rest():
+            yield one
 
     async def _fetch(self, uri: str, target: Path) -> bool:
-        found = await asyncio.to_thread(self.info, uri)
+        found = await self._look(uri)
         if found is None:
             return False
         if found.size is not None:
@@ -122,32 +135,31 @@ class ObjectBucket:
         prefix = f"{self._where.scheme}://{self._where.bucket}/{_key(uri)}".rstrip("/") + "/"
         with _local_errors(target):
             target.mkdir(parents=True, exist_ok=True)
-        names = self.list(uri)
 
         async def jobs() -> AsyncIterator[Coroutine[Any, Any, None]]:
-            while (one := await asyncio.to_thread(next, names, None)) is not None:
+            async for one in self._entries(uri):
                 yield self._download(one.uri, inside(target, one.uri.removeprefix(prefix)))
 
         await _side_by_side(jobs())
         return True
 
     async def _download(self, uri: str, target: Path) -> None:
-        key = _key(uri)
-        with _local_errors(target), whole_file(target) as part:
-            # Opened by hand: a temporary file would be readable by its owner alone, and tasks have users of their own.
-            with part.open("xb") as file:
+        key, patience, part = _key(uri), Patience(self._limits.patience), _Part()
+        # Opened by hand: a temporary file would be readable by its owner alone, and tasks have users of their own.
+        with _local_errors(target), whole_file(target) as path, path.open("xb") as file:
+            while not part.done:
                 with self._reaching(uri):
-                    found = await obstore.get_async(self._client, key)
-                    left = found.meta["size"]
+                    found = await obstore.get_async(self._client, key, options=part.options())
+                    part.opened(found)
                     chunks = found.stream(_CHUNK)
-                while True:
-                    with self._reaching(uri):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        break
-                    left -= len(chunk)
-                    await asyncio.to_thread(file.write, chunk)
-            self._check_whole(uri, left)
+                try:
+                    while not part.done:
+                        with self._reaching(uri):
+                            chunk = await anext(chunks, None)
+                        await asyncio.to_thread(file.write, part.taken(chunk, uri))
+                        patience.progress()
+                except ArtifactStoreError as error:
+                    await asyncio.sleep(patience.pause_after(error))
 
     async def _upload(self, source: Path, uri: str) -> bool:
         key = _key(uri)
@@ -155,11 +167,11 @@ class ObjectBucket:
             return False
         if not key:
             raise ArtifactStoreError(f"{uri}: it names a bucket and no place in it")
-        there = await asyncio.to_thread(self.info, uri)
+        there = await self._look(uri)
         if source.is_file():
             if there is not None and there.size is None:
                 raise ArtifactStoreError(f"{uri}: a directory lies there already; nothing is overwritten")
-            await self._put(source, source.stat().st_size, uri, there)
+            await self._put(source, source.stat().st_size, uri, there, parts=_PARTS_AT_ONCE)
             return True
         if there is not None and there.size is not None:
             raise ArtifactStoreError(f"{uri}: a file lies there already; nothing is overwritten")
@@ -171,14 +183,14 @@ class ObjectBucket:
                 if size is None:
                     continue
                 at = f"{uri.rstrip('/')}/{name}"
-                known = await asyncio.to_thread(self.info, at) if there is not None else None
-                yield self._put(path, size, at, known)
+                known = await self._look(at) if there is not None else None
+                yield self._put(path, size, at, known, parts=1)
 
         with _local_errors(source):
             await _side_by_side(jobs())
         return True
 
-    async def _put(self, source: Path, size: int, uri: str, there: ObjectInfo | None) -> None:
+    async def _put(self, source: Path, size: int, uri: str, there: ObjectInfo | None, *, parts: int) -> None:
         if there is not None:
             await asyncio.to_thread(self._check_same, source, size, there)
             return
@@ -189,7 +201,7 @@ class ObjectBucket:
                 source,
                 use_multipart=size > _PART,
                 chunk_size=max(_PART, -(-size // _MAX_PARTS)),
-                max_concurrency=_PARTS_AT_ONCE,
+                max_concurrency=parts,
             )
 
     def _check_same(self, source: Path, size: int, there: ObjectInfo) -> None:
@@ -210,13 +222,6 @@ class ObjectBucket:
                 transient=True,
             ) from error
 
-    def _check_whole(self, uri: str, left: int) -> None:
-        if left:
-            raise ArtifactStoreError(
-                f"{uri} at {endpoint_of(self._place)}: {abs(left)} bytes too {'few' if left > 0 else 'many'} arrived",
-                transient=True,
-            )
-
     @contextmanager
     def _reaching(self, uri: str) -> Iterator[None]:
         try:
@@ -230,19 +235,82 @@ def _key(uri: str) -> str:
     return parse(uri).key.rstrip("/")
 
 
-def _without_marks(entries: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    """Leaves out the empty objects `name/` by which tools mark directories; the library shows them as `name`."""
-    held: tuple[str, int] | None = None
-    for entry in entries:
-        if held is not None and not entry[0].startswith(f"{held[0]}/"):
-            yield held
-        held = None
-        if entry[1] == 0:
-            held = entry
-        else:
-            yield entry
-    if held is not None:
-        yield held
+class _Part:
+    """What is still wanted of an object, from one connection to the next."""
+
+    def __init__(self, offset: int = 0, end: int | None = None) -> None:
+        self._offset = offset
+        self._end = end
+        self._tag: str | None = None
+        self.done = end is not None and offset >= end
+
+    def options(self) -> GetOptions:
+        options: GetOptions = {}
+        if self._end is not None:
+            options["range"] = (self._offset, self._end)
+        elif self._offset:
+            options["range"] = {"offset": self._offset}
+        if self._tag is not None:
+            options["if_match"] = self._tag
+        return options
+
+    def opened(self, found: GetResult) -> None:
+        self._tag = found.meta["e_tag"]
+        self._end = found.range[1]
+        self.done = self._offset >= self._end
+
+    def taken(self, chunk: bytes | None, uri: str) -> bytes:
+        """Raises ArtifactStoreError for an end before the end."""
+        if chunk is None:
+            raise ArtifactStoreError(f"{uri}: it ended after {self._offset} of {self._end} bytes", transient=True)
+        data = bytes(chunk)
+        self._offset += len(data)
+        self.done = self._end is not None and self._offset >= self._end
+        return data
+
+
+class _Listing:
+    """The objects under a prefix, page by page, without what is none: the empty objects `name/` by which tools mark
+    directories. The library shows them as `name`; what lies in the directory comes next.
+    """
+
+    def __init__(self, where: ObjectUri, key: str) -> None:
+        self.key = key
+        self._base = f"{where.scheme}://{where.bucket}/"
+        self._held: str | None = None
+
+    def of(self, page: Sequence[ObjectMeta]) -> Iterator[ObjectInfo]:
+        for entry in page:
+            path, size = entry["path"], entry["size"]
+            if self._held is not None and not path.startswith(f"{self._held}/"):
+                yield from self.rest()
+            self._held = None
+            if path == self.key:
+                continue
+            if size == 0:
+                self._held = path
+            else:
+                yield ObjectInfo(self._base + path, size)
+
+    def rest(self) -> Iterator[ObjectInfo]:
+        if self._held is not None:
+            yield ObjectInfo(self._base + self._held, 0)
+
+
+def _info(uri: str, size: int | None, *, is_directory: bool) -> ObjectInfo | None:
+    if is_directory:
+        return ObjectInfo(uri, None)
+    return None if size is None else ObjectInfo(uri, size)
+
+
+@contextmanager
+def _maybe_missing() -> Iterator[None]:
+    """A question for an object that is not there is no failure."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if not is_missing(error):
+            raise
 
 
 async def _side_by_side(jobs: AsyncIterator[Coroutine[Any, Any, None]]) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +204,41 @@ def test_nothing_climbs(store: RoutedStore, root: str, tmp_path: Path) -> None:
         asyncio.run(store.upload(source, f"{root}/../../escaped"))
     with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
         store.info(f"{root}/../../escaped")
+
+
+def test_big_files_pass_in_little_memory(kind: Kind, root: str, tmp_path: Path) -> None:
+    """100 MiB there and back again, in a process of its own."""
+    (tmp_path / "big").mkdir()
+    block = os.urandom(1 << 20)
+    with (tmp_path / "big" / "file").open("wb") as file:
+        for number in range(100):
+            file.write(number.to_bytes(8, "big") + block[8:])
+    (tmp_path / "config").write_text(json.dumps(kind.config.to_json()))
+    code = """
+import asyncio, json, resource, sys
+from pathlib import Path
+from penstock_store.config import StoreConfig
+from penstock_store.files import FileArtifactStore
+from penstock_store.router import RoutedStore
+import obstore
+directory, root, environ = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file:") else None
+store = RoutedStore(StoreConfig.from_json(json.loads((directory / "config").read_text())), environ, files=files)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+async def there_and_back():
+    assert await store.upload(directory / "big" / "file", f"{root}/big")
+    assert await store.upload(directory / "big", f"{root}/set")
+    assert await store.fetch(f"{root}/big", directory / "back")
+    assert await store.fetch(f"{root}/set", directory / "set")
+asyncio.run(there_and_back())
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), root, json.dumps(kind.environ)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 80, f"{done.stdout} MiB more than at the beginning"
+    for back in (tmp_path / "back", tmp_path / "set" / "file"):
+        assert filecmp.cmp(tmp_path / "big" / "file", back, shallow=False)
 
 
 def put(store: RoutedStore, tmp_path: Path, uri: str, data: bytes) -> None:

@@ -1,0 +1,336 @@
+"""Object stores that are away, refuse, stall, break off or hold something else than expected: what is tried again, and
+what is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from obstore.store import S3Store
+from penstock_store.base import ArtifactStoreError, Limits
+from penstock_store.clients import open_bucket
+from penstock_store.config import Place
+from penstock_store.providers import parse_file
+from penstock_store.router import RoutedStore
+from penstock_store.uris import parse
+
+from tests.support.faulty import Cut, FaultyProxy, Refuse, Stall
+from tools import object_stores
+
+# The first use of a server builds it.
+pytestmark = pytest.mark.timeout(900)
+_SECRET = {"secretRef": {"secretName": "keys", "accessKeyKey": "access", "secretKeyKey": "secret"}}
+_SHORT = Limits(patience=1, stall=1, connect=1)
+_ROOT = "s3://artifacts/faults"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[object_stores.ObjectStore]:
+    with object_stores.s3(["artifacts", "second"]) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(server: object_stores.ObjectStore) -> Iterator[FaultyProxy]:
+    with FaultyProxy(int(server.endpoint.rsplit(":", 1)[1])) as running:
+        yield running
+
+
+def opened(
+    server: object_stores.ObjectStore,
+    endpoint: str = "",
+    *,
+    limits: Limits = _SHORT,
+    secret: str = "",
+    **settings: Any,
+) -> RoutedStore:
+    default = {"endpoint": endpoint or server.endpoint, "credentials": _SECRET, **settings}
+    config = parse_file(json.dumps({"providers": {"s3": {"default": default}}}))
+    environ = {
+        "PENSTOCK_STORE_S3_ACCESS_KEY": server.access_key,
+        "PENSTOCK_STORE_S3_SECRET_KEY": secret or server.secret_key,
+    }
+    return RoutedStore(config, environ, limits=limits)
+
+
+def planted(server: object_stores.ObjectStore, name: str, data: bytes) -> str:
+    path = server.directory / "artifacts" / "faults" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return f"{_ROOT}/{name}"
+
+
+def failing(work: Any) -> ArtifactStoreError:
+    with pytest.raises(ArtifactStoreError) as caught:
+        asyncio.run(work)
+    return caught.value
+
+
+def test_a_bucket_that_is_missing(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    store, source = opened(server), tmp_path / "source"
+    source.write_text("x")
+    for work in (
+        store.upload(source, "s3://nobody/x"),
+        store.fetch("s3://nobody/x", tmp_path / "y"),
+        store.exists("s3://nobody/x"),
+    ):
+        error = failing(work)
+        assert not error.transient
+        assert "s3://nobody/x" in str(error)
+        assert server.endpoint in str(error)
+        assert "there is no bucket 'nobody'" in str(error)
+
+
+def test_credentials_that_are_wrong(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    uri = planted(server, "secret", b"x")
+    error = failing(opened(server, secret="wrong").fetch(uri, tmp_path / "y"))
+    assert not error.transient
+    assert "access denied" in str(error)
+    assert "access, secret of the Secret 'keys'" in str(error)
+
+
+def test_credentials_that_are_missing(server: object_stores.ObjectStore) -> None:
+    config = parse_file(
+        json.dumps({"providers": {"s3": {"default": {"endpoint": server.endpoint, "credentials": _SECRET}}}})
+    )
+    error = failing(RoutedStore(config, {}).exists(f"{_ROOT}/x"))
+    assert not error.transient
+    assert "key 'access' of the Secret 'keys' is missing or empty" in str(error)
+
+
+def test_credentials_of_the_environment(server: object_stores.ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = planted(server, "ambient", b"ambient")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+    ambient = opened(server, credentials={"fromEnv": True})
+    assert b"".join(ambient.read(uri)) == b"ambient"
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of somebody")
+    # Given ones are not mixed with the environment's.
+    assert b"".join(opened(server).read(uri)) == b"ambient"
+    with pytest.raises(ArtifactStoreError, match=r"access denied .*those of the environment"):
+        next(opened(server, credentials={"fromEnv": True}).read(uri))
+
+
+def test_every_place_has_its_own_credentials(server: object_stores.ObjectStore) -> None:
+    section = {
+        "default": {"endpoint": server.endpoint, "credentials": _SECRET},
+        "overrides": [{"bucketName": "second", "endpoint": server.endpoint, "credentials": _SECRET}],
+    }
+    config = parse_file(json.dumps({"providers": {"s3": section}}))
+    environ = {
+        "PENSTOCK_STORE_S3_ACCESS_KEY": server.access_key,
+        "PENSTOCK_STORE_S3_SECRET_KEY": "wrong",
+        "PENSTOCK_STORE_S3_1_ACCESS_KEY": server.access_key,
+        "PENSTOCK_STORE_S3_1_SECRET_KEY": server.secret_key,
+    }
+    store = RoutedStore(config, environ)
+    assert not asyncio.run(store.exists("s3://second/x"))
+    assert "access denied" in str(failing(store.exists("s3://artifacts/x")))
+
+
+def test_a_store_that_is_away(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    endpoint = f"http://127.0.0.1:{object_stores.free_port()}"
+    error = failing(opened(server, endpoint).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    assert error.transient
+    assert f"{_ROOT}/x at {endpoint}: it cannot be reached" in str(error)
+    error = failing(opened(server, "http://store.invalid").exists(f"{_ROOT}/x"))
+    assert error.transient
+    assert "it cannot be reached" in str(error)
+
+
+def test_a_store_that_refuses_for_a_while(
+    server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
+    source, uri = tmp_path / "source", f"{_ROOT}/refused"
+    source.write_bytes(b"x" * 100_000)
+    for work in (partial(store.upload, source, uri), partial(store.fetch, uri, tmp_path / "target")):
+        proxy.drop()
+        proxy.faults.extend([Refuse(), Refuse("500 Internal Server Error"), Refuse()])
+        assert asyncio.run(work())
+        assert not proxy.faults
+    assert (tmp_path / "target").read_bytes() == source.read_bytes()
+    assert len(proxy.met) == 6
+
+
+def test_a_store_that_refuses_for_ever(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+    proxy.always = Refuse()
+    error = failing(opened(server, proxy.endpoint).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    assert error.transient
+    assert "503" in str(error) or "SlowDown" in str(error)
+    assert len(proxy.met) > 2
+    proxy.met.clear()
+    error = failing(opened(server, proxy.endpoint, maxRetries=2).exists(f"{_ROOT}/x"))
+    assert error.transient
+    assert len(proxy.met) == 2
+
+
+def test_a_store_that_stalls(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=0.5))
+    source, uri = tmp_path / "source", f"{_ROOT}/stalled"
+    source.write_bytes(b"x" * 100_000)
+    for work in (partial(store.upload, source, uri), partial(store.fetch, uri, tmp_path / "target")):
+        proxy.drop()
+        proxy.faults.extend([Stall(), Stall()])
+        assert asyncio.run(work())
+        assert not proxy.faults
+    assert (tmp_path / "target").read_bytes() == source.read_bytes()
+
+
+def test_a_transfer_has_an_end(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+    proxy.always = Stall()
+    error = failing(opened(server, proxy.endpoint).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    assert error.transient
+    assert "does not answer in time" in str(error)
+    patient = Limits(patience=60, stall=60, timeout=0.5)
+    error = failing(opened(server, proxy.endpoint, limits=patient).upload(Path(__file__), f"{_ROOT}/x"))
+    assert error.transient
+    assert "took more than 0.5 s" in str(error) or "does not answer in time" in str(error)
+
+
+def test_a_connection_that_breaks_off(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 20_000
+    uri = planted(server, "broken", data)
+    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
+    target = tmp_path / "target"
+    proxy.faults.extend([Cut(1_000_000), Cut(2_000_000), Cut(500_000)])
+    assert asyncio.run(store.fetch(uri, target / "file"))
+    assert (target / "file").read_bytes() == data
+    assert not proxy.faults
+    proxy.drop()
+    proxy.faults.extend([Cut(1_000_000), Cut(300_000)])
+    assert b"".join(store.read(uri, offset=5)) == data[5:]
+    assert not proxy.faults
+    proxy.drop()
+    proxy.always = Cut(100_000)
+    error = failing(opened(server, proxy.endpoint).fetch(uri, target / "never"))
+    assert error.transient
+    assert [path.name for path in target.iterdir()] == ["file"]
+
+
+def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
+    ca, chain, key = certificates(tmp_path)
+    (tmp_path / "source").write_text("x")
+    with object_stores.s3(["artifacts"], certificate=(chain, key)) as server:
+        trusting = opened(server, caBundle=ca.read_text())
+        assert asyncio.run(trusting.upload(tmp_path / "source", f"{_ROOT}/x"))
+        assert asyncio.run(trusting.exists(f"{_ROOT}/x"))
+        error = failing(opened(server).exists(f"{_ROOT}/x"))
+        assert "its TLS certificate is not trusted (UnknownIssuer)" in str(error)
+        assert "caBundle" in str(error)
+        assert not error.transient
+    with pytest.raises(ArtifactStoreError, match="settings are wrong"):
+        opened(server, caBundle="no certificate").info(f"{_ROOT}/x")
+
+
+def test_checksums_are_stored_when_asked_for(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"x")
+    (tmp_path / "big").write_bytes(b"x" * (20 << 20))
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name="us-east-1",
+    )
+    for name in ("small", "big"):
+        assert asyncio.run(opened(server, checksums=True).upload(tmp_path / name, f"{_ROOT}/sum/{name}"))
+        head = client.head_object(Bucket="artifacts", Key=f"faults/sum/{name}", ChecksumMode="ENABLED")
+        assert head["ChecksumSHA256"]
+
+
+def test_marks_of_directories_are_no_files(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    for name in ("marked/a/b", "marked/c"):
+        planted(server, name, name.encode())
+    store = opened(server)
+    assert [one.uri for one in store.list(f"{_ROOT}/marked")] == [f"{_ROOT}/marked/a/b", f"{_ROOT}/marked/c"]
+    info = store.info(f"{_ROOT}/marked/a")
+    assert info is not None
+    assert info.size is None
+    assert asyncio.run(store.fetch(f"{_ROOT}/marked", tmp_path / "target"))
+    assert (tmp_path / "target" / "a" / "b").read_text() == "marked/a/b"
+
+
+def test_names_that_climb_are_refused(tmp_path: Path) -> None:
+    with object_stores.google(["artifacts"]) as server:
+        for name in ("set%2Fgood", "set%2F..%2F..%2Fescaped"):
+            url = f"{server.endpoint}/upload/storage/v1/b/artifacts/o?uploadType=media&name={name}"
+            with urllib.request.urlopen(url, data=b"x"):
+                pass
+        config = parse_file(
+            f"providers: {{gs: {{default: {{endpoint: '{server.endpoint}', credentials: {{fromEnv: true}}}}}}}}"
+        )
+        error = failing(RoutedStore(config, {}).fetch("gs://artifacts/set", tmp_path / "deep" / "target"))
+        assert "a name there cannot be a path" in str(error)
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_names_without_a_form_are_refused(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "line\nbreak").write_text("x")
+    error = failing(opened(server).upload(tmp_path / "source", f"{_ROOT}/names"))
+    assert "control characters are refused" in str(error)
+    assert not error.transient
+
+
+@pytest.mark.parametrize(
+    ("place", "bucket", "endpoint", "virtual"),
+    [
+        (Place("s3", ""), "plain", None, True),
+        (Place("s3", ""), "dotted.name", None, False),
+        (Place("s3", "", endpoint="https://store:9000"), "plain", "https://store:9000", False),
+        (Place("s3", "", endpoint="https://store:9000", path_style=False), "plain", "https://plain.store:9000", True),
+        (Place("minio", "", path_style=True), "plain", None, False),
+    ],
+)
+def test_where_the_bucket_stands(place: Place, bucket: str, endpoint: str | None, virtual: bool) -> None:
+    made = open_bucket(place, parse(f"s3://{bucket}/x"), {"AWS_REGION": "eu-west-1"}, Limits())
+    assert isinstance(made, S3Store)
+    config = dict(made.config)
+    assert config.get("endpoint") == endpoint
+    assert str(config["virtual_hosted_style_request"]).lower() == str(virtual).lower()
+    assert config["region"] == "eu-west-1"
+
+
+def test_credentials_go_to_no_host_that_a_uri_names() -> None:
+    store = RoutedStore(parse_file(""), {})
+    with pytest.raises(ArtifactStoreError, match="no account of Azure"):
+        store.info("abfs://container@evil.example.org/x")
+
+
+def certificates(directory: Path) -> tuple[Path, Path, Path]:
+    """A CA, and a chain with its key for 127.0.0.1."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def made(name: str, issuer: str, key: Any, signer: Any, extension: Any) -> x509.Certificate:
+        names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]) for text in (name, issuer)]
+        builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+        builder = builder.not_valid_after(now + datetime.timedelta(days=1)).add_extension(extension, critical=False)
+        return builder.sign(signer, hashes.SHA256())
+
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca = made("test-ca", "test-ca", ca_key, ca_key, x509.BasicConstraints(ca=True, path_length=None))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    leaf = made("store", "test-ca", key, ca_key, names)
+    pem = serialization.Encoding.PEM
+    ca_path, chain_path, key_path = (directory / name for name in ("ca.pem", "chain.pem", "key.pem"))
+    ca_path.write_bytes(ca.public_bytes(pem))
+    chain_path.write_bytes(leaf.public_bytes(pem) + ca.public_bytes(pem))
+    none = serialization.NoEncryption()
+    key_path.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, none))
+    return ca_path, chain_path, key_path

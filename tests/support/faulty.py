@@ -1,0 +1,144 @@
+"""A proxy in front of a server that misbehaves on command: refuses, says nothing, breaks off.
+
+Invariants: a fault is for one connection, in the order in which they were given; without one, bytes pass unchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Union
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Answers the connection's first request itself."""
+
+    status: str = "503 Slow Down"
+
+
+@dataclass(frozen=True)
+class Stall:
+    """Takes what is sent and never says a word."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Breaks the connection off after so many bytes of answers."""
+
+    after: int
+
+
+Fault = Union[Refuse, Stall, Cut]
+
+
+class FaultyProxy:
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.port = int(self._listener.getsockname()[1])
+        self.faults: deque[Fault] = deque()
+        self.always: Fault | None = None
+        """For every connection for which there is no other."""
+        self.met: list[Fault] = []
+        """Faults that came into effect."""
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> FaultyProxy:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        with self._lock:
+            for one in self._open:
+                _close(one)
+
+    def drop(self) -> None:
+        """Closes the connections that are open, so that the next request meets the next fault."""
+        with self._lock:
+            for one in self._open:
+                _close(one)
+            self._open.clear()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self._open.append(client)
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with self._lock:
+            fault = self.faults.popleft() if self.faults else self.always
+            if fault is not None:
+                self.met.append(fault)
+        with contextlib.suppress(OSError):
+            if isinstance(fault, Refuse):
+                _refuse(client, fault)
+            elif isinstance(fault, Stall):
+                while client.recv(65536):
+                    pass
+            else:
+                self._pass_on(client, fault)
+        _close(client)
+
+    def _pass_on(self, client: socket.socket, fault: Cut | None) -> None:
+        server = socket.create_connection(self._target)
+        try:
+            threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+            left = None if fault is None else fault.after
+            for data in _chunks(server):
+                client.sendall(data if left is None else data[:left])
+                if left is not None:
+                    left -= len(data)
+                    if left <= 0:
+                        return
+        finally:
+            _close(server)
+
+
+def _refuse(client: socket.socket, fault: Refuse) -> None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if not (chunk := client.recv(65536)):
+            return
+        data += chunk
+    body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+    head = f"HTTP/1.1 {fault.status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    client.sendall(head.encode() + (b"" if data.startswith(b"HEAD ") else body))
+    client.shutdown(socket.SHUT_WR)
+    # What is still on its way is taken, or the answer would be lost with a reset.
+    while client.recv(65536):
+        pass
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        for data in _chunks(source):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def _chunks(source: socket.socket) -> Iterator[bytes]:
+    while data := source.recv(65536):
+        yield data
+
+
+def _close(one: socket.socket) -> None:
+    """Shut down first: another thread that still reads would keep the connection."""
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
