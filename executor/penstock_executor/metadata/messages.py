@@ -63,7 +63,3 @@ def artifact_message(artifact: Artifact, type_id: int, port: str) -> pb.Artifact
     if "display_name" not in message.custom_properties:
         message.custom_properties["display_name"].string_value = artifact.display_name or port
     return message
-
-
-def event_key(execution: str, artifact: str, kind: int, port: str) -> tuple[str, str, int, str]:
-    return execution, artifact, kind, port

@@ -4,7 +4,8 @@ Why batches: one transaction per call is what costs (design §6). Why names: exe
 names and artifacts an external id, so what a crash left half known is found again instead of written twice.
 
 Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; an event is
-written once per (execution, artifact, type, port); a record the store refuses is singled out, the rest of its batch
+written once per (execution, artifact, type), which is what the store allows, with a step for each port; who knows an
+execution of an earlier recorder knows its events too; a record the store refuses is singled out, the rest of its batch
 gets in.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ from penstock_executor.metadata.base import (
     RecordRejectedError,
     RunRecord,
 )
-from penstock_executor.metadata.messages import artifact_message, event_key, execution_message, run_context
+from penstock_executor.metadata.messages import artifact_message, execution_message, run_context
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +45,18 @@ _TRANSIENT = {
 _TRIES = 4
 _PAGE = 100
 
+# Names of execution and artifact, type of the event.
+EventKey = tuple[str, str, int]
+
 
 @dataclass(slots=True)
 class _RunMemory:
-    """What is known of one run: its contexts, the ids of its executions, the events that are written."""
+    """What is known of one run: its contexts, ids of executions and artifacts by name, events that are written."""
 
     contexts: list[pb.Context]
     executions: dict[str, int] = field(default_factory=dict)
-    events: set[tuple[str, str, int, str]] = field(default_factory=set)
+    artifacts: dict[str, int] = field(default_factory=dict)
+    events: set[EventKey] = field(default_factory=set)
 
 
 class MlmdRecorder:
@@ -77,11 +82,15 @@ class MlmdRecorder:
             memory = await self._memory(records[0].run)
             contexts[run_id] = (memory.contexts[0].id, memory.contexts[1].id)
             try:
-                artifacts.update(await self._record_run(memory, records))
+                await self._record_run(memory, records)
             except RecordRejectedError as error:
                 rejected = error
             executions.update(
                 {one.name: memory.executions[one.name] for one in records if one.name in memory.executions}
+            )
+            # Also those of an earlier recorder, which may have died before it told anybody.
+            artifacts.update(
+                {name: memory.artifacts[name] for name in _artifact_names(records) if name in memory.artifacts}
             )
         if rejected is not None:
             raise rejected
@@ -95,55 +104,53 @@ class MlmdRecorder:
 
     # --- one run ---------------------------------------------------------------------------------------------------
 
-    async def _record_run(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> dict[str, int]:
+    async def _record_run(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> None:
         """Level by level: those whose parent has an id, then their children."""
-        artifacts: dict[str, int] = {}
         rejected: RecordRejectedError | None = None
         left = list(records)
         while left:
             ready = [one for one in left if not one.parent or one.parent in memory.executions]
             if not ready:
                 # The parents are in no batch yet: look for them, then write without a parent rather than lose lineage.
-                await self._load_executions(memory)
+                await self._load(memory)
                 ready = [one for one in left if one.parent in memory.executions] or left
             names = {one.name for one in ready}
             left = [one for one in left if one.name not in names]
             try:
-                artifacts.update(await self._put(memory, ready))
+                await self._put(memory, ready)
             except RecordRejectedError as error:
                 rejected = error
         if rejected is not None:
             raise rejected
-        return artifacts
 
-    async def _put(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> dict[str, int]:
+    async def _put(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> None:
         try:
-            return await self._put_subgraph(memory, records)
+            await self._put_subgraph(memory, records)
+            return
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ALREADY_EXISTS and await self._learn(memory, records):
-                return await self._put(memory, records)
+                await self._put(memory, records)
+                return
             if len(records) == 1:
                 raise RecordRejectedError(records[0].name, f"{error.code().name}: {error.details()}") from error
         # Something in it is refused: halves find out what.
         middle = len(records) // 2
-        artifacts: dict[str, int] = {}
         rejected: RecordRejectedError | None = None
         for half in (records[:middle], records[middle:]):
             try:
-                artifacts.update(await self._put(memory, half))
+                await self._put(memory, half)
             except RecordRejectedError as error:
                 log.error("lineage refused: %s", error)
                 rejected = error
         if rejected is not None:
             raise rejected
-        return artifacts
 
-    async def _put_subgraph(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> dict[str, int]:
+    async def _put_subgraph(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> None:
         request = service_pb.PutLineageSubgraphRequest()
         request.options.reuse_artifact_if_already_exist_by_external_id = True
         request.contexts.extend(memory.contexts)
         positions: dict[str, int] = {}
-        new_events: set[tuple[str, str, int, str]] = set()
+        edges: dict[EventKey, service_pb.PutLineageSubgraphRequest.EventEdge] = {}
         for index, record in enumerate(records):
             type_id = await self._type("execution", record.type.value)
             message = execution_message(record, type_id, memory.executions.get(record.parent))
@@ -154,22 +161,24 @@ class MlmdRecorder:
             for kind, ports in ((pb.Event.INPUT, record.input_artifacts), (pb.Event.OUTPUT, record.output_artifacts)):
                 for port, many in ports.items():
                     for artifact in many:
-                        key = event_key(record.name, artifact.name, kind, port)
-                        if key in memory.events or key in new_events:
+                        key = (record.name, artifact.name, kind)
+                        if key in memory.events:
                             continue
-                        new_events.add(key)
                         if artifact.name not in positions:
                             positions[artifact.name] = len(request.artifacts)
                             type_of = await self._type("artifact", artifact.type)
                             request.artifacts.append(artifact_message(artifact, type_of, port))
-                        edge = request.event_edges.add(execution_index=index, artifact_index=positions[artifact.name])
-                        edge.event.type = kind
-                        edge.event.path.steps.add(key=port)
+                        if key not in edges:
+                            edges[key] = request.event_edges.add(
+                                execution_index=index, artifact_index=positions[artifact.name]
+                            )
+                            edges[key].event.type = kind
+                        edges[key].event.path.steps.add(key=port)
         reply = await self._call(self._stub.PutLineageSubgraph, request)
         for record, identifier in zip(records, reply.execution_ids, strict=True):
             memory.executions[record.name] = identifier
-        memory.events |= new_events
-        return {name: reply.artifact_ids[position] for name, position in positions.items()}
+        memory.events.update(edges)
+        memory.artifacts.update({name: reply.artifact_ids[position] for name, position in positions.items()})
 
     async def _memory(self, run: RunRecord) -> _RunMemory:
         memory = self._runs.get(run.run_id)
@@ -213,39 +222,40 @@ class MlmdRecorder:
     async def _learn(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> bool:
         """Loads what an earlier recorder wrote; True when that explains the conflict."""
         before = set(memory.executions)
-        await self._load_executions(memory)
-        found = [one.name for one in records if one.name in memory.executions and one.name not in before]
-        if found:
-            await self._load_events(memory, found)
-        return bool(found)
+        await self._load(memory)
+        return any(one.name in memory.executions and one.name not in before for one in records)
 
-    async def _load_executions(self, memory: _RunMemory) -> None:
+    async def _load(self, memory: _RunMemory) -> None:
+        """Executions of the run that are not known yet, and their events."""
+        found: dict[int, str] = {}
         request = service_pb.GetExecutionsByContextRequest(context_id=memory.contexts[1].id)
         request.options.max_result_size = _PAGE
         while True:
             reply = await self._call(self._stub.GetExecutionsByContext, request)
-            memory.executions.update({one.name: one.id for one in reply.executions if one.name})
+            found.update({one.id: one.name for one in reply.executions if one.name not in memory.executions})
             if not reply.next_page_token:
-                return
+                break
             request.options.next_page_token = reply.next_page_token
+        # Known only with their events: if the store goes away in between, all of it is loaded again.
+        await self._load_events(memory, found)
+        memory.executions.update({name: identifier for identifier, name in found.items() if name})
 
-    async def _load_events(self, memory: _RunMemory, names: Sequence[str]) -> None:
-        by_id = {memory.executions[name]: name for name in names}
-        for start in range(0, len(names), _PAGE):
-            ids = list(by_id)[start : start + _PAGE]
+    async def _load_events(self, memory: _RunMemory, executions: Mapping[int, str]) -> None:
+        identifiers = list(executions)
+        for start in range(0, len(identifiers), _PAGE):
             events = await self._call(
-                self._stub.GetEventsByExecutionIDs, service_pb.GetEventsByExecutionIDsRequest(execution_ids=ids)
+                self._stub.GetEventsByExecutionIDs,
+                service_pb.GetEventsByExecutionIDsRequest(execution_ids=identifiers[start : start + _PAGE]),
             )
             artifact_ids = sorted({event.artifact_id for event in events.events})
             artifacts = await self._call(
                 self._stub.GetArtifactsByID, service_pb.GetArtifactsByIDRequest(artifact_ids=artifact_ids)
             )
-            external = {one.id: one.external_id for one in artifacts.artifacts}
-            for event in events.events:
-                port = event.path.steps[0].key if event.path.steps else ""
-                memory.events.add(
-                    event_key(by_id[event.execution_id], external.get(event.artifact_id, ""), event.type, port)
-                )
+            names = {one.id: one.external_id for one in artifacts.artifacts}
+            memory.artifacts.update({name: identifier for identifier, name in names.items()})
+            memory.events.update(
+                (executions[event.execution_id], names[event.artifact_id], event.type) for event in events.events
+            )
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
@@ -281,3 +291,10 @@ class MlmdRecorder:
                     raise RecorderUnavailableError(f"{error.code().name}: {error.details()}") from error
             await asyncio.sleep(next(pauses))
         raise AssertionError("the loop returns or raises")
+
+
+def _artifact_names(records: Sequence[ExecutionRecord]) -> Iterator[str]:
+    for record in records:
+        for ports in (record.input_artifacts, record.output_artifacts):
+            for many in ports.values():
+                yield from (artifact.name for artifact in many)

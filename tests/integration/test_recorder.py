@@ -1,0 +1,78 @@
+"""Lineage in the real store: what a recorder does with what another one left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import grpc
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as pb
+from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.metadata.base import ExecutionRecord, ExecutionState, ExecutionType, RecordedIds, RunRecord
+from penstock_executor.metadata.mlmd import MlmdRecorder
+
+from tools.embedded import Embedded
+
+
+def records(run_id: str, state: ExecutionState) -> list[ExecutionRecord]:
+    """A run of a task that makes an artifact and one that reads it on two ports."""
+    run = RunRecord(run_id, "a pipeline", "", "file:///root")
+    made = (Artifact(name=f"{run_id}-made", type="system.Dataset", uri="file:///root/made"),)
+    root = f"run/{run_id}"
+    kind = ExecutionType.CONTAINER
+    return [
+        ExecutionRecord(run, root, ExecutionType.DAG, state, "", "", ""),
+        ExecutionRecord(run, f"{root}/a", kind, state, root, "a", "a", output_artifacts={"made": made}),
+        ExecutionRecord(run, f"{root}/b", kind, state, root, "b", "b", input_artifacts={"one": made, "two": made}),
+    ]
+
+
+def recorded(up: Embedded, *batches: list[ExecutionRecord]) -> list[RecordedIds]:
+    """Each by a recorder of its own, as after a crash."""
+
+    async def record(batch: list[ExecutionRecord]) -> RecordedIds:
+        recorder = MlmdRecorder(up.grpc)
+        try:
+            return await recorder.record(batch)
+        finally:
+            await recorder.close()
+
+    return [asyncio.run(record(batch)) for batch in batches]
+
+
+def stored(up: Embedded, ids: RecordedIds) -> tuple[list[int], list[tuple[int, int, int, list[str]]]]:
+    """States of the executions, and events as (execution, artifact, type, ports)."""
+    with grpc.insecure_channel(up.grpc) as channel:
+        store = service_rpc.MetadataStoreServiceStub(channel)
+        wanted = list(ids.executions.values())
+        found = store.GetExecutionsByID(service_pb.GetExecutionsByIDRequest(execution_ids=wanted)).executions
+        events = store.GetEventsByExecutionIDs(service_pb.GetEventsByExecutionIDsRequest(execution_ids=wanted)).events
+    return [one.last_known_state for one in found], [
+        (one.execution_id, one.artifact_id, one.type, [step.key for step in one.path.steps]) for one in events
+    ]
+
+
+@pytest.mark.parametrize("first", [1, 2, 3], ids=lambda count: f"{count} written before")
+@pytest.mark.parametrize("second", [0, 1, 2], ids=lambda left: f"from {left} on")
+def test_an_earlier_recorder_wrote_some(up: Embedded, first: int, second: int) -> None:
+    run_id = str(uuid.uuid4())
+    before = records(run_id, ExecutionState.RUNNING)[:first]
+    rest = records(run_id, ExecutionState.COMPLETE)[second:]
+    ids, again = recorded(up, before, rest)
+    assert {name: again.executions[name] for name in ids.executions if name in again.executions} == {
+        name: id_ for name, id_ in ids.executions.items() if name in again.executions
+    }
+    assert set(again.executions) == {one.name for one in rest}
+    assert list(again.artifacts) == [f"{run_id}-made"]
+    states, events = stored(up, again)
+    assert states == [pb.Execution.COMPLETE] * len(rest)
+    artifact = again.artifacts[f"{run_id}-made"]
+    a, b = again.executions.get(f"run/{run_id}/a"), again.executions[f"run/{run_id}/b"]
+    assert sorted(events) == sorted(
+        one
+        for one in ((a, artifact, pb.Event.OUTPUT, ["made"]), (b, artifact, pb.Event.INPUT, ["one", "two"]))
+        if one[0] is not None
+    )
