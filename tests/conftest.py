@@ -1,13 +1,17 @@
-"""What several kinds of tests share: one running Penstock for all that do not break it."""
+"""What several kinds of tests share: one running Penstock for all that do not break it, one PostgreSQL and one MariaDB
+with a database of its own for every test.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from penstock.client import Client
 
+from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
 from tools.embedded import Embedded
 
 
@@ -29,3 +33,27 @@ def own(tmp_path: Path) -> Iterator[Embedded]:
     """A Penstock of the test's own, to be broken."""
     with Embedded(tmp_path / "data", "--parallelism", "4") as embedded:
         yield embedded
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgreSQL) -> str:
+    """An empty database of the test's own."""
+    return postgresql_server.database(f"t{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    with mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDB) -> str:
+    """An empty database of the test's own."""
+    return mariadb_server.database(f"t{uuid.uuid4().hex}")

@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import psycopg
 import pymysql
+from psycopg import sql
 
 _SETTINGS = {"max_connections": "200", "timezone": "UTC"}
 
@@ -45,6 +47,12 @@ class PostgreSQL:
     @property
     def url(self) -> str:
         return f"postgresql://penstock@{self.host}:{self.port}/postgres"
+
+    def database(self, name: str) -> str:
+        """The URL of a new, empty database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.url.rsplit("/", 1)[0] + f"/{name}"
 
     def start(self) -> None:
         self._run("pg_ctl", "-D", self._data, "-l", str(self._directory / "log"), "-w", "start")
@@ -130,6 +138,13 @@ class MariaDB:
         with made, made.cursor() as cursor:
             cursor.execute("CREATE DATABASE IF NOT EXISTS penstock CHARACTER SET utf8mb4")
             cursor.execute("GRANT ALL ON *.* TO penstock@'127.0.0.1' IDENTIFIED BY 'penstock'")
+
+    def database(self, name: str) -> str:
+        """The URL of a new, empty database."""
+        account = {"user": "penstock", "password": "penstock", "host": "127.0.0.1", "port": self.port}
+        with pymysql.connect(**account, autocommit=True) as made, made.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        return self.url.rsplit("/", 1)[0] + f"/{name}"
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

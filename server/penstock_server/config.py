@@ -9,6 +9,7 @@ from pathlib import Path
 from penstock_store.config import StoreConfig
 
 from penstock_server.domain.options import CACHING_ON, CachingDefaults
+from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Settings:
     database: str
     metadata_database: str
     artifact_roots: tuple[str, ...]
+    pool: PoolSettings = DEFAULT_POOL
     stores: StoreConfig = field(default_factory=StoreConfig)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     service_account: str = "pipeline-runner"

@@ -23,6 +23,7 @@ from penstock_store.providers import parse_file
 
 from penstock_server import logs
 from penstock_server.config import Address, Settings
+from penstock_server.db_command import db_command
 from penstock_server.domain.options import CachingDefaults
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
@@ -42,6 +43,7 @@ from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.runs import RunService
 from penstock_server.services.ticker import Ticker
 from penstock_server.storage.database import Database
+from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.fetch import PackageFetcher
 from penstock_server.storage.objects import StoredObjects
 from penstock_server.telemetry import Telemetry
@@ -66,7 +68,7 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             self.fail(str(error), param, ctx)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--grpc",
     "grpc_address",
@@ -95,6 +97,37 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 )
 @click.option(
     "--database", default="", envvar="PENSTOCK_DATABASE", help="SQLAlchemy URL; SQLite in DATA_DIR unless given."
+)
+@click.option(
+    "--database-pool-size",
+    type=click.IntRange(min=1),
+    default=DEFAULT_POOL.size,
+    show_default=True,
+    envvar="PENSTOCK_DATABASE_POOL_SIZE",
+    help="Connections to a database server that are kept.",
+)
+@click.option(
+    "--database-pool-overflow",
+    type=click.IntRange(min=0),
+    default=DEFAULT_POOL.overflow,
+    show_default=True,
+    envvar="PENSTOCK_DATABASE_POOL_OVERFLOW",
+    help="Connections more when those are in use.",
+)
+@click.option(
+    "--database-pool-recycle",
+    type=click.IntRange(min=1),
+    default=DEFAULT_POOL.recycle,
+    show_default=True,
+    envvar="PENSTOCK_DATABASE_POOL_RECYCLE",
+    help="Seconds after which a connection is replaced; fewer than proxies on the way keep one that idles.",
+)
+@click.option(
+    "--database-pre-ping/--no-database-pre-ping",
+    default=DEFAULT_POOL.pre_ping,
+    show_default=True,
+    envvar="PENSTOCK_DATABASE_PRE_PING",
+    help="Ask a connection whether it lives before it is used.",
 )
 @click.option(
     "--metadata-database",
@@ -219,11 +252,17 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     envvar="PENSTOCK_LOG_FORMAT",
     help="Lines for people, or a JSON object a line.",
 )
+@click.pass_context
 def main(
+    context: click.Context,
     grpc_address: Address,
     http_address: Address,
     data_dir: Path,
     database: str,
+    database_pool_size: int,
+    database_pool_overflow: int,
+    database_pool_recycle: int,
+    database_pre_ping: bool,
     metadata_database: str,
     artifacts: str,
     store_config: Path | None,
@@ -252,12 +291,20 @@ def main(
 
     Example: penstock-server --grpc 127.0.0.1:8887 --http 127.0.0.1:8888
     """
+    if context.invoked_subcommand is not None:
+        return
     logs.configure(log_level, log_format)
     directory = data_dir.expanduser().absolute()
     settings = Settings(
         grpc=grpc_address,
         http=http_address,
         database=database or f"sqlite:///{directory / 'penstock.db'}",
+        pool=PoolSettings(
+            size=database_pool_size,
+            overflow=database_pool_overflow,
+            recycle=database_pool_recycle,
+            pre_ping=database_pre_ping,
+        ),
         metadata_database=""
         if metadata_database == "none"
         else metadata_database or f"sqlite:///{directory / 'metadata.db'}",
@@ -291,6 +338,9 @@ def main(
         raise click.ClickException(error.message) from error
 
 
+main.add_command(db_command)
+
+
 def serve(settings: Settings) -> None:
     """Serves until a signal. Raises click.UsageError for ports that are taken."""
     _allow_many_connections()
@@ -298,7 +348,7 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clock, bell, documents = SystemClock(), ConditionSignal(), Documents()
-    storage = Database(settings.database)
+    storage = Database(settings.database, settings.pool)
     storage.migrate()
     telemetry = Telemetry(lambda: _queue_depth(storage))
     storage.observe(telemetry.transaction)

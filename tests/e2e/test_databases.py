@@ -6,8 +6,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pymysql
 import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
@@ -17,23 +15,11 @@ from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
 from tools.embedded import Embedded
 
 
-def _second(server: PostgreSQL | MariaDB) -> str:
-    """The URL of another, empty database."""
-    if isinstance(server, PostgreSQL):
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE lineage")
-    else:
-        account = {"user": "penstock", "password": "penstock", "host": "127.0.0.1", "port": server.port}
-        with pymysql.connect(**account, autocommit=True) as made, made.cursor() as cursor:
-            cursor.execute("CREATE DATABASE lineage")
-    return server.url.rsplit("/", 1)[0] + "/lineage"
-
-
 @pytest.mark.parametrize("database", [postgresql, mariadb])
 def test_runs_and_their_lineage(tmp_path: Path, database: Any) -> None:
     made: AbstractContextManager[PostgreSQL | MariaDB] = database()
     with made as server:
-        environment = {"PENSTOCK_METADATA_DATABASE": _second(server)}
+        environment = {"PENSTOCK_METADATA_DATABASE": server.database("lineage")}
         with (
             Embedded(tmp_path / "data", "--database", server.url, environment=environment) as up,
             Client(up.grpc) as client,

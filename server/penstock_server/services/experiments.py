@@ -52,12 +52,16 @@ class ExperimentService:
 
     def ensure_default(self) -> Experiment:
         """The experiment of runs that name none; made at the first start."""
-        with self._storage.writing() as uow:
-            found = uow.experiments.by_name(DEFAULT_NAME, "")
-            if found is None:
-                found = self._new(DEFAULT_NAME, DEFAULT_DESCRIPTION)
-                uow.experiments.add(found)
-            return found
+        try:
+            with self._storage.writing() as uow:
+                found = uow.experiments.by_name(DEFAULT_NAME, "")
+                if found is None:
+                    found = self._new(DEFAULT_NAME, DEFAULT_DESCRIPTION)
+                    uow.experiments.add(found)
+                return found
+        except AlreadyExistsError:
+            # Another server starts at the same moment and was faster.
+            return self.ensure_default()
 
     def get(self, experiment_id: str) -> Experiment:
         with self._storage.reading() as uow:

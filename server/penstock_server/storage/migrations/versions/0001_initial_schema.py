@@ -385,52 +385,18 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("tasks", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_tasks_run_id_ordinal"))
-
-    op.drop_table("tasks")
-    op.drop_table("run_events")
-    with op.batch_alter_table("pipeline_version_tags", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_pipeline_version_tags_tag_key_tag_value"))
-
-    op.drop_table("pipeline_version_tags")
-    with op.batch_alter_table("artifacts", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_artifacts_type_created_at"))
-        batch_op.drop_index(batch_op.f("ix_artifacts_run_id_created_at"))
-        batch_op.drop_index(batch_op.f("ix_artifacts_created_at_name"))
-
-    op.drop_table("artifacts")
-    with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_runs_storage_state_created_at_run_id"))
-        batch_op.drop_index(batch_op.f("ix_runs_state_created_at_run_id"))
-        batch_op.drop_index(batch_op.f("ix_runs_spec_hash"))
-        batch_op.drop_index(batch_op.f("ix_runs_recurring_run_id_created_at"))
-        batch_op.drop_index(batch_op.f("ix_runs_finished_at_run_id"))
-        batch_op.drop_index(batch_op.f("ix_runs_experiment_id_created_at_run_id"))
-        batch_op.drop_index(batch_op.f("ix_runs_display_name_run_id"))
-        batch_op.drop_index(batch_op.f("ix_runs_created_at_run_id"))
-        batch_op.drop_index(batch_op.f("ix_runs_claimable_lease_expires_at"))
-
-    op.drop_table("runs")
-    with op.batch_alter_table("pipeline_versions", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_pipeline_versions_pipeline_id_created_at_pipeline_version_id"))
-
-    op.drop_table("pipeline_versions")
-    with op.batch_alter_table("pipeline_tags", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_pipeline_tags_tag_key_tag_value"))
-
-    op.drop_table("pipeline_tags")
-    op.drop_table("specs")
-    with op.batch_alter_table("pipelines", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_pipelines_created_at_pipeline_id"))
-
-    op.drop_table("pipelines")
-    with op.batch_alter_table("experiments", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_experiments_last_run_created_at_experiment_id"))
-        batch_op.drop_index(batch_op.f("ix_experiments_created_at_experiment_id"))
-
-    op.drop_table("experiments")
-    with op.batch_alter_table("cache_entries", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_cache_entries_fingerprint_pipeline_name_created_at"))
-
-    op.drop_table("cache_entries")
+    # Indexes go with their tables; MariaDB lets none go alone that a key needs.
+    for table in (
+        "tasks",
+        "run_events",
+        "pipeline_version_tags",
+        "artifacts",
+        "runs",
+        "pipeline_versions",
+        "pipeline_tags",
+        "specs",
+        "pipelines",
+        "experiments",
+        "cache_entries",
+    ):
+        op.drop_table(table)

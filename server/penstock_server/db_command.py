@@ -1,0 +1,97 @@
+"""`penstock-server db`: the schema of the database, by hand.
+
+Why by hand: a server brings its database up to date when it starts; going back to an older release may need the
+opposite, and some want to see or do the change apart from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from penstock_server.errors import PenstockError
+from penstock_server.storage.schema import Schema, known_revisions
+
+
+@click.group("db", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--database", default="", envvar="PENSTOCK_DATABASE", help="SQLAlchemy URL; SQLite in DATA_DIR unless given."
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("~/.penstock"),
+    show_default=True,
+    envvar="PENSTOCK_DATA_DIR",
+    help="Where the SQLite file lies.",
+)
+@click.pass_context
+def db_command(context: click.Context, database: str, data_dir: Path) -> None:
+    """The schema of the database: which version it has, and the way to another.
+
+    Servers bring it up to date by themselves when they start.
+
+    Example: penstock-server db --database postgresql://user@host/penstock current
+    """
+    context.obj = database or f"sqlite:///{data_dir.expanduser().absolute() / 'penstock.db'}"
+
+
+@db_command.command("current")
+@click.pass_obj
+def current_command(url: str) -> None:
+    """Show the database's version and all that this program knows.
+
+    Example: penstock-server db current
+    """
+    with _schema(url) as schema:
+        found = schema.current()
+    click.echo(found or "empty")
+    known = [one.name for one in known_revisions()]
+    for one in known_revisions():
+        there = found is not None and (found not in known or one.name <= found)
+        click.echo(f"  {'*' if there else ' '} {one.name}  {one.text}")
+    if found is not None and found not in known:
+        click.echo(f"  * {found}  of a later release")
+
+
+@db_command.command("upgrade")
+@click.argument("revision", default="head")
+@click.pass_obj
+def upgrade_command(url: str, revision: str) -> None:
+    """Change the schema to a later version, the newest unless REVISION is given.
+
+    Example: penstock-server db upgrade
+    """
+    with _schema(url) as schema:
+        schema.upgrade(revision)
+        click.echo(schema.current() or "empty")
+
+
+@db_command.command("downgrade")
+@click.argument("revision")
+@click.option("--yes", is_flag=True, help="Do not ask: what later versions added is lost.")
+@click.pass_obj
+def downgrade_command(url: str, revision: str, yes: bool) -> None:
+    """Change the schema back to an earlier version; `base` removes all of it. Stop the servers first.
+
+    Example: penstock-server db downgrade 0003
+    """
+    if not yes:
+        click.confirm(f"Everything that versions after {revision} added is lost. Go on?", abort=True)
+    with _schema(url) as schema:
+        schema.downgrade(revision)
+        click.echo(schema.current() or "empty")
+
+
+@contextmanager
+def _schema(url: str) -> Iterator[Schema]:
+    schema = Schema(url)
+    try:
+        yield schema
+    except PenstockError as error:
+        raise click.ClickException(error.message) from error
+    finally:
+        schema.dispose()

@@ -1,0 +1,149 @@
+"""Versions of the schema: which one a database has, and the way to another.
+
+Invariants: changes are made by one program at a time, also when several servers start at once: they take a lock in the
+database, and whoever comes second finds nothing to do. A schema newer than this server knows is used as it is: by the
+rule of docs/architecture.md ("Versions") what a release adds, its predecessor can live with, and only what two releases
+have not used any more is taken away.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
+from penstock_server.storage.engine import open_schema_engine, translated
+
+log = logging.getLogger(__name__)
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_LOCK = 7_362_178_650_121_334
+_LOCK_NAME = "penstock schema"
+_TRY_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """`name` such as 0004."""
+
+    name: str
+    text: str
+
+
+@lru_cache(maxsize=1)
+def known_revisions() -> tuple[Revision, ...]:
+    """Oldest first."""
+    scripts = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
+    return tuple(Revision(one.revision, (one.doc or "").strip()) for one in scripts)[::-1]
+
+
+def problem(connection: Connection) -> str:
+    """Why a server of this version cannot work with the schema, empty when it can."""
+    found, wanted = _current(connection), known_revisions()[-1].name
+    if found == wanted or _is_newer(found):
+        return ""
+    return f"its schema is at {found}, this server wants {wanted}"
+
+
+class Schema:
+    """Of one database. Raises UnavailableError when it cannot be reached."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_schema_engine(url)
+
+    def current(self) -> str | None:
+        """The revision it has, None when it is empty."""
+        with translated(), self._engine.connect() as connection:
+            return _current(connection)
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Does nothing when the schema is newer than this server knows.
+
+        Raises InvalidArgumentError, FailedPreconditionError.
+        """
+        _check_known(revision)
+        found = self.current()
+        if _is_newer(found):
+            log.info("the schema is at %s, newer than this server knows; it is used as it is", found)
+        elif found != known_revisions()[-1].name or revision != "head":
+            self._change(command.upgrade, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """`base` leaves nothing. Raises InvalidArgumentError, FailedPreconditionError."""
+        _check_known(revision)
+        found = self.current()
+        if _is_newer(found):
+            raise FailedPreconditionError(
+                f"the schema is at {found}, which this version does not know: only the version that made it can undo it"
+            )
+        self._change(command.downgrade, revision)
+
+    def _change(self, change: Callable[[Config, str], None], revision: str) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with translated(), self._engine.connect() as connection:
+            try:
+                with _alone(connection):
+                    config.attributes["connection"] = connection
+                    change(config, revision)
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    raise
+                raise FailedPreconditionError(f"the schema cannot be changed: {error.orig}") from error
+
+    def dispose(self) -> None:
+        self._engine.dispose()
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """A transaction in which nobody else changes the schema; waits for its turn."""
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        # Its transaction is the lock.
+        with connection.begin():
+            yield
+    elif dialect == "postgresql":
+        with connection.begin():
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            # A change that waits for a table keeps everybody else from it, too.
+            connection.execute(text("SET LOCAL lock_timeout = '15s'"))
+            yield
+    else:
+        # Its changes end transactions, so the lock is the connection's; of this database, not of the whole server.
+        name = f"LEFT(CONCAT('{_LOCK_NAME} ', DATABASE()), 64)"
+        while connection.execute(text(f"SELECT GET_LOCK({name}, {_TRY_SECONDS})")).scalar() != 1:
+            log.info("waiting for another program that changes the schema")
+        connection.commit()
+        with connection.begin():
+            yield
+        # Closing the connection gives the lock back where this is not reached.
+        connection.execute(text(f"SELECT RELEASE_LOCK({name})"))
+        connection.commit()
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _is_newer(found: str | None) -> bool:
+    """By a later version of ours: its revisions go on counting."""
+    newest = known_revisions()[-1].name
+    return found is not None and found.isdecimal() and len(found) == len(newest) and found > newest
+
+
+def _check_known(revision: str) -> None:
+    names = [one.name for one in known_revisions()]
+    if revision not in ("head", "base", *names):
+        raise InvalidArgumentError(f"{revision!r} is no revision of the schema: it is one of {', '.join(names)}")
