@@ -44,6 +44,11 @@ def is_past_the_end(error: Exception) -> bool:
     return _status(str(error)) == 416 or "StartTooLarge" in str(error)
 
 
+def is_lost_upload(error: Exception) -> bool:
+    """Whether the store does not know an upload in parts, or does not any more."""
+    return _found(_CODE, str(error)) == "NoSuchUpload"
+
+
 def failure(error: Exception, target: Target) -> ArtifactStoreError:
     """The error for whatever the library raised."""
     text = str(error)
@@ -69,6 +74,8 @@ def failure(error: Exception, target: Target) -> ArtifactStoreError:
         )
     if status in (301, 307, 308) or code in _REGION_CODES:
         return ArtifactStoreError(f"{at}: the bucket is in another region ({said or code or status}); set `region`")
+    if is_lost_upload(error):
+        return ArtifactStoreError(f"{at}: the store has lost the upload", transient=True)
     if isinstance(error, FileNotFoundError):
         return ArtifactStoreError(f"{at}: nothing lies there")
     if status is not None:

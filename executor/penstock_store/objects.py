@@ -25,7 +25,7 @@ from obstore.exceptions import BaseError
 from penstock_store.base import ArtifactStoreError, Limits, ObjectInfo
 from penstock_store.clients import credentials_of, endpoint_of, open_bucket
 from penstock_store.config import Place
-from penstock_store.failures import Target, failure, is_missing, is_past_the_end
+from penstock_store.failures import Target, failure, is_lost_upload, is_missing, is_past_the_end
 from penstock_store.local import inside, tree, whole_file
 from penstock_store.patience import Patience
 from penstock_store.uris import ObjectUri, parse
@@ -195,14 +195,19 @@ class ObjectBucket:
             await asyncio.to_thread(self._check_same, source, size, there)
             return
         with self._reaching(uri):
-            await obstore.put_async(
-                self._client,
-                _key(uri),
-                source,
-                use_multipart=size > _PART,
-                chunk_size=max(_PART, -(-size // _MAX_PARTS)),
-                max_concurrency=parts,
-            )
+            try:
+                await obstore.put_async(
+                    self._client,
+                    _key(uri),
+                    source,
+                    use_multipart=size > _PART,
+                    chunk_size=max(_PART, -(-size // _MAX_PARTS)),
+                    max_concurrency=parts,
+                )
+            except FileNotFoundError as error:
+                # An upload in parts that was completed, and the answer lost, is unknown when it is completed again.
+                if not is_lost_upload(error) or await self._look(uri) != ObjectInfo(uri, size):
+                    raise
 
     def _check_same(self, source: Path, size: int, there: ObjectInfo) -> None:
         """An upload that is repeated finds what it left; anything else is somebody else's."""

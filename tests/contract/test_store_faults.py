@@ -8,6 +8,7 @@ import asyncio
 import datetime
 import ipaddress
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
@@ -220,6 +221,17 @@ def test_a_connection_that_breaks_off(server: object_stores.ObjectStore, proxy: 
     error = failing(opened(server, proxy.endpoint).fetch(uri, target / "never"))
     assert error.transient
     assert [path.name for path in target.iterdir()] == ["file"]
+
+
+def test_an_upload_whose_last_answer_is_lost(
+    server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(20 << 20))
+    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
+    proxy.lose_answer_to(b"POST /artifacts/faults/lost?uploadId=")
+    assert asyncio.run(store.upload(tmp_path / "big", f"{_ROOT}/lost"))
+    assert proxy.answers_lost == 1
+    assert b"".join(store.read(f"{_ROOT}/lost")) == (tmp_path / "big").read_bytes()
 
 
 def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class FaultyProxy:
         self.faults: deque[Fault] = deque()
         self.always: Fault | None = None
         """For every connection for which there is no other."""
+        self._lose: bytes | None = None
+        self.answers_lost = 0
         self.met: list[Fault] = []
         """Faults that came into effect."""
 
@@ -62,6 +64,10 @@ class FaultyProxy:
         with self._lock:
             for one in self._open:
                 _close(one)
+
+    def lose_answer_to(self, text: bytes) -> None:
+        """The next request in which these bytes are reaches the server; its answer reaches nobody."""
+        self._lose = text
 
     def drop(self) -> None:
         """Closes the connections that are open, so that the next request meets the next fault."""
@@ -98,9 +104,12 @@ class FaultyProxy:
     def _pass_on(self, client: socket.socket, fault: Cut | None) -> None:
         server = socket.create_connection(self._target)
         try:
-            threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+            lost = threading.Event()
+            threading.Thread(target=self._pump, args=(client, server, lost), daemon=True).start()
             left = None if fault is None else fault.after
             for data in _chunks(server):
+                if lost.is_set():
+                    return
                 client.sendall(data if left is None else data[:left])
                 if left is not None:
                     left -= len(data)
@@ -108,6 +117,16 @@ class FaultyProxy:
                         return
         finally:
             _close(server)
+
+    def _pump(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            for data in _chunks(client):
+                if self._lose is not None and self._lose in data:
+                    self._lose = None
+                    self.answers_lost += 1
+                    lost.set()
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
 
 
 def _refuse(client: socket.socket, fault: Refuse) -> None:
@@ -123,13 +142,6 @@ def _refuse(client: socket.socket, fault: Refuse) -> None:
     # What is still on its way is taken, or the answer would be lost with a reset.
     while client.recv(65536):
         pass
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        for data in _chunks(source):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
 
 
 def _chunks(source: socket.socket) -> Iterator[bytes]:
