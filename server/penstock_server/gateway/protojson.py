@@ -17,6 +17,8 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from penstock_server.gateway.descriptors import is_repeated
+
 Writer = Callable[[Any], Any]
 _WHOLE = 2**53
 _LONG = (
@@ -65,7 +67,7 @@ def _field(field: Any) -> Writer | None:
         one = _scalar(field.message_type.fields_by_name["value"])
         return dict if one is None else lambda values: {_key(key): one(value) for key, value in values.items()}
     one = _scalar(field)
-    if not field.is_repeated:
+    if not is_repeated(field):
         return one
     return list if one is None else lambda values: [one(value) for value in values]
 

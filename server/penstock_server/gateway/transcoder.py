@@ -20,6 +20,7 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from penstock_server.gateway.descriptors import is_repeated
 from penstock_server.gateway.protojson import to_dict
 
 _MAX_DEPTH = 150
@@ -149,7 +150,7 @@ def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -
         target, field = _reached(message, name.split("."), body)
         if value == "" or field is None or field.message_type is not None:
             continue
-        if field.is_repeated:
+        if is_repeated(field):
             getattr(target, field.name).append(_scalar(field, value))
         else:
             setattr(target, field.name, _scalar(field, value))
@@ -163,7 +164,7 @@ def _reached(message: Message, path: list[str], body: str) -> tuple[Message, Fie
             return message, None
         if depth == len(path) - 1:
             return message, field
-        if field.message_type is None or field.is_repeated:
+        if field.message_type is None or is_repeated(field):
             return message, None
         message = getattr(message, field.name)
     return message, None
