@@ -7,6 +7,7 @@ alone; all of it is gone when the block ends. The machine of the tests reaches S
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import yaml
 from tools.cluster import Cluster
 from tools.manifests import Applier, Object, render
 
+log = logging.getLogger(__name__)
 _KUSTOMIZE = Path(__file__).resolve().parents[2] / "deploy" / "kustomize"
 _IMAGE = "docker.io/penstock/penstock"
 NAMESPACE = "penstock"
@@ -66,6 +68,16 @@ class Deployed:
         except AssertionError as error:
             raise AssertionError(f"not ready: {self._state()}") from error
 
+    def log(self, component: str, lines: int = 100) -> str:
+        """The last lines of each of its Pods."""
+
+        async def read(pod: str) -> bytes:
+            pieces = self.cluster.client.log(NAMESPACE, pod, component, tail_lines=lines)
+            return b"".join([piece async for piece in pieces])
+
+        names = [str(pod["metadata"]["name"]) for pod in self.pods(component)]
+        return "".join(f"{name}:\n{self.cluster.wait(read(name)).decode(errors='replace')}\n" for name in names)
+
     def _state(self) -> str:
         pods = self.cluster.pods(NAMESPACE)
         statuses = {pod["metadata"]["name"]: pod["status"].get("containerStatuses") for pod in pods}
@@ -111,7 +123,12 @@ def deployed(
         address = service["spec"]["clusterIP"]
         made = Deployed(cluster, f"http://{address}:8888", f"{address}:8887")
         made.wait_ready()
-        yield made
+        try:
+            yield made
+        except BaseException:
+            for component in ("server", "executor"):
+                log.error("%s", made.log(component))
+            raise
     finally:
         applier.delete(namespaces)
 
