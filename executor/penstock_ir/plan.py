@@ -36,8 +36,8 @@ from penstock_ir.model import (
 )
 from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
+from penstock_ir.plan_values import claims_of, mentions_workspace, with_placeholders
 from penstock_ir.planned import CachedOutputs, Decision, Plan, PlannedTask, Unknown, Value
-from penstock_ir.platform_values import WORKSPACE_PATH, claim_source, constant_of
 
 MAX_TASKS = 2_000
 
@@ -146,7 +146,7 @@ class _Planner:
         for name in constants:
             given = task.parameters[name]
             assert isinstance(given.source, Constant)
-            value = _with_placeholders(given.source.value, found)
+            value = with_placeholders(given.source.value, found)
             resolved[name] = self._selected(given.selector, value, f"{place}.inputs.parameters.{name}")
         found.update(resolved)
         return self._checked(task, found, place)
@@ -301,7 +301,10 @@ class _Planner:
             if isinstance(many, Unknown):
                 return
             names[port] = many
-        claims = self._claims(task, shown, scope)
+        if self._has_workspace and mentions_workspace(shown.inputs):
+            # Its claim is known in a run only.
+            return
+        claims = claims_of(task.component, shown.inputs, scope.parameters, scope.outputs)
         if claims is None:
             return
         component = task.component
@@ -322,27 +325,6 @@ class _Planner:
             shown.decision, shown.cached_run_id = Decision.CACHED, hit.run_id
             scope.outputs[task.name] = dict(hit.parameters)
             scope.output_artifacts[task.name] = dict(hit.artifacts)
-
-    def _claims(self, task: Task, shown: PlannedTask, scope: _Scope) -> list[str] | None:
-        """The claims the task mounts; None when they are known in a run only, as that of a workspace is."""
-        texts = [value for value in shown.inputs.values() if isinstance(value, str)]
-        if self._has_workspace and any(WORKSPACE_PATH in text for text in texts):
-            return None
-        found = []
-        mounts: Any = task.component.kubernetes.get("pvcMount") or ()
-        for mount in mounts:
-            source = claim_source(mount)
-            if "componentInputParameter" in source:
-                name = scope.parameters.get(source["componentInputParameter"])
-            elif "taskOutputParameter" in source:
-                output = source["taskOutputParameter"]
-                name = scope.outputs.get(output["producerTask"], {}).get(output["outputParameterKey"])
-            else:
-                name = _with_placeholders(constant_of(source), shown.inputs)
-            if not isinstance(name, str):
-                return None
-            found.append(name)
-        return found
 
 
 def _kind(task: Task) -> str:
@@ -396,25 +378,6 @@ def _collect(task: Task, inners: Sequence[_Scope], scope: _Scope) -> None:
         lists = [one[key] for one in given.output_artifacts.values()]
         if not any(isinstance(many, Unknown) for many in lists):
             artifacts[key] = [name for many in lists if not isinstance(many, Unknown) for name in many]
-
-
-def _with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
-    """The constant with known inputs in it; Unknown when it needs one that is not."""
-    missing: list[str] = []
-
-    def lookup(expression: str) -> str | None:
-        name = parameter_name(expression)
-        if name is None:
-            missing.append(expression.lstrip("."))
-            return None
-        known = found.get(name)
-        if isinstance(known, Unknown):
-            missing.append(known.source)
-            return None
-        return value_text(known) if name in found else None
-
-    resolved = resolve_value(value, lookup)
-    return Unknown(f"a text with {missing[0]}") if missing else resolved
 
 
 def _container(component: Component, container: ContainerExecutor, inputs: Mapping[str, Value]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import message_factory, struct_pb2, timestamp_pb2
@@ -62,9 +63,9 @@ def _set(draw: st.DrawFn, message: Any, field: FieldDescriptor, depth: int) -> N
 def _any(descriptor: Descriptor, depth: int) -> st.SearchStrategy[Any]:
     name = descriptor.full_name
     if name == "google.protobuf.Struct":
-        return st.dictionaries(_TEXTS, _JSON, max_size=3).map(_struct)
+        return st.dictionaries(_TEXTS, _JSON, max_size=3).map(_struct).map(_of_type(descriptor))
     if name == "google.protobuf.Value":
-        return _JSON.map(_value)
+        return _JSON.map(_value).map(_of_type(descriptor))
     if name == "google.protobuf.Timestamp":
         return st.tuples(st.sampled_from([0, 1, -1, 2**33, 253402300799, 2**62]), st.sampled_from([0, -1, 10**9])).map(
             lambda pair: timestamp_pb2.Timestamp(seconds=pair[0], nanos=pair[1])
@@ -72,6 +73,11 @@ def _any(descriptor: Descriptor, depth: int) -> st.SearchStrategy[Any]:
     if depth > 3:
         return st.just(message_factory.GetMessageClass(descriptor)())
     return messages(descriptor, depth + 1)
+
+
+def _of_type(descriptor: Descriptor) -> Callable[[Any], Any]:
+    """The same message as one of the descriptor's pool, which may not be the default one."""
+    return lambda message: message_factory.GetMessageClass(descriptor).FromString(message.SerializeToString())
 
 
 def _struct(values: dict[str, Any]) -> struct_pb2.Struct:

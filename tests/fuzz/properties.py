@@ -11,17 +11,25 @@ from random import Random
 from typing import Any
 
 import celpy
+from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
+from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.descriptors import message_class
 from penstock_ir.errors import ExpressionError, InvalidParametersError, InvalidSpecError
 from penstock_ir.expressions import compile_condition, compile_selector
 from penstock_ir.loader import document_from_json, parse_package
 from penstock_ir.parameters import bind_root_parameters
 from penstock_ir.plan import plan_pipeline
 
+from tests.fuzz.messages import messages
 from tests.fuzz.strategies import documents, expressions, junk
 from tests.simulation.world import Plan, World
+from tests.support import specs
+from tests.support.launches import launches_of
+from tests.unit.executor.backends.kubernetes.pods import POLICY, SETTINGS, Store
 
 
 @given(spec=documents(), seed=st.integers(0, 1_000_000))
@@ -75,6 +83,24 @@ def any_arguments_are_refused_or_bound(values: Mapping[str, Any]) -> None:
             assert bound.keys() == pipeline.root.input_parameters.keys()
 
 
+@given(config=messages(message_class("kfp_kubernetes.KubernetesExecutorConfig").DESCRIPTOR))
+def any_kubernetes_settings_are_refused_or_a_pod(config: Any) -> None:
+    spec = specs.container(["true"], artifacts={"model": "system.Model"}, cached=True)
+    try:
+        executors = {"exec-only": json_format.MessageToDict(config)}
+    except json_format.SerializeToJsonError:
+        # Infinity, which no document can hold.
+        return
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+    document = document_from_json({"pipeline_spec": spec, "platform_spec": platform})
+    plan_pipeline(compile_pipeline(document), {})
+    for task in launches_of(document, {}, namespace="team"):
+        try:
+            json.dumps(make_pod(task, SETTINGS, POLICY, Store()), ensure_ascii=False).encode()
+        except PodSpecError as error:
+            assert str(error)
+
+
 def _pipelines() -> list[Any]:
     from tests.fuzz.strategies import _own_documents
 
@@ -91,4 +117,5 @@ PROPERTIES = [
     any_package_is_refused_or_read,
     any_expression_is_refused_or_decided,
     any_arguments_are_refused_or_bound,
+    any_kubernetes_settings_are_refused_or_a_pod,
 ]

@@ -258,6 +258,8 @@ def _init_containers(config: Mapping[str, Any], volumes: Volumes) -> list[Json]:
         for key in ("command", "args"):
             if one.get(key):
                 container[key] = list(one[key])
+        if any(not entry.get("name") for entry in one.get("env") or ()):
+            raise InputError(f"{place}.env: a variable has no name")
         if one.get("env"):
             container["env"] = [{"name": entry["name"], "value": entry.get("value", "")} for entry in one["env"]]
         if one.get("resources"):

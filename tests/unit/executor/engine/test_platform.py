@@ -436,6 +436,7 @@ def test_init_containers_mount_what_the_task_has() -> None:
             {},
             "the task has no volume 'v'; it has none",
         ),
+        ({"initContainers": [{"name": "x", "image": "i", "env": [{"value": "v"}]}]}, {}, "a variable has no name"),
         ({"secretAsEnv": [{"secretName": "s", "keyToEnv": [{"envVar": "A"}]}]}, {}, "a key of the Secret"),
     ],
 )

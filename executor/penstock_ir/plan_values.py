@@ -1,0 +1,61 @@
+"""Values in a plan: what is known before a run, and what only the run will tell (see `penstock_ir.plan`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock_ir.model import Component, JsonValue
+from penstock_ir.parameters import value_text
+from penstock_ir.placeholders import parameter_name, resolve_value
+from penstock_ir.planned import Unknown, Value
+from penstock_ir.platform_values import WORKSPACE_PATH, claim_source, constant_of
+
+
+def with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
+    """The constant with known inputs in it; Unknown when it needs one that is not."""
+    missing: list[str] = []
+
+    def lookup(expression: str) -> str | None:
+        name = parameter_name(expression)
+        if name is None:
+            missing.append(expression.lstrip("."))
+            return None
+        known = found.get(name)
+        if isinstance(known, Unknown):
+            missing.append(known.source)
+            return None
+        return value_text(known) if name in found else None
+
+    resolved = resolve_value(value, lookup)
+    return Unknown(f"a text with {missing[0]}") if missing else resolved
+
+
+def mentions_workspace(inputs: Mapping[str, Value]) -> bool:
+    return any(isinstance(value, str) and WORKSPACE_PATH in value for value in inputs.values())
+
+
+def claims_of(
+    component: Component,
+    inputs: Mapping[str, Value],
+    scope: Mapping[str, Value],
+    outputs: Mapping[str, Mapping[str, Value]],
+) -> list[str] | None:
+    """The claims a task mounts, None when not all of them are known: `scope` is what the DAG around it was given,
+    `outputs` what its tasks give.
+    """
+    found: list[str] = []
+    mounts: Any = component.kubernetes.get("pvcMount") or ()
+    for mount in mounts:
+        source = claim_source(mount)
+        if "componentInputParameter" in source:
+            name = scope.get(source["componentInputParameter"])
+        elif "taskOutputParameter" in source:
+            output = source["taskOutputParameter"]
+            name = outputs.get(output.get("producerTask", ""), {}).get(output.get("outputParameterKey", ""))
+        else:
+            name = with_placeholders(constant_of(source), inputs)
+        if not isinstance(name, str):
+            return None
+        found.append(name)
+    return found
