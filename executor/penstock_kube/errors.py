@@ -77,6 +77,11 @@ class UnavailableError(KubeError):
         self.ambiguous = ambiguous
 
 
+def passes(error: BaseException) -> bool:
+    """Whether the same call may succeed later although nothing about it changed."""
+    return isinstance(error, (ThrottledError, UnavailableError, UnauthorizedError, QuotaExceededError))
+
+
 _PLAIN: dict[int, type[KubeError]] = {
     400: InvalidError,
     401: UnauthorizedError,

@@ -56,3 +56,18 @@ def on_cluster(
     settings = {"imagePullPolicy": "IfNotPresent", **(kubernetes or {})}
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": dict.fromkeys(executors, settings)}}}}
     return {"pipeline_spec": spec, "platform_spec": platform}
+
+
+def loop(size: int, *, image: str = IMAGE, command: Sequence[str] = ("true",)) -> dict[str, Any]:
+    """A ParallelFor over so many numbers, one container each."""
+    return on_cluster(specs.loop(size, command), image=image)
+
+
+def if_else(*, image: str = IMAGE) -> dict[str, Any]:
+    """Two branches of one task each; the first is taken."""
+    spec = specs.chain({"yes": ["true"], "no": ["true"]}, name="if-else")
+    tasks = spec["root"]["dag"]["tasks"]
+    tasks["no"].pop("dependentTasks")
+    tasks["yes"]["triggerPolicy"] = {"condition": "1 == 1"}
+    tasks["no"]["triggerPolicy"] = {"condition": "1 == 2"}
+    return on_cluster(spec, image=image)

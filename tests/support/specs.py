@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,31 @@ def chain(
         spec["root"]["dag"]["tasks"][task] = entry
         before = task
     return spec
+
+
+def loop(size: int, command: Sequence[str] = ("true",)) -> dict[str, Any]:
+    """A ParallelFor over so many numbers, one container `t` each."""
+    item = {"parameters": {"x": {"parameterType": "NUMBER_INTEGER"}}}
+    return {
+        "pipelineInfo": {"name": f"fan-out-{size}"},
+        "schemaVersion": "2.1.0",
+        "components": {
+            "work": {"executorLabel": "exec"},
+            "inner": {
+                "inputDefinitions": item,
+                "dag": {"tasks": {"t": {"taskInfo": {"name": "t"}, "componentRef": {"name": "work"}}}},
+            },
+        },
+        "deploymentSpec": {"executors": {"exec": {"container": {"image": "image", "command": list(command)}}}},
+        "root": {
+            "dag": {
+                "tasks": {
+                    "loop": {
+                        "taskInfo": {"name": "loop"},
+                        "componentRef": {"name": "inner"},
+                        "parameterIterator": {"itemInput": "x", "items": {"raw": json.dumps(list(range(size)))}},
+                    }
+                }
+            }
+        },
+    }

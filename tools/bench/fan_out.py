@@ -10,13 +10,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs
+from tests.support import runs, specs
 from tools.bench.result import Row
 from tools.embedded import Embedded
 
@@ -47,7 +46,7 @@ def _run(up: Embedded, client: Client, size: int) -> list[Row]:
     }
     before = sum(sum(one.cpu_times()[:2]) for one in programs.values())
     started = time.perf_counter()
-    run_id = runs.start(client, _loop(size))
+    run_id = runs.start(client, specs.loop(size))
     peaks = dict.fromkeys(programs, 0)
     # One row without its tasks: a poll must not cost what is measured.
     predicate = json.dumps({"predicates": [{"operation": "EQUALS", "key": "run_id", "string_value": run_id}]})
@@ -75,30 +74,3 @@ def _bare(count: int) -> float:
     for _ in range(count):
         subprocess.run(["true"], check=True)
     return count / (time.perf_counter() - started)
-
-
-def _loop(size: int) -> dict[str, Any]:
-    item = {"parameters": {"x": {"parameterType": "NUMBER_INTEGER"}}}
-    return {
-        "pipelineInfo": {"name": f"fan-out-{size}"},
-        "schemaVersion": "2.1.0",
-        "components": {
-            "work": {"executorLabel": "exec"},
-            "inner": {
-                "inputDefinitions": item,
-                "dag": {"tasks": {"t": {"taskInfo": {"name": "t"}, "componentRef": {"name": "work"}}}},
-            },
-        },
-        "deploymentSpec": {"executors": {"exec": {"container": {"image": "image", "command": ["true"]}}}},
-        "root": {
-            "dag": {
-                "tasks": {
-                    "loop": {
-                        "taskInfo": {"name": "loop"},
-                        "componentRef": {"name": "inner"},
-                        "parameterIterator": {"itemInput": "x", "items": {"raw": json.dumps(list(range(size)))}},
-                    }
-                }
-            }
-        },
-    }

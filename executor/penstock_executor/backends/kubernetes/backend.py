@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from penstock_kube.errors import KubeError, NotFoundError
+from penstock_kube.errors import KubeError, NotFoundError, passes
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStoreError
 
@@ -44,6 +44,7 @@ from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
 from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.verdict import Failure, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
+from penstock_executor.dispatch.backoff import delays
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
@@ -105,8 +106,11 @@ class KubernetesBackend:
     async def default_root(self, namespace: str) -> str:
         try:
             place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
-        except (KubeError, ValueError) as error:
-            raise BackendUnavailableError(str(error)) from error
+        except (KubeError, ArtifactStoreError, ValueError) as error:
+            if passes(error):
+                raise BackendUnavailableError(str(error)) from error
+            # What is wrong with the namespace is told by the run's first task, where its user sees it.
+            return ""
         return place.store_config.default_root
 
     async def launch(self, task: TaskLaunch) -> None:
@@ -120,9 +124,10 @@ class KubernetesBackend:
         self._attempts[task.key] = attempt
         try:
             if self._claims.takes(task):
+                self._check_leave(attempt)
                 self._finish(attempt, await self._claims.outcome(task, attempt.namespace))
                 return
-            place = await self._namespaces.get(attempt.namespace)
+            place = await self._place(attempt)
             existing = place.pods.cache.get(task.pod_name)
             if existing is not None:
                 self._adopt(attempt, existing)
@@ -194,6 +199,24 @@ class KubernetesBackend:
         if attempt.canceled:
             self._spawn(self._remove(attempt, archive=True))
 
+    async def _place(self, attempt: _Attempt) -> Place:
+        """What holds in the attempt's namespace, however long its API server is away. Raises as `Namespaces.get`."""
+        for delay in delays():
+            try:
+                return await self._namespaces.get(attempt.namespace)
+            except KubeError as error:
+                if not passes(error):
+                    raise
+                log.warning("task %s waits for namespace %s: %s", attempt.key.path, attempt.namespace, error)
+            self._check_leave(attempt)
+            await asyncio.sleep(delay)
+        raise AssertionError("delays end never")
+
+    def _check_leave(self, attempt: _Attempt) -> None:
+        assert self._runs is not None
+        if attempt.canceled or not self._runs.may_act(attempt.key.run_id):
+            raise NotAllowedError(attempt.task.pod_name)
+
     def _adopt(self, attempt: _Attempt, view: PodView) -> None:
         if view.key != attempt.key:
             text = f"a Pod named {view.name} exists in {view.namespace} that is not this task's; remove it"
@@ -213,7 +236,7 @@ class KubernetesBackend:
         namespace = self._settings.pods.default_namespace
         try:
             await self._namespaces.get(namespace)
-        except (KubeError, ValueError) as error:
+        except (KubeError, ArtifactStoreError, ValueError) as error:
             log.warning("namespace %s cannot be used yet: %s", namespace, error)
 
     # --- following -------------------------------------------------------------------------------------------------

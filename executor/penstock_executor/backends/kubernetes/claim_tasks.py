@@ -15,15 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import (
-    AlreadyExistsError,
-    KubeError,
-    NotFoundError,
-    QuotaExceededError,
-    ThrottledError,
-    UnauthorizedError,
-    UnavailableError,
-)
+from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError, passes
 
 from penstock_executor.backends.base import FailureKind, HeldRuns, TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.claims import (
@@ -61,7 +53,7 @@ class ClaimTasks:
         try:
             name = await self._carry_out(task, namespace)
         except (PodSpecError, KubeError) as error:
-            kind = FailureKind.INFRASTRUCTURE if _passes(error) else FailureKind.CONFIGURATION
+            kind = FailureKind.INFRASTRUCTURE if passes(error) else FailureKind.CONFIGURATION
             return TaskOutcome(task.key, started, _now(), failure=kind, error=str(error)[:4096])
         outputs = {"name": name} if "name" in task.output_parameters else {}
         return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
@@ -136,14 +128,10 @@ class ClaimTasks:
             try:
                 return await call()
             except KubeError as error:
-                if not _passes(error) or time.monotonic() + delay > until:
+                if not passes(error) or time.monotonic() + delay > until:
                     raise
             await asyncio.sleep(delay)
         raise AssertionError("delays end never")
-
-
-def _passes(error: Exception) -> bool:
-    return isinstance(error, (ThrottledError, UnavailableError, UnauthorizedError, QuotaExceededError))
 
 
 def _path(namespace: str) -> str:

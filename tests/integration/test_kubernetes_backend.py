@@ -1,0 +1,376 @@
+"""The Kubernetes backend against the simulated API server: adoption, leases, lost answers, ends, orphans."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from penstock_executor.agent.protocol import AttemptResult, ProcessExit
+from penstock_executor.backends.base import (
+    AttemptKey,
+    BackendEvent,
+    FailureKind,
+    NotHeldError,
+    TaskLaunch,
+    TaskOutcome,
+    TaskStarted,
+)
+from penstock_executor.backends.kubernetes.backend import KubernetesBackend
+from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
+from penstock_executor.backends.kubernetes.build import Surroundings, kubernetes_backend
+from penstock_executor.backends.kubernetes.retention import RetentionPolicy
+from penstock_executor.backends.kubernetes.settings import PodSettings
+from penstock_executor.backends.kubernetes.verdict import Deadlines
+from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
+from penstock_executor.engine.names import pod_name
+from penstock_kube.client import KubeClient
+from penstock_kube.config import Cluster
+from penstock_store.config import StoreConfig
+from penstock_store.files import FileArtifactStore
+
+from tools.sim_kube.faults import Fault
+from tools.sim_kube.node import Latency
+from tools.sim_kube.outcome import Outcome
+from tools.sim_kube.server import SimKube
+
+RUN = "6c2a7b5e-0000-4000-8000-000000000001"
+
+
+def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @functools.wraps(test)
+    def run(*arguments: Any, **named: Any) -> None:
+        asyncio.run(test(*arguments, **named))
+
+    return run
+
+
+def well(**parameters: str) -> str:
+    return AttemptResult(exit=ProcessExit(0, started_at=1, finished_at=2), parameters=parameters).to_json()
+
+
+class Runs:
+    """The runs that the executor holds; everything is under way unless said otherwise."""
+
+    def __init__(self) -> None:
+        self.certain = True
+        self.expected: bool | None = True
+        self.finished: set[str] = set()
+
+    def may_act(self, run_id: str) -> bool:
+        return self.certain
+
+    def expects(self, key: AttemptKey) -> bool | None:
+        return self.expected
+
+    async def over(self, run_ids: Collection[str]) -> set[str]:
+        return self.finished & set(run_ids)
+
+
+class Bench:
+    """A simulated cluster, a backend on it, and what the backend said."""
+
+    def __init__(self, kube: SimKube, directory: Path) -> None:
+        self.kube = kube
+        self.directory = directory
+        self.runs = Runs()
+        self.events: list[BackendEvent] = []
+        self._heard = asyncio.Event()
+        self.client = KubeClient(Cluster(kube.url, None, dict, "default"), deadline=2.0)
+
+    async def backend(self, **settings: Any) -> KubernetesBackend:
+        pods = PodSettings(
+            agent_image="agent", instance="here", wrapper_config_map=str(wrapper_config_map()["metadata"]["name"])
+        )
+        stores = StoreConfig(default_root=self.directory.as_uri())
+        surroundings = Surroundings(self.client, stores, {}, FileArtifactStore(self.directory))
+        made = kubernetes_backend(surroundings, BackendSettings(pods=pods, **settings), 1000.0)
+        await made.start(self._deliver, self.runs)
+        return made
+
+    def _deliver(self, event: BackendEvent) -> None:
+        self.events.append(event)
+        self._heard.set()
+
+    async def outcome(self, key: AttemptKey) -> TaskOutcome:
+        while True:
+            for event in self.events:
+                if isinstance(event, TaskOutcome) and event.key == key:
+                    return event
+            self._heard.clear()
+            await asyncio.wait_for(self._heard.wait(), 20)
+
+    async def pods(self) -> list[Mapping[str, Any]]:
+        items: list[Mapping[str, Any]] = (await self.client.get("/api/v1/namespaces/default/pods"))["items"]
+        return items
+
+    async def until(self, holds: Any) -> None:
+        async def wait() -> None:
+            while not await holds():
+                await asyncio.sleep(0.02)
+
+        await asyncio.wait_for(wait(), 20)
+
+    def task(self, name: str = "t", attempt: int = 1, **fields: Any) -> TaskLaunch:
+        key = AttemptKey(RUN, name, attempt)
+        given: dict[str, Any] = {
+            "key": key,
+            "task_name": name,
+            "pipeline_name": "p",
+            "image": "image",
+            "command": ("true",),
+            "args": (),
+            "env": (),
+            "task_root": f"{self.directory.as_uri()}/p/{RUN}/{name}/{attempt}",
+            "inputs": {},
+            "defaults": {},
+            "input_artifacts": {},
+            "input_artifact_definitions": {},
+            "output_parameters": {},
+            "output_artifacts": {},
+            "pod_name": pod_name("run", name, RUN, name, attempt),
+        }
+        return TaskLaunch(**{**given, **fields})
+
+
+@asynccontextmanager
+async def bench(tmp_path: Path, outcome: Outcome | None = None, latency: float = 0.05) -> AsyncIterator[Bench]:
+    decided = outcome or Outcome(messages={"main": well()}, log="hello\n")
+    async with SimKube(latency=Latency(latency, 0.1), decide=lambda _: decided) as kube:
+        made = Bench(kube, tmp_path)
+        try:
+            yield made
+        finally:
+            await made.client.close()
+
+
+@on_a_loop
+async def test_a_task_ends_well_and_its_pod_goes(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        backend = await b.backend()
+        task = b.task()
+        await backend.launch(task)
+        outcome = await b.outcome(task.key)
+        assert outcome.succeeded, outcome.error
+        assert [type(event) for event in b.events] == [TaskStarted, TaskOutcome]
+        assert len(await b.pods()) == 1, "a Pod stays until its outcome is committed"
+        backend.release(task.key)
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        log = tmp_path / "p" / RUN / "t" / "1" / "executor-logs"
+        assert log.read_text() == "hello\n"
+        await backend.close()
+
+
+@on_a_loop
+async def test_whoever_launches_again_adopts(tmp_path: Path) -> None:
+    async with bench(tmp_path, latency=0.5) as b:
+        first, task = await b.backend(), b.task()
+        await first.launch(task)
+        await first.close()
+        second = await b.backend()
+        await second.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        assert len(await b.pods()) == 1
+        assert b.kube.stats()["pods_created"] == 1
+        await second.close()
+
+
+@pytest.mark.parametrize("action", ["drop-after", "hang-after"])
+@on_a_loop
+async def test_a_create_whose_answer_is_lost_makes_one_pod(tmp_path: Path, action: str) -> None:
+    async with bench(tmp_path) as b:
+        b.kube.faults.add(Fault(action=action, method="POST", path="/pods$", times=1))
+        backend, task = await b.backend(), b.task()
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        assert b.kube.stats()["pods_created"] == 1
+        await backend.close()
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@on_a_loop
+async def test_a_server_that_refuses_for_now_is_asked_again(tmp_path: Path, status: int) -> None:
+    async with bench(tmp_path) as b:
+        b.kube.faults.add(Fault(status=status, method="POST|DELETE", times=3))
+        backend, task = await b.backend(), b.task()
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        backend.release(task.key)
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await backend.close()
+
+
+@on_a_loop
+async def test_nothing_is_made_without_a_certain_lease(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        backend, task = await b.backend(), b.task()
+        b.runs.certain = False
+        with pytest.raises(NotHeldError):
+            await backend.launch(task)
+        assert await b.pods() == []
+        b.runs.certain = True
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_pod_made_while_the_lease_ran_out_is_taken_back(tmp_path: Path) -> None:
+    async with bench(tmp_path, latency=5) as b:
+        backend, task = await b.backend(), b.task()
+        # Asked before the call the lease is certain, after it no more.
+        answers = iter([True, False])
+        b.runs.may_act = lambda run_id: next(answers)  # type: ignore[method-assign]
+        with pytest.raises(NotHeldError):
+            await backend.launch(task)
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_task_that_was_seen_running_is_never_begun_again(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        backend, task = await b.backend(), replace(b.task(), seen_running=True)
+        await backend.launch(task)
+        outcome = await b.outcome(task.key)
+        assert outcome.failure is FailureKind.INFRASTRUCTURE
+        assert "is gone, and nobody saw how it ended" in outcome.error
+        assert await b.pods() == []
+        await backend.close()
+
+
+@on_a_loop
+async def test_somebody_elses_pod_of_that_name_is_left_alone(tmp_path: Path) -> None:
+    async with bench(tmp_path, latency=5) as b:
+        backend, task = await b.backend(), b.task()
+        pod = {
+            "metadata": {"name": task.pod_name, "labels": {"app": "theirs"}},
+            "spec": {"containers": [{"name": "main", "image": "x"}]},
+        }
+        await b.client.create("/api/v1/namespaces/default/pods", pod)
+        await backend.launch(task)
+        outcome = await b.outcome(task.key)
+        assert outcome.failure is FailureKind.CONFIGURATION
+        assert "is not this task's" in outcome.error or "that is not" in outcome.error
+        assert [one["metadata"]["labels"] for one in await b.pods()] == [{"app": "theirs"}]
+        await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failure", "text"),
+    [
+        (Outcome("exit", 1, {"main": AttemptResult(ProcessExit(1)).to_json()}), "user", "exited with code 1"),
+        (Outcome("oom"), "user", "more memory than its limit"),
+        (Outcome("deadline"), "user", "deadline"),
+        (Outcome("evicted"), "infrastructure", "evicted"),
+        (Outcome("preempted"), "infrastructure", "preempted"),
+        (Outcome("image-pull"), "configuration", "cannot be pulled"),
+        (Outcome("invalid-image"), "configuration", "cannot be used"),
+        (Outcome("config-error"), "configuration", "cannot be created"),
+        (Outcome("unschedulable"), "infrastructure", "Insufficient cpu"),
+        (Outcome("exit", 0, {"main": "garbage"}), "infrastructure", "result was not left behind"),
+        (Outcome("exit", 0, {"main": well()}), "", ""),
+    ],
+)
+@on_a_loop
+async def test_how_it_ended(tmp_path: Path, outcome: Outcome, failure: str, text: str) -> None:
+    async with bench(tmp_path, outcome) as b:
+        backend = await b.backend(deadlines=Deadlines(pending=2.0, image_pull=1.0, configuration=1.0))
+        task = b.task()
+        await backend.launch(task)
+        found = await b.outcome(task.key)
+        assert (found.failure.value if found.failure else "") == failure, found.error
+        assert text in found.error
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_canceled_task_ends_as_such_and_its_pod_goes(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("runs-forever", log="so far\n")) as b:
+        backend, task = await b.backend(cancel_grace_seconds=0), b.task()
+        await backend.launch(task)
+
+        async def started() -> bool:
+            return any(isinstance(event, TaskStarted) for event in b.events)
+
+        await b.until(started)
+        await backend.cancel(task.key)
+        assert (await b.outcome(task.key)).failure is FailureKind.CANCELED
+        assert await b.pods() == []
+        assert (tmp_path / "p" / RUN / "t" / "1" / "executor-logs").read_text() == "so far\n"
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_watch_that_was_cut_misses_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path, latency=0.3) as b:
+        backend = await b.backend()
+        tasks = [b.task(f"t{number}") for number in range(20)]
+        for task in tasks:
+            await backend.launch(task)
+        await b.kube.stop()
+        await b.kube.start(int(b.kube.url.rsplit(":", 1)[1]))
+        for task in tasks:
+            assert (await b.outcome(task.key)).succeeded
+        assert b.kube.stats()["pods_created"] == 20
+        await backend.close()
+
+
+@on_a_loop
+async def test_pods_of_runs_that_are_over_are_collected(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        first, task = await b.backend(), b.task()
+        await first.launch(task)
+        await first.close()
+        b.runs.expected = None
+        second = await b.backend(orphan_seconds=0.1)
+        # Somebody else's, as far as anybody knows.
+        await asyncio.sleep(0.5)
+        assert len(await b.pods()) == 1
+        b.runs.finished = {RUN}
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await second.close()
+
+
+@on_a_loop
+async def test_retention_keeps_failed_pods(tmp_path: Path) -> None:
+    bad = Outcome("exit", 1, {"main": AttemptResult(ProcessExit(1)).to_json()})
+    async with bench(tmp_path) as b:
+        backend = await b.backend(retention=RetentionPolicy.parse("success"))
+        good, failing = b.task("good"), replace(b.task("bad"))
+        annotated = {
+            "annotations": {"sim-kube/outcome": json.dumps({"kind": "exit", "exit_code": 1, "messages": bad.messages})}
+        }
+        await backend.launch(good)
+        await backend.launch(replace(failing, kubernetes=annotated))
+        for task in (good, failing):
+            await b.outcome(task.key)
+            backend.release(task.key)
+
+        async def one_left() -> bool:
+            return [pod["metadata"]["name"] for pod in await b.pods()] == [failing.pod_name]
+
+        await b.until(one_left)
+        await backend.close()

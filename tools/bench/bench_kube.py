@@ -1,0 +1,179 @@
+"""Pipelines on a cluster beside bare Pods of the same image on the same cluster, in one run.
+
+Why ratios: a cluster's own pace (the kubelet looks at its Pods once a second) is most of what is measured, and it is
+not ours. A bare Pod is what `kubectl run` makes; a chain of three is three of them, each made when the one before was
+seen to end; a loop is as many at once. Medians of several rounds, Penstock and bare Pods in turn.
+
+Invariant: what is counted is what the API server saw: Pods from the watch, our writes from the executor's own figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+
+from tests.support import kube_specs, runs
+from tools.bench.pod_watch import PodWatch
+from tools.bench.result import Row, at_least, at_most
+from tools.cluster import Cluster
+from tools.kube_penstock import KubePenstock, kube_penstock
+from tools.object_stores import free_port
+
+ROUNDS = 5
+LOOPS = (20, 100)
+LATENCY_CHAIN = 15
+
+
+@dataclass(slots=True)
+class _Case:
+    """`pods` is how many container tasks the pipeline runs; `bare` takes as many Pods to their end, or is None."""
+
+    name: str
+    spec: Mapping[str, Any]
+    pods: int
+    rounds: int
+    bare: Callable[[PodWatch], Awaitable[None]] | None
+    seconds: list[float] = field(default_factory=list)
+    bare_seconds: list[float] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
+
+
+def measure() -> list[Row]:
+    port = free_port()
+    settings = {"PENSTOCK_EXECUTOR_HTTP": f"127.0.0.1:{port}"}
+    with (
+        Cluster() as cluster,
+        tempfile.TemporaryDirectory(prefix="penstock-bench-") as name,
+        kube_penstock(cluster, Path(name), settings=settings) as kube,
+        Client(kube.up.grpc) as client,
+    ):
+        return cluster.wait(_measure(kube, client, f"http://127.0.0.1:{port}/metrics"))
+
+
+async def _measure(kube: KubePenstock, client: Client, metrics: str) -> list[Row]:
+    watch = PodWatch(kube.cluster.client, kube.namespace)
+    watching = asyncio.create_task(watch.run())
+    try:
+        # The namespace's wrapper, the image, the connections: not what a second run pays.
+        await _run(client, kube_specs.container(["true"]))
+        before = _writes(metrics)
+        made_before = watch.created
+        rows: list[Row] = []
+        for case in _cases():
+            rows += await _case(case, watch, client)
+        bare = sum(len(case.bare_seconds) * case.pods for case in _ALL)
+        tasks = watch.created - made_before - bare
+        rows.append(at_most("our writes to the API server for a task", (_writes(metrics) - before) / tasks, "", 3))
+        rows += await _latency(watch, client)
+        return rows
+    finally:
+        watching.cancel()
+
+
+_ALL: list[_Case] = []
+
+
+def _cases() -> list[_Case]:
+    cached = kube_specs.chain({name: ["true"] for name in "abc"}, name=f"cached-{uuid.uuid4().hex[:6]}", cached=True)
+    found = [
+        _Case("one task", kube_specs.container(["true"]), 1, ROUNDS, lambda watch: watch.bare(1)),
+        _Case("chain of 3", kube_specs.chain({name: ["true"] for name in "abc"}), 3, ROUNDS, _bare_chain),
+        _Case("If/Else, one branch taken", kube_specs.if_else(), 1, ROUNDS, lambda watch: watch.bare(1)),
+        *(
+            _Case(f"ParallelFor of {size}", kube_specs.loop(size), size, 3, lambda watch, size=size: watch.bare(size))
+            for size in LOOPS
+        ),
+        _Case("chain of 3, first time", cached, 3, 1, None),
+        _Case("chain of 3, all cached", cached, 0, ROUNDS, None),
+    ]
+    _ALL[:] = found
+    return found
+
+
+async def _case(case: _Case, watch: PodWatch, client: Client) -> list[Row]:
+    for _ in range(case.rounds):
+        before = watch.created
+        started = time.perf_counter()
+        await _run(client, case.spec)
+        case.seconds.append(time.perf_counter() - started)
+        case.made.append(watch.created - before)
+        await watch.quiet()
+        if case.bare is not None:
+            started = time.perf_counter()
+            await case.bare(watch)
+            case.bare_seconds.append(time.perf_counter() - started)
+            await watch.quiet()
+    seconds = statistics.median(case.seconds)
+    rows = [Row(f"{case.name}: seconds", seconds, "s")]
+    if case.bare_seconds:
+        bare = statistics.median(case.bare_seconds)
+        rows.append(Row(f"{case.name}: as many bare Pods", bare, "s"))
+        rows.append(at_most(f"{case.name}: ratio", seconds / bare, "x", 1.10))
+    made = max(case.made)
+    holds = set(case.made) == {case.pods}
+    rows.append(Row(f"{case.name}: Pods created", made, "", f"= {case.pods}", holds))
+    if case.name.endswith("all cached"):
+        rows[0] = at_most(rows[0].name, seconds, "s", 0.3)
+    return rows
+
+
+async def _latency(watch: PodWatch, client: Client) -> list[Row]:
+    """From the moment the end of a task is seen on a watch to the moment the next Pod is."""
+    names = [f"t{number:02}" for number in range(LATENCY_CHAIN)]
+    watch.times.clear()
+    await _run(client, kube_specs.chain({name: ["true"] for name in names}))
+    gaps = []
+    ended = 0.0
+    for kind, at in watch.times:
+        if kind == "ended":
+            ended = at
+        elif ended:
+            gaps.append((at - ended) * 1000)
+            ended = 0.0
+    gaps.sort()
+    return [
+        at_least("task end seen -> next Pod seen: samples", len(gaps), "", LATENCY_CHAIN - 1),
+        Row("task end seen -> next Pod seen: median", statistics.median(gaps), "ms"),
+        at_most("task end seen -> next Pod seen: p99", gaps[min(len(gaps) - 1, int(len(gaps) * 0.99))], "ms", 100),
+    ]
+
+
+async def _bare_chain(watch: PodWatch) -> None:
+    for _ in range(3):
+        await watch.bare(1)
+
+
+async def _run(client: Client, spec: Mapping[str, Any]) -> None:
+    def to_the_end() -> run_pb2.Run:
+        run_id = runs.start(client, spec)
+        while True:
+            run = runs.get(client, run_id)
+            if run.state in runs.ENDED:
+                return run
+            time.sleep(0.02)
+
+    run = await asyncio.to_thread(to_the_end)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+
+
+def _writes(metrics: str) -> float:
+    """Creates, deletes and patches of the executor so far."""
+    with urllib.request.urlopen(metrics, timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    wanted = ('verb="POST"', 'verb="DELETE"', 'verb="PATCH"', 'verb="PUT"')
+    return sum(
+        float(line.rsplit(" ", 1)[1])
+        for line in lines
+        if line.startswith("penstock_kubernetes_call_seconds_count") and any(one in line for one in wanted)
+    )

@@ -1,0 +1,85 @@
+"""Pods of a namespace as they come and go, and bare ones to compare with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+from penstock_kube.client import KubeClient
+from penstock_kube.reflector import EventKind, Reflector
+
+from tests.support import kube_specs
+
+
+class PodWatch:
+    """`created` counts Pods; `times` has ("made" or "ended", seconds) of Pods that are not bare, as they were seen."""
+
+    def __init__(self, client: KubeClient, namespace: str) -> None:
+        self._client = client
+        self._path = f"/api/v1/namespaces/{namespace}/pods"
+        self._pods = Reflector(client, self._path, trim=_seen, on_event=self._changed)
+        self._ended: set[str] = set()
+        self._turn = asyncio.Event()
+        self.created = 0
+        self.times: list[tuple[str, float]] = []
+
+    async def run(self) -> None:
+        await self._pods.run()
+
+    async def bare(self, count: int) -> None:
+        """Makes so many Pods at once, waits for their ends, removes them."""
+        names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
+        await asyncio.gather(*(self._client.create(self._path, _bare_pod(name)) for name in names))
+        while not self._ended.issuperset(names):
+            self._turn.clear()
+            await self._turn.wait()
+        await asyncio.gather(*(self._client.delete(f"{self._path}/{name}") for name in names))
+
+    async def quiet(self) -> None:
+        """Waits until nothing is left of what ran before, so that it is in nobody's way."""
+        while self._pods.cache:
+            self._turn.clear()
+            await self._turn.wait()
+
+    def _changed(self, kind: EventKind, pod: tuple[str, str]) -> None:
+        name, phase = pod
+        if kind is EventKind.ADDED:
+            self.created += 1
+            if not name.startswith("bare-"):
+                self.times.append(("made", time.perf_counter()))
+        if phase in ("Succeeded", "Failed") and name not in self._ended:
+            self._ended.add(name)
+            if not name.startswith("bare-"):
+                self.times.append(("ended", time.perf_counter()))
+        self._turn.set()
+
+
+def _seen(pod: dict[str, Any]) -> tuple[str, str]:
+    return pod["metadata"]["name"], pod.get("status", {}).get("phase", "")
+
+
+def _bare_pod(name: str) -> dict[str, Any]:
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "main",
+                    "image": kube_specs.IMAGE,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["true"],
+                    "securityContext": security,
+                }
+            ],
+        },
+    }
