@@ -285,7 +285,10 @@ class KubeClient:
                         continue
                     if response.status >= 300:
                         raise from_response(response.status, await response.read(), response.headers)
-                    yield response.content
+                    try:
+                        yield response.content
+                    finally:
+                        _break_off(response)
                     return
 
     def _sessions(self) -> _Sessions:
@@ -351,6 +354,13 @@ def _failures(what: str) -> Iterator[None]:
         raise UnavailableError(0, "Timeout", f"{what}: no answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
         raise UnavailableError(0, "ConnectionLost", f"{what}: {error or type(error).__name__}") from error
+
+
+def _break_off(response: aiohttp.ClientResponse) -> None:
+    """Ends what is not read to its end without the farewell of TLS, which would outlive the client."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _object(answer: bytes) -> dict[str, Any]:

@@ -35,18 +35,22 @@ async def decode_list(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]
 
 
 async def _piecewise(text: str, at: int) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
-    """None when something else than the end follows the objects, or they are not separated by commas alone."""
-    head = json.loads(text[:at] + "]}")
+    """None unless objects, a comma between two, are followed by the end of the document."""
     items: list[dict[str, Any]] = []
     until = time.monotonic() + _SLICE
-    while text[at : at + 1] not in ("]", ""):
-        item, at = _decoder.raw_decode(text, at)
-        items.append(item)
-        if text[at : at + 1] == ",":
-            at += 1
-        if time.monotonic() > until:
-            await asyncio.sleep(0)
-            until = time.monotonic() + _SLICE
+    try:
+        head = json.loads(text[:at] + "]}")
+        more = text[at : at + 1] == "{"
+        while more:
+            item, at = _decoder.raw_decode(text, at)
+            items.append(item)
+            more = text[at : at + 2] == ",{"
+            at += more
+            if time.monotonic() > until:
+                await asyncio.sleep(0)
+                until = time.monotonic() + _SLICE
+    except ValueError:
+        return None
     if text[at:].strip() != "]}":
         return None
     return items, head.get("metadata") or {}

@@ -27,8 +27,9 @@ T = TypeVar("T")
 
 _SLICE = 0.01
 """Seconds of work after which other tasks of the loop get their turn."""
-_TRUSTED_FAILURES = 5
-"""Watches in a row that break without a word before the position itself is doubted."""
+_TRUSTED_FAILURES = 3
+"""Watches in a row that break or stall without a word before the position itself is doubted: a server restored from a
+backup is silent until it reaches the version that it was asked to go on from."""
 
 
 class EventKind(enum.Enum):
@@ -91,12 +92,15 @@ class Reflector(Generic[T]):
         """Until cancelled."""
         silent = 0
         while True:
+            before = self._position
+            ended = False
             started = time.monotonic()
-            heard_before = self._position
             try:
                 if not self._position:
                     await self._list()
+                before, started = self._position, time.monotonic()
                 await self._watch()
+                ended = True
             except GoneError as error:
                 log.info("%s: version %s is no longer known, listing again: %s", self._path, self._position, error)
                 self._position = ""
@@ -107,15 +111,16 @@ class Reflector(Generic[T]):
             except (KeyError, TypeError):
                 log.exception("%s: not what a server says; listing again", self._path)
                 self._position = ""
-            moved = self._position != heard_before and self._position != ""
-            silent = 0 if moved else silent + 1
-            if silent >= _TRUSTED_FAILURES and time.monotonic() - started < self._pace.lifetime[0]:
-                # A server restored from a backup waits in vain for the version that we know.
+            heard = self._position not in ("", before)
+            silent = 0 if heard or ended else silent + 1
+            if silent >= _TRUSTED_FAILURES:
                 self._position = ""
-            await self._rest(moved or time.monotonic() - started >= self._pace.backoff[1])
+                silent = 0
+            # A list alone is no success: one that is followed by nothing must not be repeated at once.
+            await self._rest(heard or time.monotonic() - started >= self._pace.backoff[1])
 
     async def _rest(self, well: bool) -> None:
-        """Nothing after a watch that brought something; else a pause that grows."""
+        """Nothing after a watch that was of use; else a pause that grows."""
         first, last = self._pace.backoff
         if well:
             self._pause = 0.0
@@ -175,7 +180,12 @@ class Reflector(Generic[T]):
         if known is not None and known[0] != identity[0]:
             self._remove(name)
             known = None
-        trimmed = self._trim(item)
+        try:
+            trimmed = self._trim(item)
+        except Exception:
+            # A defect of the caller's, of one object: it is left out, the mirror goes on.
+            log.exception("%s: %s cannot be read", self._path, name)
+            return
         self._identities[name] = identity
         self._objects[name] = trimmed
         self._tell(EventKind.ADDED if known is None else EventKind.MODIFIED, trimmed)
@@ -184,7 +194,12 @@ class Reflector(Generic[T]):
         """`last` is the object as it was at its end, when that is known."""
         del self._identities[name]
         known = self._objects.pop(name)
-        self._tell(EventKind.DELETED, known if last is None else self._trim(last))
+        if last is not None:
+            try:
+                known = self._trim(last)
+            except Exception:
+                log.exception("%s: the last state of %s cannot be read", self._path, name)
+        self._tell(EventKind.DELETED, known)
 
     def _tell(self, kind: EventKind, item: T) -> None:
         try:
