@@ -228,9 +228,10 @@ def test_an_upload_whose_last_answer_is_lost(
 ) -> None:
     (tmp_path / "big").write_bytes(os.urandom(20 << 20))
     store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
-    proxy.lose_answer_to(b"POST /artifacts/faults/lost?uploadId=")
+    unknown = Refuse("404 Not Found", "NoSuchUpload")
+    proxy.lose_answer_to(b"POST /artifacts/faults/lost?uploadId=", unknown)
     assert asyncio.run(store.upload(tmp_path / "big", f"{_ROOT}/lost"))
-    assert proxy.answers_lost == 1
+    assert proxy.met == [unknown]
     assert b"".join(store.read(f"{_ROOT}/lost")) == (tmp_path / "big").read_bytes()
 
 

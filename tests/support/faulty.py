@@ -19,6 +19,7 @@ class Refuse:
     """Answers the connection's first request itself."""
 
     status: str = "503 Slow Down"
+    code: str = "SlowDown"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class FaultyProxy:
         self.faults: deque[Fault] = deque()
         self.always: Fault | None = None
         """For every connection for which there is no other."""
-        self._lose: bytes | None = None
-        self.answers_lost = 0
+        self._lose: tuple[bytes, Fault] | None = None
         self.met: list[Fault] = []
         """Faults that came into effect."""
 
@@ -65,9 +65,9 @@ class FaultyProxy:
             for one in self._open:
                 _close(one)
 
-    def lose_answer_to(self, text: bytes) -> None:
-        """The next request in which these bytes are reaches the server; its answer reaches nobody."""
-        self._lose = text
+    def lose_answer_to(self, text: bytes, then: Fault) -> None:
+        """The next request in which these bytes are reaches the server and its answer nobody; then another fault."""
+        self._lose = (text, then)
 
     def drop(self) -> None:
         """Closes the connections that are open, so that the next request meets the next fault."""
@@ -109,6 +109,7 @@ class FaultyProxy:
             left = None if fault is None else fault.after
             for data in _chunks(server):
                 if lost.is_set():
+                    self.drop()
                     return
                 client.sendall(data if left is None else data[:left])
                 if left is not None:
@@ -121,9 +122,9 @@ class FaultyProxy:
     def _pump(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         with contextlib.suppress(OSError):
             for data in _chunks(client):
-                if self._lose is not None and self._lose in data:
+                if self._lose is not None and self._lose[0] in data:
+                    self.faults.append(self._lose[1])
                     self._lose = None
-                    self.answers_lost += 1
                     lost.set()
                 server.sendall(data)
             server.shutdown(socket.SHUT_WR)
@@ -135,7 +136,7 @@ def _refuse(client: socket.socket, fault: Refuse) -> None:
         if not (chunk := client.recv(65536)):
             return
         data += chunk
-    body = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+    body = f"<Error><Code>{fault.code}</Code><Message>It was refused.</Message></Error>".encode()
     head = f"HTTP/1.1 {fault.status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     client.sendall(head.encode() + (b"" if data.startswith(b"HEAD ") else body))
     client.shutdown(socket.SHUT_WR)
