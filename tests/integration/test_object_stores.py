@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sqlite3
 import tarfile
 import urllib.error
 import urllib.request
@@ -24,11 +26,10 @@ from penstock_server.errors import (
 )
 from penstock_server.storage.objects import StoredObjects
 from penstock_store.base import Limits
-from penstock_store.files import FileArtifactStore
 from penstock_store.providers import parse_file
 from penstock_store.router import RoutedStore
 
-from tests.support import runs
+from tests.support import runs, specs
 from tools import object_stores
 from tools.embedded import Embedded
 
@@ -179,33 +180,41 @@ def test_a_caller_chooses_no_endpoint(served: Served) -> None:
     assert fetch(f"{served.http}/artifacts/get?source=s3&bucket=shared{query}&key=file")[0] == 400
 
 
-def test_archived_logs_are_read_in_pieces(served: Served, tmp_path: Path) -> None:
-    """What ReadLog does, on a store of its own: the end of a log, and one that is not there yet."""
+def test_an_archived_log_is_served(served: Served) -> None:
+    """The log of a task that ran in a Pod: its URI is what the agent reported."""
     path = served.store.directory / "artifacts" / "runs" / "executor-logs"
     path.write_bytes(b"first line\nlast line\n")
+    with Client(served.embedded.grpc) as client:
+        run_id = runs.start(client, specs.container(["true"]))
+        assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+        with contextlib.closing(sqlite3.connect(served.embedded.data_dir / "penstock.db")) as database, database:
+            uri = "s3://artifacts/runs/executor-logs"
+            database.execute("UPDATE tasks SET log_uri = ? WHERE run_id = ? AND path = 'only'", (uri, run_id))
+        assert runs.log(client, run_id, "only") == b"first line\nlast line\n"
+        request = insight_pb2.ReadLogRequest(run_id=run_id, node_id="only", tail_bytes=10)
+        assert b"".join(one.data for one in client.stream(client.insight.ReadLog, request)) == b"last line\n"
+    url = f"{served.http}/apis/v2beta1/runs/{run_id}/nodes/only/log"
+    assert fetch(url)[2] == b"first line\nlast line\n"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "secret", "kind", "text"),
+    [
+        ("", "", NotFoundError, "not found"),
+        ("", "wrong", FailedPreconditionError, "access denied"),
+        ("http://127.0.0.1:9", "", UnavailableError, "cannot be reached"),
+    ],
+)
+def test_what_is_said_when_it_cannot_be_read(
+    served: Served, tmp_path: Path, endpoint: str, secret: str, kind: type[Exception], text: str
+) -> None:
+    config = parse_file(_CONFIG.format(endpoint=endpoint or served.store.endpoint))
     environ = {
         "PENSTOCK_STORE_S3_ACCESS_KEY": served.store.access_key,
-        "PENSTOCK_STORE_S3_SECRET_KEY": served.store.secret_key,
+        "PENSTOCK_STORE_S3_SECRET_KEY": secret or served.store.secret_key,
     }
-    config = parse_file(_CONFIG.format(endpoint=served.store.endpoint))
-
-    def objects(config_: Any, environ_: dict[str, str]) -> StoredObjects:
-        files = FileArtifactStore(tmp_path)
-        reader = RoutedStore(config_, environ_, files=files, roots=["s3://artifacts"], limits=Limits(patience=0.2))
-        return StoredObjects(reader)
-
-    log = "s3://artifacts/runs/executor-logs"
-    found = objects(config, environ)
-    assert found.size(log) == 21
-    assert b"".join(found.read(log, offset=11)) == b"last line\n"
-    assert b"".join(found.read(log, offset=21)) == b""
-    with pytest.raises(NotFoundError):
-        next(found.read("s3://artifacts/runs/none"))
-    with pytest.raises(PermissionDeniedError):
-        next(found.read("s3://private/secret"))
-    wrong = objects(config, {**environ, "PENSTOCK_STORE_S3_SECRET_KEY": "wrong"})
-    with pytest.raises(FailedPreconditionError, match="access denied"):
-        wrong.size(log)
-    away = parse_file(_CONFIG.format(endpoint=f"http://127.0.0.1:{object_stores.free_port()}"))
-    with pytest.raises(UnavailableError, match="cannot be reached"):
-        objects(away, environ).size(log)
+    reader = RoutedStore(config, environ, roots=["s3://artifacts"], limits=Limits(patience=0.2))
+    with pytest.raises(kind, match=text):
+        next(StoredObjects(reader).read("s3://artifacts/none"))
+    with pytest.raises(PermissionDeniedError, match="outside"):
+        next(StoredObjects(reader).read("s3://private/secret"))
