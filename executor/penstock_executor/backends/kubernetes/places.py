@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_executor.agent.places import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form
+from penstock_executor.agent.places import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
@@ -28,9 +28,7 @@ class TaskPlaces:
 
     def shown_uri(self, artifact: Artifact) -> str:
         """The URI in the executor input."""
-        if artifact.uri.startswith(("file://", "/")):
-            return local_form(artifact.uri) or artifact.uri
-        return artifact.uri
+        return shown_uri(artifact.uri)
 
     def parameter(self, name: str) -> str:
         return f"{OUTPUT_PARAMETERS}/{name}"

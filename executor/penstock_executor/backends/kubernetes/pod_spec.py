@@ -36,7 +36,12 @@ from penstock_executor.backends.kubernetes.view import (
     LABEL_INSTANCE,
     LABEL_RUN,
 )
-from penstock_executor.backends.kubernetes.volumes import certificates_volume, scratch_volume, wrapper_volume
+from penstock_executor.backends.kubernetes.volumes import (
+    certificates_volume,
+    one_volume_per_claim,
+    scratch_volume,
+    wrapper_volume,
+)
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of, wrapper_chooser
 from penstock_executor.engine.names import log_uri
 
@@ -78,10 +83,10 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
         "volumes": [
             scratch_volume(),
             *([wrapper_volume(settings, architecture)] if wrapped else []),
-            *agent_volumes(task, moved, settings),
             *certificates_volume(settings),
             *(platform.get("volumes") or ()),
             *(platform.get("ownVolumes") or ()),
+            *agent_volumes(task, moved, settings),
         ],
         **_scheduling(task, policy),
     }
@@ -103,6 +108,7 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
         },
         policy.pod_template,
     )
+    one_volume_per_claim(pod["spec"])
     _check_size(pod)
     return pod
 

@@ -123,3 +123,22 @@ def _top(path: str) -> str:
 def scratch_mount(path: str) -> Json:
     """The part of the emptyDir that belongs to a path."""
     return {"name": SCRATCH_VOLUME, "mountPath": path, "subPath": path.rsplit("/", 1)[-1].lstrip(".")}
+
+
+def one_volume_per_claim(spec: Json) -> None:
+    """Lets all mounts of a claim share one volume: a kubelet waits for ever for the second of two."""
+    kept: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    volumes = []
+    for volume in spec["volumes"]:
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim in kept:
+            renamed[volume["name"]] = kept[claim]
+            continue
+        if claim is not None:
+            kept[claim] = volume["name"]
+        volumes.append(volume)
+    spec["volumes"] = volumes
+    for container in (*spec["containers"], *spec.get("initContainers", ())):
+        for mount in container.get("volumeMounts", ()):
+            mount["name"] = renamed.get(mount["name"], mount["name"])

@@ -165,7 +165,7 @@ def test_the_workspace_is_filled_by_the_agent() -> None:
     volume = {"name": "kfp-workspace", "persistentVolumeClaim": {"claimName": "claim"}}
     platform = {
         "workspace": {"claimName": "claim", "spec": {}},
-        "volumes": [volume],
+        "volumes": [dict(volume)],
         "volumeMounts": [{"name": "kfp-workspace", "mountPath": "/kfp-workspace"}],
     }
     data = Artifact("d", "system.Dataset", "gs://lake/data", workspace=True)
@@ -176,7 +176,9 @@ def test_the_workspace_is_filled_by_the_agent() -> None:
     shown = json.loads(main["command"][-1].replace("$$", "$"))["inputs"]["artifacts"]["data"]["artifacts"][0]
     assert shown["uri"] == "gs://lake/data" and shown["metadata"] == {"_kfp_workspace": True}
     assert AgentTask.from_json(agent["env"][0]["value"]).inputs == (Transfer("gs://lake/data", local, keep=True),)
-    assert {"name": "penstock-workspace", "mountPath": "/kfp-workspace"} in agent["volumeMounts"]
+    # Of two volumes of one claim a kubelet never mounts the second.
+    assert [one for one in made["spec"]["volumes"] if "persistentVolumeClaim" in one] == [volume]
+    assert {"name": "kfp-workspace", "mountPath": "/kfp-workspace"} in agent["volumeMounts"]
     assert {"name": "kfp-workspace", "mountPath": "/kfp-workspace"} in main["volumeMounts"]
     assert "/gcs" not in [mount["mountPath"] for mount in main["volumeMounts"]]
 
