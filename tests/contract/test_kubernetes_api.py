@@ -11,22 +11,22 @@ from penstock_kube.config import load_cluster
 from penstock_kube.errors import GoneError
 
 from tests.support.kubernetes_contract import KubernetesContract, Place, config_map, fresh
-from tools.sim_kube.process import SimKubeProcess, sim_kube
+from tools.sim_kube.process import Troublemaker, sim_kube
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[SimKubeProcess]:
+def server() -> Iterator[Troublemaker]:
     with sim_kube("--latency", "0.2", "--bookmark-seconds", "1", "--namespace", "contract") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def place(server: SimKubeProcess) -> Place:
+def place(server: Troublemaker) -> Place:
     return Place(load_cluster(kubeconfig=str(server.kubeconfig)), "contract", "busybox")
 
 
 class TestSimulatedServer(KubernetesContract):
-    def test_a_version_that_was_compacted(self, place: Place, server: SimKubeProcess) -> None:
+    def test_a_version_that_was_compacted(self, place: Place, server: Troublemaker) -> None:
         async def use(client: KubeClient) -> None:
             path = place.path("configmaps")
             for number in range(3):

@@ -1,12 +1,11 @@
-"""The simulated API server as a process of its own, for programs that measure what is beside it.
+"""The simulated API server, or another program that makes trouble, as a process of its own.
 
-Invariant: the process ends with the block.
+For programs that measure what is beside it. Invariant: the process ends with the block.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,39 +18,45 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-class SimKubeProcess:
-    def __init__(self, process: subprocess.Popen[str], url: str, kubeconfig: Path) -> None:
+class Troublemaker:
+    """A process that takes orders below `prefix`; `kubeconfig` leads to it."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, kubeconfig: Path, prefix: str) -> None:
         self.process = process
         self.url = url
         self.kubeconfig = kubeconfig
+        self._prefix = prefix
 
     def stats(self) -> dict[str, Any]:
-        """What SimKube.stats says."""
-        with urllib.request.urlopen(f"{self.url}/sim/stats") as answer:
+        """What the program counted."""
+        with urllib.request.urlopen(f"{self.url}{self._prefix}stats") as answer:
             return dict(json.load(answer))
 
     def trouble(self, what: str, document: Any = None) -> None:
-        """`faults`, `cut`, `stall`, `repeat`, `compact` or `restart`, with what server.py says of each."""
+        """`faults` with a list of faults that take the place of those before, `cut`, or what else the program knows."""
         body = json.dumps({} if document is None else document).encode()
-        urllib.request.urlopen(f"{self.url}/sim/{what}", data=body).close()
+        urllib.request.urlopen(f"{self.url}{self._prefix}{what}", data=body).close()
 
 
 @contextmanager
-def sim_kube(*arguments: str) -> Iterator[SimKubeProcess]:
-    """A running server; `arguments` are those of the command."""
-    with tempfile.TemporaryDirectory(prefix="penstock-sim-kube-") as directory:
+def troublemaker(module: str, prefix: str, *arguments: str) -> Iterator[Troublemaker]:
+    """A running `python -m MODULE`, which writes a kubeconfig and says `ready URL`."""
+    with tempfile.TemporaryDirectory(prefix="penstock-kube-") as directory:
         kubeconfig = Path(directory) / "kubeconfig"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tools.sim_kube", "--kubeconfig", str(kubeconfig), *arguments],
-            cwd=_ROOT, env=dict(os.environ), stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline().split()
-            if line[:1] != ["ready"]:
-                raise RuntimeError(f"the simulated API server did not start: exit {process.wait()}")
-            yield SimKubeProcess(process, line[1], kubeconfig)
-        finally:
-            process.terminate()
-            process.wait()
-            process.stdout and process.stdout.close()
+        command = [sys.executable, "-m", module, "--kubeconfig", str(kubeconfig), *arguments]
+        with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline().split()
+                if line[:1] != ["ready"]:
+                    raise RuntimeError(f"{module} did not start")
+                yield Troublemaker(process, line[1], kubeconfig, prefix)
+            finally:
+                process.terminate()
+
+
+@contextmanager
+def sim_kube(*arguments: str) -> Iterator[Troublemaker]:
+    """A running simulated server; `arguments` are those of the command."""
+    with troublemaker("tools.sim_kube", "/sim/", *arguments) as process:
+        yield process

@@ -118,10 +118,10 @@ class SimKube:
         fault = self.faults.pick(request.method, request.path_qs)
         try:
             if fault is not None and not fault.action.endswith("-after"):
-                return await _befall(fault, request)
+                return await befall(fault, request)
             answer = await self._serve(path, request)
             if fault is not None:
-                return await _befall(fault, request)
+                return await befall(fault, request)
             return answer
         except Refusal as refusal:
             return _status(refusal.code, refusal.reason, str(refusal))
@@ -304,7 +304,8 @@ class SimKube:
         }
 
 
-async def _befall(fault: Fault, request: web.BaseRequest) -> web.StreamResponse:
+async def befall(fault: Fault, request: web.BaseRequest) -> web.StreamResponse:
+    """What the client gets instead of its answer."""
     if fault.action == "status":
         reason = fault.reason or {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}.get(fault.status, "")
         response = _status(fault.status, reason, fault.message)

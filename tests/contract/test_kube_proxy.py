@@ -1,0 +1,63 @@
+"""The proxy that makes trouble leaves all as it is when there is none, and does what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import pytest
+from penstock_kube.client import KubeClient
+from penstock_kube.config import load_cluster
+from penstock_kube.errors import ConflictError, UnavailableError
+
+from tests.support.kubernetes_contract import KubernetesContract, Place, config_map, fresh
+from tools.kube_proxy import kube_proxy
+from tools.sim_kube.process import Troublemaker, sim_kube
+
+
+@pytest.fixture(scope="module")
+def proxy() -> Iterator[Troublemaker]:
+    with (
+        sim_kube("--latency", "0.2", "--bookmark-seconds", "1", "--namespace", "contract") as server,
+        kube_proxy(str(server.kubeconfig)) as proxy,
+    ):
+        yield proxy
+
+
+@pytest.fixture
+def place(proxy: Troublemaker) -> Iterator[Place]:
+    yield Place(load_cluster(kubeconfig=str(proxy.kubeconfig)), "contract", "busybox")
+    proxy.trouble("faults", [])
+
+
+class TestProxy(KubernetesContract):
+    def test_faults_befall_what_they_name(self, place: Place, proxy: Troublemaker) -> None:
+        async def use(client: KubeClient) -> None:
+            path = place.path("configmaps")
+            proxy.trouble("faults", [{"action": "status", "status": 409, "method": "POST", "times": 1}])
+            with pytest.raises(ConflictError):
+                await client.create(path, config_map(fresh("fault")))
+            proxy.trouble("faults", [{"action": "drop-after", "method": "POST", "times": 1}])
+            name = fresh("fault")
+            with pytest.raises(UnavailableError) as lost:
+                await client.create(path, config_map(name))
+            assert lost.value.ambiguous
+            assert (await client.get(f"{path}/{name}"))["metadata"]["name"] == name
+
+        place.run(use)
+        assert {"status 409", "drop-after"} <= set(proxy.stats()["met"])
+
+    @pytest.mark.parametrize("how", ["cut", "fault"])
+    def test_a_watch_breaks_off(self, place: Place, proxy: Troublemaker, how: str) -> None:
+        async def use(client: KubeClient) -> None:
+            path = place.path("configmaps")
+            await client.create(path, config_map(fresh("cut")))
+            if how == "fault":
+                proxy.trouble("faults", [{"action": "drop-after", "path": "watch=1", "times": 1}])
+            with pytest.raises(UnavailableError):
+                async with aclosing(client.watch(path, resource_version="0", timeout_seconds=60)) as watch:
+                    async for _ in watch:
+                        if how == "cut":
+                            proxy.trouble("cut")
+
+        place.run(use)

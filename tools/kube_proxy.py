@@ -1,0 +1,175 @@
+"""A proxy in front of a real API server that makes trouble: `python -m tools.kube_proxy --kubeconfig FILE`.
+
+Requests go on with the credentials of the cluster it stands before (`--upstream`, or KUBECONFIG), unless they bring
+their own; what happens to them on the way is a list of faults (tools/sim_kube/faults.py) under one seed. Watches and
+logs pass piece by piece.
+
+Invariants: an injected answer other than `-after` means that the server never saw the request; one line `ready URL`
+goes to stdout when it listens. `/proxy/faults`, `/proxy/cut` and `/proxy/stats` are for whoever makes the trouble.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from penstock_kube.config import Cluster, load_cluster
+from yarl import URL
+
+from tools.sim_kube.faults import Fault, Faults
+from tools.sim_kube.kubeconfig import write_kubeconfig
+from tools.sim_kube.process import Troublemaker, troublemaker
+from tools.sim_kube.server import befall
+
+_DROPPED = frozenset(("host", "connection", "content-length", "transfer-encoding", "accept-encoding"))
+
+
+class KubeProxy:
+    """Listens on loopback between `start` and `close`."""
+
+    def __init__(self, cluster: Cluster, *, seed: int = 0) -> None:
+        self._cluster = cluster
+        self.faults = Faults(random.Random(seed))
+        self.requests: Counter[str] = Counter()
+        self.met: Counter[str] = Counter()
+        self._streams: set[asyncio.Transport] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
+
+    async def start(self, port: int = 0) -> None:
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._cluster.ssl or False)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        self.cut()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+
+    def cut(self) -> None:
+        """Every watch and log that is open breaks off."""
+        for transport in list(self._streams):
+            transport.abort()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith("/proxy/"):
+            return await self._control(request)
+        fault = self.faults.pick(request.method, request.path_qs)
+        self.requests[request.method] += 1
+        if fault is not None:
+            self.met[f"{fault.action} {fault.status}" if fault.action == "status" else fault.action] += 1
+            if not fault.action.endswith("-after"):
+                return await befall(fault, request)
+        streams = request.query.get("watch") in ("1", "true") or request.query.get("follow") in ("1", "true")
+        try:
+            return await self._pass_on(request, fault, streams=streams)
+        except aiohttp.ClientError as error:
+            return web.Response(status=502, text=f"the API server is away: {error}")
+
+    async def _pass_on(self, request: web.BaseRequest, fault: Fault | None, *, streams: bool) -> web.StreamResponse:
+        assert self._session is not None
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
+        if "Authorization" not in headers:
+            headers.update(self._cluster.headers())
+        url = URL(self._cluster.server + request.path_qs, encoded=True)
+        body = await request.read()
+        async with self._session.request(request.method, url, data=body, headers=headers) as answer:
+            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED}
+            if not streams or answer.status != 200:
+                whole = await answer.read()
+                if fault is not None:
+                    return await befall(fault, request)
+                return web.Response(status=answer.status, body=whole, headers=kept)
+            return await self._stream(request, answer, kept, fault)
+
+    async def _stream(
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, headers: dict[str, str], fault: Fault | None
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        transport = request.transport
+        assert transport is not None
+        self._streams.add(transport)
+        try:
+            async for piece in answer.content.iter_any():
+                await response.write(piece)
+                if fault is not None:
+                    # Something came through, then it breaks off or falls silent.
+                    return await befall(fault, request)
+            await response.write_eof()
+        finally:
+            self._streams.discard(transport)
+        return response
+
+    async def _control(self, request: web.BaseRequest) -> web.Response:
+        if request.path == "/proxy/stats":
+            return web.json_response({"requests": dict(self.requests), "met": dict(self.met)})
+        body = await request.read()
+        if request.path == "/proxy/faults":
+            self.faults.clear()
+            for document in json.loads(body):
+                self.faults.add(Fault(**document))
+        elif request.path == "/proxy/cut":
+            self.cut()
+        else:
+            return web.json_response({"message": "no such trouble"}, status=404)
+        return web.json_response({})
+
+
+@contextmanager
+def kube_proxy(upstream: str, *, faults: list[dict[str, Any]] | None = None, seed: int = 0) -> Iterator[Troublemaker]:
+    """A running proxy before the cluster of the kubeconfig `upstream`."""
+    arguments = ("--upstream", upstream, "--seed", str(seed))
+    with troublemaker("tools.kube_proxy", "/proxy/", *arguments) as process:
+        process.trouble("faults", faults or [])
+        yield process
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    cluster = load_cluster(kubeconfig=arguments.upstream)
+    proxy = KubeProxy(cluster, seed=arguments.seed)
+    for text in arguments.fault:
+        proxy.faults.add(Fault(**json.loads(text)))
+    await proxy.start(arguments.port)
+    if arguments.kubeconfig:
+        write_kubeconfig(arguments.kubeconfig, proxy.url, namespace=cluster.namespace)
+    print(f"ready {proxy.url}", flush=True)
+    over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    await over.wait()
+    await proxy.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tools.kube_proxy", description="An API server behind trouble.")
+    parser.add_argument("--upstream", default=os.environ.get("KUBECONFIG", ""), help="kubeconfig of the cluster")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fault", action="append", default=[], help="a fault as JSON; may be repeated")
+    parser.add_argument("--kubeconfig", type=Path, help="written before the proxy says that it is ready")
+    asyncio.run(_serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
