@@ -5,9 +5,11 @@ Example: make build && python -m tools.check_wheels dist
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from tools import embedded
@@ -29,6 +31,11 @@ def main() -> int:
         with embedded.Embedded(directory / "data") as up:
             command = [embedded.PENSTOCK, "run", str(pipeline), "--server", up.grpc, "--watch"]
             subprocess.run(command, check=True, timeout=300)
+            # REST stands on protobuf's descriptors, and plain pip chooses another protobuf than development has.
+            with urllib.request.urlopen(f"{up.http}/apis/v2beta1/runs?page_size=5", timeout=60) as reply:
+                (run,) = json.load(reply)["runs"]
+            if run["state"] != "SUCCEEDED":
+                raise RuntimeError(f"over REST the run is {run}")
     print("wheels: installed with pip, the demo's pipeline succeeded")
     return 0
 
