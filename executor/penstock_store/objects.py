@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,6 +188,8 @@ class ObjectBucket:
                 yield self._put(path, size, at, known, parts=1)
 
         with _local_errors(source):
+            # All of it is looked at before any of it is stored.
+            await asyncio.to_thread(deque, tree(source), 0)
             await _side_by_side(jobs())
         return True
 

@@ -215,7 +215,7 @@ def test_big_files_pass_in_little_memory(kind: Kind, root: str, tmp_path: Path) 
             file.write(number.to_bytes(8, "big") + block[8:])
     (tmp_path / "config").write_text(json.dumps(kind.config.to_json()))
     code = """
-import asyncio, json, resource, sys
+import asyncio, json, re, sys
 from pathlib import Path
 from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
@@ -224,19 +224,22 @@ import obstore
 directory, root, environ = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file:") else None
 store = RoutedStore(StoreConfig.from_json(json.loads((directory / "config").read_text())), environ, files=files)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    # Not getrusage: its figure is inherited from the process that started this one.
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+before = peak()
 async def there_and_back():
     assert await store.upload(directory / "big" / "file", f"{root}/big")
     assert await store.upload(directory / "big", f"{root}/set")
     assert await store.fetch(f"{root}/big", directory / "back")
     assert await store.fetch(f"{root}/set", directory / "set")
 asyncio.run(there_and_back())
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak() - before)
 """
     command = [sys.executable, "-c", code, str(tmp_path), root, json.dumps(kind.environ)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 80, f"{done.stdout} MiB more than at the beginning"
+    assert int(done.stdout) < 90, f"{done.stdout} MiB more than at the beginning"
     for back in (tmp_path / "back", tmp_path / "set" / "file"):
         assert filecmp.cmp(tmp_path / "big" / "file", back, shallow=False)
 

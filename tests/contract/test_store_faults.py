@@ -292,6 +292,14 @@ def test_names_that_climb_are_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("escaped"))
 
 
+def test_nothing_is_stored_of_what_cannot_be_stored_whole(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a").write_text("x")
+    (tmp_path / "source" / "link").symlink_to("/etc/hostname")
+    assert "leads out" in str(failing(opened(server).upload(tmp_path / "source", f"{_ROOT}/linked")))
+    assert opened(server).info(f"{_ROOT}/linked") is None
+
+
 def test_names_without_a_form_are_refused(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "line\nbreak").write_text("x")
