@@ -14,8 +14,9 @@ import signal
 import socket
 import sys
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from penstock_ir.errors import InvalidSpecError
@@ -31,11 +32,15 @@ from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.dispatch.figures import Vitals
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import Recorder
 from penstock_executor.metadata.null import NullRecorder
 from penstock_executor.options import KubernetesOptions, Placed, kubernetes_options, on_kubernetes
 from penstock_executor.replay import ReplayError, replay
+
+if TYPE_CHECKING:
+    from penstock_executor.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +114,14 @@ log = logging.getLogger(__name__)
     hidden=True,
 )
 @click.option(
+    "--http",
+    "http_address",
+    default="",
+    callback=lambda context, parameter, value: _http_address(value),
+    envvar="PENSTOCK_EXECUTOR_HTTP",
+    help="HOST:PORT of /livez, /readyz and /metrics; nothing is served unless given.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -137,6 +150,7 @@ def main(
     lineage: bool,
     name: str,
     lease_seconds: float,
+    http_address: tuple[str, int] | None,
     log_level: str,
     log_format: str,
     **kubernetes: Any,
@@ -150,19 +164,30 @@ def main(
     logs.configure(log_level, log_format)
     directory = data_dir.expanduser().absolute()
     environ = dict(os.environ)
+    telemetry = _telemetry() if http_address else None
     try:
         stores = parse_file(store_config.read_text("utf-8")) if store_config else StoreConfig()
         if backend == "local":
             placed = _local(directory, pipeline_root(artifacts or str(directory / "artifacts")), parallelism)
         else:
             options = KubernetesOptions(**kubernetes)
-            placed = on_kubernetes(options, stores, pipeline_root(artifacts) if artifacts else "", environ)
+            observe = telemetry.kubernetes_call if telemetry else lambda verb, code, seconds: None
+            placed = on_kubernetes(options, stores, pipeline_root(artifacts) if artifacts else "", environ, observe)
     except (ArtifactStoreError, OSError) as error:
         raise click.BadParameter(str(error), param_hint="--store-config") from error
     # Incarnations of one name are in order, so that a later one can tell that it is.
     executor_id = f"{name or socket.gethostname() + '-' + str(os.getpid())}/{time.time_ns():020d}"
     collector.settle()
-    asyncio.run(_serve(executor_id=executor_id, server=server, placed=placed, lineage=lineage, lease=lease_seconds))
+    asyncio.run(
+        _serve(
+            executor_id=executor_id,
+            server=server,
+            placed=placed,
+            lineage=lineage,
+            lease=lease_seconds,
+            http=(telemetry, *http_address) if telemetry and http_address else None,
+        )
+    )
 
 
 def _local(directory: Path, root: str, parallelism: int) -> Placed:
@@ -209,14 +234,52 @@ def _servers(text: str) -> str:
     return text
 
 
-async def _serve(*, executor_id: str, server: str, placed: Placed, lineage: bool, lease: float) -> None:
+def _http_address(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    if text and (not port.isdecimal() or int(port) > 65535):
+        raise click.BadParameter(f"{text!r} is no HOST:PORT")
+    return (host.strip("[]") or "127.0.0.1", int(port)) if text else None
+
+
+def _telemetry() -> Telemetry:
+    # Imported here: nobody else pays for a web server and a metrics library.
+    from penstock_executor.telemetry import Telemetry
+
+    return Telemetry()
+
+
+async def _serve(
+    *,
+    executor_id: str,
+    server: str,
+    placed: Placed,
+    lineage: bool,
+    lease: float,
+    http: tuple[Telemetry, str, int] | None,
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = DispatchClient(server, executor_id)
     settings = ExecutorSettings(default_root=placed.root, workspace_path=placed.workspace_path, lease=lease)
-    executor = Executor(client, placed.backend, placed.store, _recorder(server, lineage), settings)
+    recorder = _recorder(server, lineage)
+    if http is None:
+        executor = Executor(client, placed.backend, placed.store, recorder, settings)
+        await _run(executor, client, executor_id, stop)
+        return
+    telemetry, host, port = http
+    executor = Executor(client, placed.backend, placed.store, recorder, settings, telemetry.reported)
+    vitals = Vitals(executor.figures, executor.problems)
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(telemetry.serving(vitals, host, port))
+        except OSError as error:
+            raise click.UsageError(f"--http: {host}:{port} cannot be used: {error.strerror or error}") from error
+        await _run(executor, client, executor_id, stop)
+
+
+async def _run(executor: Executor, client: DispatchClient, executor_id: str, stop: asyncio.Event) -> None:
     announced = asyncio.create_task(_announce(client, executor_id))
     try:
         await executor.run(stop)

@@ -161,8 +161,14 @@ def kubernetes_options(command: _Command) -> _Command:
     return command
 
 
-def on_kubernetes(options: KubernetesOptions, stores: StoreConfig, root: str, environ: Mapping[str, str]) -> Placed:
-    """The backend on a cluster. Raises click.UsageError for what is missing."""
+def on_kubernetes(
+    options: KubernetesOptions,
+    stores: StoreConfig,
+    root: str,
+    environ: Mapping[str, str],
+    observe: Callable[[str, str, float], None],
+) -> Placed:
+    """The backend on a cluster; `observe` as KubeClient's. Raises click.UsageError for what is missing."""
     # Imported here: a laptop needs neither the client libraries nor their memory.
     from penstock_kube.client import KubeClient
     from penstock_kube.config import load_cluster
@@ -210,6 +216,6 @@ def on_kubernetes(options: KubernetesOptions, stores: StoreConfig, root: str, en
     )
     stores = replace(stores, default_root=root)
     files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file://") else None
-    surroundings = Surroundings(KubeClient(cluster), stores, environ, files)
+    surroundings = Surroundings(KubeClient(cluster, observe=observe), stores, environ, files)
     backend = kubernetes_backend(surroundings, settings, options.writes_per_second)
     return Placed(backend, surroundings.store_of(stores, {}), root, "/kfp-workspace")

@@ -72,11 +72,18 @@ class _Sessions:
 class KubeClient:
     """One cluster, one pool of connections. `deadline` in seconds, of every call that is no stream.
 
-    `connections` calls run at a time, more wait; watches and logs that are followed do not count.
+    `connections` calls run at a time, more wait; watches and logs that are followed do not count. `observe(verb, code,
+    seconds)` hears of every try of a call that is no stream; the code is empty when nothing was answered.
     """
 
     def __init__(
-        self, cluster: Cluster, *, program: str = "penstock-executor", deadline: float = 30.0, connections: int = 64
+        self,
+        cluster: Cluster,
+        *,
+        program: str = "penstock-executor",
+        deadline: float = 30.0,
+        connections: int = 64,
+        observe: Callable[[str, str, float], None] = lambda verb, code, seconds: None,
     ) -> None:
         self._deadline = deadline
         self._agent = f"{program}/{version('penstock')}"
@@ -84,6 +91,7 @@ class KubeClient:
         self._renewing = asyncio.Lock()
         self._connections = connections
         self._opened: _Sessions | None = None
+        self._observe = observe
 
     @property
     def namespace(self) -> str:
@@ -261,12 +269,18 @@ class KubeClient:
         # `connect` counts the wait for a place in the pool too, and ends before `total`: such a call was never sent.
         timeout = aiohttp.ClientTimeout(total=seconds, connect=seconds * 0.9, sock_connect=CONNECT_SECONDS)
         options = self._options(credentials, headers)
-        with _failures(f"{method} {url.path}"):
-            async with self._sessions().calls.request(method, url, data=data, timeout=timeout, **options) as response:
-                answer = await response.read()
-                if response.status >= 300:
-                    raise from_response(response.status, answer, response.headers)
-                return answer
+        started, code = time.monotonic(), ""
+        try:
+            with _failures(f"{method} {url.path}"):
+                calls = self._sessions().calls
+                async with calls.request(method, url, data=data, timeout=timeout, **options) as response:
+                    answer = await response.read()
+                    code = str(response.status)
+                    if response.status >= 300:
+                        raise from_response(response.status, answer, response.headers)
+                    return answer
+        finally:
+            self._observe(method, code, time.monotonic() - started)
         raise AssertionError("every failure is raised")
 
     @asynccontextmanager

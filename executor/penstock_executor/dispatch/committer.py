@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
@@ -28,6 +29,7 @@ _PATIENCE_SECONDS = 0.025
 class Committer:
     """`committed(session, batch, terminate)`, `fenced(session)`, `deleted(session)` and `rejected(session, reason)` are
     called on the event loop. Rejected is a report that cannot be made or that the server will never take.
+    `reported(seconds, runs, events)` hears of every report, with all tries it took.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Committer:
         fenced: Callable[[RunSession], None],
         deleted: Callable[[RunSession], None],
         rejected: Callable[[RunSession, str], None],
+        reported: Callable[[float, int, int], None],
     ) -> None:
         self._client = client
         self._committed = committed
         self._fenced = fenced
         self._deleted = deleted
         self._rejected = rejected
+        self._reported = reported
         self._dirty: dict[str, RunSession] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -100,7 +104,9 @@ class Committer:
     async def _commit(self, batches: Sequence[tuple[RunSession, Batch]]) -> None:
         if not batches:
             return
+        began = time.monotonic()
         reports = await self._report([batch.transitions for _, batch in batches])
+        self._reported(time.monotonic() - began, len(batches), sum(batch.events for _, batch in batches))
         for (session, batch), report in zip(batches, reports, strict=True):
             if session.lost:
                 continue

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Collection, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.committer import Committer
+from penstock_executor.dispatch.figures import Figures
 from penstock_executor.dispatch.launches import LaunchQueue
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.lineage import LineageQueue
@@ -34,6 +36,7 @@ from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake, WakeRun
 from penstock_executor.engine.events import BackoffElapsed, DeadlineExceeded, Event, TerminateRequested
 from penstock_executor.engine.names import execution_name
+from penstock_executor.engine.state import Phase
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import RecordedIds, Recorder
 
@@ -63,6 +66,7 @@ class Executor:
         store: ArtifactStore,
         recorder: Recorder,
         settings: ExecutorSettings,
+        reported: Callable[[float, int, int], None] = lambda seconds, runs, events: None,
     ) -> None:
         self._client = client
         self._backend = backend
@@ -70,8 +74,11 @@ class Executor:
         self._settings = settings
         self._sessions: dict[str, RunSession] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._committer = Committer(client, self._committed, self._lose, self._deleted, self._quarantine)
+        self._committer = Committer(client, self._committed, self._lose, self._deleted, self._quarantine, reported)
         self._leases = Leases()
+        self._transitions = 0
+        self._leases_lost = 0
+        self._away = "it was not reached yet"
         self._lineage = LineageQueue(recorder, self._recorded, self._leases.certain)
         self._lookups = CacheLookups(client, store, self._deliver, now_millis)
         self._launches = LaunchQueue(backend, self._leases, self._deliver, now_millis)
@@ -123,6 +130,26 @@ class Executor:
         holds = await self._client.filter_runs(list(run_ids))
         return {one.run_id for one in holds if one.state in _OVER}
 
+    # --- what supervisors ask --------------------------------------------------------------------------------------
+
+    def figures(self) -> Figures:
+        phases = Counter(
+            node.phase.value for session in self._sessions.values() for node in session.state.open_tasks.values()
+        )
+        return Figures(
+            runs=len(self._sessions),
+            suspended=sum(not self._leases.certain(run_id) for run_id in self._sessions),
+            attempts={phase.value: phases[phase.value] for phase in Phase},
+            transitions=self._transitions,
+            launches=self._launches.launched,
+            leases_lost=self._leases_lost,
+            lineage_waiting=self._lineage.waiting,
+        )
+
+    def problems(self) -> list[str]:
+        """Why it cannot do its work, empty when it can."""
+        return [f"server: {self._away}"] if self._away else []
+
     # --- leases ----------------------------------------------------------------------------------------------------
 
     async def _claim(self) -> None:
@@ -137,8 +164,10 @@ class Executor:
                 reply = await self._client.claim(min(room, 50), self._settings.claim_wait, self._settings.lease)
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("claim waits for the server: %s", error)
+                self._away = str(error)
                 await asyncio.sleep(next(retry))
                 continue
+            self._away = ""
             retry = delays()
             for claimed in reply.runs:
                 try:
@@ -217,7 +246,9 @@ class Executor:
                 reply = await self._client.heartbeat(leases, self._settings.lease)
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("heartbeat failed: %s", error)
+                self._away = str(error)
                 continue
+            self._away = ""
             fences = {lease.run_id: lease.fence for lease in leases}
             for run_id in reply.deleted_run_ids:
                 self._with_session(run_id, fences, self._deleted)
@@ -253,7 +284,7 @@ class Executor:
 
     def _deliver(self, session: RunSession, event: Event) -> None:
         try:
-            session.deliver(event)
+            self._transitions += session.deliver(event)
         except Exception as error:
             log.exception("run %s: an event cannot be decided", session.run_id)
             self._quarantine(session, f"an event cannot be decided: {error}")
@@ -332,6 +363,7 @@ class Executor:
 
     def _lose(self, session: RunSession) -> None:
         log.warning("run %s: the lease is lost, another executor goes on with it", session.run_id)
+        self._leases_lost += 1
         self._remove(session)
 
     def _deleted(self, session: RunSession) -> None:

@@ -44,6 +44,8 @@ class LaunchQueue:
         self._turns: deque[str] = deque()
         self._ready = asyncio.Semaphore(0)
         self._begun: set[AttemptKey] = set()
+        self.launched = 0
+        """Attempts that the backend started or adopted."""
 
     def put(self, session: RunSession, effect: Launch, *, adopt: bool) -> None:
         """`adopt`: an earlier owner may have started the attempt, so even one to be cancelled has to be looked for."""
@@ -121,6 +123,7 @@ class LaunchQueue:
             task = replace(task, seen_running=True)
         self._begun.add(key)
         await self._backend.launch(task)
+        self.launched += 1
         if canceling or node.phase is Phase.CANCELING:
             await self._backend.cancel(key)
 

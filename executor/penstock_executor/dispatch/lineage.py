@@ -56,6 +56,11 @@ class LineageQueue:
         if self._waiting:
             self._wake.set()
 
+    @property
+    def waiting(self) -> int:
+        """Records that are not written yet."""
+        return len(self._waiting)
+
     async def drained(self, run_id: str) -> tuple[int, int]:
         """Waits until everything of a run is recorded; gives its context ids (pipeline, run)."""
         if self._runs.get(run_id):
