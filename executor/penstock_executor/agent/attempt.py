@@ -54,6 +54,7 @@ class Attempt:
     def run(self) -> AttemptResult:
         """Beside a program under the wrapper."""
         try:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
             self.share.show_life()
             failed = self._bring_inputs()
             if failed is not None:
@@ -75,6 +76,7 @@ class Attempt:
     def fetch(self) -> AttemptResult | None:
         """Before a program without the wrapper; a result when that failed."""
         try:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
             return self._bring_inputs()
         except PodEndsError as error:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
@@ -98,7 +100,6 @@ class Attempt:
 
     def _bring_inputs(self) -> AttemptResult | None:
         """Raises PodEndsError."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
         try:
             if self.task.inputs:
                 self._fetch()

@@ -447,7 +447,7 @@ static int copy_tree(const char *from, const char *to, int depth) {
 }
 
 static void keep_custom(const char *path) {
-  static const char *const shared[] = {"/tmp/kfp/", "/s3/", "/gcs/", "/minio/", "/penstock/"};
+  static const char *const shared[] = {"/tmp/kfp/", "/s3/", "/gcs/", "/minio/", "/az/", "/abfs/", "/penstock/"};
   uint64_t hash = 0xcbf29ce484222325u;
   char custom[PATH_MAX], target[PATH_MAX], name[17] = "";
   for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
@@ -789,7 +789,8 @@ static void attend(pid_t child, int signals) {
       if (number == SIGCHLD) {
         if (reap(child)) return;
       } else if (number) {
-        kill(-child, number);
+        /* A program may have left the group that it was given. */
+        if (kill(-child, number)) kill(child, number);
       }
     }
     for (int i = 0; i < 2; i++) {
