@@ -34,7 +34,7 @@ class StoredObjects:
 
         Raises ArtifactStoreError.
         """
-        files = [path for path in map(path_of, roots) if path is not None]
+        files = [path for path in map(path_of, (*roots, config.default_root, *config.roots)) if path is not None]
         buckets = [root for root in roots if path_of(root) is None]
         for root in (config.default_root, *buckets):
             config = config.for_root(root)

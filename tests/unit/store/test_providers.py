@@ -159,6 +159,19 @@ providers:
             parse_file(wrong)
 
 
+def test_what_a_deployment_says_that_it_holds() -> None:
+    text = """
+defaultPipelineRoot: minio://pipelines/runs?endpoint=x
+roots: [gs://models, file:///srv/models]
+providers:
+  s3:
+    default: {credentials: {fromEnv: true}}
+    overrides: [{bucketName: team, keyPrefix: a/, credentials: {fromEnv: true}}]
+"""
+    assert parse_file(text).named_roots() == ("minio://pipelines/runs?endpoint=x", "gs://models", "s3://team/a/")
+    assert StoreConfig().named_roots() == ()
+
+
 def test_an_unknown_scheme_is_told_what_there_is(config: StoreConfig) -> None:
     with pytest.raises(ArtifactStoreError, match=r"http://.*s3, minio, gs"):
         config.place("http://169.254.169.254/latest")
