@@ -49,6 +49,10 @@ async def _fetch(store: ArtifactStore, transfer: Transfer) -> None:
     if transfer.keep:
         if not target.exists():
             await _fill(store, transfer.uri, target)
+        if transfer.link:
+            link = Path(transfer.link)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     if await store.fetch(transfer.uri, target):

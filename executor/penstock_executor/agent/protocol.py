@@ -27,11 +27,14 @@ RESULT_OBJECT = ".penstock-result.json"
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`path` is where the bytes of `uri` are in the Pod. `keep`: leave it as it is when it is there already."""
+    """`path` is where the bytes of `uri` are in the Pod. `keep`: leave it as it is when it is there already. `link`: a
+    second path that leads there, empty for none.
+    """
 
     uri: str
     path: str
     keep: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class Transfers:
     def paths(self) -> list[str]:
         """Where all of it is in the Pod."""
         models = (local_form(model.uri) or "" for model in self.models)
-        return [*(one.path for one in self.inputs), *(one.path for one in self.outputs.values()), *models]
+        brought = (path for one in self.inputs for path in (one.path, one.link) if path)
+        return [*brought, *(one.path for one in self.outputs.values()), *models]
 
 
 def transfers_of(task: TaskLaunch, places: TaskPlaces, settings: PodSettings) -> Transfers:
@@ -73,7 +74,10 @@ def _check_path(one: Transfer) -> None:
 
 
 def _input(artifact: Artifact, places: TaskPlaces) -> Transfer:
-    return Transfer(artifact.uri, places.path(artifact), keep=artifact.workspace)
+    if not artifact.workspace:
+        return Transfer(artifact.uri, places.path(artifact))
+    # SDKs before workspaces look where any other artifact would be.
+    return Transfer(artifact.uri, places.path(artifact), keep=True, link=local_form(artifact.uri) or "")
 
 
 def _check_file(one: Transfer, settings: PodSettings) -> None:

@@ -140,5 +140,6 @@ def one_volume_per_claim(spec: Json) -> None:
         volumes.append(volume)
     spec["volumes"] = volumes
     for container in (*spec["containers"], *spec.get("initContainers", ())):
-        for mount in container.get("volumeMounts", ()):
-            mount["name"] = renamed.get(mount["name"], mount["name"])
+        mounts = container.get("volumeMounts")
+        if mounts and renamed:
+            container["volumeMounts"] = [{**one, "name": renamed.get(one["name"], one["name"])} for one in mounts]

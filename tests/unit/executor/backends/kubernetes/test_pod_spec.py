@@ -175,12 +175,14 @@ def test_the_workspace_is_filled_by_the_agent() -> None:
     assert main["command"][-2] == local
     shown = json.loads(main["command"][-1].replace("$$", "$"))["inputs"]["artifacts"]["data"]["artifacts"][0]
     assert shown["uri"] == "gs://lake/data" and shown["metadata"] == {"_kfp_workspace": True}
-    assert AgentTask.from_json(agent["env"][0]["value"]).inputs == (Transfer("gs://lake/data", local, keep=True),)
+    assert AgentTask.from_json(agent["env"][0]["value"]).inputs == (
+        Transfer("gs://lake/data", local, keep=True, link="/gcs/lake/data"),
+    )
     # Of two volumes of one claim a kubelet never mounts the second.
     assert [one for one in made["spec"]["volumes"] if "persistentVolumeClaim" in one] == [volume]
     assert {"name": "kfp-workspace", "mountPath": "/kfp-workspace"} in agent["volumeMounts"]
     assert {"name": "kfp-workspace", "mountPath": "/kfp-workspace"} in main["volumeMounts"]
-    assert "/gcs" not in [mount["mountPath"] for mount in main["volumeMounts"]]
+    assert "/gcs" in [mount["mountPath"] for mount in main["volumeMounts"]]
 
 
 def test_models_in_images_are_shown_by_sidecars() -> None:
