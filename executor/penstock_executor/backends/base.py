@@ -81,7 +81,7 @@ class BackendUnavailableError(Exception):
 
 
 class NotHeldError(Exception):
-    """`launch` found that the lease of the run is not certain and made nothing. It is asked again when it is, if ever."""
+    """`launch` found that the lease of the run is not certain and made nothing. It is asked again when it is."""
 
 
 class FailureKind(str, Enum):

@@ -104,9 +104,12 @@ class Conclusion:
             if left is None and container is not None and container.terminated is not None:
                 left = parse_message(container.terminated.message)
         if isinstance(left, StoredResult):
-            return await self._patiently(lambda: self._stored(task, left))
+            return await self._patiently(lambda: self._stored(view, left))
         if isinstance(left, FramedResult):
             return await self._patiently(lambda: self._framed(view, left))
+        if left is None and not task.command and view.container("agent") is None:
+            # An entrypoint without outputs: nobody was there to write a result, and none is needed.
+            return AttemptResult(exit=None)
         return left
 
     async def _patiently(self, fetch: Callable[[], Awaitable[AttemptResult]]) -> AttemptResult:
@@ -122,10 +125,10 @@ class Conclusion:
                 await asyncio.sleep(delay)
         raise AssertionError("delays end never")
 
-    async def _stored(self, task: TaskLaunch, left: StoredResult) -> AttemptResult:
+    async def _stored(self, view: PodView, left: StoredResult) -> AttemptResult:
         with tempfile.TemporaryDirectory(prefix="penstock-result-") as directory:
             target = Path(directory) / "result.json"
-            if not await self._store_for(task.namespace).fetch(left.uri, target):
+            if not await self._store_for(view.namespace).fetch(left.uri, target):
                 raise ResultLostError(f"the result of the task is not at {left.uri}")
             return _parsed(await asyncio.to_thread(target.read_bytes))
 

@@ -166,15 +166,13 @@ class Server:
         self.retiring = False
         directory = task["dir"]
         try:
-            claim = os.open(os.path.join(directory, "claim"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            claim_whole(directory, self.path)
         except FileExistsError:
             self.send(client, {"event": "claimed", "id": task["id"]})
             return
         except OSError as error:
             self.send(client, {"event": "failed", "id": task["id"], "error": str(error)})
             return
-        os.write(claim, self.path.encode())
-        os.close(claim)
         try:
             pid = os.fork()
         except OSError as error:
@@ -342,6 +340,17 @@ def execute(task):
         reason = "not found" if error.errno in (errno.ENOENT, errno.ENOTDIR) else os.strerror(error.errno or 0)
         write_whole(task["dir"], "spawn-error", {"command": argv[0], "reason": reason})
         os._exit(127)
+
+
+def claim_whole(directory, path):
+    """Says whose the attempt is, once: appears with its content, so nobody reads an empty one. FileExistsError."""
+    temporary = os.path.join(directory, ".claim.%d" % os.getpid())
+    with open(temporary, "w") as out:
+        out.write(path)
+    try:
+        os.link(temporary, os.path.join(directory, "claim"))
+    finally:
+        os.unlink(temporary)
 
 
 def write_whole(directory, name, document):
