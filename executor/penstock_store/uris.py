@@ -1,7 +1,7 @@
-"""URIs of artifacts, and the paths at which tasks see them (executor.md §3.5, §7).
+"""URIs of objects, and roots of pipelines (executor.md §7).
 
 Invariants: pure. URIs of object stores are literal, nothing in them is percent-encoded, as Kubeflow Pipelines writes
-them; `file://` URIs are. What climbs with `..` is refused, so that a path made of a URI stays where it belongs.
+them. What climbs with `..` is refused, so that a path made of a URI stays where it belongs.
 """
 
 from __future__ import annotations
@@ -12,15 +12,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from penstock_store.base import ArtifactStoreError
-from penstock_store.files import path_of, uri_of
 
 _OBJECT = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s]+)(?:/(.*))?", re.DOTALL)
 _ROOT = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#\s]+)(?:/([^?]*))?(?:\?(.*))?", re.DOTALL)
-_LOCAL = {"gs": "gcs", "s3": "s3", "minio": "minio", "az": "az", "abfs": "abfs"}
-FILES = "/penstock/files"
-"""Where tasks in Pods see what has a `file://` URI."""
-
-WORKSPACE = "/kfp-workspace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,43 +65,6 @@ def scheme_of(uri: str) -> str:
         return "file"
     scheme, separator, _ = uri.partition("://")
     return scheme if separator else ""
-
-
-def join(root: str, *names: str) -> str:
-    """The URI of something under a root, whose query is dropped."""
-    return "/".join((root.split("?", 1)[0].rstrip("/"), *names))
-
-
-def local_form(uri: str, *, workspace: bool = False) -> str:
-    """The path at which a task finds the bytes of `uri`; `workspace`: in the run's workspace.
-
-    Raises ArtifactStoreError for `..` and for schemes without such a place.
-    """
-    if workspace:
-        local = local_form(uri)
-        if local.startswith(("/gcs/", "/s3/", "/minio/")):
-            return f"{WORKSPACE}/.artifacts{local}"
-        raise ArtifactStoreError(f"{uri}: only gs://, s3:// and minio:// artifacts can be put into a workspace")
-    path = path_of(uri)
-    if path is not None:
-        _check_segments(uri, str(path))
-        return f"{FILES}{path}"
-    where = parse(uri)
-    if where.scheme == "oci":
-        return f"/oci/{f'{where.bucket}/{where.key}'.replace('/', '_')}/models"
-    if where.scheme not in _LOCAL:
-        raise ArtifactStoreError(f"{uri}: {where.scheme}:// has no place in a task; use one of {', '.join(_LOCAL)}")
-    return f"/{_LOCAL[where.scheme]}/{where.bucket}/{where.key}"
-
-
-def uri_of_local(path: str) -> str | None:
-    """The URI whose `local_form` is `path`; None when it is no such path."""
-    if path.startswith(f"{FILES}/"):
-        return uri_of(path.removeprefix(FILES))
-    for scheme, directory in _LOCAL.items():
-        if path.startswith(f"/{directory}/") and len(path) > len(directory) + 2:
-            return f"{scheme}://{path[len(directory) + 2 :]}"
-    return None
 
 
 def _check_segments(uri: str, path: str) -> None:
