@@ -45,6 +45,7 @@ from penstock_server.services.ticker import Ticker
 from penstock_server.storage.database import Database
 from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.fetch import PackageFetcher
+from penstock_server.storage.locks import alone_on
 from penstock_server.storage.objects import StoredObjects
 from penstock_server.telemetry import Telemetry
 
@@ -383,7 +384,7 @@ def serve(settings: Settings) -> None:
         driver_tasks=DriverTaskService(storage, clock),
         documents=documents,
     )
-    metadata = MetadataDatabase.open(settings.metadata_database) if settings.metadata_database else None
+    metadata = _metadata(settings.metadata_database)
     running = build_server(services, metadata, telemetry)
     grpc_port = _bind(running.server, settings.grpc)
     running.server.start()
@@ -460,6 +461,14 @@ def _objects(settings: Settings) -> StoredObjects:
         return StoredObjects.configured(settings.artifact_roots, settings.stores, settings.environment)
     except ArtifactStoreError as error:
         raise click.BadParameter(str(error), param_hint="--artifacts, --store-config") from error
+
+
+def _metadata(url: str) -> MetadataDatabase | None:
+    if not url:
+        return None
+    # The library makes its tables when it opens a database, and two that do so at once spoil it for good.
+    with alone_on(url, "metadata"):
+        return MetadataDatabase.open(url)
 
 
 def _allow_many_connections() -> None:

@@ -127,7 +127,12 @@ class Executor:
         return node is not None and node.attempt == key.attempt
 
     async def over(self, run_ids: Collection[str]) -> set[str]:
-        holds = await self._client.filter_runs(list(run_ids))
+        try:
+            holds = await self._client.filter_runs(list(run_ids))
+        except ServerRejectedError as error:
+            # A server of the release before has no such call: then nothing is certain to be over.
+            log.warning("which runs are over cannot be asked: %s", error)
+            return set()
         return {one.run_id for one in holds if one.state in _OVER}
 
     # --- what supervisors ask --------------------------------------------------------------------------------------

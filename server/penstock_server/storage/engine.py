@@ -121,6 +121,8 @@ def translated() -> Iterator[None]:
 
 def _parsed(url: str) -> sqlalchemy.URL:
     parsed = sqlalchemy.make_url(url)
+    if parsed.drivername == "postgres":
+        parsed = parsed.set(drivername="postgresql")
     backend = parsed.get_backend_name()
     if parsed.drivername == backend and backend in _DRIVERS:
         parsed = parsed.set(drivername=f"{backend}+{_DRIVERS[backend]}")

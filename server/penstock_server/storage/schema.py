@@ -9,8 +9,7 @@ have not used any more is taken away.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,13 +23,11 @@ from sqlalchemy.exc import DBAPIError
 
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
 from penstock_server.storage.engine import open_schema_engine, translated
+from penstock_server.storage.locks import alone
 
 log = logging.getLogger(__name__)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_LOCK = 7_362_178_650_121_334
-_LOCK_NAME = "penstock schema"
-_TRY_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,10 @@ class Schema:
         config.set_main_option("script_location", str(_MIGRATIONS))
         with translated(), self._engine.connect() as connection:
             try:
-                with _alone(connection):
+                with alone(connection, "schema"):
+                    if connection.dialect.name == "postgresql":
+                        # A change that waits for a table keeps everybody else from it, too.
+                        connection.execute(text("SET LOCAL lock_timeout = '15s'"))
                     config.attributes["connection"] = connection
                     change(config, revision)
             except DBAPIError as error:
@@ -104,33 +104,6 @@ class Schema:
 
     def dispose(self) -> None:
         self._engine.dispose()
-
-
-@contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """A transaction in which nobody else changes the schema; waits for its turn."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        # Its transaction is the lock.
-        with connection.begin():
-            yield
-    elif dialect == "postgresql":
-        with connection.begin():
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            # A change that waits for a table keeps everybody else from it, too.
-            connection.execute(text("SET LOCAL lock_timeout = '15s'"))
-            yield
-    else:
-        # Its changes end transactions, so the lock is the connection's; of this database, not of the whole server.
-        name = f"LEFT(CONCAT('{_LOCK_NAME} ', DATABASE()), 64)"
-        while connection.execute(text(f"SELECT GET_LOCK({name}, {_TRY_SECONDS})")).scalar() != 1:
-            log.info("waiting for another program that changes the schema")
-        connection.commit()
-        with connection.begin():
-            yield
-        # Closing the connection gives the lock back where this is not reached.
-        connection.execute(text(f"SELECT RELEASE_LOCK({name})"))
-        connection.commit()
 
 
 def _current(connection: Connection) -> str | None:
