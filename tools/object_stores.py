@@ -8,11 +8,13 @@ not disturb each other: a program is made elsewhere and renamed.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +22,6 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
@@ -46,7 +47,7 @@ class ObjectStore:
     secret_key: str = ""
 
 
-@contextmanager
+@contextlib.contextmanager
 def s3(
     buckets: Sequence[str] = (),
     *,
@@ -69,7 +70,7 @@ def s3(
             yield found
 
 
-@contextmanager
+@contextlib.contextmanager
 def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
     """fake-gcs-server with its objects in memory, and with the uploads that it lacks."""
     with _directory("google") as directory:
@@ -86,7 +87,7 @@ def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
             yield ObjectStore(f"http://127.0.0.1:{port}", directory)
 
 
-@contextmanager
+@contextlib.contextmanager
 def azure(containers: Sequence[str] = ()) -> Iterator[ObjectStore]:
     """Azurite with its published account; `access_key` is the account's name."""
     with _directory("azure") as directory:
@@ -108,7 +109,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
+@contextlib.contextmanager
 def _directory(name: str, buckets: Sequence[str] = ()) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=f"penstock-{name}-", ignore_cleanup_errors=True) as made:
         for bucket in buckets:
@@ -116,25 +117,25 @@ def _directory(name: str, buckets: Sequence[str] = ()) -> Iterator[Path]:
         yield Path(made)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _serving(command: Sequence[str], port: int, host: str = "127.0.0.1") -> Iterator[None]:
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        # A group of its own: what is called node may be a program that starts it.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             until = time.monotonic() + 60
-            while not _listens(host, port):
+            while not _listens(port):
                 if time.monotonic() > until or process.poll() is not None:
                     log.seek(0)
                     raise RuntimeError(f"{command[0]}: {log.read()[-2000:].decode(errors='replace')}")
                 time.sleep(0.05)
             yield
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _listens(host: str, port: int) -> bool:
