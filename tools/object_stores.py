@@ -126,7 +126,7 @@ def _serving(command: Sequence[str], port: int, host: str = "127.0.0.1") -> Iter
         )
         try:
             until = time.monotonic() + 60
-            while not _listens(port):
+            while not _listens(host, port):
                 if time.monotonic() > until or process.poll() is not None:
                     log.seek(0)
                     raise RuntimeError(f"{command[0]}: {log.read()[-2000:].decode(errors='replace')}")
