@@ -113,7 +113,7 @@ def artifacts_are_passed(penstock: Deployed) -> str:
     assert run.state == "SUCCEEDED", run.error
     with Client(penstock.grpc) as client:
         tasks = runs.tasks(client, run_id)
-        artifacts = client.list_artifacts(run_id=run_id)
+        artifacts = list(client.list_artifacts(run_id=run_id))
     assert {task.attempts for path, task in tasks.items() if path} == {1}
     host, port = penstock.grpc.rsplit(":", 1)
     store = metadata_store.MetadataStore(metadata_store_pb2.MetadataStoreClientConfig(host=host, port=int(port)))

@@ -68,15 +68,16 @@ class Deployed:
         except AssertionError as error:
             raise AssertionError(f"not ready: {self._state()}") from error
 
-    def log(self, component: str, lines: int = 100) -> str:
-        """The last lines of each of its Pods."""
+    def trouble(self, component: str) -> str:
+        """What each of its Pods said lately that is more than information."""
 
         async def read(pod: str) -> bytes:
-            pieces = self.cluster.client.log(NAMESPACE, pod, component, tail_lines=lines)
+            pieces = self.cluster.client.log(NAMESPACE, pod, component, tail_lines=1000)
             return b"".join([piece async for piece in pieces])
 
         names = [str(pod["metadata"]["name"]) for pod in self.pods(component)]
-        return "".join(f"{name}:\n{self.cluster.wait(read(name)).decode(errors='replace')}\n" for name in names)
+        lines = [f"{name}: {line}" for name in names for line in self.cluster.wait(read(name)).decode().splitlines()]
+        return "\n".join(line for line in lines if '"level": "INFO"' not in line)
 
     def _state(self) -> str:
         pods = self.cluster.pods(NAMESPACE)
@@ -127,7 +128,7 @@ def deployed(
             yield made
         except BaseException:
             for component in ("server", "executor"):
-                log.error("%s", made.log(component))
+                log.error("%s", made.trouble(component))
             raise
     finally:
         applier.delete(namespaces)
