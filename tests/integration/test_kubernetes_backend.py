@@ -320,6 +320,19 @@ async def test_a_canceled_task_ends_as_such_and_its_pod_goes(tmp_path: Path) -> 
 
 
 @on_a_loop
+async def test_a_conflict_does_not_mean_that_the_pod_is_gone(tmp_path: Path) -> None:
+    """The server's storage may say so too, when others write to the Pod at the same time."""
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        backend, task = await b.backend(cancel_grace_seconds=0), b.task()
+        await backend.launch(task)
+        b.kube.faults.add(Fault(status=409, method="DELETE", times=2))
+        await backend.cancel(task.key)
+        assert (await b.outcome(task.key)).failure is FailureKind.CANCELED
+        assert await b.pods() == []
+        await backend.close()
+
+
+@on_a_loop
 async def test_a_watch_that_was_cut_misses_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=0.3) as b:
         backend = await b.backend()

@@ -90,9 +90,12 @@ class PodCalls:
                 await self._client.delete(
                     f"{pods_path(namespace)}/{name}", uid=uid or None, grace_seconds=grace_seconds
                 )
-            except (NotFoundError, ConflictError):
-                # A conflict is another uid: ours is gone, the name is somebody else's.
+            except NotFoundError:
                 return
+            except ConflictError:
+                # Another uid, or somebody wrote to the Pod at the same time: the answer does not tell which.
+                if await self._is_gone(namespace, name, uid):
+                    return
             except ThrottledError as error:
                 self._pause(error.retry_after)
             except (UnavailableError, UnauthorizedError) as error:
@@ -112,6 +115,16 @@ class PodCalls:
     ) -> AsyncGenerator[bytes, None]:
         """A container's log so far, piece by piece. Raises KubeError on the way."""
         return self._client.log(namespace, name, container, tail_lines=tail_lines, limit_bytes=limit_bytes)
+
+    async def _is_gone(self, namespace: str, name: str, uid: str) -> bool:
+        """Whether there is no such Pod or the name is another's by now; not when that cannot be told."""
+        try:
+            found = await self._client.get(f"{pods_path(namespace)}/{name}")
+        except NotFoundError:
+            return True
+        except (ThrottledError, UnavailableError, UnauthorizedError):
+            return False
+        return bool(uid) and found["metadata"]["uid"] != uid
 
     async def _turn(self, limiter: AsyncLimiter) -> None:
         await limiter.acquire()
