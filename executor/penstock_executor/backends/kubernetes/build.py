@@ -43,6 +43,7 @@ def kubernetes_backend(surroundings: Surroundings, settings: BackendSettings, pe
             wrapper_config_map(),
             surroundings.store,
             surroundings.store_of,
+            settings.pods.default_namespace,
             on_pod,
         ),
         PodCalls(client, per_second),

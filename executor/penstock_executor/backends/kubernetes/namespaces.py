@@ -24,6 +24,7 @@ from penstock_store.config import StoreConfig
 from penstock_store.providers import parse_launcher
 
 from penstock_executor.backends.kubernetes.calls import pods_path
+from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
 from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
@@ -57,23 +58,27 @@ class _Known:
 
 
 class Namespaces:
-    """`wrapper` is the ConfigMap that every namespace needs; `store_of(config, variables)` builds a store from a
-    configuration and, besides the process's own environment, variables that were read from Secrets."""
+    """`wrapper` is the ConfigMap that every namespace needs, `stores` the deployment's settings. `deployment(config,
+    variables)` builds a store that has the deployment's environment and these variables; only `trusted`, the namespace
+    of the deployment's own tasks, may bring settings into one.
+    """
 
     def __init__(
         self,
         client: KubeClient,
         instance: str,
         wrapper: Mapping[str, Any],
-        default_store: StoreConfig,
-        store_of: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
+        stores: StoreConfig,
+        deployment: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
+        trusted: str,
         on_pod: Callable[[EventKind, PodView], None],
     ) -> None:
         self._client = client
         self._instance = instance
         self._wrapper = wrapper
-        self._default_store = default_store
-        self._store_of = store_of
+        self._stores = stores
+        self._deployment = deployment
+        self._trusted = trusted
         self._on_pod = on_pod
         self._known: dict[str, _Known] = {}
 
@@ -91,7 +96,7 @@ class Namespaces:
         """The store of a namespace that tasks have run in."""
         known = self._known.get(namespace)
         if known is None or known.place is None:
-            return self._store_of(self._default_store, {})
+            return self._deployment(self._stores, {})
         return known.place.store
 
     def watched(self) -> Mapping[str, Reflector[PodView]]:
@@ -135,13 +140,19 @@ class Namespaces:
     ) -> Place:
         own = parse_launcher((launcher or {}).get("data") or {})
         config = replace(
-            self._default_store,
-            default_root=own.default_root or self._default_store.default_root,
-            places=(*own.places, *self._default_store.places),
+            self._stores,
+            default_root=own.default_root or self._stores.default_root,
+            places=(*own.places, *self._stores.places),
         )
         policy = parse_policy((ours or {}).get("data"))
         await self._ensure_wrapper(namespace)
-        return Place(namespace, pods, policy, config, self._store_of(config, await self._secrets(namespace, own)))
+        variables = await self._secrets(namespace, own)
+        store: ArtifactStore
+        if namespace == self._trusted:
+            store = self._deployment(config, variables)
+        else:
+            store = NamespaceStore(own, variables, self._deployment(self._stores, {}))
+        return Place(namespace, pods, policy, config, store)
 
     async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
         """The variables with which the executor itself reaches the namespace's store, like its agents."""

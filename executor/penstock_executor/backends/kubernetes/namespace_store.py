@@ -1,0 +1,48 @@
+"""The store of a namespace as the executor itself reaches it, for logs and large results.
+
+Why a class: a namespace's own settings name any endpoint, and what the executor has in its environment is the
+deployment's. Invariant: credentials of the deployment go to places of the deployment only; a place that a namespace
+named is reached with the Secrets of that namespace, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.config import PROVIDERS, StoreConfig
+from penstock_store.router import RoutedStore
+from penstock_store.uris import scheme_of
+
+
+class NamespaceStore:
+    """An ArtifactStore. `variables` hold the values of the Secrets that `own` names."""
+
+    def __init__(self, own: StoreConfig, variables: Mapping[str, str], deployment: ArtifactStore) -> None:
+        self._own = own
+        self._store = RoutedStore(own, variables)
+        self._deployment = deployment
+
+    def local_path(self, uri: str) -> Path | None:
+        return self._deployment.local_path(uri)
+
+    async def fetch(self, uri: str, target: Path) -> bool:
+        return await self._of(uri).fetch(uri, target)
+
+    async def upload(self, source: Path, uri: str) -> bool:
+        return await self._of(uri).upload(source, uri)
+
+    async def exists(self, uri: str) -> bool:
+        return await self._of(uri).exists(uri)
+
+    def _of(self, uri: str) -> ArtifactStore:
+        provider = PROVIDERS.get(scheme_of(uri))
+        if all(place.provider != provider for place in self._own.places):
+            return self._deployment
+        if not self._own.place(uri).credentials:
+            raise ArtifactStoreError(
+                f"{uri}: the namespace's kfp-launcher takes the credentials from the environment, which agents have "
+                "and the executor has not; name a Secret there to keep logs and large results"
+            )
+        return self._store

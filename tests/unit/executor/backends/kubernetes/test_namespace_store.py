@@ -1,0 +1,77 @@
+"""Whose credentials reach which place: a namespace's settings never get the deployment's."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
+from penstock_store.base import ArtifactStoreError
+from penstock_store.providers import parse_launcher
+
+ENVIRONMENT = "providers: {s3: {default: {endpoint: 'http://elsewhere', credentials: {fromEnv: true}}}}"
+SECRET = """
+providers:
+  s3:
+    default:
+      endpoint: http://127.0.0.1:1
+      maxRetries: 1
+      credentials: {secretRef: {secretName: s, accessKeyKey: a, secretKeyKey: b}}
+"""
+
+
+class Deployment:
+    """Remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def local_path(self, uri: str) -> Path | None:
+        return None
+
+    async def exists(self, uri: str) -> bool:
+        self.asked.append(uri)
+        return True
+
+    async def fetch(self, uri: str, target: Path) -> bool:
+        return await self.exists(uri)
+
+    async def upload(self, source: Path, uri: str) -> bool:
+        return await self.exists(uri)
+
+
+def store(providers: str, variables: dict[str, str] | None = None) -> tuple[Any, Deployment]:
+    import yaml
+
+    data = yaml.safe_load(providers)
+    own = parse_launcher({"providers": yaml.safe_dump(data["providers"])} if data else {})
+    deployment = Deployment()
+    return NamespaceStore(own, variables or {}, deployment), deployment
+
+
+def test_without_settings_of_its_own_the_deployments_hold() -> None:
+    found, deployment = store("")
+    assert asyncio.run(found.exists("s3://bucket/key"))
+    assert deployment.asked == ["s3://bucket/key"]
+
+
+def test_another_provider_is_still_the_deployments() -> None:
+    found, deployment = store(SECRET)
+    assert asyncio.run(found.exists("gs://bucket/key"))
+    assert deployment.asked == ["gs://bucket/key"]
+
+
+def test_the_environment_of_the_executor_is_not_sent_to_a_place_that_a_namespace_names() -> None:
+    found, deployment = store(ENVIRONMENT)
+    with pytest.raises(ArtifactStoreError, match="name a Secret there"):
+        asyncio.run(found.exists("s3://bucket/key"))
+    assert deployment.asked == []
+
+
+def test_a_secret_that_cannot_be_read_is_not_replaced_by_anything() -> None:
+    found, deployment = store(SECRET)
+    with pytest.raises(ArtifactStoreError, match="PENSTOCK_STORE_S3_ACCESS_KEY"):
+        asyncio.run(found.exists("s3://bucket/key"))
+    assert deployment.asked == []
