@@ -29,7 +29,7 @@ from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
-from penstock_server.rpc.metadata_store import MetadataDatabase
+from penstock_server.metadata import open_metadata
 from penstock_server.rpc.server import Services, build_server, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
@@ -45,7 +45,6 @@ from penstock_server.services.ticker import Ticker
 from penstock_server.storage.database import Database
 from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.fetch import PackageFetcher
-from penstock_server.storage.locks import alone_on
 from penstock_server.storage.objects import StoredObjects
 from penstock_server.telemetry import Telemetry
 
@@ -384,7 +383,7 @@ def serve(settings: Settings) -> None:
         driver_tasks=DriverTaskService(storage, clock),
         documents=documents,
     )
-    metadata = _metadata(settings.metadata_database)
+    metadata = open_metadata(settings.metadata_database) if settings.metadata_database else None
     running = build_server(services, metadata, telemetry)
     grpc_port = _bind(running.server, settings.grpc)
     running.server.start()
@@ -461,14 +460,6 @@ def _objects(settings: Settings) -> StoredObjects:
         return StoredObjects.configured(settings.artifact_roots, settings.stores, settings.environment)
     except ArtifactStoreError as error:
         raise click.BadParameter(str(error), param_hint="--artifacts, --store-config") from error
-
-
-def _metadata(url: str) -> MetadataDatabase | None:
-    if not url:
-        return None
-    # The library makes its tables when it opens a database, and two that do so at once spoil it for good.
-    with alone_on(url, "metadata"):
-        return MetadataDatabase.open(url)
 
 
 def _allow_many_connections() -> None:

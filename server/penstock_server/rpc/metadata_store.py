@@ -19,8 +19,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -35,28 +37,32 @@ log = logging.getLogger(__name__)
 SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
 HANG_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
+_MAKE_TYPES = ("PutArtifactType", "PutExecutionType", "PutContextType", "PutTypes")
 _MAX_CALLERS = 32
 _LIBRARY = metadata_store_extension.__file__
 Reply = tuple[bytes, str, int]
 
 
 class MetadataDatabase:
-    """Thread-safe."""
+    """Thread-safe. `alone` is entered around calls that make types: of two servers that make one of the same name at
+    the same moment, the library would make two.
+    """
 
-    def __init__(self, config: bytes) -> None:
+    def __init__(self, config: bytes, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._config = config
+        self._alone = alone
         self._process: subprocess.Popen[bytes] | None = None
         self._callers = threading.BoundedSemaphore(_MAX_CALLERS)
         self._calls: queue.SimpleQueue[tuple[str, bytes, Future[Reply]] | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="metadata", daemon=True)
 
     @staticmethod
-    def open(url: str) -> MetadataDatabase:
+    def open(url: str, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> MetadataDatabase:
         """Opens `sqlite:///path`, `mysql://user:password@host:port/db` or `postgresql://…`, making tables as needed.
 
         Raises InvalidArgumentError for a URL it does not know, UnavailableError when the database cannot be opened.
         """
-        database = MetadataDatabase(_connection(url).SerializeToString())
+        database = MetadataDatabase(_connection(url).SerializeToString(), alone)
         try:
             database._start()
         except UnavailableError:
@@ -97,7 +103,8 @@ class MetadataDatabase:
                     self._kill()
                 if self._process is None:
                     self._start()
-                reply = self._exchange(method.encode(), request)
+                with self._alone() if method in _MAKE_TYPES else nullcontext():
+                    reply = self._exchange(method.encode(), request)
             except UnavailableError as error:
                 log.warning("metadata call %s failed: %s", method, error)
                 self._kill()

@@ -17,11 +17,11 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
-from penstock_server.errors import AlreadyExistsError, UnavailableError
+from penstock_server.errors import AlreadyExistsError, InvalidArgumentError, UnavailableError
 
 _BUSY_MILLIS = 15_000
 # Used when a URL names a database and no driver.
@@ -120,10 +120,16 @@ def translated() -> Iterator[None]:
 
 
 def _parsed(url: str) -> sqlalchemy.URL:
-    parsed = sqlalchemy.make_url(url)
+    """Raises InvalidArgumentError."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except ArgumentError as error:
+        raise InvalidArgumentError("this is no URL of a database") from error
     if parsed.drivername == "postgres":
         parsed = parsed.set(drivername="postgresql")
     backend = parsed.get_backend_name()
+    if backend not in ("sqlite", *_DRIVERS):
+        raise InvalidArgumentError(f"{backend}:// is no database that can be used: sqlite, postgresql, mysql, mariadb")
     if parsed.drivername == backend and backend in _DRIVERS:
         parsed = parsed.set(drivername=f"{backend}+{_DRIVERS[backend]}")
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
