@@ -71,3 +71,17 @@ def if_else(*, image: str = IMAGE) -> dict[str, Any]:
     tasks["yes"]["triggerPolicy"] = {"condition": "1 == 1"}
     tasks["no"]["triggerPolicy"] = {"condition": "1 == 2"}
     return on_cluster(spec, image=image)
+
+
+def passing(text: str, *, seconds: float = 0.0) -> dict[str, Any]:
+    """`make` leaves an artifact with this text, `use` has its content as the parameter `text`."""
+    make = ["sh", "-c", f'sleep {seconds}; printf \'%s\' "$1" > "$0"', "{{$.outputs.artifacts['data'].path}}", text]
+    use = ["sh", "-c", f'sleep {seconds}; cat "$0" > /tmp/kfp/outputs/text', "{{$.inputs.artifacts['data'].path}}"]
+    spec = specs.chain({"make": make, "use": use}, name="passing")
+    data = {"artifacts": {"data": {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}
+    spec["components"]["comp-make"]["outputDefinitions"] = data
+    spec["components"]["comp-use"]["inputDefinitions"] = data
+    spec["components"]["comp-use"]["outputDefinitions"] = {"parameters": {"text": {"parameterType": "STRING"}}}
+    made = {"taskOutputArtifact": {"producerTask": "make", "outputArtifactKey": "data"}}
+    spec["root"]["dag"]["tasks"]["use"]["inputs"] = {"artifacts": {"data": made}}
+    return on_cluster(spec)

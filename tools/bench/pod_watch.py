@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from penstock_kube.client import KubeClient
@@ -16,8 +17,10 @@ from tests.support import kube_specs
 class PodWatch:
     """`created` counts Pods; `times` has ("made" or "ended", seconds) of Pods that are not bare, as they were seen."""
 
-    def __init__(self, client: KubeClient, namespace: str) -> None:
+    def __init__(self, client: KubeClient, namespace: str, spec: Mapping[str, Any] | None = None) -> None:
+        """`spec` is merged into the spec of bare Pods."""
         self._client = client
+        self._spec = dict(spec or {})
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._pods = Reflector(client, self._path, trim=_seen, on_event=self._changed)
         self._ended: set[str] = set()
@@ -31,7 +34,7 @@ class PodWatch:
     async def bare(self, count: int) -> None:
         """Makes so many Pods at once, waits for their ends, removes them."""
         names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
-        await asyncio.gather(*(self._client.create(self._path, _bare_pod(name)) for name in names))
+        await asyncio.gather(*(self._client.create(self._path, _bare_pod(name, self._spec)) for name in names))
         while not self._ended.issuperset(names):
             self._turn.clear()
             await self._turn.wait()
@@ -60,11 +63,12 @@ def _seen(pod: dict[str, Any]) -> tuple[str, str]:
     return pod["metadata"]["name"], pod.get("status", {}).get("phase", "")
 
 
-def _bare_pod(name: str) -> dict[str, Any]:
+def _bare_pod(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     return {
         "metadata": {"name": name},
         "spec": {
+            **spec,
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "securityContext": {

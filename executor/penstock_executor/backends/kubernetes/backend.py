@@ -262,20 +262,21 @@ class KubernetesBackend:
             self._conclude(attempt, view)
         elif view.deleted_at:
             self._arm(attempt, view.deleted_at + int(_FORCE_AFTER_SECONDS * 1000), lambda: self._force(attempt))
-        elif not started:
+        else:
             self._look_for_trouble(attempt, view)
-        elif attempt.timer is not None:
-            attempt.timer.cancel()
-            attempt.timer = None
 
     def _tell_start(self, attempt: _Attempt, view: PodView) -> None:
         self._deliver(TaskStarted(attempt.key, view.started_at, log_uri(attempt.task.task_root), view.name))
 
     def _look_for_trouble(self, attempt: _Attempt, view: PodView) -> None:
+        """Also while the program runs or waits: its agent may be the one that cannot start."""
         hopeless = stuck(view, attempt.task.image, self._settings.deadlines)
         if hopeless is not None and attempt.doomed is None:
             failure = hopeless.failure
             self._arm(attempt, hopeless.at, lambda: self._doom(attempt, failure))
+        elif attempt.timer is not None:
+            attempt.timer.cancel()
+            attempt.timer = None
 
     def _arm(self, attempt: _Attempt, at_millis: int, act: Callable[[], None]) -> None:
         if attempt.timer is not None:

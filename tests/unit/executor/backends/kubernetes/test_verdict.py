@@ -1,0 +1,138 @@
+"""What a Pod's status means: Pods as an API server sends them, failures in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from penstock_executor.agent.protocol import AttemptResult, ProcessExit
+from penstock_executor.backends.base import AttemptKey, FailureKind
+from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, stuck
+from penstock_executor.backends.kubernetes.view import PodView, view_of
+
+CREATED = "2026-01-01T00:00:00Z"
+AT = 1767225600000
+
+
+def pod(*containers: dict[str, Any], **status: Any) -> PodView:
+    return view_of(
+        {
+            "metadata": {
+                "name": "p",
+                "namespace": "n",
+                "uid": "u",
+                "creationTimestamp": CREATED,
+                "labels": {"pipeline/runid": "r"},
+                "annotations": {"penstock.dev/path": "loop[2]/t", "penstock.dev/attempt": "2"},
+            },
+            "status": {"phase": "Failed", "containerStatuses": list(containers), **status},
+        }
+    )
+
+
+def waiting(reason: str, message: str = "", name: str = "main") -> dict[str, Any]:
+    return {"name": name, "state": {"waiting": {"reason": reason, "message": message}}}
+
+
+def running(name: str = "main") -> dict[str, Any]:
+    return {"name": name, "state": {"running": {"startedAt": CREATED}}}
+
+
+def ended(code: int, reason: str = "Error", message: str = "", name: str = "main") -> dict[str, Any]:
+    return {"name": name, "state": {"terminated": {"exitCode": code, "reason": reason, "message": message}}}
+
+
+def failure(view: PodView, result: AttemptResult | None = None, deadline: float = 0.0) -> Failure:
+    found = failure_of(view, result, deadline_seconds=deadline, image="image")
+    assert found is not None
+    return found
+
+
+def test_what_is_read_of_a_pod() -> None:
+    view = pod(running())
+    assert view.key == AttemptKey("r", "loop[2]/t", 2)
+    assert (view.created_at, view.started_at, view.finished_at) == (AT, AT, 0)
+
+
+@pytest.mark.parametrize("document", [{}, {"metadata": None, "status": []}, {"metadata": {"labels": 3}, "status": 1}])
+def test_nonsense_is_read_as_nothing(document: dict[str, Any]) -> None:
+    view = view_of(document)
+    assert view.key is None and not view.ended and view.started_at == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "kind", "after"),
+    [
+        ("InvalidImageName", "no", FailureKind.CONFIGURATION, 0),
+        ("ErrImagePull", "x: not found", FailureKind.CONFIGURATION, AT + 300_000),
+        ("ImagePullBackOff", "Back-off: x: not found", FailureKind.CONFIGURATION, 0),
+        ("ImagePullBackOff", "Back-off: connection refused", FailureKind.INFRASTRUCTURE, AT + 300_000),
+        ("CreateContainerConfigError", 'secret "s" not found', FailureKind.CONFIGURATION, AT + 30_000),
+        ("CreateContainerConfigError", "container has runAsNonRoot", FailureKind.CONFIGURATION, 0),
+    ],
+)
+@pytest.mark.parametrize("name", ["main", "agent"])
+def test_containers_that_do_not_start(reason: str, message: str, kind: FailureKind, after: int, name: str) -> None:
+    """The agent's counts while the program runs already: it would wait for its inputs for ever."""
+    others = [] if name == "main" else [running()]
+    found = stuck(pod(*others, waiting(reason, message, name), phase="Pending"), "image", Deadlines())
+    assert found is not None
+    assert (found.failure.kind, found.at) == (kind, after)
+    assert ("'image'" if name == "main" and "Image" in reason else name) in found.failure.text
+
+
+def test_a_pod_that_no_node_takes_is_given_up_in_time() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    found = stuck(pod(phase="Pending", conditions=[condition]), "image", Deadlines(pending=60))
+    assert found is not None
+    assert found.at == AT + 60_000
+    assert found.failure.kind is FailureKind.INFRASTRUCTURE and "0/3 nodes" in found.failure.text
+
+
+def test_a_pod_that_runs_is_not_stuck() -> None:
+    assert stuck(pod(running(), phase="Running"), "image", Deadlines()) is None
+
+
+def test_a_result_counts_more_than_what_befell_the_pod() -> None:
+    view = pod(ended(0, "Completed"), reason="Evicted", message="low on memory")
+    assert failure_of(view, AttemptResult(ProcessExit(0)), deadline_seconds=0, image="image") is None
+
+
+@pytest.mark.parametrize(
+    ("view", "result", "kind", "text"),
+    [
+        (pod(ended(3)), AttemptResult(ProcessExit(3)), "user", "exited with code 3"),
+        (pod(ended(137)), AttemptResult(ProcessExit(137, 9)), "user", "signal 9 (SIGKILL)"),
+        (pod(ended(127)), AttemptResult(ProcessExit(127, errno=2, command="x")), "configuration", "'x' does not exist"),
+        (pod(ended(137, "OOMKilled")), None, "user", "more memory than its limit"),
+        (pod(ended(137)), None, "infrastructure", "killed (SIGKILL) from outside"),
+        (pod(ended(128, "StartError", "exec: no")), None, "configuration", "cannot run: exec: no"),
+        (pod(reason="Evicted", message="disk"), None, "infrastructure", "evicted from its node: disk"),
+        (pod(reason="OutOfcpu", message="full"), None, "infrastructure", "no room left"),
+        (pod(reason="DeadlineExceeded"), None, "user", "deadline of 2 seconds"),
+        (pod(ended(1, name="agent")), None, "infrastructure", "'agent' exited with code 1"),
+        (pod(ended(0, "Completed")), None, "infrastructure", "result was not left behind"),
+        (pod(ended(0)), AttemptResult(ProcessExit(0), failure=("infrastructure", "no S3")), "infrastructure", "no S3"),
+        (pod(), None, "infrastructure", "ended before its program"),
+    ],
+)
+def test_whose_fault_it_was(view: PodView, result: AttemptResult | None, kind: str, text: str) -> None:
+    found = failure(view, result, 2.0)
+    assert found.kind.value == kind, found.text
+    assert text in found.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("PreemptionByScheduler", "preempted"),
+        ("TerminationByKubelet", "evicted"),
+        ("DeletionByTaintManager", "node was lost"),
+        ("DeletionByPodGC", "disrupted (DeletionByPodGC)"),
+    ],
+)
+def test_disruptions(reason: str, text: str) -> None:
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "why"}
+    found = failure(pod(ended(143), conditions=[condition]), AttemptResult(ProcessExit(143, 15)))
+    assert found.kind is FailureKind.INFRASTRUCTURE
+    assert text in found.text

@@ -1,0 +1,276 @@
+"""Loops of thousands of Pods: what server and executor cost, and how the cost grows.
+
+Two ways. Simulated: an API server of our own making that speaks the real protocol and whose Pods end by themselves, as
+a process beside us on the same cores; it shows how cost grows. Real: the API server of KUBECONFIG with KWOK's fake
+nodes, next to the rate at which a plain client makes and removes bare Pods there in the same run.
+
+Example: python -m tools.bench.bench_scale --sizes 1000,10000 --real 1000
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+from rich.console import Console
+from rich.table import Table
+
+from tests.support import kube_specs, runs
+from tools.bench.pod_watch import PodWatch
+from tools.bench.result import Row, at_least, at_most
+from tools.cluster import Cluster
+from tools.embedded import Embedded
+from tools.kwok import kwok
+from tools.sim_kube.process import Troublemaker, sim_kube
+
+# What the wrapper of a task without outputs leaves.
+MESSAGE = json.dumps({"exit": {"code": 0, "started_at": 1, "finished_at": 2}, "parameters": {}})
+NAMESPACE = "tasks"
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of one load. CPU in seconds, memory in bytes."""
+
+    seconds: float
+    cpu: float
+    peak: int
+    database: int
+
+
+class Programs:
+    """Server and executor of a Penstock, as the operating system sees them."""
+
+    def __init__(self, up: Embedded) -> None:
+        self._up = up
+
+    def all(self) -> list[psutil.Process]:
+        return [self._up.child("penstock_server"), self._up.child("penstock_executor")]
+
+    def cpu(self) -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in self.all())
+
+    def memory(self) -> int:
+        return sum(one.memory_info().rss for one in self.all())
+
+
+@contextmanager
+def penstock(directory: Path, kubeconfig: str, namespace: str) -> Iterator[Embedded]:
+    environment = {
+        "KUBECONFIG": kubeconfig,
+        "PENSTOCK_NAMESPACE": namespace,
+        "PENSTOCK_INSTANCE": namespace,
+        "PENSTOCK_AGENT_IMAGE": "none",
+        "PENSTOCK_WRITES_PER_SECOND": "2000",
+    }
+    with Embedded(directory, "--backend", "kubernetes", environment=environment) as up:
+        yield up
+
+
+def load(up: Embedded, client: Client, spec: Mapping[str, Any], count: int = 1) -> Cost:
+    """Runs `count` runs of a pipeline to their end."""
+    programs, database = Programs(up), up.data_dir / "penstock.db"
+    cpu, size = programs.cpu(), _size(database)
+    started = time.perf_counter()
+    wanted = {runs.start(client, spec) for _ in range(count)}
+    peak = 0
+    while True:
+        peak = max(peak, programs.memory())
+        # One row of each state without its tasks: a poll must not cost what is measured.
+        if _open_runs(client) == 0:
+            break
+        time.sleep(0.25)
+    seconds = time.perf_counter() - started
+    for run_id in list(wanted)[:3]:
+        assert runs.get(client, run_id).state == run_pb2.SUCCEEDED
+    return Cost(seconds, programs.cpu() - cpu, peak, _size(database) - size)
+
+
+def _open_runs(client: Client) -> int:
+    predicate = {"operation": "IN", "key": "state", "string_values": {"values": ["PENDING", "RUNNING"]}}
+    request = run_pb2.ListRunsRequest(filter=json.dumps({"predicates": [predicate]}), page_size=1)
+    return int(client.call(client.runs.ListRuns, request, 60).total_size)
+
+
+def _size(database: Path) -> int:
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database.stat().st_size
+
+
+def simulated(sizes: list[int], concurrent: int) -> list[Row]:
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+        for size in sizes:
+            with _world(Path(name) / str(size)) as (kube, up, client):
+                cost = load(up, client, kube_specs.loop(size))
+                rows += _rows(f"loop of {size:,}", size, cost, kube)
+        if concurrent:
+            with _world(Path(name) / "concurrent") as (kube, up, client):
+                cost = load(up, client, kube_specs.loop(10), concurrent)
+                rows += _rows(f"{concurrent:,} concurrent runs of 10", concurrent * 10, cost, kube)
+    return rows
+
+
+@contextmanager
+def _world(directory: Path) -> Iterator[tuple[Troublemaker, Embedded, Client]]:
+    with (
+        sim_kube("--latency", "1", "--message", MESSAGE, "--namespace", NAMESPACE) as kube,
+        penstock(directory, str(kube.kubeconfig), NAMESPACE) as up,
+        Client(up.grpc) as client,
+    ):
+        load(up, client, kube_specs.loop(20))
+        yield kube, up, client
+
+
+def _rows(label: str, tasks: int, cost: Cost, kube: Troublemaker) -> list[Row]:
+    stats = kube.stats()
+    rate = Row(f"{label}: rate", tasks / cost.seconds, "tasks/s")
+    peak = Row(f"{label}: peak memory of server and executor", cost.peak / 2**20, "MiB")
+    if tasks == 10_000:
+        rate, peak = at_least(rate.name, rate.value, rate.unit, 200), at_most(peak.name, peak.value, peak.unit, 600)
+    return [
+        rate,
+        Row(f"{label}: CPU of server and executor", cost.cpu / tasks * 1000, "ms/task"),
+        Row(f"{label}: CPU of the simulated API server", stats["cpu_seconds"] / tasks * 1000, "ms/task"),
+        peak,
+        Row(f"{label}: database", cost.database / tasks, "bytes/task"),
+        at_most(f"{label}: Pods made twice", len(stats["created_twice"]), "", 0),
+    ]
+
+
+def recovery(running: int) -> list[Row]:
+    """kill -9 of server and executor with so many tasks running: until the next decision, which is a task's start."""
+    with (
+        tempfile.TemporaryDirectory(prefix="penstock-bench-") as name,
+        sim_kube("--latency", "60", "--message", MESSAGE, "--namespace", NAMESPACE) as kube,
+        penstock(Path(name), str(kube.kubeconfig), NAMESPACE) as up,
+        Client(up.grpc) as client,
+    ):
+        run_id = runs.start(client, kube_specs.loop(running))
+        runs.until(lambda: kube.stats()["pods_created"], lambda made: made >= running, 120)
+        victims = Programs(up).all()
+        for victim in victims:
+            victim.send_signal(signal.SIGKILL)
+        started = time.perf_counter()
+        # A run that is new has to wait for whatever a restart takes; so has every other decision.
+        runs.until(lambda: runs.start(client, kube_specs.loop(1)), bool, 60)
+        runs.until(lambda: kube.stats()["pods_created"], lambda made: made > running, 60)
+        seconds = time.perf_counter() - started
+        run = runs.finished(client, run_id, 300)
+        assert run.state == run_pb2.SUCCEEDED, run.error.message
+        twice = len(kube.stats()["created_twice"])
+    label = f"kill -9 with {running:,} running tasks"
+    return [
+        at_most(f"{label}: next Pod after", seconds, "s", 5),
+        at_most(f"{label}: Pods made twice", twice, "", 0),
+    ]
+
+
+def real(sizes: list[int]) -> list[Row]:
+    rows: list[Row] = []
+    with (
+        Cluster() as cluster,
+        kwok(cluster, message=MESSAGE) as nodes,
+        cluster.namespace("penstock-scale", {}) as namespace,
+        tempfile.TemporaryDirectory(prefix="penstock-bench-") as name,
+    ):
+        template = json.dumps({"spec": dict(nodes.pod_spec)})
+        cluster.create(
+            f"/api/v1/namespaces/{namespace}/configmaps",
+            {"metadata": {"name": "penstock"}, "data": {"podTemplate": template}},
+        )
+        with penstock(Path(name), cluster.kubeconfig, namespace) as up, Client(up.grpc) as client:
+            load(up, client, kube_specs.loop(20))
+            for size in sizes:
+                plain = cluster.wait(plain_rate(cluster.client, namespace, nodes.pod_spec, size))
+                server = _api_server()
+                before = sum(server.cpu_times()[:2]) if server else 0.0
+                cost = load(up, client, kube_specs.loop(size))
+                rate = size / cost.seconds
+                label = f"real API server, loop of {size:,}"
+                rows += [
+                    Row(f"{label}: rate", rate, "tasks/s"),
+                    Row(f"{label}: bare creates and deletes of a plain client", plain, "Pods/s"),
+                    at_least(f"{label}: ratio", rate / plain, "x", 0.8),
+                    Row(f"{label}: CPU of server and executor", cost.cpu / size * 1000, "ms/task"),
+                ]
+                if server:
+                    theirs = (sum(server.cpu_times()[:2]) - before) / size * 1000
+                    rows.append(Row(f"{label}: CPU of the API server", theirs, "ms/task"))
+    return rows
+
+
+async def plain_rate(client: Any, namespace: str, spec: Mapping[str, Any], count: int) -> float:
+    """Pods a second that a plain client makes, sees to their end and removes, as many at a time as it may."""
+    watch = PodWatch(client, namespace, spec)
+    watching = asyncio.create_task(watch.run())
+    try:
+        started = time.perf_counter()
+        await watch.bare(count)
+        await watch.quiet()
+        return count / (time.perf_counter() - started)
+    finally:
+        watching.cancel()
+
+
+def _api_server() -> psutil.Process | None:
+    """Of a cluster on this machine."""
+    for process in psutil.process_iter():
+        try:
+            if process.cmdline()[:1] and "kube-apiserver" in process.cmdline()[0]:
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+@click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--sizes", default="1000,10000", show_default=True, help="Loops on the simulated cluster.")
+@click.option("--concurrent", default=1000, show_default=True, help="Runs of 10 at the same time; 0 for none.")
+@click.option("--running", default=1000, show_default=True, help="Tasks that run when everything is killed; 0: none.")
+@click.option("--real", "real_sizes", default="", help="Loops on the cluster of KUBECONFIG with fake nodes.")
+@click.option("--report", type=click.Path(path_type=Path), default=Path("build/bench-scale.json"), show_default=True)
+def main(sizes: str, concurrent: int, running: int, real_sizes: str, report: Path) -> None:
+    console = Console()
+    rows: list[Row] = []
+    parts = [
+        ("simulated", lambda: simulated(_numbers(sizes), concurrent), bool(sizes)),
+        ("recovery", lambda: recovery(running), running > 0),
+        ("real", lambda: real(_numbers(real_sizes)), bool(real_sizes)),
+    ]
+    for name, measure, wanted in parts:
+        if wanted:
+            with console.status(f"measuring: {name}"):
+                rows += measure()
+    table = Table("measurement", "value", "unit", "target", "", box=None)
+    for row in rows:
+        verdict = "" if row.holds is None else "[green]holds[/green]" if row.holds else "[red]missed[/red]"
+        table.add_row(row.name, f"{row.value:,.2f}", row.unit, row.target, verdict)
+    console.print(table)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    document = {"at": int(time.time()), "cores": os.cpu_count(), "rows": [asdict(row) for row in rows]}
+    report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    console.print(f"report: {report}")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",") if part.strip()]
+
+
+if __name__ == "__main__":
+    main()
