@@ -19,4 +19,5 @@ def assert_complete(grpc: str, run_id: str, names: set[str]) -> None:
     found = [one.custom_properties["task_name"].string_value for one in executions]
     assert sorted(name for name in found if name in names) == sorted(names)
     assert len(executions) == len(names) + 1
-    assert {one.last_known_state for one in executions} == {metadata_store_pb2.Execution.State.COMPLETE}
+    states = {one.name: metadata_store_pb2.Execution.State.Name(one.last_known_state) for one in executions}
+    assert set(states.values()) == {"COMPLETE"}, states

@@ -275,6 +275,10 @@ class Executor:
             await asyncio.wait_for(self._committer.flushed(), 5)
         except asyncio.TimeoutError:
             log.warning("drain: not everything could be committed; the next owner decides it again")
+        try:
+            await asyncio.wait_for(self._lineage.stop(), 3)
+        except asyncio.TimeoutError:
+            log.warning("drain: the metadata store does not answer; the next owner writes the lineage again")
         sessions = list(self._sessions.values())
         for session in sessions:
             # From here on the runs are others': what waits for its turn must not be done any more.

@@ -45,6 +45,8 @@ class LineageQueue:
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._contexts: dict[str, tuple[int, int]] = {}
+        self._writing = asyncio.Lock()
+        self._stopped = False
 
     def put(self, records: Iterable[ExecutionRecord]) -> None:
         """Queues records of committed states; parents come before their children."""
@@ -69,6 +71,12 @@ class LineageQueue:
             await event.wait()
         return self._contexts.get(run_id, (0, 0))
 
+    async def stop(self) -> None:
+        """Begins no batch any more and waits for the one under way: what others write from now on stays."""
+        self._stopped = True
+        async with self._writing:
+            pass
+
     async def forget(self, run_id: str) -> None:
         """Drops what waits of a run that is over, was lost or was deleted."""
         for name in [name for name, record in self._waiting.items() if record.run.run_id == run_id]:
@@ -86,16 +94,17 @@ class LineageQueue:
         while True:
             await self._wake.wait()
             await self._gather()
-            batch = self._next_batch()
+            batch = [] if self._stopped else self._next_batch()
             if not batch:
                 if self._waiting:
-                    # All of it belongs to runs whose lease has lapsed.
+                    # All of it belongs to runs whose lease has lapsed, or it is others' to write.
                     await asyncio.sleep(_INTERVAL_SECONDS)
                 else:
                     self._wake.clear()
                 continue
             try:
-                ids = await self._record(batch)
+                async with self._writing:
+                    ids = await self._record(batch)
             except RecorderUnavailableError as error:
                 log.warning("lineage waits for the metadata store: %s", error)
                 for record in batch:

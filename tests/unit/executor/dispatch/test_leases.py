@@ -106,9 +106,9 @@ class Recording(Backend):
         self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
 
 
-def executor(server: Server, backend: Backend, root: Any, lease: float = 15.0) -> Executor:
-    settings = ExecutorSettings(f"file://{root}", f"{root}/{{run_id}}", lease=lease, heartbeat=0.01)
-    return Executor(server, backend, FileArtifactStore(root), NullRecorder(), settings)  # type: ignore[arg-type]
+def executor(server: Server, backend: Backend, root: Any, recorder: Any = None) -> Executor:
+    settings = ExecutorSettings(f"file://{root}", f"{root}/{{run_id}}", heartbeat=0.01)
+    return Executor(server, backend, FileArtifactStore(root), recorder or NullRecorder(), settings)  # type: ignore[arg-type]
 
 
 async def until(holds: Any, running: asyncio.Task[None]) -> None:
@@ -180,3 +180,37 @@ def test_a_drain_hands_runs_back_and_begins_nothing_any_more(tmp_path: Any) -> N
     server, made = asyncio.run(scenario())
     assert server.released == ["healthy"]
     assert not made.may_act("healthy")
+
+
+def test_a_drain_lets_lineage_under_way_be_written_before_others_write(tmp_path: Any) -> None:
+    """Else a state of before would come after theirs."""
+
+    class Slow(NullRecorder):
+        def __init__(self) -> None:
+            self.begun, self.done, self.go_on = 0, 0, asyncio.Event()
+
+        async def record(self, batch: Any) -> Any:
+            self.begun += 1
+            await self.go_on.wait()
+            self.done += 1
+            return await super().record(batch)
+
+    class Hanging(Recording):
+        async def launch(self, task: TaskLaunch) -> None:
+            self.launched.append(task.key)
+
+    async def scenario() -> None:
+        server, recorder = OneRun("ours"), Slow()
+        stop = asyncio.Event()
+        running = asyncio.create_task(executor(server, Hanging(), tmp_path, recorder).run(stop))
+        await until(lambda: recorder.begun, running)
+        stop.set()
+        beats = server.beats
+        await until(lambda: server.beats > beats + 3, running)
+        assert server.released == []
+        recorder.go_on.set()
+        await running
+        assert server.released == ["healthy"]
+        assert recorder.begun == recorder.done
+
+    asyncio.run(scenario())
