@@ -1,7 +1,8 @@
 """Fetches pipeline packages by URL under upstream's policy (api.md §2.7).
 
-Invariants: https on the default port and known hosts only; no address of a host may be private; every redirect is
-checked again; size and time are bounded.
+Invariants: https on the default port and known hosts only; no address of a host may be private, neither when it is
+looked up nor when it is connected to; every redirect is checked again; size and time are bounded, also when a server
+sends a byte now and then.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +24,8 @@ from penstock_server.errors import InvalidArgumentError
 
 _HOSTS = ("storage.googleapis.com", "s3.amazonaws.com", "github.com", "raw.githubusercontent.com")
 _TIMEOUT_SECONDS = 30
+_CHUNK_BYTES = 1 << 16
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _FIELD = "package_url.pipeline_url"
 
 
@@ -40,19 +44,30 @@ class PackageFetcher:
         self._allowed = (*_HOSTS, *allowed)
         self._schemes = ("https", "http") if allow_http else ("https",)
         self._validate = validate
-        self._opener = urllib.request.build_opener(_CheckedRedirects(self))
+        handlers = [_CheckedConnections()] if validate else []
+        self._opener = urllib.request.build_opener(_CheckedRedirects(self), *handlers)
 
     def __call__(self, url: str) -> bytes:
         """Raises InvalidArgumentError saying what about the URL is wrong."""
         self.check(url)
+        until = time.monotonic() + _TIMEOUT_SECONDS
         try:
             with self._opener.open(url, timeout=_TIMEOUT_SECONDS) as reply:
-                content: bytes = reply.read(self._max_bytes + 1)
+                return self._content(reply, until)
         except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
             raise InvalidArgumentError(f"{url[:200]} cannot be fetched: {error}", _FIELD) from error
-        if len(content) > self._max_bytes:
-            raise InvalidArgumentError(f"the package has more than {self._max_bytes} bytes", _FIELD)
-        return content
+
+    def _content(self, reply: HTTPResponse, until: float) -> bytes:
+        content = bytearray()
+        while chunk := reply.read1(_CHUNK_BYTES):
+            content += chunk
+            if len(content) > self._max_bytes:
+                raise InvalidArgumentError(f"the package has more than {self._max_bytes} bytes", _FIELD)
+            if time.monotonic() > until:
+                raise TimeoutError(f"it took longer than {_TIMEOUT_SECONDS} s")
+        if reply.length:
+            raise HTTPException(f"the connection ended {reply.length} bytes early")
+        return bytes(content)
 
     def check(self, url: str) -> None:
         try:
@@ -71,8 +86,7 @@ class PackageFetcher:
         if not any(fnmatch.fnmatchcase(host, pattern) for pattern in self._allowed):
             raise InvalidArgumentError(f"the host {host!r} is not among the allowed ones", _FIELD)
         for address in _addresses(host):
-            if not address.is_global or address.is_multicast:
-                raise InvalidArgumentError(f"the host {host!r} has a private address", _FIELD)
+            _check_public(host, address)
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
@@ -84,9 +98,42 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+class _CheckedConnection(HTTPConnection):
+    """A name may have another address by the time it is connected to."""
+
+    def connect(self) -> None:
+        super().connect()
+        _check_public(self.host, _address(self.sock.getpeername()[0]))
+
+
+class _CheckedTlsConnection(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _check_public(self.host, _address(self.sock.getpeername()[0]))
+
+
+class _CheckedConnections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """A proxy may well be inside."""
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(HTTPConnection if req.has_proxy() else _CheckedConnection, req)
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(HTTPSConnection if req.has_proxy() else _CheckedTlsConnection, req)
+
+
+def _check_public(host: str, address: Address) -> None:
+    if not address.is_global or address.is_multicast:
+        raise InvalidArgumentError(f"the host {host!r} has a private address", _FIELD)
+
+
+def _address(text: str) -> Address:
+    return ipaddress.ip_address(text.split("%", 1)[0])
+
+
+def _addresses(host: str) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise InvalidArgumentError(f"the host {host!r} cannot be found", _FIELD) from error
-    return [ipaddress.ip_address(str(entry[4][0]).split("%", 1)[0]) for entry in found]
+    return [_address(str(entry[4][0])) for entry in found]
