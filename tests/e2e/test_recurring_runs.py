@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf import json_format
 from kfp import client as kfp_client
@@ -17,7 +18,7 @@ from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
+from tests.support import http, runs, specs
 from tools.embedded import Embedded
 
 
@@ -95,6 +96,36 @@ def test_max_concurrency_holds_fires_back(client: Client) -> None:
     for row in made(client, found.recurring_run_id):
         if runs.get(client, row.run_id).state not in runs.ENDED:
             client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=row.run_id))
+
+
+@pytest.mark.parametrize("over", ["gRPC", "REST"])
+@pytest.mark.parametrize("policy", ["DELETE_PROPAGATION_POLICY_UNSPECIFIED", "FOREGROUND", "BACKGROUND", "ORPHAN"])
+def test_deleted_its_runs_stay_and_go_on_or_are_terminated(
+    up: Embedded, client: Client, tmp_path: Path, policy: str, over: str
+) -> None:
+    go = tmp_path / "go"
+    spec = specs.container(["sh", "-c", f"until test -e {go}; do sleep 0.05; done"], name="deleted")
+    found = schedule(client, spec)
+    (row,) = runs.until(lambda: made(client, found.recurring_run_id), bool, 20)
+    runs.until(lambda: runs.get(client, row.run_id).state, lambda state: state == run_pb2.RUNNING)
+    if over == "gRPC":
+        request = pb.DeleteRecurringRunRequest(
+            recurring_run_id=found.recurring_run_id, propagation_policy=pb.DeletePropagationPolicy.Value(policy)
+        )
+        client.call(client.recurring_runs.DeleteRecurringRun, request)
+    else:
+        path = f"/apis/v2beta1/recurringruns/{found.recurring_run_id}?propagation_policy={policy}"
+        assert http.call("DELETE", up.http + path).status == 200
+    with pytest.raises(ClientError) as gone:
+        client.call(
+            client.recurring_runs.GetRecurringRun, pb.GetRecurringRunRequest(recurring_run_id=found.recurring_run_id)
+        )
+    assert gone.value.code is grpc.StatusCode.NOT_FOUND
+    if policy in ("FOREGROUND", "BACKGROUND"):
+        assert runs.finished(client, row.run_id).state == run_pb2.FAILED
+    else:
+        go.touch()
+        assert runs.finished(client, row.run_id).state == run_pb2.SUCCEEDED
 
 
 def test_disabled_until_it_is_enabled(client: Client) -> None:

@@ -11,6 +11,9 @@ from penstock_server.rpc.convert import recurring_runs as convert
 from penstock_server.rpc.convert.common import list_request
 from penstock_server.services.recurring_runs import RecurringRunService
 
+# What depends on the schedule goes with it: the work of its runs. Their rows stay, as with every policy.
+_TERMINATING = (pb.FOREGROUND, pb.BACKGROUND)
+
 
 class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
     def __init__(self, service: RecurringRunService) -> None:
@@ -47,5 +50,5 @@ class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
     def DeleteRecurringRun(
         self, request: pb.DeleteRecurringRunRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        self._service.delete(request.recurring_run_id)
+        self._service.delete(request.recurring_run_id, terminate=request.propagation_policy in _TERMINATING)
         return empty_pb2.Empty()

@@ -170,11 +170,15 @@ class RecurringRunService:
                 uow.schedules.set_enabled(recurring_run_id, enabled, self._clock.now_millis())
         self._signal.notify()
 
-    def delete(self, recurring_run_id: str) -> None:
-        """The runs it made stay."""
+    def delete(self, recurring_run_id: str, *, terminate: bool = False) -> None:
+        """The runs it made stay; `terminate`: those that have not ended are terminated."""
         with self._storage.writing() as uow:
             if not uow.schedules.delete(recurring_run_id):
                 raise NotFoundError("RecurringRun", recurring_run_id)
+            if terminate:
+                self._runs.terminate_of_schedule_in(uow, recurring_run_id)
+        if terminate:
+            self._signal.notify()
 
     def tick(self) -> int:
         """Makes the runs that are due, one per schedule; how many. A schedule that is held back, or cannot be fired for

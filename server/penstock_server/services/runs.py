@@ -51,6 +51,7 @@ LISTING = Listing(
     },
     metrics=True,
 )
+_STOPPABLE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -183,10 +184,16 @@ class RunService:
     def terminate(self, run_id: str) -> None:
         with self._storage.writing() as uow:
             run = find(uow, run_id)
-            if run.state not in (RunState.PENDING, RunState.RUNNING, RunState.PAUSED):
+            if run.state not in _STOPPABLE:
                 raise FailedPreconditionError(f"run {run_id!r} is {run.state.value} and cannot be terminated")
-            uow.runs.set_state(replace(run, state=RunState.CANCELING, terminate_requested=True))
+            _stop(uow, run)
         self._signal.notify()
+
+    def terminate_of_schedule_in(self, uow: UnitOfWork, recurring_run_id: str) -> None:
+        """What a schedule has made and goes on, within a transaction of the caller's, who notifies executors after."""
+        for run in uow.runs.active(recurring_run_id):
+            if run.state in _STOPPABLE:
+                _stop(uow, run)
 
     def retry(self, run_id: str) -> None:
         with self._storage.writing() as uow:
@@ -244,6 +251,10 @@ class RunService:
             options=settled(new.options, self._caching),
             resource_name=f"{pipeline.name.rsplit('/', 1)[-1][:240]}-{suffix}",
         )
+
+
+def _stop(uow: UnitOfWork, run: Run) -> None:
+    uow.runs.set_state(replace(run, state=RunState.CANCELING, terminate_requested=True))
 
 
 def find(uow: UnitOfWork, run_id: str) -> Run:

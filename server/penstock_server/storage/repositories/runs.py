@@ -83,6 +83,17 @@ class SqlRunRepository:
         )
         return int(self._connection.execute(statement).scalar_one())
 
+    def active(self, recurring_run_id: str) -> Sequence[Run]:
+        """Runs of a schedule that have not ended, in the order of their ids."""
+        final = [state.value for state in RunState if state.final]
+        statement = (
+            select(*_COLUMNS)
+            .where(table.c.recurring_run_id == recurring_run_id, table.c.state.not_in(final))
+            .order_by(table.c.run_id)
+        )
+        rows = self._connection.execute(statement.with_for_update() if self._lock else statement)
+        return [_run(row) for row in rows]
+
     def set_state(self, run: Run) -> None:
         """Writes what a change of state may change."""
         self._connection.execute(
