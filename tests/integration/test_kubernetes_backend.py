@@ -229,14 +229,76 @@ async def test_nothing_is_made_without_a_certain_lease(tmp_path: Path) -> None:
 
 
 @on_a_loop
-async def test_a_pod_made_while_the_lease_ran_out_is_taken_back(tmp_path: Path) -> None:
-    async with bench(tmp_path, latency=5) as b:
+async def test_a_pod_made_while_the_lease_ran_out_is_the_next_holders(tmp_path: Path) -> None:
+    """Who may be the same one, and finds it; taken back, it would be made twice."""
+    async with bench(tmp_path, latency=0.5) as b:
         backend, task = await b.backend(), b.task()
         # Asked before the call the lease is certain, after it no more.
         answers = iter([True, False])
-        b.runs.may_act = lambda run_id: next(answers)  # type: ignore[method-assign]
-        with pytest.raises(NotHeldError):
-            await backend.launch(task)
+        b.runs.may_act = lambda run_id: next(answers, False)  # type: ignore[method-assign]
+        await backend.launch(task)
+        assert len(await b.pods()) == 1
+        next_one = await b.backend()
+        b.runs.may_act = lambda run_id: True  # type: ignore[method-assign]
+        await next_one.launch(task)
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        assert b.kube.stats()["pods_created"] == 1
+        await backend.close()
+        await next_one.close()
+
+
+@on_a_loop
+async def test_a_pod_that_is_seen_before_its_create_is_answered_is_not_made_again(tmp_path: Path) -> None:
+    """The first answer is lost, the second try hangs; meanwhile the task runs, ends and its Pod is removed."""
+    async with bench(tmp_path) as b:
+        b.kube.faults.add(Fault(action="drop-after", method="POST", path="/pods$", times=1))
+        b.kube.faults.add(Fault(action="hang", method="POST", path="/pods$", times=1))
+        backend, task = await b.backend(), b.task()
+        launching = asyncio.ensure_future(backend.launch(task))
+        assert (await b.outcome(task.key)).succeeded
+        backend.release(task.key)
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await launching
+        assert b.kube.stats()["pods_created"] == 1
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_pod_that_vanished_is_not_made_again(tmp_path: Path) -> None:
+    """Between "it exists" and the look at it somebody removes it."""
+    async with bench(tmp_path) as b:
+        refusal = Fault(status=409, method="POST", path="/pods$", reason="AlreadyExists", times=1)
+        b.kube.faults.add(refusal)
+        backend, task = await b.backend(), b.task()
+        await backend.launch(task)
+        outcome = await b.outcome(task.key)
+        assert outcome.failure is FailureKind.INFRASTRUCTURE
+        assert "nobody saw how it ended" in outcome.error
+        assert b.kube.stats()["pods_created"] == 0
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_task_canceled_while_its_create_waits_leaves_no_pod(tmp_path: Path) -> None:
+    """The answer is lost, and no watch tells of the Pod either."""
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        b.kube.faults.add(Fault(action="hang", path="watch=1"))
+        b.kube.faults.add(Fault(action="drop-after", method="POST", path="/pods$", times=1))
+        b.kube.faults.add(Fault(status=500, method="POST", path="/pods$"))
+        backend, task = await b.backend(cancel_grace_seconds=0), b.task()
+        launching = asyncio.ensure_future(backend.launch(task))
+
+        async def made() -> bool:
+            return len(await b.pods()) == 1
+
+        await b.until(made)
+        await backend.cancel(task.key)
+        await launching
 
         async def gone() -> bool:
             return await b.pods() == []
@@ -365,6 +427,26 @@ async def test_pods_of_runs_that_are_over_are_collected(tmp_path: Path) -> None:
 
         await b.until(gone)
         await second.close()
+
+
+@pytest.mark.parametrize("retention", ["always", "never"])
+@on_a_loop
+async def test_a_pod_that_runs_though_its_attempt_is_over_is_collected(tmp_path: Path, retention: str) -> None:
+    """Its run is held here and goes on; whoever made it had lost the run."""
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        stale, task = await b.backend(), b.task()
+        await stale.launch(task)
+        await stale.close()
+        holder = await b.backend(orphan_seconds=0.1, retention=RetentionPolicy.parse(retention))
+        await asyncio.sleep(0.5)
+        assert len(await b.pods()) == 1
+        b.runs.expected = False
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await holder.close()
 
 
 @on_a_loop

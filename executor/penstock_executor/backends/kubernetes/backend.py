@@ -33,7 +33,7 @@ from penstock_executor.backends.base import (
     TaskStarted,
 )
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
-from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls
+from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls, VanishedError
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.errors import PodSpecError
@@ -132,15 +132,19 @@ class KubernetesBackend:
             if existing is not None:
                 self._adopt(attempt, existing)
             elif task.seen_running:
-                text = f"the Pod {task.pod_name} is gone, and nobody saw how it ended"
-                self._end(attempt, Failure(FailureKind.INFRASTRUCTURE, text))
+                self._end(attempt, self._unseen(task))
             else:
                 await self._create(attempt, place)
         except NotAllowedError:
+            if attempt.view is not None:
+                return
             if not attempt.canceled:
                 self._attempts.pop(task.key, None)
                 raise NotHeldError(task.pod_name) from None
             self._end(attempt, Failure(FailureKind.CANCELED, "the task was ended before it started"))
+        except VanishedError:
+            if attempt.view is None:
+                self._end(attempt, self._unseen(task))
         except (PodSpecError, ValueError) as error:
             self._end(attempt, Failure(FailureKind.CONFIGURATION, str(error)))
         except KubeError as error:
@@ -185,17 +189,14 @@ class KubernetesBackend:
         assert runs is not None
 
         def may_create() -> bool:
-            return not attempt.canceled and runs.may_act(task.key.run_id)
+            # The watch may have seen what a try without an answer has made, even that it has ended.
+            return attempt.view is None and not attempt.canceled and runs.may_act(task.key.run_id)
 
-        document, ours = await self._calls.create(attempt.namespace, pod, may_create)
-        view = view_of(document)
-        if ours and not runs.may_act(task.key.run_id):
-            # The lease ran out while the call was under way; the next owner may have ended this attempt long ago.
-            log.warning("Pod %s was made under a lease that had ended, it is taken back", view.name)
-            await self._calls.delete(view.namespace, view.name, view.uid, grace_seconds=0)
-            raise NotAllowedError(view.name)
+        # When the lease runs out on the way, the Pod is the next holder's, to be adopted or collected: one that is
+        # taken back would have to be made again by a holder for whom the attempt is still to come.
+        document, _ = await self._calls.create(attempt.namespace, pod, may_create)
         if attempt.view is None:
-            self._adopt(attempt, view)
+            self._adopt(attempt, view_of(document))
         if attempt.canceled:
             self._spawn(self._remove(attempt, archive=True))
 
@@ -223,6 +224,11 @@ class KubernetesBackend:
             self._end(attempt, Failure(FailureKind.CONFIGURATION, text))
             return
         self._observe(attempt, view)
+
+    @staticmethod
+    def _unseen(task: TaskLaunch) -> Failure:
+        text = f"the Pod {task.pod_name} is gone, and nobody saw how it ended"
+        return Failure(FailureKind.INFRASTRUCTURE, text)
 
     @staticmethod
     def _refused(attempt: _Attempt, error: KubeError) -> Failure:

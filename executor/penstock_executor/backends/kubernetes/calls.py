@@ -3,7 +3,8 @@
 Why it exists: an API server that throttles, restarts or loses an answer is no failure of a task. A write is repeated
 until it is certain: names are deterministic, so "exists already" and "not found" are answers, too.
 
-Invariants: a Pod is created only while `may_create` holds, asked right before each try; creates and deletes have a
+Invariants: a Pod is created only while `may_create` holds, asked right before each try, and never again once the server
+said that it exists; creates and deletes have a
 bucket each, so that new work cannot starve the removal of old; what the server asks us to wait, everybody waits.
 """
 
@@ -36,7 +37,11 @@ _MAX_PAUSE_SECONDS = 30.0
 
 
 class NotAllowedError(Exception):
-    """The caller withdrew its leave while a create waited; nothing was made by the last try."""
+    """The caller withdrew its leave while a create waited; no Pod of that name is there."""
+
+
+class VanishedError(Exception):
+    """A Pod of that name was there, and is not any more: to create it again would run its task a second time."""
 
 
 class PodCalls:
@@ -54,31 +59,38 @@ class PodCalls:
     ) -> tuple[Mapping[str, Any], bool]:
         """The Pod as the server has it, and whether this call made it; one of that name that exists is given back.
 
-        Raises NotAllowedError, and KubeError for what no repetition mends (invalid, forbidden, no such namespace).
+        Raises NotAllowedError, VanishedError, and KubeError for what no repetition mends (invalid, forbidden, no such
+        namespace).
         """
         path = pods_path(namespace)
         name = str(pod["metadata"]["name"])
+        exists = unanswered = False
+        error: KubeError
         for delay in delays():
             await self._turn(self._creates)
-            if not may_create():
+            allowed = may_create()
+            if not (allowed or exists or unanswered):
                 raise NotAllowedError(name)
             try:
-                return await self._client.create(path, pod), True
+                if allowed and not exists:
+                    return await self._client.create(path, pod), True
+                # What an earlier try may have made has to be known to whoever withdrew the leave, too.
+                found = await self._existing(path, name)
+                if found is not None:
+                    return found, False
+                raise VanishedError(name) if exists else NotAllowedError(name)
             except AlreadyExistsError:
-                try:
-                    return await self._client.get(f"{path}/{name}"), False
-                except NotFoundError:
-                    # Gone between the two calls: whoever removed it knows why, so it is looked at again.
-                    error: KubeError | None = None
-                except (ThrottledError, UnavailableError, UnauthorizedError) as unanswered:
-                    error = unanswered
+                exists = True
+                continue
             except ThrottledError as throttled:
                 self._pause(throttled.retry_after)
                 error = throttled
-            except (QuotaExceededError, ConflictError, UnavailableError, UnauthorizedError) as unanswered:
-                error = unanswered
-            if error is not None:
-                log.warning("Pod %s/%s cannot be created yet: %s", namespace, name, error)
+            except UnavailableError as away:
+                unanswered = unanswered or away.ambiguous
+                error = away
+            except (QuotaExceededError, ConflictError, UnauthorizedError) as refused:
+                error = refused
+            log.warning("Pod %s/%s cannot be created yet: %s", namespace, name, error)
             await asyncio.sleep(delay)
         raise AssertionError("delays end never")
 
@@ -116,15 +128,19 @@ class PodCalls:
         """A container's log so far, piece by piece. Raises KubeError on the way."""
         return self._client.log(namespace, name, container, tail_lines=tail_lines, limit_bytes=limit_bytes)
 
+    async def _existing(self, path: str, name: str) -> Mapping[str, Any] | None:
+        try:
+            return await self._client.get(f"{path}/{name}")
+        except NotFoundError:
+            return None
+
     async def _is_gone(self, namespace: str, name: str, uid: str) -> bool:
         """Whether there is no such Pod or the name is another's by now; not when that cannot be told."""
         try:
-            found = await self._client.get(f"{pods_path(namespace)}/{name}")
-        except NotFoundError:
-            return True
+            found = await self._existing(pods_path(namespace), name)
         except (ThrottledError, UnavailableError, UnauthorizedError):
             return False
-        return bool(uid) and found["metadata"]["uid"] != uid
+        return found is None or (bool(uid) and found["metadata"]["uid"] != uid)
 
     async def _turn(self, limiter: AsyncLimiter) -> None:
         await limiter.acquire()

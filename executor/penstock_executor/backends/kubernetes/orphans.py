@@ -1,8 +1,9 @@
 """Finds Pods that nobody waits for any more, and hands them to `retention`.
 
-Two kinds: Pods of runs that have ended or were deleted, left by an executor that died before it removed them, and ended
-Pods of a run held here whose attempt is over. Invariants: the server is asked about runs that are not held here; a
-Pod is touched only when it looked like an orphan twice in a row, and never while its run's fate is unknown.
+Two kinds: Pods of runs that have ended or were deleted, left by an executor that died before it removed them, and Pods
+of a run held here whose attempt is over, left by such a one or made by one whose lease had ended. Invariants: the
+server is asked about runs that are not held here; a Pod is touched only when it looked like an orphan twice in a row,
+and never while its run's fate is unknown.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class OrphanCollector:
             expected = self._runs.expects(view.key)
             if expected is None:
                 foreign.setdefault(view.key.run_id, []).append(view)
-            elif not expected and view.ended:
+            elif not expected:
                 found.append(view)
         names = list(foreign)
         for start in range(0, len(names), _RUNS_PER_QUESTION):

@@ -115,6 +115,9 @@ class Retention:
             if ended.log_uri:
                 await self._archived(ended)
             keep = self._policy.succeeded if ended.succeeded else self._policy.failed
+            if not ended.view.ended:
+                # An orphan that runs: nobody wants to look at what it does.
+                keep = 0.0
             if keep is None:
                 continue
             left = ended.view.finished_at / 1000 + keep - time.time() if keep else 0.0
