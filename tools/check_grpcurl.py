@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from tools import debian
 from tools.embedded import Embedded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,8 +22,7 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def main() -> int:
     program = Path(sys.argv[1]).resolve()
-    if shutil.which("jq") is None:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "jq"], check=True, stdout=subprocess.DEVNULL)
+    debian.ensure("jq", "jq")
     # A command that fails ends the script and is its last line traced.
     script = "set -eux -o pipefail\n" + "\n".join(_BLOCK.findall(COOKBOOK.read_text()))
     with tempfile.TemporaryDirectory() as directory, Embedded(Path(directory) / "data") as up:

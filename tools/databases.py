@@ -22,6 +22,8 @@ import psycopg
 import pymysql
 from psycopg import sql
 
+from tools import debian
+
 _SETTINGS = {"max_connections": "200", "timezone": "UTC"}
 
 
@@ -160,7 +162,7 @@ class MariaDB:
 def mariadb() -> Iterator[MariaDB]:
     """A running server."""
     if shutil.which("mariadbd") is None:
-        _install("mariadb-server")
+        debian.install("mariadb-server")
     directory = Path(tempfile.mkdtemp(prefix="penstock-mariadb-"))
     server = None
     try:
@@ -187,11 +189,6 @@ def _checked(program: str, *arguments: str) -> None:
         raise RuntimeError(f"{program}: {done.stdout}")
 
 
-def _install(package: str) -> None:
-    _checked("apt-get", "update", "-qq")
-    _checked("apt-get", "install", "-y", "-qq", package)
-
-
 def _postgresql_binaries() -> Path:
     for attempt in range(2):
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -199,5 +196,5 @@ def _postgresql_binaries() -> Path:
         if found or on_path:
             return (found[-1] if found else Path(str(on_path))).parent
         if attempt == 0:
-            _install("postgresql")
+            debian.install("postgresql")
     raise RuntimeError("PostgreSQL is not installed and could not be: install the package postgresql")

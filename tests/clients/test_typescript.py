@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from penstock.client import Client
 from tests.clients import scenario
 from tests.clients.programs import TYPESCRIPT, run
 from tests.support import runs, specs
+from tools import debian
 from tools.embedded import Embedded
 
 
@@ -45,15 +45,14 @@ def page(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embe
 @pytest.mark.parametrize("prefix", ["/", "/pipeline/"])
 def test_a_page_in_a_browser(page: Embedded, built: Path, tmp_path: Path, prefix: str) -> None:
     """Lists runs, follows one to its end, and reads its lineage over gRPC-Web."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], check=True, capture_output=True, timeout=280)
-    script = "sleep 2; echo content > {{$.outputs.artifacts['data'].path}}"
+    debian.ensure("chromium", "chromium")
+    seen = tmp_path / "seen"
+    script = f"until test -e {seen}; do sleep 0.1; done; echo content > {{{{$.outputs.artifacts['data'].path}}}}"
     spec = specs.container(["sh", "-c", script], artifacts={"data": "system.Dataset"})
     with Client(page.grpc) as client:
         run_id = runs.start(client, spec, name="followed <b>run</b>")
     program, picture = str(built / "tests" / "browser.js"), tmp_path / "page.png"
-    shown = json.loads(run(TYPESCRIPT, "node", program, page.http + prefix, run_id, str(picture)))
+    shown = json.loads(run(TYPESCRIPT, "node", program, page.http + prefix, run_id, str(picture), str(seen)))
     assert shown["problems"] == []
     assert shown["first"] in ("PENDING", "RUNNING")
     assert shown["name"] == "followed <b>run</b>"

@@ -1,8 +1,11 @@
 // Opens the example page in a real browser, chooses a run, and prints what it shows when the run has ended (JSON).
-// Arguments: URL of the page, id of the run, file for a screenshot.
+// Arguments: URL of the page, id of the run, file for a screenshot, file that lets the run end: written when its state
+// has been seen once.
+import { writeFileSync } from "node:fs";
+
 import { chromium } from "playwright-core";
 
-const [url, runId, screenshot] = process.argv.slice(2) as [string, string, string];
+const [url, runId, screenshot, seen] = process.argv.slice(2) as [string, string, string, string];
 const browser = await chromium.launch({
   executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
   args: [
@@ -18,6 +21,7 @@ try {
   await page.goto(url);
   await page.locator(`a[href="#${runId}"]`).click();
   const first = await page.locator("#state[data-state]").innerText();
+  writeFileSync(seen, "");
   await page.locator("#state[data-state=SUCCEEDED]").waitFor({ timeout: 60_000 });
   await page.locator("#lineage tr").first().waitFor({ timeout: 30_000 });
   await page.locator("#runs a[aria-current] .state[data-state=SUCCEEDED]").waitFor({ timeout: 30_000 });
