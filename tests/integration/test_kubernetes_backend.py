@@ -37,6 +37,7 @@ from penstock_store.files import FileArtifactStore
 
 from tools.sim_kube.faults import Fault
 from tools.sim_kube.node import Latency
+from tools.sim_kube.objects import PODS
 from tools.sim_kube.outcome import Outcome
 from tools.sim_kube.server import SimKube
 
@@ -391,6 +392,29 @@ async def test_a_conflict_does_not_mean_that_the_pod_is_gone(tmp_path: Path) -> 
         await backend.cancel(task.key)
         assert (await b.outcome(task.key)).failure is FailureKind.CANCELED
         assert await b.pods() == []
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_program_whose_agent_died_does_not_wait_for_ever(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("runs-forever", log="so far\n")) as b:
+        backend, task = await b.backend(cancel_grace_seconds=0), b.task()
+        await backend.launch(task)
+
+        async def started() -> bool:
+            return any(isinstance(event, TaskStarted) for event in b.events)
+
+        await b.until(started)
+        stored = b.kube.store.get(PODS, "default", task.pod_name)
+        assert stored is not None
+        ended = {"exitCode": 137, "reason": "Error", "finishedAt": "2026-01-01T00:00:00Z"}
+        status = json.loads(stored.status)
+        status["containerStatuses"].append({"name": "agent", "state": {"terminated": ended}})
+        b.kube.store.put(stored._replace(status=json.dumps(status).encode()))
+        outcome = await b.outcome(task.key)
+        assert outcome.failure is FailureKind.INFRASTRUCTURE
+        assert "the agent beside the program was killed by signal 9" in outcome.error
+        assert (tmp_path / "p" / RUN / "t" / "1" / "executor-logs").read_text() == "so far\n"
         await backend.close()
 
 

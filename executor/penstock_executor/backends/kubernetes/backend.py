@@ -159,7 +159,7 @@ class KubernetesBackend:
             return
         attempt.canceled = True
         if attempt.view is not None and not attempt.concluding:
-            self._spawn(self._remove(attempt, archive=True))
+            self._spawn(self._remove(attempt))
 
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)
@@ -198,7 +198,7 @@ class KubernetesBackend:
         if attempt.view is None:
             self._adopt(attempt, view_of(document))
         if attempt.canceled:
-            self._spawn(self._remove(attempt, archive=True))
+            self._spawn(self._remove(attempt))
 
     async def _place(self, attempt: _Attempt) -> Place:
         """What holds in the attempt's namespace, however long its API server is away. Raises as `Namespaces.get`."""
@@ -276,8 +276,10 @@ class KubernetesBackend:
 
     def _look_for_trouble(self, attempt: _Attempt, view: PodView) -> None:
         """Also while the program runs or waits: its agent may be the one that cannot start."""
+        if attempt.doomed is not None:
+            return
         hopeless = stuck(view, attempt.task.image, self._settings.deadlines)
-        if hopeless is not None and attempt.doomed is None:
+        if hopeless is not None:
             failure = hopeless.failure
             self._arm(attempt, hopeless.at, lambda: self._doom(attempt, failure))
         elif attempt.timer is not None:
@@ -294,7 +296,7 @@ class KubernetesBackend:
         if attempt.finished or attempt.concluding or attempt.canceled:
             return
         attempt.doomed = failure
-        self._spawn(self._remove(attempt, archive=False))
+        self._spawn(self._remove(attempt))
 
     def _force(self, attempt: _Attempt) -> None:
         """Its node does not answer: the Pod would stand in the way for ever."""
@@ -305,12 +307,13 @@ class KubernetesBackend:
 
     # --- ending ----------------------------------------------------------------------------------------------------
 
-    async def _remove(self, attempt: _Attempt, *, archive: bool) -> None:
+    async def _remove(self, attempt: _Attempt) -> None:
         view = attempt.view
         if view is None or attempt.removing:
             return
         attempt.removing = True
-        if archive and view.started_at and view.container("agent") is None:
+        agent = view.container("agent")
+        if view.started_at and (agent is None or agent.terminated is not None):
             try:
                 limit = _ARCHIVE_BEFORE_CANCEL_SECONDS
                 await asyncio.wait_for(self._retention.archive(view, log_uri(attempt.task.task_root)), limit)
@@ -327,7 +330,11 @@ class KubernetesBackend:
         if attempt.concluding or attempt.finished:
             return
         attempt.concluding = True
-        self._spawn(self._concluded(attempt, view))
+        if attempt.doomed is not None:
+            # How it ended when it was made to is not why.
+            self._end(attempt, attempt.doomed)
+        else:
+            self._spawn(self._concluded(attempt, view))
 
     async def _concluded(self, attempt: _Attempt, view: PodView) -> None:
         canceled = attempt.canceled

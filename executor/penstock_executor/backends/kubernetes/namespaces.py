@@ -26,6 +26,7 @@ from penstock_store.providers import parse_launcher
 from penstock_executor.backends.kubernetes.calls import pods_path
 from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
 from penstock_executor.backends.kubernetes.policy import parse_policy
+from penstock_executor.backends.kubernetes.rights import check_rights
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
 
@@ -84,6 +85,8 @@ class Namespaces:
 
     async def get(self, namespace: str) -> Place:
         """Raises KubeError, ValueError for a configuration that is broken."""
+        if namespace not in self._known:
+            await check_rights(self._client, namespace)
         known = self._known.get(namespace) or self._watch(namespace)
         await known.pods.synced()
         async with known.lock:

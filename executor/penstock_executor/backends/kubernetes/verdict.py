@@ -23,6 +23,9 @@ _NO_SUCH_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|pull access denied|unauthorized|authentication required|denied", re.I
 )
 _NEVER_RIGHT = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
+_NEVER_RAN = {"ContainerCannotRun", "StartError"}
+_HALF_SECONDS = 15.0
+_AGENT_SECONDS = 120.0
 _LOST_NODE = {"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity", "UnexpectedAdmissionError"}
 
 
@@ -46,16 +49,20 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class Hopeless:
-    """A Pod that does not start. `at` is when it is given up, in milliseconds since the epoch; the past means now."""
+    """A Pod that does not start or does not end. `at` is when it is given up, in milliseconds since the epoch; the past
+    means now."""
 
     at: int
     failure: Failure
 
 
 def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
-    """Why a Pod that has not started may never do so, and until when to wait; None when nothing is wrong."""
+    """Why a Pod may never start or never end by itself, and until when to wait; None when nothing is wrong."""
     since = view.scheduled_at or view.created_at
     for container in view.containers:
+        if view.started_at and container.name != "agent":
+            # What it brought along beside the program may be restarted at any time.
+            continue
         reason, message = container.waiting_reason, container.waiting_message
         if reason in _BAD_NAME:
             text = f"the image {_image(container, image)} cannot be used: {message or reason}"
@@ -67,12 +74,34 @@ def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
             wait = 0.0 if _NEVER_RIGHT.search(message) else deadlines.configuration
             at = 0 if not wait else since + int(wait * 1000)
             return Hopeless(at, Failure(FailureKind.CONFIGURATION, text))
-    if view.started_at or view.ended:
+    if view.ended:
         return None
+    if view.started_at:
+        return _half_gone(view, image)
     why = f"no node takes it: {view.unscheduled}" if view.unscheduled else "it has not started"
     text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {why}"
     at = view.created_at + int(deadlines.pending * 1000)
     return Hopeless(at, Failure(FailureKind.INFRASTRUCTURE, text))
+
+
+def _half_gone(view: PodView, image: str) -> Hopeless | None:
+    """Wrapper and agent hear each other's end, unless one died before it could show that it lived."""
+    main, agent = view.container("main"), view.container("agent")
+    if main is None or agent is None:
+        return None
+    if agent.terminated is not None and main.running_since:
+        how = _how(agent.terminated.exit_code, agent.terminated.signal)
+        failure = Failure(FailureKind.INFRASTRUCTURE, f"the agent beside the program {how} before it")
+        return Hopeless(agent.terminated.finished_at + int(_HALF_SECONDS * 1000), failure)
+    if main.terminated is not None and agent.running_since:
+        # It may have a lot to bring away after a program that ran; after one that never did it waits for ever.
+        never = main.terminated.reason in _NEVER_RAN
+        killed = main.terminated.exit_code == 137 and main.terminated.reason != "OOMKilled"
+        if never or killed:
+            seconds = _HALF_SECONDS if never else _AGENT_SECONDS
+            failure = _without_a_word(view, main.terminated, None, image)
+            return Hopeless(main.terminated.finished_at + int(seconds * 1000), failure)
+    return None
 
 
 def _not_pulled(container: ContainerView, image: str, since: int, deadlines: Deadlines) -> Hopeless:
@@ -144,7 +173,7 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
             said = f": {others.terminated.message.strip()}" if others.terminated.message.strip() else ""
             return Failure(FailureKind.INFRASTRUCTURE, f"the container {others.name!r} {how}{said}")
         return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
-    if ended.reason in ("ContainerCannotRun", "StartError"):
+    if ended.reason in _NEVER_RAN:
         text = f"the container of image {image!r} cannot run: {ended.message.strip()}"
         return Failure(FailureKind.CONFIGURATION, text)
     if ended.exit_code == 0:

@@ -93,6 +93,32 @@ def test_a_pod_that_runs_is_not_stuck() -> None:
     assert stuck(pod(running(), phase="Running"), "image", Deadlines()) is None
 
 
+@pytest.mark.parametrize(
+    ("containers", "kind", "after", "text"),
+    [
+        ([running(), ended(137, name="agent")], FailureKind.INFRASTRUCTURE, 15_000, "the agent"),
+        ([ended(128, "StartError", "no such file"), running("agent")], FailureKind.CONFIGURATION, 15_000, "no such"),
+        ([ended(137), running("agent")], FailureKind.INFRASTRUCTURE, 120_000, "killed (SIGKILL) from outside"),
+    ],
+)
+def test_a_pod_of_which_one_half_is_gone_does_not_wait_for_ever(
+    containers: list[dict[str, Any]], kind: FailureKind, after: int, text: str
+) -> None:
+    for one in containers:
+        if "terminated" in one["state"]:
+            one["state"]["terminated"].update(startedAt=CREATED, finishedAt=CREATED)
+    found = stuck(pod(*containers, phase="Running"), "image", Deadlines())
+    assert found is not None
+    assert (found.failure.kind, found.at) == (kind, AT + after)
+    assert text in found.failure.text
+
+
+@pytest.mark.parametrize("end", [ended(0, "Completed"), ended(1), ended(137, "OOMKilled")])
+def test_an_agent_has_all_the_time_it_needs_after_a_program_that_ran(end: dict[str, Any]) -> None:
+    end["state"]["terminated"].update(startedAt=CREATED, finishedAt=CREATED)
+    assert stuck(pod(end, running("agent"), phase="Running"), "image", Deadlines()) is None
+
+
 def test_a_result_counts_more_than_what_befell_the_pod() -> None:
     view = pod(ended(0, "Completed"), reason="Evicted", message="low on memory")
     assert failure_of(view, AttemptResult(ProcessExit(0)), deadline_seconds=0, image="image") is None
