@@ -366,6 +366,17 @@ async def test_how_it_ended(tmp_path: Path, outcome: Outcome, failure: str, text
 
 
 @on_a_loop
+async def test_the_last_lines_are_read_again_when_the_server_falters(tmp_path: Path) -> None:
+    failed = Outcome("exit", 3, {"main": AttemptResult(ProcessExit(3)).to_json()}, log="the reason\n")
+    async with bench(tmp_path, failed) as b:
+        b.kube.faults.add(Fault(status=500, method="GET", path="/log", times=2))
+        backend, task = await b.backend(), b.task()
+        await backend.launch(task)
+        assert "the reason" in (await b.outcome(task.key)).error
+        await backend.close()
+
+
+@on_a_loop
 async def test_a_canceled_task_ends_as_such_and_its_pod_goes(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever", log="so far\n")) as b:
         backend, task = await b.backend(cancel_grace_seconds=0), b.task()

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from penstock_kube.errors import KubeError
+from penstock_kube.errors import KubeError, passes
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.protocol import AttemptResult
@@ -90,11 +90,21 @@ class Conclusion:
     async def tail(self, view: PodView) -> str:
         """The last lines of the program's log, empty when they cannot be had."""
         try:
-            data = await asyncio.wait_for(self._log_end(view, _TAIL_LINES), _LOG_SECONDS)
+            data = await asyncio.wait_for(self._tail(view), _LOG_SECONDS)
         except (KubeError, asyncio.TimeoutError) as error:
             log.debug("Pod %s: no log: %s", view.name, error)
             return ""
         return data[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
+
+    async def _tail(self, view: PodView) -> bytes:
+        for delay in delays():
+            try:
+                return await self._log_end(view, _TAIL_LINES)
+            except KubeError as error:
+                if not passes(error):
+                    raise
+            await asyncio.sleep(delay)
+        raise AssertionError("delays end never")
 
     async def _result(self, task: TaskLaunch, view: PodView) -> AttemptResult | None:
         left = None
@@ -118,8 +128,8 @@ class Conclusion:
             try:
                 return await fetch()
             except (KubeError, ArtifactStoreError) as error:
-                passes = getattr(error, "transient", True)
-                if not passes or time.monotonic() + delay > until:
+                lasting = not getattr(error, "transient", True)
+                if lasting or time.monotonic() + delay > until:
                     raise ResultLostError(f"the result of the task cannot be read: {error}") from error
                 log.warning("a result cannot be read yet: %s", error)
                 await asyncio.sleep(delay)
