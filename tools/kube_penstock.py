@@ -31,6 +31,20 @@ class KubePenstock:
     store: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What programs beside a cluster need to run tasks there. `environment` is theirs, `store` as in KubePenstock."""
+
+    namespace: str
+    environment: Mapping[str, str]
+    endpoint: str
+    store: Path
+
+    def reach_store_at(self, endpoint: str) -> None:
+        """Sends programs that are started from now on, and the agents, to what stands before the object store."""
+        Path(self.environment["PENSTOCK_STORE_CONFIG"]).write_text(_store_config(endpoint))
+
+
 @contextmanager
 def kube_penstock(
     cluster: Cluster,
@@ -41,6 +55,17 @@ def kube_penstock(
     namespace: str = "",
 ) -> Iterator[KubePenstock]:
     """`settings` are further PENSTOCK_ variables, `options` further ones of `penstock up`."""
+    with surroundings(cluster, data_dir, labels, namespace) as around:
+        environment = {**around.environment, **(settings or {})}
+        with Embedded(data_dir, "--backend", "kubernetes", *options, environment=environment) as up:
+            yield KubePenstock(up, cluster, around.namespace, around.store)
+
+
+@contextmanager
+def surroundings(
+    cluster: Cluster, data_dir: Path, labels: Mapping[str, str] = RESTRICTED, namespace: str = ""
+) -> Iterator[Surroundings]:
+    """A namespace (unless one is given) and an object store. Raises RuntimeError when PENSTOCK_IMAGE is missing."""
     image = os.environ.get("PENSTOCK_IMAGE", "")
     if not image:
         raise RuntimeError("PENSTOCK_IMAGE: name the image of deploy/Dockerfile as the cluster has it (`make image`)")
@@ -51,10 +76,7 @@ def kube_penstock(
         )
         data_dir.mkdir(parents=True, exist_ok=True)
         config = data_dir / "store.yaml"
-        config.write_text(
-            f"providers:\n  s3:\n    default:\n      endpoint: {s3.endpoint}\n      region: us-east-1\n"
-            "      forcePathStyle: true\n      credentials: {fromEnv: true}\n"
-        )
+        config.write_text(_store_config(s3.endpoint))
         environment = {
             **keys,
             "KUBECONFIG": cluster.kubeconfig,
@@ -64,10 +86,15 @@ def kube_penstock(
             "PENSTOCK_AGENT_SECRET": SECRET,
             "PENSTOCK_STORE_CONFIG": str(config),
             "PENSTOCK_ARTIFACTS": f"s3://{BUCKET}/root",
-            **(settings or {}),
         }
-        with Embedded(data_dir, "--backend", "kubernetes", *options, environment=environment) as up:
-            yield KubePenstock(up, cluster, place, s3.directory / BUCKET)
+        yield Surroundings(place, environment, s3.endpoint, s3.directory / BUCKET)
+
+
+def _store_config(endpoint: str) -> str:
+    return (
+        f"providers:\n  s3:\n    default:\n      endpoint: {endpoint}\n      region: us-east-1\n"
+        "      forcePathStyle: true\n      credentials: {fromEnv: true}\n"
+    )
 
 
 @contextmanager

@@ -6,16 +6,22 @@ this machine, the object store too, which Pods reach at the node's address.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from penstock.client import Client
 
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
+
+_FAULTS = pytest.StashKey[dict[str, dict[str, Any]]]()
+_COLUMNS = ("runs", "strikes", "faults", "tasks", "attempts", "pods", "twice", "gaps", "seconds", "cleared")
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +50,37 @@ def own_kube(cluster: Cluster, tmp_path: Path) -> Iterator[KubePenstock]:
 def kube_client(kube: KubePenstock) -> Iterator[Client]:
     with ExitStack() as stack:
         yield stack.enter_context(Client(kube.up.grpc))
+
+
+@pytest.fixture
+def fault_seed() -> int:
+    """Decides what is killed when; shown when the test fails."""
+    seed = int(os.environ.get("PENSTOCK_FAULT_SEED") or time.time_ns() % 1_000_000)
+    print(f"PENSTOCK_FAULT_SEED={seed}")  # noqa: T201
+    return seed
+
+
+@pytest.fixture
+def fault_figures(request: pytest.FixtureRequest, fault_seed: int) -> Callable[[str, dict[str, Any]], None]:
+    """Takes what a test of faults counted: a row of the table at the end, and of build/faults.json."""
+    rows = request.config.stash.setdefault(_FAULTS, {})
+
+    def record(what: str, figures: dict[str, Any]) -> None:
+        rows[what] = {**figures, "seed": fault_seed}
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash.get(_FAULTS, {})
+    if not rows:
+        return
+    terminalreporter.section("faults")
+    width = max(map(len, rows))
+    terminalreporter.line(" ".join([" " * width, *(f"{name:>8}" for name in (*_COLUMNS, "seed"))]))
+    for what, figures in rows.items():
+        cells = (str(figures.get(name, "")) for name in (*_COLUMNS, "seed"))
+        terminalreporter.line(" ".join([f"{what:{width}}", *(f"{cell:>8}" for cell in cells)]))
+    file = config.rootpath / "build" / "faults.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(rows, indent=1))

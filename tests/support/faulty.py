@@ -38,9 +38,10 @@ Fault = Union[Refuse, Stall, Cut]
 
 
 class FaultyProxy:
-    def __init__(self, port: int) -> None:
-        self._target = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        """Listens at the address of the server that it stands before."""
+        self._target = (host, port)
+        self._listener = socket.create_server((host, 0))
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self.port = int(self._listener.getsockname()[1])
@@ -53,7 +54,7 @@ class FaultyProxy:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._target[0]}:{self.port}"
 
     def __enter__(self) -> FaultyProxy:
         threading.Thread(target=self._accept, daemon=True).start()
