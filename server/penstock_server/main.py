@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +29,7 @@ from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.metadata import open_metadata
 from penstock_server.rpc.server import Services, build_server, public_services, web_methods
-from penstock_server.runtime import ConditionSignal, SystemClock
+from penstock_server.runtime import ConditionSignal, StopSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
 from penstock_server.services.driver_tasks import DriverTaskService
@@ -344,9 +342,7 @@ main.add_command(db_command)
 def serve(settings: Settings) -> None:
     """Serves until a signal. Raises click.UsageError for ports that are taken."""
     _allow_many_connections()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopSignal()
     clock, bell, documents = SystemClock(), ConditionSignal(), Documents()
     storage = Database(settings.database, settings.pool)
     storage.migrate()

@@ -1,7 +1,9 @@
-"""The outside as use cases see it: the clock, and the bell that wakes executors."""
+"""The outside as use cases see it: the clock, the bell that wakes executors, the wish that the program ends."""
 
 from __future__ import annotations
 
+import signal
+import socket
 import threading
 import time
 
@@ -27,3 +29,23 @@ class ConditionSignal:
         with self._condition:
             seen = self._count
             return self._condition.wait_for(lambda: self._count != seen, timeout_seconds)
+
+
+class StopSignal:
+    """SIGTERM or SIGINT, to be made and waited for on the main thread.
+
+    Why not an Event that a handler sets: the system may give a signal to any thread, such as one of a library; Python's
+    handlers run on the main thread, and one that waits for a lock is not woken by what another thread was given.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        # Written to by the C handler, on whichever thread it runs.
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+
+    def wait(self) -> None:
+        """Returns at once when there was one since this was made."""
+        self._reader.recv(1)
