@@ -23,6 +23,12 @@ _NO_SUCH_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|pull access denied|unauthorized|authentication required|denied", re.I
 )
 _NEVER_RIGHT = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
+# Said of a start that a kubelet or a runtime which ended or hung left undone.
+_INTERRUPTED = re.compile(
+    r"context canceled|deadline exceeded|error while dialing|connection (refused|reset|error)|closing|ttrpc: closed|"
+    r"shim (is )?(disconnected|exited)|code = Unavailable",
+    re.I,
+)
 _NEVER_RAN = {"ContainerCannotRun", "StartError"}
 _HALF_SECONDS = 15.0
 _AGENT_SECONDS = 120.0
@@ -73,7 +79,7 @@ def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
             text = f"the container {container.name!r} cannot be created: {message or reason}"
             wait = 0.0 if _NEVER_RIGHT.search(message) else deadlines.configuration
             at = 0 if not wait else since + int(wait * 1000)
-            return Hopeless(at, Failure(FailureKind.CONFIGURATION, text))
+            return Hopeless(at, Failure(_whose(message), text))
     if view.ended:
         return None
     if view.started_at:
@@ -175,7 +181,7 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
         return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
     if ended.reason in _NEVER_RAN:
         text = f"the container of image {image!r} cannot run: {ended.message.strip()}"
-        return Failure(FailureKind.CONFIGURATION, text)
+        return Failure(_whose(ended.message), text)
     if ended.exit_code == 0:
         text = "the program ended well, but its result was not left behind"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
@@ -184,6 +190,11 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
         text = "the container was killed (SIGKILL) from outside"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
     return Failure(FailureKind.USER, f"the command {_how(ended.exit_code, ended.signal)}", wants_log=True)
+
+
+def _whose(message: str) -> FailureKind:
+    """The fault that a container could not be started."""
+    return FailureKind.INFRASTRUCTURE if _INTERRUPTED.search(message) else FailureKind.CONFIGURATION
 
 
 def _not_started(exit_: ProcessExit, image: str) -> Failure:

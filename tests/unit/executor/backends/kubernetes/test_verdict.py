@@ -10,6 +10,8 @@ from penstock_executor.backends.base import AttemptKey, FailureKind
 from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 
+# A kubelet was killed while it had a container started.
+CANCELED = "failed to create containerd task: failed to create shim task: context canceled: unknown"
 CREATED = "2026-01-01T00:00:00Z"
 AT = 1767225600000
 
@@ -69,6 +71,7 @@ def test_nonsense_is_read_as_nothing(document: dict[str, Any]) -> None:
         ("ImagePullBackOff", "Back-off: connection refused", FailureKind.INFRASTRUCTURE, AT + 300_000),
         ("CreateContainerConfigError", 'secret "s" not found', FailureKind.CONFIGURATION, AT + 30_000),
         ("CreateContainerConfigError", "container has runAsNonRoot", FailureKind.CONFIGURATION, 0),
+        ("RunContainerError", "error while dialing: dial unix", FailureKind.INFRASTRUCTURE, AT + 30_000),
     ],
 )
 @pytest.mark.parametrize("name", ["main", "agent"])
@@ -133,6 +136,7 @@ def test_a_result_counts_more_than_what_befell_the_pod() -> None:
         (pod(ended(137, "OOMKilled")), None, "user", "more memory than its limit"),
         (pod(ended(137)), None, "infrastructure", "killed (SIGKILL) from outside"),
         (pod(ended(128, "StartError", "exec: no")), None, "configuration", "cannot run: exec: no"),
+        (pod(ended(128, "StartError", CANCELED)), None, "infrastructure", "context canceled"),
         (pod(reason="Evicted", message="disk"), None, "infrastructure", "evicted from its node: disk"),
         (pod(reason="OutOfcpu", message="full"), None, "infrastructure", "no room left"),
         (pod(reason="DeadlineExceeded"), None, "user", "deadline of 2 seconds"),
