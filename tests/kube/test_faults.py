@@ -206,8 +206,12 @@ def test_a_cordoned_node(
             cluster.wait(cluster.client.patch_merge(f"/api/v1/nodes/{name}", {"spec": {"unschedulable": cordoned}}))
 
     def cordon_and_lift(world: FaultWorld) -> bool:
+        nodes = cluster.items("/api/v1/nodes")
+        # A tainted one takes no Pod of ours anyhow.
         free = [
-            one["metadata"]["name"] for one in cluster.items("/api/v1/nodes") if not one["spec"].get("unschedulable")
+            str(one["metadata"]["name"])
+            for one in nodes
+            if not one["spec"].get("unschedulable") and not one["spec"].get("taints")
         ]
         cordon(free, True)
         try:
