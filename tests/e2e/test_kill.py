@@ -9,12 +9,10 @@ from typing import Any
 
 import psutil
 import pytest
-from ml_metadata.metadata_store import metadata_store
-from ml_metadata.proto import metadata_store_pb2
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
+from tests.support import lineage, runs, specs
 from tools.embedded import Embedded
 
 TASKS = 5
@@ -69,7 +67,7 @@ def test_killed_while_a_task_runs(own: Embedded, tmp_path: Path, kill: Callable[
     assert run.state == run_pb2.SUCCEEDED, run.error
     assert (shared / "starts").read_text().split() == [f"t{number}" for number in range(TASKS)]
     assert {task.attempts for path, task in tasks.items() if path} == {1}
-    assert_lineage(own, run_id, {f"t{number}" for number in range(TASKS)})
+    lineage.assert_complete(own.grpc, run_id, {f"t{number}" for number in range(TASKS)})
 
 
 def test_killed_again_and_again(own: Embedded, tmp_path: Path) -> None:
@@ -90,13 +88,3 @@ def test_killed_again_and_again(own: Embedded, tmp_path: Path) -> None:
             if round_ % 3 == 2:
                 own.stop()
                 own.start()
-
-
-def assert_lineage(up: Embedded, run_id: str, names: set[str]) -> None:
-    host, port = up.grpc.rsplit(":", 1)
-    store = metadata_store.MetadataStore(metadata_store_pb2.MetadataStoreClientConfig(host=host, port=int(port)))
-    context = store.get_context_by_type_and_name("system.PipelineRun", run_id)
-    executions = store.get_executions_by_context(context.id)
-    found = [one.custom_properties["task_name"].string_value for one in executions]
-    assert sorted(name for name in found if name in names) == sorted(names)
-    assert {one.last_known_state for one in executions} == {metadata_store_pb2.Execution.State.COMPLETE}

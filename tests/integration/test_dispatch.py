@@ -1,0 +1,135 @@
+"""What executors may ask of a server, on a real one: claims, handing back, where runs stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from penstock.client import Client
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.errors import ServerRejectedError
+
+from tests.support import runs, specs
+from tests.support.replicas import Replicas
+
+LEASE = 60.0
+SPEC = specs.container(["true"])
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server without executors: the tests are those."""
+    directory = tmp_path_factory.mktemp("dispatch")
+    with Replicas(directory, f"sqlite:///{directory}/penstock.db", servers=1, executors=0) as replicas:
+        yield replicas.addresses[0]
+
+
+def played(address: str, scenario: Callable[[DispatchClient, DispatchClient], Awaitable[None]]) -> None:
+    """With two executors; whatever they hold at the end is finished, so that the next test finds nothing."""
+
+    async def play() -> None:
+        one, other = DispatchClient(address, "one/1"), DispatchClient(address, "other/1")
+        try:
+            await scenario(one, other)
+            for client in (one, other):
+                await client.heartbeat([], LEASE, release=True)
+            left = (await one.claim(50, 0, LEASE)).runs
+            await one.report([ended(run) for run in left])
+        finally:
+            await one.close()
+            await other.close()
+
+    asyncio.run(play())
+
+
+def ended(run: pb.ClaimedRun) -> pb.RunTransitions:
+    update = pb.RunUpdate(state="SUCCEEDED", at_millis=1, finished=True)
+    return pb.RunTransitions(run_id=run.run_id, fence=run.fence, run=update)
+
+
+def started(address: str) -> str:
+    with Client(address) as client:
+        return runs.start(client, SPEC)
+
+
+def test_where_runs_stand(address: str) -> None:
+    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+        finished = started(address)
+        (run,) = (await one.claim(5, 0, LEASE)).runs
+        await one.report([ended(run)])
+        held = started(address)
+        await one.claim(5, 0, LEASE)
+        waiting = started(address)
+        asked = [finished, held, waiting, "nobody"]
+        holds = await other.filter_runs(asked)
+        assert [one.run_id for one in holds] == asked
+        assert [one.state for one in holds] == [
+            pb.RunHold.STATE_FINISHED,
+            pb.RunHold.STATE_HELD,
+            pb.RunHold.STATE_WAITING,
+            pb.RunHold.STATE_UNKNOWN,
+        ]
+        assert [one.executor_id for one in holds] == ["", "one/1", "", ""]
+
+    played(address, scenario)
+
+
+def test_many_are_asked_in_pieces_and_too_many_at_once_are_refused(address: str) -> None:
+    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+        assert len(await one.filter_runs([f"r{number}" for number in range(2500)])) == 2500
+        assert await one.filter_runs([]) == []
+        with pytest.raises(ServerRejectedError, match="INVALID_ARGUMENT"):
+            await one_call(one, pb.FilterRunsRequest(run_ids=[f"r{number}" for number in range(1001)]))
+
+    async def one_call(client: DispatchClient, request: Any) -> None:
+        from penstock_executor.dispatch import client as module
+
+        await module._call(client._stub.FilterRuns, request, 10)
+
+    played(address, scenario)
+
+
+def test_a_claim_says_how_long_it_waited(address: str) -> None:
+    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+        started(address)
+        reply = await one.claim(5, 20, LEASE)
+        assert len(reply.runs) == 1
+        assert reply.waited_millis < 1000
+        waiting = asyncio.create_task(other.claim(5, 20, LEASE))
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(started, address)
+        reply = await waiting
+        assert len(reply.runs) == 1
+        assert reply.waited_millis >= 200
+
+    played(address, scenario)
+
+
+def test_handing_back_gives_everything_to_others_at_once(address: str) -> None:
+    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+        ids = {started(address) for _ in range(3)}
+        assert {run.run_id for run in (await one.claim(5, 0, LEASE)).runs} == ids
+        assert (await other.claim(5, 0, LEASE)).runs == []
+        waiting = asyncio.create_task(other.claim(5, 20, LEASE))
+        # None of them is named: as after a claim whose answer was not awaited.
+        await one.heartbeat([], LEASE, release=True)
+        assert {run.run_id for run in (await waiting).runs} == ids
+
+    played(address, scenario)
+
+
+def test_nothing_is_leased_to_a_caller_that_went_away(address: str) -> None:
+    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+        for _ in range(5):
+            gone = asyncio.create_task(one.claim(5, 20, LEASE))
+            await asyncio.sleep(0.05)
+            gone.cancel()
+            run_id = await asyncio.to_thread(started, address)
+            (found,) = (await other.claim(5, 5, LEASE)).runs
+            assert found.run_id == run_id
+            await other.report([ended(found)])
+
+    played(address, scenario)
