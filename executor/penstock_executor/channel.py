@@ -22,7 +22,7 @@ _MESSAGE_BYTES = 128 * 1024 * 1024
 _OPTIONS = [
     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MESSAGE_BYTES),
-    # Servers of before 0.1 allow a ping every 10 seconds; one that complains is pinged half as often from then on.
+    # Earlier servers allow a ping every 10 seconds; one that complains is pinged half as often from then on.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 1),
