@@ -240,10 +240,15 @@ class KubernetesBackend:
     async def _open_default_namespace(self) -> None:
         """So that what a predecessor left there is seen although nothing is launched yet."""
         namespace = self._settings.pods.default_namespace
-        try:
-            await self._namespaces.get(namespace)
-        except (KubeError, ArtifactStoreError, ValueError) as error:
-            log.warning("namespace %s cannot be used yet: %s", namespace, error)
+        for delay in delays():
+            try:
+                await self._namespaces.get(namespace)
+            except (KubeError, ArtifactStoreError, ValueError) as error:
+                log.warning("namespace %s cannot be used yet: %s", namespace, error)
+                if passes(error):
+                    await asyncio.sleep(delay)
+                    continue
+            return
 
     # --- following -------------------------------------------------------------------------------------------------
 
