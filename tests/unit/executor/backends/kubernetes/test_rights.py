@@ -47,7 +47,7 @@ def test_nothing_is_missing(rules: list[dict[str, Any]]) -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    with pytest.raises(ForbiddenError, match="in namespace 'tasks': get pods/log, create configmaps, get configmaps$"):
+    with pytest.raises(ForbiddenError, match=r"in namespace 'tasks': get pods/log, create configmaps, get configmaps$"):
         checked(Reviews(ALL[:1]))
 
 
