@@ -126,7 +126,7 @@ def artifacts_are_passed(penstock: Deployed) -> str:
 
 def started(client: Client) -> str:
     """A run whose first task runs and whose second is still to come."""
-    run_id = runs.start(client, kube_specs.chain({"first": ["sleep", "8"], "second": ["true"]}))
+    run_id = runs.start(client, kube_specs.chain({"first": ["sh", "-c", "sleep 8; echo slept"], "second": ["true"]}))
     runs.until(lambda: runs.tasks(client, run_id)["first"].state, lambda state: state == "RUNNING")
     return run_id
 
@@ -135,6 +135,8 @@ def finished_once(client: Client, run_id: str) -> None:
     run = runs.until(lambda: runs.get(client, run_id), lambda one: one.state in runs.ENDED, 120.0)
     assert run.state == run_pb2.SUCCEEDED, run.error.message
     assert {task.attempts for path, task in runs.tasks(client, run_id).items() if path} == {1}
+    # Its Pod is gone: the server has the log from where artifacts lie.
+    runs.until(lambda: runs.log(client, run_id, "first"), lambda text: text == b"slept\n")
 
 
 def providers(endpoint: str) -> Object:
