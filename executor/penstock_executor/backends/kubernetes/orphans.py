@@ -60,7 +60,8 @@ class OrphanCollector:
             expected = self._runs.expects(view.key)
             if expected is None:
                 foreign.setdefault(view.key.run_id, []).append(view)
-            elif not expected:
+            elif not expected and self._runs.may_act(view.key.run_id):
+                # While the lease is not certain, the attempt may be one that another holder has begun.
                 found.append(view)
         names = list(foreign)
         for start in range(0, len(names), _RUNS_PER_QUESTION):
