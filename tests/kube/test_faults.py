@@ -79,6 +79,18 @@ def kill_contained(world: FaultWorld, find: Find) -> bool:
     return True
 
 
+def delete_pod(world: FaultWorld) -> bool:
+    """By hand, also without waiting for its node."""
+    pods = [pod for pod in world.live().values() if pod.attempt.number <= MOST_KILLS]
+    if not pods:
+        return False
+    pod = world.random.choice(pods)
+    world.killed.add(pod.attempt)
+    path = f"/api/v1/namespaces/{world.around.namespace}/pods/{pod.name}"
+    world.cluster.delete(path, world.random.choice([0, 1]))
+    return True
+
+
 def kill_kubelet(world: FaultWorld) -> bool:
     node_processes.kill_part("kubelet", CLUSTER_UP)
     return True
@@ -101,6 +113,7 @@ def kill_api_server(world: FaultWorld) -> bool:
         (kill_server, 6, (0.5, 4.0)),
         (kill_agent, 8, (0.0, 0.5)),
         (kill_wrapper, 12, (0.0, 2.0)),
+        (delete_pod, 8, (0.0, 2.0)),
         (kill_kubelet, 3, (1.0, 5.0)),
         (kill_containerd, 3, (1.0, 5.0)),
         (kill_api_server, 3, (1.0, 5.0)),
@@ -114,7 +127,7 @@ def test_killed(
     node = victim in (kill_kubelet, kill_containerd)
     with fault_world(cluster, postgresql_server, tmp_path, fault_seed) as world:
         found = world.storm(RUNS, victim, at_most=kills, pause=pause, any_may_fail=node)
-        if victim in (kill_agent, kill_wrapper):
+        if victim in (kill_agent, kill_wrapper, delete_pod):
             assert found["attempts"] > found["tasks"], "no kill has ended an attempt"
     fault_figures(victim.__name__, found)
 
