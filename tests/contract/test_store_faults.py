@@ -34,7 +34,9 @@ from tools import object_stores
 # The first use of a server builds it.
 pytestmark = pytest.mark.timeout(900)
 _SECRET = {"secretRef": {"secretName": "keys", "accessKeyKey": "access", "secretKeyKey": "secret"}}
+# For what cannot succeed: the error comes when patience has run out.
 _SHORT = Limits(patience=1, stall=1, connect=1)
+_PATIENT = Limits(patience=30)
 _ROOT = "s3://artifacts/faults"
 
 
@@ -54,7 +56,7 @@ def opened(
     server: object_stores.ObjectStore,
     endpoint: str = "",
     *,
-    limits: Limits = _SHORT,
+    limits: Limits = _PATIENT,
     secret: str = "",
     **settings: Any,
 ) -> RoutedStore:
@@ -123,7 +125,7 @@ def test_credentials_of_the_environment(server: object_stores.ObjectStore, monke
     # Given ones are not mixed with the environment's.
     assert b"".join(opened(server).read(uri)) == b"ambient"
     with pytest.raises(ArtifactStoreError, match=r"access denied .*those of the environment"):
-        next(opened(server, credentials={"fromEnv": True}).read(uri))
+        next(opened(server, credentials={"fromEnv": True}, limits=_SHORT).read(uri))
 
 
 def test_every_place_has_its_own_credentials(server: object_stores.ObjectStore) -> None:
@@ -145,10 +147,10 @@ def test_every_place_has_its_own_credentials(server: object_stores.ObjectStore) 
 
 def test_a_store_that_is_away(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{object_stores.free_port()}"
-    error = failing(opened(server, endpoint).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    error = failing(opened(server, endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert f"{_ROOT}/x at {endpoint}: it cannot be reached" in str(error)
-    error = failing(opened(server, "http://store.invalid").exists(f"{_ROOT}/x"))
+    error = failing(opened(server, "http://store.invalid", limits=_SHORT).exists(f"{_ROOT}/x"))
     assert error.transient
     assert "it cannot be reached" in str(error)
 
@@ -170,7 +172,7 @@ def test_a_store_that_refuses_for_a_while(
 
 def test_a_store_that_refuses_for_ever(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.always = Refuse()
-    error = failing(opened(server, proxy.endpoint).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    error = failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert "503" in str(error) or "SlowDown" in str(error)
     assert len(proxy.met) > 2
@@ -194,7 +196,7 @@ def test_a_store_that_stalls(server: object_stores.ObjectStore, proxy: FaultyPro
 
 def test_a_transfer_has_an_end(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.always = Stall()
-    error = failing(opened(server, proxy.endpoint).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    error = failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert "does not answer in time" in str(error)
     patient = Limits(patience=60, stall=60, timeout=0.5)
@@ -218,7 +220,7 @@ def test_a_connection_that_breaks_off(server: object_stores.ObjectStore, proxy: 
     assert not proxy.faults
     proxy.drop()
     proxy.always = Cut(100_000)
-    error = failing(opened(server, proxy.endpoint).fetch(uri, target / "never"))
+    error = failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(uri, target / "never"))
     assert error.transient
     assert [path.name for path in target.iterdir()] == ["file"]
 
@@ -242,7 +244,7 @@ def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
         trusting = opened(server, caBundle=ca.read_text())
         assert asyncio.run(trusting.upload(tmp_path / "source", f"{_ROOT}/x"))
         assert asyncio.run(trusting.exists(f"{_ROOT}/x"))
-        error = failing(opened(server).exists(f"{_ROOT}/x"))
+        error = failing(opened(server, limits=Limits(patience=3)).exists(f"{_ROOT}/x"))
         assert "its TLS certificate is not trusted (UnknownIssuer)" in str(error)
         assert "caBundle" in str(error)
         assert not error.transient
