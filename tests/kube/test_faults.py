@@ -107,26 +107,26 @@ def kill_api_server(world: FaultWorld) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("victim", "kills", "pause"),
+    ("victim", "kills", "pause", "share"),
     [
-        (kill_executor, 6, (0.5, 4.0)),
-        (kill_server, 6, (0.5, 4.0)),
-        (kill_agent, 8, (0.0, 0.5)),
-        (kill_wrapper, 12, (0.0, 2.0)),
-        (delete_pod, 8, (0.0, 2.0)),
-        (kill_kubelet, 3, (1.0, 5.0)),
-        (kill_containerd, 3, (1.0, 5.0)),
-        (kill_api_server, 3, (1.0, 5.0)),
+        (kill_executor, 6, (0.5, 4.0), 1.0),
+        (kill_server, 6, (0.5, 4.0), 1.0),
+        (kill_agent, 8, (0.0, 0.5), 1.0),
+        (kill_wrapper, 12, (0.0, 2.0), 1.0),
+        (delete_pod, 8, (0.0, 2.0), 0.4),
+        (kill_kubelet, 3, (1.0, 5.0), 0.5),
+        (kill_containerd, 3, (1.0, 5.0), 0.5),
+        (kill_api_server, 3, (1.0, 5.0), 0.4),
     ],
 )
 def test_killed(
     cluster: Cluster, postgresql_server: PostgreSQL, tmp_path: Path, fault_seed: int, fault_figures: Record,
-    victim: Callable[[FaultWorld], bool], kills: int, pause: tuple[float, float],
+    victim: Callable[[FaultWorld], bool], kills: int, pause: tuple[float, float], share: float,
 ) -> None:  # fmt: skip
     # What happens to a Pod whose container was being started is the node's affair: it may fail, and is begun again.
     node = victim in (kill_kubelet, kill_containerd)
     with fault_world(cluster, postgresql_server, tmp_path, fault_seed) as world:
-        found = world.storm(RUNS, victim, at_most=kills, pause=pause, any_may_fail=node)
+        found = world.storm(round(RUNS * share), victim, at_most=kills, pause=pause, any_may_fail=node)
         if victim in (kill_agent, kill_wrapper, delete_pod):
             assert found["attempts"] > found["tasks"], "no kill has ended an attempt"
     fault_figures(victim.__name__, found)
