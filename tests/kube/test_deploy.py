@@ -60,7 +60,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_embedded(cluster: Cluster, image: str, tmp_path: Path) -> None:
-    with deployed(cluster, tmp_path / "overlay", "embedded", image) as penstock:
+    additions = volumes(cluster, tmp_path)
+    with deployed(cluster, tmp_path / "overlay", "embedded", image, additions=additions) as penstock:
         run_id = artifacts_are_passed(penstock)
         with Client(penstock.grpc) as client:
             under_way = started(client)
@@ -137,6 +138,28 @@ def finished_once(client: Client, run_id: str) -> None:
     assert {task.attempts for path, task in runs.tasks(client, run_id).items() if path} == {1}
     # Its Pod is gone: the server has the log from where artifacts lie.
     runs.until(lambda: runs.log(client, run_id, "first"), lambda text: text == b"slept\n")
+
+
+def volumes(cluster: Cluster, directory: Path) -> list[Object]:
+    """For the overlay's claims, in a cluster that has no storage class to make any: directories of this machine."""
+    default = "storageclass.kubernetes.io/is-default-class"
+    classes = cluster.items("/apis/storage.k8s.io/v1/storageclasses")
+    if any((one["metadata"].get("annotations") or {}).get(default) == "true" for one in classes):
+        return []
+    made: list[Object] = []
+    for claim in ("penstock-data", "penstock-artifacts"):
+        (directory / claim).mkdir()
+        (directory / claim).chmod(0o777)
+        spec = {
+            "capacity": {"storage": "100Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(directory / claim)},
+            "claimRef": {"namespace": NAMESPACE, "name": claim},
+        }
+        name = f"{claim}-{uuid.uuid4().hex[:8]}"
+        made.append({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec})
+    return made
 
 
 def providers(endpoint: str) -> Object:

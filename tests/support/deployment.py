@@ -131,7 +131,7 @@ def deployed(
                 log.error("%s", made.trouble(component))
             raise
     finally:
-        applier.delete(namespaces)
+        applier.delete([one for one in documents if "namespace" not in one["metadata"]])
 
 
 def _available(deployment: Mapping[str, Any]) -> bool:
