@@ -15,7 +15,7 @@ FIRST ?= 0
 MINUTES ?= 1
 ARGS ?=
 
-.PHONY: api-coverage fuzz-rest help setup demo test test-kube lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
+.PHONY: api-coverage fuzz-rest fuzz-grpc help setup demo test test-kube lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ beside: $(STAMP) ## Our pipelines under kfp.local and Penstock, side by side (do
 
 fuzz-rest: $(STAMP) ## schemathesis against the gateway: MINUTES=1
 	REST_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest -q --timeout=0 tests/fuzz/test_rest.py
+
+fuzz-grpc: $(STAMP) ## Messages made over reflection, some changed byte by byte, to every RPC: MINUTES=1
+	RPC_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest -q --timeout=0 tests/fuzz/test_rpc.py
 
 api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients really call
 	PENSTOCK_WRITE_API_COVERAGE=1 $(BIN)/python -m pytest -q tests/clients/test_coverage.py

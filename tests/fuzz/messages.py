@@ -68,7 +68,7 @@ def _any(descriptor: Descriptor, depth: int) -> st.SearchStrategy[Any]:
         return _JSON.map(_value).map(_of_type(descriptor))
     if name == "google.protobuf.Timestamp":
         return st.tuples(st.sampled_from([0, 1, -1, 2**33, 253402300799, 2**62]), st.sampled_from([0, -1, 10**9])).map(
-            lambda pair: timestamp_pb2.Timestamp(seconds=pair[0], nanos=pair[1])
+            lambda pair: _of_type(descriptor)(timestamp_pb2.Timestamp(seconds=pair[0], nanos=pair[1]))
         )
     if depth > 3:
         return st.just(message_factory.GetMessageClass(descriptor)())

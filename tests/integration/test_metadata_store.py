@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock_server.errors import UnavailableError
 from penstock_server.rpc.metadata_store import MetadataDatabase
 
 from tests.support import runs
+from tools.embedded import Embedded
 
 
 @pytest.fixture
@@ -71,3 +74,20 @@ def test_no_process_can_be_started_for_a_while(database: MetadataDatabase, monke
             with pytest.raises(UnavailableError):
                 call(database, "a")
     assert call(database, "a") == first
+
+
+def test_what_exists_is_the_callers_error_and_no_sql_is_shown(up: Embedded) -> None:
+    """The store itself says INTERNAL, and shows its statement."""
+    with grpc.insecure_channel(up.grpc) as channel:
+        store = service_rpc.MetadataStoreServiceStub(channel)
+        for name, external_id in (("first", "the same"), ("second", "")):
+            request = service_pb.PutExecutionTypeRequest()
+            request.execution_type.name = f"of one external id, {name}"
+            request.execution_type.external_id = external_id
+            store.PutExecutionType(request, timeout=60)
+        request.execution_type.external_id = "the same"
+        with pytest.raises(grpc.RpcError) as refused:
+            store.PutExecutionType(request, timeout=60)
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert "Type.external_id" in refused.value.details()
+    assert "INSERT" not in refused.value.details() and "UPDATE" not in refused.value.details()

@@ -2,7 +2,8 @@
 
 Why one interceptor: all four need the same wrapped handler, and their order is fixed. Invariants: a call that came
 without a deadline gets one; streams that are open at the same time are bounded; work whose deadline has passed while it
-waited for a thread is not begun; the request id of the caller is kept, or made, and returned as `x-request-id`.
+waited for a thread is not begun; the request id of the caller is kept, or made, and returned as `x-request-id`; a
+message that cannot be decoded is the caller's error, where grpc would call it INTERNAL.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-from penstock_server.errors import ResourceExhaustedError
+from penstock_server.errors import InvalidArgumentError, ResourceExhaustedError
 from penstock_server.rpc import status
 from penstock_server.telemetry import Telemetry
 
@@ -43,21 +45,54 @@ class CallInterceptor(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
         handler = continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
-            return handler
+        if handler is None:
+            return None
         method = handler_call_details.method
         request_id = _request_id(handler_call_details)
+        if handler.request_streaming:
+            assert handler.response_streaming, "reflection is the only service whose callers stream"
+            return grpc.stream_stream_rpc_method_handler(
+                _both_streaming(handler.stream_stream, method, request_id),
+                _tolerant(handler.request_deserializer),
+                handler.response_serializer,
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _streaming(handler.unary_stream, method, request_id, self._telemetry, self._streams),
-                handler.request_deserializer,
+                _tolerant(handler.request_deserializer),
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
             _unary(handler.unary_unary, method, request_id, self._telemetry),
-            handler.request_deserializer,
+            _tolerant(handler.request_deserializer),
             handler.response_serializer,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Undecodable:
+    """What stands for a message that is none."""
+
+    reason: str
+
+
+def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+
+    def decoded(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except Exception as error:  # noqa: BLE001 - each implementation of protobuf has errors of its own
+            return _Undecodable(str(error)[:200])
+
+    return decoded
+
+
+def _checked(request: Any) -> Any:
+    if isinstance(request, _Undecodable):
+        raise InvalidArgumentError(f"the message cannot be decoded: {request.reason}")
+    return request
 
 
 def _unary(
@@ -68,7 +103,7 @@ def _unary(
             ended = _Ended(observe, method, request_id, request)
             _begin(context, request_id)
             try:
-                reply = behaviour(request, context)
+                reply = behaviour(_checked(request), context)
             except Exception as error:  # noqa: BLE001 - the one place where everything ends as a status
                 ended(_code_of(error))
                 _abort(context, error, method, request_id)
@@ -92,7 +127,7 @@ def _streaming(
                     raise ResourceExhaustedError(
                         f"{MAX_STREAMS} streams are open already; try again when one has ended"
                     )
-                yield from behaviour(request, context)
+                yield from behaviour(_checked(request), context)
                 ended("OK")
             except GeneratorExit:
                 ended("CANCELLED")
@@ -103,6 +138,18 @@ def _streaming(
             finally:
                 if free:
                     streams.release()
+
+    return call
+
+
+def _both_streaming(
+    behaviour: Any, method: str, request_id: str
+) -> Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]:
+    def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from behaviour(map(_checked, requests), context)
+        except InvalidArgumentError as error:
+            _abort(context, error, method, request_id)
 
     return call
 

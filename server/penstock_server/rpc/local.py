@@ -229,12 +229,8 @@ class _Statuses:
 
 
 def _decoded(handler: Any, message: Any) -> Any:
-    if not isinstance(message, bytes) or handler.request_deserializer is None:
-        return message
-    try:
-        return handler.request_deserializer(message)
-    except Exception as error:
-        raise LocalCallError(grpc.StatusCode.INVALID_ARGUMENT, "the message cannot be decoded") from error
+    decode = handler.request_deserializer if isinstance(message, bytes) else None
+    return message if decode is None else decode(message)
 
 
 def _encoded(handler: Any, reply: Any) -> bytes:

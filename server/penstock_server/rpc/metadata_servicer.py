@@ -1,20 +1,36 @@
 """`ml_metadata.MetadataStoreService`, by handing bytes to the wheel.
 
 Invariants: requests and replies pass unparsed; the store's own status codes and texts are the caller's, which is what
-the stock client turns back into its typed errors. Methods that the extension lacks are built from those it has, or
-answered with UNIMPLEMENTED.
+the stock client turns back into its typed errors, but for two things: what its database refuses because of what the
+caller sent is the caller's error where the store says INTERNAL, and statements of SQL are cut off. Methods that the
+extension lacks are built from those it has, or answered with UNIMPLEMENTED.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 
 import grpc
+from google.protobuf.message import DecodeError
 from ml_metadata.proto import metadata_store_service_pb2 as pb
 
+from penstock_server.errors import InvalidArgumentError
 from penstock_server.rpc.metadata_store import SERVICE, MetadataDatabase, supported
 
+log = logging.getLogger(__name__)
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# In the words of SQLite, PostgreSQL, MySQL and MariaDB.
+_REFUSALS = (
+    (grpc.StatusCode.ALREADY_EXISTS, re.compile("UNIQUE constraint failed|duplicate key value|Duplicate entry")),
+    (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        re.compile("value too long|Data too long|out of range|invalid byte sequence|Incorrect string value"),
+    ),
+)
+_STATEMENT = re.compile(r"(?<!executing)\s+query:\s.*", re.DOTALL)
 _DEFAULT_TIMEOUT_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
 _Call = Callable[[bytes, grpc.ServicerContext], bytes]
@@ -50,8 +66,17 @@ def _call(database: MetadataDatabase, name: str, request: bytes, context: grpc.S
     except TimeoutError:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the metadata store was busy until the deadline")
     if code != 0:
-        context.abort(_CODES.get(code, grpc.StatusCode.UNKNOWN), text)
+        context.abort(*_status(code, text))
     return reply
+
+
+def _status(code: int, text: str) -> tuple[grpc.StatusCode, str]:
+    found = _CODES.get(code, grpc.StatusCode.UNKNOWN)
+    if found is grpc.StatusCode.INTERNAL:
+        found = next((better for better, said in _REFUSALS if said.search(text)), found)
+    if found is grpc.StatusCode.INTERNAL:
+        log.error("the metadata store failed: %s", text)
+    return found, _STATEMENT.sub("", text)
 
 
 # Many contexts at once, in terms of the call for one: (request, reply, single request, single reply).
@@ -79,8 +104,8 @@ def _batch(database: MetadataDatabase, name: str, request: bytes, context: grpc.
     many_request, many_reply, single, single_request, single_reply, field = _BATCHES[name]
     try:
         wanted = many_request.FromString(request)
-    except ValueError as error:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{name}: {error}")
+    except DecodeError as error:
+        raise InvalidArgumentError(f"the message cannot be decoded: {error}") from error
     reply = many_reply()
     for context_id in wanted.context_ids:
         raw = _call(database, single, single_request(context_id=context_id).SerializeToString(), context)
