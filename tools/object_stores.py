@@ -27,6 +27,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 from tools import google_uploads
+from tools.go_programs import go_program
 
 _BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
 _VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
@@ -63,7 +64,7 @@ def s3(
             f"{'https' if tls else 'http'}://{host}:{port}", directory, "penstock-test", "penstock-secret"
         )
         command = [
-            str(_go_program(_VERSITYGW)), "--access", found.access_key, "--secret", found.secret_key,
+            str(go_program(_VERSITYGW)), "--access", found.access_key, "--secret", found.secret_key,
             "--port", f"{host}:{port}", "--quiet", *tls, "posix", str(directory),
         ]  # fmt: skip
         with _serving(command, port, host):
@@ -76,7 +77,7 @@ def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
     with _directory("google") as directory:
         port, behind = free_port(), free_port()
         command = [
-            str(_go_program(_FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(behind),
+            str(go_program(_FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(behind),
             "-public-host", f"127.0.0.1:{port}", "-backend", "memory",
         ]  # fmt: skip
         with _serving(command, behind), google_uploads.front(port, behind):
@@ -141,20 +142,6 @@ def _serving(command: Sequence[str], port: int, host: str = "127.0.0.1") -> Iter
 def _listens(host: str, port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((host, port)) == 0
-
-
-def _go_program(module: str) -> Path:
-    """A program of a Go module, `path@version`."""
-    path, version = module.split("@")
-    name = path.rsplit("/", 1)[-1]
-    program = _BIN / f"{name}-{version}"
-    if not program.exists():
-        _BIN.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
-            # cgo would want a C compiler, which is not everywhere.
-            _checked([_tool("go"), "install", module], {"GOBIN": elsewhere, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"})
-            (Path(elsewhere) / name).replace(program)
-    return program
 
 
 def _azurite() -> Path:
