@@ -37,7 +37,7 @@ BROKEN_FILES = {
     "not YAML": (b"\x00\x01 {{{", "unknown template format"),
     "no spec": (b"just: text", "unknown template format"),
     "YAML bomb": (BOMB, "alias"),
-    "deep nesting": (b"[" * 5000 + b"]" * 5000, "nested"),
+    "deep nesting": (b"[" * 5000 + b"]" * 5000, "nest"),
     "unknown field": (broken(lambda s: s.update(surprise=1)), "surprise"),
     "wrong schema version": (broken(lambda s: s.update(schemaVersion="2.0.0")), "has version 2.0.0"),
     "missing component": (broken(lambda s: s["components"].pop("comp-second")), "comp-second"),
