@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
+import pymysql
 import pytest
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
@@ -16,6 +18,7 @@ from penstock_server.errors import UnavailableError
 from penstock_server.rpc.metadata_store import MetadataDatabase
 
 from tests.support import runs
+from tools.databases import MariaDB, mariadb, postgresql
 from tools.embedded import Embedded
 
 
@@ -74,6 +77,52 @@ def test_no_process_can_be_started_for_a_while(database: MetadataDatabase, monke
             with pytest.raises(UnavailableError):
                 call(database, "a")
     assert call(database, "a") == first
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_postgresql_restarts(mode: str) -> None:
+    """Of a connection that broke the extension says INTERNAL, without a reason, for ever."""
+    with postgresql() as server:
+        survives(server.url, lambda: server.stop(mode), server.start)
+
+
+def test_mariadb_breaks_connections_off() -> None:
+    with mariadb() as server, pymysql.connect(**account(server), autocommit=True) as admin, admin.cursor() as cursor:
+        database = MetadataDatabase.open(server.url)
+        try:
+            first = call(database, "a")
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db IS NOT NULL")
+            for (number,) in cursor.fetchall():
+                cursor.execute(f"KILL CONNECTION {number}")
+            with pytest.raises(UnavailableError):
+                call(database, "a")
+            assert call(database, "a") == first
+        finally:
+            database.close()
+
+
+def account(server: MariaDB) -> dict[str, Any]:
+    return {"user": "penstock", "password": "penstock", "host": "127.0.0.1", "port": server.port}
+
+
+def survives(url: str, stop: Callable[[], None], start: Callable[[], None]) -> None:
+    database = MetadataDatabase.open(url)
+    try:
+        first = call(database, "a")
+        stop()
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                call(database, "a")
+        start()
+        assert call(database, "a") == first
+        stop()
+        start()
+        # Nobody noticed but the next call.
+        with pytest.raises(UnavailableError):
+            call(database, "a")
+        assert call(database, "a") == first
+    finally:
+        database.close()
 
 
 def test_what_exists_is_the_callers_error_and_no_sql_is_shown(up: Embedded) -> None:

@@ -8,13 +8,15 @@ Invariants: one call at a time, in order; a call whose deadline passes while it 
 are bounded, so they never take all threads; a store that does not answer for HANG_SECONDS is killed and started again
 with the next call, which loses nothing: what it had not answered, it had not promised. A process that died between two
 calls fails none; one that dies during a call fails that call alone, which is not sent again because it may have been
-carried out. The worker outlives whatever happens to the process.
+carried out. One whose database broke the connection off is of no use any more and ended. The worker outlives whatever
+happens to the process.
 """
 
 from __future__ import annotations
 
 import logging
 import queue
+import re
 import sqlite3
 import subprocess
 import sys
@@ -40,6 +42,13 @@ _CLOSE_SECONDS = 5.0
 _MAKE_TYPES = ("PutArtifactType", "PutExecutionType", "PutContextType", "PutTypes")
 _MAX_CALLERS = 32
 _LIBRARY = metadata_store_extension.__file__
+_INTERNAL = 13
+# What the extension says of a connection that broke, which it never makes anew. PostgreSQL's client gives no reason but
+# the first time; errors of statements begin with ERROR.
+_BROKEN = re.compile(
+    r"PostgreSQL metadata source error: (\s*$|FATAL|server closed the connection|no connection to the server|"
+    r"could not|connection to server|SSL )|Lost connection to|server has gone away|Can't connect to"
+)
 Reply = tuple[bytes, str, int]
 
 
@@ -105,6 +114,8 @@ class MetadataDatabase:
                     self._start()
                 with self._alone() if method in _MAKE_TYPES else nullcontext():
                     reply = self._exchange(method.encode(), request)
+                if reply[2] == _INTERNAL and _BROKEN.search(reply[1]):
+                    raise UnavailableError("the metadata store has lost its database; try again")
             except UnavailableError as error:
                 log.warning("metadata call %s failed: %s", method, error)
                 self._kill()
