@@ -175,5 +175,5 @@ def _writes(metrics: str) -> float:
     return sum(
         float(line.rsplit(" ", 1)[1])
         for line in lines
-        if line.startswith("penstock_kubernetes_call_seconds_count") and any(one in line for one in wanted)
+        if line.startswith("penstock_executor_kubernetes_seconds_count") and any(one in line for one in wanted)
     )
