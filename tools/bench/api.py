@@ -99,6 +99,8 @@ def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str,
     rows = []
     last = _last_token(client)
     state = {"predicates": [{"operation": "EQUALS", "key": "state", "string_value": "FAILED"}]}
+    # What the web UI asks for.
+    not_archived = {"predicates": [{"operation": "NOT_EQUALS", "key": "storage_state", "string_value": "ARCHIVED"}]}
     calls: dict[str, tuple[Callable[[], object], str]] = {
         "GetRun": (
             lambda: client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=ids["run"])),
@@ -111,6 +113,13 @@ def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str,
         "ListRuns, newest first": (
             lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(sort_by="created_at desc")),
             "/apis/v2beta1/runs?sort_by=created_at%20desc",
+        ),
+        "ListRuns, not archived, newest first": (
+            lambda: client.call(
+                client.runs.ListRuns,
+                run_pb2.ListRunsRequest(sort_by="created_at desc", filter=json.dumps(not_archived)),
+            ),
+            f"/apis/v2beta1/runs?sort_by=created_at%20desc&filter={quote(json.dumps(not_archived))}",
         ),
         "ListRuns, failed": (
             lambda: client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(filter=json.dumps(state))),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 AVAILABLE = "AVAILABLE"
 ARCHIVED = "ARCHIVED"
+STORAGE_STATES = (AVAILABLE, ARCHIVED)
 DEFAULT_NAME = "Default"
 DEFAULT_DESCRIPTION = "All runs created without specifying an experiment will be grouped here."
 

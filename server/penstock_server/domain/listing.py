@@ -52,11 +52,17 @@ class Operation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a listing can be sorted and filtered by; `column` is the storage's name."""
+    """What a listing can be sorted and filtered by; `column` is the storage's name.
+
+    `values` are all that there are, in capitals where not every text is one: whatever its spelling (v1 clients say
+    Succeeded), a value is compared in capitals, and what differs from one of them is one of the others, which an index
+    finds.
+    """
 
     column: str
     kind: KeyKind = KeyKind.TEXT
     sortable: bool = True
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +274,11 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
         raise InvalidArgumentError(f"values must be a list of at most {_MAX_VALUES}", place)
     convert = _seconds if key.kind is KeyKind.TIME and operation is not Operation.IS_SUBSTRING else _text
     converted = tuple(convert(one, place) for one in many)
+    if key.values:
+        converted = tuple(str(one).upper() for one in converted)
+        if operation is Operation.NOT_EQUALS:
+            others = tuple(one for one in key.values if one != converted[0])
+            return Predicate(Operation.IN, key.column, key.kind, others)
     return Predicate(operation, key.column, key.kind, converted if operation is Operation.IN else converted[0])
 
 

@@ -11,7 +11,14 @@ import uuid
 from collections.abc import Sequence
 
 from penstock_server.domain import limits, listing
-from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_DESCRIPTION, DEFAULT_NAME, Experiment
+from penstock_server.domain.experiment import (
+    ARCHIVED,
+    AVAILABLE,
+    DEFAULT_DESCRIPTION,
+    DEFAULT_NAME,
+    STORAGE_STATES,
+    Experiment,
+)
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.errors import AbortedError, AlreadyExistsError, NotFoundError
 from penstock_server.services.ports import Clock, Storage, UnitOfWork
@@ -27,7 +34,7 @@ LISTING = Listing(
         "last_run_created_at": Key("last_run_created_at", KeyKind.TIME),
         "description": Key("description"),
         "namespace": Key("namespace"),
-        "storage_state": Key("storage_state"),
+        "storage_state": Key("storage_state", values=STORAGE_STATES),
     },
 )
 

@@ -17,7 +17,7 @@ from penstock_ir.loader import document_from_json
 from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing, macros
-from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME
+from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME, STORAGE_STATES
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.options import CACHING_ON, NOTHING_REQUESTED, CachingDefaults, RequestedOptions, settled
 from penstock_server.domain.pipeline import Spec
@@ -28,6 +28,7 @@ from penstock_server.services import experiments, pipelines
 from penstock_server.services.documents import Documents
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
 
+_STATES = tuple(state.value for state in RunState)
 LISTING = Listing(
     "runs",
     {
@@ -39,12 +40,12 @@ LISTING = Listing(
         "finished_at": Key("finished_at", KeyKind.TIME),
         "scheduled_at": Key("scheduled_at", KeyKind.TIME),
         "description": Key("description"),
-        "storage_state": Key("storage_state"),
+        "storage_state": Key("storage_state", values=STORAGE_STATES),
         "namespace": Key("namespace"),
         "experiment_id": Key("experiment_id"),
-        "state": Key("state"),
+        "state": Key("state", values=_STATES),
         "state_history": Key("state_history"),
-        "status": Key("state"),
+        "status": Key("state", values=_STATES),
         "recurring_run_id": Key("recurring_run_id"),
         # Names of the tasks it has: upstream compares with the whole manifest of its workflow.
         "runtime_details": Key("task_names", sortable=False),
@@ -157,7 +158,6 @@ class RunService:
 
     def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Run], int, str]:
         query = listing.parse(LISTING, request)
-        query = replace(query, predicates=tuple(_upper_state(one) for one in query.predicates))
         with self._storage.reading() as uow:
             return uow.runs.list(query, experiment_id, "")
 
@@ -270,15 +270,6 @@ def _run_id(new: NewRun) -> str:
     if new.recurring_run_id:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{new.recurring_run_id}/{new.display_name}"))
     return str(uuid.uuid4())
-
-
-def _upper_state(predicate: listing.Predicate) -> listing.Predicate:
-    """States are compared whatever their spelling: v1 clients say Succeeded."""
-    if predicate.column != "state":
-        return predicate
-    value = predicate.value
-    upper = tuple(one.upper() for one in value) if isinstance(value, tuple) else value.upper()
-    return replace(predicate, value=upper)
 
 
 def _dump(value: object) -> str:

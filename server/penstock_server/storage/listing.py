@@ -1,7 +1,7 @@
 """List queries as SQL: one statement for the page, one for the number of rows, whatever the size of the table.
 
-Why the rows are counted, index by index, where a page does not hold them all (5 ms for 100,000 on PostgreSQL): counters
-beside them would have to be kept by every server on the database, also by those of the release before.
+Why rows are counted, off an index, where a page does not hold them all (5 ms for 100,000 on PostgreSQL): counters would
+have to be kept by every server on the database, also by those of the release before.
 
 Invariants: pages are found by key (sort column, id), never by offset. Values are bound, columns come from the listing's
 table of keys, wildcards in substrings are escaped. Times are compared in whole seconds, as callers see them.

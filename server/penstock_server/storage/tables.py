@@ -157,6 +157,8 @@ runs = Table(
     Index(None, "experiment_id", "created_at", "run_id"),
     Index(None, "state", "created_at", "run_id"),
     Index(None, "storage_state", "created_at", "run_id"),
+    # For counting: PostgreSQL reads a table whose rows nearly all pass rather than an index of three columns.
+    Index(None, "storage_state"),
     Index(None, "finished_at", "run_id"),
     Index(None, "display_name", "run_id"),
     Index(None, "claimable", "lease_expires_at"),

@@ -34,6 +34,19 @@ def test_the_web_ui_escapes_filters_twice() -> None:
     assert parse(THINGS, ListRequest(filter=text)).predicates[0].value == "a"
 
 
+def test_what_differs_from_one_of_few_values_is_one_of_the_others() -> None:
+    states = Listing("things", {**KEYS, "state": Key("state", values=("NEW", "OLD", "GONE"))})
+
+    def asked(operation: str, value: str) -> tuple[str, object]:
+        text = json.dumps({"predicates": [{"operation": operation, "key": "state", "string_value": value}]})
+        (found,) = parse(states, ListRequest(filter=text)).predicates
+        return found.operation.name, found.value
+
+    assert asked("NOT_EQUALS", "Old") == ("IN", ("NEW", "GONE"))
+    assert asked("NOT_EQUALS", "none") == ("IN", ("NEW", "OLD", "GONE"))
+    assert asked("EQUALS", "Old") == ("EQUALS", "OLD")
+
+
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=80))
 def test_whatever_is_sent_is_understood_or_refused(token: str, text: str, order: str) -> None:
     try:
