@@ -56,7 +56,8 @@ class FaultWorld:
         `any_may_fail`: attempts may be begun again without having been in `killed`.
         """
         began = time.monotonic()
-        storm = Storm(self.client, self.grpc, seconds)
+        # A runtime that is killed takes what it had read of logs along.
+        storm = Storm(self.client, self.grpc, seconds, logs_may_be_lost=any_may_fail)
         storm.start(count, self.random)
         strikes = 0
         while strikes < at_most and storm.going_on():

@@ -63,7 +63,13 @@ class Conclusion:
         failure: Failure | None
         try:
             result = await self._result(task, view)
-            failure = failure_of(view, result, deadline_seconds=task.deadline_seconds, image=task.image)
+            failure = failure_of(
+                view,
+                result,
+                deadline_seconds=task.deadline_seconds,
+                image=task.image,
+                wrapped=bool(task.command),
+            )
         except ResultLostError as error:
             failure = Failure(FailureKind.INFRASTRUCTURE, str(error), wants_log=True)
         logged = result is not None and result.log_stored

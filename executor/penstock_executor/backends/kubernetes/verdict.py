@@ -142,7 +142,9 @@ def disruption(view: PodView) -> Failure | None:
     return Failure(FailureKind.INFRASTRUCTURE, text.rstrip(": "))
 
 
-def failure_of(view: PodView, result: AttemptResult | None, *, deadline_seconds: float, image: str) -> Failure | None:
+def failure_of(
+    view: PodView, result: AttemptResult | None, *, deadline_seconds: float, image: str, wrapped: bool = True
+) -> Failure | None:
     """How an ended Pod failed, None when its program ended well and left a result that can be read."""
     main = view.container("main")
     ended = main.terminated if main is not None else None
@@ -166,7 +168,16 @@ def failure_of(view: PodView, result: AttemptResult | None, *, deadline_seconds:
         if result is not None and result.failure is not None:
             return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
         return Failure(FailureKind.USER, f"the command {_how(exit_.code, exit_.signal)}", wants_log=True)
+    if wrapped and ended is not None and ended.exit_code and ended.exit_code != 137 and _alone(view, ended, result):
+        text = f"the container exited with code {ended.exit_code} before its program could tell how it ended"
+        return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
     return _without_a_word(view, ended, result, image)
+
+
+def _alone(view: PodView, ended: Terminated, result: AttemptResult | None) -> bool:
+    """Whether nobody but the wrapper could have left a result, and it did not: then it was never there, or not to the
+    end, and the code is no program's."""
+    return result is None and view.container("agent") is None and ended.reason not in _NEVER_RAN
 
 
 def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResult | None, image: str) -> Failure:

@@ -136,6 +136,9 @@ def test_a_result_counts_more_than_what_befell_the_pod() -> None:
         (pod(ended(137, "OOMKilled")), None, "user", "more memory than its limit"),
         (pod(ended(137)), None, "infrastructure", "killed (SIGKILL) from outside"),
         (pod(ended(128, "StartError", "exec: no")), None, "configuration", "cannot run: exec: no"),
+        # A runtime was killed while it started the container.
+        (pod(ended(1)), None, "infrastructure", "exited with code 1 before its program"),
+        (pod(ended(1), ended(137, name="agent")), None, "user", "exited with code 1"),
         (pod(ended(128, "StartError", CANCELED)), None, "infrastructure", "context canceled"),
         (pod(reason="Evicted", message="disk"), None, "infrastructure", "evicted from its node: disk"),
         (pod(reason="OutOfcpu", message="full"), None, "infrastructure", "no room left"),
@@ -150,6 +153,11 @@ def test_whose_fault_it_was(view: PodView, result: AttemptResult | None, kind: s
     found = failure(view, result, 2.0)
     assert found.kind.value == kind, found.text
     assert text in found.text
+
+
+def test_the_code_of_an_entrypoint_is_its_own() -> None:
+    found = failure_of(pod(ended(1)), None, deadline_seconds=0, image="image", wrapped=False)
+    assert found is not None and found.kind is FailureKind.USER
 
 
 @pytest.mark.parametrize(
