@@ -48,7 +48,11 @@ test: $(STAMP) ## Unit, contract, simulation, conformance and end-to-end tests
 
 test-kube: $(STAMP) ## The tests that need a cluster, on the one of KUBECONFIG
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
-	$(BIN)/python -m pytest tests/kube $(ARGS)
+	$(BIN)/python -m pytest tests/kube --ignore=tests/kube/test_faults.py $(ARGS)
+
+test-kube-faults: $(STAMP) ## Kills, refusals and stalls on the cluster of KUBECONFIG, with what they came to
+	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/kube/test_faults.py $(ARGS)
 
 lint: $(STAMP) ## Format, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .
