@@ -238,7 +238,7 @@ def test_two_servers_make_each_run_once(tmp_path: Path) -> None:
         trigger["periodic_schedule"]["end_time"] = datetime.now(timezone.utc).isoformat()
         found = [schedule(client, specs.container(["true"]), trigger=trigger) for client in (first, second)]
         for each in found:
-            rows = runs.until(lambda: made(first, each.recurring_run_id), lambda rows: len(rows) >= 30, 60)  # noqa: B023
+            rows = runs.until(lambda: made(first, each.recurring_run_id), lambda rows: len(rows) >= 30, 180)  # noqa: B023
             assert len({row.display_name for row in rows}) == len(rows)
             assert len({row.scheduled_at.seconds for row in rows}) == len(rows)
 
