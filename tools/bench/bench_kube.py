@@ -85,7 +85,9 @@ _ALL: list[_Case] = []
 
 
 def _cases() -> list[_Case]:
-    cached = kube_specs.chain({name: ["true"] for name in "abc"}, name=f"cached-{uuid.uuid4().hex[:6]}", cached=True)
+    cached = kube_specs.chain(
+        {name: ["sh", "-c", f": {name}"] for name in "abc"}, name=f"cached-{uuid.uuid4().hex[:6]}", cached=True
+    )
     found = [
         _Case("one task", kube_specs.container(["true"]), 1, ROUNDS, lambda watch: watch.bare(1)),
         _Case("chain of 3", kube_specs.chain({name: ["true"] for name in "abc"}), 3, ROUNDS, _bare_chain),
