@@ -125,8 +125,10 @@ def test_killed(
 ) -> None:  # fmt: skip
     # What happens to a Pod whose container was being started is the node's affair: it may fail, and is begun again.
     node = victim in (kill_kubelet, kill_containerd)
+    # A program that is asked to go has to be there.
+    seconds = 2.0 if victim is delete_pod else 0.5
     with fault_world(cluster, postgresql_server, tmp_path, fault_seed) as world:
-        found = world.storm(round(RUNS * share), victim, at_most=kills, pause=pause, any_may_fail=node)
+        found = world.storm(round(RUNS * share), victim, seconds=seconds, at_most=kills, pause=pause, any_may_fail=node)
         if victim in (kill_agent, kill_wrapper, delete_pod):
             assert found["attempts"] > found["tasks"], "no kill has ended an attempt"
     fault_figures(victim.__name__, found)

@@ -134,7 +134,9 @@ def test_a_terminated_run_has_no_pod_left(kube: KubePenstock, kube_client: Clien
     kube_client.call(kube_client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
     run = runs.finished(kube_client, run_id, 30)
     assert run.state in (run_pb2.FAILED, run_pb2.CANCELED)
-    assert kube.cluster.pods(kube.namespace, run_id) == []
+    # It has ended; a node says so before it lets the Pod go.
+    assert {one["status"]["phase"] for one in kube.cluster.pods(kube.namespace, run_id)} <= {"Failed", "Succeeded"}
+    kube.cluster.until(lambda: kube.cluster.pods(kube.namespace, run_id), lambda pods: pods == [])
     assert runs.until(lambda: runs.log(kube_client, run_id, "only"), lambda text: b"began" in text)
 
 

@@ -162,6 +162,9 @@ def failure_of(
     done_by_platform = disruption(view)
     if done_by_platform is not None:
         return done_by_platform
+    if _made_to_end(view, exit_):
+        text = f"the Pod {view.name} was deleted by somebody else while it ran"
+        return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
     if exit_ is not None:
         if exit_.errno:
             return _not_started(exit_, image)
@@ -172,6 +175,12 @@ def failure_of(
         text = f"the container exited with code {ended.exit_code} before its program could tell how it ended"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
     return _without_a_word(view, ended, result, image)
+
+
+def _made_to_end(view: PodView, exit_: ProcessExit | None) -> bool:
+    """Whether the program ended after its Pod was asked to go; the API server's clock has seconds only."""
+    ended_at = (exit_.finished_at if exit_ is not None else 0) or view.finished_at
+    return bool(view.delete_asked_at) and (not ended_at or ended_at + 1000 > view.delete_asked_at)
 
 
 def _alone(view: PodView, ended: Terminated, result: AttemptResult | None) -> bool:

@@ -50,7 +50,8 @@ class ContainerView:
 @dataclass(frozen=True, slots=True)
 class PodView:
     """One Pod. `log_uri` is where its log is to be archived, `disruption` the reason of its DisruptionTarget condition,
-    `unscheduled` why the scheduler found no node. Times in milliseconds since the epoch, 0 when unknown.
+    `unscheduled` why the scheduler found no node. `deleted_at` is when its grace ends, `delete_asked_at` when it was
+    asked to go. Times in milliseconds since the epoch, 0 when unknown.
     """
 
     name: str
@@ -63,6 +64,7 @@ class PodView:
     created_at: int
     scheduled_at: int
     deleted_at: int
+    delete_asked_at: int
     unscheduled: str
     disruption: str
     disruption_message: str
@@ -104,6 +106,7 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
                 unscheduled = _text(condition, "message") or "no node fits"
         elif kind == "DisruptionTarget" and holds == "True":
             disruption, disruption_message = _text(condition, "reason"), _text(condition, "message")
+    deleted_at = millis(metadata.get("deletionTimestamp"))
     statuses = [*_list(status, "containerStatuses"), *_list(status, "initContainerStatuses")]
     return PodView(
         name=_text(metadata, "name"),
@@ -115,7 +118,8 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
         message=_text(status, "message"),
         created_at=millis(metadata.get("creationTimestamp")),
         scheduled_at=scheduled,
-        deleted_at=millis(metadata.get("deletionTimestamp")),
+        deleted_at=deleted_at,
+        delete_asked_at=max(0, deleted_at - 1000 * _number(metadata, "deletionGracePeriodSeconds")),
         unscheduled=unscheduled,
         disruption=disruption,
         disruption_message=disruption_message,

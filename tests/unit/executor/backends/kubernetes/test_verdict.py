@@ -155,6 +155,19 @@ def test_whose_fault_it_was(view: PodView, result: AttemptResult | None, kind: s
     assert text in found.text
 
 
+@pytest.mark.parametrize(
+    ("finished", "kind"), [(AT + 10_500, FailureKind.INFRASTRUCTURE), (AT + 5_000, FailureKind.USER)]
+)
+def test_a_program_that_ends_because_its_pod_was_deleted(finished: int, kind: FailureKind) -> None:
+    """Asked to go ten seconds after it began, with 30 seconds of grace."""
+    left = AttemptResult(ProcessExit(143, 15, finished_at=finished))
+    document = {
+        "metadata": {"deletionTimestamp": "2026-01-01T00:00:40Z", "deletionGracePeriodSeconds": 30},
+        "status": {"phase": "Failed", "containerStatuses": [ended(143)]},
+    }
+    assert failure(view_of(document), left).kind is kind
+
+
 def test_the_code_of_an_entrypoint_is_its_own() -> None:
     found = failure_of(pod(ended(1)), None, deadline_seconds=0, image="image", wrapped=False)
     assert found is not None and found.kind is FailureKind.USER
