@@ -122,7 +122,7 @@ def test_any_message(channel: grpc.Channel, fuzzed: Embedded, methods: Methods, 
     call = (channel.unary_stream if method.server_streaming else channel.unary_unary)(path, bytes, bytes)
 
     @settings(
-        max_examples=100 if SECONDS else 25,
+        max_examples=10 if SECONDS else 25,
         deadline=None,
         derandomize=not SECONDS,
         database=None,
