@@ -35,7 +35,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def kube(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubePenstock]:
     """A server and an executor, for all tests that leave them as they are."""
-    with kube_penstock(cluster, tmp_path_factory.mktemp("kube")) as up:
+    # A registry that does not answer is waited for, each attempt anew; not as long as in production.
+    settings = {"PENSTOCK_IMAGE_PULL_DEADLINE": "6"}
+    with kube_penstock(cluster, tmp_path_factory.mktemp("kube"), settings=settings) as up:
         yield up
 
 

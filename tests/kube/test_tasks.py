@@ -68,7 +68,7 @@ def test_no_such_command(kube_client: Client) -> None:
 
 
 def test_no_such_image(kube_client: Client) -> None:
-    error = failed(kube_client, kube_specs.container(["true"], image="docker.io/nobody/nothing:1"))
+    error = failed(kube_client, kube_specs.container(["true"], image="docker.io/nobody/nothing:1"), 240)
     assert "the image 'docker.io/nobody/nothing:1' cannot be pulled" in error
 
 
