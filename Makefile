@@ -90,7 +90,7 @@ fuzz-grpc: $(STAMP) ## Messages made over reflection, some changed byte by byte,
 api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients really call
 	PENSTOCK_WRITE_API_COVERAGE=1 $(BIN)/python -m pytest -q tests/clients/test_coverage.py
 
-bench: $(STAMP) ## Measure, with peers side by side where there are any
+bench: $(STAMP) ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
 	$(BIN)/python -m tools.bench $(ARGS)
 
 build: $(STAMP) ## Build the wheels into dist/

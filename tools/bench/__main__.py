@@ -1,5 +1,9 @@
 """Measures Penstock on this machine; prints a table, writes JSON.
 
+api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
+runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. local: whole
+pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
+
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
 """
