@@ -1,4 +1,4 @@
-"""No call asks the database once per row: the number of statements does not grow with the rows."""
+"""No list asks the database once per row, or reads the rows of earlier pages: its cost does not grow with them."""
 
 from __future__ import annotations
 
@@ -24,35 +24,52 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    seen: list[str] = []
+def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """With their values."""
+    seen: list[tuple[str, Any]] = []
 
-    def note(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
         if not statement.startswith(("BEGIN", "PRAGMA")):
-            seen.append(statement)
+            seen.append((statement, values))
 
     event.listen(database.engine, "before_cursor_execute", note)
     yield seen
     event.remove(database.engine, "before_cursor_execute", note)
 
 
-CALLS: dict[str, Callable[[World], Any]] = {
-    "experiments": lambda world: world.experiments.list(ListRequest(page_size=200)),
-    "pipelines": lambda world: world.pipelines.list(ListRequest(page_size=200)),
-    "versions": lambda world: world.pipelines.list_versions(world.pipeline_id, ListRequest(page_size=200)),
-    "runs": lambda world: world.runs.list(ListRequest(page_size=200), ""),
-    "schedules": lambda world: world.schedules.list(ListRequest(page_size=200), ""),
+PAGES: dict[str, Callable[[World, ListRequest], Any]] = {
+    "experiments": lambda world, ask: world.experiments.list(ask),
+    "pipelines": lambda world, ask: world.pipelines.list(ask),
+    "versions": lambda world, ask: world.pipelines.list_versions(world.pipeline_id, ask),
+    "runs": lambda world, ask: world.runs.list(ask, ""),
+    "schedules": lambda world, ask: world.schedules.list(ask, ""),
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", PAGES)
 def test_lists(world: World, name: str) -> None:
     counts = []
     for number in range(30):
         world.add(number)
         if number in (0, 29):
             with statements(world.database) as seen:
-                found = CALLS[name](world)
+                found = PAGES[name](world, ListRequest(page_size=200))
             assert len(found[0]) >= number + 1
             counts.append(len(seen))
     assert counts[0] == counts[1] <= 6, seen
+
+
+@pytest.mark.parametrize("order", ["created_at", "created_at desc"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_later_page_begins_in_the_middle_of_an_index(world: World, name: str, order: str) -> None:
+    for number in range(5):
+        world.add(number)
+    token = PAGES[name](world, ListRequest(page_size=2, sort_by=order))[2]
+    with statements(world.database) as seen:
+        PAGES[name](world, ListRequest(page_size=2, page_token=token))
+    (page,) = [(text, values) for text, values in seen if "ORDER BY" in text and "LIMIT" in text]
+    with world.database.engine.connect() as connection:
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {page[0]}", page[1])]
+    comparison = "<" if order.endswith("desc") else ">"
+    assert any(f"created_at{comparison}" in step for step in plan), plan
+    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan

@@ -83,9 +83,11 @@ def _metric(run_id: Column[Any], name: str) -> ColumnElement[Any]:
 
 def _from(sort: ColumnElement[Any], identifier: Column[Any], cursor: Cursor, descending: bool) -> ColumnElement[bool]:
     """This row and all that follow it."""
+    # Said twice: none of the databases begins in the middle of an index because of an OR.
+    onward = sort <= cursor.value if descending else sort >= cursor.value
     beyond = sort < cursor.value if descending else sort > cursor.value
     same = identifier <= cursor.identifier if descending else identifier >= cursor.identifier
-    return or_(beyond, and_(sort == cursor.value, same))
+    return and_(onward, or_(beyond, and_(sort == cursor.value, same)))
 
 
 def _condition(
