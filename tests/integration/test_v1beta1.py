@@ -7,8 +7,10 @@ import uuid
 from typing import Any
 from urllib.parse import quote
 
+import grpc
 import pytest
-from penstock.client import Client
+from penstock.client import Client, ClientError
+from penstock_api.v1beta1 import experiment_pb2, experiment_pb2_grpc
 from penstock_ir.yaml_text import documents
 
 from tests.support import http, runs, specs
@@ -162,3 +164,14 @@ def test_what_drivers_report_is_found_by_fingerprint(up: Embedded) -> None:
     for name in task:
         refused = http.call("POST", f"{up.http}/apis/v1alpha1/tasks", {**task, name: ""})
         assert (refused.status, name in refused.json["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(("kind", "said"), [(2, "JOB"), (19, "19")])
+def test_a_list_that_is_narrowed_by_what_it_cannot_be(client: Client, kind: int, said: str) -> None:
+    """Numbers that no name was given are sent as they are."""
+    request = experiment_pb2.ListExperimentsRequest()
+    request.resource_reference_key.type = kind  # type: ignore[assignment]
+    with pytest.raises(ClientError) as refused:
+        client.call(experiment_pb2_grpc.ExperimentServiceStub(client.channel).ListExperimentsV1, request)
+    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"not by {said}" in str(refused.value)

@@ -27,7 +27,9 @@ _REFUSALS = (
     (grpc.StatusCode.ALREADY_EXISTS, re.compile("UNIQUE constraint failed|duplicate key value|Duplicate entry")),
     (
         grpc.StatusCode.INVALID_ARGUMENT,
-        re.compile("value too long|Data too long|out of range|invalid byte sequence|Incorrect string value"),
+        re.compile(
+            "value too long|Data too long|out of range|invalid byte sequence|Incorrect string value|nonempty type_url"
+        ),
     ),
 )
 _STATEMENT = re.compile(r"(?<!executing)\s+query:\s.*", re.DOTALL)

@@ -40,7 +40,9 @@ def narrowed(key: resource_reference_pb2.ResourceKey, field: str, kind: Any, *, 
     if required:
         raise InvalidArgumentError(f"type {wanted} and an id are required", field)
     if key.type not in (kind, NAMESPACE, resource_reference_pb2.UNKNOWN_RESOURCE_TYPE):
-        given = resource_reference_pb2.ResourceType.Name(key.type)
+        # Callers may send numbers that no name was given.
+        known = resource_reference_pb2.ResourceType.DESCRIPTOR.values_by_number.get(key.type)
+        given = known.name if known is not None else key.type
         raise InvalidArgumentError(f"this list can be narrowed by {wanted}, not by {given}", f"{field}.type")
     return ""
 
