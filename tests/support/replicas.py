@@ -152,6 +152,10 @@ class Replicas:
     def programs(self) -> list[Program]:
         return [*self.servers, *self.executors]
 
+    def said(self, what: str) -> list[str]:
+        """The lines of all logs with this in them."""
+        return [line for program in self.programs for line in program.log.splitlines() if what in line]
+
     def _in_turn(self, first: int) -> list[str]:
         first %= len(self.addresses)
         return self.addresses[first:] + self.addresses[:first]

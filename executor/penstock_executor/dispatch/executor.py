@@ -22,7 +22,14 @@ from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
 from penstock_store.base import ArtifactStore
 
-from penstock_executor.backends.base import AttemptKey, Backend, BackendEvent, BackendUnavailableError, TaskOutcome
+from penstock_executor.backends.base import (
+    AttemptKey,
+    Backend,
+    BackendEvent,
+    BackendUnavailableError,
+    FailureKind,
+    TaskOutcome,
+)
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
@@ -304,6 +311,11 @@ class Executor:
         session = self._sessions.get(event.key.run_id)
         if isinstance(event, TaskOutcome):
             self._launches.over(event.key)
+            if event.failure is FailureKind.INFRASTRUCTURE:
+                key = event.key
+                log.warning(
+                    "run %s: attempt %d of %s never ran to its end: %s", key.run_id, key.attempt, key.path, event.error
+                )
         if session is not None:
             self._deliver(session, convert.engine_event(event))
 

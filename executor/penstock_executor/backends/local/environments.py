@@ -1,7 +1,8 @@
 """Task environments: one virtual environment per Python and list of requirements, made once and kept.
 
 Invariants: an environment is used only when its `complete` mark is there; making it is serialised by a file lock,
-between executors too. A failed one is made anew the next time. The server's own environment is never used for tasks.
+between executors too, and the programs that make it hold that lock as well: they may outlive an executor that is
+killed. A failed one is made anew the next time. The server's own environment is never used for tasks.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class TaskEnvironments:
                 return target
             for attempt in range(1, _TRIES + 1):
                 try:
-                    await self._build(target, installs)
+                    await self._build(target, installs, lock.fileno())
                     break
                 except EnvironmentFailedError as error:
                     if not error.transient or attempt == _TRIES:
@@ -81,22 +82,22 @@ class TaskEnvironments:
             lock.close()
         return target
 
-    async def _build(self, target: Path, installs: tuple[tuple[str, ...], ...]) -> None:
+    async def _build(self, target: Path, installs: tuple[tuple[str, ...], ...], lock: int) -> None:
         if target.exists():
             await asyncio.to_thread(shutil.rmtree, target)
         if not installs:
             # With pip, for commands that install by themselves; the standard library's own needs no network.
-            await self._run(self._python, "-m", "venv", str(target))
+            await self._run(lock, self._python, "-m", "venv", str(target))
             return
-        await self._uv("venv", "--quiet", "--no-project", "--python", self._python, str(target))
+        await self._uv(lock, "venv", "--quiet", "--no-project", "--python", self._python, str(target))
         for arguments in installs:
             python = str(target / "bin" / "python")
-            await self._uv("pip", "install", "--quiet", "--python", python, *arguments)
+            await self._uv(lock, "pip", "install", "--quiet", "--python", python, *arguments)
 
-    async def _uv(self, *arguments: str) -> None:
-        await self._run(uv.find_uv_bin(), *arguments)
+    async def _uv(self, lock: int, *arguments: str) -> None:
+        await self._run(lock, uv.find_uv_bin(), *arguments)
 
-    async def _run(self, program: str, *arguments: str) -> None:
+    async def _run(self, lock: int, program: str, *arguments: str) -> None:
         environment = {**self._base, "UV_NO_CONFIG": "1", "UV_LINK_MODE": "hardlink", "UV_PYTHON_DOWNLOADS": "never"}
         if "PIP_INDEX_URL" in self._base:
             environment.setdefault("UV_DEFAULT_INDEX", self._base["PIP_INDEX_URL"])
@@ -107,6 +108,7 @@ class TaskEnvironments:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            pass_fds=(lock,),
         )
         try:
             _, stderr = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
