@@ -20,15 +20,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tools.bench import api, bench_kube, engine, fan_out, local
+from tools.bench import bench_api, bench_engine, bench_fan_out, bench_kube, bench_local
 from tools.bench.result import Measure
 
 MEASURES: dict[str, Measure] = {
-    "api": api.measure,
+    "api": bench_api.measure,
     "kube": bench_kube.measure,
-    "engine": engine.measure,
-    "fan_out": fan_out.measure,
-    "local": local.measure,
+    "engine": bench_engine.measure,
+    "fan_out": bench_fan_out.measure,
+    "local": bench_local.measure,
 }
 
 

@@ -23,7 +23,7 @@ from penstock_api.v2beta1 import run_pb2
 from rich.progress import track
 
 from tests.support import runs
-from tools.bench.local import peer_environment
+from tools.bench.bench_local import peer_environment
 from tools.conformance.index import argument
 from tools.embedded import Embedded
 
