@@ -320,7 +320,7 @@ def recorded(address: str, batches: Sequence[Sequence[ExecutionRecord]]) -> list
     async def record() -> list[Any]:
         recorder = MlmdRecorder(address)
         try:
-            return [await recorder.record(batch) for batch in batches]
+            return [await recorder.record(batch, lambda run_id: 60.0) for batch in batches]
         finally:
             await recorder.close()
 

@@ -10,15 +10,24 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
 from penstock_server.main import main
+from penstock_server.storage import schema
 from penstock_server.storage.database import Database
 from penstock_server.storage.schema import Schema, known_revisions
 from sqlalchemy import MetaData, Table
 
 REVISIONS = [one.name for one in known_revisions()]
 Rows = dict[str, dict[str, Any]]
+
+
+def test_the_revisions_are_those_that_the_migration_tool_sees() -> None:
+    found = ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).walk_revisions()
+    assert [(one.name, one.text) for one in known_revisions()][::-1] == [
+        (one.revision, (one.doc or "").strip()) for one in found
+    ]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -86,7 +86,7 @@ class Executor:
         self._transitions = 0
         self._leases_lost = 0
         self._away = "it was not reached yet"
-        self._lineage = LineageQueue(recorder, self._recorded, self._leases.certain)
+        self._lineage = LineageQueue(recorder, self._recorded, self._leases.left)
         self._lookups = CacheLookups(client, store, self._deliver, now_millis)
         self._launches = LaunchQueue(backend, self._leases, self._deliver, now_millis)
 

@@ -45,7 +45,11 @@ class Leases:
 
     def certain(self, run_id: str) -> bool:
         """Whether nobody else can hold the run at this moment."""
-        return self._until.get(run_id, 0.0) > self.now()
+        return self.left(run_id) > 0
+
+    def left(self, run_id: str) -> float:
+        """Seconds for which nobody else can hold the run; 0 when somebody may."""
+        return max(0.0, self._until.get(run_id, 0.0) - self.now())
 
     async def until_certain(self, run_id: str) -> bool:
         """Waits while the lease has lapsed; False when the run is not held any more."""

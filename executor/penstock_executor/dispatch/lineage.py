@@ -2,7 +2,8 @@
 
 Invariants: records wait here by name, the newest wins, so a task that started and ended within one interval is written
 once. Only committed states come here. A batch that could not be written stays; a record the store refuses for good is
-dropped with a loud log line, because a run must not hang on it. `drained` tells when a run has nothing waiting.
+dropped with a loud log line, because a run must not hang on it. Nothing is written of a run whose lease has lapsed:
+whoever holds it now has written newer states. `drained` tells when a run has nothing waiting.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ _INTERVAL_SECONDS = 0.1
 
 
 class LineageQueue:
-    """One for all runs. `recorded` is called with the ids of each batch that is in, `certain` whose lease holds."""
+    """One for all runs. `recorded` is called with the ids of each batch that is in; `left` as in Recorder.record."""
 
     def __init__(
         self,
         recorder: Recorder,
         recorded: Callable[[str, RecordedIds], None],
-        certain: Callable[[str], bool],
+        left: Callable[[str], float],
     ) -> None:
         self._recorder = recorder
         self._recorded = recorded
-        self._certain = certain
+        self._left = left
         self._waiting: dict[str, ExecutionRecord] = {}
         self._runs: dict[str, int] = {}
         self._drained: dict[str, asyncio.Event] = {}
@@ -117,7 +118,7 @@ class LineageQueue:
     async def _record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
         """Records what can be recorded: of a batch that is refused the culprits are found by halving it."""
         try:
-            return await self._recorder.record(batch)
+            return await self._recorder.record(batch, self._left)
         except RecorderUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - RecordRejectedError, or a defect of ours: no run may hang on it
@@ -141,7 +142,7 @@ class LineageQueue:
         self._urgent.clear()
 
     def _next_batch(self) -> list[ExecutionRecord]:
-        certain = (name for name, record in self._waiting.items() if self._certain(record.run.run_id))
+        certain = (name for name, record in self._waiting.items() if self._left(record.run.run_id) > 0)
         names = list(islice(certain, _BATCH))
         return [self._waiting.pop(name) for name in names]
 

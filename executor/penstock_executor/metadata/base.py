@@ -7,7 +7,7 @@ when its last record is in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -101,8 +101,10 @@ class RecordRejectedError(Exception):
 
 
 class Recorder(Protocol):
-    async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
-        """Writes a batch in few calls. Raises RecorderUnavailableError, RecordRejectedError."""
+    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
+        """Writes a batch in few calls. `left` gives the seconds for which a run is certainly ours: no write of it is
+        sent later, none may take longer. Raises RecorderUnavailableError, also when they are over, RecordRejectedError.
+        """
         ...
 
     async def forget(self, run_id: str) -> None:

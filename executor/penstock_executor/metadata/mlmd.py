@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Any
 
 import grpc
@@ -70,7 +72,7 @@ class MlmdRecorder:
         self._types: dict[tuple[str, str], int] = {}
         self._runs: dict[str, _RunMemory] = {}
 
-    async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
         executions: dict[str, int] = {}
         artifacts: dict[str, int] = {}
         contexts: dict[str, tuple[int, int]] = {}
@@ -82,7 +84,7 @@ class MlmdRecorder:
             memory = await self._memory(records[0].run)
             contexts[run_id] = (memory.contexts[0].id, memory.contexts[1].id)
             try:
-                await self._record_run(memory, records)
+                await self._record_run(memory, records, partial(left, run_id))
             except RecordRejectedError as error:
                 rejected = error
             executions.update(
@@ -104,32 +106,34 @@ class MlmdRecorder:
 
     # --- one run ---------------------------------------------------------------------------------------------------
 
-    async def _record_run(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> None:
+    async def _record_run(
+        self, memory: _RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
+    ) -> None:
         """Level by level: those whose parent has an id, then their children."""
         rejected: RecordRejectedError | None = None
-        left = list(records)
-        while left:
-            ready = [one for one in left if not one.parent or one.parent in memory.executions]
+        rest = list(records)
+        while rest:
+            ready = [one for one in rest if not one.parent or one.parent in memory.executions]
             if not ready:
                 # The parents are in no batch yet: look for them, then write without a parent rather than lose lineage.
                 await self._load(memory)
-                ready = [one for one in left if one.parent in memory.executions] or left
+                ready = [one for one in rest if one.parent in memory.executions] or rest
             names = {one.name for one in ready}
-            left = [one for one in left if one.name not in names]
+            rest = [one for one in rest if one.name not in names]
             try:
-                await self._put(memory, ready)
+                await self._put(memory, ready, left)
             except RecordRejectedError as error:
                 rejected = error
         if rejected is not None:
             raise rejected
 
-    async def _put(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> None:
+    async def _put(self, memory: _RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]) -> None:
         try:
-            await self._put_subgraph(memory, records)
+            await self._put_subgraph(memory, records, left)
             return
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ALREADY_EXISTS and await self._learn(memory, records):
-                await self._put(memory, records)
+                await self._put(memory, records, left)
                 return
             if len(records) == 1:
                 raise RecordRejectedError(records[0].name, f"{error.code().name}: {error.details()}") from error
@@ -138,14 +142,16 @@ class MlmdRecorder:
         rejected: RecordRejectedError | None = None
         for half in (records[:middle], records[middle:]):
             try:
-                await self._put(memory, half)
+                await self._put(memory, half, left)
             except RecordRejectedError as error:
                 log.error("lineage refused: %s", error)
                 rejected = error
         if rejected is not None:
             raise rejected
 
-    async def _put_subgraph(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> None:
+    async def _put_subgraph(
+        self, memory: _RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
+    ) -> None:
         request = service_pb.PutLineageSubgraphRequest()
         request.options.reuse_artifact_if_already_exist_by_external_id = True
         request.contexts.extend(memory.contexts)
@@ -174,7 +180,7 @@ class MlmdRecorder:
                             )
                             edges[key].event.type = kind
                         edges[key].event.path.steps.add(key=port)
-        reply = await self._call(self._stub.PutLineageSubgraph, request)
+        reply = await self._call(self._stub.PutLineageSubgraph, request, left)
         for record, identifier in zip(records, reply.execution_ids, strict=True):
             memory.executions[record.name] = identifier
         memory.events.update(edges)
@@ -278,12 +284,15 @@ class MlmdRecorder:
         self._types[(kind, name)] = reply.type_id
         return int(reply.type_id)
 
-    async def _call(self, method: Any, request: Any) -> Any:
-        """Raises RecorderUnavailableError when the store is away for longer than a few tries."""
+    async def _call(self, method: Any, request: Any, left: Callable[[], float] = lambda: inf) -> Any:
+        """Raises RecorderUnavailableError when the store is away for longer than a few tries, or `left` is over."""
         pauses = delays()
         for attempt in range(1, _TRIES + 1):
+            seconds = left()
+            if seconds <= 0:
+                raise RecorderUnavailableError("the lease of the run is not certain any more")
             try:
-                return await method(request, timeout=self._deadline)
+                return await method(request, timeout=min(self._deadline, seconds))
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _TRANSIENT:
                     raise

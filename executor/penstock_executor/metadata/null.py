@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from penstock_executor.metadata.base import ExecutionRecord, RecordedIds
 
 
 class NullRecorder:
-    async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
         return RecordedIds()
 
     async def forget(self, run_id: str) -> None:

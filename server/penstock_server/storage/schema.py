@@ -3,22 +3,22 @@
 Invariants: changes are made by one program at a time, also when several servers start at once: they take a lock in the
 database, and whoever comes second finds nothing to do. A schema newer than this server knows is used as it is: by the
 rule of docs/architecture.md ("Versions") what a release adds, its predecessor can live with, and only what two releases
-have not used any more is taken away.
+have not used any more is taken away. Revisions are a chain without branches, each in a file that begins with its name.
+
+Alembic makes the changes, and is imported when there is one: it costs a fifth of a server's start (0.4 s of CPU), which
+nearly always finds nothing to change.
 """
 
 from __future__ import annotations
 
+import ast
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
@@ -28,6 +28,7 @@ from penstock_server.storage.locks import alone
 log = logging.getLogger(__name__)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSIONS = "alembic_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,11 @@ class Revision:
 @lru_cache(maxsize=1)
 def known_revisions() -> tuple[Revision, ...]:
     """Oldest first."""
-    scripts = ScriptDirectory(str(_MIGRATIONS)).walk_revisions()
-    return tuple(Revision(one.revision, (one.doc or "").strip()) for one in scripts)[::-1]
+    files = sorted((_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    return tuple(
+        Revision(one.name.partition("_")[0], (ast.get_docstring(ast.parse(one.read_text())) or "").strip())
+        for one in files
+    )
 
 
 def problem(connection: Connection) -> str:
@@ -74,7 +78,7 @@ class Schema:
         if _is_newer(found):
             log.info("the schema is at %s, newer than this server knows; it is used as it is", found)
         elif found != known_revisions()[-1].name or revision != "head":
-            self._change(command.upgrade, revision)
+            self._change("upgrade", revision)
 
     def downgrade(self, revision: str) -> None:
         """`base` leaves nothing. Raises InvalidArgumentError, FailedPreconditionError."""
@@ -84,9 +88,12 @@ class Schema:
             raise FailedPreconditionError(
                 f"the schema is at {found}, which this version does not know: only the version that made it can undo it"
             )
-        self._change(command.downgrade, revision)
+        self._change("downgrade", revision)
 
-    def _change(self, change: Callable[[Config, str], None], revision: str) -> None:
+    def _change(self, direction: Literal["upgrade", "downgrade"], revision: str) -> None:
+        from alembic import command
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with translated(), self._engine.connect() as connection:
@@ -96,7 +103,7 @@ class Schema:
                         # A change that waits for a table keeps everybody else from it, too.
                         connection.execute(text("SET LOCAL lock_timeout = '15s'"))
                     config.attributes["connection"] = connection
-                    change(config, revision)
+                    (command.upgrade if direction == "upgrade" else command.downgrade)(config, revision)
             except DBAPIError as error:
                 if error.connection_invalidated:
                     raise
@@ -107,7 +114,10 @@ class Schema:
 
 
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table(_VERSIONS):
+        return None
+    found: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()
+    return found
 
 
 def _is_newer(found: str | None) -> bool:

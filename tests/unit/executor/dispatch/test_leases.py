@@ -189,11 +189,11 @@ def test_a_drain_lets_lineage_under_way_be_written_before_others_write(tmp_path:
         def __init__(self) -> None:
             self.begun, self.done, self.go_on = 0, 0, asyncio.Event()
 
-        async def record(self, batch: Any) -> Any:
+        async def record(self, batch: Any, left: Any) -> Any:
             self.begun += 1
             await self.go_on.wait()
             self.done += 1
-            return await super().record(batch)
+            return await super().record(batch, left)
 
     class Hanging(Recording):
         async def launch(self, task: TaskLaunch) -> None:

@@ -140,7 +140,7 @@ def test_a_record_that_the_metadata_store_refuses_is_the_only_one_lost(tmp_path:
         def __init__(self) -> None:
             self.kept: set[str] = set()
 
-        async def record(self, batch: Sequence[ExecutionRecord]) -> RecordedIds:
+        async def record(self, batch: Sequence[ExecutionRecord], left: Any) -> RecordedIds:
             if any(one.name == "run/poison/a" for one in batch):
                 raise ValueError("it does not like that one")
             self.kept.update(one.name for one in batch)
