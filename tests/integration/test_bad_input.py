@@ -11,8 +11,9 @@ from urllib.parse import quote
 import grpc
 import pytest
 import yaml
+from google.protobuf import json_format
 from penstock.client import Client, ClientError
-from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, run_pb2
+from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
 
 from tests.support import http, runs, specs
 from tools.embedded import Embedded
@@ -53,6 +54,34 @@ def test_broken_uploads_are_refused_with_the_reason(up: Embedded, name: str) -> 
     reply = http.upload(up.http, content)
     assert reply.status == 400, reply
     assert wanted in reply.json["error_message"], reply.json
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_that_json_has_not_are_refused_wherever_they_are(client: Client, number: float) -> None:
+    def refused(method: Any, request: Any, field: str) -> None:
+        with pytest.raises(ClientError, match="no number") as caught:
+            client.call(method, request)
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert field in str(caught.value)
+
+    def put(message: Any) -> None:
+        message.fields["deep"].list_value.values.add().struct_value.fields["here"].number_value = number
+
+    for make, inner in (
+        (lambda: run_pb2.CreateRunRequest(), "run"),
+        (lambda: recurring_run_pb2.CreateRecurringRunRequest(), "recurring_run"),
+    ):
+        method = client.runs.CreateRun if inner == "run" else client.recurring_runs.CreateRecurringRun
+        request = make()
+        put(getattr(request, inner).pipeline_spec)
+        refused(method, request, "pipeline_spec")
+        request = make()
+        put(getattr(request, inner).runtime_config.parameters["x"].struct_value)
+        refused(method, request, "runtime_config.parameters")
+    request = run_pb2.CreateRunRequest()
+    json_format.ParseDict(specs.container(["true"]), request.run.pipeline_spec)
+    put(request.run.plugins_input["a"])
+    refused(client.runs.CreateRun, request, "plugins_input")
 
 
 def test_broken_specs_are_refused_when_a_run_is_made(client: Client) -> None:

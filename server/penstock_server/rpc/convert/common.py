@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from penstock_ir.yaml_text import plain_number
 
 from penstock_server.domain.listing import ListRequest
+from penstock_server.errors import InvalidArgumentError
 
 
 def timestamp(millis: int) -> timestamp_pb2.Timestamp:
@@ -31,22 +33,31 @@ def struct_of_text(text: str) -> struct_pb2.Struct:
     return struct(json.loads(text))
 
 
-def plain(value: struct_pb2.Value) -> Any:
-    """A Value as plain JSON; whole numbers are ints."""
+def plain(value: struct_pb2.Value, field: str) -> Any:
+    """A Value as plain JSON; whole numbers are ints. Raises InvalidArgumentError naming the field for NaN and Infinity."""
     kind = value.WhichOneof("kind")
     if kind == "number_value":
-        return plain_number(value.number_value)
+        number = value.number_value
+        if not math.isfinite(number):
+            raise InvalidArgumentError(f"{number} is no number that JSON has", field)
+        return plain_number(number)
     if kind == "struct_value":
-        return {key: plain(item) for key, item in value.struct_value.fields.items()}
+        return plain_struct(value.struct_value, field)
     if kind == "list_value":
-        return [plain(item) for item in value.list_value.values]
+        return [plain(item, field) for item in value.list_value.values]
     if kind in (None, "null_value"):
         return None
     return getattr(value, kind)
 
 
-def plain_struct(message: struct_pb2.Struct) -> dict[str, Any]:
-    return {key: plain(item) for key, item in message.fields.items()}
+def plain_struct(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
+    """As `plain`."""
+    return plain_values(message.fields, field)
+
+
+def plain_values(values: Mapping[str, struct_pb2.Value], field: str) -> dict[str, Any]:
+    """As `plain`."""
+    return {key: plain(item, field) for key, item in values.items()}
 
 
 def list_request(request: Any, scope: str = "") -> ListRequest:

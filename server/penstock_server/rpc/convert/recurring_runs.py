@@ -11,7 +11,7 @@ from penstock_api.v2beta1 import recurring_run_pb2 as pb
 
 from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.errors import InvalidArgumentError
-from penstock_server.rpc.convert.common import millis, plain, plain_struct, struct_of_text, timestamp
+from penstock_server.rpc.convert.common import millis, plain_struct, plain_values, struct_of_text, timestamp
 from penstock_server.rpc.convert.runs import text_of_config
 from penstock_server.services.recurring_runs import NewSchedule
 
@@ -25,10 +25,10 @@ def new_schedule(message: pb.RecurringRun) -> NewSchedule:
         display_name=message.display_name,
         description=message.description,
         experiment_id=message.experiment_id,
-        pipeline_spec=plain_struct(message.pipeline_spec) if inline else None,
+        pipeline_spec=plain_struct(message.pipeline_spec, "recurring_run.pipeline_spec") if inline else None,
         pipeline_id=reference.pipeline_id,
         pipeline_version_id=reference.pipeline_version_id,
-        parameters={name: plain(value) for name, value in config.parameters.items()},
+        parameters=plain_values(config.parameters, "recurring_run.runtime_config.parameters"),
         pipeline_root=config.pipeline_root,
         runtime_config=text_of_config(config) if message.HasField("runtime_config") else None,
         service_account=message.service_account,

@@ -14,7 +14,7 @@ from penstock_api.v2beta1 import runtime_config_pb2
 from penstock_server.domain.options import RequestedOptions
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task, task_id_of
-from penstock_server.rpc.convert.common import millis, plain, plain_struct, struct_of_text, timestamp
+from penstock_server.rpc.convert.common import millis, plain_struct, plain_values, struct_of_text, timestamp
 from penstock_server.services.runs import NewRun, RunDetails
 
 # Task states that the public enumeration lacks (executor.md §10.31).
@@ -30,10 +30,10 @@ def new_run(message: pb.Run) -> NewRun:
         display_name=message.display_name,
         description=message.description,
         experiment_id=message.experiment_id,
-        pipeline_spec=plain_struct(message.pipeline_spec) if inline else None,
+        pipeline_spec=plain_struct(message.pipeline_spec, "run.pipeline_spec") if inline else None,
         pipeline_id=reference.pipeline_id,
         pipeline_version_id=reference.pipeline_version_id,
-        parameters={name: plain(value) for name, value in config.parameters.items()},
+        parameters=plain_values(config.parameters, "run.runtime_config.parameters"),
         pipeline_root=config.pipeline_root,
         runtime_config=text_of_config(config) if message.HasField("runtime_config") else None,
         service_account=message.service_account,
@@ -151,4 +151,4 @@ def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
 def _plugins_text(message: pb.Run) -> str:
     if not message.plugins_input:
         return ""
-    return json.dumps({name: plain_struct(value) for name, value in message.plugins_input.items()})
+    return json.dumps({name: plain_struct(value, "run.plugins_input") for name, value in message.plugins_input.items()})
