@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +46,12 @@ def process() -> psutil.Process:
     return found
 
 
+def unread(stopped: psutil.Process) -> int:
+    """Bytes that were sent to it and that it has not taken."""
+    with Path(f"/proc/{stopped.pid}/fd/0").open("rb", buffering=0) as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def test_a_death_between_two_calls_fails_neither(database: MetadataDatabase) -> None:
     first = call(database, "a")
     for _ in range(3):
@@ -60,12 +68,27 @@ def test_a_death_during_a_call_fails_that_call_alone(database: MetadataDatabase)
     stopped.suspend()
     with ThreadPoolExecutor() as pool:
         under_way = pool.submit(call, database, "b")
-        runs.until(under_way.running, bool)
+        runs.until(lambda: unread(stopped), bool)
         waiting = pool.submit(call, database, "a")
         stopped.kill()
         with pytest.raises(UnavailableError):
             under_way.result()
         assert waiting.result() == first
+
+
+def test_a_request_that_ends_the_library_is_refused(database: MetadataDatabase) -> None:
+    """It aborts where a value has no type. Not to be tried again: it would end it again."""
+    first = call(database, "a")
+    made = service_pb.PutExecutionsRequest()
+    made.executions.add(type_id=first)
+    reply, _, code = database.call("PutExecutions", made.SerializeToString(), 60)
+    assert code == 0
+    (known,) = service_pb.PutExecutionsResponse.FromString(reply).execution_ids
+    made.executions[0].id = known
+    made.executions[0].custom_properties["without a type"].SetInParent()
+    _, text, code = database.call("PutExecutions", made.SerializeToString(), 60)
+    assert (code, text) == (3, "the metadata library cannot carry this request out")
+    assert call(database, "a") == first
 
 
 def test_no_process_can_be_started_for_a_while(database: MetadataDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ Invariants: one call at a time, in order; a call whose deadline passes while it 
 are bounded, so they never take all threads; a store that does not answer for HANG_SECONDS is killed and started again
 with the next call, which loses nothing: what it had not answered, it had not promised. A process that died between two
 calls fails none; one that dies during a call fails that call alone, which is not sent again because it may have been
-carried out. One whose database broke the connection off is of no use any more and ended. The worker outlives whatever
-happens to the process.
+carried out; when a check of the library ended it, the request is refused. One whose database broke the connection off
+is of no use any more and ended. The worker outlives whatever happens to the process.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import queue
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -42,7 +43,9 @@ _CLOSE_SECONDS = 5.0
 _MAKE_TYPES = ("PutArtifactType", "PutExecutionType", "PutContextType", "PutTypes")
 _MAX_CALLERS = 32
 _LIBRARY = metadata_store_extension.__file__
+_INVALID_ARGUMENT = 3
 _INTERNAL = 13
+_OWN_ENDS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 # What the extension says of a connection that broke, which it never makes anew. PostgreSQL's client gives no reason but
 # the first time; errors of statements begin with ERROR.
 _BROKEN = re.compile(
@@ -152,6 +155,9 @@ class MetadataDatabase:
             metadata_process.write_parts(process.stdin, method, request)
             code, text, reply = (metadata_process.read_part(process.stdout) for _ in range(3))
         except (OSError, EOFError) as error:
+            if _ended_by_itself(process):
+                log.error("the metadata library ended on %s", method.decode())
+                return b"", "the metadata library cannot carry this request out", _INVALID_ARGUMENT
             raise UnavailableError("the metadata store did not answer; try again") from error
         finally:
             watchdog.cancel()
@@ -162,6 +168,14 @@ class MetadataDatabase:
         if process is not None:
             process.kill()
             process.communicate()
+
+
+def _ended_by_itself(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a check of the library failed, such as that every value has a type: the same request does it again."""
+    try:
+        return -process.wait(_CLOSE_SECONDS) in _OWN_ENDS
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def supported(method: str) -> bool:

@@ -34,7 +34,7 @@ def struct_of_text(text: str) -> struct_pb2.Struct:
 
 
 def plain(value: struct_pb2.Value, field: str) -> Any:
-    """A Value as plain JSON; whole numbers are ints. Raises InvalidArgumentError naming the field for NaN and Infinity."""
+    """A Value as plain JSON; whole numbers are ints. NaN and Infinity: raises InvalidArgumentError naming the field."""
     kind = value.WhichOneof("kind")
     if kind == "number_value":
         number = value.number_value
