@@ -97,6 +97,8 @@ def test_a_line_for_every_call(tmp_path: Path) -> None:
         request = urllib.request.Request(f"{up.http}/apis/v2beta1/runs/nobody", headers={"X-Request-Id": "mine-7"})
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(request)
+        for probe in ("livez", "readyz", "metrics"):
+            urllib.request.urlopen(f"{up.http}/{probe}").read()
     text = (tmp_path / "logs" / "server.log").read_text()
     calls = [line for line in map(json.loads, text.splitlines()) if line["logger"] == "penstock_server.calls"]
     service = "/kubeflow.pipelines.backend.api.v2beta1.RunService"
@@ -106,3 +108,5 @@ def test_a_line_for_every_call(tmp_path: Path) -> None:
     refused = next(line for line in calls if line["request_id"] == "mine-7")
     assert (refused["method"], refused["code"], refused["run_id"]) == (f"{service}/GetRun", "NOT_FOUND", "nobody")
     assert "nobody may log" not in text
+    requests = [line for line in map(json.loads, text.splitlines()) if line["logger"] == "penstock_server.requests"]
+    assert [line["route"] for line in requests] == ["/apis/v2beta1/runs/{run_id}"]

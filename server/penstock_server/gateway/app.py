@@ -35,6 +35,7 @@ requests_log = logging.getLogger("penstock_server.requests")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 # As proxies write it: the client went away before it was answered.
 _CLIENT_GONE = 499
+_PROBES = ("/livez", "/readyz", "/metrics")
 # Everything is served below it too: where the web UI lives behind a central dashboard.
 UI_PREFIX = "/pipeline"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -227,17 +228,20 @@ def _openapi() -> bytes:
 
 def _note(request: web.Request, status: int, started: float) -> None:
     """A line in the log: the route, never the path, which may hold anything."""
-    if not requests_log.isEnabledFor(logging.INFO):
-        return
     resource = request.match_info.route.resource
+    route = request.get("route") or (resource.canonical if resource else "")
+    # What asks every few seconds says nothing as long as all is well.
+    level = logging.DEBUG if route in _PROBES and status == 200 else logging.INFO
+    if not requests_log.isEnabledFor(level):
+        return
     fields = {
         "verb": request.method,
-        "route": request.get("route") or (resource.canonical if resource else ""),
+        "route": route,
         "status": status,
         "millis": round((time.perf_counter() - started) * 1000, 2),
         "request_id": calls.request_id(request),
     }
-    requests_log.info("%s", " ".join(f"{key}={value}" for key, value in fields.items()), extra=fields)
+    requests_log.log(level, "%s", " ".join(f"{key}={value}" for key, value in fields.items()), extra=fields)
 
 
 def _wrong_verb() -> web.Response:
