@@ -3,8 +3,9 @@
 Why a package of its own: the executor, the agent in a Pod and the server all reach the same objects, and server and
 executor never import each other. Importing this module imports no client library: the agent starts light.
 
-Invariants: a URI is written once, so an object never changes; a failure is an ArtifactStoreError that names the URI and
-what to do; `transient` failures were retried already, within the store's own deadline.
+Invariants: a URI is written once, so an object never changes, unless a task named it itself; a failure is an
+ArtifactStoreError that names the URI and what to do; `transient` failures were retried already, within the store's own
+deadline.
 """
 
 from __future__ import annotations
@@ -58,8 +59,12 @@ class ArtifactStore(Protocol):
         """Copies the object, or everything under the prefix, to `target`. False when there is nothing."""
         ...
 
-    async def upload(self, source: Path, uri: str) -> bool:
-        """Copies a file or directory to `uri`. False when `source` does not exist."""
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
+        """Copies a file or directory to `uri`. False when `source` does not exist.
+
+        With `replace` files that lie there already are overwritten, what else lies in a directory stays; without it
+        they must be the same. A file never takes the place of a directory, nor the other way round.
+        """
         ...
 
     async def exists(self, uri: str) -> bool: ...

@@ -49,7 +49,7 @@ class FileArtifactStore:
         await asyncio.to_thread(_copy, source, target)
         return True
 
-    async def upload(self, source: Path, uri: str) -> bool:
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         target = self._known(uri)
         real = Path(os.path.realpath(target))
         if self._root not in real.parents:
@@ -57,7 +57,7 @@ class FileArtifactStore:
         if not source.exists():
             return False
         if source.resolve() != real:
-            await asyncio.to_thread(_store, source, real)
+            await asyncio.to_thread(_store, source, real, _replace if replace else _keep)
         return True
 
     async def exists(self, uri: str) -> bool:
@@ -112,10 +112,10 @@ def _copy(source: Path, target: Path) -> None:
     _placed(source, target, _replace)
 
 
-def _store(source: Path, target: Path) -> None:
+def _store(source: Path, target: Path, place: Callable[[str, str], None]) -> None:
     if target.exists() and source.is_dir() != target.is_dir():
         raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
-    _placed(source, target, _keep)
+    _placed(source, target, place)
 
 
 def _placed(source: Path, target: Path, place: Callable[[str, str], None]) -> None:

@@ -59,8 +59,8 @@ class ObjectBucket:
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self._bounded(uri, self._fetch(uri, target))
 
-    async def upload(self, source: Path, uri: str) -> bool:
-        return await self._bounded(uri, self._upload(source, uri))
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
+        return await self._bounded(uri, self._upload(source, uri, replace))
 
     async def exists(self, uri: str) -> bool:
         return await self._bounded(uri, self._look(uri)) is not None
@@ -162,7 +162,7 @@ class ObjectBucket:
                 except ArtifactStoreError as error:
                     await asyncio.sleep(patience.pause_after(error))
 
-    async def _upload(self, source: Path, uri: str) -> bool:
+    async def _upload(self, source: Path, uri: str, replace: bool) -> bool:
         key = _key(uri)
         if not source.exists():
             return False
@@ -172,7 +172,7 @@ class ObjectBucket:
         if source.is_file():
             if there is not None and there.size is None:
                 raise ArtifactStoreError(f"{uri}: a directory lies there already; nothing is overwritten")
-            await self._put(source, source.stat().st_size, uri, there, parts=_PARTS_AT_ONCE)
+            await self._put(source, source.stat().st_size, uri, None if replace else there, parts=_PARTS_AT_ONCE)
             return True
         if there is not None and there.size is not None:
             raise ArtifactStoreError(f"{uri}: a file lies there already; nothing is overwritten")
@@ -184,7 +184,7 @@ class ObjectBucket:
                 if size is None:
                     continue
                 at = f"{uri.rstrip('/')}/{name}"
-                known = await self._look(at) if there is not None else None
+                known = await self._look(at) if there is not None and not replace else None
                 yield self._put(path, size, at, known, parts=1)
 
         with _local_errors(source):

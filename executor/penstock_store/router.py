@@ -48,8 +48,8 @@ class RoutedStore:
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self._store(uri).fetch(uri, target)
 
-    async def upload(self, source: Path, uri: str) -> bool:
-        return await self._store(uri).upload(source, uri)
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
+        return await self._store(uri).upload(source, uri, replace=replace)
 
     async def exists(self, uri: str) -> bool:
         return await self._store(uri).exists(uri)

@@ -197,6 +197,24 @@ def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Path) ->
     assert [one.size for one in store.list(f"{root}/directory")] == [5, 4]
 
 
+def test_what_lies_there_is_replaced_when_that_is_wanted(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    put(store, tmp_path, f"{root}/file", b"first")
+    put(store, tmp_path, f"{root}/directory/file", b"first")
+    put(store, tmp_path, f"{root}/directory/stays", b"first")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"second one")
+    (source / "more").write_bytes(b"more")
+    for change, uri in ((source / "file", f"{root}/directory"), (source, f"{root}/file")):
+        with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+            asyncio.run(store.upload(change, uri, replace=True))
+    assert asyncio.run(store.upload(source / "file", f"{root}/file", replace=True))
+    assert asyncio.run(store.upload(source, f"{root}/directory", replace=True))
+    assert b"".join(store.read(f"{root}/file")) == b"second one"
+    found = {one.uri.rsplit("/", 1)[-1]: b"".join(store.read(one.uri)) for one in store.list(f"{root}/directory")}
+    assert found == {"file": b"second one", "more": b"more", "stays": b"first"}
+
+
 def test_nothing_climbs(store: RoutedStore, root: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("x")

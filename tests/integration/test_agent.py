@@ -207,6 +207,28 @@ def test_a_document_that_says_nothing(pod: PodDirectory, document: str) -> None:
     assert result.failure is None
 
 
+def test_a_uri_for_all_runs_is_written_anew_by_each(s3_pod: PodDirectory, s3: object_stores.ObjectStore) -> None:
+    """But not what another run left where runs keep their artifacts."""
+    name = s3_pod.directory.name
+    latest, others = f"s3://bucket/models-{name}/latest", f"s3://bucket/{name}/pipeline/other run/task/uuid/model"
+    for uri in (latest, others):
+        there = s3.directory / uri.removeprefix("s3://")
+        there.parent.mkdir(parents=True)
+        there.write_text("first\n")
+    s3_pod.output("latest"), s3_pod.output("others")
+
+    def written(uri: str) -> str:
+        return f"mkdir -p '{s3_pod.place(uri).parent}'; echo second > '{s3_pod.place(uri)}'\n"
+
+    said = s3_pod.say({"latest": [{"uri": latest}], "others": [{"uri": others}]})
+    result = s3_pod.both(written(latest) + written(others) + said, env=s3_env(s3))
+    assert result.failure is not None
+    assert "nothing is overwritten" in result.failure[1]
+    assert result.stored == (latest,)
+    assert (s3.directory / latest.removeprefix("s3://")).read_text() == "second\n"
+    assert (s3.directory / others.removeprefix("s3://")).read_text() == "first\n"
+
+
 def test_a_task_may_not_write_outside_of_the_root(pod: PodDirectory, kept: Path) -> None:
     pod.output("model")
     uri = f"file://{kept}/other"

@@ -20,12 +20,15 @@ from penstock_executor.agent.protocol import AgentTask, Transfer
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`chosen`: the task named the URI itself, and may have put something there by its own means."""
+    """`chosen`: the task named the URI itself, and may have put something there by its own means. `replaces`: it may
+    name one for all its runs; where runs keep their artifacts nothing is overwritten.
+    """
 
     port: str
     source: str
     uri: str
     chosen: bool = False
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def plan(task: AgentTask, metadata: str | None, where: Surroundings) -> list[Upl
     found: dict[str, Upload] = {}
     said = _ports(metadata)
     for port, declared in task.outputs.items():
-        for upload in _uploads(port, declared, said.get(port), where):
+        for upload in _uploads(port, declared, said.get(port), where, _root(task)):
             found.setdefault(upload.uri, upload)
     return list(found.values())
 
@@ -82,6 +85,11 @@ def fnv64(data: bytes) -> str:
     return f"{value:016x}"
 
 
+def _root(task: AgentTask) -> str:
+    """Below which runs keep their artifacts: a task's own root is `<root>/<pipeline>/<run>/<task>/<uuid>`."""
+    return task.task_root.rsplit("/", 4)[0]
+
+
 def _ports(metadata: str | None) -> Mapping[str, Any]:
     # What is wrong with the document is for the executor to say.
     try:
@@ -92,7 +100,7 @@ def _ports(metadata: str | None) -> Mapping[str, Any]:
     return ports if isinstance(ports, dict) else {}
 
 
-def _uploads(port: str, declared: Transfer, said: Any, where: Surroundings) -> Iterator[Upload]:
+def _uploads(port: str, declared: Transfer, said: Any, where: Surroundings, root: str) -> Iterator[Upload]:
     entries = said.get("artifacts") if isinstance(said, dict) else None
     if not isinstance(entries, list) or not entries:
         entries = [{}]
@@ -110,4 +118,5 @@ def _uploads(port: str, declared: Transfer, said: Any, where: Surroundings) -> I
             source = declared.path
         else:
             source = where.path(local_form(uri) or "")
-        yield Upload(port, source, uri, chosen=uri != declared.uri)
+        chosen = uri != declared.uri
+        yield Upload(port, source, uri, chosen=chosen, replaces=chosen and not uri.startswith(f"{root}/"))

@@ -52,7 +52,7 @@ async def _upload(store: ArtifactStore, upload: Upload, where: Surroundings, tim
     try:
         if source.exists() or source.is_symlink():
             checked = where.checked(upload.source, what)
-            return await asyncio.wait_for(store.upload(checked, upload.uri), timeout)
+            return await asyncio.wait_for(store.upload(checked, upload.uri, replace=upload.replaces), timeout)
         return upload.chosen and await _is_there(store, upload.uri, timeout)
     except asyncio.TimeoutError:
         text = f"{what} was not stored at {upload.uri} within {timeout:g} seconds"

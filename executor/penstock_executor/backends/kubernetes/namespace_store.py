@@ -30,8 +30,8 @@ class NamespaceStore:
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self._of(uri).fetch(uri, target)
 
-    async def upload(self, source: Path, uri: str) -> bool:
-        return await self._of(uri).upload(source, uri)
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
+        return await self._of(uri).upload(source, uri, replace=replace)
 
     async def exists(self, uri: str) -> bool:
         return await self._of(uri).exists(uri)
