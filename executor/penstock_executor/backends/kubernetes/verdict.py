@@ -26,10 +26,12 @@ _NEVER_RIGHT = re.compile(r"runAsNonRoot|non-numeric user|invalid reference form
 # Said of a start that a kubelet or a runtime which ended or hung left undone.
 _INTERRUPTED = re.compile(
     r"context canceled|deadline exceeded|error while dialing|connection (refused|reset|error)|closing|ttrpc: closed|"
-    r"shim (is )?(disconnected|exited)|code = Unavailable",
+    r"shim (is )?(disconnected|exited)|failed to start shim|signal: killed|code = Unavailable",
     re.I,
 )
 _NEVER_RAN = {"ContainerCannotRun", "StartError"}
+# What runtime and kubelet say of a container that they lost sight of; the code they give is their own.
+_LOST_SIGHT = {"Unknown", "ContainerStatusUnknown"}
 _HALF_SECONDS = 15.0
 _AGENT_SECONDS = 120.0
 _LOST_NODE = {"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity", "UnexpectedAdmissionError"}
@@ -202,6 +204,9 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
     if ended.reason in _NEVER_RAN:
         text = f"the container of image {image!r} cannot run: {ended.message.strip()}"
         return Failure(_whose(ended.message), text)
+    if ended.reason in _LOST_SIGHT:
+        text = "the node's container runtime lost the container: how its program ended is not known"
+        return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
     if ended.exit_code == 0:
         text = "the program ended well, but its result was not left behind"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)

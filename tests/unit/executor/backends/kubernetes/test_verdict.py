@@ -11,6 +11,7 @@ from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, fa
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 
 # A kubelet was killed while it had a container started.
+SHIM = "failed to create containerd task: failed to start shim: start failed: : signal: killed: unknown"
 CANCELED = "failed to create containerd task: failed to create shim task: context canceled: unknown"
 CREATED = "2026-01-01T00:00:00Z"
 AT = 1767225600000
@@ -140,6 +141,9 @@ def test_a_result_counts_more_than_what_befell_the_pod() -> None:
         (pod(ended(1)), None, "infrastructure", "exited with code 1 before its program"),
         (pod(ended(1), ended(137, name="agent")), None, "user", "exited with code 1"),
         (pod(ended(128, "StartError", CANCELED)), None, "infrastructure", "context canceled"),
+        (pod(ended(128, "StartError", SHIM)), None, "infrastructure", "failed to start shim"),
+        (pod(ended(255, "Unknown", ""), ended(255, "Unknown", "", "agent")), None, "infrastructure", "is not known"),
+        (pod(ended(137, "ContainerStatusUnknown", "")), None, "infrastructure", "is not known"),
         (pod(reason="Evicted", message="disk"), None, "infrastructure", "evicted from its node: disk"),
         (pod(reason="OutOfcpu", message="full"), None, "infrastructure", "no room left"),
         (pod(reason="DeadlineExceeded"), None, "user", "deadline of 2 seconds"),
