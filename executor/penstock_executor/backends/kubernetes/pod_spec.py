@@ -39,7 +39,7 @@ from penstock_executor.backends.kubernetes.view import (
 from penstock_executor.backends.kubernetes.volumes import (
     certificates_volume,
     one_volume_per_claim,
-    scratch_volume,
+    scratch_volumes,
     wrapper_volume,
 )
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of, wrapper_chooser
@@ -81,7 +81,7 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
         "securityContext": pod_security(settings, policy),
         "containers": containers,
         "volumes": [
-            scratch_volume(),
+            *scratch_volumes([*containers, *first]),
             *([wrapper_volume(settings, architecture)] if wrapped else []),
             *certificates_volume(settings),
             *(platform.get("volumes") or ()),

@@ -84,11 +84,12 @@ def agent_of(made: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def scratch(path: str, sub_path: str) -> dict[str, Any]:
-    return {"name": "penstock", "mountPath": path, "subPath": sub_path}
+def scratch(path: str, part: str) -> dict[str, Any]:
+    return {"name": f"penstock-at-{part}", "mountPath": path}
 
 
 HOMES = [scratch("/.local", "local"), scratch("/.cache", "cache"), scratch("/.config", "config")]
+SCRATCH = [scratch("/tmp/kfp", "kfp"), scratch("/s3", "s3"), *HOMES]
 WRAPPER = {"name": "penstock-wrapper", "mountPath": "/penstock/bin", "readOnly": True}
 HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 OUR_ENV = [
@@ -148,12 +149,12 @@ def plain_pod(*argv: str, parameters: Sequence[str] = ()) -> dict[str, Any]:
                         *argv,
                     ],
                     "env": OUR_ENV,
-                    "volumeMounts": [scratch("/tmp/kfp", "kfp"), scratch("/s3", "s3"), *HOMES, WRAPPER],
+                    "volumeMounts": [*SCRATCH, WRAPPER],
                     "securityContext": {**HARDENED, "runAsNonRoot": True},
                 }
             ],
             "volumes": [
-                {"name": "penstock", "emptyDir": {}},
+                *({"name": mount["name"], "emptyDir": {}} for mount in SCRATCH),
                 {
                     "name": "penstock-wrapper",
                     "configMap": {

@@ -18,6 +18,7 @@ from tests.unit.executor.backends.kubernetes.pods import (
     HOMES,
     LOCAL_ROOT,
     ROOT,
+    SCRATCH,
     SECRET_KEY,
     SETTINGS,
     WRAPPER,
@@ -51,6 +52,8 @@ def test_artifacts_bring_an_agent() -> None:
         *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--", "train"),
     ]
     main["volumeMounts"] = [*files, share, *HOMES, WRAPPER]
+    emptied = [{"name": mount["name"], "emptyDir": {}} for mount in (*files, share, *HOMES)]
+    expected["spec"]["volumes"][: len(SCRATCH)] = emptied
     agent = agent_of(made)
     instructions = agent["env"].pop(0)
     assert instructions["name"] == "PENSTOCK_TASK_0"
@@ -99,7 +102,7 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
     (main,) = made["spec"]["containers"]
     assert "command" not in main and main["args"] == ["--x", "$$HOME"]
     assert "initContainers" not in made["spec"]
-    assert [volume["name"] for volume in made["spec"]["volumes"]] == ["penstock"]
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == [mount["name"] for mount in SCRATCH]
 
 
 def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None:
@@ -109,7 +112,8 @@ def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None
     fetch, sidecar = made["spec"]["initContainers"]
     assert main["volumeMounts"] == [
         *(scratch("/tmp/kfp", "kfp"), scratch("/gcs", "gcs"), scratch("/s3", "s3"), *HOMES),
-        *(scratch("/tmp/kfp/outputs", "kfp/outputs"), scratch(LOCAL_ROOT, LOCAL_ROOT.removeprefix("/"))),
+        {**scratch("/tmp/kfp/outputs", "kfp"), "subPath": "outputs"},
+        {**scratch(LOCAL_ROOT, "s3"), "subPath": LOCAL_ROOT.removeprefix("/s3/")},
     ]
     assert fetch["name"] == "agent-fetch" and fetch["command"][-1] == "fetch"
     assert sidecar["name"] == "agent" and sidecar["command"][-1] == "attend"
