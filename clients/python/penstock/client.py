@@ -77,6 +77,9 @@ class Client:
         options = [
             ("grpc.service_config", _service_config()),
             ("grpc.enable_retries", 1),
+            # A server that restarts is there again after seconds; the library's own pauses grow to two minutes.
+            ("grpc.initial_reconnect_backoff_ms", 200),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.primary_user_agent", "penstock-python/0.1.0"),
             ("grpc.max_receive_message_length", _MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MESSAGE_BYTES),

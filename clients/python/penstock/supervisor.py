@@ -74,7 +74,8 @@ class Supervisor:
             now = time.monotonic()
             for child in self._children:
                 self._tend(child, now)
-            self._wake.wait(1.0)
+            waiting = [child.start_again_at - now for child in self._children if child.process is None]
+            self._wake.wait(max(0.0, min([1.0, *waiting])))
             self._wake.clear()
 
     def request_stop(self) -> None:
@@ -108,7 +109,7 @@ class Supervisor:
             child.deaths = [at for at in child.deaths if now - at < _WINDOW_SECONDS] + [now]
             if len(child.deaths) >= _MAX_DEATHS:
                 raise ChildFailedError(self._last_words(child, f"ended {_MAX_DEATHS} times within a minute"))
-            pause = random.uniform(0.5, 1.0) * 0.2 * 2 ** len(child.deaths)
+            pause = random.uniform(0.5, 1.0) * 0.1 * 2 ** len(child.deaths)
             child.start_again_at = now + pause
             self._echo(child.name, f"ended with {_how(code)}, starts again in {pause:.1f} s")
         if child.process is None and now >= child.start_again_at:
