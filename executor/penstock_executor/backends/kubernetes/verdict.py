@@ -84,7 +84,8 @@ def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
             return Hopeless(at, Failure(_whose(message), text))
     if view.ended:
         return None
-    if view.started_at:
+    # A container that never ran has ended without having started.
+    if view.started_at or view.finished_at:
         return _half_gone(view, image)
     why = f"no node takes it: {view.unscheduled}" if view.unscheduled else "it has not started"
     text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {why}"
