@@ -45,7 +45,8 @@ def package_url() -> Iterator[str]:
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     environment = {"PIPELINE_URL_ALLOW_HTTP": "true", "PIPELINE_URL_VALIDATION_ENABLED": "false"}
     directory = tmp_path_factory.mktemp("clients")
-    options = ("--log-level", "info", "--log-format", "json", "--parallelism", "4")
+    # Probes that find all well are told of to the curious only.
+    options = ("--log-level", "debug", "--log-format", "json", "--parallelism", "4")
     with Embedded(directory, *options, environment=environment) as embedded:
         yield embedded
 
