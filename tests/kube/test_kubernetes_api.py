@@ -7,12 +7,12 @@ import dataclasses
 import ssl
 import uuid
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 from penstock_kube.client import KubeClient
 from penstock_kube.config import Cluster, load_cluster
-from penstock_kube.errors import GoneError, UnauthorizedError
+from penstock_kube.errors import GoneError, NotFoundError, UnauthorizedError
 
 from tests.support.kubernetes_contract import KubernetesContract, Place, watched
 
@@ -46,13 +46,35 @@ def place() -> Iterator[Place]:
 
 class TestCluster(KubernetesContract):
     def test_a_version_that_is_too_old(self, place: Place) -> None:
-        """Older than what any API server has in memory. Until it removes one from its database minutes pass."""
+        """Of a kind that is new: an API server has nothing in memory of before. Else minutes pass until it forgets."""
+        group = f"{place.namespace}.penstock.dev"
+        kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        schema = {"openAPIV3Schema": {"type": "object"}}
+        kind = {
+            "metadata": {"name": f"things.{group}"},
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": {"plural": "things", "kind": "Thing"},
+                "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+            },
+        }
+        path = f"/apis/{group}/v1/namespaces/{place.namespace}/things"
 
         async def use(client: KubeClient) -> None:
-            with pytest.raises(GoneError) as refused:
-                async with aclosing(client.watch(place.path("configmaps"), resource_version="1")) as watch:
-                    await watch.__anext__()
-            assert refused.value.status == 410
+            await client.create(kinds, kind)
+            try:
+                while True:
+                    with suppress(NotFoundError):
+                        await client.get(path)
+                        break
+                    await asyncio.sleep(0.1)
+                with pytest.raises(GoneError) as refused:
+                    async with aclosing(client.watch(path, resource_version="1")) as watch:
+                        await watch.__anext__()
+                assert refused.value.status == 410
+            finally:
+                await client.delete(f"{kinds}/things.{group}")
 
         place.run(use)
 
