@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from penstock_kube.client import KubeClient
 from penstock_kube.reflector import EventKind, Reflector
 
 from tests.support import kube_specs
+
+# Of thousands at once some would wait for a connection until their deadline.
+_AT_ONCE = 100
 
 
 class PodWatch:
@@ -32,13 +36,21 @@ class PodWatch:
         await self._pods.run()
 
     async def bare(self, count: int) -> None:
-        """Makes so many Pods at once, waits for their ends, removes them."""
+        """Makes so many Pods, 100 at a time, waits for their ends, removes them."""
         names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
-        await asyncio.gather(*(self._client.create(self._path, _bare_pod(name, self._spec)) for name in names))
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def asked(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+            async with slots:
+                await work()
+
+        await asyncio.gather(
+            *(asked(partial(self._client.create, self._path, _bare_pod(name, self._spec))) for name in names)
+        )
         while not self._ended.issuperset(names):
             self._turn.clear()
             await self._turn.wait()
-        await asyncio.gather(*(self._client.delete(f"{self._path}/{name}") for name in names))
+        await asyncio.gather(*(asked(partial(self._client.delete, f"{self._path}/{name}")) for name in names))
 
     async def quiet(self) -> None:
         """Waits until nothing is left of what ran before, so that it is in nobody's way."""
