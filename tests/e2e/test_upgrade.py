@@ -7,6 +7,7 @@ release. The schema is changed by the first new server while old ones still work
 from __future__ import annotations
 
 import re
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -84,7 +85,11 @@ def test_one_after_another_is_replaced_in_the_middle_of_runs(
             for program in pair:
                 for address in replicas.addresses:
                     more(address, 3)
-                program.terminate()
+                try:
+                    program.terminate()
+                except subprocess.TimeoutExpired:
+                    # A server of e958f76 may not end when it is asked to; whoever runs one kills it then.
+                    program.kill()
                 program.start(new)
                 program.ready()
         for address in replicas.addresses:
