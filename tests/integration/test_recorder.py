@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import suppress
 
 import grpc
 import pytest
@@ -22,6 +21,7 @@ from penstock_executor.metadata.base import (
 )
 from penstock_executor.metadata.mlmd import MlmdRecorder
 
+from tests.support.faulty import Cut, FaultyProxy
 from tools.embedded import Embedded
 
 
@@ -86,52 +86,23 @@ def test_an_earlier_recorder_wrote_some(up: Embedded, first: int, second: int) -
     )
 
 
-class Way:
-    """A TCP way to an address, until it is closed."""
-
-    def __init__(self, to: str) -> None:
-        self._host, _, self._port = to.rpartition(":")
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.AbstractServer | None = None
-
-    async def open(self) -> str:
-        """The address where it begins."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(self._host, self._port)
-        self._writers |= {writer, back}
-        await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-        writer.close()
-
-
 def test_a_write_is_not_tried_again_when_the_lease_has_lapsed_meanwhile(up: Embedded) -> None:
     """What the next owner wrote is newer."""
     run_id = str(uuid.uuid4())
     root, first, second = records(run_id, ExecutionState.RUNNING)
 
     async def scenario() -> RecordedIds:
-        way = Way(up.grpc)
-        ours, theirs = MlmdRecorder(await way.open()), MlmdRecorder(up.grpc)
-        await ours.record([root, first], lambda _: 60.0)
-        ids = await theirs.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
-        await way.close()
-        seconds = iter([60.0, 0.0])
-        with pytest.raises(RecorderUnavailableError, match="the lease"):
-            await ours.record([second], lambda _: next(seconds))
+        theirs = MlmdRecorder(up.grpc)
+        host, _, port = up.grpc.rpartition(":")
+        with FaultyProxy(int(port), host) as way:
+            ours = MlmdRecorder(f"{host}:{way.port}")
+            await ours.record([root, first], lambda _: 60.0)
+            ids = await theirs.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
+            way.always = Cut(0)
+            way.drop()
+            seconds = iter([60.0, 0.0])
+            with pytest.raises(RecorderUnavailableError, match="the lease"):
+                await ours.record([second], lambda _: next(seconds))
         await ours.close()
         await theirs.close()
         return ids
