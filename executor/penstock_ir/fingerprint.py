@@ -11,9 +11,20 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
+from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType, Task
 
 _GO_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def result_is_kept(task: Task, *, works_in_workspace: bool) -> bool:
+    """Whether the cache is asked, if the run has one.
+
+    Not for what leaves its work in a claim or in the run's workspace: its outputs do not tell the whole of it, and a
+    second equal task has to do it again. A `cacheKey` is the author's word that it need not.
+    """
+    return (
+        task.caching.enabled and not task.component.manages_claim and (not works_in_workspace or bool(task.caching.key))
+    )
 
 
 def task_fingerprint(

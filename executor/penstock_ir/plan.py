@@ -17,7 +17,7 @@ from typing import Any, Union
 
 from penstock_ir.errors import ExpressionError, InvalidParametersError, Problem
 from penstock_ir.expressions import compile_condition, compile_selector
-from penstock_ir.fingerprint import task_fingerprint
+from penstock_ir.fingerprint import result_is_kept, task_fingerprint
 from penstock_ir.model import (
     Component,
     ComponentInput,
@@ -286,7 +286,8 @@ class _Planner:
         artifacts: Mapping[str, Sequence[str] | Unknown],
         scope: _Scope,
     ) -> None:
-        shown.caching = task.caching.enabled and not task.component.manages_claim
+        in_workspace = self._has_workspace and mentions_workspace(shown.inputs)
+        shown.caching = result_is_kept(task, works_in_workspace=in_workspace)
         if not shown.caching or shown.decision is not Decision.RUN:
             return
         known: dict[str, JsonValue] = {}
@@ -301,9 +302,6 @@ class _Planner:
             if isinstance(many, Unknown):
                 return
             names[port] = many
-        if self._has_workspace and mentions_workspace(shown.inputs):
-            # Its claim is known in a run only.
-            return
         claims = claims_of(task.component, shown.inputs, scope.parameters, scope.outputs)
         if claims is None:
             return

@@ -15,24 +15,31 @@ from penstock_ir.platform_values import WORKSPACE_PATH, claim_source, constant_o
 def with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
     """The constant with known inputs in it; Unknown when it needs one that is not."""
     missing: list[str] = []
+    in_workspace = False
 
     def lookup(expression: str) -> str | None:
+        nonlocal in_workspace
         name = parameter_name(expression)
         if name is None:
+            in_workspace |= expression == ".workspace_path" and isinstance(value, str)
             missing.append(expression.lstrip("."))
             return None
         known = found.get(name)
         if isinstance(known, Unknown):
+            in_workspace |= known.in_workspace and isinstance(value, str)
             missing.append(known.source)
             return None
         return value_text(known) if name in found else None
 
     resolved = resolve_value(value, lookup)
-    return Unknown(f"a text with {missing[0]}") if missing else resolved
+    return Unknown(f"a text with {missing[0]}", in_workspace) if missing else resolved
 
 
 def mentions_workspace(inputs: Mapping[str, Value]) -> bool:
-    return any(isinstance(value, str) and WORKSPACE_PATH in value for value in inputs.values())
+    return any(
+        value.in_workspace if isinstance(value, Unknown) else isinstance(value, str) and WORKSPACE_PATH in value
+        for value in inputs.values()
+    )
 
 
 def claims_of(

@@ -22,9 +22,13 @@ class Decision(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A value that only the run will tell; `source` says where it comes from."""
+    """A value that only the run will tell; `source` says where it comes from.
+
+    `in_workspace`: it is a text with the workspace's path.
+    """
 
     source: str
+    in_workspace: bool = False
 
 
 Value = Union[JsonValue, Unknown]

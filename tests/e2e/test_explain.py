@@ -155,6 +155,16 @@ def test_the_cache_is_explained(client: Client) -> None:
     assert cache_answer(client, off, "text").outcome == insight_pb2.ExplainCacheResponse.OUTCOME_NOT_ASKED
 
 
+def test_what_works_in_the_workspace_is_not_asked_for(client: Client) -> None:
+    spec = compiled("shared_workspace")
+    assert {task.caching for task in flat(planned(client, spec).tasks)} == {False}
+    run_id = runs.start(client, spec)
+    assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    found = cache_answer(client, run_id, "in-workspace-2")
+    assert found.outcome == insight_pb2.ExplainCacheResponse.OUTCOME_NOT_ASKED
+    assert "the run's workspace" in found.summary
+
+
 def test_a_result_whose_artifact_is_gone(client: Client) -> None:
     spec = specs.container(
         ["sh", "-c", 'mkdir -p "$(dirname "$0")" && echo x > "$0"', "{{$.outputs.artifacts['data'].path}}"],

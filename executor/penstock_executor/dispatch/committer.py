@@ -111,7 +111,7 @@ class Committer:
             if session.lost:
                 continue
             if report.outcome == pb.RunReport.OUTCOME_COMMITTED:
-                session.next_sequence += batch.events
+                session.committed(batch)
                 self._committed(session, batch, report.terminate_requested)
             elif report.outcome == pb.RunReport.OUTCOME_UNSPECIFIED:
                 self._rejected(session, "the server does not take its report")

@@ -1,14 +1,16 @@
 """One run this executor holds: its state, and what of it is not committed yet.
 
 Invariants: an event is applied once and lands in the log in the order of application. Effects wait here until the batch
-that holds their event is committed; only cache look-ups, which read, go out at once. A session that lost its lease does
-nothing any more: whoever holds the run now finds everything in the log.
+that holds their event is committed; only cache look-ups, which read, go out at once, unless they ask for a result of
+this very run that is not committed. A session that lost its lease does nothing any more: whoever holds the run now
+finds everything in the log.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -71,6 +73,8 @@ class RunSession:
     # Apart from the effects: nobody waits for them, so they do not hurry a commit.
     _released: list[Release] = field(default_factory=list)
     _results: dict[str, ContainerNode] = field(default_factory=dict)
+    # Of results that are not committed: asked for now, they would be found or not by chance.
+    _unstored: Counter[str] = field(default_factory=Counter)
     _final: pb.RunUpdate | None = None
     _execution_ids: dict[str, int] = field(default_factory=dict)
     _artifact_ids: dict[str, int] = field(default_factory=dict)
@@ -98,7 +102,7 @@ class RunSession:
         self._events.append(encode(event))
         self._nodes.update(decision.changed)
         for effect in decision.effects:
-            if isinstance(effect, LookUpCache):
+            if isinstance(effect, LookUpCache) and not self._unstored[effect.fingerprint]:
                 self.look_up(self, effect)
             elif isinstance(effect, Release):
                 self._released.append(effect)
@@ -106,6 +110,7 @@ class RunSession:
                 node = decision.changed and _find_changed(decision.changed, effect.path)
                 if isinstance(node, ContainerNode):
                     self._results[effect.path] = node
+                    self._unstored[effect.fingerprint] += 1
             else:
                 self._effects.append(effect)
         return True
@@ -185,6 +190,14 @@ class RunSession:
             transitions.run.CopyFrom(pb.RunUpdate(state="RUNNING", at_millis=self.state.root.started_at))
             self.started_reported = True
         return Batch(transitions, len(events), effects, records, released, final=transitions.run.finished)
+
+    def committed(self, batch: Batch) -> None:
+        """Goes on from a batch that is in: the look-ups that waited for it go out."""
+        self.next_sequence += batch.events
+        self._unstored -= Counter(entry.fingerprint for entry in batch.transitions.cache_entries)
+        for effect in batch.effects:
+            if isinstance(effect, LookUpCache):
+                self.look_up(self, effect)
 
     def records_of_all(self) -> list[ExecutionRecord]:
         """The lineage of the whole tree, parents first: recorded again after a change of owner."""

@@ -1,7 +1,7 @@
 """What the engine asks its shell to do. Every effect is idempotent by its fields, so doing it again is harmless.
 
 Invariant: apart from `LookUpCache`, which only reads, an effect is carried out only after the event that caused it is
-committed.
+committed. A look-up comes after the commit of every `StoreResult` of its fingerprint before it.
 """
 
 from __future__ import annotations

@@ -69,8 +69,7 @@ def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistor
         return CacheExplanation(CacheOutcome.NOT_ASKED, "the pipeline does not enable caching for this task")
     answer = history.cache_answer
     if answer is None:
-        what = "the task did not start" if row.state in ("SKIPPED", "OMITTED") else "the cache has not answered yet"
-        return CacheExplanation(CacheOutcome.NOT_ASKED, what)
+        return CacheExplanation(CacheOutcome.NOT_ASKED, _why_unanswered(row))
     hit = answer.get("hit")
     if hit and row.state == "CACHED":
         summary = f"answered by task {hit.get('path')!r} of run {hit.get('runId')}"
@@ -78,6 +77,17 @@ def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistor
     if answer.get("reason"):
         return CacheExplanation(CacheOutcome.MISS, str(answer["reason"]))
     return None
+
+
+def _why_unanswered(row: Task) -> str:
+    if row.state in ("SKIPPED", "OMITTED"):
+        return "the task did not start"
+    if row.fingerprint:
+        return "the cache has not answered yet"
+    return (
+        "it makes or deletes a volume claim, or works in the run's workspace without a cacheKey: "
+        "its outputs are not all it leaves behind"
+    )
 
 
 def against(pipeline: Pipeline, row: Task, candidates: Sequence[Candidate], kept: int) -> CacheExplanation:

@@ -492,14 +492,13 @@ def test_the_workspace_is_a_claim_of_the_run() -> None:
     assert workspace_claim("run-2", "my-run") != claim
 
 
-def key_of(document: dict[str, Any], run_id: str = "run-1") -> str:
-    """The cache key of `b`, after `a` was not found in the cache and ran."""
-    state = RunState(RunContext(run_id, compile_pipeline(document_from_json(document)), {}, "file:///root"))
+def lookups_of(document: dict[str, Any]) -> list[str]:
+    """The cache keys asked for `b`, after `a` was not found in the cache and ran."""
+    state = RunState(RunContext("run-1", compile_pipeline(document_from_json(document)), {}, "file:///root"))
     apply(state, RunStarted(1))
     apply(state, CacheAnswered("a", state.open_tasks["a"].fingerprint, at=2))
     effects = apply(state, AttemptEnded("a", 1, 3, outputs=Outputs(parameters={"out": "from-a"}))).effects
-    (found,) = (effect.fingerprint for effect in effects if isinstance(effect, LookUpCache))
-    return found
+    return [effect.fingerprint for effect in effects if isinstance(effect, LookUpCache)]
 
 
 def test_claims_are_part_of_the_cache_key() -> None:
@@ -507,14 +506,20 @@ def test_claims_are_part_of_the_cache_key() -> None:
         return {"pvcMount": [{"pvcNameParameter": constant(name), "mountPath": path}]}
 
     keys = {
-        key_of(pipeline(config, cached=True))
+        key
         for config in ({}, mount("one", "/a"), mount("two", "/a"), mount("one", "/b"))
+        for key in lookups_of(pipeline(config, cached=True))
     }
     assert len(keys) == 3
+
+
+def test_what_uses_the_workspace_is_not_cached_unless_a_key_is_given() -> None:
+    """Its work is in the directory, not in its outputs: a second equal task has to do it again."""
     workspace = {"pipeline_config": {"workspace": {"size": "1Gi"}}, "cached": True}
     document = pipeline({}, b_inputs={"path": "/kfp-workspace"}, **workspace)
-    assert key_of(document) == key_of(document)
-    assert key_of(document, "run-1") != key_of(document, "run-2")
+    assert lookups_of(document) == []
+    document["pipeline_spec"]["root"]["dag"]["tasks"]["b"]["cachingOptions"]["cacheKey"] = "mine"
+    assert len(lookups_of(document)) == 1
 
 
 @pytest.mark.parametrize("source", [constant("data"), constant("{{$.inputs.parameters['x']}}"), FROM_A])
@@ -529,7 +534,7 @@ def test_a_plan_computes_the_same_key(source: dict[str, Any]) -> None:
         return CachedOutputs("earlier", {"out": "from-a"}, {}) if len(asked) == 1 else None
 
     plan_pipeline(compile_pipeline(document_from_json(document)), {}, look_up)
-    assert asked[1] == key_of(document)
+    assert asked[1:] == lookups_of(document)
 
 
 def test_a_plan_does_not_guess_claims() -> None:
