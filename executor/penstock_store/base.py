@@ -67,6 +67,10 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    async def write(self, content: bytes, uri: str) -> None:
+        """As `upload` of a file with this content, which is small enough to be held."""
+        ...
+
     async def exists(self, uri: str) -> bool: ...
 
 

@@ -50,15 +50,15 @@ class FileArtifactStore:
         return True
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
-        target = self._known(uri)
-        real = Path(os.path.realpath(target))
-        if self._root not in real.parents:
-            raise OutsideRootsError(f"{uri} lies outside the artifact root {self._root}")
+        real = self._writable(uri)
         if not source.exists():
             return False
         if source.resolve() != real:
             await asyncio.to_thread(_store, source, real, _replace if replace else _keep)
         return True
+
+    async def write(self, content: bytes, uri: str) -> None:
+        await asyncio.to_thread(_write, content, self._writable(uri))
 
     async def exists(self, uri: str) -> bool:
         return self._known(uri).exists()
@@ -97,6 +97,13 @@ class FileArtifactStore:
             raise ArtifactStoreError(f"{uri}: this store keeps files only; use a file:// pipeline root")
         return path
 
+    def _writable(self, uri: str) -> Path:
+        """After following links. Raises OutsideRootsError."""
+        real = Path(os.path.realpath(self._known(uri)))
+        if self._root not in real.parents:
+            raise OutsideRootsError(f"{uri} lies outside the artifact root {self._root}")
+        return real
+
     def _served(self, uri: str) -> Path:
         """After following links. Raises OutsideRootsError."""
         path = self._known(uri)
@@ -116,6 +123,18 @@ def _store(source: Path, target: Path, place: Callable[[str, str], None]) -> Non
     if target.exists() and source.is_dir() != target.is_dir():
         raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
     _placed(source, target, place)
+
+
+def _write(content: bytes, target: Path) -> None:
+    try:
+        if target.exists():
+            if target.is_dir() or target.read_bytes() != content:
+                raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
+            return
+        with whole_file(target) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        raise ArtifactStoreError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _placed(source: Path, target: Path, place: Callable[[str, str], None]) -> None:

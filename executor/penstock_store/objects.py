@@ -17,8 +17,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
@@ -61,6 +62,9 @@ class ObjectBucket:
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self._bounded(uri, self._upload(source, uri, replace))
+
+    async def write(self, content: bytes, uri: str) -> None:
+        await self._bounded(uri, self._upload_one(content, len(content), uri))
 
     async def exists(self, uri: str) -> bool:
         return await self._bounded(uri, self._look(uri)) is not None
@@ -163,17 +167,12 @@ class ObjectBucket:
                     await asyncio.sleep(patience.pause_after(error))
 
     async def _upload(self, source: Path, uri: str, replace: bool) -> bool:
-        key = _key(uri)
         if not source.exists():
             return False
-        if not key:
-            raise ArtifactStoreError(f"{uri}: it names a bucket and no place in it")
-        there = await self._look(uri)
         if source.is_file():
-            if there is not None and there.size is None:
-                raise ArtifactStoreError(f"{uri}: a directory lies there already; nothing is overwritten")
-            await self._put(source, source.stat().st_size, uri, None if replace else there, parts=_PARTS_AT_ONCE)
+            await self._upload_one(source, source.stat().st_size, uri, replace=replace)
             return True
+        there = await self._free(uri)
         if there is not None and there.size is not None:
             raise ArtifactStoreError(f"{uri}: a file lies there already; nothing is overwritten")
 
@@ -193,7 +192,19 @@ class ObjectBucket:
             await _side_by_side(jobs())
         return True
 
-    async def _put(self, source: Path, size: int, uri: str, there: ObjectInfo | None, *, parts: int) -> None:
+    async def _upload_one(self, source: Path | bytes, size: int, uri: str, *, replace: bool = False) -> None:
+        there = await self._free(uri)
+        if there is not None and there.size is None:
+            raise ArtifactStoreError(f"{uri}: a directory lies there already; nothing is overwritten")
+        await self._put(source, size, uri, None if replace else there, parts=_PARTS_AT_ONCE)
+
+    async def _free(self, uri: str) -> ObjectInfo | None:
+        """What lies where something is to be stored. Raises ArtifactStoreError for a URI of a bucket itself."""
+        if not _key(uri):
+            raise ArtifactStoreError(f"{uri}: it names a bucket and no place in it")
+        return await self._look(uri)
+
+    async def _put(self, source: Path | bytes, size: int, uri: str, there: ObjectInfo | None, *, parts: int) -> None:
         if there is not None:
             await asyncio.to_thread(self._check_same, source, size, there)
             return
@@ -212,11 +223,11 @@ class ObjectBucket:
                 if not is_lost_upload(error) or await self._look(uri) != ObjectInfo(uri, size):
                     raise
 
-    def _check_same(self, source: Path, size: int, there: ObjectInfo) -> None:
+    def _check_same(self, source: Path | bytes, size: int, there: ObjectInfo) -> None:
         """An upload that is repeated finds what it left; anything else is somebody else's."""
         same = there.size == size
         if same:
-            with _local_errors(source), source.open("rb") as file:
+            with _opened(source) as file:
                 same = all(file.read(len(chunk)) == chunk for chunk in self.read(there.uri))
         if not same:
             raise ArtifactStoreError(f"{there.uri}: something else lies there already; nothing is overwritten")
@@ -336,6 +347,15 @@ async def _side_by_side(jobs: AsyncIterator[Coroutine[Any, Any, None]]) -> None:
         for one in running:
             one.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[IO[bytes]]:
+    if isinstance(source, bytes):
+        yield BytesIO(source)
+        return
+    with _local_errors(source), source.open("rb") as file:
+        yield file
 
 
 @contextmanager

@@ -51,6 +51,9 @@ class RoutedStore:
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self._store(uri).upload(source, uri, replace=replace)
 
+    async def write(self, content: bytes, uri: str) -> None:
+        await self._store(uri).write(content, uri)
+
     async def exists(self, uri: str) -> bool:
         return await self._store(uri).exists(uri)
 

@@ -197,6 +197,22 @@ def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Path) ->
     assert [one.size for one in store.list(f"{root}/directory")] == [5, 4]
 
 
+def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: str) -> None:
+    for content in (b"", b"\x00\xff" * 100_000):
+        uri = f"{root}/of/{len(content)} bytes"
+        for _ in range(2):
+            asyncio.run(store.write(content, uri))
+        assert b"".join(store.read(uri)) == content
+        for other in (content + b"more", b"\x00\xfe" * 100_000):
+            with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+                asyncio.run(store.write(other, uri))
+        assert b"".join(store.read(uri)) == content
+    with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+        asyncio.run(store.write(b"a file", f"{root}/of"))
+    with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
+        asyncio.run(store.write(b"x", f"{root}/../../escaped"))
+
+
 def test_what_lies_there_is_replaced_when_that_is_wanted(store: RoutedStore, root: str, tmp_path: Path) -> None:
     put(store, tmp_path, f"{root}/file", b"first")
     put(store, tmp_path, f"{root}/directory/file", b"first")

@@ -16,18 +16,12 @@ import yaml
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, runs
+from tests.support import kube_specs, rights, runs
 from tools.cluster import Cluster
 from tools.embedded import Embedded
 from tools.kube_penstock import SECRET, KubePenstock, Surroundings, surroundings
 
-_ACCESS = Path(__file__).resolve().parents[2] / "deploy" / "kustomize" / "tasks" / "access.yaml"
 _ACCOUNT = "penstock-executor"
-RULES: list[dict[str, Any]] = next(
-    one["rules"]
-    for one in yaml.safe_load_all(_ACCESS.read_text())
-    if one["kind"] == "Role" and one["metadata"]["name"] == _ACCOUNT
-)
 OF_EVERY_TASK = [
     ("create", "pods"),
     ("delete", "pods"),
@@ -47,8 +41,7 @@ RIGHTS = [*OF_EVERY_TASK, *OF_CLAIMS, ("list", "persistentvolumeclaims"), ("get"
 
 
 def test_every_right_is_known() -> None:
-    written = [(verb, resource) for rule in RULES for resource in rule["resources"] for verb in rule["verbs"]]
-    assert sorted(written) == sorted(RIGHTS)
+    assert rights.rights_in(rights.rules_of(_ACCOUNT)) == sorted(RIGHTS)
 
 
 def test_the_role_is_enough(cluster: Cluster, tmp_path: Path) -> None:
@@ -102,27 +95,8 @@ def test_secrets_cannot_be_read(cluster: Cluster, tmp_path: Path) -> None:
 @contextmanager
 def restricted(cluster: Cluster, directory: Path, without: tuple[str, str] | None) -> Iterator[KubePenstock]:
     """A Penstock that logs in with the manifests' Role, less one verb of one resource."""
-    rules = [
-        {**rule, "verbs": [verb for verb in rule["verbs"] if (verb, *rule["resources"]) != without]} for rule in RULES
-    ]
     with cluster.namespace("penstock-rbac") as namespace:
-        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-        metadata = {"name": _ACCOUNT}
-        cluster.create(accounts, {"metadata": metadata})
-        cluster.create(f"{rbac}/roles", {"metadata": metadata, "rules": [rule for rule in rules if rule["verbs"]]})
-        binding = {
-            "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": _ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": _ACCOUNT, "namespace": namespace}],
-        }
-        cluster.create(f"{rbac}/rolebindings", binding)
-        token = cluster.wait(cluster.client.create(f"{accounts}/{_ACCOUNT}/token", {"spec": {}}))["status"]["token"]
-        config = yaml.safe_load(Path(cluster.kubeconfig).read_text())
-        for user in config["users"]:
-            user["user"] = {"token": token}
-        kubeconfig = directory / "kubeconfig"
-        kubeconfig.write_text(yaml.safe_dump(config))
+        kubeconfig = rights.login(cluster, namespace, directory, _ACCOUNT, without)
         settings = {
             "KUBECONFIG": str(kubeconfig),
             "PENSTOCK_ORPHAN_INTERVAL": "1",

@@ -6,7 +6,6 @@ Invariant: something is always said: a result that cannot be stored is replaced 
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def leave(result: AttemptResult, message: Path, attempt: Attempt) -> None:
     if len(data) > MESSAGE_BYTES:
         uri = f"{attempt.task.task_root}/{RESULT_OBJECT}"
         try:
-            _store(data, uri, attempt)
+            attempt.move(attempt.store().write(data, uri))
             data = json.dumps({"stored": uri, "bytes": len(data)}).encode()
         except (ArtifactStoreError, OSError) as error:
             text = f"the result of {len(data)} bytes cannot be stored: {error}"[:_MAX_TEXT]
@@ -40,11 +39,3 @@ def leave(result: AttemptResult, message: Path, attempt: Attempt) -> None:
 def _encoded(result: AttemptResult) -> bytes:
     # Names of files that are no UTF-8 may be in a failure's text.
     return result.to_json().encode("utf-8", "replace")
-
-
-def _store(data: bytes, uri: str, attempt: Attempt) -> None:
-    """Raises ArtifactStoreError, OSError."""
-    with tempfile.NamedTemporaryFile(dir=attempt.share.directory, prefix=".result-") as file:
-        file.write(data)
-        file.flush()
-        attempt.move(attempt.store().upload(Path(file.name), uri))

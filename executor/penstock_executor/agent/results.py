@@ -86,6 +86,8 @@ def find_frame(log_tail: bytes, token: str) -> bytes | None:
 
 def without_frame(log: bytes, token: str) -> bytes:
     """A log as the program wrote it."""
+    if FRAME_MARK.encode() not in log:
+        return log
     mark = re.escape(f"{FRAME_MARK} {token}".encode())
     return re.sub(mark + rb":[^\n]*(?:\n|$)", b"", re.sub(rb"\n?" + mark + rb" \d{1,12}(?:\n|$)", b"", log))
 

@@ -33,6 +33,9 @@ class NamespaceStore:
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self._of(uri).upload(source, uri, replace=replace)
 
+    async def write(self, content: bytes, uri: str) -> None:
+        await self._of(uri).write(content, uri)
+
     async def exists(self, uri: str) -> bool:
         return await self._of(uri).exists(uri)
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 16
 _ARCHIVE_SECONDS = 120.0
 _ARCHIVE_TRIES = 5
+# A log of up to this size does not touch the disk; there are _AT_ONCE of them.
+_HELD_BYTES = 1024 * 1024
 _FRAME_WINDOW = 96 * 1024 * 1024
 
 
@@ -98,16 +100,25 @@ class Retention:
 
     async def archive(self, view: PodView, log_uri: str) -> None:
         """Copies the log of the user's container to the store. Raises KubeError, ArtifactStoreError."""
-        with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:
-            spool = Path(directory) / "log"
-            with spool.open("wb") as file:
-                async with aclosing(self._calls.log(view.namespace, view.name, "main")) as pieces:
+        key, store = view.key, self._store_for(view.namespace)
+        token = attempt_id(key.run_id, key.path, key.attempt) if key is not None else ""
+        async with aclosing(self._calls.log(view.namespace, view.name, "main")) as pieces:
+            held = bytearray()
+            async for piece in pieces:
+                held += piece
+                if len(held) > _HELD_BYTES:
+                    break
+            else:
+                await store.write(without_frame(bytes(held), token), log_uri)
+                return
+            with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:
+                spool = Path(directory) / "log"
+                with spool.open("wb") as file:
+                    file.write(held)
                     async for piece in pieces:
                         file.write(piece)
-            if view.key is not None:
-                token = attempt_id(view.key.run_id, view.key.path, view.key.attempt)
                 await asyncio.to_thread(_cut_frame, spool, token)
-            await self._store_for(view.namespace).upload(spool, log_uri)
+                await store.upload(spool, log_uri)
 
     async def _worker(self) -> None:
         while True:

@@ -41,6 +41,9 @@ class Deployment:
     async def upload(self, source: Path, uri: str) -> bool:
         return await self.exists(uri)
 
+    async def write(self, content: bytes, uri: str) -> None:
+        await self.exists(uri)
+
 
 def store(providers: str, variables: dict[str, str] | None = None) -> tuple[Any, Deployment]:
     import yaml
