@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,41 +12,12 @@ from alembic.migration import MigrationContext
 from penstock_server.domain import listing
 from penstock_server.domain.experiment import Experiment
 from penstock_server.domain.listing import ListRequest
-from penstock_server.domain.pipeline import Spec
-from penstock_server.domain.run import Run, RunState, StateChange
 from penstock_server.errors import AlreadyExistsError
 from penstock_server.services.experiments import LISTING as EXPERIMENTS
 from penstock_server.storage import tables
 from penstock_server.storage.database import Database
 
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/test.db"
-    if request.param != "sqlite":
-        url = request.getfixturevalue(f"{request.param}_url")
-    made = Database(url)
-    made.migrate()
-    made.migrate()
-    yield made
-    made.dispose()
-
-
-def experiment(number: int, name: str = "") -> Experiment:
-    return Experiment(f"e{number}", name or f"name {number}", "", "", 1_000 + number, 0, "AVAILABLE")
-
-
-def run(run_id: str, experiment_id: str = "e1") -> Run:
-    history = (StateChange(RunState.PENDING, 1),)
-    return Run(run_id, experiment_id, run_id, "", "", "", "AVAILABLE", RunState.PENDING, history, 1, 1, "hash")
-
-
-def prepared(database: Database, *run_ids: str) -> None:
-    with database.writing() as uow:
-        uow.experiments.add(experiment(1))
-        uow.specs.put(Spec("hash", "{}", ""))
-        for one in run_ids:
-            uow.runs.add(run(one))
+from tests.support.rows import experiment, prepared
 
 
 def test_what_was_written_is_read(database: Database) -> None:
@@ -144,7 +113,7 @@ def test_where_runs_stand(database: Database) -> None:
             if run_id != "waiting":
                 uow.queue.take(run_id, fence, expires, "a/1", ENDED if run_id == "lapsed" else LEASE)
         assert list(uow.queue.held_by("a/1")) == ["finished", "held", "lapsed"]
-        uow.queue.finish("finished")
+        uow.queue.finish(["finished"])
     with database.reading() as uow:
         assert uow.queue.holds(["waiting", "held", "lapsed", "finished", "nobody"]) == {
             "waiting": (True, ""),
@@ -159,10 +128,10 @@ def test_where_runs_stand(database: Database) -> None:
 def test_the_event_log_keeps_order_and_bytes(database: Database) -> None:
     prepared(database, "r1", "r2")
     with database.writing() as uow:
-        uow.queue.append("r1", 0, [b'{"a": "\xc3\xbc"}', b"second"])
-        uow.queue.append("r2", 0, [b"other"])
+        uow.queue.append([("r1", 0, b'{"a": "\xc3\xbc"}'), ("r2", 0, b"other"), ("r1", 1, b"second")])
     with database.reading() as uow:
         assert list(uow.queue.events("r1")) == [b'{"a": "\xc3\xbc"}', b"second"]
+        assert uow.queue.events_of(["r2", "r1", "nobody"]) == {"r1": list(uow.queue.events("r1")), "r2": [b"other"]}
 
 
 def test_the_schema_is_the_one_in_the_tables(database: Database) -> None:
@@ -214,13 +183,13 @@ def test_reports_and_wishes_do_not_overwrite_each_other(database: Database) -> N
         with database.writing() as uow:
             found = uow.runs.get(f"r{number}")
             assert found is not None
-            uow.runs.set_state(replace(found, terminate_requested=True))
+            uow.runs.set_states([replace(found, terminate_requested=True)])
 
     def report(number: int) -> None:
         with database.writing() as uow:
             found = uow.runs.get(f"r{number}")
             assert found is not None
-            uow.runs.set_state(replace(found, error="said"))
+            uow.runs.set_states([replace(found, error="said")])
 
     with ThreadPoolExecutor(8) as pool:
         work = [pool.submit(one, number) for number in range(10) for one in (terminate, report)]

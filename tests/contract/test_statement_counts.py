@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from penstock_server.domain.listing import ListRequest
 from penstock_server.storage.database import Database
-from sqlalchemy import event
 
+from tests.support.statements import statements
 from tests.support.world import World
 
 
@@ -21,20 +20,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     database.migrate()
     yield World(database)
     database.dispose()
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """With their values."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
-            seen.append((statement, values))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(database.engine, "before_cursor_execute", note)
 
 
 PAGES: dict[str, Callable[[World, ListRequest], Any]] = {

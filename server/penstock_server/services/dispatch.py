@@ -81,6 +81,15 @@ class RunReport:
     pipeline_run_context_id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """`fresh`: the events that are not in the log yet, which ends before `next_sequence`."""
+
+    report: RunReport
+    next_sequence: int
+    fresh: Sequence[bytes]
+
+
 class Outcome(Enum):
     COMMITTED = 1
     FENCED = 2
@@ -196,8 +205,19 @@ class DispatchService:
         """Commits all reports in one transaction; per report its outcome and whether its end was asked for."""
         with self._storage.writing() as uow:
             # All rows at once, in order: two executors never wait for each other's.
-            uow.queue.leases([report.run_id for report in reports])
-            outcomes = [self._report(uow, report) for report in reports]
+            known = uow.queue.leases([report.run_id for report in reports])
+            accepted: list[_Accepted] = []
+            outcomes: list[tuple[Outcome, bool]] = []
+            for report in reports:
+                row = known.get(report.run_id)
+                outcome = _judged(report, row)
+                outcomes.append((outcome, row is not None and outcome is Outcome.COMMITTED and row[3]))
+                if row is not None and outcome is Outcome.COMMITTED:
+                    fence, owner, next_sequence, terminate = row
+                    fresh = report.events[next_sequence - report.first_sequence :]
+                    known[report.run_id] = (fence, owner, next_sequence + len(fresh), terminate)
+                    accepted.append(_Accepted(report, next_sequence, fresh))
+            _write(uow, accepted)
         self._committed(sum(len(report.events) for report in reports))
         return outcomes
 
@@ -231,67 +251,89 @@ class DispatchService:
                 return []
         claimed = []
         with self._storage.writing() as uow:
-            for run_id, fence, expires_at in uow.queue.claimable(max_runs, executor_id):
-                if not uow.queue.take(run_id, fence, expires_at, executor_id, lease_millis):
-                    continue
-                run = uow.runs.get(run_id)
-                spec = uow.specs.get(run.spec_hash) if run else None
-                if run is None or spec is None:
-                    continue
-                events = uow.queue.events(run_id)
-                claimed.append(ClaimedRun(run, fence + 1, spec.pipeline_spec, spec.platform_spec, events))
+            taken = {
+                run_id: fence + 1
+                for run_id, fence, expires_at in uow.queue.claimable(max_runs, executor_id)
+                if uow.queue.take(run_id, fence, expires_at, executor_id, lease_millis)
+            }
+            found, events = uow.runs.get_many(list(taken)), uow.queue.events_of(list(taken))
+            specs = {spec_hash: uow.specs.get(spec_hash) for spec_hash in {run.spec_hash for run in found.values()}}
+            for run_id, fence in taken.items():
+                run = found[run_id]
+                spec = specs[run.spec_hash]
+                if spec is not None:
+                    documents = (spec.pipeline_spec, spec.platform_spec)
+                    claimed.append(ClaimedRun(run, fence, *documents, events.get(run_id, ())))
         return claimed
 
-    def _report(self, uow: UnitOfWork, report: RunReport) -> tuple[Outcome, bool]:
-        row = uow.queue.leases([report.run_id]).get(report.run_id)
-        if row is None:
-            return Outcome.DELETED, False
-        fence, _, next_sequence, terminate = row
-        if fence != report.fence:
-            return Outcome.FENCED, False
-        if report.first_sequence > next_sequence:
-            log.error(
-                "run %s: report begins at event %d, the log ends at %d; the executor is told to let go",
-                report.run_id,
-                report.first_sequence,
-                next_sequence,
-            )
-            return Outcome.FENCED, False
-        fresh = list(report.events)[next_sequence - report.first_sequence :]
-        if fresh:
-            uow.queue.append(report.run_id, next_sequence, fresh)
-            uow.queue.advance(report.run_id, next_sequence + len(fresh))
-        uow.tasks.upsert_many(report.tasks)
-        uow.artifacts.upsert_many(report.artifacts)
-        if fresh:
-            uow.cache.add_many(report.cache_entries)
-        uow.tasks.set_execution_ids(report.run_id, report.execution_ids)
-        uow.artifacts.set_metadata_ids(report.run_id, report.artifact_ids)
-        if report.state:
-            self._move(uow, report)
-        return Outcome.COMMITTED, terminate
 
-    def _move(self, uow: UnitOfWork, report: RunReport) -> None:
-        try:
-            state = RunState(report.state)
-        except ValueError as error:
-            raise InvalidArgumentError(f"{report.state!r} is no state of a run", "run.state") from error
-        if state.final and not report.finished:
-            raise InvalidArgumentError(f"run {report.run_id}: a final state without finished", "run.finished")
-        run = uow.runs.get(report.run_id)
-        if run is None:
-            return
-        after = moved(run, state, report.at, report.error)
+def _judged(report: RunReport, row: tuple[int, str, int, bool] | None) -> Outcome:
+    """`row` as QueueRepository.leases gives it."""
+    if row is None:
+        return Outcome.DELETED
+    fence, _, next_sequence, _ = row
+    if fence != report.fence:
+        return Outcome.FENCED
+    if report.first_sequence > next_sequence:
+        log.error(
+            "run %s: report begins at event %d, the log ends at %d; the executor is told to let go",
+            report.run_id,
+            report.first_sequence,
+            next_sequence,
+        )
+        return Outcome.FENCED
+    return Outcome.COMMITTED
+
+
+def _write(uow: UnitOfWork, accepted: Sequence[_Accepted]) -> None:
+    """Table by table, because statements are what costs: their number does not grow with that of the runs."""
+    reports = [one.report for one in accepted]
+    events = [
+        (one.report.run_id, one.next_sequence + index, event)
+        for one in accepted
+        for index, event in enumerate(one.fresh)
+    ]
+    uow.queue.append(events)
+    uow.queue.advance({run_id: sequence + 1 for run_id, sequence, _ in events})
+    uow.tasks.upsert_many([task for report in reports for task in report.tasks])
+    uow.artifacts.upsert_many([artifact for report in reports for artifact in report.artifacts])
+    uow.cache.add_many([entry for one in accepted if one.fresh for entry in one.report.cache_entries])
+    uow.tasks.set_execution_ids(
+        {(report.run_id, path): number for report in reports for path, number in report.execution_ids.items()}
+    )
+    uow.artifacts.set_metadata_ids(
+        {(report.run_id, name): number for report in reports for name, number in report.artifact_ids.items()}
+    )
+    _move(uow, [report for report in reports if report.state])
+
+
+def _move(uow: UnitOfWork, reports: Sequence[RunReport]) -> None:
+    known = dict(uow.runs.get_many([report.run_id for report in reports]))
+    changed: dict[str, Run] = {}
+    for report in reports:
+        before = known[report.run_id]
+        after = moved(before, _state(report), report.at, report.error)
         if report.pipeline_run_context_id:
             after = replace(
                 after,
                 pipeline_context_id=report.pipeline_context_id,
                 pipeline_run_context_id=report.pipeline_run_context_id,
             )
-        if after is not run:
-            uow.runs.set_state(after)
-        if report.finished:
-            uow.queue.finish(report.run_id)
+        if after is not before:
+            known[report.run_id] = changed[report.run_id] = after
+    uow.runs.set_states(list(changed.values()))
+    uow.queue.finish([report.run_id for report in reports if report.finished])
+
+
+def _state(report: RunReport) -> RunState:
+    """Raises InvalidArgumentError."""
+    try:
+        state = RunState(report.state)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{report.state!r} is no state of a run", "run.state") from error
+    if state.final and not report.finished:
+        raise InvalidArgumentError(f"run {report.run_id}: a final state without finished", "run.finished")
+    return state
 
 
 def _lease(millis: int) -> int:

@@ -204,7 +204,7 @@ class RunService:
             if uow.queue.leases([run_id])[run_id][2] > 0:
                 event = json.dumps({"type": "RetryRequested", "at": now}, separators=(",", ":"))
                 uow.queue.append_next(run_id, event.encode())
-            uow.runs.set_state(reopened(run, now))
+            uow.runs.set_states([reopened(run, now)])
             uow.queue.reopen(run_id)
         self._signal.notify()
 
@@ -254,7 +254,7 @@ class RunService:
 
 
 def _stop(uow: UnitOfWork, run: Run) -> None:
-    uow.runs.set_state(replace(run, state=RunState.CANCELING, terminate_requested=True))
+    uow.runs.set_states([replace(run, state=RunState.CANCELING, terminate_requested=True)])
 
 
 def find(uow: UnitOfWork, run_id: str) -> Run:

@@ -57,15 +57,15 @@ class SqlArtifactRepository:
         rows, total, token = page(self._connection, query, table, table.c.name, where=where)
         return [_artifact(row) for row in rows], total, token
 
-    def set_metadata_ids(self, run_id: str, ids: Mapping[str, int]) -> None:
-        """Ids in ML Metadata by artifact name."""
+    def set_metadata_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
+        """Ids in ML Metadata by run id and artifact name."""
         if ids:
             statement = (
                 update(table)
                 .where(table.c.run_id == bindparam("the_run"), table.c.name == bindparam("the_name"))
                 .values(metadata_id=bindparam("the_id"))
             )
-            rows = [{"the_run": run_id, "the_name": name, "the_id": number} for name, number in ids.items()]
+            rows = [{"the_run": run_id, "the_name": name, "the_id": number} for (run_id, name), number in ids.items()]
             self._connection.execute(statement, rows)
 
     def ids_for_run(self, run_id: str) -> dict[str, int]:

@@ -7,9 +7,9 @@ holds the rows, in the order of their ids, until the transaction ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
 
 from penstock_server.storage.clock import now_millis
 from penstock_server.storage.tables import run_events, runs
@@ -86,11 +86,24 @@ class SqlQueueRepository:
         statement = select(run_events.c.event).where(run_events.c.run_id == run_id).order_by(run_events.c.sequence)
         return list(self._connection.execute(statement).scalars())
 
-    def append(self, run_id: str, first_sequence: int, events: Sequence[bytes]) -> None:
-        rows = [
-            {"run_id": run_id, "sequence": first_sequence + index, "event": event} for index, event in enumerate(events)
-        ]
-        self._connection.execute(insert(run_events), rows)
+    def events_of(self, run_ids: Sequence[str]) -> dict[str, list[bytes]]:
+        """Of the runs that have some."""
+        found: dict[str, list[bytes]] = {}
+        for start in range(0, len(run_ids), _CHUNK):
+            statement = (
+                select(run_events.c.run_id, run_events.c.event)
+                .where(run_events.c.run_id.in_(run_ids[start : start + _CHUNK]))
+                .order_by(run_events.c.run_id, run_events.c.sequence)
+            )
+            for row in self._connection.execute(statement):
+                found.setdefault(row.run_id, []).append(row.event)
+        return found
+
+    def append(self, events: Sequence[tuple[str, int, bytes]]) -> None:
+        """(run id, sequence number, event) each, for the log of any runs."""
+        if events:
+            rows = [{"run_id": run_id, "sequence": sequence, "event": event} for run_id, sequence, event in events]
+            self._connection.execute(insert(run_events), rows)
 
     def append_next(self, run_id: str, event: bytes) -> int:
         """Appends one event at the end of the log; its sequence number."""
@@ -98,8 +111,8 @@ class SqlQueueRepository:
         if self._lock:
             statement = statement.with_for_update()
         sequence = self._connection.execute(statement).scalar_one()
-        self.append(run_id, sequence, [event])
-        self.advance(run_id, sequence + 1)
+        self.append([(run_id, sequence, event)])
+        self.advance({run_id: sequence + 1})
         return sequence
 
     def leases(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str, int, bool]]:
@@ -131,14 +144,16 @@ class SqlQueueRepository:
     def release(self, run_ids: Sequence[str]) -> None:
         self._set_lease(run_ids, lease_expires_at=0, lease_owner="")
 
-    def advance(self, run_id: str, next_sequence: int) -> None:
-        self._connection.execute(update(runs).where(runs.c.run_id == run_id).values(next_sequence=next_sequence))
+    def advance(self, next_sequences: Mapping[str, int]) -> None:
+        """The next sequence number of each run."""
+        if next_sequences:
+            statement = update(runs).where(runs.c.run_id == bindparam("the_run"))
+            rows = [{"the_run": run_id, "next_sequence": number} for run_id, number in next_sequences.items()]
+            self._connection.execute(statement, rows)
 
-    def finish(self, run_id: str) -> None:
-        """The run leaves the queue and its lease ends."""
-        self._connection.execute(
-            update(runs).where(runs.c.run_id == run_id).values(claimable=False, lease_owner="", lease_expires_at=0)
-        )
+    def finish(self, run_ids: Sequence[str]) -> None:
+        """The runs leave the queue and their leases end."""
+        self._set_lease(run_ids, claimable=False, lease_owner="", lease_expires_at=0)
 
     def reopen(self, run_id: str) -> None:
         self._connection.execute(

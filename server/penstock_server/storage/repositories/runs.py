@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery
@@ -17,6 +17,7 @@ from penstock_server.storage.tables import runs as table
 from penstock_server.storage.tables import tasks
 
 _DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence")
+_CHUNK = 500
 _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 
 
@@ -39,6 +40,18 @@ class SqlRunRepository:
         statement = select(*_COLUMNS).where(table.c.run_id == run_id)
         row = self._connection.execute(statement.with_for_update() if self._lock else statement).first()
         return _run(row) if row else None
+
+    def get_many(self, run_ids: Sequence[str]) -> dict[str, Run]:
+        """Of the runs that exist."""
+        found: dict[str, Run] = {}
+        ordered = sorted(set(run_ids))
+        for start in range(0, len(ordered), _CHUNK):
+            statement = select(*_COLUMNS).where(table.c.run_id.in_(ordered[start : start + _CHUNK]))
+            if self._lock:
+                statement = statement.order_by(table.c.run_id).with_for_update()
+            for row in self._connection.execute(statement):
+                found[row.run_id] = _run(row)
+        return found
 
     def by_recurring(self, recurring_run_id: str, display_name: str) -> Run | None:
         statement = select(*_COLUMNS).where(
@@ -94,21 +107,24 @@ class SqlRunRepository:
         rows = self._connection.execute(statement.with_for_update() if self._lock else statement)
         return [_run(row) for row in rows]
 
-    def set_state(self, run: Run) -> None:
+    def set_states(self, runs: Sequence[Run]) -> None:
         """Writes what a change of state may change."""
-        self._connection.execute(
-            update(table)
-            .where(table.c.run_id == run.run_id)
-            .values(
-                state=run.state.value,
-                state_history=_history_text(run),
-                error=run.error,
-                finished_at=run.finished_at,
-                terminate_requested=run.terminate_requested,
-                pipeline_context_id=run.pipeline_context_id,
-                pipeline_run_context_id=run.pipeline_run_context_id,
-            )
-        )
+        if not runs:
+            return
+        rows = [
+            {
+                "the_run": run.run_id,
+                "state": run.state.value,
+                "state_history": _history_text(run),
+                "error": run.error,
+                "finished_at": run.finished_at,
+                "terminate_requested": run.terminate_requested,
+                "pipeline_context_id": run.pipeline_context_id,
+                "pipeline_run_context_id": run.pipeline_run_context_id,
+            }
+            for run in runs
+        ]
+        self._connection.execute(update(table).where(table.c.run_id == bindparam("the_run")), rows)
 
     def delete(self, run_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0

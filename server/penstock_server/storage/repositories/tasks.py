@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from penstock_server.domain.task import Task, task_id_of
 from penstock_server.storage.tables import tasks as table
 from penstock_server.storage.upsert import upsert
+
+_CHUNK = 500
 
 
 class SqlTaskRepository:
@@ -34,17 +37,16 @@ class SqlTaskRepository:
         return _task(row) if row else None
 
     def upsert_many(self, tasks: Sequence[Task]) -> None:
-        """Writes rows of one run."""
+        """New ones come after those that their run has."""
         if not tasks:
             return
-        highest = select(func.max(table.c.ordinal)).where(table.c.run_id == tasks[0].run_id)
-        first = (self._connection.execute(highest).scalar() or 0) + 1
+        ordinals = self._free_ordinals({task.run_id for task in tasks})
         rows = [
             {
                 "run_id": task.run_id,
                 "task_id": task.task_id,
                 "path": task.path,
-                "ordinal": first + index,
+                "ordinal": next(ordinals[task.run_id]),
                 "name": task.name[:512],
                 "display_name": task.display_name,
                 "parent_path": task.parent_path,
@@ -68,12 +70,25 @@ class SqlTaskRepository:
                 "phase": task.phase,
                 "wake_at": task.wake_at,
             }
-            for index, task in enumerate(tasks)
+            for task in tasks
         ]
         upsert(self._connection, table, rows, keep=("ordinal", "path", "execution_id"))
 
-    def set_execution_ids(self, run_id: str, ids: Mapping[str, int]) -> None:
-        """Ids in ML Metadata by task path."""
+    def _free_ordinals(self, run_ids: Collection[str]) -> dict[str, Iterator[int]]:
+        """Of each run the numbers that are free."""
+        ordered = sorted(run_ids)
+        highest: dict[str, int] = {}
+        for start in range(0, len(ordered), _CHUNK):
+            statement = (
+                select(table.c.run_id, func.max(table.c.ordinal))
+                .where(table.c.run_id.in_(ordered[start : start + _CHUNK]))
+                .group_by(table.c.run_id)
+            )
+            highest.update((run_id, number) for run_id, number in self._connection.execute(statement))
+        return {run_id: count(highest.get(run_id, 0) + 1) for run_id in ordered}
+
+    def set_execution_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
+        """Ids in ML Metadata by run id and task path."""
         if ids:
             statement = (
                 update(table)
@@ -82,7 +97,7 @@ class SqlTaskRepository:
             )
             rows = [
                 {"the_run": run_id, "the_task": task_id_of(run_id, path), "the_id": number}
-                for path, number in ids.items()
+                for (run_id, path), number in ids.items()
             ]
             self._connection.execute(statement, rows)
 
