@@ -46,6 +46,7 @@ _TRANSIENT = {
 }
 _TRIES = 4
 _PAGE = 100
+_PIPELINES = 1_000
 
 # Names of execution and artifact, type of the event.
 EventKey = tuple[str, str, int]
@@ -71,6 +72,7 @@ class MlmdRecorder:
         self._stub = service_rpc.MetadataStoreServiceStub(channel)
         self._types: dict[tuple[str, str], int] = {}
         self._runs: dict[str, _RunMemory] = {}
+        self._pipelines: dict[str, pb.Context] = {}
 
     async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
         executions: dict[str, int] = {}
@@ -189,7 +191,7 @@ class MlmdRecorder:
     async def _memory(self, run: RunRecord) -> _RunMemory:
         memory = self._runs.get(run.run_id)
         if memory is None:
-            pipeline = await self._context("system.Pipeline", pb.Context(name=run.pipeline_name))
+            pipeline = await self._pipeline(run.pipeline_name)
             of_run = await self._context("system.PipelineRun", run_context(run))
             request = service_pb.PutParentContextsRequest()
             request.parent_contexts.add(child_id=of_run.id, parent_id=pipeline.id)
@@ -201,26 +203,32 @@ class MlmdRecorder:
             memory = self._runs[run.run_id] = _RunMemory([pipeline, of_run])
         return memory
 
+    async def _pipeline(self, name: str) -> pb.Context:
+        """One for all runs of the pipeline; contexts are never deleted."""
+        known = self._pipelines.get(name)
+        if known is None:
+            if len(self._pipelines) >= _PIPELINES:
+                self._pipelines.clear()
+            known = self._pipelines[name] = await self._context("system.Pipeline", pb.Context(name=name))
+        return known
+
     async def _context(self, type_name: str, wanted: pb.Context) -> pb.Context:
         """The context of that name, made if there is none; what exists is kept as it is (executor.md §2.1)."""
-        type_id = await self._type("context", type_name)
-        for _ in range(2):
-            request = service_pb.GetContextByTypeAndNameRequest(type_name=type_name, context_name=wanted.name)
-            found = await self._call(self._stub.GetContextByTypeAndName, request)
-            if found.HasField("context"):
-                return found.context
-            wanted.type_id = type_id
-            try:
-                await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                    raise RecorderUnavailableError(str(error.details())) from error
+        wanted.type_id = await self._type("context", type_name)
+        try:
+            made = await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                raise RecorderUnavailableError(str(error.details())) from error
+        else:
+            wanted.id = made.context_ids[0]
+            return wanted
         found = await self._call(
             self._stub.GetContextByTypeAndName,
             service_pb.GetContextByTypeAndNameRequest(type_name=type_name, context_name=wanted.name),
         )
         if not found.HasField("context"):
-            raise RecorderUnavailableError(f"context {wanted.name!r} vanished while it was made")
+            raise RecorderUnavailableError(f"context {wanted.name!r} exists and cannot be found")
         return found.context
 
     # --- after a crash ---------------------------------------------------------------------------------------------
