@@ -2,7 +2,8 @@
 
 Why ratios: a cluster's own pace (the kubelet looks at its Pods once a second) is most of what is measured, and it is
 not ours. A bare Pod is what `kubectl run` makes; a chain of three is three of them, each made when the one before was
-seen to end; a loop is as many at once. Medians of several rounds, Penstock and bare Pods in turn.
+seen to end; a loop is as many at once, removed at the end, and once more removed one by one as they end, which is what
+Penstock does. Medians of several rounds, Penstock and bare Pods in turn.
 
 Invariant: what is counted is what the API server saw: Pods from the watch, our writes from the executor's own figures.
 """
@@ -44,8 +45,10 @@ class _Case:
     pods: int
     rounds: int
     bare: Callable[[PodWatch], Awaitable[None]] | None
+    removing: Callable[[PodWatch], Awaitable[None]] | None = None
     seconds: list[float] = field(default_factory=list)
     bare_seconds: list[float] = field(default_factory=list)
+    removing_seconds: list[float] = field(default_factory=list)
     made: list[int] = field(default_factory=list)
 
 
@@ -72,7 +75,7 @@ async def _measure(kube: KubePenstock, client: Client, metrics: str) -> list[Row
         rows: list[Row] = []
         for case in _cases():
             rows += await _case(case, watch, client)
-        bare = sum(len(case.bare_seconds) * case.pods for case in _ALL)
+        bare = sum((len(case.bare_seconds) + len(case.removing_seconds)) * case.pods for case in _ALL)
         tasks = watch.created - made_before - bare
         rows.append(at_most("our writes to the API server for a task", (_writes(metrics) - before) / tasks, "", 3))
         rows += await _latency(watch, client)
@@ -93,7 +96,14 @@ def _cases() -> list[_Case]:
         _Case("chain of 3", kube_specs.chain({name: ["true"] for name in "abc"}), 3, ROUNDS, _bare_chain),
         _Case("If/Else, one branch taken", kube_specs.if_else(), 1, ROUNDS, lambda watch: watch.bare(1)),
         *(
-            _Case(f"ParallelFor of {size}", kube_specs.loop(size), size, 3, lambda watch, size=size: watch.bare(size))
+            _Case(
+                f"ParallelFor of {size}",
+                kube_specs.loop(size),
+                size,
+                3,
+                lambda watch, size=size: watch.bare(size),
+                lambda watch, size=size: watch.bare(size, as_they_end=True),
+            )
             for size in LOOPS
         ),
         _Case("chain of 3, first time", cached, 3, 1, None),
@@ -111,17 +121,22 @@ async def _case(case: _Case, watch: PodWatch, client: Client) -> list[Row]:
         case.seconds.append(time.perf_counter() - started)
         case.made.append(watch.created - before)
         await watch.quiet()
-        if case.bare is not None:
-            started = time.perf_counter()
-            await case.bare(watch)
-            case.bare_seconds.append(time.perf_counter() - started)
-            await watch.quiet()
+        for bare, taken in ((case.bare, case.bare_seconds), (case.removing, case.removing_seconds)):
+            if bare is not None:
+                started = time.perf_counter()
+                await bare(watch)
+                taken.append(time.perf_counter() - started)
+                await watch.quiet()
     seconds = statistics.median(case.seconds)
     rows = [Row(f"{case.name}: seconds", seconds, "s")]
     if case.bare_seconds:
         bare = statistics.median(case.bare_seconds)
         rows.append(Row(f"{case.name}: as many bare Pods", bare, "s"))
         rows.append(at_most(f"{case.name}: ratio", seconds / bare, "x", 1.10))
+    if case.removing_seconds:
+        removing = statistics.median(case.removing_seconds)
+        rows.append(Row(f"{case.name}: as many bare Pods, removed as they end", removing, "s"))
+        rows.append(Row(f"{case.name}: ratio to those", seconds / removing, "x"))
     made = max(case.made)
     holds = set(case.made) == {case.pods}
     rows.append(Row(f"{case.name}: Pods created", made, "", f"= {case.pods}", holds))

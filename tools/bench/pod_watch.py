@@ -35,8 +35,8 @@ class PodWatch:
     async def run(self) -> None:
         await self._pods.run()
 
-    async def bare(self, count: int) -> None:
-        """Makes so many Pods, 100 at a time, waits for their ends, removes them."""
+    async def bare(self, count: int, *, as_they_end: bool = False) -> None:
+        """Makes so many Pods, 100 at a time, waits for their ends, removes them: all then, or each when it ended."""
         names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
         slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -44,13 +44,22 @@ class PodWatch:
             async with slots:
                 await work()
 
-        await asyncio.gather(
+        def remove(name: str) -> asyncio.Future[None]:
+            return asyncio.ensure_future(asked(partial(self._client.delete, f"{self._path}/{name}")))
+
+        making = asyncio.gather(
             *(asked(partial(self._client.create, self._path, _bare_pod(name, self._spec))) for name in names)
         )
-        while not self._ended.issuperset(names):
-            self._turn.clear()
-            await self._turn.wait()
-        await asyncio.gather(*(asked(partial(self._client.delete, f"{self._path}/{name}")) for name in names))
+        left, removing = set(names), []
+        while left:
+            ended = left & self._ended
+            left -= ended
+            removing += [remove(name) for name in ended if as_they_end]
+            if left:
+                self._turn.clear()
+                await self._turn.wait()
+        await making
+        await asyncio.gather(*(removing or map(remove, names)))
 
     async def quiet(self) -> None:
         """Waits until nothing is left of what ran before, so that it is in nobody's way."""

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from penstock_server.domain.task import Task, task_id_of
+from penstock_server.storage.tables import runs
 from penstock_server.storage.tables import tasks as table
 from penstock_server.storage.upsert import upsert
 
@@ -76,16 +77,20 @@ class SqlTaskRepository:
 
     def _free_ordinals(self, run_ids: Collection[str]) -> dict[str, Iterator[int]]:
         """Of each run the numbers that are free."""
+        # A look at the end of the index for each run: a maximum by group would read all rows of all of them.
+        last = (
+            select(table.c.ordinal)
+            .where(table.c.run_id == runs.c.run_id)
+            .order_by(table.c.ordinal.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
         ordered = sorted(run_ids)
-        highest: dict[str, int] = {}
+        found: dict[str, int | None] = {}
         for start in range(0, len(ordered), _CHUNK):
-            statement = (
-                select(table.c.run_id, func.max(table.c.ordinal))
-                .where(table.c.run_id.in_(ordered[start : start + _CHUNK]))
-                .group_by(table.c.run_id)
-            )
-            highest.update((run_id, number) for run_id, number in self._connection.execute(statement))
-        return {run_id: count(highest.get(run_id, 0) + 1) for run_id in ordered}
+            statement = select(runs.c.run_id, last).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
+            found.update((run_id, number) for run_id, number in self._connection.execute(statement))
+        return {run_id: count((found.get(run_id) or 0) + 1) for run_id in ordered}
 
     def set_execution_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
         """Ids in ML Metadata by run id and task path."""
