@@ -92,6 +92,6 @@ def _schema(url: str) -> Iterator[Schema]:
     try:
         yield schema
     except PenstockError as error:
-        raise click.ClickException(error.message) from error
+        raise click.ClickException(error.for_operators()) from error
     finally:
         schema.dispose()

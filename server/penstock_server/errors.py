@@ -14,6 +14,14 @@ class PenstockError(Exception):
         super().__init__(message)
         self.message = message
 
+    def for_operators(self) -> str:
+        """With the words of what caused it: for the terminal of whoever runs the server, never for callers."""
+        cause: BaseException = self
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = "; ".join(line.strip() for line in str(cause).splitlines() if line.strip())
+        return self.message if cause is self or not reason else f"{self.message} ({reason[:1000]})"
+
 
 class InvalidArgumentError(PenstockError):
     """The request cannot be right, whatever the state of the server. `field` is its wire name."""

@@ -333,7 +333,7 @@ def main(
     try:
         serve(settings)
     except PenstockError as error:
-        raise click.ClickException(error.message) from error
+        raise click.ClickException(error.for_operators()) from error
 
 
 main.add_command(db_command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,22 @@ from penstock_api.v2beta1 import run_pb2
 from tests.support import runs, specs
 from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
 from tools.embedded import Embedded
+
+
+@pytest.mark.parametrize("option", ["--database", "--metadata-database"])
+@pytest.mark.parametrize("which", ["postgresql", "mariadb"])
+def test_a_database_that_cannot_be_used_is_said_in_its_own_words(
+    request: pytest.FixtureRequest, tmp_path: Path, which: str, option: str
+) -> None:
+    url = f"{request.getfixturevalue(f'{which}_url')}gone"
+    command = [
+        sys.executable, "-m", "penstock_server.main",
+        "--data-dir", str(tmp_path), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", option, url,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert url.rpartition("/")[2] in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("database", [postgresql, mariadb])

@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
-from penstock_executor.backends.local.environments import TaskEnvironments
+import pytest
+from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
 
 from tests.support import runs
 
@@ -29,6 +31,17 @@ mkdir -p "$3"
 [ -e {place}/second ] || {{ > {place}/second; while [ ! -e {place}/go ]; do echo > "$3/file-$$"; sleep 0.01; done; }}
 rmdir {place}/busy
 echo end >> {place}/said
+"""
+
+
+# A Python as Debian ships it without python3-venv.
+WITHOUT_PIP = """#!/bin/sh
+if [ "$2" = venv ]; then
+  mkdir -p "$3/bin"
+  echo "The virtual environment was not created successfully because ensurepip is not available."
+  exit 1
+fi
+exec {python} "$@"
 """
 
 
@@ -70,3 +83,46 @@ def test_the_lock_is_free_when_the_environment_is_there(tmp_path: Path) -> None:
     (lock,) = tmp_path.glob("*.lock")
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_python_without_ensurepip_does(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(WITHOUT_PIP.format(python=sys.executable))
+    python.chmod(0o755)
+
+    async def make() -> Path:
+        return await TaskEnvironments(tmp_path / "environments", str(python), {"PATH": os.defpath}).get(())
+
+    made = asyncio.run(make()) / "bin" / "python"
+    assert subprocess.run(
+        [made, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True
+    ).stdout.strip() == str(made.parents[1])
+
+
+def test_what_is_wrong_is_said(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
+    python.chmod(0o755)
+    environments = TaskEnvironments(tmp_path / "environments", str(python), {"PATH": os.defpath})
+    with pytest.raises(EnvironmentFailedError, match="the disk is full"):
+        asyncio.run(environments.get(()))
+
+
+def test_settings_for_pip_hold(tmp_path: Path) -> None:
+    """Packages come from a directory, and no index is asked."""
+    wheels = [tmp_path / "empty", tmp_path / "wheels"]
+    for directory in wheels:
+        directory.mkdir()
+    with zipfile.ZipFile(wheels[1] / "only_here-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("only_here.py", "found = True\n")
+        wheel.writestr("only_here-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: only-here\nVersion: 1.0\n")
+        wheel.writestr(
+            "only_here-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("only_here-1.0.dist-info/RECORD", "")
+    base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(map(str, wheels))}
+    environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
+    made = asyncio.run(environments.get((("only-here",),)))
+    subprocess.run([made / "bin" / "python", "-c", "import only_here"], check=True)
+    with pytest.raises(EnvironmentFailedError, match="not-there"):
+        asyncio.run(environments.get((("not-there",),)))

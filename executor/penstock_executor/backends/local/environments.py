@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import random
 import shutil
@@ -19,8 +20,18 @@ from pathlib import Path
 
 import uv
 
+log = logging.getLogger(__name__)
+
 _TRIES = 3
 _TIMEOUT_SECONDS = 900
+# What people have set for pip holds for uv: name there, separator of lists there.
+_PIP_SETTINGS = {
+    "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", " "),
+    "PIP_EXTRA_INDEX_URL": ("UV_INDEX", " "),
+    "PIP_FIND_LINKS": ("UV_FIND_LINKS", ","),
+    "PIP_TRUSTED_HOST": ("UV_INSECURE_HOST", " "),
+    "PIP_CERT": ("SSL_CERT_FILE", " "),
+}
 _NETWORK = ("error sending request", "timed out", "connection", "temporarily", "dns error", "503", "502")
 
 
@@ -86,42 +97,56 @@ class TaskEnvironments:
         if target.exists():
             await asyncio.to_thread(shutil.rmtree, target)
         if not installs:
-            # With pip, for commands that install by themselves; the standard library's own needs no network.
-            await self._run(lock, self._python, "-m", "venv", str(target))
+            await self._bare(target, lock)
             return
         await self._uv(lock, "venv", "--quiet", "--no-project", "--python", self._python, str(target))
+        no_index = ["--no-index"] if self._base.get("PIP_NO_INDEX", "0") not in ("", "0", "false", "no", "off") else []
         for arguments in installs:
             python = str(target / "bin" / "python")
-            await self._uv(lock, "pip", "install", "--quiet", "--python", python, *arguments)
+            await self._uv(lock, "pip", "install", "--quiet", *no_index, "--python", python, *arguments)
+
+    async def _bare(self, target: Path, lock: int) -> None:
+        """With pip, for commands that install by themselves; the standard library's own needs no network."""
+        try:
+            await self._run(lock, self._python, "-m", "venv", str(target))
+        except EnvironmentFailedError as error:
+            # Distributions leave it out of their Python. A task whose command needs no pip runs all the same.
+            if "ensurepip" not in str(error):
+                raise
+            log.warning("task environments have no pip: %s", error)
+            await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+            await self._uv(lock, "venv", "--quiet", "--no-project", "--python", self._python, str(target))
 
     async def _uv(self, lock: int, *arguments: str) -> None:
         await self._run(lock, uv.find_uv_bin(), *arguments)
 
     async def _run(self, lock: int, program: str, *arguments: str) -> None:
         environment = {**self._base, "UV_NO_CONFIG": "1", "UV_LINK_MODE": "hardlink", "UV_PYTHON_DOWNLOADS": "never"}
-        if "PIP_INDEX_URL" in self._base:
-            environment.setdefault("UV_DEFAULT_INDEX", self._base["PIP_INDEX_URL"])
+        for name, (for_uv, separator) in _PIP_SETTINGS.items():
+            if name in self._base:
+                environment.setdefault(for_uv, separator.join(self._base[name].split()))
         process = await asyncio.create_subprocess_exec(
             program,
             *arguments,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+            # The `venv` module says on stdout what is wrong.
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
             pass_fds=(lock,),
         )
         try:
-            _, stderr = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+            output, _ = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
         except asyncio.TimeoutError as error:
             process.kill()
             await process.wait()
             raise EnvironmentFailedError("installing the task's packages took too long", transient=True) from error
         if process.returncode != 0:
-            text = stderr.decode("utf-8", "replace").strip()[-2000:]
+            text = output.decode("utf-8", "replace").strip()[-2000:]
             transient = any(word in text.lower() for word in _NETWORK)
             wanted = " ".join(arguments[-8:])
             raise EnvironmentFailedError(
-                f"the task's packages cannot be installed ({wanted}): {text}", transient=transient
+                f"the task's environment cannot be made ({wanted}): {text}", transient=transient
             )
 
 
