@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,6 +39,13 @@ def get(client: Client, run_id: str) -> run_pb2.Run:
 def finished(client: Client, run_id: str, timeout: float = 120.0) -> run_pb2.Run:
     """The run when it has ended. Raises AssertionError when it does not."""
     return until(lambda: get(client, run_id), lambda run: run.state in ENDED, timeout)
+
+
+def unfinished(client: Client) -> int:
+    """How many runs have not ended. One row without its tasks: a poll that does not cost what is measured."""
+    predicate = {"operation": "IN", "key": "state", "string_values": {"values": ["PENDING", "RUNNING"]}}
+    request = run_pb2.ListRunsRequest(filter=json.dumps({"predicates": [predicate]}), page_size=1)
+    return int(client.call(client.runs.ListRuns, request, 60).total_size)
 
 
 def tasks(client: Client, run_id: str) -> dict[str, insight_pb2.Task]:
