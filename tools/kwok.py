@@ -1,7 +1,8 @@
 """Fake nodes on a real cluster: Pods that are bound to them run and succeed without a kubelet (KWOK).
 
 For measuring what an API server takes when nothing else is in the way. Usage: `with kwok(cluster) as nodes:` and Pods
-whose spec has `nodes.pod_spec` in it; `python -m tools.kwok` measures a plain client's rate.
+whose spec has `nodes.pod_spec` in it; `python -m tools.kwok` measures a plain client's rate. Every container has
+written one line, which the API server asks the fake kubelet for, as it does for real ones.
 
 Invariants: KWOK manages only nodes that carry this instance's label; a taint keeps everybody else's Pods away from
 them; with the block end the nodes, the Pods on them and their leases. Names begin so that a real node sorts before
@@ -34,6 +35,8 @@ from penstock_kube.reflector import EventKind, Reflector
 
 from tools.cluster import Cluster
 from tools.go_programs import go_program
+from tools.object_stores import free_port
+from tools.serving_certificate import serving_certificate
 
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
 LABEL = "penstock.dev/kwok"
@@ -65,8 +68,20 @@ def kwok(cluster: Cluster, *, nodes: int = 4, seconds: float = 0.0, message: str
         {"nodeSelector": {LABEL: token}, "tolerations": [_TAINT]},
     )
     with tempfile.TemporaryDirectory(prefix="penstock-kwok-") as directory:
+        written, address, port = Path(directory) / "written", cluster.node_address(), free_port()
+        written.write_text("2026-01-01T00:00:00.000000000Z stdout F a line\n")
+        certificate, key = serving_certificate(cluster, address, Path(directory))
+        options = {
+            "podPlayStageParallelism": _PARALLEL,
+            "nodeLeaseDurationSeconds": 40,
+            "serverAddress": f"{address}:{port}",
+            "nodeIP": address,
+            "nodePort": port,
+            "tlsCertFile": str(certificate),
+            "tlsPrivateKeyFile": str(key),
+        }
         configuration = Path(directory) / "kwok.yaml"
-        configuration.write_text(yaml.safe_dump_all(_configuration(seconds, message)))
+        configuration.write_text(yaml.safe_dump_all(_configuration(options, written, seconds, message)))
         log = Path(directory) / "log"
         command = [str(program), f"--kubeconfig={cluster.kubeconfig}", f"--config={configuration}"]
         command.append(f"--manage-nodes-with-label-selector={LABEL}={token}")
@@ -141,18 +156,19 @@ def _node(name: str, token: str) -> dict[str, Any]:
     }
 
 
-def _configuration(seconds: float, message: str) -> list[dict[str, Any]]:
+def _configuration(options: Mapping[str, Any], written: Path, seconds: float, message: str) -> list[dict[str, Any]]:
     if "{{" in message:
         raise ValueError("the message would be taken for a template")
-    options = {
-        "podPlayStageParallelism": _PARALLEL,
-        "nodeLeaseDurationSeconds": 40,
-        "serverAddress": "127.0.0.1:0",
-    }
     pod = {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"}
     run = {"durationMilliseconds": round(seconds * 1000), "jitterDurationMilliseconds": round(seconds * 1500)}
     return [
-        {"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokConfiguration", "options": options},
+        {"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokConfiguration", "options": dict(options)},
+        {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "ClusterLogs",
+            "metadata": {"name": "written"},
+            "spec": {"logs": [{"logsFile": str(written)}]},
+        },
         _stage("node-ready", "Node", [_NODE_NOT_READY], {"statusTemplate": _NODE_STATUS}),
         _stage("pod-runs", "Pod", [pod, _in(".status.phase", "Pending")], {"statusTemplate": _RUNNING}),
         _stage(
@@ -204,6 +220,12 @@ conditions:
   lastHeartbeatTime: {{ $now | Quote }}
   lastTransitionTime: {{ $now | Quote }}
 {{ end }}
+addresses:
+- type: InternalIP
+  address: {{ NodeIP | Quote }}
+daemonEndpoints:
+  kubeletEndpoint:
+    Port: {{ NodePort }}
 phase: Running
 """
 _RUNNING = """

@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.support import kube_specs, runs
+from tools import object_stores
 from tools.bench.pod_watch import PodWatch
 from tools.bench.result import Row, at_least, at_most
 from tools.cluster import Cluster
@@ -40,6 +41,7 @@ from tools.sim_kube.process import Troublemaker, sim_kube
 # What the wrapper of a task without outputs leaves.
 MESSAGE = json.dumps({"exit": {"code": 0, "started_at": 1, "finished_at": 2}, "parameters": {}})
 NAMESPACE = "tasks"
+_BUCKET = "artifacts"
 
 
 @dataclass(slots=True)
@@ -70,15 +72,32 @@ class Programs:
 
 @contextmanager
 def penstock(directory: Path, kubeconfig: str, namespace: str) -> Iterator[Embedded]:
-    environment = {
-        "KUBECONFIG": kubeconfig,
-        "PENSTOCK_NAMESPACE": namespace,
-        "PENSTOCK_INSTANCE": namespace,
-        "PENSTOCK_AGENT_IMAGE": "none",
-        "PENSTOCK_WRITES_PER_SECOND": "2000",
-    }
-    with Embedded(directory, "--backend", "kubernetes", environment=environment) as up:
-        yield up
+    """With an S3 server, to which every task's log goes."""
+    with object_stores.s3([_BUCKET]) as s3:
+        directory.mkdir(parents=True, exist_ok=True)
+        config = directory / "store.yaml"
+        place = {
+            "endpoint": s3.endpoint,
+            "region": "us-east-1",
+            "forcePathStyle": True,
+            "credentials": {"fromEnv": True},
+        }
+        config.write_text(json.dumps({"providers": {"s3": {"default": place}}}))
+        environment = {
+            "KUBECONFIG": kubeconfig,
+            "PENSTOCK_NAMESPACE": namespace,
+            "PENSTOCK_INSTANCE": namespace,
+            "PENSTOCK_AGENT_IMAGE": "none",
+            "PENSTOCK_WRITES_PER_SECOND": "2000",
+            "PENSTOCK_ARTIFACTS": f"s3://{_BUCKET}/root",
+            "PENSTOCK_STORE_CONFIG": str(config),
+            "AWS_ACCESS_KEY_ID": s3.access_key,
+            "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+        }
+        with Embedded(directory, "--backend", "kubernetes", environment=environment) as up:
+            yield up
+            # A log that cannot be had costs something else than one that is kept.
+            assert "cannot be archived" not in up.log_file.read_text()
 
 
 def load(up: Embedded, client: Client, spec: Mapping[str, Any], count: int = 1) -> Cost:
