@@ -80,8 +80,10 @@ class LineageQueue:
 
     async def forget(self, run_id: str) -> None:
         """Drops what waits of a run that is over, was lost or was deleted."""
-        for name in [name for name, record in self._waiting.items() if record.run.run_id == run_id]:
-            del self._waiting[name]
+        # Of most runs nothing waits when they are over, and there may be thousands of records of others.
+        if run_id in self._runs:
+            for name in [name for name, record in self._waiting.items() if record.run.run_id == run_id]:
+                del self._waiting[name]
         self._runs.pop(run_id, None)
         self._contexts.pop(run_id, None)
         event = self._drained.pop(run_id, None)
