@@ -45,6 +45,13 @@ class Running:
     def ask(self, what: str) -> http.Reply:
         return http.call("GET", f"{self.http}/k8s/{what}?podname={self.pod}&runid={self.run_id}")
 
+    def reasons(self) -> set[str]:
+        """Of the Pod's events."""
+        return {event["reason"] for event in self.ask("pod/events").json.get("items", ())}
+
+    def failing(self) -> set[str]:
+        return {what for what in ("pod", "pod/events", "pod/logs") if self.ask(what).status != 200}
+
 
 @pytest.fixture(scope="module")
 def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
@@ -86,10 +93,10 @@ def test_every_right_is_known() -> None:
 
 def test_the_role_is_enough(running: Running) -> None:
     running.log_in(None)
-    assert running.ask("pod").json["status"]["phase"] == "Running"
-    assert {event["reason"] for event in running.ask("pod/events").json["items"]} >= {"Scheduled", "Started"}
-    assert running.ask("pod/logs").body == b"it runs\n"
-    assert "forbidden" not in running.server.log
+    # The kubelet tells of a start a little later, and so may the API server of a new Role.
+    runs.until(lambda: running.ask("pod").json.get("status", {}).get("phase"), lambda phase: phase == "Running")
+    runs.until(running.reasons, lambda reasons: reasons >= {"Scheduled", "Started"})
+    runs.until(lambda: running.ask("pod/logs").body, lambda log: log == b"it runs\n")
 
 
 @pytest.mark.parametrize(
@@ -103,8 +110,8 @@ def test_the_role_is_enough(running: Running) -> None:
 )
 def test_one_right_less(running: Running, verb: str, resource: str, fail: set[str]) -> None:
     running.log_in((verb, resource))
-    replies = {what: running.ask(what) for what in ("pod", "pod/events", "pod/logs")}
-    assert {what for what, reply in replies.items() if reply.status != 200} == fail
+    runs.until(running.failing, lambda failing: failing == fail)
     for what in fail:
-        assert replies[what].status == 503
-        assert f"cannot {verb} resource" in replies[what].body.decode()
+        reply = running.ask(what)
+        assert reply.status == 503
+        assert f"cannot {verb} resource" in reply.body.decode()
