@@ -403,7 +403,7 @@ class Executor:
             del self._sessions[session.run_id]
             self._leases.ended(session.run_id)
         self._launches.forget(session.run_id)
-        self._spawn(self._lineage.forget(session.run_id))
+        self._lineage.forget(session.run_id)
 
     def _spawn_for(self, session: RunSession, work: Coroutine[Any, Any, None]) -> None:
         """A step without which the run would hang: when it fails, the run fails."""

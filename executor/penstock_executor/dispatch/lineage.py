@@ -46,6 +46,8 @@ class LineageQueue:
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._contexts: dict[str, tuple[int, int]] = {}
+        # The batch that is being written, but for records of runs that were forgotten meanwhile.
+        self._under_way: dict[str, str] = {}
         self._writing = asyncio.Lock()
         self._stopped = False
 
@@ -78,18 +80,22 @@ class LineageQueue:
         async with self._writing:
             pass
 
-    async def forget(self, run_id: str) -> None:
-        """Drops what waits of a run that is over, was lost or was deleted."""
+    def forget(self, run_id: str) -> None:
+        """Drops what waits of a run that is over, was lost or was deleted.
+
+        At once: the run may be taken anew the next moment, and what is put then belongs to its new session.
+        """
         # Of most runs nothing waits when they are over, and there may be thousands of records of others.
         if run_id in self._runs:
             for name in [name for name, record in self._waiting.items() if record.run.run_id == run_id]:
                 del self._waiting[name]
+        self._under_way = {name: run for name, run in self._under_way.items() if run != run_id}
         self._runs.pop(run_id, None)
         self._contexts.pop(run_id, None)
         event = self._drained.pop(run_id, None)
         if event:
             event.set()
-        await self._recorder.forget(run_id)
+        self._recorder.forget(run_id)
 
     async def work(self) -> None:
         """Writes batches until cancelled."""
@@ -146,12 +152,14 @@ class LineageQueue:
     def _next_batch(self) -> list[ExecutionRecord]:
         certain = (name for name, record in self._waiting.items() if self._left(record.run.run_id) > 0)
         names = list(islice(certain, _BATCH))
-        return [self._waiting.pop(name) for name in names]
+        batch = [self._waiting.pop(name) for name in names]
+        self._under_way = {record.name: record.run.run_id for record in batch}
+        return batch
 
     def _put_back(self, record: ExecutionRecord) -> None:
         # A newer state may have come meanwhile: it wins, and there is one record less to wait for.
         run_id = record.run.run_id
-        if run_id not in self._runs:
+        if self._under_way.pop(record.name, None) is None:
             return
         if record.name in self._waiting:
             self._count_down(run_id)
@@ -163,7 +171,8 @@ class LineageQueue:
         for run_id in {record.run.run_id for record in batch}:
             self._recorded(run_id, ids)
         for record in batch:
-            self._count_down(record.run.run_id)
+            if self._under_way.pop(record.name, None) is not None:
+                self._count_down(record.run.run_id)
 
     def _count_down(self, run_id: str) -> None:
         left = self._runs.get(run_id, 0) - 1

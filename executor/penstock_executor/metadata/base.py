@@ -107,7 +107,7 @@ class Recorder(Protocol):
         """
         ...
 
-    async def forget(self, run_id: str) -> None:
+    def forget(self, run_id: str) -> None:
         """Drops what is remembered of a run that is finished or was lost."""
         ...
 

@@ -100,7 +100,7 @@ class MlmdRecorder:
             raise rejected
         return RecordedIds(executions, artifacts, contexts)
 
-    async def forget(self, run_id: str) -> None:
+    def forget(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
 
     async def close(self) -> None:

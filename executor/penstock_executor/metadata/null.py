@@ -11,7 +11,7 @@ class NullRecorder:
     async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
         return RecordedIds()
 
-    async def forget(self, run_id: str) -> None:
+    def forget(self, run_id: str) -> None:
         return None
 
     async def close(self) -> None:

@@ -1,0 +1,78 @@
+"""A run that is lost and taken again at once: what its new session records is its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.dispatch.lineage import LineageQueue
+from penstock_executor.metadata.base import ExecutionRecord, ExecutionState, ExecutionType, RecordedIds, RunRecord
+from penstock_executor.metadata.null import NullRecorder
+from penstock_store.files import FileArtifactStore
+
+from tests.unit.executor.dispatch.test_quarantine import Backend, Server
+
+
+def record(name: str, state: ExecutionState = ExecutionState.RUNNING, run_id: str = "run-1") -> ExecutionRecord:
+    run = RunRecord(run_id, "pipeline", "", "file:///root")
+    return ExecutionRecord(run, name, ExecutionType.CONTAINER, state, "", name, name)
+
+
+class Recorder(NullRecorder):
+    """Keeps what it is given; each batch waits for its turn."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[ExecutionRecord]] = []
+        self.turns = asyncio.Semaphore(0)
+        self.asked = asyncio.Event()
+
+    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
+        self.batches.append(list(batch))
+        self.asked.set()
+        await self.turns.acquire()
+        return RecordedIds()
+
+
+def test_what_is_put_after_a_run_was_forgotten_stays(tmp_path: Any) -> None:
+    """As when an executor is given a run anew whose lease it let lapse."""
+
+    async def scenario() -> None:
+        settings = ExecutorSettings(default_root=f"file://{tmp_path}", workspace_path=f"{tmp_path}/{{run_id}}")
+        store: Any = FileArtifactStore(tmp_path)
+        server: Any = Server()
+        executor = Executor(server, Backend(), store, NullRecorder(), settings)  # type: ignore[arg-type]
+        claimed = (await server.claim()).runs[0]
+        executor._open(claimed, settings.default_root, 0.0)
+        executor._open(claimed, settings.default_root, 0.0)
+        executor._lineage.put([record("t0", run_id=claimed.run_id)])
+        before = executor._lineage.waiting
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert executor._lineage.waiting == before == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_of_before_is_not_counted_for_the_run_taken_anew() -> None:
+    async def scenario() -> None:
+        recorder = Recorder()
+        queue = LineageQueue(recorder, lambda *_: None, lambda _: 60.0)
+        working = asyncio.create_task(queue.work())
+        queue.put([record("t0"), record("t1")])
+        await recorder.asked.wait()
+        queue.forget("run-1")
+        queue.put([record("t0"), record("t1", ExecutionState.COMPLETE)])
+        drained = asyncio.create_task(queue.drained("run-1"))
+        recorder.turns.release()
+        while len(recorder.batches) < 2:
+            await asyncio.sleep(0)
+        assert not drained.done()
+        recorder.turns.release()
+        await asyncio.wait_for(drained, 10)
+        assert queue.waiting == 0
+        assert recorder.batches[1] == [record("t0"), record("t1", ExecutionState.COMPLETE)]
+        working.cancel()
+
+    asyncio.run(scenario())
