@@ -314,11 +314,15 @@ class KubernetesContract:
             path = place.path("configmaps")
             listed = await client.list_all(path)
             made = await client.create(path, config_map(fresh("mark"), other="1"))
-            watch = client.watch(
-                path, resource_version=listed.resource_version, label_selector="no=such", timeout_seconds=100
-            )
-            async with aclosing(watch):
-                event = await watch.__anext__()
+            # Bookmarks are no promise (KEP-956): a watch may get none; if it does, right before its end at the latest.
+            events: list[dict[str, Any]] = []
+            while not events:
+                watch = client.watch(
+                    path, resource_version=listed.resource_version, label_selector="no=such", timeout_seconds=30
+                )
+                async with aclosing(watch):
+                    events = [event async for event in watch]
+            event = events[0]
             assert event["type"] == "BOOKMARK"
             reached = int(event["object"]["metadata"]["resourceVersion"])
             assert reached >= int(made["metadata"]["resourceVersion"])
