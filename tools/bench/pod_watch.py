@@ -50,8 +50,12 @@ class PodWatch:
         making = asyncio.gather(
             *(asked(partial(self._client.create, self._path, _bare_pod(name, self._spec))) for name in names)
         )
+        # One that cannot be made would be waited for in vain.
+        making.add_done_callback(lambda _: self._turn.set())
         left, removing = set(names), []
         while left:
+            if making.done():
+                making.result()
             ended = left & self._ended
             left -= ended
             removing += [remove(name) for name in ended if as_they_end]
