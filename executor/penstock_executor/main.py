@@ -14,7 +14,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,9 @@ import click
 from penstock_ir.errors import InvalidSpecError
 from penstock_store.base import ArtifactStoreError
 from penstock_store.config import StoreConfig
-from penstock_store.files import FileArtifactStore
+from penstock_store.files import FileArtifactStore, path_of
 from penstock_store.providers import parse_file
+from penstock_store.router import RoutedStore
 
 from penstock_executor import collector, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
@@ -92,6 +95,13 @@ log = logging.getLogger(__name__)
     help="Tasks that run at the same time.",
 )
 @click.option(
+    "--pass-env",
+    multiple=True,
+    envvar="PENSTOCK_PASS_ENV",
+    metavar="NAME",
+    help="A variable of this program's environment that tasks on this machine get too; may be given several times.",
+)
+@click.option(
     "--lineage/--no-lineage",
     default=True,
     show_default=True,
@@ -147,6 +157,7 @@ def main(
     store_config: Path | None,
     backend: str,
     parallelism: int,
+    pass_env: tuple[str, ...],
     lineage: bool,
     name: str,
     lease_seconds: float,
@@ -168,7 +179,8 @@ def main(
     try:
         stores = parse_file(store_config.read_text("utf-8")) if store_config else StoreConfig()
         if backend == "local":
-            placed = _local(directory, pipeline_root(artifacts or str(directory / "artifacts")), parallelism)
+            root = pipeline_root(artifacts or str(directory / "artifacts"))
+            placed = _local(directory, root, stores, LocalOptions(parallelism, pass_env), environ)
         else:
             options = KubernetesOptions(**kubernetes)
             observe = telemetry.kubernetes_call if telemetry else lambda verb, code, seconds: None
@@ -190,14 +202,30 @@ def main(
     )
 
 
-def _local(directory: Path, root: str, parallelism: int) -> Placed:
-    if not root.startswith("file://"):
-        raise click.BadParameter(f"{root}: the local backend keeps artifacts in files", param_hint="--artifacts")
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """`passed_variables` are names of variables of ours that tasks get."""
+
+    parallelism: int
+    passed_variables: tuple[str, ...]
+
+
+def _local(
+    directory: Path, root: str, stores: StoreConfig, options: LocalOptions, environ: Mapping[str, str]
+) -> Placed:
     for part in ("work", "environments", "artifacts"):
         (directory / part).mkdir(parents=True, exist_ok=True)
-    store = FileArtifactStore(Path(root.removeprefix("file://")))
-    settings = LocalSettings(directory / "work", directory / "environments", parallelism)
-    return Placed(LocalBackend(settings, store), store, root, f"{directory / 'work'}/{{run_id}}")
+    path = path_of(root)
+    files = FileArtifactStore(path if path is not None else directory / "artifacts")
+    store = RoutedStore(replace(stores, default_root=root), environ, files=files)
+    settings = LocalSettings(
+        directory / "work",
+        directory / "environments",
+        options.parallelism,
+        root=path,
+        passed_variables=options.passed_variables,
+    )
+    return Placed(LocalBackend(settings, store, environ), store, root, f"{directory / 'work'}/{{run_id}}")
 
 
 @main.command("replay")

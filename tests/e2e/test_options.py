@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
 
@@ -21,11 +20,6 @@ def siblings(commands: dict[str, list[str]], name: str = "siblings") -> dict[str
     for task in spec["root"]["dag"]["tasks"].values():
         task.pop("dependentTasks", None)
     return spec
-
-
-def compiled(name: str) -> dict[str, Any]:
-    found = list(yaml.safe_load_all((specs.COMPILED / f"{name}.yaml").read_text()))
-    return {"pipeline_spec": found[0], "platform_spec": found[1]} if len(found) > 1 else found[0]
 
 
 def test_fail_fast_ends_what_runs(client: Client) -> None:
@@ -65,7 +59,7 @@ def test_a_deadline_counts_anew_after_a_retry(client: Client) -> None:
 
 
 def test_the_final_status_as_documented(client: Client) -> None:
-    run_id = runs.start(client, compiled("loop_in_exit_handler"), documented_final_status=True)
+    run_id = runs.start(client, specs.compiled("loop_in_exit_handler"), documented_final_status=True)
     runs.finished(client, run_id)
     assert runs.tasks(client, run_id)["status-of"].outputs["Output"] == "SUCCEEDED: no error"
 
@@ -73,7 +67,7 @@ def test_the_final_status_as_documented(client: Client) -> None:
 def test_nested_loops_collect_flat_where_asked(client: Client) -> None:
     outputs = []
     for flat in (False, True):
-        run_id = runs.start(client, compiled("nested_collected"), flat_collected=flat)
+        run_id = runs.start(client, specs.compiled("nested_collected"), flat_collected=flat)
         runs.finished(client, run_id)
         outputs.append(runs.tasks(client, run_id)[""].outputs["Output"])
     assert outputs == ["[[11, 21], [12, 22]]", "[11, 21, 12, 22]"]

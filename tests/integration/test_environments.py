@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
 
 from tests.support import runs
+from tests.support.wheels import wheel
 
 MAKE = """
 import asyncio, sys
@@ -45,11 +46,9 @@ exec {python} "$@"
 """
 
 
-def blocked_on(lock: Path) -> bool:
-    """Whether somebody waits for the file's lock (proc_locks(5))."""
-    inode = lock.stat().st_ino
-    lines = Path("/proc/locks").read_text().splitlines()
-    return any("->" in line and line.split()[6].endswith(f":{inode}") for line in lines)
+def has_open(process: subprocess.Popen[str], file: Path) -> bool:
+    """Whether the process got as far as opening the file."""
+    return any(Path(one.path) == file for one in psutil.Process(process.pid).open_files())
 
 
 def test_what_a_dead_executor_left_running_is_waited_for(tmp_path: Path) -> None:
@@ -64,9 +63,7 @@ def test_what_a_dead_executor_left_running_is_waited_for(tmp_path: Path) -> None
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as second:
         try:
             (lock,) = environments.glob("*.lock")
-            runs.until(
-                lambda: blocked_on(lock) or second.poll() is not None or said.read_text().count("begin") > 1, bool
-            )
+            runs.until(lambda: second.poll() is not None or has_open(second, lock), bool)
             (tmp_path / "go").touch()
             _, errors = second.communicate(timeout=60)
         finally:
@@ -108,18 +105,91 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         asyncio.run(environments.get(()))
 
 
+class Interpreter:
+    """Stands for a Python that makes environments; each waits until it may end, and `fails` or not."""
+
+    def __init__(self, place: Path, *, fails: bool = False) -> None:
+        self.said, self.go = place / "said", place / "go"
+        self.path = place / "python"
+        self.said.touch()
+        end = "echo no such thing; exit 1" if fails else "exit 0"
+        self.path.write_text(
+            f'#!/bin/sh\necho $$ >> {self.said}\nmkdir -p "$3"\nwhile [ ! -e {self.go} ]; do sleep 0.01; done\n{end}\n'
+        )
+        self.path.chmod(0o755)
+
+    def begun(self) -> list[int]:
+        return [int(pid) for pid in self.said.read_text().split()]
+
+    async def has_begun(self, count: int) -> None:
+        while len(self.begun()) < count:
+            await asyncio.sleep(0.01)
+
+
+def test_what_cannot_be_made_is_tried_once_for_all(tmp_path: Path) -> None:
+    python = Interpreter(tmp_path, fails=True)
+    environments = TaskEnvironments(tmp_path / "environments", str(python.path), {"PATH": os.defpath})
+
+    async def twelve() -> list[Path | BaseException]:
+        waiting = asyncio.gather(*(environments.get(()) for _ in range(12)), return_exceptions=True)
+        await python.has_begun(1)
+        python.go.touch()
+        answers = await waiting
+        with pytest.raises(EnvironmentFailedError, match="no such thing"):
+            await environments.get(())
+        return answers
+
+    assert all(isinstance(one, EnvironmentFailedError) for one in asyncio.run(twelve()))
+    assert len(python.begun()) == 1
+
+
+def test_what_nobody_waits_for_is_not_made(tmp_path: Path) -> None:
+    python = Interpreter(tmp_path)
+    environments = TaskEnvironments(tmp_path / "environments", str(python.path), {"PATH": os.defpath})
+
+    async def leave_and_come_back() -> Path:
+        waiting = [asyncio.create_task(environments.get(())) for _ in range(2)]
+        await python.has_begun(1)
+        (pid,) = python.begun()
+        waiting[0].cancel()
+        await asyncio.gather(waiting[0], return_exceptions=True)
+        assert psutil.pid_exists(pid)
+        waiting[1].cancel()
+        await asyncio.gather(waiting[1], return_exceptions=True)
+        # Whoever comes now begins anew, and is not taken along by the end of the first.
+        again = asyncio.create_task(environments.get(()))
+        await python.has_begun(2)
+        assert not psutil.pid_exists(pid)
+        python.go.touch()
+        return await again
+
+    assert (asyncio.run(leave_and_come_back()) / "complete").exists()
+
+
+def test_a_bounded_number_is_made_at_a_time(tmp_path: Path) -> None:
+    python = Interpreter(tmp_path)
+    environments = TaskEnvironments(tmp_path / "environments", str(python.path), {"PATH": os.defpath}, builds=2)
+
+    async def five() -> int:
+        wanted = [{"PIP_INDEX_URL": f"https://index.example/{number}"} for number in range(5)]
+        waiting = asyncio.gather(*(environments.get((), one) for one in wanted))
+        await python.has_begun(2)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        begun = len(python.begun())
+        python.go.touch()
+        await waiting
+        return begun
+
+    assert asyncio.run(five()) == 2
+    assert len(python.begun()) == 5
+
+
 def test_settings_for_pip_hold(tmp_path: Path) -> None:
     """Packages come from a directory, and no index is asked."""
     wheels = [tmp_path / "empty", tmp_path / "wheels"]
-    for directory in wheels:
-        directory.mkdir()
-    with zipfile.ZipFile(wheels[1] / "only_here-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("only_here.py", "found = True\n")
-        wheel.writestr("only_here-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: only-here\nVersion: 1.0\n")
-        wheel.writestr(
-            "only_here-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr("only_here-1.0.dist-info/RECORD", "")
+    wheels[0].mkdir()
+    wheel(wheels[1], "only_here", "1.0")
     base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(map(str, wheels))}
     environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
     made = asyncio.run(environments.get((("only-here",),)))

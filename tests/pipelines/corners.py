@@ -394,6 +394,50 @@ def shared_workspace() -> str:
     return in_workspace(directory=dsl.WORKSPACE_PATH_PLACEHOLDER).after(first).output
 
 
+@dsl.component
+def three_files(files: Output[Dataset]):
+    import os
+
+    os.makedirs(files.path)
+    for name in ("kept", "changed", "removed"):
+        with open(os.path.join(files.path, name), "w") as out:
+            out.write("original")
+
+
+@dsl.component
+def spoil(files: Input[Dataset], note: Input[Dataset]) -> str:
+    import os
+    import stat
+
+    for path in (note.path, os.path.join(files.path, "changed")):
+        with open(path, "a") as out:
+            out.write(", spoilt")
+    os.remove(os.path.join(files.path, "removed"))
+    os.chmod(os.path.join(files.path, "kept"), stat.S_IRUSR)
+    with open(os.path.join(files.path, "added"), "w") as out:
+        out.write("new")
+    with open(note.path) as changed:
+        return f"{changed.read()}; {sorted(os.listdir(files.path))}"
+
+
+@dsl.component
+def contents(files: Input[Dataset], note: Input[Dataset]) -> str:
+    import os
+
+    found = [open(note.path).read()]
+    for name in sorted(os.listdir(files.path)):
+        with open(os.path.join(files.path, name)) as file:
+            found.append(f"{name}: {file.read()}")
+    return "; ".join(found)
+
+
+@dsl.pipeline(name="inputs-changed-in-place")
+def inputs_changed_in_place() -> str:
+    files, note = three_files().output, write(content="original").output
+    spoilt = spoil(files=files, note=note)
+    return contents(files=files, note=note).after(spoilt).output
+
+
 PIPELINES = {
     name: value
     for name, value in list(globals().items())

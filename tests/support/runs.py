@@ -54,6 +54,11 @@ def tasks(client: Client, run_id: str) -> dict[str, insight_pb2.Task]:
     return {one.path: one for one in reply.tasks}
 
 
+def outputs(client: Client, run_id: str, path: str) -> dict[str, Any]:
+    """The output parameters of a task."""
+    return dict(json_format.MessageToDict(tasks(client, run_id)[path].outputs))
+
+
 def until(look: Callable[[], Any], holds: Callable[[Any], bool], timeout: float = 60.0) -> Any:
     """What `look` gives as soon as `holds` accepts it; errors of a server that restarts are looked past."""
     end = time.monotonic() + timeout

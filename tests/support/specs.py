@@ -8,9 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 COMPILED = Path(__file__).resolve().parents[1] / "pipelines" / "compiled"
 
 _TEXT = {"parameterType": "STRING"}
+
+
+def compiled(name: str) -> dict[str, Any]:
+    """A pipeline of tests/pipelines/compiled, as a run takes it."""
+    found = list(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
+    return {"pipeline_spec": found[0], "platform_spec": found[1]} if len(found) > 1 else dict(found[0])
 
 
 def container(

@@ -67,6 +67,13 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
     help="Tasks at the same time; the number of cores unless given.",
 )
 @click.option(
+    "--pass-env",
+    multiple=True,
+    envvar="PENSTOCK_PASS_ENV",
+    metavar="NAME",
+    help="A variable of this environment that tasks on this machine get too; may be given several times.",
+)
+@click.option(
     "--caching/--no-caching",
     default=True,
     show_default=True,
@@ -113,6 +120,7 @@ def up(
     artifacts: str,
     backend: str,
     parallelism: int | None,
+    pass_env: tuple[str, ...],
     caching: bool,
     max_cache_age: int,
     ui_directory: Path | None,
@@ -152,6 +160,8 @@ def up(
         place = hashlib.sha256(f"{socket.gethostname()}:{directory}".encode()).hexdigest()[:12]
         name = f"up-{place}"
         command = ["penstock_executor.main", "--server", address, "--backend", backend, "--name", name, *common]
+        for variable in pass_env:
+            command += ["--pass-env", variable]
         return [*command, "--parallelism", str(parallelism)] if parallelism else command
 
     server, executor = Child("server", server_command), Child("executor", executor_command)

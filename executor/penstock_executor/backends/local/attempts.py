@@ -6,9 +6,14 @@ how it ended. They appear in that order and never change. An attempt with a clai
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import shutil
+import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +32,13 @@ class Exit:
 
 
 class AttemptDirectory:
+    """Raises OSError when the place for temporary files is somebody else's."""
+
     def __init__(self, work_dir: Path, key: AttemptKey) -> None:
         slug = hashlib.sha256(key.path.encode()).hexdigest()[:16]
         self.path = work_dir / key.run_id / slug / str(key.attempt)
+        self.temporary = temporary_of_run(work_dir, key.run_id) / f"{slug[:8]}-{key.attempt}"
+        """For temporary files, under a short name: programs make sockets there, whose names have 108 bytes."""
 
     @property
     def outputs(self) -> Path:
@@ -39,9 +48,40 @@ class AttemptDirectory:
     def working(self) -> Path:
         return self.path / "cwd"
 
+    @property
+    def home(self) -> Path:
+        """The task's HOME."""
+        return self.path / "home"
+
+    @property
+    def environment(self) -> Path:
+        """Its Python environment."""
+        return self.path / "env"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs"
+
+    @property
+    def scratch(self) -> Path:
+        """What the task wrote into its inputs."""
+        return self.path / "scratch"
+
+    @property
+    def workspace(self) -> Path:
+        """The run's."""
+        return self.path.parents[1] / "workspace"
+
     def prepare(self) -> None:
         self.outputs.mkdir(parents=True, exist_ok=True)
-        self.working.mkdir(exist_ok=True)
+        for directory in (self.working, self.home, self.temporary):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Removes what only the running task needed."""
+        for directory in (self.environment, self.home, self.temporary, self.scratch, self.inputs):
+            if directory.exists():
+                remove_tree(directory)
 
     def claimed_by(self) -> str | None:
         """The fork server's socket path, None when nobody started the attempt."""
@@ -60,7 +100,8 @@ class AttemptDirectory:
         document = self._read("exit")
         if document is None:
             return None
-        return Exit(document["at"], document.get("code"), document.get("signal"), document.get("error", ""))
+        error = document.get("error") or (self._read("not-begun") or {}).get("error", "")
+        return Exit(document["at"], document.get("code"), document.get("signal"), error)
 
     def spawn_error(self) -> tuple[str, str] | None:
         """(command, reason) when there was no such program."""
@@ -81,6 +122,33 @@ class AttemptDirectory:
         except (FileNotFoundError, ValueError):
             return None
         return document if isinstance(document, dict) else None
+
+
+def private_temporary() -> Path:
+    """A directory for temporary files that only this user can enter. Raises OSError when it is somebody else's."""
+    directory = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise OSError(errno.EACCES, "it belongs to somebody else; remove it or set TMPDIR", str(directory))
+    return directory
+
+
+def temporary_of_run(work_dir: Path, run_id: str) -> Path:
+    """Raises OSError."""
+    return private_temporary() / hashlib.sha256(f"{work_dir}/{run_id}".encode()).hexdigest()[:12]
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a directory and all that a task left in it, also what nobody may enter. What cannot go stays."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        for directory, names, _ in os.walk(path):
+            for inner in (Path(directory) / name for name in names):
+                if not inner.is_symlink():
+                    with contextlib.suppress(OSError):
+                        inner.chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _start_time(pid: int) -> int:

@@ -1,8 +1,10 @@
 """Runs tasks as processes: the laptop's backend (design §5).
 
-The path of an attempt: recognise its command -> task environment -> a free slot -> fork server -> exit on disk ->
-outputs -> outcome. Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts
-what runs and collects what ended; `parallelism` bounds what this executor starts.
+The path of an attempt: inputs -> task environment -> a free slot -> fork server -> exit on disk -> outputs -> outcome.
+Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts what runs and
+collects what ended; `parallelism` bounds what this executor starts; an attempt has what a container would give it: a
+Python environment, inputs, variables, home and temporary files of its own. One that is ended before it runs ends at
+once, whatever it waits for.
 """
 
 from __future__ import annotations
@@ -10,15 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,31 +39,38 @@ from penstock_executor.backends.base import (
     TaskOutcome,
     TaskStarted,
 )
-from penstock_executor.backends.local.attempts import AttemptDirectory, Exit
-from penstock_executor.backends.local.commands import recognise
+from penstock_executor.backends.local import attempt_environment
+from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
+from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
+from penstock_executor.backends.local.commands import LightweightCommand, recognise
 from penstock_executor.backends.local.connection import ForkServerConnection, ForkServerGoneError
-from penstock_executor.backends.local.environments import (
-    EnvironmentFailedError,
-    TaskEnvironments,
-    clean_environment,
-)
+from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
+from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
+from penstock_executor.backends.local.variables import machine_variables
+from penstock_executor.backends.local.verdict import CANCELED, Ending, verdict
+from penstock_executor.backends.local.views import why_no_view
 
 log = logging.getLogger(__name__)
 
-_EXECUTOR_MODULE = "kfp.dsl.executor_main"
 _LOG_TAIL_BYTES = 2048
 _POLL_SECONDS = 0.2
 _FULL_BYTES = 64 * 1024
+_NOT_STARTED = "the task was ended before it started"
+# Settings of the interpreter itself, which a process that is forked from a running one cannot take up any more.
+_INTERPRETER = "PYTHON"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """`python` is the interpreter task environments are made with."""
+    """`root` is the artifact root when that is in files; `passed_variables` are names of variables of ours that tasks
+    get; `python` is the interpreter task environments are made with."""
 
     work_dir: Path
     environments_dir: Path
     parallelism: int
+    root: Path | None = None
+    passed_variables: Collection[str] = ()
     python: str = ""
     grace_seconds: float = 10.0
 
@@ -72,6 +80,7 @@ class _Attempt:
     task: TaskLaunch
     directory: AttemptDirectory
     files: TaskFiles | None = None
+    preparing: asyncio.Task[_Prepared] | None = None
     connection: ForkServerConnection | None = None
     holds_slot: bool = False
     canceled: bool = False
@@ -93,21 +102,29 @@ class _Attempt:
 class _Failure(Exception):
     kind: FailureKind
     text: str
-    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An attempt that only has to be started: what its fork server is sent."""
+
+    message: Mapping[str, Any]
+    connection: ForkServerConnection
 
 
 class LocalBackend:
-    def __init__(self, settings: LocalSettings, store: ArtifactStore) -> None:
+    """`environ` are the variables that this program was started with."""
+
+    def __init__(self, settings: LocalSettings, store: ArtifactStore, environ: Mapping[str, str]) -> None:
         self._settings = settings
-        self._inputs = LocalInputs(store)
         self._store = store
-        self._environment = clean_environment(os.environ, sys.prefix)
-        python = settings.python or getattr(sys, "_base_executable", sys.executable) or sys.executable
-        self._python = python
-        self._environments = TaskEnvironments(settings.environments_dir, python, self._environment)
+        self._python = settings.python or getattr(sys, "_base_executable", sys.executable) or sys.executable
+        self._variables = machine_variables(environ, sys.prefix, settings.passed_variables)
+        self._environments = TaskEnvironments(settings.environments_dir, self._python, self._variables)
+        self._fork_servers = ForkServers(settings.work_dir, self._python, self._variables)
+        self._inputs = LocalInputs(store, settings.work_dir, None, overlays=False)
         self._slots = asyncio.Semaphore(settings.parallelism)
         self._attempts: dict[AttemptKey, _Attempt] = {}
-        self._connections: dict[Path, ForkServerConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -115,7 +132,16 @@ class LocalBackend:
     async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver = deliver
         self._runs = runs
-        self._settings.work_dir.mkdir(parents=True, exist_ok=True)
+        work_dir, root = self._settings.work_dir, self._settings.root
+        work_dir.mkdir(parents=True, exist_ok=True)
+        if root is not None:
+            root.mkdir(parents=True, exist_ok=True)
+            root = root.resolve()
+        work_dir = work_dir.resolve()
+        reason = await why_no_view(self._python, root or self._settings.environments_dir, work_dir)
+        if reason:
+            log.info("inputs of tasks are copied: %s", reason)
+        self._inputs = LocalInputs(self._store, work_dir, root, overlays=not reason)
 
     async def default_root(self, namespace: str) -> str:
         return ""
@@ -133,7 +159,7 @@ class LocalBackend:
         except _Failure as failure:
             self._end(attempt, failure.kind, failure.text)
         except NotHeldError:
-            self._slots.release()
+            self._free_slot(attempt)
             del self._attempts[task.key]
             raise
         except ForkServerGoneError as error:
@@ -145,63 +171,55 @@ class LocalBackend:
         attempt = self._attempts.get(key)
         if attempt is not None and not attempt.finished:
             attempt.canceled = True
-            self._kill(attempt)
+            if attempt.preparing is not None:
+                attempt.preparing.cancel()
+            else:
+                self._kill(attempt)
 
     async def close(self) -> None:
         for attempt in self._attempts.values():
             if attempt.timer is not None:
                 attempt.timer.cancel()
+            if attempt.preparing is not None:
+                attempt.preparing.cancel()
         for task in self._tasks:
             task.cancel()
-        for connection in self._connections.values():
-            await connection.close()
+        await self._fork_servers.close()
 
     def release(self, key: AttemptKey) -> None:
-        """Nothing: directories of a run go together, in `forget`."""
+        """Removes what the task had for itself; the rest of the run's directories go together, in `forget`."""
+        with contextlib.suppress(OSError):
+            directory = AttemptDirectory(self._settings.work_dir, key)
+            self._background(asyncio.to_thread(directory.clear))
 
     async def forget(self, run_id: str) -> None:
         """Removes the working directories of a run that is over; logs and artifacts lie elsewhere."""
         for key in [key for key in self._attempts if key.run_id == run_id]:
             del self._attempts[key]
-        await asyncio.to_thread(shutil.rmtree, self._settings.work_dir / run_id, ignore_errors=True)
+        work_dir = self._settings.work_dir
+        for directory in (work_dir / run_id, temporary_of_run(work_dir, run_id)):
+            await asyncio.to_thread(remove_tree, directory)
 
     # --- starting --------------------------------------------------------------------------------------------------
 
     async def _begin(self, attempt: _Attempt) -> None:
-        attempt.directory.prepare()
-        files = attempt.files = await self._inputs.prepare(attempt.task, attempt.directory)
-        argv = files.argv
-        lightweight = recognise(argv)
+        preparing = attempt.preparing = asyncio.create_task(self._prepare(attempt))
         try:
-            environment = await self._environments.get(lightweight.installs if lightweight else ())
-        except EnvironmentFailedError as error:
-            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
-            raise _Failure(kind, str(error)) from error
-        variables = self._variables(attempt.task, environment)
-        message: dict[str, Any] = {
-            "dir": str(attempt.directory.path),
-            "log": str(files.log),
-            "cwd": str(attempt.directory.working),
-            "env": variables,
-        }
-        if lightweight:
-            module = attempt.directory.path / "ephemeral_component.py"
-            module.write_text(lightweight.source)
-            message["module"] = _EXECUTOR_MODULE
-            message["argv"] = ["--component_module_path", str(module), *lightweight.args]
-            connection = self._connection(environment, str(environment / "bin" / "python"), _EXECUTOR_MODULE)
-        else:
-            message["argv"] = list(argv)
-            connection = self._connection(self._settings.work_dir, self._python, "")
-        await self._slots.acquire()
-        attempt.holds_slot = True
+            prepared = await preparing
+        except asyncio.CancelledError:
+            preparing.cancel()
+            if attempt.canceled:
+                raise _Failure(FailureKind.CANCELED, _NOT_STARTED) from None
+            raise
+        finally:
+            attempt.preparing = None
         if attempt.canceled:
-            raise _Failure(FailureKind.CANCELED, "the task was ended before it started")
+            raise _Failure(FailureKind.CANCELED, _NOT_STARTED)
         # It may have waited for long.
         if self._runs is None or not self._runs.may_act(attempt.key.run_id):
-            raise NotHeldError(str(attempt.directory.path))
-        attempt.connection = connection
-        answer = await connection.launch(attempt.name, message, lambda: self._ended(attempt))
+            raise NotHeldError(attempt.name)
+        attempt.connection = prepared.connection
+        answer = await prepared.connection.launch(attempt.name, prepared.message, lambda: self._ended(attempt))
         if answer["event"] == "failed":
             raise _Failure(FailureKind.INFRASTRUCTURE, f"the task could not be started: {answer['error']}")
         if answer["event"] == "claimed":
@@ -209,15 +227,72 @@ class LocalBackend:
             return
         self._started(attempt, answer["at"])
 
+    async def _prepare(self, attempt: _Attempt) -> _Prepared:
+        """Everything that may take long, the place among those that run included; it may be cancelled at any point."""
+        attempt.directory.prepare()
+        files = attempt.files = await self._inputs.prepare(attempt.task, attempt.directory)
+        own = dict(attempt.task.env)
+        lightweight = recognise(files.argv, {**self._variables, **own})
+        environment, cached = await self._environment(attempt, lightweight, own)
+        message: dict[str, Any] = {
+            "dir": attempt.name,
+            "log": str(files.log),
+            "cwd": str(attempt.directory.working),
+            "env": {**self._task_variables(attempt, environment), **own},
+            "view": files.view.message() if files.view else None,
+        }
+        if lightweight is None:
+            message["argv"] = list(files.argv)
+            connection = self._fork_servers.of_commands()
+        else:
+            source = attempt.directory.path / "ephemeral_component.py"
+            source.write_text(lightweight.source)
+            arguments = ["--component_module_path", str(source), *lightweight.args]
+            message["env"] = {**message["env"], **lightweight.variables}
+            if any(name.startswith(_INTERPRETER) for name in own):
+                message["argv"] = [str(environment.python), "-m", lightweight.module, *arguments]
+                connection = self._fork_servers.of_commands()
+            else:
+                message.update(module=lightweight.module, argv=arguments, environment=environment.message())
+                connection = self._fork_servers.of_environment(cached, lightweight.module)
+        await self._slots.acquire()
+        attempt.holds_slot = True
+        return _Prepared(message, connection)
+
+    async def _environment(
+        self, attempt: _Attempt, lightweight: LightweightCommand | None, own: Mapping[str, str]
+    ) -> tuple[AttemptEnvironment, Path]:
+        """The attempt's environment, and the cached one under it. Raises _Failure, OSError."""
+        installs = lightweight.installs if lightweight else ()
+        try:
+            seed, cached = await asyncio.gather(
+                self._environments.get(()), self._environments.get(installs, own if installs else None)
+            )
+        except EnvironmentFailedError as error:
+            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
+            raise _Failure(kind, str(error)) from error
+        directory = attempt.directory
+        return attempt_environment.make(directory.environment, directory.home, cached, seed), cached
+
+    def _task_variables(self, attempt: _Attempt, environment: AttemptEnvironment) -> dict[str, str]:
+        return {
+            **self._variables,
+            **environment.variables(),
+            "PATH": environment.search_path(self._variables["PATH"]),
+            "HOME": str(attempt.directory.home),
+            "TMPDIR": str(attempt.directory.temporary),
+            "PYTHONUNBUFFERED": "1",
+        }
+
     async def _adopt(self, attempt: _Attempt) -> None:
         """Takes over an attempt that somebody started before us."""
         if attempt.files is None:
-            attempt.files = await self._inputs.prepare(attempt.task, attempt.directory, adopt=True)
+            attempt.files = self._inputs.adopt(attempt.task, attempt.directory)
         if attempt.directory.exit() is not None:
             self._ended(attempt)
             return
         socket = Path(attempt.directory.claimed_by() or "")
-        connection = self._connections.get(socket) or self._new_connection(socket, self._python, "")
+        connection = self._fork_servers.at(socket)
         try:
             known = await connection.watch(attempt.name, lambda: self._ended(attempt))
         except ForkServerGoneError:
@@ -275,12 +350,29 @@ class LocalBackend:
         if found is not None:
             self._conclude(attempt, found)
         else:
-            self._spawn(self._outlive(attempt))
+            self._spawn(attempt, self._outlive(attempt))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, attempt: _Attempt, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work beside; whatever goes wrong with it ends the attempt."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:
+                log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
+                self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task's end could not be dealt with: {error}")
+
+        self._background(guarded())
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work in the background failed", exc_info=error)
 
     async def _outlive(self, attempt: _Attempt) -> None:
         """Without a fork server nobody writes down how the process ends; wait for it and see."""
@@ -293,7 +385,7 @@ class LocalBackend:
         if found is not None:
             self._conclude(attempt, found)
         elif attempt.canceled:
-            self._end(attempt, FailureKind.CANCELED, "the run was terminated")
+            self._end(attempt, FailureKind.CANCELED, CANCELED)
         else:
             self._end(
                 attempt,
@@ -302,9 +394,9 @@ class LocalBackend:
             )
 
     def _conclude(self, attempt: _Attempt, found: Exit) -> None:
-        failure, text = self._verdict(attempt, found)
+        failure = verdict(attempt.task, found, self._ending(attempt) if found.code != 0 else Ending())
         if failure is not None:
-            self._end(attempt, failure, text, found)
+            self._end(attempt, *failure, found)
             return
         task, files = attempt.task, attempt.files
         assert files is not None
@@ -313,34 +405,39 @@ class LocalBackend:
                 task,
                 parameter_text=lambda name: parameter_text(name, attempt.directory.outputs / name),
                 metadata_text=metadata_text(files.output_metadata),
-                stored_uri=_stored_uri,
-                present=_present,
+                stored_uri=files.stored_uri,
+                present=lambda uri: _present(files, uri),
             )
         except OutputError as error:
             self._end(attempt, FailureKind.USER, str(error), found)
             return
-        if any(one.custom_path for many in outputs.artifacts.values() for one in many):
-            self._spawn(self._keep_custom_paths(attempt, found, outputs))
+        if _is_elsewhere(task) or any(one.custom_path for many in outputs.artifacts.values() for one in many):
+            self._spawn(attempt, self._store_outputs(attempt, found, outputs))
         else:
             self._succeed(attempt, found, outputs)
 
-    async def _keep_custom_paths(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
-        """Copies what the task left in places of its own to where its artifacts are kept (executor.md §3.4)."""
+    async def _store_outputs(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
+        """Copies what the task left here or in places of its own to where artifacts are kept (executor.md §3.4)."""
         kept: dict[str, tuple[Artifact, ...]] = {}
         try:
             for port, many in outputs.artifacts.items():
-                kept[port] = tuple([await self._kept(attempt, one) for one in many])
+                kept[port] = tuple([await self._stored(attempt, one) for one in many])
         except ArtifactStoreError as error:
             self._end(attempt, FailureKind.INFRASTRUCTURE, str(error), found)
             return
         self._succeed(attempt, found, replace(outputs, artifacts=kept))
 
-    async def _kept(self, attempt: _Attempt, artifact: Artifact) -> Artifact:
-        if not artifact.custom_path:
-            return artifact
-        source = attempt.directory.working / artifact.custom_path
-        there = await self._store.upload(source, artifact.uri)
-        return replace(artifact, custom_path="", absent=artifact.absent and not there)
+    async def _stored(self, attempt: _Attempt, artifact: Artifact) -> Artifact:
+        assert attempt.files is not None
+        if artifact.custom_path:
+            source = attempt.directory.working / artifact.custom_path
+            there = await self._store.upload(source, artifact.uri)
+            return replace(artifact, custom_path="", absent=artifact.absent and not there)
+        if artifact.uri.startswith(f"{attempt.task.task_root}/") and _is_elsewhere(attempt.task):
+            left = attempt.files.path_of(artifact.uri)
+            if left is not None and left.exists():
+                await self._store.upload(left, artifact.uri)
+        return artifact
 
     def _succeed(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
         assert attempt.files is not None
@@ -358,32 +455,19 @@ class LocalBackend:
             ),
         )
 
-    def _verdict(self, attempt: _Attempt, found: Exit) -> tuple[FailureKind | None, str]:
-        if found.error:
-            return FailureKind.INFRASTRUCTURE, f"the task could not be started: {found.error}"
-        if found.code == 0:
-            return None, ""
-        if attempt.canceled:
-            return FailureKind.CANCELED, "the run was terminated"
-        if attempt.overdue:
-            return FailureKind.USER, f"the deadline of {attempt.task.deadline_seconds:g} seconds was exceeded"
-        missing = attempt.directory.spawn_error()
-        if missing is not None:
-            command, reason = missing
-            return FailureKind.CONFIGURATION, (
-                f"the command {command!r} of image {attempt.task.image!r} cannot run on this machine ({reason}): "
-                "run the pipeline on Kubernetes, or install the command here or a container runtime that has the image"
-            )
-        how = (
-            f"was killed by signal {found.signal} ({_signal_name(found.signal)})"
-            if found.signal is not None
-            else f"exited with code {found.code}"
-        )
-        tail = attempt.files.tail(_LOG_TAIL_BYTES) if attempt.files else ""
-        if attempt.files and _is_full(attempt.files.log.parent):
+    def _ending(self, attempt: _Attempt) -> Ending:
+        files = attempt.files
+        full = files is not None and _is_full(files.log.parent)
+        return Ending(
+            canceled=attempt.canceled,
+            overdue=attempt.overdue,
+            missing_command=attempt.directory.spawn_error(),
+            tail=files.tail(_LOG_TAIL_BYTES) if files else "",
             # Its own words may not have fitted into the log any more.
-            how += f" and the artifact store is full ({attempt.files.log.parent}: {os.strerror(errno.ENOSPC)})"
-        return FailureKind.USER, f"the command {how}" + (f"; its last lines:\n{tail}" if tail else "")
+            log_trouble=f"the artifact store is full ({files.log.parent}: {os.strerror(errno.ENOSPC)})"
+            if files and full
+            else "",
+        )
 
     def _end(self, attempt: _Attempt, failure: FailureKind, text: str, found: Exit | None = None) -> None:
         started = attempt.directory.started_at()
@@ -409,51 +493,41 @@ class LocalBackend:
         attempt.finished = True
         if attempt.timer is not None:
             attempt.timer.cancel()
-        if attempt.holds_slot:
-            self._slots.release()
+        self._free_slot(attempt)
+        if outcome.log_uri and _is_elsewhere(attempt.task):
+            self._background(self._archive_log(attempt, outcome))
+        else:
+            self._deliver_end(attempt, outcome)
+
+    async def _archive_log(self, attempt: _Attempt, outcome: TaskOutcome) -> None:
+        assert attempt.files is not None
+        uri = f"{attempt.task.task_root}/{attempt.files.log.name}"
+        try:
+            await self._store.upload(attempt.files.log, uri, replace=True)
+            outcome = replace(outcome, log_uri=uri)
+        except (ArtifactStoreError, OSError) as error:
+            log.warning("run %s: the log of %s is lost: %s", attempt.key.run_id, attempt.key.path, error)
+        finally:
+            self._deliver_end(attempt, outcome)
+
+    def _deliver_end(self, attempt: _Attempt, outcome: TaskOutcome) -> None:
         self._attempts.pop(attempt.key, None)
         self._deliver(outcome)
 
-    # --- fork servers ----------------------------------------------------------------------------------------------
-
-    def _connection(self, home: Path, python: str, preload: str) -> ForkServerConnection:
-        # A path of its own in a short directory: socket names have 108 bytes.
-        digest = hashlib.sha256(f"{self._settings.work_dir}\n{home}".encode()).hexdigest()[:16]
-        socket = self._settings.work_dir / f"{digest}.sock"
-        if len(str(socket).encode()) > 100:
-            directory = Path(f"/tmp/penstock-{os.getuid()}")
-            directory.mkdir(mode=0o700, exist_ok=True)
-            socket = directory / f"{digest}.sock"
-        return self._connections.get(socket) or self._new_connection(socket, python, preload)
-
-    def _new_connection(self, socket: Path, python: str, preload: str) -> ForkServerConnection:
-        environment = {**self._environment, "_KFP_RUNTIME": "true"}
-        log_file = self._settings.work_dir / "fork-servers.log"
-        connection = ForkServerConnection(socket, python, preload, environment, log_file)
-        self._connections[socket] = connection
-        return connection
-
-    def _variables(self, task: TaskLaunch, environment: Path) -> Mapping[str, str]:
-        path = f"{environment / 'bin'}{os.pathsep}{self._environment.get('PATH', os.defpath)}"
-        return {
-            **self._environment,
-            "PATH": path,
-            "VIRTUAL_ENV": str(environment),
-            "PYTHONUNBUFFERED": "1",
-            "_KFP_RUNTIME": "true",
-            **dict(task.env),
-        }
+    def _free_slot(self, attempt: _Attempt) -> None:
+        if attempt.holds_slot:
+            attempt.holds_slot = False
+            self._slots.release()
 
 
-def _stored_uri(shown: str) -> str:
-    """A URI as the task saw it, a plain path for files, as it is kept."""
-    path = path_of(shown)
-    return uri_of(path) if path is not None else shown
+def _is_elsewhere(task: TaskLaunch) -> bool:
+    """Whether what the task leaves has to be brought to a store that is not in files."""
+    return path_of(task.task_root) is None
 
 
-def _present(uri: str) -> bool:
+def _present(files: TaskFiles, uri: str) -> bool:
     # What lies elsewhere was put there by the task itself, which knows.
-    path = path_of(uri)
+    path = files.path_of(uri)
     return path is None or path.exists()
 
 
@@ -462,10 +536,3 @@ def _is_full(directory: Path) -> bool:
         return shutil.disk_usage(directory).free < _FULL_BYTES
     except OSError:
         return False
-
-
-def _signal_name(number: int | None) -> str:
-    try:
-        return signal.Signals(number or 0).name
-    except ValueError:
-        return "unknown"

@@ -1,15 +1,17 @@
-"""Recognises the command line that the SDK generates for lightweight Python components.
+"""Recognises the command line that the SDK, 2.0 or later, generates for lightweight Python components.
 
 Why: run as it is, it spends most of its time letting pip find out that nothing is to be done. Invariant: recognised
-exactly or not at all; anything else runs unchanged.
+exactly or not at all; anything else runs unchanged, in an environment that has pip. What the shell would expand in the
+options of pip is expanded as the shell would.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from penstock_executor.backends.local.shell_words import NotPlainError, shell_words
 
 _PRELUDE = re.compile(
     r'\s*if ! \[ -x "\$\(command -v pip\)" \]; then\s+'
@@ -17,9 +19,15 @@ _PRELUDE = re.compile(
 )
 _PROGRAM = re.compile(
     r'\s*program_path=\$\(mktemp -d\)\s+printf "%s" "\$0" > "\$program_path/ephemeral_component\.py"\s+'
-    r"_KFP_RUNTIME=true python3 -m kfp\.dsl\.executor_main\s+"
+    r"(?P<runtime>_KFP_RUNTIME=true )?python3 -m (?P<module>kfp\.(?:dsl|components)\.executor_main)\s+"
     r'--component_module_path\s+"\$program_path/ephemeral_component\.py"\s+"\$@"\s*'
 )
+# `use_venv`: what the component needs goes into an environment of its own, as it does here in any case.
+_USE_VENV = re.compile(
+    r"\s*export PIP_DISABLE_PIP_VERSION_CHECK=1\s+tmp=\$\(mktemp -d\)\s+"
+    r'python3 -m venv "\$tmp/venv" --system-site-packages\s+\. "\$tmp/venv/bin/activate"\s+'
+)
+_END = re.compile(r'&& "\$0" "\$@"\s*')
 _INSTALL = ["python3", "-m", "pip", "install"]
 _QUIET = {"--quiet", "--no-warn-script-location", "--user", "--disable-pip-version-check"}
 _WITH_VALUE = {
@@ -35,48 +43,47 @@ _FLAGS = {"--no-deps": "--no-deps", "--pre": "--prerelease=allow", "--no-index":
 
 @dataclass(frozen=True, slots=True)
 class LightweightCommand:
-    """`installs` are argument lists for `uv pip install`, in order; `source` is the component's module."""
+    """`installs` are argument lists for `uv pip install`, in order; `source` is the component's module, which the
+    SDK's `module` runs with `args`; `variables` are set for that program alone."""
 
     installs: tuple[tuple[str, ...], ...]
     source: str
+    module: str
     args: tuple[str, ...]
+    variables: Mapping[str, str]
 
 
-def recognise(argv: Sequence[str]) -> LightweightCommand | None:
-    """The parts of a generated command line, or None when it is another one."""
-    if len(argv) < 7 or list(argv[0:2]) != ["sh", "-c"] or list(argv[3:5]) != ["sh", "-ec"]:
+def recognise(argv: Sequence[str], variables: Mapping[str, str]) -> LightweightCommand | None:
+    """The parts of a generated command line, or None when it is another one. `variables` are the task's."""
+    installs: tuple[tuple[str, ...], ...] | None = ()
+    rest = list(argv)
+    if len(rest) >= 7 and rest[0:2] == ["sh", "-c"]:
+        installs, rest = _installs(rest[2], variables), rest[3:]
+    if installs is None or len(rest) < 4 or rest[0:2] != ["sh", "-ec"]:
         return None
-    if not _PROGRAM.fullmatch(argv[5]):
+    program = _PROGRAM.fullmatch(rest[2])
+    # Without an installation the SDK is the image's.
+    if program is None or not installs:
         return None
-    installs = _installs(argv[2])
-    if installs is None:
-        return None
-    return LightweightCommand(installs, argv[6], tuple(argv[7:]))
+    runtime = {"_KFP_RUNTIME": "true"} if program["runtime"] else {}
+    return LightweightCommand(installs, rest[3], program["module"], tuple(rest[4:]), runtime)
 
 
-def _installs(script: str) -> tuple[tuple[str, ...], ...] | None:
-    match = _PRELUDE.match(script)
-    if not match:
+def _installs(script: str, variables: Mapping[str, str]) -> tuple[tuple[str, ...], ...] | None:
+    prelude = _PRELUDE.match(script)
+    end = _END.search(script)
+    if not prelude or not end or end.end() != len(script):
         return None
-    try:
-        words = shlex.split(script[match.end() :], posix=True)
-    except ValueError:
-        return None
-    groups: list[list[str]] = [[]]
-    for word in words:
-        if word == "&&":
-            groups.append([])
-        else:
-            groups[-1].append(word)
-    if groups[-1] != ["$0", "$@"]:
-        return None
+    commands = _USE_VENV.sub(" ", script[prelude.end() : end.start()], count=1)
     found = []
-    for group in groups[:-1]:
-        if group[:1] == ["PIP_DISABLE_PIP_VERSION_CHECK=1"]:
-            group = group[1:]
-        if group[:4] != _INSTALL:
+    for command in re.split(r"\s&&\s", commands):
+        try:
+            words = shell_words(command, variables)
+        except NotPlainError:
             return None
-        arguments = _uv_arguments(group[4:])
+        if words[:1] == ["PIP_DISABLE_PIP_VERSION_CHECK=1"]:
+            words = words[1:]
+        arguments = _uv_arguments(words[4:]) if words[:4] == _INSTALL else None
         if arguments is None:
             return None
         found.append(arguments)

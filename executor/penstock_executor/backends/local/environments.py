@@ -2,12 +2,14 @@
 
 Invariants: an environment is used only when its `complete` mark is there; making it is serialised by a file lock,
 between executors too, and the programs that make it hold that lock as well: they may outlive an executor that is
-killed. A failed one is made anew the next time. The server's own environment is never used for tasks.
+killed. A bounded number is made at a time; all who wait for one get the one result, and what cannot be installed is not
+tried again for a while; nothing is made that nobody waits for. Tasks never write into one (`attempt_environment`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -15,15 +17,25 @@ import logging
 import os
 import random
 import shutil
+import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import uv
+
+from penstock_executor.backends.local.attempt_environment import share_scripts
 
 log = logging.getLogger(__name__)
 
 _TRIES = 3
 _TIMEOUT_SECONDS = 900
+_REMEMBERED_SECONDS = 60.0
+_LOCK_POLL_SECONDS = 0.05
+# Of an environment on disk; another number when older ones cannot be used any more.
+_FORM = 2
+_NO = ("", "0", "false", "no", "off")
 # What people have set for pip holds for uv: name there, separator of lists there.
 _PIP_SETTINGS = {
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", " "),
@@ -32,6 +44,7 @@ _PIP_SETTINGS = {
     "PIP_TRUSTED_HOST": ("UV_INSECURE_HOST", " "),
     "PIP_CERT": ("SSL_CERT_FILE", " "),
 }
+_SETTINGS = {*_PIP_SETTINGS, "PIP_NO_INDEX"}
 _NETWORK = ("error sending request", "timed out", "connection", "temporarily", "dns error", "503", "502")
 
 
@@ -43,88 +56,156 @@ class EnvironmentFailedError(Exception):
         self.transient = transient
 
 
-class TaskEnvironments:
-    """`directory` holds them; `base` is the environment for processes of ours and of tasks."""
+@dataclass(slots=True)
+class _Build:
+    """An environment that is being made, and how many attempts wait for it."""
 
-    def __init__(self, directory: Path, python: str, base: Mapping[str, str]) -> None:
+    task: asyncio.Task[Path]
+    waiters: int = 0
+
+
+class TaskEnvironments:
+    """`directory` holds them; `base` is what the programs that make them run with, `builds` how many at a time."""
+
+    def __init__(self, directory: Path, python: str, base: Mapping[str, str], builds: int = 2) -> None:
         self._directory = directory
         self._python = python
         self._base = dict(base)
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._places = asyncio.Semaphore(builds)
+        self._builds: dict[str, _Build] = {}
         self._ready: dict[str, Path] = {}
+        self._failed: dict[str, tuple[float, EnvironmentFailedError]] = {}
 
-    async def get(self, installs: tuple[tuple[str, ...], ...]) -> Path:
-        """The directory of an environment with these `uv pip install` argument lists carried out.
+    async def get(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> Path:
+        """The directory of an environment with these `uv pip install` argument lists carried out; without any, of one
+        with pip. What `variables`, those of the task, say about indexes holds.
 
-        Raises EnvironmentFailedError.
+        Raises EnvironmentFailedError: for a while also when the same installation failed before. Cancelled, it ends
+        the installation unless somebody else waits for it.
         """
-        name = self._name(installs)
+        settings = {name: value for name, value in (variables or {}).items() if name in _SETTINGS}
+        name = self._name(installs, settings)
         if name in self._ready:
             return self._ready[name]
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            if name not in self._ready:
-                self._ready[name] = await self._make(self._directory / name, installs)
-        return self._ready[name]
+        self._raise_remembered(name)
+        build = self._builds.get(name)
+        if build is None:
+            build = self._builds[name] = _Build(asyncio.create_task(self._made(name, installs, settings)))
+        build.waiters += 1
+        try:
+            return await asyncio.shield(build.task)
+        finally:
+            build.waiters -= 1
+            if not build.waiters:
+                # Whoever asks next begins anew: this one may be on its way out.
+                if self._builds.get(name) is build:
+                    del self._builds[name]
+                build.task.cancel()
 
-    def _name(self, installs: tuple[tuple[str, ...], ...]) -> str:
-        text = json.dumps([self._python, installs])
+    def _raise_remembered(self, name: str) -> None:
+        until, error = self._failed.get(name, (0.0, None))
+        if error is not None and asyncio.get_running_loop().time() < until:
+            raise EnvironmentFailedError(str(error), transient=False)
+
+    def _name(self, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> str:
+        text = json.dumps([_FORM, self._python, installs, sorted(settings.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
-    async def _make(self, target: Path, installs: tuple[tuple[str, ...], ...]) -> Path:
+    async def _made(self, name: str, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> Path:
+        async with self._places:
+            try:
+                made = await self._make(self._directory / name, installs, settings)
+            except EnvironmentFailedError as error:
+                if not error.transient:
+                    now = asyncio.get_running_loop().time()
+                    self._failed = {one: kept for one, kept in self._failed.items() if kept[0] > now}
+                    self._failed[name] = (now + _REMEMBERED_SECONDS, error)
+                raise
+        self._ready[name] = made
+        return made
+
+    async def _make(self, target: Path, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> Path:
         complete = target / "complete"
         if complete.exists():
             return target
         self._directory.mkdir(parents=True, exist_ok=True)
-        lock = target.with_suffix(".lock").open("w")
-        try:
-            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        with target.with_suffix(".lock").open("w") as lock:
+            await _locked(lock)
             if complete.exists():
                 return target
             for attempt in range(1, _TRIES + 1):
                 try:
-                    await self._build(target, installs, lock.fileno())
+                    await self._build(target, installs, _Installer({**self._base, **settings}, lock.fileno()))
                     break
                 except EnvironmentFailedError as error:
                     if not error.transient or attempt == _TRIES:
                         raise
                 await asyncio.sleep(random.uniform(0.5, 1.5) * attempt)
             complete.write_text(json.dumps(installs))
-        finally:
-            lock.close()
         return target
 
-    async def _build(self, target: Path, installs: tuple[tuple[str, ...], ...], lock: int) -> None:
+    async def _build(self, target: Path, installs: tuple[tuple[str, ...], ...], installer: _Installer) -> None:
         if target.exists():
             await asyncio.to_thread(shutil.rmtree, target)
         if not installs:
-            await self._bare(target, lock)
+            await self._bare(target, installer)
             return
-        await self._uv(lock, "venv", "--quiet", "--no-project", "--python", self._python, str(target))
-        no_index = ["--no-index"] if self._base.get("PIP_NO_INDEX", "0") not in ("", "0", "false", "no", "off") else []
+        await installer.uv("venv", "--quiet", "--no-project", "--python", self._python, str(target))
         for arguments in installs:
             python = str(target / "bin" / "python")
-            await self._uv(lock, "pip", "install", "--quiet", *no_index, "--python", python, *arguments)
+            await installer.uv("pip", "install", "--quiet", *installer.no_index(), "--python", python, *arguments)
+        await asyncio.to_thread(share_scripts, target)
 
-    async def _bare(self, target: Path, lock: int) -> None:
-        """With pip, for commands that install by themselves; the standard library's own needs no network."""
+    async def _bare(self, target: Path, installer: _Installer) -> None:
+        """With pip; the standard library's own needs no network."""
         try:
-            await self._run(lock, self._python, "-m", "venv", str(target))
+            await installer.run(self._python, "-m", "venv", str(target))
         except EnvironmentFailedError as error:
-            # Distributions leave it out of their Python. A task whose command needs no pip runs all the same.
+            # Distributions leave it out of their Python. A task that needs no pip runs all the same.
             if "ensurepip" not in str(error):
                 raise
             log.warning("task environments have no pip: %s", error)
             await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
-            await self._uv(lock, "venv", "--quiet", "--no-project", "--python", self._python, str(target))
+            await installer.uv("venv", "--quiet", "--no-project", "--python", self._python, str(target))
 
-    async def _uv(self, lock: int, *arguments: str) -> None:
-        await self._run(lock, uv.find_uv_bin(), *arguments)
 
-    async def _run(self, lock: int, program: str, *arguments: str) -> None:
-        environment = {**self._base, "UV_NO_CONFIG": "1", "UV_LINK_MODE": "hardlink", "UV_PYTHON_DOWNLOADS": "never"}
+async def _locked(lock: IO[str]) -> None:
+    """Waits for the file's lock: an executor that died may have left programs that hold it."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
+
+
+class _Installer:
+    """Runs the programs that make one environment, all of which hold its `lock`; `variables` are theirs."""
+
+    def __init__(self, variables: Mapping[str, str], lock: int) -> None:
+        self._variables = variables
+        self._lock = lock
+
+    def no_index(self) -> list[str]:
+        return ["--no-index"] if self._variables.get("PIP_NO_INDEX", "0") not in _NO else []
+
+    async def uv(self, *arguments: str) -> None:
+        await self.run(uv.find_uv_bin(), *arguments)
+
+    async def run(self, program: str, *arguments: str) -> None:
+        """Raises EnvironmentFailedError."""
+        environment = {
+            **self._variables,
+            "UV_NO_CONFIG": "1",
+            "UV_LINK_MODE": "hardlink",
+            "UV_PYTHON_DOWNLOADS": "never",
+            # As pip does: the best version of all indexes.
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
+        }
         for name, (for_uv, separator) in _PIP_SETTINGS.items():
-            if name in self._base:
-                environment.setdefault(for_uv, separator.join(self._base[name].split()))
+            if name in self._variables:
+                environment.setdefault(for_uv, separator.join(self._variables[name].split()))
         process = await asyncio.create_subprocess_exec(
             program,
             *arguments,
@@ -133,14 +214,19 @@ class TaskEnvironments:
             # The `venv` module says on stdout what is wrong.
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            pass_fds=(lock,),
+            pass_fds=(self._lock,),
+            start_new_session=True,
         )
         try:
             output, _ = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
         except asyncio.TimeoutError as error:
-            process.kill()
-            await process.wait()
             raise EnvironmentFailedError("installing the task's packages took too long", transient=True) from error
+        finally:
+            # Cancelled or too late: with what it started, so that nothing is left that holds the lock.
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
         if process.returncode != 0:
             text = output.decode("utf-8", "replace").strip()[-2000:]
             transient = any(word in text.lower() for word in _NETWORK)
@@ -148,16 +234,3 @@ class TaskEnvironments:
             raise EnvironmentFailedError(
                 f"the task's environment cannot be made ({wanted}): {text}", transient=transient
             )
-
-
-def clean_environment(environment: Mapping[str, str], own_prefix: str) -> dict[str, str]:
-    """What a task inherits: nothing that belongs to Penstock or to the Python it runs in."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith(("PENSTOCK_", "PYTHON", "GRPC_", "VIRTUAL_ENV", "COVERAGE_"))
-    }
-    own = str(Path(own_prefix) / "bin")
-    parts = [part for part in kept.get("PATH", os.defpath).split(os.pathsep) if part and part != own]
-    kept["PATH"] = os.pathsep.join(parts)
-    return kept

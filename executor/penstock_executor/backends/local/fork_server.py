@@ -8,9 +8,14 @@ Invariants: an attempt is started only by whoever creates its `claim` file, so n
 writes `pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that
 forking is safe. Nobody connected, nothing running and nothing to do for a while, or told to retire: it ends.
 
+A task with input artifacts sees them through a view: a mount namespace of its own, in which file systems that overlay
+the stored files take up what it writes, and the attempt's own outputs lead through to the store.
+
 Usage: fork_server.py SOCKET [--preload MODULE]   (Python 3.8 or newer, POSIX)
+       fork_server.py --view VIEW                 whether this machine can give such a view; VIEW as in a launch
 """
 
+import ctypes
 import errno
 import fcntl
 import gc
@@ -43,6 +48,7 @@ class Server:
         except OSError:
             # Another one serves this path already.
             sys.exit(0)
+        become_subreaper()
         if preload:
             try:
                 importlib.import_module(preload)
@@ -203,10 +209,16 @@ class Server:
             os.dup2(log, 2)
             os.close(null)
             os.close(log)
+            try:
+                enter_view(task.get("view"))
+            except OSError as error:
+                write_whole(task["dir"], "not-begun", {"error": "its inputs cannot be given to it: %s" % error})
+                os._exit(1)
             os.chdir(task["cwd"])
             os.environ.clear()
             os.environ.update(task["env"])
             if "module" in task:
+                use_environment(task["environment"])
                 code = run_module(task["module"], task["argv"])
             else:
                 execute(task)
@@ -256,6 +268,7 @@ class Server:
             pass
         if name is None:
             return
+        self.end_strays(directory)
         document = {"at": millis()}
         if os.WIFSIGNALED(status):
             document["signal"] = os.WTERMSIG(status)
@@ -267,6 +280,17 @@ class Server:
             sys.stderr.write("%s: exit not recorded: %s\n" % (name, error))
         for client in list(self.clients):
             self.send(client, {"event": "exited", "id": name})
+
+    def end_strays(self, directory):
+        """Kills what an attempt left running in sessions of its own: it has become a child of ours. One whose
+        environment does not say whose it is goes when no attempt is left that it could belong to."""
+        mark = os.fsencode(directory) + b"/"
+        for pid in adopted_children():
+            if pid not in self.children and (not self.children or mark in environment_of(pid)):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
 
     def cancel(self, name, grace):
         for pid, known in list(self.children.items()):
@@ -299,6 +323,107 @@ def rehearse():
     parser.parse_known_args(["--name", "value"])
     parser.format_help()
     return locale, shutil
+
+
+def become_subreaper():
+    """What a task starts and leaves becomes a child of this process, so that it can be ended (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
+
+
+def adopted_children():
+    try:
+        with open("/proc/self/task/%d/children" % os.getpid()) as children:
+            return [int(pid) for pid in children.read().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def environment_of(pid):
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as environ:
+            return environ.read()
+    except OSError:
+        return b""
+
+
+CLONE_NEWNS = 0x20000
+CLONE_NEWUSER = 0x10000000
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+
+def enter_view(view):
+    """Gives this process the view. OSError when the machine cannot; the process must end then.
+
+    `overlays` are [lower, target, scratch]: at `target` lies what is in `lower`, and what is written there goes to the
+    empty directory `scratch`. Below one of them the directories `through` are what they were.
+    """
+    if not view:
+        return
+    system = ctypes.CDLL(None, use_errno=True)
+    in_user_namespace = enter_namespaces(system)
+    mount(system, None, "/", None, MS_REC | MS_PRIVATE, None)
+    # Held open: their paths lead elsewhere once something is mounted above them.
+    through = [(os.open(path, os.O_PATH | os.O_DIRECTORY), path) for path in view["through"]]
+    for lower, target, scratch in view["overlays"]:
+        upper, work = os.path.join(scratch, "upper"), os.path.join(scratch, "work")
+        for directory in (upper, work):
+            os.makedirs(directory, exist_ok=True)
+        options = "lowerdir=%s,upperdir=%s,workdir=%s" % tuple(map(escaped, (lower, upper, work)))
+        # Nothing of it has to survive: without `volatile` the end of every task would sync the whole file system.
+        options += ",volatile" + (",userxattr" if in_user_namespace else "")
+        mount(system, "overlay", target, "overlay", 0, options)
+    for descriptor, path in through:
+        mount(system, "/proc/self/fd/%d" % descriptor, path, None, MS_BIND, None)
+        os.close(descriptor)
+
+
+def enter_namespaces(system):
+    """A mount namespace, with a user namespace around it where that takes one; returns whether it did."""
+    user, group = os.getuid(), os.getgid()
+    if system.unshare(CLONE_NEWNS) == 0:
+        return False
+    if system.unshare(CLONE_NEWNS | CLONE_NEWUSER) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, "no mount namespace: %s" % os.strerror(number))
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", "%d %d 1" % (user, user)),
+        ("gid_map", "%d %d 1" % (group, group)),
+    ):
+        with open("/proc/self/" + name, "w") as out:
+            out.write(text)
+    return True
+
+
+def escaped(path):
+    """As an option of an overlay, where commas and colons mean something."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def mount(system, source, target, kind, flags, options):
+    arguments = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
+    if system.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, "mount at %s: %s" % (target, os.strerror(number)))
+
+
+def use_environment(environment):
+    """Makes this process one of the attempt's Python, as if that had been started instead of forked from here."""
+    sys.executable = environment["python"]
+    sys.prefix = sys.exec_prefix = environment["path"]
+    # In front of the cached packages, which are found behind it, as they are when the attempt's Python starts.
+    first = min([sys.path.index(path) for path in environment["layers"] if path in sys.path] or [len(sys.path)])
+    sys.path.insert(first, environment["packages"])
+    sys.path.extend(path for path in environment["layers"] if path not in sys.path)
+    importlib.invalidate_caches()
+    if "site" in sys.modules:
+        setattr(sys.modules["site"], "PREFIXES", [sys.prefix, sys.exec_prefix])  # noqa: B010 - not in its stub
+    if "sysconfig" in sys.modules:
+        # It remembers the prefixes of the process that it was first asked in.
+        importlib.reload(sys.modules["sysconfig"])
 
 
 def run_module(name, argv):
@@ -375,4 +500,10 @@ def millis():
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "--view":
+        try:
+            enter_view(json.loads(sys.argv[2]))
+        except OSError as error:
+            sys.exit(str(error))
+        sys.exit(0)
     Server(sys.argv[1], sys.argv[3] if sys.argv[2:3] == ["--preload"] else "").serve()

@@ -1,32 +1,72 @@
 """What a task needs on disk before it starts: inputs in place, directories made, its command line resolved.
 
-Invariants: files that are local already are used where they are; everything else is fetched into the attempt's own
-directory. The task sees plain paths as URIs, which is how the SDK runs locally. Adopting an attempt writes nothing.
+Invariants: inputs are the task's own (`views`): what it writes to them changes nothing that is stored. The task sees
+plain paths as URIs, which is how the SDK runs locally; `TaskFiles` turns them back into the stored ones. Adopting an
+attempt writes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock_store.base import ArtifactStore, ArtifactStoreError
-from penstock_store.files import path_of
+from penstock_store.files import path_of, uri_of
 
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.local import views
 from penstock_executor.backends.local.attempts import AttemptDirectory
+from penstock_executor.backends.local.views import Overlay, View
 from penstock_executor.engine.placeholders import executor_input, resolve_command
+
+_FETCH_SECONDS = 600.0
+_SHOWN = "shown"
+_FETCHED = ("s3", "gs", "minio", "http", "https")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFiles:
+    """`home` is where the task leaves its artifacts and its log: the place of its task root, when that is in files.
+    `shown` has the stored URI of each path that the task knows and that is not the stored one."""
+
     argv: tuple[str, ...]
-    log: Path
-    output_metadata: Path
+    home: Path
+    shown: Mapping[str, str] = field(default_factory=dict)
+    view: View | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.home / "executor-logs"
+
+    @property
+    def output_metadata(self) -> Path:
+        return self.home / "output_metadata.json"
+
+    def stored_uri(self, shown: str) -> str:
+        """A URI as the task saw it, a plain path for files, as it is kept."""
+        path = path_of(shown)
+        if path is None:
+            return shown
+        for above in (path, *path.parents):
+            stored = self.shown.get(str(above))
+            if stored is not None:
+                rest = path.relative_to(above).as_posix()
+                return stored if rest == "." else f"{stored}/{rest}"
+        return uri_of(path)
+
+    def path_of(self, stored: str) -> Path | None:
+        """Where this machine has what the task left at a URI; None for what the task itself put elsewhere."""
+        for shown, uri in self.shown.items():
+            if stored == uri or stored.startswith(f"{uri}/"):
+                return Path(shown + stored[len(uri) :])
+        return path_of(stored)
 
     def tail(self, count: int) -> str:
         """The last lines of the log, at most so many bytes."""
@@ -43,30 +83,41 @@ class TaskFiles:
         return text.strip()
 
 
+@dataclass(frozen=True, slots=True)
 class LocalInputs:
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
+    """`root` is the artifact root, its links followed, when that is in files; `overlays` says whether tasks can have
+    views of it."""
 
-    async def prepare(self, task: TaskLaunch, directory: AttemptDirectory, *, adopt: bool = False) -> TaskFiles:
+    store: ArtifactStore
+    work_dir: Path
+    root: Path | None
+    overlays: bool
+
+    def adopt(self, task: TaskLaunch, directory: AttemptDirectory) -> TaskFiles:
+        """The files of an attempt that somebody prepared."""
+        try:
+            shown = json.loads((directory.path / _SHOWN).read_text())
+        except (FileNotFoundError, ValueError):
+            shown = {}
+        return TaskFiles((), self._home(task, directory), shown)
+
+    async def prepare(self, task: TaskLaunch, directory: AttemptDirectory) -> TaskFiles:
         """Raises ArtifactStoreError, OSError."""
-        root = path_of(task.task_root)
-        if root is None and task.output_artifacts:
-            raise ArtifactStoreError(
-                f"the pipeline root {task.pipeline_root} is no file:// place, and the local backend keeps artifacts "
-                "in files: give the run a file:// pipeline root"
-            )
-        home = root if root is not None else directory.path
-        if not adopt:
-            home.mkdir(parents=True, exist_ok=True)
-        paths: dict[str, str] = {}
+        home = self._home(task, directory)
+        home.mkdir(parents=True, exist_ok=True)
+        inputs = _Inputs(self, directory)
         for port, artifacts in task.input_artifacts.items():
             for index, artifact in enumerate(artifacts):
-                paths[artifact.uri] = await self._local(artifact, directory, port, index, adopt)
-        if task.uses_workspace and not adopt:
-            (directory.path.parents[1] / "workspace").mkdir(exist_ok=True)
+                await inputs.place(artifact, directory.inputs / port / str(index))
+        if task.uses_workspace:
+            directory.workspace.mkdir(exist_ok=True)
+        if path_of(task.task_root) is None:
+            inputs.shown[str(home)] = task.task_root
+        if inputs.shown:
+            (directory.path / _SHOWN).write_text(json.dumps(inputs.shown))
 
         def shown(artifact: Artifact) -> str:
-            known = paths.get(artifact.uri)
+            known = inputs.paths.get(artifact.uri)
             if known is not None:
                 return known
             path = path_of(artifact.uri)
@@ -80,34 +131,81 @@ class LocalInputs:
             uri_of_output=lambda port: str(home / port),
         )
         argv = resolve_command(task, document, lambda artifact: artifact.custom_path or shown(artifact))
-        return TaskFiles(tuple(argv), home / "executor-logs", home / "output_metadata.json")
+        return TaskFiles(tuple(argv), home, inputs.shown, inputs.view(home))
 
-    async def _local(self, artifact: Artifact, directory: AttemptDirectory, port: str, index: int, adopt: bool) -> str:
+    def _home(self, task: TaskLaunch, directory: AttemptDirectory) -> Path:
+        root = path_of(task.task_root)
+        return root if root is not None else directory.path / "task"
+
+
+class _Inputs:
+    """The input artifacts of one attempt: `paths` by their URIs, `shown` the other way round where paths differ."""
+
+    def __init__(self, machine: LocalInputs, directory: AttemptDirectory) -> None:
+        self._machine = machine
+        self._directory = directory
+        self._in_root = False
+        self._outside: list[Overlay] = []
+        self.paths: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
+
+    async def place(self, artifact: Artifact, place: Path) -> None:
+        """Raises ArtifactStoreError, OSError."""
+        if artifact.uri in self.paths:
+            return
         if artifact.workspace:
-            return str(await self._in_workspace(artifact, directory.path.parents[1] / "workspace", adopt))
-        path = self._store.local_path(artifact.uri)
-        if path is not None:
-            return str(path)
-        if "://" in artifact.uri and artifact.uri.split("://", 1)[0] not in ("s3", "gs", "minio", "http", "https"):
-            return artifact.uri
-        target = directory.path / "inputs" / port / str(index)
-        if not adopt:
-            try:
-                await asyncio.wait_for(self._store.fetch(artifact.uri, target), 600)
-            except ArtifactStoreError:
-                # The task may need its URI only; a missing file is told by whoever opens it.
-                return artifact.uri
-        return str(target)
+            path: Path | None = await self._in_workspace(artifact)
+        else:
+            stored = self._machine.store.local_path(artifact.uri)
+            path = await self._own(stored, place) if stored is not None else await self._fetched(artifact.uri, place)
+        self.paths[artifact.uri] = str(path) if path is not None else artifact.uri
+        if path is not None and path != path_of(artifact.uri):
+            self.shown[str(path)] = artifact.uri
 
-    async def _in_workspace(self, artifact: Artifact, workspace: Path, adopt: bool) -> Path:
+    def view(self, home: Path) -> View | None:
+        root = self._machine.root
+        if root is None or not self._in_root:
+            return View(tuple(self._outside)) if self._outside else None
+        overlay = Overlay(root, root, self._directory.scratch / "root")
+        return View((*self._outside, overlay), (home,) if root in home.resolve().parents else ())
+
+    async def _own(self, stored: Path, place: Path) -> Path:
+        if not stored.exists():
+            # Metrics, for one, have no file; what is missing is told by whoever opens it.
+            return stored
+        if self._machine.overlays:
+            if self._machine.root is not None and self._machine.root in stored.resolve().parents:
+                self._in_root = True
+                return stored
+            scratch = self._directory.scratch / str(len(self._outside))
+            found = views.overlay_outside(stored, place, scratch, self._machine.work_dir)
+            if found is not None:
+                self._outside.append(found[0])
+                return found[1]
+        target = place / (stored.name or "input")
+        await views.copy(stored, target)
+        return target
+
+    async def _fetched(self, uri: str, target: Path) -> Path | None:
+        if "://" in uri and uri.split("://", 1)[0] not in _FETCHED:
+            return None
+        try:
+            await asyncio.wait_for(self._machine.store.fetch(uri, target), _FETCH_SECONDS)
+        except ArtifactStoreError:
+            # The task may need its URI only; a missing file is told by whoever opens it.
+            return None
+        return target
+
+    async def _in_workspace(self, artifact: Artifact) -> Path:
         """The run's copy, made once: it appears whole, whichever task comes first. Raises ArtifactStoreError."""
         digest = hashlib.sha256(artifact.uri.encode()).hexdigest()[:16]
-        target = workspace / ".artifacts" / digest / (artifact.uri.rstrip("/").rsplit("/", 1)[-1] or "artifact")
-        if adopt or target.exists():
+        name = artifact.uri.rstrip("/").rsplit("/", 1)[-1] or "artifact"
+        target = self._directory.workspace / ".artifacts" / digest / name
+        if target.exists():
             return target
         part = target.parent / f".part-{uuid.uuid4().hex}"
         part.parent.mkdir(parents=True, exist_ok=True)
-        if not await self._store.fetch(artifact.uri, part):
+        if not await self._machine.store.fetch(artifact.uri, part):
             raise ArtifactStoreError(f"{artifact.uri} is not there, so it cannot be copied into the workspace")
         try:
             part.rename(target)

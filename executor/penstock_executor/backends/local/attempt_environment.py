@@ -1,0 +1,144 @@
+"""A Python environment for one attempt, laid over the cached one with its packages.
+
+Why: what a task installs must be there for that task alone, and a copy of thousands of files would cost more than most
+tasks. So an attempt has a virtual environment that holds nothing, and finds the cached packages and pip behind its own
+site-packages: what it installs comes first, what it does not change costs nothing.
+
+Invariants: making one writes about ten small files, whatever the cached environment holds; nothing that works through
+`python`, `pip` or a script on the PATH of the attempt writes into a cached environment, since pip never removes what
+lies outside its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+PYTHON_VARIABLE = "PENSTOCK_TASK_PYTHON"
+_LAYERS = "penstock_layers.pth"
+_PIP = """#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+import sys
+from pip._internal.cli.main import main
+
+sys.argv[0] = {name!r}
+sys.exit(main())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Python:
+    """The interpreter of a cached environment: what its `bin/python` leads to, and its `pyvenv.cfg`."""
+
+    executable: str
+    configuration: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnvironment:
+    """`packages` is its own site-packages; `layers` are the cached ones behind it, in the order they are searched."""
+
+    path: Path
+    python: Path
+    packages: Path
+    layers: tuple[Path, ...]
+    scripts: tuple[Path, ...]
+
+    def variables(self) -> Mapping[str, str]:
+        return {"VIRTUAL_ENV": str(self.path), PYTHON_VARIABLE: str(self.python)}
+
+    def message(self) -> Mapping[str, object]:
+        """As the fork server takes it."""
+        return {
+            "path": str(self.path),
+            "python": str(self.python),
+            "packages": str(self.packages),
+            "layers": [str(layer) for layer in self.layers],
+        }
+
+    def search_path(self, path: str) -> str:
+        """PATH with the scripts of this environment before those of `path`."""
+        return os.pathsep.join([str(self.path / "bin"), *map(str, self.scripts), path])
+
+
+def make(path: Path, home: Path, cached: Path, seed: Path) -> AttemptEnvironment:
+    """Makes the environment at `path`, over `cached` and over `seed`, which has pip. `home` is the attempt's HOME:
+    environments that the task makes with --system-site-packages find the same packages by way of it.
+
+    Doing it again changes nothing. Raises OSError.
+    """
+    found = _python(seed)
+    layers = tuple(dict.fromkeys((site_packages(cached), site_packages(seed))))
+    scripts = (cached / "bin",) if cached != seed else ()
+    packages = path / "lib" / found.version / "site-packages"
+    made = AttemptEnvironment(path, path / "bin" / "python", packages, layers, scripts)
+    for directory in (packages, path / "bin", users := home / ".local" / "lib" / found.version / "site-packages"):
+        directory.mkdir(parents=True, exist_ok=True)
+    _link(path / "lib64", "lib")
+    _link(made.python, found.executable)
+    for name in ("python3", found.version):
+        _link(path / "bin" / name, "python")
+    (path / "pyvenv.cfg").write_text(found.configuration)
+    (packages / _LAYERS).write_text(_site_lines(layers))
+    (users / _LAYERS).write_text(_site_lines((packages, *layers)))
+    if (layers[-1] / "pip").is_dir():
+        pip = path / "bin" / "pip"
+        pip.write_text(_PIP.format(python=made.python, name=str(pip)))
+        pip.chmod(0o755)
+        for name in ("pip3", found.version.replace("python", "pip")):
+            _link(path / "bin" / name, "pip")
+    return made
+
+
+@lru_cache(maxsize=1024)
+def site_packages(environment: Path) -> Path:
+    """Where a virtual environment keeps its packages. Raises OSError."""
+    for found in sorted((environment / "lib").glob("python*/site-packages")):
+        return found
+    raise FileNotFoundError(f"{environment} is no Python environment")
+
+
+def share_scripts(environment: Path) -> None:
+    """Makes the scripts of a cached environment run in the Python of the attempt that calls them. Raises OSError."""
+    header = f"#!/bin/sh\n'''exec' \"${{{PYTHON_VARIABLE}:-{environment / 'bin' / 'python'}}}\" \"$0\" \"$@\"\n' '''\n"
+    own = f"#!{environment / 'bin' / 'python'}".encode()
+    for script in (environment / "bin").iterdir():
+        if script.is_symlink() or not script.is_file():
+            continue
+        content = script.read_bytes()
+        if content.startswith(own):
+            body = content.split(b"\n", 1)[-1]
+        elif content.startswith(b"#!/bin/sh\n'''exec' "):
+            body = content.split(b"\n", 3)[-1]
+        else:
+            continue
+        part = script.with_name(f".{script.name}.part")
+        part.write_bytes(header.encode() + body)
+        part.chmod(0o755)
+        part.replace(script)
+
+
+@lru_cache(maxsize=64)
+def _python(environment: Path) -> _Python:
+    link = environment / "bin" / "python"
+    executable = link
+    # Links inside the environment name each other; the first that leads out is the interpreter.
+    while executable.is_symlink() and executable.parent == link.parent:
+        executable = executable.parent / executable.readlink()
+    configuration = (environment / "pyvenv.cfg").read_text()
+    return _Python(str(executable), configuration, site_packages(environment).parent.name)
+
+
+def _site_lines(directories: tuple[Path, ...]) -> str:
+    # Not as plain lines: packages bring .pth files of their own.
+    return "".join(f"import site; site.addsitedir({str(directory)!r})\n" for directory in directories)
+
+
+def _link(path: Path, target: str) -> None:
+    if not path.is_symlink():
+        path.symlink_to(target)

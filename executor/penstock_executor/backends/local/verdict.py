@@ -1,0 +1,58 @@
+"""What an attempt came to, from what is on disk: pure.
+
+Invariants: code 0 is a success whatever was asked of the task meanwhile; otherwise the first reason that holds counts.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from penstock_executor.backends.base import FailureKind, TaskLaunch
+from penstock_executor.backends.local.attempts import Exit
+
+CANCELED = "the run was terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known of an attempt besides its exit: whether we ended it, or its deadline did; the command that was not
+    there, and why; the last lines of its log; why the log may be short."""
+
+    canceled: bool = False
+    overdue: bool = False
+    missing_command: tuple[str, str] | None = None
+    tail: str = ""
+    log_trouble: str = ""
+
+
+def verdict(task: TaskLaunch, found: Exit, ending: Ending) -> tuple[FailureKind, str] | None:
+    """Whose failure it is and what to tell the user; None when the command succeeded."""
+    if found.error:
+        return FailureKind.INFRASTRUCTURE, f"the task could not be started: {found.error}"
+    if found.code == 0:
+        return None
+    if ending.canceled:
+        return FailureKind.CANCELED, CANCELED
+    if ending.overdue:
+        return FailureKind.USER, f"the deadline of {task.deadline_seconds:g} seconds was exceeded"
+    if ending.missing_command is not None:
+        command, reason = ending.missing_command
+        return FailureKind.CONFIGURATION, (
+            f"the command {command!r} of image {task.image!r} cannot run on this machine ({reason}): "
+            "run the pipeline on Kubernetes, or install the command here or a container runtime that has the image"
+        )
+    how = (
+        f"was killed by signal {found.signal} ({_signal_name(found.signal)})"
+        if found.signal is not None
+        else f"exited with code {found.code}"
+    )
+    how += f" and {ending.log_trouble}" if ending.log_trouble else ""
+    return FailureKind.USER, f"the command {how}" + (f"; its last lines:\n{ending.tail}" if ending.tail else "")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

@@ -1,0 +1,126 @@
+"""How a task sees what is stored, so that its inputs are its own: what it writes to them is for it alone.
+
+A task on a machine with overlay file systems gets a view (`fork_server.enter_view`): the artifact root is under it,
+shows what is stored and takes up what the task writes, at no cost until it does. Elsewhere inputs are copied before the
+task starts, as blocks that are shared until written where the file system can do that.
+
+Invariants: paths in a view are those of the store, so URIs mean the same to every task; files that lie outside the
+artifact root appear in the attempt's own directory, and the task never sees the user's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock_store.base import ArtifactStoreError
+
+from penstock_executor.backends.local.connection import PROGRAM
+
+_PROBE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is in `lower` lies at `target`; `scratch` takes up what is written there."""
+
+    lower: Path
+    target: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`through` are directories below an overlay that are still those of the machine."""
+
+    overlays: tuple[Overlay, ...]
+    through: tuple[Path, ...] = ()
+
+    def message(self) -> dict[str, Any]:
+        """As the fork server takes it."""
+        return {
+            "overlays": [[str(one.lower), str(one.target), str(one.scratch)] for one in self.overlays],
+            "through": [str(path) for path in self.through],
+        }
+
+
+async def why_no_view(python: str, root: Path, work_dir: Path) -> str:
+    """Why tasks cannot have views of `root` with what they write under `work_dir`; empty when they can."""
+    if sys.platform != "linux":
+        return f"there are no overlay file systems on {sys.platform}"
+    if root in (work_dir, *work_dir.parents):
+        return f"tasks work in {work_dir}, which lies in the artifact root {root}"
+    scratch = work_dir / f".view-{os.getpid()}"
+    view = View((Overlay(root, root, scratch),), ())
+    try:
+        scratch.mkdir(parents=True)
+        process = await asyncio.create_subprocess_exec(
+            *(python, "-I", str(PROGRAM), "--view", json.dumps(view.message())),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, said = await asyncio.wait_for(process.communicate(), _PROBE_SECONDS)
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
+            return f"no answer within {_PROBE_SECONDS:g} seconds"
+        return "" if process.returncode == 0 else said.decode("utf-8", "replace").strip()[-500:]
+    except OSError as error:
+        return str(error)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def overlay_outside(source: Path, place: Path, scratch: Path, work_dir: Path) -> tuple[Overlay, Path] | None:
+    """An overlay under which the task sees `source`, which lies outside of the artifact root, and its path there.
+
+    `place` and `scratch` are directories of the attempt's own. None when it has to be copied: what is written cannot
+    lie inside of what is shown.
+    """
+    real = source.resolve()
+    if real.is_dir():
+        lower, target = real, place / "view" / source.name
+        shown = target
+    else:
+        lower, target = place / "file", place / "view"
+        shown = target / source.name
+        lower.mkdir(parents=True, exist_ok=True)
+        try:
+            shown_once = lower / source.name
+            if not shown_once.exists():
+                shown_once.hardlink_to(real)
+        except OSError:
+            # Another file system, or another owner's: its directory is shown instead.
+            lower, shown = real.parent, target / real.name
+    if lower == work_dir or lower in work_dir.parents:
+        return None
+    target.mkdir(parents=True, exist_ok=True)
+    return Overlay(lower, target, scratch), shown
+
+
+async def copy(source: Path, target: Path) -> None:
+    """Copies a file or a directory, sharing blocks where the file system can. Raises ArtifactStoreError."""
+    sharing = ("-c",) if sys.platform == "darwin" else ("--reflink=auto",)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        *("cp", "-R", "-p", *sharing, "--", str(source), str(target)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise ArtifactStoreError(f"{source} cannot be copied for the task: {said.decode('utf-8', 'replace').strip()}")

@@ -1,0 +1,233 @@
+"""A task on this machine has what a container would give it: packages, inputs, home, variables of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+from penstock_executor.backends.local.views import why_no_view
+
+from tests.support import runs, specs
+from tests.support.wheels import wheel
+from tools.embedded import Embedded
+
+SECRET = "PENSTOCK_TEST_SECRET"
+OUTPUT = "{{$.outputs.parameters['answer'].output_file}}"
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheels")
+    for version in ("0.5", "0.6"):
+        wheel(directory, "only_here", version)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Embedded]:
+    environment = {
+        SECRET: "not for tasks",
+        "HANDED_ON": "for tasks",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+    }
+    data = tmp_path_factory.mktemp("isolation") / "data"
+    with Embedded(data, "--parallelism", "4", "--pass-env", "HANDED_ON", environment=environment) as embedded:
+        yield embedded
+
+
+@pytest.fixture(scope="module")
+def alone(machine: Embedded) -> Iterator[Client]:
+    with Client(machine.grpc) as made:
+        yield made
+
+
+def answer(client: Client, script: str, *, image: str = "python:3.11") -> str:
+    """What the shell script, as a task of a run of its own, prints to its output parameter."""
+    (said,) = answers(client, {"only": script})
+    return said
+
+
+def answers(client: Client, scripts: Mapping[str, str]) -> list[str]:
+    """Of several, which start together."""
+    ids = []
+    for script in scripts.values():
+        command = ["sh", "-c", f'set -e; mkdir -p "$(dirname "$0")"; {{ {script}\n}} > "$0"', OUTPUT]
+        ids.append(runs.start(client, specs.container(command, outputs=["answer"])))
+    said = []
+    for run_id in ids:
+        run = runs.finished(client, run_id)
+        assert run.state == run_pb2.SUCCEEDED, runs.tasks(client, run_id)["only"].error
+        said.append(runs.outputs(client, run_id, "only")["answer"].strip())
+    return said
+
+
+def install(version: str, how: str = "pip") -> str:
+    return f"{how} install --quiet only-here=={version} >&2; python -c 'import only_here; print(only_here.version)'"
+
+
+def test_what_a_task_installs_is_there_for_that_task_alone(alone: Client) -> None:
+    versions = ["0.5", "0.6", "0.5", "0.6"]
+    assert answers(alone, {str(n): install(version) for n, version in enumerate(versions)}) == versions
+    assert answer(alone, "python -c 'import only_here' 2>&1 || true").endswith("No module named 'only_here'")
+
+
+@pytest.mark.parametrize(
+    "how", ["pip", "pip3", "python -m pip", "python3 -m pip", f"pip{sys.version_info[0]}.{sys.version_info[1]}"]
+)
+def test_pip_by_every_name(alone: Client, how: str) -> None:
+    assert answer(alone, install("0.6", how)) == "0.6"
+
+
+def test_scripts_of_what_is_installed_run(alone: Client) -> None:
+    assert answer(alone, "pip install --quiet only-here==0.5 >&2; only_here") == "0.5"
+
+
+def test_another_version_replaces_the_first(alone: Client) -> None:
+    script = (
+        f"{install('0.5')}; {install('0.6')}; pip uninstall --quiet -y only-here >&2; pip list | grep -c only || true"
+    )
+    assert answer(alone, script).split() == ["0.5", "0.6", "0"]
+
+
+@pytest.mark.parametrize("options", ["", "--system-site-packages"])
+def test_an_environment_inside_of_it(alone: Client, options: str) -> None:
+    """With the packages of the system it has those of the task, as in a container."""
+    script = (
+        f"pip install --quiet only-here==0.5 >&2; python -m venv {options} inner >&2; . inner/bin/activate; "
+        "python -c 'import sys; print(sys.prefix.endswith(\"inner\"))'; "
+        "python -c 'import only_here; print(only_here.version)' || true; "
+        "pip install --quiet --ignore-installed only-here==0.6 >&2; "
+        "python -c 'import only_here; print(only_here.version)'; "
+        "deactivate; python -c 'import only_here; print(only_here.version)'"
+    )
+    assert answer(alone, script).split() == ["True", *(["0.5"] if options else []), "0.6", "0.5"]
+
+
+def test_home_and_temporary_files_are_its_own(alone: Client) -> None:
+    places = answers(alone, dict.fromkeys("ab", 'echo x > ~/here; echo x > "$(mktemp)"; echo "$HOME" "$TMPDIR"; ls ~'))
+    (home, temporary, *found), (other_home, other_temporary, *other_found) = [one.split() for one in places]
+    assert found == other_found == ["here"]
+    assert len({home, temporary, other_home, other_temporary}) == 4
+    assert str(Path.home()) not in (home, other_home)
+    # Programs make sockets there, such as multiprocessing's.
+    assert len(temporary) < 70
+    runs.until(lambda: [place for place in (home, temporary) if Path(place).exists()], lambda left: not left)
+
+
+def test_the_servers_variables_are_not_the_tasks(alone: Client) -> None:
+    shown = dict(line.split("=", 1) for line in answer(alone, "env").splitlines() if "=" in line)
+    assert SECRET not in shown
+    assert shown["HANDED_ON"] == "for tasks"
+    ours = {name for name in shown if name.startswith(("PENSTOCK_", "PYTHON", "GRPC_"))}
+    assert ours == {"PENSTOCK_TASK_PYTHON", "PYTHONUNBUFFERED"}
+
+
+def test_what_it_leaves_running_ends_with_it(alone: Client) -> None:
+    script = "setsid sh -c 'trap \"\" TERM HUP; while true; do sleep 0.1; done' > /dev/null 2>&1 < /dev/null & echo $!"
+    pid = int(answer(alone, script))
+    runs.until(
+        lambda: psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE, lambda there: not there
+    )
+
+
+def test_the_file_of_an_importer_stays(alone: Client, tmp_path: Path) -> None:
+    file, directory = tmp_path / "own.csv", tmp_path / "own"
+    file.write_text("original")
+    directory.mkdir()
+    (directory / "inner.csv").write_text("original")
+    for stored, path in ((file, "own.csv"), (directory, "own/inner.csv")):
+        script = (
+            'test "$(basename "$0")" = ' + path.split("/")[0] + '; cd "$(dirname "$0")"; echo spoilt >> ' + path
+            + "; rm -f " + path + "; echo other > " + path + "; cat " + path
+        )  # fmt: skip
+        run = runs.finished(alone, runs.start(alone, imported(str(stored), script)))
+        assert run.state == run_pb2.SUCCEEDED, runs.tasks(alone, run.run_id)
+    assert file.read_text() == (directory / "inner.csv").read_text() == "original"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["own", "own.csv"]
+    assert file.stat().st_nlink == 1
+
+
+def imported(path: str, script: str) -> dict[str, Any]:
+    """A pipeline whose task `uses` gets the imported artifact's path as `$0`."""
+    spec = specs.container(["sh", "-ec", script, "{{$.inputs.artifacts['given'].path}}"])
+    kind = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}
+    spec["components"]["comp-only"]["inputDefinitions"] = {"artifacts": {"given": kind}}
+    spec["components"]["comp-import"] = {
+        "executorLabel": "import",
+        "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
+        "outputDefinitions": {"artifacts": {"artifact": kind}},
+    }
+    spec["deploymentSpec"]["executors"]["import"] = {
+        "importer": {"artifactUri": {"constant": f"file://{path}"}, "typeSchema": kind["artifactType"]}
+    }
+    tasks = spec["root"]["dag"]["tasks"]
+    tasks["only"]["inputs"] = {
+        "artifacts": {"given": {"taskOutputArtifact": {"outputArtifactKey": "artifact", "producerTask": "import"}}}
+    }
+    tasks["only"]["dependentTasks"] = ["import"]
+    tasks["import"] = {
+        "componentRef": {"name": "comp-import"},
+        "taskInfo": {"name": "import"},
+        "inputs": {"parameters": {"uri": {"runtimeValue": {"constant": f"file://{path}"}}}},
+    }
+    return spec
+
+
+@pytest.mark.parametrize("overlays", [True, False])
+def test_inputs_are_its_own(tmp_path: Path, overlays: bool) -> None:
+    """Also where they are copied, as when tasks work below the artifact root."""
+    data = tmp_path / "data"
+    (root := data if not overlays else data / "artifacts").mkdir(parents=True)
+    assert bool(asyncio.run(why_no_view(sys.executable, root, data / "work"))) is not overlays
+    options = [] if overlays else ["--artifacts", str(root)]
+    with Embedded(data, *options) as embedded, Client(embedded.grpc) as client:
+        spec = specs.compiled("inputs_changed_in_place")
+        for _ in range(2):
+            # The second time from the cache.
+            run = runs.finished(client, runs.start(client, spec))
+            assert run.state == run_pb2.SUCCEEDED, runs.tasks(client, run.run_id)
+            found = runs.outputs(client, run.run_id, "contents")["Output"]
+            assert found == "original; changed: original; kept: original; removed: original"
+
+
+def test_an_environment_is_not_made_for_a_task_that_is_terminated(tmp_path: Path) -> None:
+    """A package index that never answers holds nobody."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as index,
+        Embedded(tmp_path / "data") as own,
+        Client(own.grpc) as client,
+    ):
+        address = f"http://127.0.0.1:{index.getsockname()[1]}/simple"
+        script = (
+            '\nif ! [ -x "$(command -v pip)" ]; then\n'
+            "    python3 -m ensurepip || python3 -m ensurepip --user || apt-get install python3-pip\nfi\n\n"
+            f"PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --index-url {address} 'kfp==2.17.0'"
+            ' && "$0" "$@"\n'
+        )
+        program = (
+            'program_path=$(mktemp -d)\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n'
+            "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main --component_module_path "
+            '"$program_path/ephemeral_component.py" "$@"\n'
+        )
+        spec = specs.container(["sh", "-c", script, "sh", "-ec", program, "def never(): ..."])
+        ids = [runs.start(client, spec) for _ in range(10)]
+        index.settimeout(60)
+        connection, _ = index.accept()
+        for run_id in ids:
+            client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
+        for run_id in ids:
+            assert "terminated" in runs.finished(client, run_id, timeout=20).error.message
+        installers = [
+            one for one in psutil.Process(own.process.pid).children(recursive=True) if one.name() == "uv"
+        ] if own.process else []  # fmt: skip
+        runs.until(lambda: [one for one in installers if one.is_running()], lambda left: not left)
+        connection.close()
