@@ -128,7 +128,7 @@ def test_the_servers_variables_are_not_the_tasks(alone: Client) -> None:
     assert SECRET not in shown
     assert shown["HANDED_ON"] == "for tasks"
     ours = {name for name in shown if name.startswith(("PENSTOCK_", "PYTHON", "GRPC_"))}
-    assert ours == {"PENSTOCK_TASK_PYTHON", "PYTHONUNBUFFERED"}
+    assert ours == {"PENSTOCK_TASK_PYTHON", "PYTHONUNBUFFERED", "PYTHONUSERBASE"}
 
 
 def test_what_it_leaves_running_ends_with_it(alone: Client) -> None:

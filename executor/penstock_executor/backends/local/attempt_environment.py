@@ -4,13 +4,14 @@ Why: what a task installs must be there for that task alone, and a copy of thous
 tasks. So an attempt has a virtual environment that holds nothing, and finds the cached packages and pip behind its own
 site-packages: what it installs comes first, what it does not change costs nothing.
 
-Invariants: making one writes about ten small files, whatever the cached environment holds; nothing that works through
-`python`, `pip` or a script on the PATH of the attempt writes into a cached environment, since pip never removes what
-lies outside its own.
+Invariants: making one takes about ten entries in directories, whatever the cached environment holds; nothing that works
+through `python`, `pip` or a script on the PATH of the attempt writes into a cached environment, since these run in the
+attempt's Python and pip never removes what lies outside its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,15 +20,6 @@ from pathlib import Path
 
 PYTHON_VARIABLE = "PENSTOCK_TASK_PYTHON"
 _LAYERS = "penstock_layers.pth"
-_PIP = """#!/bin/sh
-'''exec' "{python}" "$0" "$@"
-' '''
-import sys
-from pip._internal.cli.main import main
-
-sys.argv[0] = {name!r}
-sys.exit(main())
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,12 @@ class AttemptEnvironment:
     scripts: tuple[Path, ...]
 
     def variables(self) -> Mapping[str, str]:
-        return {"VIRTUAL_ENV": str(self.path), PYTHON_VARIABLE: str(self.python)}
+        return {
+            "VIRTUAL_ENV": str(self.path),
+            PYTHON_VARIABLE: str(self.python),
+            # An environment that the task makes with --system-site-packages looks there, and so finds these packages.
+            "PYTHONUSERBASE": str(self.path),
+        }
 
     def message(self) -> Mapping[str, object]:
         """As the fork server takes it."""
@@ -66,33 +63,26 @@ class AttemptEnvironment:
         return os.pathsep.join([str(self.path / "bin"), *map(str, self.scripts), path])
 
 
-def make(path: Path, home: Path, cached: Path, seed: Path) -> AttemptEnvironment:
-    """Makes the environment at `path`, over `cached` and over `seed`, which has pip. `home` is the attempt's HOME:
-    environments that the task makes with --system-site-packages find the same packages by way of it.
+def make(path: Path, cached: Path, seed: Path) -> AttemptEnvironment:
+    """Makes the environment at `path`, over `cached` and over `seed`, which has pip.
 
     Doing it again changes nothing. Raises OSError.
     """
     found = _python(seed)
-    layers = tuple(dict.fromkeys((site_packages(cached), site_packages(seed))))
-    scripts = (cached / "bin",) if cached != seed else ()
-    packages = path / "lib" / found.version / "site-packages"
-    made = AttemptEnvironment(path, path / "bin" / "python", packages, layers, scripts)
-    for directory in (packages, path / "bin", users := home / ".local" / "lib" / found.version / "site-packages"):
-        directory.mkdir(parents=True, exist_ok=True)
-    _link(path / "lib64", "lib")
-    _link(made.python, found.executable)
+    layers, scripts = _layers(cached, seed)
+    bin_, packages = path / "bin", path / "site-packages"
+    for directory in (path, bin_, packages):
+        directory.mkdir(exist_ok=True)
+    # Links in place of the directories that an environment has above its packages: they cost a tenth.
+    for name in ("lib", "lib64", found.version):
+        _link(path / name, ".")
+    _link(bin_ / "python", found.executable)
     for name in ("python3", found.version):
-        _link(path / "bin" / name, "python")
+        _link(bin_ / name, "python")
+    _link(bin_ / "pip", str(seed / "bin" / "pip"))
     (path / "pyvenv.cfg").write_text(found.configuration)
     (packages / _LAYERS).write_text(_site_lines(layers))
-    (users / _LAYERS).write_text(_site_lines((packages, *layers)))
-    if (layers[-1] / "pip").is_dir():
-        pip = path / "bin" / "pip"
-        pip.write_text(_PIP.format(python=made.python, name=str(pip)))
-        pip.chmod(0o755)
-        for name in ("pip3", found.version.replace("python", "pip")):
-            _link(path / "bin" / name, "pip")
-    return made
+    return AttemptEnvironment(path, bin_ / "python", path / "lib" / found.version / "site-packages", layers, scripts)
 
 
 @lru_cache(maxsize=1024)
@@ -105,9 +95,9 @@ def site_packages(environment: Path) -> Path:
 
 def share_scripts(environment: Path) -> None:
     """Makes the scripts of a cached environment run in the Python of the attempt that calls them. Raises OSError."""
-    header = f"#!/bin/sh\n'''exec' \"${{{PYTHON_VARIABLE}:-{environment / 'bin' / 'python'}}}\" \"$0\" \"$@\"\n' '''\n"
+    header = f"#!/bin/sh\n'''exec' \"${{{PYTHON_VARIABLE}:?}}\" \"$0\" \"$@\"\n' '''\n"
     own = f"#!{environment / 'bin' / 'python'}".encode()
-    for script in (environment / "bin").iterdir():
+    for script in (environment / "bin").glob("*"):
         if script.is_symlink() or not script.is_file():
             continue
         content = script.read_bytes()
@@ -134,11 +124,18 @@ def _python(environment: Path) -> _Python:
     return _Python(str(executable), configuration, site_packages(environment).parent.name)
 
 
+@lru_cache(maxsize=1024)
+def _layers(cached: Path, seed: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    environments = tuple(dict.fromkeys((cached, seed)))
+    return tuple(map(site_packages, environments)), tuple(one / "bin" for one in environments)
+
+
+@lru_cache(maxsize=1024)
 def _site_lines(directories: tuple[Path, ...]) -> str:
     # Not as plain lines: packages bring .pth files of their own.
     return "".join(f"import site; site.addsitedir({str(directory)!r})\n" for directory in directories)
 
 
 def _link(path: Path, target: str) -> None:
-    if not path.is_symlink():
+    with contextlib.suppress(FileExistsError):
         path.symlink_to(target)

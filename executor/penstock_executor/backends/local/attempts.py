@@ -46,12 +46,8 @@ class AttemptDirectory:
 
     @property
     def working(self) -> Path:
+        """The task's working directory, and its HOME."""
         return self.path / "cwd"
-
-    @property
-    def home(self) -> Path:
-        """The task's HOME."""
-        return self.path / "home"
 
     @property
     def environment(self) -> Path:
@@ -74,14 +70,14 @@ class AttemptDirectory:
 
     def prepare(self) -> None:
         self.outputs.mkdir(parents=True, exist_ok=True)
-        for directory in (self.working, self.home, self.temporary):
-            directory.mkdir(parents=True, exist_ok=True)
+        self.temporary.parent.mkdir(exist_ok=True)
+        for directory in (self.working, self.temporary):
+            directory.mkdir(exist_ok=True)
 
     def clear(self) -> None:
         """Removes what only the running task needed."""
-        for directory in (self.environment, self.home, self.temporary, self.scratch, self.inputs):
-            if directory.exists():
-                remove_tree(directory)
+        for directory in (self.environment, self.working, self.temporary, self.scratch, self.inputs):
+            remove_tree(directory)
 
     def claimed_by(self) -> str | None:
         """The fork server's socket path, None when nobody started the attempt."""
@@ -141,6 +137,8 @@ def temporary_of_run(work_dir: Path, run_id: str) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Removes a directory and all that a task left in it, also what nobody may enter. What cannot go stays."""
+    if not path.exists():
+        return
     shutil.rmtree(path, ignore_errors=True)
     if path.exists():
         for directory, names, _ in os.walk(path):

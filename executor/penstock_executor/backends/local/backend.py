@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 
 _LOG_TAIL_BYTES = 2048
 _POLL_SECONDS = 0.2
+_CLEAR_SECONDS = 0.5
 _FULL_BYTES = 64 * 1024
 _NOT_STARTED = "the task was ended before it started"
 # Settings of the interpreter itself, which a process that is forked from a running one cannot take up any more.
@@ -126,6 +127,7 @@ class LocalBackend:
         self._slots = asyncio.Semaphore(settings.parallelism)
         self._attempts: dict[AttemptKey, _Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._released: list[AttemptKey] = []
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
 
@@ -188,9 +190,22 @@ class LocalBackend:
 
     def release(self, key: AttemptKey) -> None:
         """Removes what the task had for itself; the rest of the run's directories go together, in `forget`."""
-        with contextlib.suppress(OSError):
-            directory = AttemptDirectory(self._settings.work_dir, key)
-            self._background(asyncio.to_thread(directory.clear))
+        self._released.append(key)
+        if len(self._released) == 1:
+            self._background(self._clear())
+
+    async def _clear(self) -> None:
+        """Clears after those that were released meanwhile, too."""
+        await asyncio.sleep(_CLEAR_SECONDS)
+        released, self._released = self._released, []
+        work_dir = self._settings.work_dir
+
+        def clear() -> None:
+            for key in released:
+                with contextlib.suppress(OSError):
+                    AttemptDirectory(work_dir, key).clear()
+
+        await asyncio.to_thread(clear)
 
     async def forget(self, run_id: str) -> None:
         """Removes the working directories of a run that is over; logs and artifacts lie elsewhere."""
@@ -265,21 +280,20 @@ class LocalBackend:
         """The attempt's environment, and the cached one under it. Raises _Failure, OSError."""
         installs = lightweight.installs if lightweight else ()
         try:
-            seed, cached = await asyncio.gather(
-                self._environments.get(()), self._environments.get(installs, own if installs else None)
-            )
+            cached = await self._environments.get(installs, own if installs else None)
+            # With pip, for what the task installs by itself.
+            seed = await self._environments.get(())
         except EnvironmentFailedError as error:
             kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
             raise _Failure(kind, str(error)) from error
-        directory = attempt.directory
-        return attempt_environment.make(directory.environment, directory.home, cached, seed), cached
+        return attempt_environment.make(attempt.directory.environment, cached, seed), cached
 
     def _task_variables(self, attempt: _Attempt, environment: AttemptEnvironment) -> dict[str, str]:
         return {
             **self._variables,
             **environment.variables(),
             "PATH": environment.search_path(self._variables["PATH"]),
-            "HOME": str(attempt.directory.home),
+            "HOME": str(attempt.directory.working),
             "TMPDIR": str(attempt.directory.temporary),
             "PYTHONUNBUFFERED": "1",
         }

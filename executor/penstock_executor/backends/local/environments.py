@@ -160,6 +160,7 @@ class TaskEnvironments:
         """With pip; the standard library's own needs no network."""
         try:
             await installer.run(self._python, "-m", "venv", str(target))
+            await asyncio.to_thread(share_scripts, target)
         except EnvironmentFailedError as error:
             # Distributions leave it out of their Python. A task that needs no pip runs all the same.
             if "ensurepip" not in str(error):

@@ -421,9 +421,8 @@ def use_environment(environment):
     importlib.invalidate_caches()
     if "site" in sys.modules:
         setattr(sys.modules["site"], "PREFIXES", [sys.prefix, sys.exec_prefix])  # noqa: B010 - not in its stub
-    if "sysconfig" in sys.modules:
-        # It remembers the prefixes of the process that it was first asked in.
-        importlib.reload(sys.modules["sysconfig"])
+    # It remembers the prefixes of the process that it was first asked in.
+    sys.modules.pop("sysconfig", None)
 
 
 def run_module(name, argv):

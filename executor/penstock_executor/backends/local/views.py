@@ -56,6 +56,8 @@ async def why_no_view(python: str, root: Path, work_dir: Path) -> str:
         return f"there are no overlay file systems on {sys.platform}"
     if root in (work_dir, *work_dir.parents):
         return f"tasks work in {work_dir}, which lies in the artifact root {root}"
+    if not _is_ours(root):
+        return f"{root} belongs to another user or group"
     scratch = work_dir / f".view-{os.getpid()}"
     view = View((Overlay(root, root, scratch),), ())
     try:
@@ -83,7 +85,7 @@ def overlay_outside(source: Path, place: Path, scratch: Path, work_dir: Path) ->
     """An overlay under which the task sees `source`, which lies outside of the artifact root, and its path there.
 
     `place` and `scratch` are directories of the attempt's own. None when it has to be copied: what is written cannot
-    lie inside of what is shown.
+    lie inside of what is shown, nor be of somebody else.
     """
     real = source.resolve()
     if real.is_dir():
@@ -100,10 +102,16 @@ def overlay_outside(source: Path, place: Path, scratch: Path, work_dir: Path) ->
         except OSError:
             # Another file system, or another owner's: its directory is shown instead.
             lower, shown = real.parent, target / real.name
-    if lower == work_dir or lower in work_dir.parents:
+    if lower == work_dir or lower in work_dir.parents or not _is_ours(real):
         return None
     target.mkdir(parents=True, exist_ok=True)
     return Overlay(lower, target, scratch), shown
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a view takes up what is written to `path`: without privileges it knows one user and group alone."""
+    found = path.stat()
+    return os.geteuid() == 0 or (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
 
 
 async def copy(source: Path, target: Path) -> None:
