@@ -7,7 +7,6 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +19,7 @@ from tests.support.wheels import wheel
 from tools.embedded import Embedded
 
 SECRET = "PENSTOCK_TEST_SECRET"
+INPUT = "{{$.inputs.artifacts['given'].path}}"
 OUTPUT = "{{$.outputs.parameters['answer'].output_file}}"
 
 
@@ -149,37 +149,11 @@ def test_the_file_of_an_importer_stays(alone: Client, tmp_path: Path) -> None:
             'test "$(basename "$0")" = ' + path.split("/")[0] + '; cd "$(dirname "$0")"; echo spoilt >> ' + path
             + "; rm -f " + path + "; echo other > " + path + "; cat " + path
         )  # fmt: skip
-        run = runs.finished(alone, runs.start(alone, imported(str(stored), script)))
+        run = runs.finished(alone, runs.start(alone, specs.imported(stored.as_uri(), ["sh", "-ec", script, INPUT])))
         assert run.state == run_pb2.SUCCEEDED, runs.tasks(alone, run.run_id)
     assert file.read_text() == (directory / "inner.csv").read_text() == "original"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["own", "own.csv"]
     assert file.stat().st_nlink == 1
-
-
-def imported(path: str, script: str) -> dict[str, Any]:
-    """A pipeline whose task `uses` gets the imported artifact's path as `$0`."""
-    spec = specs.container(["sh", "-ec", script, "{{$.inputs.artifacts['given'].path}}"])
-    kind = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}
-    spec["components"]["comp-only"]["inputDefinitions"] = {"artifacts": {"given": kind}}
-    spec["components"]["comp-import"] = {
-        "executorLabel": "import",
-        "inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}},
-        "outputDefinitions": {"artifacts": {"artifact": kind}},
-    }
-    spec["deploymentSpec"]["executors"]["import"] = {
-        "importer": {"artifactUri": {"constant": f"file://{path}"}, "typeSchema": kind["artifactType"]}
-    }
-    tasks = spec["root"]["dag"]["tasks"]
-    tasks["only"]["inputs"] = {
-        "artifacts": {"given": {"taskOutputArtifact": {"outputArtifactKey": "artifact", "producerTask": "import"}}}
-    }
-    tasks["only"]["dependentTasks"] = ["import"]
-    tasks["import"] = {
-        "componentRef": {"name": "comp-import"},
-        "taskInfo": {"name": "import"},
-        "inputs": {"parameters": {"uri": {"runtimeValue": {"constant": f"file://{path}"}}}},
-    }
-    return spec
 
 
 @pytest.mark.parametrize("overlays", [True, False])

@@ -101,3 +101,28 @@ def loop(size: int, command: Sequence[str] = ("true",)) -> dict[str, Any]:
             }
         },
     }
+
+
+def imported(uri: str, command: Sequence[str]) -> dict[str, Any]:
+    """A pipeline that imports the artifact at `uri` and gives it to its task `only` as the input `given`."""
+    spec = container(command)
+    schema = {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}
+    kind = {"artifactType": schema}
+    spec["components"]["comp-only"]["inputDefinitions"] = {"artifacts": {"given": kind}}
+    spec["components"]["comp-import"] = {
+        "executorLabel": "import",
+        "inputDefinitions": {"parameters": {"uri": _TEXT}},
+        "outputDefinitions": {"artifacts": {"artifact": kind}},
+    }
+    spec["deploymentSpec"]["executors"]["import"] = {
+        "importer": {"artifactUri": {"constant": uri}, "typeSchema": schema}
+    }
+    tasks = spec["root"]["dag"]["tasks"]
+    given = {"taskOutputArtifact": {"outputArtifactKey": "artifact", "producerTask": "import"}}
+    tasks["only"].update(inputs={"artifacts": {"given": given}}, dependentTasks=["import"])
+    tasks["import"] = {
+        "componentRef": {"name": "comp-import"},
+        "taskInfo": {"name": "import"},
+        "inputs": {"parameters": {"uri": {"runtimeValue": {"constant": uri}}}},
+    }
+    return spec

@@ -1,8 +1,8 @@
 """Measures Penstock on this machine; prints a table, writes JSON.
 
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
-runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. local: whole
-pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
+runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. isolation: what it
+costs that inputs are a task's own. local: whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -20,7 +20,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tools.bench import bench_api, bench_engine, bench_fan_out, bench_kube, bench_local
+from tools.bench import bench_api, bench_engine, bench_fan_out, bench_isolation, bench_kube, bench_local
 from tools.bench.result import Measure
 
 MEASURES: dict[str, Measure] = {
@@ -28,6 +28,7 @@ MEASURES: dict[str, Measure] = {
     "kube": bench_kube.measure,
     "engine": bench_engine.measure,
     "fan_out": bench_fan_out.measure,
+    "isolation": bench_isolation.measure,
     "local": bench_local.measure,
 }
 

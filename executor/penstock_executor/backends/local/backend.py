@@ -135,12 +135,11 @@ class LocalBackend:
         self._deliver = deliver
         self._runs = runs
         work_dir, root = self._settings.work_dir, self._settings.root
-        work_dir.mkdir(parents=True, exist_ok=True)
-        if root is not None:
-            root.mkdir(parents=True, exist_ok=True)
-            root = root.resolve()
-        work_dir = work_dir.resolve()
-        reason = await why_no_view(self._python, root or self._settings.environments_dir, work_dir)
+        seen = root or self._settings.environments_dir
+        for directory in (work_dir, seen):
+            directory.mkdir(parents=True, exist_ok=True)
+        work_dir, root = work_dir.resolve(), root.resolve() if root is not None else None
+        reason = await why_no_view(self._python, seen.resolve(), work_dir)
         if reason:
             log.info("inputs of tasks are copied: %s", reason)
         self._inputs = LocalInputs(self._store, work_dir, root, overlays=not reason)

@@ -56,11 +56,11 @@ async def why_no_view(python: str, root: Path, work_dir: Path) -> str:
         return f"there are no overlay file systems on {sys.platform}"
     if root in (work_dir, *work_dir.parents):
         return f"tasks work in {work_dir}, which lies in the artifact root {root}"
-    if not _is_ours(root):
-        return f"{root} belongs to another user or group"
     scratch = work_dir / f".view-{os.getpid()}"
     view = View((Overlay(root, root, scratch),), ())
     try:
+        if not _is_ours(root):
+            return f"{root} belongs to another user or group"
         scratch.mkdir(parents=True)
         process = await asyncio.create_subprocess_exec(
             *(python, "-I", str(PROGRAM), "--view", json.dumps(view.message())),

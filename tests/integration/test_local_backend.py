@@ -1,0 +1,77 @@
+"""The local backend by itself: what goes wrong beside the task ends it with words, and is never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from penstock_executor.backends.base import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
+from penstock_ir.loader import document_from_json
+from penstock_store.base import ArtifactStoreError
+
+from tests.support import specs
+from tests.support.launches import launches_of
+
+WRITES = ["sh", "-ec", 'mkdir -p "$(dirname "$0")"; echo x > "$0"', "{{$.outputs.artifacts['out'].path}}"]
+
+
+class Held:
+    """Every run is held, for good."""
+
+    def may_act(self, run_id: str) -> bool:
+        return True
+
+    def expects(self, key: AttemptKey) -> bool | None:
+        return True
+
+    async def over(self, run_ids: Collection[str]) -> set[str]:
+        return set()
+
+
+class BrokenStore:
+    """Raises what it is given when something is brought to it."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def local_path(self, uri: str) -> Path | None:
+        return None
+
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
+        raise self._error
+
+
+def launch(spec: Mapping[str, Any], root: str) -> TaskLaunch:
+    (task,) = launches_of(document_from_json(spec), {}, root=root)
+    return task
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ArtifactStoreError("the store is closed"), "the store is closed"),
+        (RuntimeError("nobody foresaw this"), "could not be dealt with: nobody foresaw this"),
+    ],
+)
+def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None:
+    async def outcome() -> TaskOutcome:
+        settings = LocalSettings(tmp_path / "work", tmp_path / "environments", 1)
+        backend = LocalBackend(settings, BrokenStore(error), {"PATH": os.defpath})  # type: ignore[arg-type]
+        events: asyncio.Queue[BackendEvent] = asyncio.Queue()
+        await backend.start(events.put_nowait, Held())
+        await backend.launch(launch(specs.container(WRITES, artifacts={"out": "system.Dataset"}), "s3://bucket/root"))
+        try:
+            while not isinstance(event := await asyncio.wait_for(events.get(), 60), TaskOutcome):
+                pass
+            return event
+        finally:
+            await backend.close()
+
+    ended = asyncio.run(outcome())
+    assert ended.failure is FailureKind.INFRASTRUCTURE
+    assert said in ended.error
