@@ -51,6 +51,8 @@ def launch(spec: Mapping[str, Any], root: str) -> TaskLaunch:
     return task
 
 
+# A fork server outlives who started it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("error", "said"),
     [

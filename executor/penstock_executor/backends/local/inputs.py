@@ -121,7 +121,10 @@ class LocalInputs:
             if known is not None:
                 return known
             path = path_of(artifact.uri)
-            return str(path) if path is not None else artifact.uri
+            if path is not None:
+                return str(path)
+            ours = artifact.uri.startswith(f"{task.task_root}/")
+            return f"{home}{artifact.uri[len(task.task_root) :]}" if ours else artifact.uri
 
         document = executor_input(
             task,
