@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from penstock_server.db_command import db_command
 from penstock_server.domain.options import CachingDefaults
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
+from penstock_server.gateway.cross_site import SitePolicy, host_name, origin
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.metadata import open_metadata
@@ -66,6 +68,22 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             self.fail(str(error), param, ctx)
 
 
+class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A text in the form that `normal` gives it; several in an environment variable stand with commas."""
+
+    envvar_list_splitter = ","
+
+    def __init__(self, name: str, normal: Callable[[str], str]) -> None:
+        self.name = name
+        self._normal = normal
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return self._normal(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--grpc",
@@ -84,6 +102,24 @@ class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     show_default=True,
     envvar="PENSTOCK_HTTP",
     help="Where REST is served.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    type=_Checked("NAME", host_name),
+    multiple=True,
+    envvar="PENSTOCK_ALLOWED_HOSTS",
+    help="A name that browsers may reach the HTTP port by, *.example.com for all below; may be repeated. Names of this "
+    "machine alone and addresses always may. Bound to an address that others reach, any may unless one is given.",
+)
+@click.option(
+    "--allowed-origin",
+    "allowed_origins",
+    type=_Checked("ORIGIN", origin),
+    multiple=True,
+    envvar="PENSTOCK_ALLOWED_ORIGINS",
+    help="Where pages come from that may call besides the server's own: behind a proxy that changes the Host header, "
+    "https://pipelines.example.com; may be repeated.",
 )
 @click.option(
     "--data-dir",
@@ -255,6 +291,8 @@ def main(
     context: click.Context,
     grpc_address: Address,
     http_address: Address,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
     data_dir: Path,
     database: str,
     database_pool_size: int,
@@ -323,6 +361,7 @@ def main(
         schedule_timezone=schedule_timezone,
         namespace=namespace,
         max_package_bytes=max_package_mib * 1024 * 1024,
+        sites=SitePolicy.serving(http_address.host, allowed_hosts, allowed_origins),
         ui_directory=ui_directory,
         ui_deployment=ui_deployment,
         hide_side_navigation=hide_side_navigation,
@@ -395,6 +434,7 @@ def serve(settings: Settings) -> None:
                 web_methods=web_methods(),
                 problems=storage.problems,
                 max_package_bytes=settings.max_package_bytes,
+                sites=settings.sites,
                 ui=UiSettings(settings.ui_directory, settings.ui_deployment, settings.hide_side_navigation),
             ),
         ),

@@ -89,7 +89,7 @@ def test_the_metadata_store_hangs(tmp_path: Path) -> None:
             channel = stack.enter_context(grpc.insecure_channel(up.grpc))
             path = "/ml_metadata.MetadataStoreService/GetContextTypes"
             call = channel.unary_unary(path, bytes, bytes)
-            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web+proto\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web+proto\r\n"
             pending = []
             for _ in range(100):
                 pending.append(call.future(b"", timeout=300))

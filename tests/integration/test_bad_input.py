@@ -101,7 +101,7 @@ def test_an_upload_of_50_mb_is_refused_and_the_server_goes_on(up: Embedded) -> N
 
 def test_an_upload_without_a_file_says_so(up: Embedded) -> None:
     reply = http.call("POST", f"{up.http}/apis/v2beta1/pipelines/upload", {"not": "multipart"})
-    assert reply.status == 400
+    assert reply.status == 415
     assert "uploadfile" in reply.json["error_message"]
 
 

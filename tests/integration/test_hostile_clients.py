@@ -56,7 +56,7 @@ def test_a_thousand_idle_connections(own: Embedded) -> None:
         for number in range(1000):
             connection = stack.enter_context(connected(own.http if number % 2 else own.grpc))
             if number % 4 == 1:
-                connection.sendall(b"GET /apis/v2beta1/runs HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+                connection.sendall(b"GET /apis/v2beta1/runs HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
             elif number % 4 == 2:
                 connection.sendall(b"PRI * HTTP/2.0\r\n")
         with Client(own.grpc) as client:
@@ -71,7 +71,7 @@ def test_uploads_that_are_cut_off_store_nothing(up: Embedded) -> None:
     content = json.dumps(specs.container(["true"])).encode()
     body = b'--b\r\nContent-Disposition: form-data; name="uploadfile"; filename="p.json"\r\n\r\n' + content
     head = (
-        f"POST {UPLOAD}?name={name} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body) + 1000}\r\n"
+        f"POST {UPLOAD}?name={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body) + 1000}\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
     ).encode()
     for sent in (head, head + body[:40], head + body[:-20], head + body):
@@ -92,7 +92,7 @@ def test_an_upload_byte_by_byte_arrives(up: Embedded) -> None:
         + b"\r\n--b--\r\n"
     )
     head = (
-        f"POST {UPLOAD}?name={name} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        f"POST {UPLOAD}?name={name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
     ).encode()
     with connected(up.http) as connection:
@@ -116,7 +116,7 @@ def test_an_upload_byte_by_byte_arrives(up: Embedded) -> None:
     ],
 )
 def test_hostile_headers(up: Embedded, lines: list[str]) -> None:
-    request = "\r\n".join(["GET /apis/v2beta1/runs HTTP/1.1", "Host: a", "Connection: close", *lines, "", ""])
+    request = "\r\n".join(["GET /apis/v2beta1/runs HTTP/1.1", "Host: localhost", "Connection: close", *lines, "", ""])
     with connected(up.http) as connection:
         # The server may answer and close before everything is sent.
         sender = threading.Thread(target=lambda: _send(connection, request.encode("latin-1")))
@@ -159,7 +159,7 @@ def test_a_client_that_goes_away_ends_its_stream(up: Embedded) -> None:
             assert time.monotonic() < until
         before = _under_way(up)
         with connected(up.http) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
             assert _under_way(up) > before
         while _under_way(up) > before:
@@ -184,7 +184,7 @@ def test_followers_of_logs_leave_room_for_others(own: Embedded) -> None:
         statuses = []
         for number in range(100):
             connection = stack.enter_context(connected(own.http))
-            connection.sendall(f"GET {path}?follow=true HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            connection.sendall(f"GET {path}?follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             statuses.append(connection.recv(100)[9:12])
             stack.callback(stub.ReadLog(follow).cancel)
             if number % 20 == 0:

@@ -1,7 +1,8 @@
 """The HTTP application: annotated routes, uploads, logs, downloads, healthz, the web UI.
 
 Invariants: every reply carries X-Request-Id; what is unforeseen answers 500 with a fixed text and is logged; requests
-under way at the same time are bounded, one too many is told when to come back.
+under way at the same time are bounded, one too many is told when to come back. No route, known or not, is reached by
+what a browser sends for another site (`cross_site`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from aiohttp import web
 from google.protobuf.descriptor import ServiceDescriptor
 from penstock_api.v1 import insight_pb2
 
-from penstock_server.gateway import calls, replies
+from penstock_server.gateway import calls, cross_site, replies
+from penstock_server.gateway.cross_site import THIS_MACHINE_ALONE, SitePolicy
 from penstock_server.gateway.grpc_web import GrpcWeb
 from penstock_server.gateway.streams import Streams
 from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
@@ -59,6 +61,7 @@ class GatewaySettings:
     max_package_bytes: int = 32 * 1024 * 1024
     problems: Callable[[], list[str]] = list
     """Why the server is not ready, empty when it is; may block."""
+    sites: SitePolicy = THIS_MACHINE_ALONE
 
 
 def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Application:
@@ -66,7 +69,7 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
     gateway = _Gateway(server, settings)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[gateway.around],
+        middlewares=[gateway.around, gateway.guarded],
         handler_args={"max_field_size": 16 * 1024},
     )
     uploads = Uploads(gateway.caller, settings.user_header, settings.max_package_bytes)
@@ -135,6 +138,17 @@ class _Gateway:
 
         return middleware
 
+    @property
+    def guarded(self) -> Any:
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            refused = cross_site.refusal(request, self._settings.sites)
+            if refused is None:
+                return await handler(request)
+            return replies.error_reply(grpc.StatusCode.PERMISSION_DENIED, refused)
+
+        return middleware
+
     async def transcode(self, request: web.Request) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if path == UI_PREFIX or path.startswith(f"{UI_PREFIX}/"):
@@ -151,6 +165,8 @@ class _Gateway:
             return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
         route, values = found
         request["route"] = route.path
+        if not cross_site.carries_json(request):
+            return replies.unsupported_type(request.headers.get("Content-Type", ""), cross_site.JSON_TYPE)
         content = await request.read() if route.body else b""
         try:
             message = route.build(values, request.query.items(), content)

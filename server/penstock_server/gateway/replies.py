@@ -63,6 +63,12 @@ def rpc_error_reply(error: grpc.RpcError) -> web.Response:
     return error_reply(code, error.details() or code.name)
 
 
+def unsupported_type(given: str, accepted: str) -> web.Response:
+    """415: a body in a type that the route does not take."""
+    text = f"a body of type {given[:255]!r} is not taken here; send it with Content-Type: {accepted}"
+    return error_reply(grpc.StatusCode.INVALID_ARGUMENT, text, 415)
+
+
 def plain_status(status: int, code: grpc.StatusCode, message: str) -> web.Response:
     """Without details: what the router itself says."""
     return json_reply(json.dumps({"code": code.value[0], "message": message}, separators=(",", ":")).encode(), status)

@@ -105,8 +105,8 @@ class Uploads:
 
 
 async def _content(request: web.Request, max_bytes: int) -> tuple[bytes, str]:
-    if not request.content_type.startswith("multipart/"):
-        raise _RefusedError("the body must be multipart/form-data with a part `uploadfile`")
+    if request.content_type != "multipart/form-data":
+        raise _RefusedError("the body must be multipart/form-data with a part `uploadfile`", 415)
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:

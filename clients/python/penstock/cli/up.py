@@ -17,6 +17,12 @@ import click
 from penstock.supervisor import Child, ChildFailedError, Supervisor
 
 
+class _Separated(click.types.StringParamType):
+    """Several in an environment variable stand with commas, as the server reads them."""
+
+    envvar_list_splitter = ","
+
+
 @click.command()
 @click.option(
     "--data-dir",
@@ -33,6 +39,25 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
     show_default=True,
     envvar="PENSTOCK_HTTP",
     help="Where REST is served.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    type=_Separated(),
+    multiple=True,
+    metavar="NAME",
+    envvar="PENSTOCK_ALLOWED_HOSTS",
+    help="A name besides this machine's own that REST and the web UI may be reached by; may be repeated.",
+)
+@click.option(
+    "--allowed-origin",
+    "allowed_origins",
+    type=_Separated(),
+    multiple=True,
+    metavar="ORIGIN",
+    envvar="PENSTOCK_ALLOWED_ORIGINS",
+    help="Where pages come from that may call besides the server's own, such as https://pipelines.example.com; "
+    "may be repeated.",
 )
 @click.option(
     "--grpc",
@@ -115,6 +140,8 @@ from penstock.supervisor import Child, ChildFailedError, Supervisor
 def up(
     data_dir: Path,
     http_address: str,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
     grpc_address: str,
     database: str,
     artifacts: str,
@@ -149,6 +176,11 @@ def up(
     def server_command() -> list[str]:
         command = ["penstock_server.main", "--http", http_address, "--grpc", grpc_address, *common]
         command += ["--caching" if caching else "--no-caching", "--max-cache-age", str(max_cache_age)]
+        # With a name given, names are checked whatever address REST is bound to: this is somebody's own machine.
+        for host in (socket.gethostname(), *allowed_hosts):
+            command += ["--allowed-host", host]
+        for origin in allowed_origins:
+            command += ["--allowed-origin", origin]
         if ui_directory:
             command += ["--ui", str(ui_directory)]
         return [*command, "--database", database] if database else command
