@@ -30,6 +30,7 @@ from penstock_server.gateway.cross_site import SitePolicy, host_name, origin
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.metadata import open_metadata
+from penstock_server.readiness import Readiness
 from penstock_server.rpc.server import Services, build_server, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, StopSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
@@ -432,7 +433,7 @@ def serve(settings: Settings) -> None:
                 exposition=telemetry.exposition,
                 services=public_services(),
                 web_methods=web_methods(),
-                problems=storage.problems,
+                problems=Readiness(storage.problems).problems,
                 max_package_bytes=settings.max_package_bytes,
                 sites=settings.sites,
                 ui=UiSettings(settings.ui_directory, settings.ui_deployment, settings.hide_side_navigation),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support import runs, specs
-from tools.embedded import Embedded
+from tools.embedded import PENSTOCK, Embedded
 
 
 def failed(client: Client, spec: dict[str, object]) -> insight_pb2.Task:
@@ -97,24 +99,61 @@ def test_siblings_of_a_failed_task_go_on(client: Client) -> None:
     assert states == {"fail": "FAILED", "text": "OMITTED", "text-2": "SUCCEEDED"}
 
 
-def test_a_full_disk_in_the_artifact_store(tmp_path: Path) -> None:
-    """On a real file system of 1 MiB, mounted in a name space of its own."""
-    small = tmp_path / "small"
+def on_a_small_disk(size: str, program: str, small: Path, *arguments: Path) -> str:
+    """What a program of this directory prints with a file system of that size, of its own, at `small`."""
     small.mkdir()
-    program = Path(__file__).with_name("full_disk.py")
-    script = f"mount -t tmpfs -o size=1m tmpfs {small} && exec {sys.executable} {program} {tmp_path} {small}"
+    words = " ".join(map(str, (sys.executable, Path(__file__).with_name(program), *arguments)))
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+         f"mount -t tmpfs -o size={size} tmpfs {small} && exec {words}"],
         cwd=root,
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=180,
-    )
+        timeout=240,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "No space left on device" in done.stdout
-    assert "the next one: SUCCEEDED" in done.stdout
+    return done.stdout
+
+
+def test_a_full_disk_in_the_artifact_store(tmp_path: Path) -> None:
+    said = on_a_small_disk("1m", "full_disk.py", tmp_path / "small", tmp_path, tmp_path / "small")
+    assert "No space left on device" in said
+    assert "the next one: SUCCEEDED" in said
+
+
+def test_a_full_disk_under_everything(tmp_path: Path) -> None:
+    """Log files and databases, too: requests are answered, `/readyz` says no, and all goes on when there is room."""
+    said = on_a_small_disk("64m", "full_data_disk.py", tmp_path / "small", tmp_path / "small")
+    assert "filled: No space left on device" in said
+    assert "full: " in said
+    assert "cannot be written to: No space left on device" in said
+    assert 'again: {"ready": true, "problems": []}' in said
+    assert "the next one: SUCCEEDED" in said
+    assert "lines are missing here: No space left on device" in said
+
+
+def test_output_that_nobody_reads(tmp_path: Path) -> None:
+    """`penstock up | less`, or a terminal that was told to wait: the server does not."""
+    command = [PENSTOCK, "up", "--data-dir", str(tmp_path), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+    command += ["--log-level", "info"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        try:
+            ready = dict(part.split("=", 1) for part in started.stdout.readline().split()[1:])
+            connection = HTTPConnection(ready["http"].removeprefix("http://"), timeout=30)
+            for _ in range(3000):
+                connection.request("GET", "/apis/v2beta1/healthz")
+                assert connection.getresponse().read()
+            connection.close()
+        finally:
+            started.send_signal(signal.SIGTERM)
+            words = started.stderr.read()
+        assert started.wait(40) == 0
+    assert "server: " in words
+    assert (tmp_path / "logs" / "server.log").read_text().count("/healthz") == 3000
 
 
 def test_two_up_on_one_data_directory(up: Embedded) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psycopg
 import pytest
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.errors import UnavailableError
+from penstock_server.readiness import Readiness
 from penstock_server.storage.database import Database
+from penstock_server.storage.probe import unwritable
 from penstock_server.telemetry import Telemetry
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg import sql
 from sqlalchemy import text
 
 from tests.support import runs, specs
@@ -78,6 +85,90 @@ def test_not_ready_says_why(tmp_path: Path) -> None:
     database.dispose()
     away = Database(f"sqlite:///{tmp_path}")  # a directory
     assert away.problems()[0].startswith("database: ")
+
+
+def problems_of(url: str) -> list[str]:
+    database = Database(url)
+    try:
+        return database.problems()
+    finally:
+        database.dispose()
+
+
+def test_not_ready_without_writes(tmp_path: Path) -> None:
+    """Reading from it goes on all the while."""
+    url = f"sqlite:///{tmp_path}/penstock.db"
+    database = Database(url)
+    database.migrate()
+    with sqlite3.connect(tmp_path / "penstock.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert database.problems() == ["database: it cannot be written to: database is locked"]
+        other.execute("ROLLBACK")
+    assert database.problems() == []
+    with database.writing():
+        assert problems_of(url) == ["database: it cannot be written to: database is locked"]
+        assert database.problems() == ["database: it cannot be written to: a writer has held it for a second"]
+    assert database.problems() == []
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["penstock.db", "penstock.db-shm", "penstock.db-wal"]
+    database.dispose()
+
+
+def test_not_ready_on_a_read_only_server(postgresql_url: str, mariadb_url: str) -> None:
+    for url in (postgresql_url, mariadb_url):
+        database = Database(url)
+        database.migrate()
+        assert database.problems() == []
+        database.dispose()
+    name = sql.Identifier(postgresql_url.rsplit("/", 1)[1])
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+    assert problems_of(postgresql_url) == ["database: it takes no writes: it is read-only"]
+
+
+def test_a_busy_database_is_ready(tmp_path: Path) -> None:
+    """Writers that take turns prove that it can be written to, also when the probe gets none."""
+    database = Database(f"sqlite:///{tmp_path}/penstock.db")
+    database.migrate()
+    taken = threading.Lock()
+    taken.acquire()
+    assert unwritable(database.engine, taken, time.monotonic) == ""
+    assert "cannot be written to" in unwritable(database.engine, taken, lambda: 0.0)
+    database.dispose()
+
+
+def test_readiness_is_looked_at_once_at_a_time() -> None:
+    looks = threading.Semaphore(0)
+    goes_on = threading.Event()
+
+    def look() -> list[str]:
+        looks.release()
+        goes_on.wait(30)
+        return ["found"]
+
+    readiness = Readiness(look, patience=0.05)
+    assert "did not answer" in readiness.problems()[0]
+    assert "did not answer" in readiness.problems()[0]
+    goes_on.set()
+    assert runs.until(readiness.problems, lambda found: found == ["found"]) == ["found"]
+    assert readiness.problems() == ["found"]
+    assert looks.acquire(blocking=False)
+    assert not looks.acquire(blocking=False)
+    runs.until(lambda: readiness.problems() and looks.acquire(blocking=False), bool)
+
+
+def test_a_look_that_fails_is_told_and_repeated() -> None:
+    answers: list[Exception | None] = [ValueError("once"), None]
+
+    def look() -> list[str]:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+        return []
+
+    readiness = Readiness(look)
+    with pytest.raises(ValueError, match="once"):
+        readiness.problems()
+    assert readiness.problems() == []
 
 
 def test_figures_come_without_a_database() -> None:

@@ -2,7 +2,7 @@
 
 Invariants: children are started in order, each when the one before is ready, and stopped in the reverse order; one that
 dies is started again after a jittered, growing pause; five deaths within a minute end everything with its last words.
-Their output goes to this program's stderr and to a bounded log file.
+Their output goes to this program's stderr and to a bounded log file, and is read on while neither takes it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,41 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+
+from penstock.line_writer import LineWriter
 
 _MAX_DEATHS = 5
 _WINDOW_SECONDS = 60.0
 _LOG_BYTES = 10 * 1024 * 1024
+_LAST_LINES_SECONDS = 2.0
+
+
+class _LogFile:
+    """The last lines, as many as a few files of bounded size hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._handler = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=3, encoding="utf-8", delay=True)
+
+    def write(self, text: str) -> None:
+        """Raises OSError."""
+        log = self._handler
+        try:
+            if log.stream is None:
+                log.stream = log._open()
+            log.stream.write(text + "\n")
+            log.stream.flush()
+        except OSError:
+            # Closed, so that what it holds does not come later, behind the lines that are missing.
+            with suppress(OSError):
+                log.close()
+            raise
+        if log.stream.tell() > _LOG_BYTES:
+            log.doRollover()
 
 
 class ChildFailedError(Exception):
@@ -44,15 +72,16 @@ class Child:
 
 
 class Supervisor:
-    """`echo` gets every line of the children's stderr."""
+    """`echo` gets every line of the children's stderr, with the child's name; it may raise OSError."""
 
     def __init__(self, children: Sequence[Child], log_dir: Path, echo: Callable[[str, str], None]) -> None:
         self._children = list(children)
         self._log_dir = log_dir
-        self._echo = echo
         self._wake = threading.Event()
         self._stopping = False
-        self._logs: dict[str, RotatingFileHandler] = {}
+        self._readers: list[threading.Thread] = []
+        self._echoed = {child.name: LineWriter(partial(echo, child.name)) for child in children}
+        self._kept = {child.name: LineWriter(_LogFile(log_dir / f"{child.name}.log").write) for child in children}
 
     def start(self, timeout: float = 60.0) -> None:
         """Starts all, in order. Raises ChildFailedError when one does not get ready."""
@@ -95,6 +124,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._finish_output()
 
     def kill(self) -> None:
         """Ends the children at once."""
@@ -111,7 +141,7 @@ class Supervisor:
                 raise ChildFailedError(self._last_words(child, f"ended {_MAX_DEATHS} times within a minute"))
             pause = random.uniform(0.5, 1.0) * 0.1 * 2 ** len(child.deaths)
             child.start_again_at = now + pause
-            self._echo(child.name, f"ended with {_how(code)}, starts again in {pause:.1f} s")
+            self._echoed[child.name].put(f"ended with {_how(code)}, starts again in {pause:.1f} s")
         if child.process is None and now >= child.start_again_at:
             self._spawn(child)
 
@@ -127,8 +157,10 @@ class Supervisor:
             # Its own group: Ctrl-C reaches us alone, and we end children in order.
             start_new_session=True,
         )
+        self._readers = [reader for reader in self._readers if reader.is_alive()]
         for stream, read in ((child.process.stdout, self._read_stdout), (child.process.stderr, self._read_stderr)):
-            threading.Thread(target=read, args=(child, stream), daemon=True).start()
+            self._readers.append(threading.Thread(target=read, args=(child, stream), daemon=True))
+            self._readers[-1].start()
         threading.Thread(target=self._wait, args=(child.process,), daemon=True).start()
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
@@ -145,21 +177,16 @@ class Supervisor:
         for line in stream:  # type: ignore[attr-defined]
             text = line.rstrip("\n")
             child.tail.append(text)
-            self._keep(child.name, text)
-            self._echo(child.name, text)
+            self._kept[child.name].put(text)
+            self._echoed[child.name].put(text)
 
-    def _keep(self, name: str, text: str) -> None:
-        log = self._logs.get(name)
-        if log is None:
-            log = self._logs[name] = RotatingFileHandler(
-                self._log_dir / f"{name}.log", maxBytes=_LOG_BYTES, backupCount=3, delay=True
-            )
-        if log.stream is None:
-            log.stream = log._open()
-        log.stream.write(text + "\n")
-        log.stream.flush()
-        if log.stream.tell() > _LOG_BYTES:
-            log.doRollover()
+    def _finish_output(self) -> None:
+        """What the children said last, as far as it comes in time: what they started may hold their pipes open."""
+        until = time.monotonic() + _LAST_LINES_SECONDS
+        for reader in self._readers:
+            reader.join(max(0.0, until - time.monotonic()))
+        for writer in (*self._kept.values(), *self._echoed.values()):
+            writer.close(max(0.1, until - time.monotonic()))
 
     def _last_words(self, child: Child, what: str) -> str:
         if child.process is not None and child.process.poll() is not None:

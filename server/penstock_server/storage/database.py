@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 from penstock_server.errors import UnavailableError
 from penstock_server.services import ports
 from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings, open_engine, translated
+from penstock_server.storage.probe import unwritable
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
@@ -58,7 +59,9 @@ class Database:
         self._engine = open_engine(url, pool)
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._observer: Callable[[str, float], None] = lambda kind, seconds: None
-        self._writer: AbstractContextManager[Any] = threading.Lock() if self._sqlite else nullcontext()
+        self._lock = threading.Lock()
+        self._writer: AbstractContextManager[Any] = self._lock if self._sqlite else nullcontext()
+        self._wrote_at = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -79,6 +82,7 @@ class Database:
             engine = self._engine.execution_options(penstock_writing=True)
             with engine.begin() as connection:
                 yield SqlUnitOfWork(connection, writing=True)
+            self._wrote_at = time.monotonic()
 
     def migrate(self) -> None:
         """Brings the schema up to date. Raises UnavailableError when the database cannot be reached."""
@@ -89,10 +93,14 @@ class Database:
             schema.dispose()
 
     def problems(self) -> list[str]:
-        """Why it cannot be used, empty when it can: it does not answer, or its schema is another program's."""
+        """Why it cannot be used, empty when it can: it does not answer, its schema is another program's, or it takes no
+        writes.
+        """
         try:
             with translated(), self._engine.connect() as connection:
                 found = problem(connection)
+            with translated():
+                found = found or unwritable(self._engine, self._lock, lambda: self._wrote_at)
         except UnavailableError as error:
             found = str(error)
         return [f"database: {found}"] if found else []

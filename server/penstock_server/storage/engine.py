@@ -133,7 +133,7 @@ def _parsed(url: str) -> sqlalchemy.URL:
     if parsed.drivername == backend and backend in _DRIVERS:
         parsed = parsed.set(drivername=f"{backend}+{_DRIVERS[backend]}")
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return parsed
 
 

@@ -228,7 +228,8 @@ def up(
 
 def _locked(directory: Path) -> IO[str]:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        # Arguments and results of everybody's pipelines: nobody else's business on a machine that is shared.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (directory / "lock").open("a+")
     except OSError as error:
         raise click.ClickException(f"--data-dir: {directory} cannot be used: {error.strerror}") from error
