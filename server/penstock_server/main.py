@@ -408,14 +408,15 @@ def serve(settings: Settings) -> None:
         namespace=settings.namespace,
         service_account=settings.service_account,
     )
+    explain = ExplainService(storage, documents)
     services = Services(
         experiments=experiments,
         pipelines=PipelineService(storage, clock, documents, fetch, settings.max_package_bytes),
         runs=runs,
         recurring_runs=schedules,
         dispatch=dispatch,
-        insight=InsightService(storage, _objects(settings), _pods(settings)),
-        explain=ExplainService(storage, documents),
+        insight=InsightService(storage, _objects(settings), explain.task, _pods(settings)),
+        explain=explain,
         driver_tasks=DriverTaskService(storage, clock),
         documents=documents,
     )

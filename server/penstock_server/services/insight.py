@@ -1,7 +1,7 @@
 """What Penstock tells of runs beyond the v2beta1 API: tasks, artifacts, logs (penstock.v1.InsightService).
 
 Invariants: a stream holds no database connection while it sends; a log that is followed ends when its task has ended
-and everything written was sent.
+and everything written was sent; a task that has no log answers with a sentence that says why.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from penstock_server.domain import listing, unpacking
+from penstock_server.domain.explanation import Explanation
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.pods import event_documents, pod_document
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, Task, task_id_of
-from penstock_server.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import runs
 from penstock_server.services.ports import Storage
 
@@ -53,10 +54,17 @@ class PodReader(Protocol):
 
 
 class InsightService:
-    """`pods` is None where tasks are no Pods."""
+    """`why` explains a task of a run by its path (ExplainService); `pods` is None where tasks are no Pods."""
 
-    def __init__(self, storage: Storage, objects: ObjectReader, pods: PodReader | None = None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        objects: ObjectReader,
+        why: Callable[[str, str], Explanation],
+        pods: PodReader | None = None,
+    ) -> None:
         self._storage = storage
+        self._why = why
         self._objects = objects
         self._pods = pods
 
@@ -119,27 +127,44 @@ class InsightService:
     def read_log(
         self, run_id: str, node_id: str, *, follow: bool, tail_bytes: int, active: Callable[[], bool]
     ) -> Iterator[bytes]:
-        """The log of a task; `active` False ends a stream that is followed."""
+        """The log of a task, or a sentence that says why there is none; `active` False ends a stream that is followed.
+
+        Raises NotFoundError for what is no task of the run, and for a log that is gone.
+        """
         task = self._task(run_id, node_id)
+        if task is None:
+            yield _without_log(None, self._why(run_id, node_id))
+            return
         live = self._live_log(task, follow=follow, active=active)
         if live is not None:
             yield from live
             return
-        offset = 0
-        if tail_bytes > 0 and task.log_uri:
-            offset = max(0, (self._objects.size(task.log_uri) or 0) - tail_bytes)
+        offset = self._tail(task.log_uri, tail_bytes)
+        begun = False
         while True:
             ended = task.state in _FINAL
-            if task.log_uri:
-                for chunk in self._objects.read(task.log_uri, offset=offset):
-                    offset += len(chunk)
-                    yield chunk
-            elif not follow or ended:
-                raise FailedPreconditionError(f"task {task.path!r} ({task.state.lower()}) has no log")
+            try:
+                if task.log_uri:
+                    for chunk in self._objects.read(task.log_uri, offset=offset):
+                        offset += len(chunk)
+                        yield chunk
+                    begun = True
+            except NotFoundError:
+                # Its place is known before its process writes there.
+                if ended:
+                    raise
             if not follow or ended or not active():
-                return
+                break
             time.sleep(_POLL_SECONDS)
-            task = self._task(run_id, node_id)
+            task = self._task(run_id, node_id) or task
+        if not begun:
+            yield _without_log(task, self._why(task.run_id, task.path))
+
+    def _tail(self, uri: str, tail_bytes: int) -> int:
+        """Where the last bytes of a log begin."""
+        if not uri or not tail_bytes or not self._archived(uri):
+            return 0
+        return max(0, (self._objects.size(uri) or 0) - tail_bytes)
 
     def _live_log(self, task: Task, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
         """What the task's Pod says, as long as it is not archived; None to look there."""
@@ -156,7 +181,11 @@ class InsightService:
             return False
         return True
 
-    def _task(self, run_id: str, node_id: str) -> Task:
+    def _task(self, run_id: str, node_id: str) -> Task | None:
+        """By its id, its path or its Pod's name; None when the run has not reached it.
+
+        Raises NotFoundError when there is no such run, or none is named.
+        """
         with self._storage.reading() as uow:
             if run_id:
                 runs.find(uow, run_id)
@@ -165,6 +194,18 @@ class InsightService:
                 or uow.tasks.get(run_id, node_id)
                 or uow.tasks.by_pod(run_id, node_id)
             )
-        if found is None:
+        if found is None and not run_id:
             raise NotFoundError("Task", node_id)
         return found
+
+
+def _without_log(task: Task | None, why: Explanation) -> bytes:
+    """What stands in place of the log."""
+    if task is not None and task.kind == "importer":
+        text = "an importer runs no command, it names what is there"
+    elif task is not None and task.kind != "container":
+        text = f"it is a group of tasks, which have logs of their own; {why.summary}"
+    else:
+        text = why.summary
+    yet = "" if task is not None and task.state in _FINAL else " yet"
+    return f"Task {why.task!r} has no log{yet}: {text}.\n".encode()
