@@ -10,7 +10,6 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,10 +26,13 @@ from penstock_server.domain.options import CachingDefaults
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.cross_site import SitePolicy, host_name, origin
+from penstock_server.gateway.grpc_web import View
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.metadata import open_metadata
+from penstock_server.option_types import AddressType, Checked, Deployment
 from penstock_server.readiness import Readiness
+from penstock_server.rpc import browser_uris
 from penstock_server.rpc.server import Services, build_server, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, StopSignal, SystemClock
 from penstock_server.services.dispatch import DispatchService
@@ -57,39 +59,11 @@ log = logging.getLogger(__name__)
 _GRACE_SECONDS = 10.0
 
 
-class _AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    name = "HOST:PORT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
-        try:
-            return Address.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A text in the form that `normal` gives it; several in an environment variable stand with commas."""
-
-    envvar_list_splitter = ","
-
-    def __init__(self, name: str, normal: Callable[[str], str]) -> None:
-        self.name = name
-        self._normal = normal
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return self._normal(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--grpc",
     "grpc_address",
-    type=_AddressType(),
+    type=AddressType(),
     default="127.0.0.1:8887",
     show_default=True,
     envvar="PENSTOCK_GRPC",
@@ -98,7 +72,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option(
     "--http",
     "http_address",
-    type=_AddressType(),
+    type=AddressType(),
     default="127.0.0.1:8888",
     show_default=True,
     envvar="PENSTOCK_HTTP",
@@ -107,7 +81,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option(
     "--allowed-host",
     "allowed_hosts",
-    type=_Checked("NAME", host_name),
+    type=Checked("NAME", host_name),
     multiple=True,
     envvar="PENSTOCK_ALLOWED_HOSTS",
     help="A name that browsers may reach the HTTP port by, *.example.com for all below; may be repeated. Names of this "
@@ -116,7 +90,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option(
     "--allowed-origin",
     "allowed_origins",
-    type=_Checked("ORIGIN", origin),
+    type=Checked("ORIGIN", origin),
     multiple=True,
     envvar="PENSTOCK_ALLOWED_ORIGINS",
     help="Where pages come from that may call besides the server's own: behind a proxy that changes the Host header, "
@@ -253,7 +227,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 )
 @click.option(
     "--ui-deployment",
-    type=click.Choice(["", "KUBEFLOW", "MARKETPLACE"]),
+    type=Deployment(["", "KUBEFLOW", "MARKETPLACE"], case_sensitive=False),
     default="",
     envvar="DEPLOYMENT",
     help="What the web UI is told of where it runs; KUBEFLOW inside the central dashboard.",
@@ -268,7 +242,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     "--kubeconfig", default="", envvar="KUBECONFIG", help="Files to find that cluster in; else the Pod's own."
 )
 @click.option("--kube-context", default="", envvar="PENSTOCK_KUBE_CONTEXT", help="Context of the kubeconfig.")
-@click.option("--hide-side-navigation/--no-hide-side-navigation", default=False, envvar="HIDE_SIDENAV", hidden=True)
+@click.option("--hide-side-navigation/--no-hide-side-navigation", default=None, envvar="HIDE_SIDENAV", hidden=True)
 @click.option("--namespace", default="kubeflow", show_default=True, envvar="POD_NAMESPACE", hidden=True)
 @click.option("--commit", default="unknown", envvar="COMMIT_SHA", hidden=True)
 @click.option("--tag", default="unknown", envvar="TAG_NAME", hidden=True)
@@ -317,7 +291,7 @@ def main(
     tasks_namespace: str,
     kubeconfig: str,
     kube_context: str,
-    hide_side_navigation: bool,
+    hide_side_navigation: bool | None,
     namespace: str,
     commit: str,
     tag: str,
@@ -365,7 +339,8 @@ def main(
         sites=SitePolicy.serving(http_address.host, allowed_hosts, allowed_origins),
         ui_directory=ui_directory,
         ui_deployment=ui_deployment,
-        hide_side_navigation=hide_side_navigation,
+        # The central dashboard has one of its own.
+        hide_side_navigation=ui_deployment == "KUBEFLOW" if hide_side_navigation is None else hide_side_navigation,
         tasks_namespace=tasks_namespace,
         kubeconfig=kubeconfig,
         kube_context=kube_context,
@@ -434,6 +409,7 @@ def serve(settings: Settings) -> None:
                 exposition=telemetry.exposition,
                 services=public_services(),
                 web_methods=web_methods(),
+                web_view=View(browser_uris.taken, browser_uris.shown),
                 problems=Readiness(storage.problems).problems,
                 max_package_bytes=settings.max_package_bytes,
                 sites=settings.sites,

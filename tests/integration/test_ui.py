@@ -27,11 +27,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     (root / "secret.txt").write_text("secret")
     ui = root / "build"
     (ui / "static").mkdir(parents=True)
-    page = "<html><head><script>window.KFP_FLAGS = {};\nwindow.KFP_FLAGS.DEPLOYMENT = null;</script></head>ui</html>"
+    page = (
+        "<html><head><script>window.KFP_FLAGS={};\nwindow.KFP_FLAGS.DEPLOYMENT=null\n"
+        "window.KFP_FLAGS.HIDE_SIDENAV=null</script>\n"
+        '<script id="kubeflow-client-placeholder"></script></head>ui</html>'
+    )
     (ui / "index.html").write_text(page)
     (ui / "static" / "main.js").write_text("console.log(1)")
     (ui / "link").symlink_to(root / "secret.txt")
-    with Embedded(root / "data", "--ui", str(ui), environment={"DEPLOYMENT": "KUBEFLOW"}) as embedded:
+    with Embedded(root / "data", "--ui", str(ui), environment={"DEPLOYMENT": "kubeflow"}) as embedded:
         yield embedded
 
 
@@ -188,8 +192,26 @@ def test_the_page_has_its_flags(served: Embedded, path: str) -> None:
     status, headers, body = fetch(served.http + path)
     assert (status, headers["Content-Type"].split(";")[0]) == (200, "text/html")
     assert b'window.KFP_FLAGS.DEPLOYMENT="KUBEFLOW";' in body
-    assert b"window.KFP_FLAGS.HIDE_SIDENAV=false;" in body
-    assert body.count(b"KFP_FLAGS.DEPLOYMENT") == 1
+    # The central dashboard has a navigation of its own, and tells the page its namespace.
+    assert b"window.KFP_FLAGS.HIDE_SIDENAV=true;" in body
+    assert b'<script id="kubeflow-client-placeholder" src="/dashboard_lib.bundle.js"></script>' in body
+    assert body.count(b"KFP_FLAGS.DEPLOYMENT") == body.count(b"kubeflow-client-placeholder") == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "flags"),
+    [
+        ({"DEPLOYMENT": "MARKETPLACE"}, [b'DEPLOYMENT="MARKETPLACE"', b"HIDE_SIDENAV=false"]),
+        ({"DEPLOYMENT": "production"}, [b"DEPLOYMENT=null", b"HIDE_SIDENAV=false"]),
+        ({"DEPLOYMENT": "KUBEFLOW", "HIDE_SIDENAV": "false"}, [b'DEPLOYMENT="KUBEFLOW"', b"HIDE_SIDENAV=false"]),
+    ],
+)
+def test_other_deployments(tmp_path: Path, environment: dict[str, str], flags: list[bytes]) -> None:
+    (tmp_path / "index.html").write_text('<head><script id="kubeflow-client-placeholder"></script></head>')
+    with Embedded(tmp_path / "data", "--ui", str(tmp_path), environment=environment) as embedded:
+        body = fetch(embedded.http + "/")[2]
+    assert all(b"window.KFP_FLAGS." + flag in body for flag in flags), body
+    assert (b"dashboard_lib" in body) == (environment["DEPLOYMENT"] == "KUBEFLOW")
 
 
 def test_files_of_the_ui_and_no_others(served: Embedded) -> None:

@@ -24,9 +24,9 @@ from penstock_api.v1 import insight_pb2
 
 from penstock_server.gateway import calls, cross_site, replies
 from penstock_server.gateway.cross_site import THIS_MACHINE_ALONE, SitePolicy
-from penstock_server.gateway.grpc_web import GrpcWeb
+from penstock_server.gateway.grpc_web import AS_IT_IS, GrpcWeb, View
 from penstock_server.gateway.streams import Streams
-from penstock_server.gateway.transcoder import BadRequestError, RouteTable, to_json
+from penstock_server.gateway.transcoder import BadRequestError, RouteTable, leave_out_additions, to_json
 from penstock_server.gateway.ui import NO_UI, UiSettings, WebInterface
 from penstock_server.gateway.uploads import Uploads
 from penstock_server.telemetry import CONTENT_TYPE
@@ -40,6 +40,8 @@ _CLIENT_GONE = 499
 _PROBES = ("/livez", "/readyz", "/metrics")
 # Everything is served below it too: where the web UI lives behind a central dashboard.
 UI_PREFIX = "/pipeline"
+# As the router calls the route of everything else.
+_ANYTHING = "/{path}"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -57,6 +59,7 @@ class GatewaySettings:
     """What is served by its annotations."""
     web_methods: Mapping[str, bool] = field(default_factory=dict)
     """Methods that are served as gRPC-Web too, by full path, with whether the reply is a stream."""
+    web_view: View = AS_IT_IS
     ui: UiSettings = NO_UI
     max_package_bytes: int = 32 * 1024 * 1024
     problems: Callable[[], list[str]] = list
@@ -98,7 +101,7 @@ class _Gateway:
         self.ui = WebInterface(self.caller, self.streams, settings.ui, settings.user_header)
         self._settings = settings
         self._table = RouteTable(settings.services)
-        self._web = GrpcWeb(self.caller, settings.web_methods, settings.user_header)
+        self._web = GrpcWeb(self.caller, settings.web_methods, settings.web_view, settings.user_header)
         self._active = 0
 
     @property
@@ -143,21 +146,37 @@ class _Gateway:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             refused = cross_site.refusal(request, self._settings.sites)
-            if refused is None:
-                return await handler(request)
-            return replies.error_reply(grpc.StatusCode.PERMISSION_DENIED, refused)
+            if refused is not None:
+                return replies.error_reply(grpc.StatusCode.PERMISSION_DENIED, refused)
+            return await (self.options(request) if request.method == "OPTIONS" else handler(request))
 
         return middleware
 
+    async def options(self, request: web.Request) -> web.StreamResponse:
+        """The verbs of a path, and nothing that would let other origins use them."""
+        path = _unprefixed(request)
+        verbs = self._table.verbs(path)
+        for resource in request.app.router.resources():
+            if resource.canonical != _ANYTHING:
+                _, known = await resource.resolve(request)
+                verbs |= {"GET", "HEAD"} if "*" in known else known
+        if self._web.serves(path):
+            verbs.add("POST")
+        if self.ui.has(path):
+            verbs.add("GET")
+        if not verbs:
+            return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
+        verbs |= {"OPTIONS", "HEAD"} if "GET" in verbs else {"OPTIONS"}
+        return web.Response(status=204, headers={"Allow": ", ".join(sorted(verbs))})
+
     async def transcode(self, request: web.Request) -> web.StreamResponse:
-        path = request.rel_url.raw_path
-        if path == UI_PREFIX or path.startswith(f"{UI_PREFIX}/"):
-            path = path[len(UI_PREFIX) :] or "/"
+        path = _unprefixed(request)
         if self._web.serves(path):
             return await self._web.handle(request, path)
-        found = self._table.find(request.method, path)
+        # What answers HEAD leaves the body out.
+        found = self._table.find("GET" if request.method == "HEAD" else request.method, path)
         if found is None:
-            if self._table.knows(path):
+            if self._table.verbs(path):
                 return _wrong_verb()
             file = await self.ui.file(request, path)
             if file is not None:
@@ -182,6 +201,8 @@ class _Gateway:
             )
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
+        if request.query.get("options", "").lower() not in ("true", "1"):
+            leave_out_additions(reply)
         return replies.json_reply(to_json(reply))
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
@@ -240,6 +261,13 @@ class _Gateway:
 @cache
 def _openapi() -> bytes:
     return (resources.files("penstock_server.gateway") / "openapi" / "openapi.json").read_bytes()
+
+
+def _unprefixed(request: web.Request) -> str:
+    path = request.rel_url.raw_path
+    if path == UI_PREFIX or path.startswith(f"{UI_PREFIX}/"):
+        path = path[len(UI_PREFIX) :] or "/"
+    return path
 
 
 def _note(request: web.Request, status: int, started: float) -> None:

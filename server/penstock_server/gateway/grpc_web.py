@@ -4,16 +4,18 @@ Why here: a browser cannot read HTTP/2 trailers, so the protocol puts them into 
 there is to it for unary and server-streaming calls (PROTOCOL-WEB of the gRPC project).
 
 Invariants: only methods that were named when the application was made are reachable, never the executors' door.
-Messages pass through as bytes. Errors travel as gRPC does, in the trailer frame of a 200; what is no gRPC-Web at all is
-a 4xx.
+Messages pass through as bytes, but for what a `View` changes for browsers. Errors travel as gRPC does, in the trailer
+frame of a 200; what is no gRPC-Web at all is a 4xx.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import grpc
@@ -30,12 +32,26 @@ _COMPRESSED = 0x01
 _MESSAGE_SAFE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What browsers see otherwise than everybody else, in messages of unary methods: by a method's full path and a
+    message, the message.
+    """
+
+    taken: Callable[[str, bytes], bytes] = lambda _path, request: request
+    shown: Callable[[str, bytes], bytes] = lambda _path, reply: reply
+
+
+AS_IT_IS = View()
+
+
 class GrpcWeb:
     """`methods`: full method paths, with whether the reply is a stream."""
 
-    def __init__(self, caller: calls.Caller, methods: Mapping[str, bool], user_header: str) -> None:
+    def __init__(self, caller: calls.Caller, methods: Mapping[str, bool], view: View, user_header: str) -> None:
         self._caller = caller
         self._methods = methods
+        self._view = view
         self._user_header = user_header
 
     def serves(self, path: str) -> bool:
@@ -73,8 +89,11 @@ class GrpcWeb:
             async for one in self._caller.stream(path, message, timeout, sent):
                 await reply.write(_frame(0, one, text=text))
         else:
-            content = await self._caller.unary(path, message, timeout, sent)
-            await reply.write(_frame(0, content, text=text))
+            # On a thread: a lineage of thousands of artifacts takes its time.
+            asked = await asyncio.to_thread(self._view.taken, path, message)
+            content = await self._caller.unary(path, asked, timeout, sent)
+            shown = await asyncio.to_thread(self._view.shown, path, content)
+            await reply.write(_frame(0, shown, text=text))
 
 
 def _message(body: bytes, *, text: bool) -> bytes:

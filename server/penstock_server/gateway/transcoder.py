@@ -2,7 +2,8 @@
 
 Invariants: pure; routes are compiled once from descriptors. Bodies are strict (an unknown key is refused by name),
 query strings are lenient (unknown names are ignored, empty values mean unset). Replies are protojson with proto names
-and without defaults.
+and without defaults, and without the fields that we added to upstream's messages unless they are asked for: there are
+clients that take an unknown name for an error.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
 from google.api import annotations_pb2
 from google.protobuf import json_format, message_factory
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from penstock_server.gateway.descriptors import is_repeated
 from penstock_server.gateway.protojson import to_dict
 
 _MAX_DEPTH = 150
+_FIRST_ADDITION = 1000
 _VARIABLE = re.compile(r"\{([\w.]+)\}")
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: 32,
@@ -80,14 +83,30 @@ class RouteTable:
                     return route, match.groups()
         return None
 
-    def knows(self, path: str) -> bool:
-        """Whether any verb has this path."""
-        return any(route.pattern.fullmatch(path) for route in self.routes)
+    def verbs(self, path: str) -> set[str]:
+        """Those that have this path."""
+        return {route.verb for route in self.routes if route.pattern.fullmatch(path)}
 
 
 def to_json(message: Message) -> bytes:
     """protojson as the contract has it."""
     return json.dumps(to_dict(message), separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def leave_out_additions(message: Any) -> None:
+    """Clears the fields that upstream's message has not; we number them from 1000."""
+    for field, value in message.ListFields():
+        if field.number >= _FIRST_ADDITION:
+            message.ClearField(field.name)
+        elif field.message_type is not None and _holds_additions(field.message_type):
+            for one in value if is_repeated(field) else (value,):
+                leave_out_additions(one)
+
+
+@cache
+def _holds_additions(kind: Descriptor) -> bool:
+    """In itself; a list of such is the deepest that there is."""
+    return any(field.number >= _FIRST_ADDITION for field in kind.fields)
 
 
 def parse_json(content: bytes, message: Message, place: str = "") -> None:

@@ -24,6 +24,10 @@ from penstock_server.gateway.streams import Streams
 
 _SOURCES = ("minio", "s3", "gcs", "http", "https", "volume", "file")
 _SCHEMES = {"gcs": "gs"}
+# The volume whose files are this machine's, by what `rpc/browser_uris.py` makes of their URIs.
+_OWN_VOLUME = "localhost"
+_DASHBOARD = re.compile(r'<script id="kubeflow-client-placeholder"\s*></script>')
+_DASHBOARD_SCRIPT = '<script id="kubeflow-client-placeholder" src="/dashboard_lib.bundle.js"></script>'
 _MAX_PEEK = 64 * 1024 * 1024
 _FLAG = re.compile(r"window\.KFP_FLAGS\.(DEPLOYMENT|HIDE_SIDENAV)\s*=\s*[^;<\n]*;?")
 
@@ -72,7 +76,13 @@ class WebInterface:
         peek = query.get("peek", "0")
         if not (peek.isascii() and peek.isdigit() and int(peek) <= _MAX_PEEK):
             return _invalid(f"peek: it must be a number of bytes up to {_MAX_PEEK}")
-        uri = _uri(query["source"], query["bucket"], query["key"])
+        source, bucket, key = query["source"], query["bucket"], query["key"]
+        if source == "volume" and query.get("keyEncoding") != "storage":
+            # As it stands in the URI.
+            key = unquote(key)
+        uri = _uri(source, bucket, key)
+        if uri is None:
+            return _no_such_volume(bucket)
         return await self._streams.send_object(request, uri, unpack=True, peek=int(peek))
 
     async def download(self, request: web.Request) -> web.StreamResponse:
@@ -81,7 +91,10 @@ class WebInterface:
         if source not in _SOURCES:
             return _invalid(f"source: it must be one of {', '.join(_SOURCES)}")
         name = key.rstrip("/").rsplit("/", 1)[-1]
-        return await self._streams.send_object(request, _uri(source, bucket, key), unpack=False, file_name=name)
+        uri = _uri(source, bucket, key)
+        if uri is None:
+            return _no_such_volume(bucket)
+        return await self._streams.send_object(request, uri, unpack=False, file_name=name)
 
     async def pod(self, request: web.Request) -> web.StreamResponse:
         return await self._described(request, lambda found: to_dict(found.pod))
@@ -109,15 +122,23 @@ class WebInterface:
 
     async def file(self, request: web.Request, path: str) -> web.StreamResponse | None:
         """A file of the UI; its page for the root; None when there is none."""
-        if self._root is None or request.method not in ("GET", "HEAD"):
-            return None
-        name = unquote(path).lstrip("/") or "index.html"
-        found = Path(os.path.realpath(self._root / name)) if "\0" not in name else self._root
-        if self._root not in found.parents or not found.is_file():
+        found = self._file(path)
+        if found is None or request.method not in ("GET", "HEAD"):
             return None
         if found.name == "index.html":
             return web.Response(text=self._page(found), content_type="text/html", headers={"Cache-Control": "no-cache"})
         return web.FileResponse(found, headers={"X-Content-Type-Options": "nosniff"})
+
+    def has(self, path: str) -> bool:
+        """Whether the UI has a file there."""
+        return self._file(path) is not None
+
+    def _file(self, path: str) -> Path | None:
+        name = unquote(path).lstrip("/") or "index.html"
+        if self._root is None or "\0" in name:
+            return None
+        found = Path(os.path.realpath(self._root / name))
+        return found if self._root in found.parents and found.is_file() else None
 
     def _page(self, path: Path) -> str:
         """The page with the flags it reads at its start."""
@@ -127,6 +148,9 @@ class WebInterface:
         }
         script = "".join(f"window.KFP_FLAGS.{name}={json.dumps(value)};" for name, value in flags.items())
         html = _FLAG.sub("", path.read_text("utf-8", errors="replace"))
+        if self._settings.deployment == "KUBEFLOW":
+            # The page waits for the dashboard's namespace, which this script brings.
+            html = _DASHBOARD.sub(_DASHBOARD_SCRIPT, html)
         tag = f"<script>window.KFP_FLAGS=window.KFP_FLAGS||{{}};{script}</script>"
         # After the page's own script, which begins with an empty object.
         head, separator, rest = html.partition("</head>")
@@ -151,10 +175,18 @@ class WebInterface:
         return replies.json_reply(json.dumps(shown(found), ensure_ascii=False).encode())
 
 
-def _uri(source: str, bucket: str, key: str) -> str:
+def _uri(source: str, bucket: str, key: str) -> str | None:
+    """None for a volume that is not ours."""
+    if source == "volume":
+        return f"file:///{quote(key)}" if bucket == _OWN_VOLUME else None
     scheme = _SCHEMES.get(source, source)
     # URIs of object stores are literal.
     return f"file:///{quote(bucket)}/{quote(key)}" if scheme == "file" else f"{scheme}://{bucket}/{key}"
+
+
+def _no_such_volume(name: str) -> web.Response:
+    text = f"bucket: there is no volume {name[:255]!r}; files of this server are in the volume {_OWN_VOLUME!r}"
+    return replies.error_reply(grpc.StatusCode.NOT_FOUND, text)
 
 
 def _invalid(message: str) -> web.Response:
