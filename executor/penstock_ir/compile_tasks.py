@@ -6,13 +6,13 @@ not run is a problem here, not a surprise at run time.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock_ir.errors import ExpressionError, Problem
 from penstock_ir.expressions import compile_condition, compile_selector
+from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.model import (
     MISSING,
     ArtifactDefinition,
@@ -32,7 +32,6 @@ from penstock_ir.model import (
     TaskOutput,
     TriggerStrategy,
 )
-from penstock_ir.yaml_text import plain_number
 
 _NO_NAME = re.compile(r"[/\[\]\x00-\x1f]")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)s$")
@@ -193,14 +192,14 @@ class TaskCompiler:
                 self._problem(f"{where}.items", f"{name!r} is no input of the task")
             return ParameterIterator(item_input, items_input=name)
         try:
-            raw = json.loads(items.get("raw", ""))
-        except (ValueError, RecursionError) as error:
-            self._problem(f"{where}.items.raw", f"the items are no JSON: {error}")
+            raw = parse_json(items.get("raw", ""), "the text")
+        except JsonTextError as error:
+            self._problem(f"{where}.items.raw", str(error))
             return None
         if not isinstance(raw, list):
             self._problem(f"{where}.items.raw", "the items are no list")
             return None
-        return ParameterIterator(item_input, items=tuple(_whole(item) for item in raw))
+        return ParameterIterator(item_input, items=tuple(raw))
 
     def _artifact_iterator(self, spec: Mapping[str, Any], component: Component, place: str) -> ArtifactIterator | None:
         iterator = spec.get("artifactIterator")
@@ -299,13 +298,3 @@ def _retry(spec: Mapping[str, Any] | None) -> RetryPolicy | None:
 def _seconds(text: str | None, default: float) -> float:
     match = _DURATION.match(text or "")
     return float(match.group(1)) if match else default
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, float):
-        return plain_number(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return value

@@ -6,10 +6,13 @@ it ("duplicate symbol"). Invariant: nothing here touches the default pool.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib import resources
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 
 @lru_cache(maxsize=1)
@@ -25,3 +28,17 @@ def _pool() -> descriptor_pool.DescriptorPool:
 def message_class(full_name: str) -> type[message.Message]:
     """The class of a message such as `ml_pipelines.PipelineSpec`."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(full_name))
+
+
+@cache
+def fields_by_json_name(descriptor: Descriptor) -> Mapping[str, FieldDescriptor]:
+    """The fields of a message, in the order of their names in JSON."""
+    return {field.json_name: field for field in sorted(descriptor.fields, key=lambda one: str(one.json_name))}
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Lists and maps. The field says so itself from protobuf 6.30 on; from then on the older `label` warns."""
+    if hasattr(field, "is_repeated"):
+        return bool(field.is_repeated)
+    older: Any = field
+    return bool(older.label == older.LABEL_REPEATED)

@@ -2,13 +2,13 @@
 §1.7).
 
 Invariants: whatever goes wrong is an ExpressionError, never `false`. Numbers of parameters are CEL doubles, and numbers
-of different kinds compare by value, as upstream's evaluator has it. The library is imported on the first expression and
+of different kinds compare by value, as upstream's evaluator has it; a whole number that no double holds keeps its
+digits until something is computed with it. The library is imported on the first expression and
 programs are compiled once per text; evaluation has no side effects.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import Any
 
 from penstock_ir.errors import ExpressionError
+from penstock_ir.json_text import parse_json, plain_number
 from penstock_ir.model import JsonValue
 from penstock_ir.parameters import value_text
-from penstock_ir.yaml_text import plain_number
 
 _MAX_TEXT = 64 * 1024
 _MACROS = frozenset({"map", "filter", "all", "exists", "exists_one", "reduce", "min"})
@@ -195,13 +195,31 @@ def _parse_json(source: Any) -> Any:
 
     if isinstance(source, CELEvalError):
         return source
-    try:
-        return _to_cel(json.loads(str(source)))
-    except ValueError as error:
-        raise ValueError(f"parseJson: {error}") from error
+    return _to_cel(parse_json(str(source), "the text of parseJson"))
+
+
+@lru_cache(maxsize=1)
+def _whole_number() -> Any:
+    """The class of a double that stands for a whole number it cannot hold: `int` and comparisons take its digits."""
+    from celpy import celtypes
+
+    class WholeNumber(celtypes.DoubleType):
+        digits: int
+
+        def __new__(cls, digits: int) -> WholeNumber:
+            self = super().__new__(cls, digits)
+            self.digits = digits
+            return self
+
+        def __trunc__(self) -> int:
+            return self.digits
+
+    return WholeNumber
 
 
 def _number(value: Any) -> int | float:
+    if isinstance(value, _whole_number()):
+        return int(value.digits)
     return float(value) if isinstance(value, float) else int(value)
 
 
@@ -214,7 +232,8 @@ def _to_cel(value: Any) -> Any:
         return celtypes.BoolType(value)
     if isinstance(value, (int, float)):
         try:
-            return celtypes.DoubleType(value)
+            double = celtypes.DoubleType(value)
+            return double if float(double) == value else _whole_number()(value)
         except OverflowError as error:
             raise ExpressionError("a number is too large for an expression") from error
     if isinstance(value, str):
@@ -233,6 +252,8 @@ def _from_cel(value: Any) -> JsonValue:
         return bool(value)
     if isinstance(value, (celtypes.IntType, celtypes.UintType)):
         return int(value)
+    if isinstance(value, _whole_number()):
+        return int(value.digits)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ExpressionError("the result is no finite number")

@@ -1,7 +1,9 @@
 """From bytes or JSON to a `PipelineDocument`: known fields only, one schema version, canonical form.
 
 Invariants: a document that loads has no unknown field and schema version 2.1.0; its JSON is what protojson emits
-(camelCase, defaults dropped), so equal pipelines have equal hashes however they were spelled.
+(camelCase, defaults dropped), so equal pipelines have equal hashes however they were spelled. Keys are in the order of
+their names, numbers in free-form values keep the digits they were written with: protobuf's maps have no order and its
+values are doubles, so both come from the document itself.
 """
 
 from __future__ import annotations
@@ -14,15 +16,18 @@ from functools import cached_property
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from penstock_ir.descriptors import message_class
+from penstock_ir.descriptors import fields_by_json_name, is_repeated, message_class
 from penstock_ir.errors import InvalidSpecError, Problem
+from penstock_ir.json_text import JsonTextError, plain_value
 from penstock_ir.model import JsonValue
 from penstock_ir.package import text_of_package
-from penstock_ir.yaml_text import documents, plain_number
+from penstock_ir.yaml_text import documents
 
 MAX_PACKAGE_BYTES = 32 * 1024 * 1024
 SCHEMA_VERSION = "2.1.0"
+_FREE_FORM = ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue")
 
 
 @dataclass(frozen=True)
@@ -110,20 +115,46 @@ def _normalised(value: Mapping[str, Any], message_name: str, place: str) -> dict
     message = message_class(message_name)()
     try:
         json_format.ParseDict(dict(value), message)
-        return _whole_numbers(json_format.MessageToDict(message))
+        found: dict[str, Any] = _as_written(json_format.MessageToDict(message), value, message.DESCRIPTOR)
+        return found
     except json_format.Error as error:
         raise _unknown(f"{place}{str(error).splitlines()[0][:500]}") from error
+    except JsonTextError as error:
+        raise _unknown(f"{place}{error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise _unknown(f"{place}a value has the wrong kind: {str(error)[:300]}") from error
 
 
-def _whole_numbers(value: Any) -> Any:
-    if isinstance(value, float):
-        return plain_number(value)
+def _as_written(canonical: Any, written: Any, descriptor: Descriptor) -> Any:
+    """The canonical JSON of a message with its keys in order and its free-form values as the document has them."""
+    if descriptor.full_name in _FREE_FORM:
+        return _ordered(plain_value(written, "a value"))
+    if not isinstance(canonical, dict):
+        return canonical
+    found: dict[str, Any] = {}
+    for name, field in fields_by_json_name(descriptor).items():
+        if name in canonical:
+            found[name] = _field_as_written(canonical[name], written.get(name, written.get(field.name)), field)
+    return found
+
+
+def _field_as_written(canonical: Any, written: Any, field: FieldDescriptor) -> Any:
+    kind = field.message_type
+    if kind is None:
+        return _ordered(plain_value(canonical, field.json_name))
+    if kind.GetOptions().map_entry:
+        entry = kind.fields_by_name["value"]
+        return {key: _field_as_written(canonical[key], written[key], entry) for key in sorted(canonical)}
+    if is_repeated(field):
+        return [_as_written(one, other, kind) for one, other in zip(canonical, written, strict=True)]
+    return _as_written(canonical, written, kind)
+
+
+def _ordered(value: Any) -> Any:
     if isinstance(value, list):
-        return [_whole_numbers(item) for item in value]
+        return [_ordered(item) for item in value]
     if isinstance(value, dict):
-        return {key: _whole_numbers(item) for key, item in value.items()}
+        return {key: _ordered(value[key]) for key in sorted(value)}
     return value
 
 

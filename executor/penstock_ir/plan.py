@@ -10,7 +10,6 @@ task that would be answered from the cache has known outputs, so that whole chai
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -18,6 +17,7 @@ from typing import Any, Union
 from penstock_ir.errors import ExpressionError, InvalidParametersError, Problem
 from penstock_ir.expressions import compile_condition, compile_selector
 from penstock_ir.fingerprint import result_is_kept, task_fingerprint
+from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.model import (
     Component,
     ComponentInput,
@@ -241,10 +241,10 @@ class _Planner:
             items = list(iterator.items) if iterator.items is not None else shown.inputs.get(iterator.items_input or "")
         if isinstance(items, str):
             try:
-                decoded = json.loads(items)
+                decoded = parse_json(items, "the text")
                 items = decoded if isinstance(decoded, list) else []
-            except ValueError as error:
-                self.problems.append(Problem(f"{place}.parameterIterator.items", f"the text is no JSON list: {error}"))
+            except JsonTextError as error:
+                self.problems.append(Problem(f"{place}.parameterIterator.items", str(error)))
                 items = []
         if isinstance(items, Unknown):
             self._iteration(task, shown, artifacts, "[*]", {item_input: Unknown("an item of the loop")})

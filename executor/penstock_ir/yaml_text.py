@@ -14,13 +14,13 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from penstock_ir.errors import InvalidSpecError, Problem
+from penstock_ir.json_text import plain_number
 from penstock_ir.model import JsonValue
 
 MAX_NODES = 3_000_000
 MAX_DEPTH = 200
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER_BASE: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_WHOLE_LIMIT = 2**53
 
 
 class _JsonLoader(_BASE):  # type: ignore[misc]
@@ -69,11 +69,6 @@ def to_yaml(value: JsonValue) -> str:
     """JSON as YAML text that `documents` reads back as it was; keys keep their order."""
     text: str = yaml.dump(value, Dumper=_JsonDumper, sort_keys=False, allow_unicode=True, width=2**20)
     return text
-
-
-def plain_number(value: float) -> int | float:
-    """Whole numbers as int, so that 2 does not become 2.0 on its way through the IR's doubles."""
-    return int(value) if value.is_integer() and abs(value) < _WHOLE_LIMIT else value
 
 
 def _check(root: Node) -> None:

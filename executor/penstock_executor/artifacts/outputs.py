@@ -3,21 +3,22 @@
 Whoever calls has read the texts: from files of this machine, or from what an attempt in a Pod left (`agent.results`).
 
 Invariants: pure; a value in output_metadata.json wins over a file; a declared parameter in neither fails the task by
-name; a missing artifact file is no failure. Values have their declared kinds. Lists keep all their elements, in order.
+name; a missing artifact file is no failure. Values have their declared kinds, and wherever they stand only what JSON
+can say: anything else is an error that names the output and the place in it. Lists keep all their elements, in order.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock_ir.errors import InvalidParametersError
+from penstock_ir.json_text import JsonTextError, parse_json, plain_number
 from penstock_ir.model import JsonValue, ParameterType
-from penstock_ir.parameters import convert_value
-from penstock_ir.yaml_text import plain_number
+from penstock_ir.parameters import convert_value, describe
 
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.artifacts.written import OutputError
@@ -25,6 +26,9 @@ from penstock_executor.backends.base import OutputArtifact, TaskLaunch
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}
+_INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INT64 = range(-(2**63), 2**63)
 _ARTIFACT_FIELDS = {"name", "uri", "metadata", "type", "customPath", "custom_path"}
 _FIELDS = {"artifacts", "parameterValues", "parameter_values", "parameters", "taskStatus"}
 
@@ -56,7 +60,7 @@ def interpret_outputs(
         raise OutputError("output_metadata.json: parameterValues is no object")
     for name, value in written.items():
         kind = launch.output_parameters.get(name)
-        parameters[name] = _typed(name, _whole(value), kind)
+        parameters[name] = _typed(name, value, kind)
     for name, kind in launch.output_parameters.items():
         if name not in parameters:
             parameters[name] = _parsed(name, kind, parameter_text(name))
@@ -77,15 +81,11 @@ def _document(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        document = json.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError) as error:
-        raise OutputError(f"output_metadata.json is no valid JSON: {error}") from error
+        document = parse_json(text.removeprefix("\ufeff"), "output_metadata.json")
+    except JsonTextError as error:
+        raise OutputError(str(error)) from error
     if not isinstance(document, dict):
         raise OutputError("output_metadata.json is no object")
-    try:
-        json.dumps(document, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise OutputError("output_metadata.json holds half of a surrogate pair, which is no text") from error
     unknown = set(document) - _FIELDS
     if unknown:
         raise OutputError(f"output_metadata.json has an unknown field {sorted(unknown)[0]!r}")
@@ -96,31 +96,40 @@ def _parsed(name: str, kind: ParameterType, text: str) -> JsonValue:
     if kind is ParameterType.STRING:
         return text
     stripped = text.strip()
+    if kind is ParameterType.NUMBER_INTEGER and _INTEGER.fullmatch(stripped):
+        return _typed(name, int(stripped), kind)
+    if kind is ParameterType.NUMBER_DOUBLE and _DECIMAL.fullmatch(stripped) and math.isfinite(float(stripped)):
+        return int(stripped) if _INTEGER.fullmatch(stripped) else plain_number(float(stripped))
+    if kind is ParameterType.BOOLEAN and stripped in _TRUE | _FALSE:
+        return stripped in _TRUE
+    if kind in (ParameterType.LIST, ParameterType.STRUCT, ParameterType.TASK_FINAL_STATUS):
+        try:
+            return _typed(name, parse_json(stripped, f"output parameter {name!r}"), kind)
+        except JsonTextError as error:
+            raise OutputError(f"{error} (it is declared as {kind.value})") from error
+    raise OutputError(f"output parameter {name!r} is no {kind.value}: {stripped[:60]!r}{_reason(stripped)}")
+
+
+def _reason(text: str) -> str:
+    """Why what a program takes for a number is none here."""
     try:
-        if kind is ParameterType.NUMBER_INTEGER:
-            return int(stripped, 10)
-        if kind is ParameterType.NUMBER_DOUBLE:
-            number = float(stripped)
-            if not math.isfinite(number):
-                raise ValueError("the number is not finite")
-            return plain_number(number)
-        if kind is ParameterType.BOOLEAN:
-            if stripped not in _TRUE | _FALSE:
-                raise ValueError("neither true nor false")
-            return stripped in _TRUE
-        return _typed(name, _whole(json.loads(stripped)), kind)
-    except (ValueError, RecursionError) as error:
-        shown = stripped[:60]
-        raise OutputError(f"output parameter {name!r} is no {kind.value}: {shown!r} ({error})") from error
+        finite = math.isfinite(float(text))
+    except ValueError:
+        return ""
+    return "" if finite else " is no number that JSON has"
 
 
 def _typed(name: str, value: JsonValue, kind: ParameterType | None) -> JsonValue:
-    if kind is None or value is None:
+    if kind is None or (value is None and kind is ParameterType.STRING):
         return value
+    place = f"output parameter {name!r}"
     try:
-        return convert_value(value, kind, f"output parameter {name!r}")
+        typed = convert_value(value, kind, place)
     except InvalidParametersError as error:
         raise OutputError(str(error)) from error
+    if kind is ParameterType.NUMBER_INTEGER and typed not in _INT64:
+        raise OutputError(f"{place} is no {kind.value}: {describe(typed)} takes more than 64 bits")
+    return typed
 
 
 def _artifacts(port: str, output: OutputArtifact, given: Any, stored_uri: Callable[[str], str]) -> tuple[Artifact, ...]:
@@ -144,7 +153,7 @@ def _merged(
     metadata = entry.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise OutputError(f"output_metadata.json: metadata of artifact {port!r} is no object")
-    merged = {**base.metadata, **{key: _whole(value) for key, value in metadata.items() if value is not None}}
+    merged = {**base.metadata, **{key: value for key, value in metadata.items() if value is not None}}
     uri = entry.get("uri") or ""
     custom_path = entry.get("customPath", entry.get("custom_path")) or ""
     return replace(
@@ -154,13 +163,3 @@ def _merged(
         metadata=merged,
         custom_path=str(custom_path),
     )
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, float):
-        return plain_number(value) if math.isfinite(value) else str(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return value

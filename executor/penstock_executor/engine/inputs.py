@@ -7,13 +7,13 @@ Constants are resolved structurally and once (executor.md §10.10).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from penstock_ir.errors import ExpressionError, InvalidParametersError
 from penstock_ir.expressions import compile_condition, compile_selector
+from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.model import (
     MISSING,
     ComponentInput,
@@ -92,9 +92,9 @@ def loop_items(
     value = inputs.get(iterator.items_input)
     if isinstance(value, str):
         try:
-            decoded = json.loads(value)
-        except ValueError as error:
-            raise InputError(f"loop items {iterator.items_input!r}: the text is no JSON list: {error}") from error
+            decoded = parse_json(value, "the text")
+        except JsonTextError as error:
+            raise InputError(f"loop items {iterator.items_input!r}: {error}") from error
         # A JSON text that is no list means no iterations (executor.md §2.2).
         return decoded if isinstance(decoded, list) else []
     if not isinstance(value, list):

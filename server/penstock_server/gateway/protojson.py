@@ -2,8 +2,9 @@
 
 How: what to do with a field is decided once per type, not once per value. Invariant: the same document as
 `json_format.MessageToDict(message, preserving_proto_field_name=True)`, except that whole doubles have no fraction, as
-protojson writes them (a test compares with anything in the messages). Types that need more than their fields say (Any
-and the like) are left to the library.
+protojson writes them (a test compares with anything in the messages), and that keys of maps are in order: the library
+gives them in that of a hash table, another in every process. Types that need more than their fields say (Any and the
+like) are left to the library.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-
-from penstock_server.gateway.descriptors import is_repeated
+from penstock_ir.descriptors import is_repeated
+from penstock_ir.json_text import plain_number
 
 Writer = Callable[[Any], Any]
-_WHOLE = 2**53
 _LONG = (
     FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_SINT64,
     FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64,
@@ -65,7 +65,7 @@ def _field(field: Any) -> Writer | None:
     one: Any
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         one = _scalar(field.message_type.fields_by_name["value"])
-        return dict if one is None else lambda values: {_key(key): one(value) for key, value in values.items()}
+        return lambda values: {_key(key): values[key] if one is None else one(values[key]) for key in sorted(values)}
     one = _scalar(field)
     if not is_repeated(field):
         return one
@@ -92,15 +92,14 @@ def _key(key: Any) -> str:
 
 
 def _number(value: float) -> Any:
-    if value.is_integer() and -_WHOLE < value < _WHOLE:
-        return int(value)
     if math.isfinite(value):
-        return value
+        return plain_number(value)
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _struct(message: Any) -> dict[str, Any]:
-    return {key: _value(value) for key, value in message.fields.items()}
+    fields = message.fields
+    return {key: _value(fields[key]) for key in sorted(fields)}
 
 
 def _value(message: Any) -> Any:

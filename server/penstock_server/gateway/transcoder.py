@@ -21,8 +21,8 @@ from google.api import annotations_pb2
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
+from penstock_ir.descriptors import is_repeated
 
-from penstock_server.gateway.descriptors import is_repeated
 from penstock_server.gateway.protojson import to_dict
 
 _MAX_DEPTH = 150

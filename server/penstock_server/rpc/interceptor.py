@@ -54,18 +54,18 @@ class CallInterceptor(grpc.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 _both_streaming(handler.stream_stream, method, request_id),
                 _tolerant(handler.request_deserializer),
-                handler.response_serializer,
+                _in_order(handler.response_serializer),
             )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _streaming(handler.unary_stream, method, request_id, self._telemetry, self._streams),
                 _tolerant(handler.request_deserializer),
-                handler.response_serializer,
+                _in_order(handler.response_serializer),
             )
         return grpc.unary_unary_rpc_method_handler(
             _unary(handler.unary_unary, method, request_id, self._telemetry),
             _tolerant(handler.request_deserializer),
-            handler.response_serializer,
+            _in_order(handler.response_serializer),
         )
 
 
@@ -87,6 +87,11 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
             return _Undecodable(str(error)[:200])
 
     return decoded
+
+
+def _in_order(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Maps are written in the order of their keys; otherwise it is that of a hash table, another in every process."""
+    return None if serialize is None else lambda reply: reply.SerializeToString(deterministic=True)
 
 
 def _checked(request: Any) -> Any:

@@ -68,3 +68,43 @@ def test_selectors_take_parts() -> None:
     assert compile_selector('parseJson(string_value)["a"]').select({"a": [1, 2]}) == [1, 2]
     with pytest.raises(ExpressionError):
         compile_selector('parseJson(string_value)["b"]').select({"a": 1})
+
+
+BIG = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "selected"),
+    [
+        ('parseJson(string_value)["ts"]', {"ts": BIG}, BIG),
+        ("struct_value", {"a": [BIG, 1]}, {"a": [BIG, 1]}),
+        ("list_value[1]", [1, -BIG], -BIG),
+        ("string(number_value)", BIG, str(BIG)),
+        ("int(number_value)", BIG, BIG),
+        ("number_value", 1732752 * 10**12, 1732752 * 10**12),
+        ("double(1) * 1e18", None, 10**18),
+    ],
+)
+def test_whole_numbers_keep_their_digits(text: str, value: Any, selected: Any) -> None:
+    found = compile_selector(text).select(value)
+    assert (found, type(found)) == (selected, type(selected))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"int(inputs.parameter_values['x']) == {BIG}",
+        f"inputs.parameter_values['x'] == {BIG}",
+        f"inputs.parameter_values['x'] != {BIG - 1}",
+        f"inputs.parameter_values['x'] > {BIG - 1}",
+        "inputs.parameter_values['x'] + 1.0 > 1.0",
+    ],
+)
+def test_large_whole_numbers_compare_by_value(text: str) -> None:
+    assert holds(text, x=BIG)
+
+
+@pytest.mark.parametrize("text", ["parseJson('[NaN]')", 'parseJson(\'{"a": 1, "a": 2}\')', "double('nan')"])
+def test_what_json_has_not_is_an_error(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        compile_selector(text).select(None)

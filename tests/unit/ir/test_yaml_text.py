@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from penstock_ir.errors import InvalidSpecError
-from penstock_ir.yaml_text import documents, plain_number
+from penstock_ir.json_text import plain_number
+from penstock_ir.yaml_text import documents
 
 
 def test_scalars_are_read_as_json_would() -> None:

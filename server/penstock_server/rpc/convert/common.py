@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
-from penstock_ir.yaml_text import plain_number
+from penstock_ir.json_text import plain_number
 
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import InvalidArgumentError
@@ -34,7 +34,10 @@ def struct_of_text(text: str) -> struct_pb2.Struct:
 
 
 def plain(value: struct_pb2.Value, field: str) -> Any:
-    """A Value as plain JSON; whole numbers are ints. NaN and Infinity: raises InvalidArgumentError naming the field."""
+    """A Value as plain JSON: whole numbers are ints, keys are in order, because a map of protobuf's has none.
+
+    NaN and Infinity: raises InvalidArgumentError naming the field.
+    """
     kind = value.WhichOneof("kind")
     if kind == "number_value":
         number = value.number_value
@@ -57,7 +60,7 @@ def plain_struct(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
 
 def plain_values(values: Mapping[str, struct_pb2.Value], field: str) -> dict[str, Any]:
     """As `plain`."""
-    return {key: plain(item, field) for key, item in values.items()}
+    return {key: plain(values[key], field) for key in sorted(values)}
 
 
 def list_request(request: Any, scope: str = "") -> ListRequest:

@@ -167,6 +167,93 @@ def test_parameters_that_are_wrong(parameters: dict[str, str | None], text: str)
         outputs_of(task(), replace(GOOD, parameters=parameters))
 
 
+INTEGER, DOUBLE, LIST, STRUCT = (
+    ParameterType.NUMBER_INTEGER,
+    ParameterType.NUMBER_DOUBLE,
+    ParameterType.LIST,
+    ParameterType.STRUCT,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "error"),
+    [
+        (INTEGER, "1_000", "is no NUMBER_INTEGER: '1_000'"),
+        (INTEGER, "9223372036854775808", "takes more than 64 bits"),
+        (INTEGER, "-9223372036854775809", "takes more than 64 bits"),
+        (INTEGER, "9" * 100_000, "is no NUMBER_INTEGER"),
+        (INTEGER, "\u0661", "is no NUMBER_INTEGER"),
+        (INTEGER, "1.0", "is no NUMBER_INTEGER"),
+        (INTEGER, "", "is no NUMBER_INTEGER"),
+        (DOUBLE, "1_0.5", "is no NUMBER_DOUBLE: '1_0.5'"),
+        (DOUBLE, "nan", "'nan' is no number that JSON has"),
+        (DOUBLE, "-Infinity", "is no number that JSON has"),
+        (DOUBLE, "1e999", "is no number that JSON has"),
+        (DOUBLE, "\u0661", "is no NUMBER_DOUBLE"),
+        (LIST, "null", "expected LIST, got null"),
+        (STRUCT, "null", "expected STRUCT, got null"),
+        (LIST, "{}", "expected LIST, got an object"),
+        (LIST, "[1, NaN]", r"output parameter 'o'\[1\] is NaN"),
+        (STRUCT, '{"a": {"b": -Infinity}}', r"output parameter 'o'\['a'\]\['b'\] is -Infinity"),
+        (STRUCT, '{"a": 1, "a": 2}', "output parameter 'o' has the key 'a' twice"),
+        (LIST, '[{"a": 1, "a": 1}]', r"output parameter 'o'\[0\] has the key 'a' twice"),
+    ],
+)
+def test_files_are_read_strictly(kind: ParameterType, text: str, error: str) -> None:
+    launch = replace(task(), output_parameters={"o": kind})
+    with pytest.raises(OutputError, match=error) as caught:
+        outputs_of(launch, replace(GOOD, parameters={"o": text}))
+    assert "'o'" in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "error"),
+    [
+        (LIST, "[1.0, NaN, -Infinity]", r"\['o'\]\[1\] is NaN"),
+        (DOUBLE, "Infinity", r"\['o'\] is Infinity"),
+        (ParameterType.STRING, "NaN", r"\['o'\] is NaN"),
+        (STRUCT, '{"a": [1e999]}', r"\['o'\]\['a'\]\[0\] is Infinity"),
+        (STRUCT, '{"a": {"b": 1, "b": 2}}', r"\['o'\]\['a'\] has the key 'b' twice"),
+        (STRUCT, "null", "output parameter 'o': expected STRUCT, got null"),
+        (LIST, "null", "output parameter 'o': expected LIST, got null"),
+        (INTEGER, "null", "output parameter 'o': expected NUMBER_INTEGER, got null"),
+        (INTEGER, "9223372036854775808", "output parameter 'o' is no NUMBER_INTEGER"),
+        (INTEGER, "1e300", "output parameter 'o' is no NUMBER_INTEGER"),
+    ],
+)
+def test_the_document_is_read_as_strictly(kind: ParameterType, value: str, error: str) -> None:
+    launch = replace(task(), output_parameters={"o": kind})
+    with pytest.raises(OutputError, match=error):
+        outputs_of(launch, replace(GOOD, metadata=f'{{"parameterValues": {{"o": {value}}}}}'))
+
+
+def test_metadata_of_artifacts_hold_what_json_can_say() -> None:
+    metadata = '{"artifacts": {"model": {"artifacts": [{"metadata": {"loss": [NaN]}}]}}}'
+    with pytest.raises(OutputError, match=r"\['model'\].*\['metadata'\]\['loss'\]\[0\] is NaN"):
+        outputs_of(task(), replace(GOOD, metadata=metadata))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (INTEGER, " +9223372036854775807\n", 2**63 - 1),
+        (INTEGER, "-9223372036854775808", -(2**63)),
+        (INTEGER, "007", 7),
+        (DOUBLE, "1.", 1),
+        (DOUBLE, "-.5e+1\n", -5),
+        (DOUBLE, "9007199254740993", 2**53 + 1),
+        (DOUBLE, "1e18", 10**18),
+        (STRUCT, '{"ts": 1732752000000000000, "x": 9007199254740993, "none": null}', None),
+        (LIST, "[1e18]", [10**18]),
+    ],
+)
+def test_files_give_values_with_all_digits(kind: ParameterType, text: str, value: object) -> None:
+    launch = replace(task(), output_parameters={"o": kind})
+    found = outputs_of(launch, replace(GOOD, parameters={"o": text})).parameters["o"]
+    assert json.dumps(found) == (text if value is None else json.dumps(value))
+
+
 def said(artifacts: list[dict[str, object]]) -> str:
     return json.dumps({"parameterValues": {"number": 7}, "artifacts": {"model": {"artifacts": artifacts}}})
 
