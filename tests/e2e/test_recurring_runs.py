@@ -38,13 +38,13 @@ def made(client: Client, recurring_run_id: str) -> list[run_pb2.Run]:
     return list(client.call(client.runs.ListRuns, request).runs)
 
 
-def schedule(client: Client, spec: dict[str, Any], **fields: Any) -> pb.RecurringRun:
+def schedule(client: Client, spec: dict[str, Any] | None, **fields: Any) -> pb.RecurringRun:
     request = pb.CreateRecurringRunRequest()
     document = {
         "display_name": "a schedule",
         "max_concurrency": 10,
         "mode": "ENABLE",
-        "pipeline_spec": spec,
+        **({"pipeline_spec": spec} if spec is not None else {}),
         "trigger": {},
         **fields,
     }
@@ -84,6 +84,53 @@ def test_without_a_trigger_one_run_is_made(client: Client) -> None:
     assert shown == found, "a fire changes nothing that is shown"
     assert shown.HasField("trigger")
     assert shown.namespace == "kubeflow"
+
+
+ZERO = {"start_time": "0001-01-01T00:00:00Z", "end_time": "0001-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [{"cron_schedule": {"cron": "* * * * *", **ZERO}}, {"periodic_schedule": {"interval_second": "1", **ZERO}}],
+    ids=["cron", "periodic"],
+)
+def test_the_zero_time_of_go_is_none(client: Client, trigger: dict[str, Any]) -> None:
+    found = schedule(client, specs.container(["true"], name="zero-times"), trigger=trigger)
+    kind = found.trigger.cron_schedule if "cron_schedule" in trigger else found.trigger.periodic_schedule
+    assert not kind.HasField("start_time") and not kind.HasField("end_time")
+    runs.until(lambda: made(client, found.recurring_run_id), lambda rows: len(rows) >= 2, 20)
+    client.call(
+        client.recurring_runs.DeleteRecurringRun,
+        pb.DeleteRecurringRunRequest(recurring_run_id=found.recurring_run_id, propagation_policy=pb.FOREGROUND),
+    )
+
+
+def test_a_run_scheduled_at_the_zero_time_was_not_scheduled(client: Client) -> None:
+    request = run_pb2.CreateRunRequest()
+    json_format.ParseDict(
+        {"display_name": "unscheduled", "pipeline_spec": specs.container(["true"]), "scheduled_at": ZERO["start_time"]},
+        request.run,
+    )
+    run = client.call(client.runs.CreateRun, request)
+    assert run.scheduled_at == run.created_at
+    runs.finished(client, run.run_id)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_runs_inherit_what_is_for_plugins(client: Client, sdk: kfp_client.Client, tmp_path: Path, pinned: bool) -> None:
+    plugins = {"tracking": {"experiment": "nightly", "tags": ["a", {"n": 1732752000000000000}]}, "other": {}}
+    spec = specs.container(["true"], name="with-plugins")
+    source: dict[str, Any] = {"plugins_input": plugins}
+    if not pinned:
+        file = tmp_path / "pipeline.json"
+        file.write_text(json.dumps(spec))
+        pipeline = sdk.upload_pipeline(str(file), pipeline_name=f"with plugins {time.time_ns()}")
+        source["pipeline_version_reference"] = {"pipeline_id": pipeline.pipeline_id}
+    found = schedule(client, spec if pinned else None, **source)
+    assert {name: json_format.MessageToDict(one) for name, one in found.plugins_input.items()} == plugins
+    (row,) = runs.until(lambda: made(client, found.recurring_run_id), lambda rows: len(rows) == 1, 20)
+    assert row.plugins_input == found.plugins_input
+    assert runs.finished(client, row.run_id).plugins_input == found.plugins_input
 
 
 def test_max_concurrency_holds_fires_back(client: Client) -> None:
@@ -212,7 +259,7 @@ def test_the_sdk_manages_them(sdk: kfp_client.Client, client: Client, experiment
         ({"display_name": ""}, "display_name"),
         ({"max_concurrency": 0}, "max_concurrency"),
         ({"max_concurrency": 11}, "max_concurrency"),
-        ({"trigger": {"cron_schedule": {"cron": "* * * * *"}}}, "six"),
+        ({"trigger": {"cron_schedule": {"cron": "* * * *"}}}, "six"),
         ({"trigger": {"cron_schedule": {"cron": ""}}}, "cron"),
         ({"trigger": {"periodic_schedule": {"interval_second": "0"}}}, "interval_second"),
         ({"trigger": {"periodic_schedule": {"interval_second": str(2**62)}}}, "interval_second"),

@@ -2,7 +2,8 @@
 
 Invariants: pure. A fire is decided by the schedule and its latest fire alone, so two servers decide the same; with
 catch-up every point of the grid fires once, in order, without it only the latest one that was missed. `end_at` is
-inclusive. Times are milliseconds (UTC), 0 means none; a schedule without trigger fires exactly once.
+inclusive. Times are milliseconds (UTC), 0 means none; a schedule without trigger fires exactly once. A cron expression
+begins with seconds; of six fields the last, the day of the week, may be left out, as upstream reads them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Schedule:
     """One row of `recurring_runs`. `fires` counts the runs made, which is the index of the latest.
 
     `spec_hash` is empty when each fire takes the newest version of `pipeline_id`; `submitted_spec` is an inline spec as
-    it came; `runtime_config` None when none was sent; `next_fire_at` 0 when it never fires again.
+    it came; `runtime_config` and `plugins_input` are JSON, None when none was sent; `next_fire_at` is 0 when it never
+    fires again.
     """
 
     recurring_run_id: str
@@ -68,6 +70,7 @@ class Schedule:
     last_fired_at: int = 0
     next_fire_at: int = 0
     error: str = ""
+    plugins_input: str | None = None
 
 
 def checked(trigger: Trigger, zone: str) -> Trigger:
@@ -149,11 +152,15 @@ def _grid(cron: str, zone: str) -> tuple[str, tzinfo]:
         raise InvalidArgumentError(f"{name!r} is no time zone; use a name such as Europe/Berlin", _FIELD) from error
     if _every(text):
         return text, where
-    if not text.startswith("@") and len(text.split()) != 6:
+    fields = text.split()
+    if not text.startswith("@") and len(fields) not in (5, 6):
         raise InvalidArgumentError(
-            f"{cron!r} has {len(text.split())} fields, a schedule has six, seconds first: put `0 ` before five fields",
+            f"{cron!r} has {len(fields)} fields, a schedule has six: second, minute, hour, day of the month, month and "
+            "day of the week, which may be left out",
             _FIELD,
         )
+    if len(fields) == 5:
+        text = f"{text} *"
     try:
         croniter(text, datetime.now(timezone.utc), second_at_beginning=True)
     except (ValueError, KeyError, TypeError) as error:

@@ -68,6 +68,7 @@ class NewSchedule:
     max_concurrency: int = 0
     no_catchup: bool = False
     trigger: Trigger = Trigger()  # noqa: RUF009 - frozen
+    plugins_input: str | None = None
 
 
 class RecurringRunService:
@@ -139,6 +140,7 @@ class RecurringRunService:
                 pipeline_root=new.pipeline_root,
                 created_at=now,
                 updated_at=now,
+                plugins_input=new.plugins_input,
             )
             schedule = replace(schedule, next_fire_at=next_fire(schedule, self._zone))
             uow.specs.put(spec)
@@ -236,6 +238,7 @@ class RecurringRunService:
             scheduled_at=at,
             recurring_run_id=schedule.recurring_run_id,
             index=index,
+            plugins_input=schedule.plugins_input or "",
         )
 
 

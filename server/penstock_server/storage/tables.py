@@ -259,6 +259,7 @@ recurring_runs = Table(
     # 0: never again.
     Column("next_fire_at", BigInteger, nullable=False, default=0),
     Column("error", LongText, nullable=False, default=""),
+    Column("plugins_input", LongText, nullable=True),
     Index(None, "created_at", "recurring_run_id"),
     Index(None, "experiment_id", "created_at", "recurring_run_id"),
     Index(None, "enabled", "next_fire_at"),

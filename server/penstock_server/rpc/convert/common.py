@@ -13,6 +13,8 @@ from penstock_ir.json_text import plain_number
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import InvalidArgumentError
 
+_ZERO_TIME = -62_135_596_800
+
 
 def timestamp(millis: int) -> timestamp_pb2.Timestamp:
     """Whole seconds; 0 is the epoch, which clients read as `not yet`."""
@@ -20,6 +22,9 @@ def timestamp(millis: int) -> timestamp_pb2.Timestamp:
 
 
 def millis(time: timestamp_pb2.Timestamp) -> int:
+    """0, which is none, also for year 1: what Go programs send for a time that was not set."""
+    if time.seconds == _ZERO_TIME:
+        return 0
     return time.seconds * 1000 + time.nanos // 1_000_000
 
 

@@ -12,7 +12,7 @@ from penstock_api.v2beta1 import recurring_run_pb2 as pb
 from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.rpc.convert.common import millis, plain_struct, plain_values, struct_of_text, timestamp
-from penstock_server.rpc.convert.runs import text_of_config
+from penstock_server.rpc.convert.runs import fill_plugins, plugins_text, text_of_config
 from penstock_server.services.recurring_runs import NewSchedule
 
 
@@ -36,6 +36,7 @@ def new_schedule(message: pb.RecurringRun) -> NewSchedule:
         max_concurrency=message.max_concurrency,
         no_catchup=message.no_catchup,
         trigger=_trigger(message.trigger),
+        plugins_input=plugins_text(message.plugins_input, "recurring_run.plugins_input"),
     )
 
 
@@ -65,6 +66,8 @@ def to_proto(schedule: Schedule) -> pb.RecurringRun:
         message.runtime_config.SetInParent()
     message.trigger.SetInParent()
     fill_trigger(message.trigger, schedule.trigger)
+    if schedule.plugins_input:
+        fill_plugins(message.plugins_input, schedule.plugins_input)
     if schedule.error:
         message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=schedule.error))
     return message

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 from google.rpc import code_pb2, status_pb2
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import runtime_config_pb2
@@ -39,7 +39,7 @@ def new_run(message: pb.Run) -> NewRun:
         service_account=message.service_account,
         scheduled_at=millis(message.scheduled_at) if message.HasField("scheduled_at") else 0,
         recurring_run_id=message.recurring_run_id,
-        plugins_input=_plugins_text(message),
+        plugins_input=plugins_text(message.plugins_input, "run.plugins_input") or "",
         options=_requested(message.options),
     )
 
@@ -79,8 +79,7 @@ def to_proto(run: Run) -> pb.Run:
         )
     )
     if run.plugins_input:
-        for name, document in json.loads(run.plugins_input).items():
-            json_format.ParseDict(document, message.plugins_input[name])
+        fill_plugins(message.plugins_input, run.plugins_input)
     if run.error and run.state in (RunState.FAILED, RunState.CANCELED):
         message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=run.error))
     return message
@@ -145,10 +144,15 @@ def _task_state(state: str) -> Any:
 
 def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
     """A runtime config as it is kept, to be echoed."""
-    return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None)
+    return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None, sort_keys=True)
 
 
-def _plugins_text(message: pb.Run) -> str:
-    if not message.plugins_input:
-        return ""
-    return json.dumps({name: plain_struct(value, "run.plugins_input") for name, value in message.plugins_input.items()})
+def plugins_text(given: Mapping[str, struct_pb2.Struct], field: str) -> str | None:
+    """What is handed to plugins as it is kept, None for nothing. Raises InvalidArgumentError naming the field."""
+    return json.dumps({name: plain_struct(given[name], field) for name in sorted(given)}) if given else None
+
+
+def fill_plugins(target: Any, kept: str) -> None:
+    """The inverse of `plugins_text`, for a reply."""
+    for name, document in json.loads(kept).items():
+        json_format.ParseDict(document, target[name])

@@ -84,6 +84,21 @@ def test_cron_without_catch_up_takes_the_latest_point() -> None:
     assert fires(given, now=START + 35 * MINUTE) == [START + 30 * MINUTE]
 
 
+@pytest.mark.parametrize(
+    ("cron", "wanted"),
+    [
+        ("*/5 * * * *", [(7, 1, 0, 0, 5), (7, 1, 0, 0, 10)]),
+        ("30 2 * * *", [(7, 1, 0, 2, 30), (7, 1, 1, 2, 30)]),
+        ("TZ=Europe/Berlin 1 2 3 4 8", [(8, 4, 1, 2, 1)]),
+        (" 5  4 * * * ", [(7, 1, 0, 4, 5), (7, 1, 1, 4, 5)]),
+    ],
+)
+def test_five_fields_begin_with_seconds_too(cron: str, wanted: list[tuple[int, ...]]) -> None:
+    created = _utc(2026, 7, 1, 0, 0)
+    found = fires(schedule(Trigger(cron=cron), created_at=created), now=_utc(2026, 9, 1, 0, 0), most=len(wanted))
+    assert found == [int(datetime(2026, *one, tzinfo=timezone.utc).timestamp()) * 1000 for one in wanted]  # type: ignore[arg-type]
+
+
 def test_every() -> None:
     assert fires(schedule(Trigger(cron="@every 1m30s")), now=START + 4 * MINUTE) == [START + 90_000, START + 180_000]
 
@@ -105,7 +120,9 @@ def test_an_hour_that_does_not_exist_fires_after_it() -> None:
 @pytest.mark.parametrize(
     ("cron", "wanted"),
     [
-        ("* * * * *", "six"),
+        ("* * * *", "six: second"),
+        ("0 0 0 1 1 1 2030", "six: second"),
+        ("0 0 * * 13", "no cron expression"),
         ("61 * * * * *", "no cron expression"),
         ("0 0 0 0 0 0", "no cron expression"),
         ("TZ=Mars/Olympus 0 * * * * *", "no time zone"),
