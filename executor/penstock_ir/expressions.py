@@ -207,9 +207,9 @@ def _whole_number() -> Any:
         digits: int
 
         def __new__(cls, digits: int) -> WholeNumber:
-            self = super().__new__(cls, digits)
-            self.digits = digits
-            return self
+            double: Any = super().__new__(cls, digits)
+            double.digits = digits
+            return double
 
         def __trunc__(self) -> int:
             return self.digits

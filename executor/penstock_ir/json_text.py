@@ -80,7 +80,7 @@ def _plain(value: Any, place: _Place) -> JsonValue:
         return {_text(key, place): _plain(item, (place, key)) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, (place, index)) for index, item in enumerate(value)]
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _text(value: str, place: _Place) -> str:

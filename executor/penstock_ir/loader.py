@@ -23,6 +23,7 @@ from penstock_ir.errors import InvalidSpecError, Problem
 from penstock_ir.json_text import JsonTextError, plain_value
 from penstock_ir.model import JsonValue
 from penstock_ir.package import text_of_package
+from penstock_ir.platform_spec import KUBERNETES_SETTINGS, unknown_settings
 from penstock_ir.yaml_text import documents
 
 MAX_PACKAGE_BYTES = 32 * 1024 * 1024
@@ -87,6 +88,8 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
                 raise _unknown(f"unexpected field {sorted(extra)[0]!r} beside pipeline_spec")
     if not isinstance(pipeline, Mapping):
         raise _unknown("the pipeline spec is no object")
+    if "kind" in pipeline and "apiVersion" in pipeline:
+        raise _kubernetes_object(str(pipeline["kind"])[:80], str(pipeline["apiVersion"])[:80])
     version = pipeline.get("schemaVersion", pipeline.get("schema_version"))
     spec = _normalised(pipeline, "ml_pipelines.PipelineSpec", "")
     if version != SCHEMA_VERSION:
@@ -108,14 +111,29 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
         return PipelineDocument(spec)
     if not isinstance(platform, Mapping):
         raise _unknown("the platform spec is no object")
-    return PipelineDocument(spec, _normalised(platform, "ml_pipelines.PlatformSpec", "platform_spec: "))
+    return PipelineDocument(spec, _platform(platform))
+
+
+def _platform(written: Mapping[str, Any]) -> dict[str, Any]:
+    problems = unknown_settings(written)
+    if problems:
+        raise InvalidSpecError(problems)
+    spec = _normalised(written, "ml_pipelines.PlatformSpec", "platform_spec: ")
+    # Settings of executors are Structs, so what is in them was not looked at yet.
+    kubernetes = (spec.get("platforms") or {}).get("kubernetes") or {}
+    executors = (kubernetes.get("deploymentSpec") or {}).get("executors") or {}
+    for label in executors:
+        place = f"platforms.kubernetes.deploymentSpec.executors.{label}: "
+        executors[label] = _normalised(executors[label], KUBERNETES_SETTINGS, place)
+    return spec
 
 
 def _normalised(value: Mapping[str, Any], message_name: str, place: str) -> dict[str, Any]:
     message = message_class(message_name)()
+    descriptor: Any = message.DESCRIPTOR
     try:
         json_format.ParseDict(dict(value), message)
-        found: dict[str, Any] = _as_written(json_format.MessageToDict(message), value, message.DESCRIPTOR)
+        found: dict[str, Any] = _as_written(json_format.MessageToDict(message), value, descriptor)
         return found
     except json_format.Error as error:
         raise _unknown(f"{place}{str(error).splitlines()[0][:500]}") from error
@@ -167,6 +185,17 @@ def _is_platform(value: JsonValue) -> bool:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _kubernetes_object(kind: str, version: str) -> InvalidSpecError:
+    if version.startswith("argoproj.io/"):
+        what = f"this is an Argo {kind} ({version}), which version 1 of the kfp SDK compiles to"
+    else:
+        what = f"this is a Kubernetes object ({kind} of {version})"
+    return _unknown(
+        f"{what}, and no pipeline that Penstock can run: compile its source with the kfp SDK from version 2 on "
+        "(`kfp dsl compile --py pipeline.py --output pipeline.yaml`)"
+    )
 
 
 def _unknown(message: str) -> InvalidSpecError:

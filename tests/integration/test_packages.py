@@ -127,3 +127,26 @@ def test_a_platform_document_goes_with_the_run(up: Embedded) -> None:
     assert run.status == 200, run
     inline = calls.call("POST", f"{up.http}/apis/v2beta1/runs", {"display_name": "r", "pipeline_spec": BOTH})
     assert inline.json["pipeline_spec"] == BOTH
+
+
+def test_settings_that_nobody_knows_are_refused_by_their_place(up: Embedded) -> None:
+    settings = {"secretAsEnv": [{"secretName": "s"}], "resourceClaims": [{"name": "gpu"}]}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-only": settings}}}}}
+    place = (
+        "platforms.kubernetes.deploymentSpec.executors.exec-only.resourceClaims: Penstock does not know this setting"
+    )
+    made = calls.upload(up.http, yaml.safe_dump_all([SPEC, platform]).encode())
+    assert (made.status, place in made.json["error_message"]) == (400, True)
+    both = {"pipeline_spec": SPEC, "platform_spec": platform}
+    run = calls.call("POST", f"{up.http}/apis/v2beta1/runs", {"display_name": "r", "pipeline_spec": both})
+    assert (run.status, place in run.json["message"]) == (400, True)
+    schedule = {"display_name": "r", "max_concurrency": 1, "pipeline_spec": both}
+    refused = calls.call("POST", f"{up.http}/apis/v2beta1/recurringruns", schedule)
+    assert (refused.status, place in refused.json["message"]) == (400, True)
+
+
+def test_a_workflow_of_argo_is_told_to_be_one(up: Embedded) -> None:
+    made = calls.upload(up.http, b"apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}\n")
+    assert made.status == 400
+    assert "this is an Argo Workflow" in made.json["error_message"]
+    assert "with the kfp SDK from version 2 on" in made.json["error_message"]

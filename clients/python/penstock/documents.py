@@ -24,6 +24,10 @@ def load(path: Path) -> dict[str, Any]:
         raise BadFileError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
     platform = [one for one in found if isinstance(one, dict) and "platforms" in one]
     specs = [one for one in found if isinstance(one, dict) and "platforms" not in one]
+    if any("kind" in one and str(one.get("apiVersion", "")).startswith("argoproj.io/") for one in specs):
+        raise BadFileError(
+            f"{path} is an Argo Workflow, as version 1 of the kfp SDK compiles: compile it with version 2"
+        )
     if len(specs) != 1 or "root" not in specs[0]:
         raise BadFileError(f"{path} is no compiled pipeline (compile it with the kfp SDK first)")
     return {"pipeline_spec": specs[0], "platform_spec": platform[0]} if platform else specs[0]

@@ -1,0 +1,71 @@
+"""What a platform document may say: every setting is known, or the document is refused.
+
+Why: the settings of an executor are a free-form object in the IR, so protobuf accepts anything in them. A setting that
+nobody reads would be lost without a word, and a task that asked for a device would run without it.
+
+Invariant: each unknown setting is one problem, with its path in the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from penstock_ir.descriptors import fields_by_json_name, is_repeated, message_class
+from penstock_ir.errors import Problem
+
+KUBERNETES_SETTINGS = "kfp_kubernetes.KubernetesExecutorConfig"
+_FREE_FORM = "google.protobuf."
+_UNKNOWN = (
+    "Penstock does not know this setting, so nothing would come of it: remove it, or use a release that knows it "
+    "(it may be one of a newer kfp-kubernetes)"
+)
+
+
+def unknown_settings(platform_spec: Mapping[str, Any]) -> list[Problem]:
+    """Everything in a PlatformSpec (camelCase or snake_case) that no field stands for."""
+    problems = list(_unknown(platform_spec, _descriptor("ml_pipelines.PlatformSpec"), ""))
+    kubernetes = _object(_object(platform_spec, "platforms"), "kubernetes")
+    place = "platforms.kubernetes"
+    problems += (Problem(f"{place}.config.{key}", _UNKNOWN) for key in _object(kubernetes, "config"))
+    name = "deploymentSpec" if "deploymentSpec" in kubernetes else "deployment_spec"
+    for label, settings in _object(_object(kubernetes, name), "executors").items():
+        problems += _unknown(settings, _descriptor(KUBERNETES_SETTINGS), f"{place}.{name}.executors.{label}.")
+    return problems
+
+
+def _unknown(value: Any, descriptor: Any, prefix: str) -> Iterator[Problem]:
+    # What is of the wrong kind is for whoever reads the message to say.
+    if not isinstance(value, Mapping):
+        return
+    fields = fields_by_json_name(descriptor)
+    known = {**{field.name: field for field in fields.values()}, **fields}
+    for key, given in value.items():
+        field = known.get(key)
+        if field is None:
+            yield Problem(f"{prefix}{key}", _UNKNOWN)
+            continue
+        kind: Any = field.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            kind = kind.fields_by_name["value"].message_type
+            inside = [(f"{prefix}{key}.{name}.", one) for name, one in _items(given)]
+        elif is_repeated(field) and isinstance(given, list):
+            inside = [(f"{prefix}{key}[{index}].", one) for index, one in enumerate(given)]
+        else:
+            inside = [(f"{prefix}{key}.", given)]
+        if kind is not None and not kind.full_name.startswith(_FREE_FORM):
+            for place, one in inside:
+                yield from _unknown(one, kind, place)
+
+
+def _descriptor(name: str) -> Any:
+    return message_class(name).DESCRIPTOR
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, Mapping) else []
+
+
+def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, Mapping) else {}
