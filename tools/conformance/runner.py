@@ -15,6 +15,7 @@ from typing import Any
 from google.protobuf import json_format
 from penstock import documents
 from penstock.client import Client, ClientError
+from penstock.whole_numbers import parse_dict, to_dict
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
@@ -79,11 +80,11 @@ class Runner:
     def _finished(self, case: Case, result: Result) -> RunView:
         request = run_pb2.CreateRunRequest()
         request.run.display_name = f"{case.name} {len(result.run_ids) + 1}"
-        json_format.ParseDict(documents.load(case.file), request.run.pipeline_spec)
+        parse_dict(documents.load(case.file), request.run.pipeline_spec)
         parameters = {
             key: argument(value, self._scratch) for key, value in (case.record.get("parameters") or {}).items()
         }
-        json_format.ParseDict({"parameters": parameters}, request.run.runtime_config)
+        parse_dict({"parameters": parameters}, request.run.runtime_config)
         run_id = self._client.call(self._client.runs.CreateRun, request).run_id
         result.run_ids.append(run_id)
         until = time.monotonic() + self._timeout
@@ -106,13 +107,13 @@ class Runner:
                 state=one.state,
                 attempts=one.attempts,
                 error=one.error,
-                outputs=json_format.MessageToDict(one.outputs),
+                outputs=to_dict(one.outputs),
                 artifacts={port: list(names.names) for port, names in one.output_artifacts.items()},
             )
             for one in listed.tasks
         ]
         metadata: dict[str, Mapping[str, Any]] = {
-            one.name: json_format.MessageToDict(one.metadata) for one in self._client.list_artifacts(run_id=run.run_id)
+            one.name: to_dict(one.metadata) for one in self._client.list_artifacts(run_id=run.run_id)
         }
         return RunView(
             state=run_pb2.RuntimeState.Name(run.state),

@@ -59,6 +59,10 @@ def _value(name: str, text: str, kind: str) -> Any:
     if kind == "STRING":
         return text
     try:
-        return json.loads(text.lower() if kind == "BOOLEAN" else text)
+        return json.loads(text.lower() if kind == "BOOLEAN" else text, parse_constant=_no_number)
     except ValueError as error:
         raise BadFileError(f"parameter {name!r} is a {kind}: {text!r} is no JSON value of that kind") from error
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number that JSON has")

@@ -17,6 +17,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from penstock.whole_numbers import whole_number
 from penstock_ir.descriptors import is_repeated
 from penstock_ir.json_text import plain_number
 
@@ -109,7 +110,8 @@ def _value(message: Any) -> Any:
     if kind == "struct_value":
         return _struct(message.struct_value)
     if kind == "number_value":
-        return _number(message.number_value)
+        exact = whole_number(message)
+        return _number(message.number_value) if exact is None else exact
     if kind == "list_value":
         return [_value(item) for item in message.list_value.values]
     return message.bool_value if kind == "bool_value" else None

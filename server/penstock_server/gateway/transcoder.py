@@ -21,6 +21,7 @@ from google.api import annotations_pb2
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
+from penstock.whole_numbers import parse_dict
 from penstock_ir.descriptors import is_repeated
 
 from penstock_server.gateway.protojson import to_dict
@@ -127,7 +128,7 @@ def parse_json(content: bytes, message: Message, place: str = "") -> None:
     if _depth(document) > _MAX_DEPTH:
         raise BadRequestError(f"{prefix}the body is nested deeper than {_MAX_DEPTH} levels")
     try:
-        json_format.ParseDict(document, message)
+        parse_dict(document, message)
     except json_format.ParseError as error:
         raise BadRequestError(f"{prefix}{str(error)[:500]}") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

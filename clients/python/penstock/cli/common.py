@@ -59,6 +59,6 @@ def print_table(table: Any) -> None:
 
 
 def _document(message: Any) -> Any:
-    from google.protobuf import json_format
+    from penstock.whole_numbers import to_dict
 
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return to_dict(message)

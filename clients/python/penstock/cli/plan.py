@@ -25,12 +25,13 @@ def plan(file: Path, params: tuple[str, ...], pods: bool, client: Client, as_jso
     from google.protobuf import json_format
 
     from penstock import render
+    from penstock.whole_numbers import parse_dict
 
     document = documents.load(file)
     request = insight_pb2.PlanPipelineRequest()
     try:
-        json_format.ParseDict(document, request.pipeline_spec)
-        json_format.ParseDict({"parameters": documents.arguments(document, params)}, request)
+        parse_dict(document, request.pipeline_spec)
+        parse_dict({"parameters": documents.arguments(document, params)}, request)
     except json_format.ParseError as error:
         raise click.ClickException(f"{file}: {error}") from error
     found = client.call(client.insight.PlanPipeline, request)

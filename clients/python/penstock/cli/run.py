@@ -48,14 +48,16 @@ def run(
     """
     from google.protobuf import json_format
 
+    from penstock.whole_numbers import parse_dict
+
     document = documents.load(file)
     request = run_pb2.CreateRunRequest()
     new = request.run
     new.display_name = name or f"{documents.name_of(document)} {datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
     try:
-        json_format.ParseDict(document, new.pipeline_spec)
+        parse_dict(document, new.pipeline_spec)
         arguments = documents.arguments(document, params)
-        json_format.ParseDict({"parameters": arguments}, new.runtime_config)
+        parse_dict({"parameters": arguments}, new.runtime_config)
     except json_format.ParseError as error:
         raise click.ClickException(f"{file}: {error}") from error
     new.runtime_config.pipeline_root = pipeline_root

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
+from penstock.whole_numbers import parse_dict, whole_number
 from penstock_ir.json_text import plain_number
 
 from penstock_server.domain.listing import ListRequest
@@ -30,7 +31,7 @@ def millis(time: timestamp_pb2.Timestamp) -> int:
 
 def struct(document: Mapping[str, Any]) -> struct_pb2.Struct:
     message = struct_pb2.Struct()
-    json_format.ParseDict(dict(document), message)
+    parse_dict(document, message)
     return message
 
 
@@ -48,7 +49,8 @@ def plain(value: struct_pb2.Value, field: str) -> Any:
         number = value.number_value
         if not math.isfinite(number):
             raise InvalidArgumentError(f"{number} is no number that JSON has", field)
-        return plain_number(number)
+        exact = whole_number(value)
+        return plain_number(number) if exact is None else exact
     if kind == "struct_value":
         return plain_struct(value.struct_value, field)
     if kind == "list_value":

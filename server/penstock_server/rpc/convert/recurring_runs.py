@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from google.protobuf import json_format
 from google.rpc import code_pb2, status_pb2
+from penstock.whole_numbers import parse_dict
 from penstock_api.v1beta1 import job_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 
@@ -62,7 +63,7 @@ def to_proto(schedule: Schedule) -> pb.RecurringRun:
         message.pipeline_version_reference.pipeline_id = schedule.pipeline_id
         message.pipeline_version_reference.pipeline_version_id = schedule.pipeline_version_id
     if schedule.runtime_config is not None:
-        json_format.Parse(schedule.runtime_config, message.runtime_config)
+        parse_dict(json.loads(schedule.runtime_config), message.runtime_config)
         message.runtime_config.SetInParent()
     message.trigger.SetInParent()
     fill_trigger(message.trigger, schedule.trigger)

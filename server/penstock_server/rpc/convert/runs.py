@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 from google.rpc import code_pb2, status_pb2
+from penstock.whole_numbers import parse_dict
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import runtime_config_pb2
 
@@ -66,7 +67,7 @@ def to_proto(run: Run) -> pb.Run:
         message.pipeline_version_reference.pipeline_id = run.pipeline_id
         message.pipeline_version_reference.pipeline_version_id = run.pipeline_version_id
     if run.runtime_config is not None:
-        json_format.Parse(run.runtime_config, message.runtime_config)
+        parse_dict(json.loads(run.runtime_config), message.runtime_config)
         message.runtime_config.SetInParent()
     message.options.CopyFrom(
         pb.RunOptions(
@@ -143,8 +144,13 @@ def _task_state(state: str) -> Any:
 
 
 def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
-    """A runtime config as it is kept, to be echoed."""
-    return json_format.MessageToJson(config, preserving_proto_field_name=True, indent=None, sort_keys=True)
+    """A runtime config as it is kept, to be echoed. Raises InvalidArgumentError."""
+    document: dict[str, Any] = {}
+    if config.parameters:
+        document["parameters"] = plain_values(config.parameters, "runtime_config.parameters")
+    if config.pipeline_root:
+        document["pipeline_root"] = config.pipeline_root
+    return json.dumps(document, ensure_ascii=False)
 
 
 def plugins_text(given: Mapping[str, struct_pb2.Struct], field: str) -> str | None:
@@ -155,4 +161,4 @@ def plugins_text(given: Mapping[str, struct_pb2.Struct], field: str) -> str | No
 def fill_plugins(target: Any, kept: str) -> None:
     """The inverse of `plugins_text`, for a reply."""
     for name, document in json.loads(kept).items():
-        json_format.ParseDict(document, target[name])
+        parse_dict(document, target[name])

@@ -6,14 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from google.protobuf import json_format
+from penstock.whole_numbers import parse_dict
 from penstock_api.v1beta1 import pipeline_spec_pb2, resource_reference_pb2
 from penstock_ir.model import MISSING, Pipeline
 from penstock_ir.yaml_text import to_yaml
 
 from penstock_server.domain.pipeline import Spec
 from penstock_server.errors import InvalidArgumentError
-from penstock_server.rpc.convert.common import struct_of_text
 
 Reference = resource_reference_pb2.ResourceReference
 EXPERIMENT = resource_reference_pb2.EXPERIMENT
@@ -72,10 +71,6 @@ def pipeline_spec(
     if spec is not None:
         message.pipeline_manifest = manifest(spec)
     if runtime_config is not None:
-        json_format.ParseDict(
-            json_format.MessageToDict(struct_of_text(runtime_config)),
-            message.runtime_config,
-            ignore_unknown_fields=True,
-        )
+        parse_dict(json.loads(runtime_config), message.runtime_config)
         message.runtime_config.SetInParent()
     return message
