@@ -48,6 +48,7 @@ def test_a_failed_run_gives_exit_code_1_and_its_log(up: Embedded, tmp_path: Path
     [
         (["run", str(specs.COMPILED / "static_loop.yaml"), "-p", "surprise=1"], "surprise"),
         (["run", str(specs.COMPILED / "conditions.yaml"), "-p", "value=many"], "value"),
+        (["run", str(specs.COMPILED / "conditions.yaml"), "-p", "value=NaN"], "'NaN' is no JSON value"),
         (["run", str(specs.COMPILED.parent / "language.py")], "YAML"),
         (["runs", "get", "nobody"], "nobody"),
     ],
@@ -57,6 +58,14 @@ def test_mistakes_are_told_in_one_line(up: Embedded, arguments: list[str], wante
     assert done.returncode in (1, 2)
     assert wanted in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_workflow_of_argo_is_told_to_be_one(up: Embedded, tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}\n")
+    done = penstock(up, "run", str(file))
+    assert done.returncode == 1
+    assert "is an Argo Workflow" in done.stderr
 
 
 def test_no_server_says_what_to_do() -> None:

@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE))
 
 import corners  # noqa: E402
 import language  # noqa: E402
+import values  # noqa: E402
 import wine_quality  # noqa: E402
 
 if __name__ == "__main__":
@@ -18,6 +19,7 @@ if __name__ == "__main__":
     for name, pipeline in {
         **language.PIPELINES,
         **corners.PIPELINES,
+        **values.PIPELINES,
         "wine_quality": wine_quality.wine_quality,
     }.items():
         compiler.Compiler().compile(pipeline, str(target / f"{name}.yaml"))

@@ -16,6 +16,7 @@ from penstock_ir.expressions import compile_condition, compile_selector
 from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.model import (
     MISSING,
+    Component,
     ComponentInput,
     Constant,
     Dag,
@@ -101,6 +102,25 @@ def loop_items(
         kind = "missing" if value is None else type(value).__name__
         raise InputError(f"loop items {iterator.items_input!r}: expected a list, got {kind}")
     return value
+
+
+def asks_for(component: Component, name: str) -> bool:
+    """Whether an iteration of `component` needs its input `name`: a task inside takes it, or it is the task."""
+    dag = component.implementation
+    if not isinstance(dag, Dag):
+        return name in component.input_parameters
+    return any(
+        any(given.source == ComponentInput(name) for given in task.parameters.values())
+        or _mentions(task.component.kubernetes, name)
+        for task in dag.tasks
+    )
+
+
+def _mentions(value: Any, name: str) -> bool:
+    """Whether settings for Kubernetes take a value from the input `name` of the DAG around their task."""
+    if isinstance(value, Mapping):
+        return value.get("componentInputParameter") == name or any(_mentions(one, name) for one in value.values())
+    return isinstance(value, (list, tuple)) and any(_mentions(one, name) for one in value)
 
 
 def iteration_value(task: Task, item: JsonValue) -> JsonValue:

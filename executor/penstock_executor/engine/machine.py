@@ -42,6 +42,7 @@ from penstock_executor.engine.events import (
 from penstock_executor.engine.fingerprint import fingerprint_of
 from penstock_executor.engine.inputs import (
     InputError,
+    asks_for,
     condition_holds,
     iteration_value,
     loop_items,
@@ -324,7 +325,9 @@ class _Turn:
         node.iterations = [None] * len(node.items)
         node.started_at = self.at
         iterator = task.parameter_iterator
-        hidden = iterator.items_input if iterator else None
+        items = iterator.items_input if iterator else None
+        # Every iteration records its inputs, so it has the list of all items only if something inside it asks for it.
+        hidden = items if items is not None and not asks_for(task.component, items) else None
         node.shared = {name: value for name, value in node.inputs.items() if name != hidden}
         self._set_state(node, TaskState.RUNNING)
         self._start_iterations(node)
