@@ -39,7 +39,7 @@ from penstock_executor.dispatch.figures import Vitals
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import Recorder
 from penstock_executor.metadata.null import NullRecorder
-from penstock_executor.options import KubernetesOptions, Placed, kubernetes_options, on_kubernetes
+from penstock_executor.options import KubernetesOptions, Names, Placed, kubernetes_options, on_kubernetes
 from penstock_executor.replay import ReplayError, replay
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ log = logging.getLogger(__name__)
 )
 @click.option(
     "--pass-env",
+    type=Names(),
     multiple=True,
     envvar="PENSTOCK_PASS_ENV",
     metavar="NAME",

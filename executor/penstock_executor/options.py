@@ -55,6 +55,12 @@ class KubernetesOptions:
     orphan_interval: float
 
 
+class Names(click.types.StringParamType):
+    """Several in an environment variable stand with commas, as those of the server's options."""
+
+    envvar_list_splitter = ","
+
+
 _PROXY = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _OPTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     (

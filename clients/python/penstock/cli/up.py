@@ -93,6 +93,7 @@ class _Separated(click.types.StringParamType):
 )
 @click.option(
     "--pass-env",
+    type=_Separated(),
     multiple=True,
     envvar="PENSTOCK_PASS_ENV",
     metavar="NAME",
