@@ -232,6 +232,7 @@ class KubeClient:
         reads = method == "GET"
         backoff = _BACKOFF[0]
         renewed = False
+        answered: ThrottledError | UnavailableError | None = None
         while True:
             credentials = await self._known()
             # What can be repeated must not wait for one attempt until its time is over.
@@ -253,8 +254,10 @@ class KubeClient:
                 failure = error
                 pause = random.uniform(0, backoff)
                 backoff = min(backoff * 2, _BACKOFF[1])
+            answered = failure if failure.status else answered
             if time.monotonic() + pause >= until:
-                raise failure
+                # What the server said last says more than a last attempt that had no time left.
+                raise answered or failure
             await asyncio.sleep(pause)
 
     async def _once(
