@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -29,8 +29,6 @@ from penstock_executor.engine.machine import apply, outstanding
 from penstock_executor.engine.rows import artifact_rows, task_row
 from penstock_executor.engine.state import (
     ContainerNode,
-    DagNode,
-    LoopNode,
     Node,
     RunContext,
     RunState,
@@ -116,18 +114,26 @@ class RunSession:
         return True
 
     def resume(self, log_lines: list[bytes], at: int, *, terminate: bool) -> list[ExecutionRecord]:
-        """Rebuilds the state from the log, then goes on from where it stands. Gives the lineage to record again."""
+        """Rebuilds the state from the log, then goes on from where it stands.
+
+        Gives the lineage to record again, parents first: of all that was ever reached, because whoever held the run
+        before may have committed an end and died before its lineage was in, and the state drops what ended well.
+        """
         changed: dict[int, Node] = {}
+        reached: dict[str, Node] = {}
         for line in log_lines:
             event = decode(line)
             decision = apply(self.state, event)
+            reached.update((node.path, node) for node in decision.changed.values())
             # The server appends a retry by itself, so the rows it changes are not written yet.
             changed = decision.changed if isinstance(event, RetryRequested) else {}
         self.next_sequence = len(log_lines)
         if not log_lines:
             self.deliver(RunStarted(at, self.context.root))
         else:
-            self._nodes.update(changed)
+            # Only of a run that has more rows than a report takes may some be missing.
+            owed = reached.values() if len(reached) > _ROWS_PER_REPORT else changed.values()
+            self._nodes.update((id(node), node) for node in owed)
             self.adopting = True
             for effect in outstanding(self.state):
                 if isinstance(effect, LookUpCache):
@@ -136,7 +142,7 @@ class RunSession:
                     self._effects.append(effect)
         if terminate and not self.state.terminating:
             self.deliver(TerminateRequested(at))
-        return self.records_of_all() if log_lines else []
+        return self._records(reached.values())
 
     def finish(self, contexts: tuple[int, int], at: int) -> None:
         """Queues the last report: the run's final state, after its lineage is in."""
@@ -164,18 +170,18 @@ class RunSession:
         effects, self._effects = self._effects, []
         released, self._released = self._released, []
         transitions.events.extend(events)
-        records: list[ExecutionRecord] = []
-        run = run_record(self.context)
         nodes = list(self._nodes.values())
         self._nodes = {id(node): node for node in nodes[_ROWS_PER_REPORT:]}
+        if self._nodes:
+            # The end waits for the last row, which brings the last lineage.
+            self._effects = [effect for effect in effects if isinstance(effect, FinishRun)]
+            effects = [effect for effect in effects if not isinstance(effect, FinishRun)]
         for node in nodes[:_ROWS_PER_REPORT]:
             convert.fill_task_row(transitions.tasks.add(), task_row(node))
             if node.state.terminal:
                 for row in artifact_rows(node):
                     convert.fill_artifact_row(transitions.artifacts.add(), row)
-            record = execution_record(node, run)
-            if record is not None:
-                records.append(record)
+        records = self._records(nodes[:_ROWS_PER_REPORT])
         results, self._results = self._results, {}
         for node in results.values():
             convert.fill_cache_entry(transitions.cache_entries.add(), node, self.context)
@@ -199,21 +205,9 @@ class RunSession:
             if isinstance(effect, LookUpCache):
                 self.look_up(self, effect)
 
-    def records_of_all(self) -> list[ExecutionRecord]:
-        """The lineage of the whole tree, parents first: recorded again after a change of owner."""
+    def _records(self, nodes: Iterable[Node]) -> list[ExecutionRecord]:
         run = run_record(self.context)
-        records: list[ExecutionRecord] = []
-        stack: list[Node] = [self.state.root] if self.state.root else []
-        while stack:
-            node = stack.pop()
-            record = execution_record(node, run)
-            if record is not None:
-                records.append(record)
-            if isinstance(node, DagNode):
-                stack.extend(child for child in node.children if child is not None)
-            elif isinstance(node, LoopNode):
-                stack.extend(child for child in node.iterations if isinstance(child, Node))
-        return records
+        return [record for node in nodes if (record := execution_record(node, run)) is not None]
 
     def node(self, path: str) -> ContainerNode | None:
         """The open container task at a path."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.dispatch.session import RunSession, open_session
-from penstock_executor.engine.effects import LookUpCache
+from penstock_executor.dispatch import session as session_module
+from penstock_executor.dispatch.session import Batch, RunSession, open_session
+from penstock_executor.engine.effects import FinishRun, LookUpCache
 from penstock_executor.engine.events import AttemptEnded, CacheAnswered, CachedResult, Outputs
+from penstock_executor.metadata.base import ExecutionState
 
 from tests.support import specs
 
@@ -15,20 +19,41 @@ from tests.support import specs
 def opened(asked: list[str], *commands: str) -> RunSession:
     """A run of cached tasks `a`, `b`, ... one after another; `asked` gets the paths whose look-ups went out."""
     document = specs.chain({chr(97 + at): [command] for at, command in enumerate(commands)}, cached=True)
+    session = of_run(document, asked)
+    session.resume([], 1, terminate=False)
+    return session
+
+
+def of_run(document: dict[str, Any], asked: list[str]) -> RunSession:
     claimed = pb.ClaimedRun(
         run_id="run-1",
         fence=1,
         pipeline_spec_json=json.dumps(document).encode(),
         policy=pb.RunPolicy(caching=True),
     )
-    session = open_session(
+    return open_session(
         claimed,
         default_root="file:///root",
         workspace_path="/kfp-workspace",
         look_up=lambda _, effect: asked.append(effect.path),
     )
+
+
+def run_loop(size: int, *, ended: int) -> tuple[RunSession, list[Batch]]:
+    """A session of a loop of which so many iterations have ended, and its reports, each committed at once."""
+    session, batches = of_run(specs.loop(size), []), []
     session.resume([], 1, terminate=False)
-    return session
+
+    def commit() -> None:
+        while session.has_pending:
+            batches.append(session.take())
+            session.committed(batches[-1])
+
+    commit()
+    for index in range(ended):
+        assert session.deliver(AttemptEnded(f"loop[{index}]/t", 1, 2 + index))
+        commit()
+    return session, batches
 
 
 def answered(session: RunSession, path: str, at: int, hit: CachedResult | None = None) -> None:
@@ -74,3 +99,51 @@ def test_other_look_ups_go_out_at_once() -> None:
     answered(session, "a", 2)
     assert session.deliver(AttemptEnded("a", 1, 3))
     assert asked == ["a", "b"]
+
+
+def test_a_takeover_records_also_what_the_state_has_dropped() -> None:
+    """Whoever held the run before may have committed an end and died before its lineage was in."""
+    _, batches = run_loop(3, ended=2)
+    lines = [line for batch in batches for line in batch.transitions.events]
+    records = of_run(specs.loop(3), []).resume(lines, 9, terminate=False)
+    states = {record.name: record.state for record in records}
+    assert states == {
+        "run/run-1": ExecutionState.RUNNING,
+        "run/run-1/loop": ExecutionState.RUNNING,
+        **{f"run/run-1/loop[{index}]": ExecutionState.COMPLETE for index in (0, 1)},
+        **{f"run/run-1/loop[{index}]/t": ExecutionState.COMPLETE for index in (0, 1)},
+        "run/run-1/loop[2]": ExecutionState.RUNNING,
+        "run/run-1/loop[2]/t": ExecutionState.RUNNING,
+    }
+    known: set[str] = {""}
+    for record in records:
+        assert record.parent in known, f"{record.name} comes before its parent"
+        known.add(record.name)
+
+
+def test_a_run_does_not_end_before_its_last_rows_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that one report does not take bring lineage with the next."""
+    monkeypatch.setattr(session_module, "_ROWS_PER_REPORT", 2)
+    _, batches = run_loop(2, ended=2)
+    (ending,) = [at for at, batch in enumerate(batches) if any(isinstance(one, FinishRun) for one in batch.effects)]
+    assert any(record.name == "run/run-1" for record in batches[ending].records)
+    assert not [record.name for batch in batches[ending + 1 :] for record in batch.records]
+
+
+def test_a_takeover_writes_rows_that_the_holder_before_may_have_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_ROWS_PER_REPORT", 2)
+    session, batches = run_loop(2, ended=1)
+    assert session.deliver(AttemptEnded("loop[1]/t", 1, 9))
+    # The events of the end are committed with the first two rows, then its holder dies.
+    last = session.take()
+    session.committed(last)
+    assert session.has_pending
+    lines = [line for batch in (*batches, last) for line in batch.transitions.events]
+    taken = of_run(specs.loop(2), [])
+    taken.resume(lines, 10, terminate=False)
+    rows = {}
+    while taken.has_pending:
+        batch = taken.take()
+        taken.committed(batch)
+        rows.update({row.path: row.state for row in batch.transitions.tasks})
+    assert rows == dict.fromkeys(("", "loop", "loop[0]", "loop[0]/t", "loop[1]", "loop[1]/t"), "SUCCEEDED")
