@@ -13,6 +13,7 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support import lineage, runs, specs
+from tests.support.storm import lineage_wrong
 from tools.embedded import Embedded
 
 TASKS = 5
@@ -88,3 +89,32 @@ def test_killed_again_and_again(own: Embedded, tmp_path: Path) -> None:
             if round_ % 3 == 2:
                 own.stop()
                 own.start()
+
+
+@pytest.mark.parametrize("kill", [kill_executor, kill_both])
+def test_killed_before_the_lineage_of_iterations_was_in(
+    own: Embedded, tmp_path: Path, kill: Callable[[Embedded], None]
+) -> None:
+    """Their ends are committed, the metadata store does not answer, and the holder of the run dies."""
+    (shared := tmp_path / "shared").mkdir()
+    wait = f"while [ ! -e {shared}/$0 ]; do sleep 0.05; done"
+    last = f"mkdir {shared}/first || mkdir {shared}/second || sh -c '{wait}' go"
+    with Client(own.grpc) as client:
+        run_id = runs.start(client, specs.loop(3, ["sh", "-c", f"{wait}; {last}", "begin"]))
+        states = lambda: [task.state for path, task in runs.tasks(client, run_id).items() if path.endswith("/t")]  # noqa: E731
+        runs.until(states, lambda found: found == ["RUNNING"] * 3)
+        (store,) = [
+            child
+            for child in own.child("penstock_server").children()
+            if any("metadata" in word for word in child.cmdline())
+        ]
+        store.suspend()
+        (shared / "begin").touch()
+        runs.until(states, lambda found: sorted(found) == ["RUNNING", "SUCCEEDED", "SUCCEEDED"])
+        kill(own)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            store.resume()
+        (shared / "go").touch()
+        run, tasks = runs.finished(client, run_id), runs.tasks(client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error
+    assert lineage_wrong(lineage.store(own.grpc), run_id, tasks) == []

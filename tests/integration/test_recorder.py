@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
@@ -17,6 +19,7 @@ from penstock_executor.metadata.base import (
     ExecutionType,
     RecordedIds,
     RecorderUnavailableError,
+    RecordRejectedError,
     RunRecord,
 )
 from penstock_executor.metadata.mlmd import MlmdRecorder
@@ -109,3 +112,85 @@ def test_a_write_is_not_tried_again_when_the_lease_has_lapsed_meanwhile(up: Embe
 
     states, _ = stored(up, asyncio.run(scenario()))
     assert states == [pb.Execution.COMPLETE] * 3
+
+
+def test_what_was_written_without_an_answer_is_found_again(up: Embedded) -> None:
+    """The execution is known, the event of its last write is not: that write's answer was lost with its server."""
+    run_id = str(uuid.uuid4())
+    root, made, reads = records(run_id, ExecutionState.RUNNING)
+    pending = replace(reads, input_artifacts={})
+
+    async def scenario() -> RecordedIds:
+        ours, lost = MlmdRecorder(up.grpc), MlmdRecorder(up.grpc)
+        await ours.record([root, made, pending], lambda _: 60.0)
+        await lost.record([reads], lambda _: 60.0)
+        ids = await ours.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
+        await ours.close()
+        await lost.close()
+        return ids
+
+    ids = asyncio.run(scenario())
+    states, events = stored(up, ids)
+    assert states == [pb.Execution.COMPLETE] * 3
+    assert len(events) == 2
+
+
+def test_what_the_store_has_is_not_written_again(up: Embedded) -> None:
+    """A takeover records a whole run anew; what its holder before had written costs a look."""
+    run_id = str(uuid.uuid4())
+    batch = records(run_id, ExecutionState.COMPLETE)
+    recorded(up, batch)
+
+    async def scenario() -> list[int]:
+        recorder = MlmdRecorder(up.grpc)
+        put, sent = recorder._stub.PutLineageSubgraph, []
+
+        async def counted(request: service_pb.PutLineageSubgraphRequest, timeout: float) -> Any:
+            reply = await put(request, timeout=timeout)
+            sent.append(len(request.executions))
+            return reply
+
+        recorder._stub.PutLineageSubgraph = counted
+        # The first shows that somebody else has written; then one record is another one.
+        await recorder.record(batch[:1], lambda _: 60.0)
+        sent.clear()
+        ids = await recorder.record([*batch[:2], replace(batch[2], state=ExecutionState.FAILED)], lambda _: 60.0)
+        assert len(ids.executions) == 3
+        await recorder.close()
+        return sent
+
+    assert asyncio.run(scenario()) == [1]
+
+
+@pytest.mark.parametrize(("times", "gets_in"), [(2, True), (100, False)])
+def test_an_error_that_may_pass_refuses_a_record_when_it_stays(up: Embedded, times: int, gets_in: bool) -> None:
+    """A deadlock in the store's database is INTERNAL, and so is a number that it cannot hold."""
+    run_id = str(uuid.uuid4())
+    batch = records(run_id, ExecutionState.COMPLETE)
+
+    async def scenario() -> RecordedIds:
+        recorder = MlmdRecorder(up.grpc)
+        put, left = recorder._stub.PutLineageSubgraph, times
+
+        async def fails(request: service_pb.PutLineageSubgraphRequest, timeout: float) -> Any:
+            nonlocal left
+            if left and any(one.name.endswith("/b") for one in request.executions):
+                left -= 1
+                nothing = grpc.aio.Metadata()
+                raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "deadlock detected")
+            return await put(request, timeout=timeout)
+
+        recorder._stub.PutLineageSubgraph = fails
+        try:
+            if gets_in:
+                return await recorder.record(batch, lambda _: 60.0)
+            with pytest.raises(RecordRejectedError, match="/b"):
+                await recorder.record(batch, lambda _: 60.0)
+            return await recorder.record(batch[:2], lambda _: 60.0)
+        finally:
+            await recorder.close()
+
+    ids = asyncio.run(scenario())
+    assert len(ids.executions) == 2 + gets_in
+    states, _ = stored(up, ids)
+    assert set(states) == {pb.Execution.COMPLETE}

@@ -116,8 +116,7 @@ class LineageQueue:
                     ids = await self._record(batch)
             except RecorderUnavailableError as error:
                 log.warning("lineage waits for the metadata store: %s", error)
-                for record in batch:
-                    self._put_back(record)
+                self._put_back(batch)
                 await asyncio.sleep(next(retry))
                 continue
             retry = delays()
@@ -156,15 +155,18 @@ class LineageQueue:
         self._under_way = {record.name: record.run.run_id for record in batch}
         return batch
 
-    def _put_back(self, record: ExecutionRecord) -> None:
-        # A newer state may have come meanwhile: it wins, and there is one record less to wait for.
-        run_id = record.run.run_id
-        if self._under_way.pop(record.name, None) is None:
-            return
-        if record.name in self._waiting:
-            self._count_down(run_id)
-        else:
-            self._waiting[record.name] = record
+    def _put_back(self, batch: Sequence[ExecutionRecord]) -> None:
+        """In front, because parents come before their children; a newer state that has come meanwhile wins."""
+        front: dict[str, ExecutionRecord] = {}
+        for record in batch:
+            if self._under_way.pop(record.name, None) is None:
+                continue
+            newer = self._waiting.pop(record.name, None)
+            front[record.name] = newer or record
+            if newer:
+                # One record less to wait for.
+                self._count_down(record.run.run_id)
+        self._waiting = {**front, **self._waiting}
 
     def _settle(self, batch: list[ExecutionRecord], ids: RecordedIds) -> None:
         self._contexts.update({run: pair for run, pair in ids.contexts.items() if run in self._runs})

@@ -3,18 +3,16 @@
 Why batches: one transaction per call is what costs (design §6). Why names: executions and contexts have deterministic
 names and artifacts an external id, so what a crash left half known is found again instead of written twice.
 
-Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; an event is
-written once per (execution, artifact, type), which is what the store allows, with a step for each port; who knows an
-execution of an earlier recorder knows its events too; a record the store refuses is singled out, the rest of its batch
-gets in.
+Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; a write that
+contradicts what the store has is made again with what the store has, because the answer to an earlier one may have been
+lost; a record the store refuses is singled out, the rest of its batch gets in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Any
@@ -34,7 +32,8 @@ from penstock_executor.metadata.base import (
     RecordRejectedError,
     RunRecord,
 )
-from penstock_executor.metadata.messages import artifact_message, execution_message, run_context
+from penstock_executor.metadata.messages import run_context
+from penstock_executor.metadata.subgraph import RunMemory, Subgraph, content, events_of
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +42,15 @@ _TRANSIENT = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
 }
+# May pass (a deadlock in the database, a server that dies while it answers) or not: refused only when it comes again.
+_DOUBTFUL = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+# What is remembered is not what the store has.
+_STALE = {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND}
 _TRIES = 4
 _PAGE = 100
 _PIPELINES = 1_000
-
-# Names of execution and artifact, type of the event.
-EventKey = tuple[str, str, int]
-
-
-@dataclass(slots=True)
-class _RunMemory:
-    """What is known of one run: its contexts, ids of executions and artifacts by name, events that are written."""
-
-    contexts: list[pb.Context]
-    executions: dict[str, int] = field(default_factory=dict)
-    artifacts: dict[str, int] = field(default_factory=dict)
-    events: set[EventKey] = field(default_factory=set)
 
 
 class MlmdRecorder:
@@ -71,7 +62,7 @@ class MlmdRecorder:
         channel: Any = self._channel
         self._stub = service_rpc.MetadataStoreServiceStub(channel)
         self._types: dict[tuple[str, str], int] = {}
-        self._runs: dict[str, _RunMemory] = {}
+        self._runs: dict[str, RunMemory] = {}
         self._pipelines: dict[str, pb.Context] = {}
 
     async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
@@ -94,7 +85,12 @@ class MlmdRecorder:
             )
             # Also those of an earlier recorder, which may have died before it told anybody.
             artifacts.update(
-                {name: memory.artifacts[name] for name in _artifact_names(records) if name in memory.artifacts}
+                {
+                    one.name: memory.artifacts[one.name]
+                    for record in records
+                    for _, _, one in events_of(record)
+                    if one.name in memory.artifacts
+                }
             )
         if rejected is not None:
             raise rejected
@@ -109,7 +105,7 @@ class MlmdRecorder:
     # --- one run ---------------------------------------------------------------------------------------------------
 
     async def _record_run(
-        self, memory: _RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
+        self, memory: RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
     ) -> None:
         """Level by level: those whose parent has an id, then their children."""
         rejected: RecordRejectedError | None = None
@@ -118,7 +114,7 @@ class MlmdRecorder:
             ready = [one for one in rest if not one.parent or one.parent in memory.executions]
             if not ready:
                 # The parents are in no batch yet: look for them, then write without a parent rather than lose lineage.
-                await self._load(memory)
+                await self._learn(memory)
                 ready = [one for one in rest if one.parent in memory.executions] or rest
             names = {one.name for one in ready}
             rest = [one for one in rest if one.name not in names]
@@ -129,12 +125,12 @@ class MlmdRecorder:
         if rejected is not None:
             raise rejected
 
-    async def _put(self, memory: _RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]) -> None:
+    async def _put(self, memory: RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]) -> None:
         try:
             await self._put_subgraph(memory, records, left)
             return
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.ALREADY_EXISTS and await self._learn(memory, records):
+            if error.code() in _STALE and await self._learn(memory):
                 await self._put(memory, records, left)
                 return
             if len(records) == 1:
@@ -152,43 +148,16 @@ class MlmdRecorder:
             raise rejected
 
     async def _put_subgraph(
-        self, memory: _RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
+        self, memory: RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
     ) -> None:
-        request = service_pb.PutLineageSubgraphRequest()
-        request.options.reuse_artifact_if_already_exist_by_external_id = True
-        request.contexts.extend(memory.contexts)
-        positions: dict[str, int] = {}
-        edges: dict[EventKey, service_pb.PutLineageSubgraphRequest.EventEdge] = {}
-        for index, record in enumerate(records):
-            type_id = await self._type("execution", record.type.value)
-            message = execution_message(record, type_id, memory.executions.get(record.parent))
-            known = memory.executions.get(record.name)
-            if known is not None:
-                message.id = known
-            request.executions.append(message)
-            for kind, ports in ((pb.Event.INPUT, record.input_artifacts), (pb.Event.OUTPUT, record.output_artifacts)):
-                for port, many in ports.items():
-                    for artifact in many:
-                        key = (record.name, artifact.name, kind)
-                        if key in memory.events:
-                            continue
-                        if artifact.name not in positions:
-                            positions[artifact.name] = len(request.artifacts)
-                            type_of = await self._type("artifact", artifact.type)
-                            request.artifacts.append(artifact_message(artifact, type_of, port))
-                        if key not in edges:
-                            edges[key] = request.event_edges.add(
-                                execution_index=index, artifact_index=positions[artifact.name]
-                            )
-                            edges[key].event.type = kind
-                        edges[key].event.path.steps.add(key=port)
-        reply = await self._call(self._stub.PutLineageSubgraph, request, left)
-        for record, identifier in zip(records, reply.execution_ids, strict=True):
-            memory.executions[record.name] = identifier
-        memory.events.update(edges)
-        memory.artifacts.update({name: reply.artifact_ids[position] for name, position in positions.items()})
+        types = {("execution", record.type.value) for record in records}
+        types |= {("artifact", artifact.type) for record in records for _, _, artifact in events_of(record)}
+        known = {one: await self._type(*one) for one in types}
+        graph = Subgraph.of(records, memory, lambda kind, name: known[kind, name])
+        if graph.names:
+            graph.written(memory, await self._call(self._stub.PutLineageSubgraph, graph.request, left))
 
-    async def _memory(self, run: RunRecord) -> _RunMemory:
+    async def _memory(self, run: RunRecord) -> RunMemory:
         memory = self._runs.get(run.run_id)
         if memory is None:
             pipeline = await self._pipeline(run.pipeline_name)
@@ -199,8 +168,8 @@ class MlmdRecorder:
                 await self._call(self._stub.PutParentContexts, request)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                    raise RecorderUnavailableError(str(error.details())) from error
-            memory = self._runs[run.run_id] = _RunMemory([pipeline, of_run])
+                    raise
+            memory = self._runs[run.run_id] = RunMemory([pipeline, of_run])
         return memory
 
     async def _pipeline(self, name: str) -> pb.Context:
@@ -219,7 +188,7 @@ class MlmdRecorder:
             made = await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                raise RecorderUnavailableError(str(error.details())) from error
+                raise
         else:
             wanted.id = made.context_ids[0]
             return wanted
@@ -233,29 +202,32 @@ class MlmdRecorder:
 
     # --- after a crash ---------------------------------------------------------------------------------------------
 
-    async def _learn(self, memory: _RunMemory, records: Sequence[ExecutionRecord]) -> bool:
-        """Loads what an earlier recorder wrote; True when that explains the conflict."""
-        before = set(memory.executions)
-        await self._load(memory)
-        return any(one.name in memory.executions and one.name not in before for one in records)
+    async def _learn(self, memory: RunMemory) -> bool:
+        """Reads what the store has of the run: an earlier recorder's writes, and ours whose answer was lost.
 
-    async def _load(self, memory: _RunMemory) -> None:
-        """Executions of the run that are not known yet, and their events."""
-        found: dict[int, str] = {}
+        True when that is another thing than was remembered.
+        """
+        found = RunMemory(memory.contexts)
         request = service_pb.GetExecutionsByContextRequest(context_id=memory.contexts[1].id)
         request.options.max_result_size = _PAGE
         while True:
             reply = await self._call(self._stub.GetExecutionsByContext, request)
-            found.update({one.id: one.name for one in reply.executions if one.name not in memory.executions})
+            named = [one for one in reply.executions if one.name]
+            found.executions.update({one.name: one.id for one in named})
+            found.read.update({one.name: content(one) for one in named})
             if not reply.next_page_token:
                 break
             request.options.next_page_token = reply.next_page_token
-        # Known only with their events: if the store goes away in between, all of it is loaded again.
-        await self._load_events(memory, found)
-        memory.executions.update({name: identifier for identifier, name in found.items() if name})
+        await self._read_events(found)
+        # Believed as a whole: if the store goes away in between, all of it is read again.
+        new = (found.executions, found.events) != (memory.executions, memory.events)
+        memory.executions, memory.artifacts = found.executions, found.artifacts
+        memory.events, memory.read = found.events, found.read
+        return new
 
-    async def _load_events(self, memory: _RunMemory, executions: Mapping[int, str]) -> None:
-        identifiers = list(executions)
+    async def _read_events(self, found: RunMemory) -> None:
+        names_of = {identifier: name for name, identifier in found.executions.items()}
+        identifiers = list(names_of)
         for start in range(0, len(identifiers), _PAGE):
             events = await self._call(
                 self._stub.GetEventsByExecutionIDs,
@@ -266,9 +238,9 @@ class MlmdRecorder:
                 self._stub.GetArtifactsByID, service_pb.GetArtifactsByIDRequest(artifact_ids=artifact_ids)
             )
             names = {one.id: one.external_id for one in artifacts.artifacts}
-            memory.artifacts.update({name: identifier for identifier, name in names.items()})
-            memory.events.update(
-                (executions[event.execution_id], names[event.artifact_id], event.type) for event in events.events
+            found.artifacts.update({name: identifier for identifier, name in names.items()})
+            found.events.update(
+                (names_of[event.execution_id], names[event.artifact_id], event.type) for event in events.events
             )
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -302,16 +274,9 @@ class MlmdRecorder:
             try:
                 return await method(request, timeout=min(self._deadline, seconds))
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _TRANSIENT:
+                if error.code() not in _TRANSIENT and (error.code() not in _DOUBTFUL or attempt == _TRIES):
                     raise
                 if attempt == _TRIES:
                     raise RecorderUnavailableError(f"{error.code().name}: {error.details()}") from error
             await asyncio.sleep(next(pauses))
         raise AssertionError("the loop returns or raises")
-
-
-def _artifact_names(records: Sequence[ExecutionRecord]) -> Iterator[str]:
-    for record in records:
-        for ports in (record.input_artifacts, record.output_artifacts):
-            for many in ports.values():
-                yield from (artifact.name for artifact in many)

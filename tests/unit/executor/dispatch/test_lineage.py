@@ -6,9 +6,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
+from penstock_executor.dispatch import lineage as lineage_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.lineage import LineageQueue
-from penstock_executor.metadata.base import ExecutionRecord, ExecutionState, ExecutionType, RecordedIds, RunRecord
+from penstock_executor.metadata.base import (
+    ExecutionRecord,
+    ExecutionState,
+    ExecutionType,
+    RecordedIds,
+    RecorderUnavailableError,
+    RunRecord,
+)
 from penstock_executor.metadata.null import NullRecorder
 from penstock_store.files import FileArtifactStore
 
@@ -26,12 +35,16 @@ class Recorder(NullRecorder):
     def __init__(self) -> None:
         self.batches: list[list[ExecutionRecord]] = []
         self.turns = asyncio.Semaphore(0)
+        self.away = False
         self.asked = asyncio.Event()
 
     async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
         self.batches.append(list(batch))
         self.asked.set()
         await self.turns.acquire()
+        if self.away:
+            self.away = False
+            raise RecorderUnavailableError("it is away")
         return RecordedIds()
 
 
@@ -73,6 +86,30 @@ def test_a_batch_of_before_is_not_counted_for_the_run_taken_anew() -> None:
         await asyncio.wait_for(drained, 10)
         assert queue.waiting == 0
         assert recorder.batches[1] == [record("t0"), record("t1", ExecutionState.COMPLETE)]
+        working.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_parents_stay_before_their_children_when_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that is written first has no parent in the store, for ever."""
+    monkeypatch.setattr(lineage_module, "_BATCH", 2)
+
+    async def scenario() -> None:
+        recorder = Recorder()
+        recorder.away = True
+        queue = LineageQueue(recorder, lambda *_: None, lambda _: 60.0)
+        working = asyncio.create_task(queue.work())
+        queue.put([record("root"), record("loop")])
+        await recorder.asked.wait()
+        queue.put([record("t0"), record("t1"), record("root", ExecutionState.COMPLETE)])
+        drained = asyncio.create_task(queue.drained("run-1"))
+        for _ in range(3):
+            recorder.turns.release()
+        await asyncio.wait_for(drained, 10)
+        names = [[one.name for one in batch] for batch in recorder.batches]
+        assert names == [["root", "loop"], ["root", "loop"], ["t0", "t1"]]
+        assert recorder.batches[1][0].state is ExecutionState.COMPLETE
         working.cancel()
 
     asyncio.run(scenario())

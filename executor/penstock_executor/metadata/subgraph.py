@@ -1,0 +1,109 @@
+"""What is known of a run's lineage in the store, and the request that brings the store up to date.
+
+Invariants: an event is asked for once per (execution, artifact, type), which is what the store allows, with a step for
+each port; an execution that the store is known to have as it should be, events included, is not sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ml_metadata.proto import metadata_store_pb2 as pb
+from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.metadata.base import ExecutionRecord
+from penstock_executor.metadata.messages import artifact_message, execution_message
+
+# Names of execution and artifact, type of the event.
+EventKey = tuple[str, str, int]
+
+
+@dataclass(slots=True)
+class RunMemory:
+    """What is known of one run: its contexts, ids of executions and artifacts by name, events that are written.
+
+    `read` has executions as the store gave them (`content`), until they are written again.
+    """
+
+    contexts: list[pb.Context]
+    executions: dict[str, int] = field(default_factory=dict)
+    artifacts: dict[str, int] = field(default_factory=dict)
+    events: set[EventKey] = field(default_factory=set)
+    read: dict[str, bytes] = field(default_factory=dict)
+
+
+def content(message: pb.Execution) -> bytes:
+    """What a record says of an execution, without what the store adds: equal bytes, equal records."""
+    said = pb.Execution(type_id=message.type_id, name=message.name, last_known_state=message.last_known_state)
+    for key, value in message.custom_properties.items():
+        said.custom_properties[key].CopyFrom(value)
+    return said.SerializeToString(deterministic=True)
+
+
+@dataclass(slots=True)
+class Subgraph:
+    """One request. `type_id(kind, name)` knows every type of the records."""
+
+    request: service_pb.PutLineageSubgraphRequest
+    names: list[str] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+    edges: dict[EventKey, service_pb.PutLineageSubgraphRequest.EventEdge] = field(default_factory=dict)
+
+    @staticmethod
+    def of(records: Sequence[ExecutionRecord], memory: RunMemory, type_id: Callable[[str, str], int]) -> Subgraph:
+        graph = Subgraph(service_pb.PutLineageSubgraphRequest())
+        graph.request.options.reuse_artifact_if_already_exist_by_external_id = True
+        graph.request.contexts.extend(memory.contexts)
+        for record in records:
+            parent = memory.executions.get(record.parent)
+            message = execution_message(record, type_id("execution", record.type.value), parent)
+            events = [
+                (key, port, artifact)
+                for kind, port, artifact in events_of(record)
+                if (key := (record.name, artifact.name, kind)) not in memory.events
+            ]
+            if not events and memory.read.get(record.name) == content(message):
+                continue
+            if record.name in memory.executions:
+                message.id = memory.executions[record.name]
+            index = len(graph.names)
+            graph.names.append(record.name)
+            graph.request.executions.append(message)
+            for key, port, artifact in events:
+                graph._add_event(key, port, artifact, index, type_id)
+        return graph
+
+    def _add_event(
+        self, key: EventKey, port: str, artifact: Artifact, index: int, type_id: Callable[[str, str], int]
+    ) -> None:
+        if artifact.name not in self.positions:
+            self.positions[artifact.name] = len(self.request.artifacts)
+            self.request.artifacts.append(artifact_message(artifact, type_id("artifact", artifact.type), port))
+        if key not in self.edges:
+            self.edges[key] = self.request.event_edges.add(
+                execution_index=index, artifact_index=self.positions[artifact.name]
+            )
+            self.edges[key].event.type = key[2]
+        self.edges[key].event.path.steps.add(key=port)
+
+    def written(self, memory: RunMemory, reply: service_pb.PutLineageSubgraphResponse) -> None:
+        """Keeps what the store answered."""
+        for name, identifier in zip(self.names, reply.execution_ids, strict=True):
+            memory.executions[name] = identifier
+            memory.read.pop(name, None)
+        memory.events.update(self.edges)
+        memory.artifacts.update({name: reply.artifact_ids[position] for name, position in self.positions.items()})
+
+
+def events_of(record: ExecutionRecord) -> Iterator[tuple[int, str, Artifact]]:
+    """Type, port and artifact of each event of a record."""
+    kinds: Mapping[int, Mapping[str, tuple[Artifact, ...]]] = {
+        pb.Event.INPUT: record.input_artifacts,
+        pb.Event.OUTPUT: record.output_artifacts,
+    }
+    for kind, ports in kinds.items():
+        for port, many in ports.items():
+            for artifact in many:
+                yield kind, port, artifact
