@@ -437,7 +437,6 @@ class _Turn:
         if state is TaskState.CANCELED and not error:
             error = self.state.stop_reason
         node.error = error if state is not TaskState.SUCCEEDED else ""
-        node.finished_at = self.at
         if isinstance(node, ContainerNode):
             node.phase = Phase.ENDED
             self.state.open_tasks.pop(node.path, None)
@@ -449,8 +448,7 @@ class _Turn:
 
     def _set_state(self, node: Node, state: TaskState) -> None:
         if node.state is not state:
-            node.state = state
-            node.history.append((state, self.at))
+            node.enter(state, self.at)
         self._changed(node)
 
     def _changed(self, node: Node) -> None:

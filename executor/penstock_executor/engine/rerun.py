@@ -76,8 +76,6 @@ def _reopen_loop(node: LoopNode) -> list[ParentNode]:
 
 
 def _open(node: ParentNode, at: int) -> None:
-    node.state = TaskState.RUNNING
-    node.history.append((TaskState.RUNNING, at))
-    node.finished_at = 0
+    node.enter(TaskState.RUNNING, at)
     node.error = ""
     node.outputs = EMPTY_OUTPUTS

@@ -134,6 +134,13 @@ class Node:
         self.exempt: bool = parent.exempt if parent else False
         self.history: list[tuple[TaskState, int]] = [(TaskState.PENDING, at)]
 
+    def enter(self, state: TaskState, at: int) -> None:
+        """A history never goes back, whatever the clocks of those who tell times."""
+        at = max(at, self.history[-1][1])
+        self.state = state
+        self.history.append((state, at))
+        self.finished_at = at if state.terminal else 0
+
 
 class ContainerNode(Node):
     __slots__ = (

@@ -2,7 +2,8 @@
 
 Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a run
 and is left only for a final state; a final state is left only by a retry. The history gains an entry with
-every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8).
+every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8). Its times never go back,
+whatever the clocks of those who tell them.
 """
 
 from __future__ import annotations
@@ -73,10 +74,9 @@ def moved(run: Run, state: RunState, at: int, error: str = "") -> Run:
         return run
     if run.state is RunState.CANCELING and not state.final:
         return run
-    history = (*run.state_history, StateChange(state, at))
-    return replace(
-        run, state=state, state_history=history, error=error, finished_at=at if state.final else run.finished_at
-    )
+    history = _entered(run, state, at)
+    finished_at = history[-1].at if state.final else run.finished_at
+    return replace(run, state=state, state_history=history, error=error, finished_at=finished_at)
 
 
 def reopened(run: Run, at: int) -> Run:
@@ -84,8 +84,13 @@ def reopened(run: Run, at: int) -> Run:
     return replace(
         run,
         state=RunState.PENDING,
-        state_history=(*run.state_history, StateChange(RunState.PENDING, at)),
+        state_history=_entered(run, RunState.PENDING, at),
         finished_at=0,
         error="",
         terminate_requested=False,
     )
+
+
+def _entered(run: Run, state: RunState, at: int) -> tuple[StateChange, ...]:
+    latest = run.state_history[-1].at if run.state_history else at
+    return (*run.state_history, StateChange(state, max(at, latest)))

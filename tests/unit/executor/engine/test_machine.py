@@ -233,3 +233,16 @@ def test_a_deadline_counts_from_the_start_and_once() -> None:
     assert run.end("a", failure=FailureKind.CANCELED) == [FinishRun()]
     assert run.state.root is not None
     assert run.state.root.error == "the run exceeded its deadline of 1 seconds"
+
+
+def test_histories_never_go_back_whatever_the_clocks_say() -> None:
+    """The end was told by an executor whose clock is ahead of the server's, which tells the retry."""
+    run = Drive(chain("a"))
+    run.give(RunStarted(100))
+    run.give(AttemptEnded("a", 1, 200, failure=FailureKind.USER))
+    run.give(RetryRequested(150))
+    run.give(AttemptEnded("a", 2, 160))
+    root = run.state.root
+    assert root is not None
+    assert [at for _, at in root.history] == [100, 100, 200, 200, 200]
+    assert root.finished_at == 200
