@@ -14,7 +14,9 @@ from penstock_ir.model import JsonValue
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """`type` is a schema title (`system.Model`). `uri` may be `file://…`, `s3://…`, …; metadata holds no nulls."""
+    """`type` is a schema title (`system.Model`). `uri` may be `file://…`, `s3://…`, …; metadata holds no nulls.
+    `display_name` is the output port of whoever made it; a `display_name` in the metadata is the maker's own and wins.
+    """
 
     name: str
     type: str

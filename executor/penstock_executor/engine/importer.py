@@ -43,6 +43,7 @@ def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> 
                 type=spec.schema_title,
                 uri=uri,
                 metadata=metadata,
+                display_name=port,
                 schema_version=spec.schema_version,
                 workspace=spec.download_to_workspace,
             ),

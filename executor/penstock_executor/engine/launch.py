@@ -69,6 +69,7 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
                     type=definition.schema_title,
                     uri=f"{root}/{port}",
                     metadata={key: value for key, value in definition.metadata.items() if value is not None},
+                    display_name=port,
                     schema_version=definition.schema_version,
                 ),
                 definition,

@@ -1,5 +1,8 @@
-"""Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9, api.md
-§4.4)."""
+"""Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9, api.md §4.4).
+
+Invariant: a message is a function of its record alone, and that of an artifact of the artifact alone: whoever uses an
+artifact says the same of it as who made it.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,7 @@ def execution_message(record: ExecutionRecord, type_id: int, parent_id: int | No
 
 
 def artifact_message(artifact: Artifact, type_id: int, port: str) -> pb.Artifact:
+    """`port` names only artifacts of a release that gave them no name."""
     message = pb.Artifact(
         type_id=type_id,
         name=artifact.name,
