@@ -125,7 +125,7 @@ def test_outputs_that_the_task_named(pod: PodDirectory, kept: Path) -> None:
         {
             "many": [{"name": "a"}, {"uri": f"{root}/second"}, {"uri": f"{root}/third", "metadata": {"x": 1}}],
             "moved": [{"uri": f"{root}/moved-to"}],
-            "shown": [{"uri": f"/penstock/files{root.removeprefix('file://')}/shown-as"}],
+            "shown": [{"uri": f"minio://_file{root.removeprefix('file://')}/shown-as"}],
             "own": [{"uri": f"file://{kept}/root/own"}],
             "elsewhere": [{"uri": "https://example.org/x"}],
         }

@@ -1,4 +1,4 @@
-"""Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9, api.md §4.4).
+"""Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9).
 
 Invariant: a message is a function of its record alone, and that of an artifact of the artifact alone: whoever uses an
 artifact says the same of it as who made it.

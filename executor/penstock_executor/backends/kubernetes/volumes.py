@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from penstock_executor.agent.places import FILES, SCRATCH, WORKSPACE
+from penstock_executor.agent.places import SCRATCH, WORKSPACE
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import PodSettings
@@ -119,7 +119,7 @@ def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], *, workspace:
 
 
 def _top(path: str) -> str:
-    for known in (SCRATCH, FILES, WORKSPACE):
+    for known in (SCRATCH, WORKSPACE):
         if path == known or path.startswith(f"{known}/"):
             return known
     return "/" + path.split("/", 2)[1]

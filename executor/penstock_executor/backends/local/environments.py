@@ -25,6 +25,7 @@ from typing import IO
 
 import uv
 
+from penstock_executor.backends.local import old_sdks
 from penstock_executor.backends.local.attempt_environment import share_scripts
 
 log = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ class TaskEnvironments:
                     self._failed = {one: kept for one, kept in self._failed.items() if kept[0] > now}
                     self._failed[name] = (now + _REMEMBERED_SECONDS, error)
                 raise
+        await asyncio.to_thread(old_sdks.prepare, made)
         self._ready[name] = made
         return made
 

@@ -12,10 +12,10 @@ from penstock_executor.agent.places import is_moved, local_form, shown_uri, stor
         ("s3://b/k/x", "/s3/b/k/x"),
         ("gs://b/k", "/gcs/b/k"),
         ("minio://b/k", "/minio/b/k"),
-        ("az://c/k", "/az/c/k"),
-        ("abfs://c/k", "/abfs/c/k"),
-        ("file:///data/x", "/penstock/files/data/x"),
-        ("file:///data/a%20b", "/penstock/files/data/a%20b"),
+        ("az://c/k", "/minio/_az/c/k"),
+        ("abfs://c/k", "/minio/_abfs/c/k"),
+        ("file:///data/x", "/minio/_file/data/x"),
+        ("file:///data/a%20b", "/minio/_file/data/a%20b"),
     ],
 )
 def test_there_and_back(uri: str, path: str) -> None:
@@ -27,7 +27,7 @@ def test_there_and_back(uri: str, path: str) -> None:
 
 
 def test_plain_paths_are_files() -> None:
-    assert local_form("/data/x") == "/penstock/files/data/x"
+    assert local_form("/data/x") == "/minio/_file/data/x"
     assert is_moved("/data/x")
 
 
@@ -43,6 +43,23 @@ def test_what_the_sdk_knows_or_nobody_moves_is_shown_as_it_is(uri: str) -> None:
     assert shown_uri(uri) == uri
 
 
-@pytest.mark.parametrize("uri", ["file:///data/x", "/data/x", "az://c/k", "abfs://c/k"])
-def test_what_the_sdk_does_not_know_is_shown_as_a_path(uri: str) -> None:
-    assert shown_uri(uri) == local_form(uri)
+@pytest.mark.parametrize("uri", ["file:///data/x", "az://c/k", "abfs://c/k"])
+def test_what_no_sdk_knows_is_shown_as_something_that_every_sdk_knows(uri: str) -> None:
+    """SDKs before 2.5 find the path of `gs`, `s3` and `minio` alone."""
+    shown = shown_uri(uri)
+    assert shown.startswith("minio://_")
+    assert shown.replace("minio://", "/minio/") == local_form(uri)
+    assert stored_uri(shown) == uri
+    assert is_moved(shown)
+    assert stored_uri("minio://bucket/_file/x") == "minio://bucket/_file/x"
+
+
+def test_a_plain_path_is_shown_as_the_file_that_it_is() -> None:
+    assert shown_uri("/data/x") == shown_uri("file:///data/x")
+
+
+@pytest.mark.parametrize(
+    ("former", "uri"), [("/penstock/files/data/x", "file:///data/x"), ("/az/c/k", "az://c/k"), ("/abfs/c", "abfs://c")]
+)
+def test_what_a_pod_of_the_release_before_says(former: str, uri: str) -> None:
+    assert stored_uri(former) == uri

@@ -285,7 +285,7 @@ def test_paths_of_files_are_mapped_back() -> None:
     root = "file:///data/root/p/r/t/u"
     result = AttemptResult(
         ProcessExit(0),
-        metadata=said([{"uri": "/penstock/files/data/root/p/r/t/u/other"}]),
+        metadata=said([{"uri": "minio://_file/data/root/p/r/t/u/other"}]),
         stored=(f"{root}/other",),
     )
     (artifact,) = outputs_of(task(root), result).artifacts["model"]

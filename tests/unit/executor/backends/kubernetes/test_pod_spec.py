@@ -144,18 +144,18 @@ def test_files_lie_in_a_claim_that_the_agent_alone_mounts() -> None:
     task = launch("{{$.inputs.artifacts['data'].path}}", "{{$}}", reads={"data": [data]}, task_root="file:///data/out")
     made = pod(task, settings)
     main, agent = main_of(made), agent_of(made)
-    assert main["command"][-2] == "/penstock/files/data/in"
+    assert main["command"][-2] == "/minio/_file/data/in"
     shown = json.loads(main["command"][-1].replace("$$", "$"))
-    assert shown["inputs"]["artifacts"]["data"]["artifacts"][0]["uri"] == "/penstock/files/data/in"
-    assert shown["outputs"]["outputFile"] == "/penstock/files/data/out/output_metadata.json"
-    files = scratch("/penstock/files", "files")
+    assert shown["inputs"]["artifacts"]["data"]["artifacts"][0]["uri"] == "minio://_file/data/in"
+    assert shown["outputs"]["outputFile"] == "/minio/_file/data/out/output_metadata.json"
+    files = scratch("/minio", "minio")
     assert files in main["volumeMounts"] and files in agent["volumeMounts"]
     mount = {"name": "penstock-artifacts", "mountPath": "/data"}
     assert mount in agent["volumeMounts"] and mount not in main["volumeMounts"]
     claim = {"name": "penstock-artifacts", "persistentVolumeClaim": {"claimName": "artifacts"}}
     assert claim in made["spec"]["volumes"]
     assert AgentTask.from_json(agent["env"][0]["value"]).inputs == (
-        Transfer("file:///data/in", "/penstock/files/data/in"),
+        Transfer("file:///data/in", "/minio/_file/data/in"),
     )
 
 

@@ -1,0 +1,27 @@
+"""Prepares a task environment for components that were compiled by an SDK before 2.5 (`artifact_paths` says why).
+
+Invariant: what is put there appears whole, so tasks that run in the environment already never see half of it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+_NAME = "penstock_artifact_paths"
+_FILES = {
+    f"{_NAME}.py": Path(__file__).with_name("artifact_paths.py").read_bytes(),
+    # Every Python of the environment carries this line out when it starts.
+    f"{_NAME}.pth": f"import {_NAME}\n".encode(),
+}
+
+
+def prepare(environment: Path) -> None:
+    """Puts the two files beside the packages of a virtual environment, where they are not yet. Raises OSError."""
+    for packages in environment.glob("lib/python3*/site-packages"):
+        for name, content in _FILES.items():
+            target = packages / name
+            if not target.is_file() or target.read_bytes() != content:
+                part = packages / f".{name}.{uuid.uuid4().hex}"
+                part.write_bytes(content)
+                part.replace(target)
