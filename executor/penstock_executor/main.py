@@ -226,7 +226,7 @@ def _local(
         root=path,
         passed_variables=options.passed_variables,
     )
-    return Placed(LocalBackend(settings, store, environ), store, root, f"{directory / 'work'}/{{run_id}}")
+    return Placed(LocalBackend(settings, store, environ), root, f"{directory / 'work'}/{{run_id}}")
 
 
 @main.command("replay")
@@ -294,11 +294,11 @@ async def _serve(
     settings = ExecutorSettings(default_root=placed.root, workspace_path=placed.workspace_path, lease=lease)
     recorder = _recorder(server, lineage)
     if http is None:
-        executor = Executor(client, placed.backend, placed.store, recorder, settings)
+        executor = Executor(client, placed.backend, recorder, settings)
         await _run(executor, client, executor_id, stop)
         return
     telemetry, host, port = http
-    executor = Executor(client, placed.backend, placed.store, recorder, settings, telemetry.reported)
+    executor = Executor(client, placed.backend, recorder, settings, telemetry.reported)
     vitals = Vitals(executor.figures, executor.problems)
     async with AsyncExitStack() as stack:
         try:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from penstock_store.base import ArtifactStore
 from penstock_store.config import DEFAULT_ROOT, StoreConfig
 from penstock_store.files import FileArtifactStore
 
@@ -24,7 +23,6 @@ class Placed:
     """Where tasks run and where what they leave lies. `root` is the pipeline root of runs that name none."""
 
     backend: Backend
-    store: ArtifactStore
     root: str
     workspace_path: str
 
@@ -224,4 +222,4 @@ def on_kubernetes(
     files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file://") else None
     surroundings = Surroundings(KubeClient(cluster, observe=observe), stores, environ, files)
     backend = kubernetes_backend(surroundings, settings, options.writes_per_second)
-    return Placed(backend, surroundings.store_of(stores, {}), root, "/kfp-workspace")
+    return Placed(backend, root, "/kfp-workspace")

@@ -24,6 +24,10 @@ class ArtifactStoreError(Exception):
         self.transient = transient
 
 
+class NoStoreError(ArtifactStoreError):
+    """Nothing here leads to the place: neither whether something lies there nor what can be known."""
+
+
 class OutsideRootsError(ArtifactStoreError):
     """The place is none that this store was told to serve."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from penstock_store.base import ArtifactStoreError, ObjectInfo, OutsideRootsError
+from penstock_store.base import ArtifactStoreError, NoStoreError, ObjectInfo, OutsideRootsError
 from penstock_store.local import tree, whole_file
 
 _CHUNK = 256 * 1024
@@ -61,7 +61,15 @@ class FileArtifactStore:
         await asyncio.to_thread(_write, content, self._writable(uri))
 
     async def exists(self, uri: str) -> bool:
-        return self._known(uri).exists()
+        path = self._known(uri)
+        try:
+            if await asyncio.to_thread(path.exists):
+                return True
+            if self._root in path.parents and not await asyncio.to_thread(self._root.exists):
+                raise NoStoreError(f"{uri}: {self._root} is not here; mount it where this program runs")
+        except OSError as error:
+            raise ArtifactStoreError(f"{uri} cannot be looked at: {error.strerror or error}") from error
+        return False
 
     def info(self, uri: str) -> ObjectInfo | None:
         path = self._served(uri)
@@ -94,7 +102,7 @@ class FileArtifactStore:
     def _known(self, uri: str) -> Path:
         path = path_of(uri)
         if path is None:
-            raise ArtifactStoreError(f"{uri}: this store keeps files only; use a file:// pipeline root")
+            raise NoStoreError(f"{uri}: this store keeps files only; use a file:// pipeline root")
         return path
 
     def _writable(self, uri: str) -> Path:

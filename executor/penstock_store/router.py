@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock_store.base import ArtifactStoreError, Limits, ObjectInfo, OutsideRootsError
+from penstock_store.base import Limits, NoStoreError, ObjectInfo, OutsideRootsError
 from penstock_store.config import PROVIDERS, Place, StoreConfig
 from penstock_store.files import FileArtifactStore
 from penstock_store.uris import parse, parse_root, scheme_of
@@ -72,7 +72,7 @@ class RoutedStore:
             return self._files
         if scheme not in PROVIDERS:
             known = ", ".join(f"{one}://" for one in (*(("file",) if self._files else ()), *PROVIDERS))
-            raise ArtifactStoreError(f"{uri}: no store for it; use {known}")
+            raise NoStoreError(f"{uri}: no store for it; use {known}")
         where = parse(uri)
         if self._roots is not None and not any(
             root.scheme == where.scheme

@@ -12,10 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import obstore
 import pytest
+from penstock_executor.artifacts.base import Artifact
+from penstock_executor.dispatch.existence import ExistenceChecks
+from penstock_executor.engine.events import CachedResult, Outputs
 from penstock_store.base import ArtifactStoreError, Limits
 from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
+from penstock_store.objects import ObjectBucket
 from penstock_store.providers import parse_file
 from penstock_store.router import RoutedStore
 
@@ -104,6 +109,42 @@ def test_files_and_directories_come_back(store: RoutedStore, root: str, tmp_path
     found = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
     assert found == {"b/deep/file": b"\x00\xff", "b/deep/deeper/empty": b"", "b/deep-er": b"beside", "file": b"beside"}
     assert [path.stat().st_mode & 0o444 for path in (target / "file", target / "b" / "deep-er")] == [0o444, 0o444]
+
+
+def test_a_cached_result_is_valid_while_its_objects_exist(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    """A file, a directory, and nothing any more."""
+
+    async def store_of(namespace: str) -> RoutedStore:
+        return store
+
+    checks = ExistenceChecks(store_of)
+
+    def why(*names: str) -> str:
+        artifacts = tuple(Artifact(name, "system.Model", f"{root}/made/{name}") for name in names)
+        result = CachedResult(Outputs(artifacts={"model": artifacts}), "made", "only")
+        return asyncio.run(checks.why_unusable("", result))
+
+    put(store, tmp_path, f"{root}/made/file", b"content")
+    put(store, tmp_path, f"{root}/made/tree/deep/file", b"content")
+    assert why("file", "tree") == ""
+    assert why("file", "nothing") == f"the artifact {root}/made/nothing of run made is gone"
+    remove(store, f"{root}/made/tree/deep/file")
+    assert why("file") == ""
+    assert why("file", "tree") == f"the artifact {root}/made/tree of run made is gone"
+
+
+def remove(store: RoutedStore, uri: str) -> None:
+    """Removes an object as its owner does, behind our back."""
+    path = store.local_path(uri)
+    if path is not None:
+        path.unlink()
+        # Other stores have no empty directories.
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+        return
+    bucket = store._store(uri)
+    assert isinstance(bucket, ObjectBucket)
+    obstore.delete(bucket._client, uri.split("/", 3)[3])
 
 
 def test_what_is_not_there(store: RoutedStore, root: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from tests.e2e.test_options import LONG, compiled, siblings
+from tests.e2e.test_options import LONG, siblings
 from tests.support import runs, specs
 from tools.embedded import PENSTOCK, Embedded
 
@@ -50,7 +50,7 @@ def cache_answer(client: Client, run_id: str, task: str) -> insight_pb2.ExplainC
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plan_foretells_the_second_run(client: Client, name: str) -> None:
-    spec = compiled(name)
+    spec = specs.compiled(name)
     for _ in range(2):
         plan = {task.path: task for task in flat(planned(client, spec).tasks)}
         run_id = runs.start(client, spec)
@@ -66,7 +66,7 @@ def test_a_plan_foretells_the_second_run(client: Client, name: str) -> None:
 
 
 def test_a_plan_shows_the_pods_and_the_loop(client: Client) -> None:
-    spec = compiled("static_loop")
+    spec = specs.compiled("static_loop")
     tasks = {task.path: task for task in flat(planned(client, spec).tasks)}
     assert (tasks["for-loop-2"].iterations, tasks["for-loop-2"].parallelism_limit) == (3, 1)
     assert tasks["for-loop-2[2]/add"].inputs["left"] == 3
@@ -84,7 +84,7 @@ def test_a_plan_has_every_problem_with_its_place(client: Client) -> None:
         "root.dag.tasks.b.dependentTasks",
         "root.dag.tasks.a.triggerPolicy.condition",
     }
-    wrong = planned(client, compiled("conditions"), value="many")
+    wrong = planned(client, specs.compiled("conditions"), value="many")
     assert wrong.problems[0].place == "runtime_config.parameters.value"
 
 
@@ -102,7 +102,7 @@ def test_why_of_a_run_with_failures(client: Client) -> None:
 
 
 def test_why_of_a_skipped_task_shows_its_inputs(client: Client) -> None:
-    run_id = runs.start(client, compiled("conditions"))
+    run_id = runs.start(client, specs.compiled("conditions"))
     runs.finished(client, run_id)
     summary = why(client, run_id, "condition-branches-1/condition-2").summary
     assert "> 10" in summary
@@ -135,7 +135,7 @@ def test_why_of_a_backoff(client: Client) -> None:
 
 
 def test_the_cache_is_explained(client: Client) -> None:
-    spec = compiled("embedded_text")
+    spec = specs.compiled("embedded_text")
     first = runs.start(client, spec, {"name": "first"})
     runs.finished(client, first)
     again = runs.start(client, spec, {"name": "first"})
@@ -156,7 +156,7 @@ def test_the_cache_is_explained(client: Client) -> None:
 
 
 def test_what_works_in_the_workspace_is_not_asked_for(client: Client) -> None:
-    spec = compiled("shared_workspace")
+    spec = specs.compiled("shared_workspace")
     assert {task.caching for task in flat(planned(client, spec).tasks)} == {False}
     run_id = runs.start(client, spec)
     assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
@@ -184,7 +184,7 @@ def test_a_result_whose_artifact_is_gone(client: Client) -> None:
 
 @pytest.mark.parametrize("name", ["wine_quality", "deep_loops", "error_in_the_status", "one_of_artifacts"])
 def test_a_real_log_replays(up: Embedded, client: Client, name: str, tmp_path: Path) -> None:
-    run_id = runs.start(client, compiled(name))
+    run_id = runs.start(client, specs.compiled(name))
     runs.finished(client, run_id)
     log = tmp_path / "run.log"
     command = [PENSTOCK, "runs", "events", run_id, "-o", str(log), "--server", up.grpc]

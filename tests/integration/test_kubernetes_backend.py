@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
@@ -32,9 +33,11 @@ from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 from penstock_executor.engine.names import pod_name
 from penstock_kube.client import KubeClient
 from penstock_kube.config import Cluster
+from penstock_store.base import ArtifactStoreError
 from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
 
+from tools import object_stores
 from tools.sim_kube.faults import Fault
 from tools.sim_kube.node import Latency
 from tools.sim_kube.objects import PODS
@@ -506,3 +509,34 @@ async def test_retention_keeps_failed_pods(tmp_path: Path) -> None:
 
         await b.until(one_left)
         await backend.close()
+
+
+@on_a_loop
+async def test_the_store_of_a_namespace_is_reached_with_its_own_credentials(tmp_path: Path) -> None:
+    """What cached results are looked at with; a namespace without a store of its own has the deployment's."""
+    async with bench(tmp_path) as b:
+        with object_stores.s3(["team"]) as server:
+            (server.directory / "team" / "model").write_text("x")
+            provider = {
+                "endpoint": server.endpoint,
+                "credentials": {
+                    "fromEnv": False,
+                    "secretRef": {"secretName": "keys", "accessKeyKey": "access", "secretKeyKey": "secret"},
+                },
+            }
+            keys = {"access": server.access_key, "secret": server.secret_key}
+            secret = {name: base64.b64encode(value.encode()).decode() for name, value in keys.items()}
+            await b.client.create("/api/v1/namespaces", {"metadata": {"name": "team"}})
+            providers = json.dumps({"s3": {"default": provider}})
+            for kind, name, data in (
+                ("secrets", "keys", secret),
+                ("configmaps", "kfp-launcher", {"providers": providers}),
+            ):
+                await b.client.create(f"/api/v1/namespaces/team/{kind}", {"metadata": {"name": name}, "data": data})
+            backend = await b.backend()
+            team = await backend.store("team")
+            assert await team.exists("s3://team/model")
+            assert not await team.exists("s3://team/nothing")
+            with pytest.raises(ArtifactStoreError):
+                await (await backend.store("")).exists("s3://team/model")
+            await backend.close()

@@ -218,3 +218,34 @@ def test_what_is_said_when_it_cannot_be_read(
         next(StoredObjects(reader).read("s3://artifacts/none"))
     with pytest.raises(PermissionDeniedError, match="outside"):
         next(StoredObjects(reader).read("s3://private/secret"))
+
+
+def test_cached_results_in_an_object_store(tmp_path: Path) -> None:
+    """A result whose object was deleted is none, and is said to be gone."""
+    script = ["sh", "-c", 'mkdir -p "$(dirname "$0")" && echo x > "$0"', "{{$.outputs.artifacts['data'].path}}"]
+    spec = specs.container(script, name="kept", artifacts={"data": "system.Dataset"}, cached=True)
+    with object_stores.s3(["artifacts"]) as store:
+        config = tmp_path / "stores.yaml"
+        config.write_text(_CONFIG.format(endpoint=store.endpoint))
+        environment = {
+            "PENSTOCK_STORE_CONFIG": str(config),
+            "PENSTOCK_STORE_S3_ACCESS_KEY": store.access_key,
+            "PENSTOCK_STORE_S3_SECRET_KEY": store.secret_key,
+        }
+        options = ("--artifacts", "s3://artifacts/runs")
+        with Embedded(tmp_path / "data", *options, environment=environment) as up, Client(up.grpc) as client:
+
+            def state() -> tuple[str, str]:
+                run_id = runs.start(client, spec)
+                runs.finished(client, run_id)
+                return run_id, runs.tasks(client, run_id)["only"].state
+
+            first, made = state()
+            _, again = state()
+            (artifact,) = client.list_artifacts(run_id=first)
+            (store.directory / artifact.uri.removeprefix("s3://")).unlink()
+            last, anew = state()
+            assert (made, again, anew) == ("SUCCEEDED", "CACHED", "SUCCEEDED")
+            request = insight_pb2.ExplainCacheRequest(run_id=last, task="only")
+            summary = client.call(client.insight.ExplainCache, request).summary
+            assert summary == f"the artifact {artifact.uri} of run {first} is gone"

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Protocol, Union
 
 from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
+from penstock_store.base import ArtifactStore
 
 from penstock_executor.artifacts.base import Artifact
 
@@ -153,6 +154,12 @@ class Backend(Protocol):
         """The pipeline root of new runs that name none, empty when the executor's own holds.
 
         Raises BackendUnavailableError."""
+        ...
+
+    async def store(self, namespace: str) -> ArtifactStore:
+        """The store that leads to the artifacts of a namespace's runs, with the credentials that hold there.
+
+        Raises BackendUnavailableError, ArtifactStoreError when the namespace's settings are wrong."""
         ...
 
     async def launch(self, task: TaskLaunch) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
-from penstock_store.base import ArtifactStore
 
 from penstock_executor.backends.base import (
     AttemptKey,
@@ -34,6 +33,7 @@ from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.committer import Committer
+from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.dispatch.figures import Figures
 from penstock_executor.dispatch.launches import LaunchQueue
 from penstock_executor.dispatch.leases import Leases
@@ -70,7 +70,6 @@ class Executor:
         self,
         client: DispatchClient,
         backend: Backend,
-        store: ArtifactStore,
         recorder: Recorder,
         settings: ExecutorSettings,
         reported: Callable[[float, int, int], None] = lambda seconds, runs, events: None,
@@ -87,7 +86,7 @@ class Executor:
         self._leases_lost = 0
         self._away = "it was not reached yet"
         self._lineage = LineageQueue(recorder, self._recorded, self._leases.left)
-        self._lookups = CacheLookups(client, store, self._deliver, now_millis)
+        self._lookups = CacheLookups(client, ExistenceChecks(backend.store), self._deliver, now_millis)
         self._launches = LaunchQueue(backend, self._leases, self._deliver, now_millis)
 
     async def run(self, stop: asyncio.Event) -> None:

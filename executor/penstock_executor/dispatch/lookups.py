@@ -1,17 +1,21 @@
-"""Asks the server for cached results, many at a time, and believes an answer only while its artifacts exist."""
+"""Asks the server for cached results, many at a time, and believes an answer only while its artifacts exist.
+
+Invariants: a look-up is answered once, whatever fails; at most so many results are checked at a time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import LookUpCache
 from penstock_executor.engine.events import CacheAnswered, CachedResult
@@ -21,6 +25,7 @@ from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 log = logging.getLogger(__name__)
 
 _KEYS_PER_CALL = 500
+_CHECKS_AT_ONCE = 1_000
 
 
 class CacheLookups:
@@ -29,12 +34,14 @@ class CacheLookups:
     def __init__(
         self,
         client: DispatchClient,
-        store: ArtifactStore,
+        checks: ExistenceChecks,
         answered: Callable[[RunSession, CacheAnswered], None],
         now: Callable[[], int],
     ) -> None:
         self._client = client
-        self._store = store
+        self._checks = checks
+        self._room = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._under_way: set[asyncio.Task[None]] = set()
         self._answered = answered
         self._now = now
         self._waiting: list[tuple[RunSession, LookUpCache]] = []
@@ -46,6 +53,13 @@ class CacheLookups:
 
     async def work(self) -> None:
         """Answers look-ups until cancelled."""
+        try:
+            await self._work()
+        finally:
+            for task in self._under_way:
+                task.cancel()
+
+    async def _work(self) -> None:
         retry = delays()
         while True:
             await self._wake.wait()
@@ -77,25 +91,29 @@ class CacheLookups:
                 found = [(None, f"the look-up was refused: {error}")] * len(asked)
             retry = delays()
             for (session, effect), (hit, reason) in zip(asked, found, strict=True):
-                gone = await self._what_is_gone(hit) if hit is not None else ""
-                usable = None if gone else hit
-                event = CacheAnswered(effect.path, effect.fingerprint, self._now(), usable, gone or reason)
-                self._answered(session, event)
+                if hit is None or not any(hit.outputs.artifacts.values()):
+                    self._answer(session, effect, hit, reason)
+                else:
+                    await self._room.acquire()
+                    self._spawn(self._check(session, effect, hit))
 
-    async def _what_is_gone(self, hit: CachedResult) -> str:
-        """Why the result cannot be used, empty when it can."""
-        for many in hit.outputs.artifacts.values():
-            for artifact in many:
-                if artifact.absent:
-                    continue
-                try:
-                    # Only what lies in our own store can be checked at no cost; the rest is the user's word.
-                    if self._store.local_path(artifact.uri) is not None and not await self._store.exists(artifact.uri):
-                        return f"the artifact {artifact.uri} of run {hit.run_id} is gone"
-                except ArtifactStoreError as error:
-                    log.warning("cached artifact %s cannot be checked: %s", artifact.uri, error)
-                    return f"the artifact {artifact.uri} of run {hit.run_id} cannot be checked: {error}"
-        return ""
+    async def _check(self, session: RunSession, effect: LookUpCache, hit: CachedResult) -> None:
+        try:
+            why = await self._checks.why_unusable(session.context.namespace, hit)
+        except Exception as error:  # - the task runs rather than wait for ever
+            log.exception("the cached result of run %s cannot be checked", hit.run_id)
+            why = f"its artifacts cannot be checked: {error}"
+        finally:
+            self._room.release()
+        self._answer(session, effect, None if why else hit, why)
+
+    def _answer(self, session: RunSession, effect: LookUpCache, hit: CachedResult | None, reason: str) -> None:
+        self._answered(session, CacheAnswered(effect.path, effect.fingerprint, self._now(), hit, reason))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
 
 def _not_before(context: RunContext, now: int) -> int:

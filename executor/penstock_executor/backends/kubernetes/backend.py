@@ -19,7 +19,7 @@ from typing import Any
 
 from penstock_kube.errors import KubeError, NotFoundError, passes
 from penstock_kube.reflector import EventKind
-from penstock_store.base import ArtifactStoreError
+from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.backends.base import (
     AttemptKey,
@@ -112,6 +112,15 @@ class KubernetesBackend:
             # What is wrong with the namespace is told by the run's first task, where its user sees it.
             return ""
         return place.store_config.default_root
+
+    async def store(self, namespace: str) -> ArtifactStore:
+        try:
+            place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
+        except (KubeError, ValueError) as error:
+            if passes(error):
+                raise BackendUnavailableError(str(error)) from error
+            raise ArtifactStoreError(str(error)) from error
+        return place.store
 
     async def launch(self, task: TaskLaunch) -> None:
         known = self._attempts.get(task.key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.base import ArtifactStore, NoStoreError
 from penstock_store.config import PROVIDERS, StoreConfig
 from penstock_store.router import RoutedStore
 from penstock_store.uris import scheme_of
@@ -44,7 +44,7 @@ class NamespaceStore:
         if all(place.provider != provider for place in self._own.places):
             return self._deployment
         if not self._own.place(uri).credentials:
-            raise ArtifactStoreError(
+            raise NoStoreError(
                 f"{uri}: the namespace's kfp-launcher takes the credentials from the environment, which agents have "
                 "and the executor has not; name a Secret there to keep logs and large results"
             )

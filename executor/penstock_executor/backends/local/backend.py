@@ -147,6 +147,9 @@ class LocalBackend:
     async def default_root(self, namespace: str) -> str:
         return ""
 
+    async def store(self, namespace: str) -> ArtifactStore:
+        return self._store
+
     async def launch(self, task: TaskLaunch) -> None:
         if task.key in self._attempts:
             return

@@ -12,7 +12,6 @@ from penstock_executor.backends.base import AttemptKey, HeldRuns, NotHeldError, 
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.metadata.null import NullRecorder
-from penstock_store.files import FileArtifactStore
 
 from tests.support import specs
 from tests.unit.executor.dispatch.test_quarantine import Backend, Server
@@ -108,7 +107,7 @@ class Recording(Backend):
 
 def executor(server: Server, backend: Backend, root: Any, recorder: Any = None) -> Executor:
     settings = ExecutorSettings(f"file://{root}", f"{root}/{{run_id}}", heartbeat=0.01)
-    return Executor(server, backend, FileArtifactStore(root), recorder or NullRecorder(), settings)  # type: ignore[arg-type]
+    return Executor(server, backend, recorder or NullRecorder(), settings)  # type: ignore[arg-type]
 
 
 async def until(holds: Any, running: asyncio.Task[None]) -> None:

@@ -19,7 +19,6 @@ from penstock_executor.metadata.base import (
     RunRecord,
 )
 from penstock_executor.metadata.null import NullRecorder
-from penstock_store.files import FileArtifactStore
 
 from tests.unit.executor.dispatch.test_quarantine import Backend, Server
 
@@ -53,9 +52,8 @@ def test_what_is_put_after_a_run_was_forgotten_stays(tmp_path: Any) -> None:
 
     async def scenario() -> None:
         settings = ExecutorSettings(default_root=f"file://{tmp_path}", workspace_path=f"{tmp_path}/{{run_id}}")
-        store: Any = FileArtifactStore(tmp_path)
         server: Any = Server()
-        executor = Executor(server, Backend(), store, NullRecorder(), settings)  # type: ignore[arg-type]
+        executor = Executor(server, Backend(), NullRecorder(), settings)  # type: ignore[arg-type]
         claimed = (await server.claim()).runs[0]
         executor._open(claimed, settings.default_root, 0.0)
         executor._open(claimed, settings.default_root, 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,9 @@ class Backend:
     async def default_root(self, namespace: str) -> str:
         return ""
 
+    async def store(self, namespace: str) -> FileArtifactStore:
+        return FileArtifactStore(Path("/"))
+
     async def launch(self, task: TaskLaunch) -> None:
         self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
 
@@ -80,7 +84,7 @@ class Backend:
 async def outcome(server: Server, root: Any, recorder: Any = None) -> dict[str, pb.RunUpdate]:
     """The last reports of both runs."""
     settings = ExecutorSettings(default_root=f"file://{root}", workspace_path=f"{root}/{{run_id}}")
-    executor = Executor(server, Backend(), FileArtifactStore(root), recorder or NullRecorder(), settings)  # type: ignore[arg-type]
+    executor = Executor(server, Backend(), recorder or NullRecorder(), settings)  # type: ignore[arg-type]
     stop = asyncio.Event()
     running = asyncio.create_task(executor.run(stop))
     while len(server.final) < 2:
