@@ -512,6 +512,49 @@ async def test_retention_keeps_failed_pods(tmp_path: Path) -> None:
 
 
 @on_a_loop
+async def test_a_pipelines_time_to_live_goes_before_the_policy(tmp_path: Path) -> None:
+    """Also for an executor that starts anew and finds the Pod of a run that is over."""
+    async with bench(tmp_path) as b:
+        settings: dict[str, Any] = {"retention": RetentionPolicy.parse("never"), "orphan_seconds": 0.1}
+        first = await b.backend(**settings)
+        short, long = b.task("short", ttl_succeeded=1.0), b.task("long", ttl_succeeded=3600.0, ttl_failed=1.0)
+        silent = b.task("silent", ttl_failed=1.0)
+        for task in (short, long, silent):
+            await first.launch(task)
+            await b.outcome(task.key)
+            first.release(task.key)
+
+        async def short_has_gone() -> bool:
+            return sorted(pod["metadata"]["name"] for pod in await b.pods()) == sorted([long.pod_name, silent.pod_name])
+
+        await b.until(short_has_gone)
+        await first.close()
+        last = b.task("last", ttl_succeeded=1.0)
+        another = await b.backend(**settings)
+        await another.launch(last)
+        await b.outcome(last.key)
+        await another.close()
+        b.runs.finished.add(RUN)
+        b.runs.expected = None
+        third = await b.backend(**settings)
+        await b.until(short_has_gone)
+        await third.close()
+    async with bench(tmp_path) as b:
+        kept = await b.backend(retention=RetentionPolicy.parse("always"))
+        task, gone = b.task(ttl_succeeded=3600.0), b.task("gone")
+        for one in (task, gone):
+            await kept.launch(one)
+            await b.outcome(one.key)
+            kept.release(one.key)
+
+        async def one_left() -> bool:
+            return [pod["metadata"]["name"] for pod in await b.pods()] == [task.pod_name]
+
+        await b.until(one_left)
+        await kept.close()
+
+
+@on_a_loop
 async def test_the_store_of_a_namespace_is_reached_with_its_own_credentials(tmp_path: Path) -> None:
     """What cached results are looked at with; a namespace without a store of its own has the deployment's."""
     async with bench(tmp_path) as b:

@@ -67,6 +67,9 @@ class TaskLaunch:
     service_account: str = ""
     deadline_seconds: float = 0.0
     """Wall time after which the attempt is ended as failed; 0 means no limit."""
+    ttl_succeeded: float | None = None
+    """Seconds for which its Pod stays after it has ended well; None means that the installation's policy holds."""
+    ttl_failed: float | None = None
     pipeline_root: str = ""
     run_display_name: str = ""
     run_resource_name: str = ""

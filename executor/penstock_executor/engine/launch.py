@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock_ir.model import ContainerExecutor, JsonValue, Missing
+from penstock_ir.model import ContainerExecutor, JsonValue, Missing, Pipeline
 from penstock_ir.parameters import value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 
@@ -81,9 +81,20 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         namespace=context.namespace,
         service_account=context.service_account,
         deadline_seconds=float(deadline) if isinstance(deadline, int) else 0.0,
+        ttl_succeeded=_time_to_live(context.pipeline, "resourceTtlOnSuccess"),
+        ttl_failed=_time_to_live(context.pipeline, "resourceTtlOnFailure"),
         pipeline_root=context.root,
         run_display_name=context.display_name,
         run_resource_name=context.resource_name,
         uses_workspace="workspace" in platform,
         pod_name=names.pod_name(context.resource_name, task.name, context.run_id, node.path, node.attempt),
     )
+
+
+def _time_to_live(pipeline: Pipeline, name: str) -> float | None:
+    """Of the pipeline's own configuration; what is not above 0 counts as absent, as upstream (executor.md §1.9)."""
+    for key in (name, "resourceTtlOnCompletion"):
+        value = pipeline.config.get(key)
+        if isinstance(value, (int, float)) and value > 0:
+            return float(value)
+    return None

@@ -33,6 +33,8 @@ from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_LOG,
     ANNOTATION_PATH,
+    ANNOTATION_TTL_FAILED,
+    ANNOTATION_TTL_SUCCEEDED,
     LABEL_INSTANCE,
     LABEL_RUN,
 )
@@ -163,6 +165,8 @@ def _annotations(task: TaskLaunch, given: Mapping[str, str], containers: Sequenc
         ANNOTATION_PATH: task.key.path,
         ANNOTATION_ATTEMPT: str(task.key.attempt),
         ANNOTATION_LOG: log_uri(task.task_root),
+        **({} if task.ttl_succeeded is None else {ANNOTATION_TTL_SUCCEEDED: f"{task.ttl_succeeded:.0f}"}),
+        **({} if task.ttl_failed is None else {ANNOTATION_TTL_FAILED: f"{task.ttl_failed:.0f}"}),
         # Workload identity is for the agent.
         "eks.amazonaws.com/skip-containers": ",".join(others),
     }

@@ -1,4 +1,5 @@
-"""What becomes of a Pod whose outcome is committed: its log is archived, then it is removed by the policy.
+"""What becomes of a Pod whose outcome is committed: its log is archived, then it is removed by its pipeline's time to
+live or the policy.
 
 Invariants: a Pod is removed only after its result is committed and its log is in the store, or cannot be had; work is
 bounded and done again after a failure. What a dead executor left here is found by the collector of orphans.
@@ -125,7 +126,7 @@ class Retention:
             ended = await self._ended.get()
             if ended.log_uri:
                 await self._archived(ended)
-            keep = self._policy.succeeded if ended.succeeded else self._policy.failed
+            keep = self._keep(ended)
             if not ended.view.ended:
                 # An orphan that runs: nobody wants to look at what it does.
                 keep = 0.0
@@ -137,6 +138,11 @@ class Retention:
                 self._kept_changed.set()
             else:
                 await self._remove(ended.view)
+
+    def _keep(self, ended: EndedPod) -> float | None:
+        """Seconds from the Pod's end: the pipeline's time to live, or else the installation's policy."""
+        own = ended.view.ttl_succeeded if ended.succeeded else ended.view.ttl_failed
+        return own if own is not None else self._policy.succeeded if ended.succeeded else self._policy.failed
 
     async def _archived(self, ended: EndedPod) -> None:
         for number, delay in enumerate(delays()):

@@ -20,6 +20,8 @@ LABEL_RUN = "pipeline/runid"
 ANNOTATION_PATH = "penstock.dev/path"
 ANNOTATION_ATTEMPT = "penstock.dev/attempt"
 ANNOTATION_LOG = "penstock.dev/log"
+ANNOTATION_TTL_SUCCEEDED = "penstock.dev/ttl-succeeded"
+ANNOTATION_TTL_FAILED = "penstock.dev/ttl-failed"
 
 _TERMINAL = ("Succeeded", "Failed")
 
@@ -70,6 +72,9 @@ class PodView:
     disruption_message: str
     log_uri: str
     containers: tuple[ContainerView, ...]
+    ttl_succeeded: float | None = None
+    """Seconds for which it stays after it has ended well, by its pipeline; None: it does not say."""
+    ttl_failed: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -125,7 +130,14 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
         disruption_message=disruption_message,
         log_uri=_text(_mapping(metadata, "annotations"), ANNOTATION_LOG),
         containers=tuple(_container(one) for one in statuses),
+        ttl_succeeded=_seconds(metadata, ANNOTATION_TTL_SUCCEEDED),
+        ttl_failed=_seconds(metadata, ANNOTATION_TTL_FAILED),
     )
+
+
+def _seconds(metadata: Mapping[str, Any], annotation: str) -> float | None:
+    text = _text(_mapping(metadata, "annotations"), annotation)
+    return float(text) if text.isdecimal() and len(text) < 12 else None
 
 
 def millis(timestamp: Any) -> int:
