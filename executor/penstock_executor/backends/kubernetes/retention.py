@@ -70,6 +70,14 @@ class EndedPod:
     log_uri: str = ""
 
 
+def seconds_kept(ended: EndedPod, policy: RetentionPolicy) -> float | None:
+    """From the Pod's end: its pipeline's time to live, or else the policy; None means until its run is deleted."""
+    own = ended.view.ttl_succeeded if ended.succeeded else ended.view.ttl_failed
+    if own is not None:
+        return own
+    return policy.succeeded if ended.succeeded else policy.failed
+
+
 class Retention:
     """`store_for(namespace)` gives the store with the credentials that hold there."""
 
@@ -126,7 +134,7 @@ class Retention:
             ended = await self._ended.get()
             if ended.log_uri:
                 await self._archived(ended)
-            keep = self._keep(ended)
+            keep = seconds_kept(ended, self._policy)
             if not ended.view.ended:
                 # An orphan that runs: nobody wants to look at what it does.
                 keep = 0.0
@@ -138,11 +146,6 @@ class Retention:
                 self._kept_changed.set()
             else:
                 await self._remove(ended.view)
-
-    def _keep(self, ended: EndedPod) -> float | None:
-        """Seconds from the Pod's end: the pipeline's time to live, or else the installation's policy."""
-        own = ended.view.ttl_succeeded if ended.succeeded else ended.view.ttl_failed
-        return own if own is not None else self._policy.succeeded if ended.succeeded else self._policy.failed
 
     async def _archived(self, ended: EndedPod) -> None:
         for number, delay in enumerate(delays()):

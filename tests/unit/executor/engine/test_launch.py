@@ -1,11 +1,12 @@
-"""What a launch takes from the pipeline's own configuration."""
+"""What a launch takes from its pipeline and its attempt."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from penstock_executor.engine.events import RunStarted
+from penstock_executor.backends.base import FailureKind, TaskLaunch
+from penstock_executor.engine.events import AttemptEnded, RunStarted
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import RunContext, RunState
@@ -33,3 +34,28 @@ def test_time_to_live(config: dict[str, Any], succeeded: float | None, failed: f
     apply(state, RunStarted(1))
     launch = task_launch(state.open_tasks["a"], context)
     assert (launch.ttl_succeeded, launch.ttl_failed) == (succeeded, failed)
+
+
+def test_output_uris_are_new_for_every_attempt() -> None:
+    """And for every task of every run, so nothing is ever overwritten."""
+    uris = [
+        launch.output_artifacts["data"].artifact.uri
+        for run_id in ("run-1", "run-2")
+        for launch in attempts(run_id, failures=2)
+    ]
+    assert len(set(uris)) == 6, uris
+    roots = [launch.task_root for launch in attempts("run-1", failures=2)]
+    assert len(set(roots)) == 3, roots
+
+
+def attempts(run_id: str, *, failures: int) -> list[TaskLaunch]:
+    spec = specs.container(["true"], artifacts={"data": "system.Dataset"})
+    spec["root"]["dag"]["tasks"]["only"]["retryPolicy"] = {"maxRetryCount": failures, "backoffDuration": "0s"}
+    context = RunContext(run_id, compile_pipeline(document_from_json(spec)), {}, "file:///root")
+    state = RunState(context)
+    apply(state, RunStarted(1))
+    found = [task_launch(state.open_tasks["only"], context)]
+    for number in range(failures):
+        apply(state, AttemptEnded("only", number + 1, 2 + number, failure=FailureKind.USER))
+        found.append(task_launch(state.open_tasks["only"], context))
+    return found

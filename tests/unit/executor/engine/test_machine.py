@@ -246,3 +246,19 @@ def test_histories_never_go_back_whatever_the_clocks_say() -> None:
     assert root is not None
     assert [at for _, at in root.history] == [100, 100, 200, 200, 200]
     assert root.finished_at == 200
+
+
+def test_retry_of_a_run_does_again_what_is_behind_a_change() -> None:
+    """Also an exit task that had succeeded, and what depends on it."""
+    spec = chain("a", "exit", "behind")
+    strategy = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    spec["root"]["dag"]["tasks"]["exit"]["triggerPolicy"] = strategy
+    run = Drive(spec)
+    run.start()
+    assert run.end("a", failure=FailureKind.USER) == [Launch("exit", 1)]
+    assert run.end("exit") == [Launch("behind", 1)]
+    assert run.end("behind") == [FinishRun()]
+    assert run.give(RetryRequested(50)) == [Launch("a", 2)]
+    assert run.end("a", 2) == [Launch("exit", 2)]
+    assert run.end("exit", 2) == [Launch("behind", 2)]
+    assert run.end("behind", 2) == [FinishRun()]
