@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from penstock_ir.backend_limits import LOCAL
 from penstock_ir.errors import InvalidSpecError
 from penstock_store.base import ArtifactStoreError
 from penstock_store.config import StoreConfig
@@ -226,7 +227,7 @@ def _local(
         root=path,
         passed_variables=options.passed_variables,
     )
-    return Placed(LocalBackend(settings, store, environ), root, f"{directory / 'work'}/{{run_id}}")
+    return Placed(LOCAL, LocalBackend(settings, store, environ), root, f"{directory / 'work'}/{{run_id}}")
 
 
 @main.command("replay")
@@ -290,7 +291,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = DispatchClient(server, executor_id)
+    client = DispatchClient(server, executor_id, placed.name)
     settings = ExecutorSettings(default_root=placed.root, workspace_path=placed.workspace_path, lease=lease)
     recorder = _recorder(server, lineage)
     if http is None:

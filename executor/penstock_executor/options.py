@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from penstock_ir.backend_limits import KUBERNETES
 from penstock_store.config import DEFAULT_ROOT, StoreConfig
 from penstock_store.files import FileArtifactStore
 
@@ -20,8 +21,10 @@ from penstock_executor.backends.base import Backend
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where tasks run and where what they leave lies. `root` is the pipeline root of runs that name none."""
+    """Where tasks run and where what they leave lies. `name` is the backend's, as `penstock_ir.backend_limits` has it;
+    `root` is the pipeline root of runs that name none."""
 
+    name: str
     backend: Backend
     root: str
     workspace_path: str
@@ -222,4 +225,4 @@ def on_kubernetes(
     files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file://") else None
     surroundings = Surroundings(KubeClient(cluster, observe=observe), stores, environ, files)
     backend = kubernetes_backend(surroundings, settings, options.writes_per_second)
-    return Placed(backend, root, "/kfp-workspace")
+    return Placed(KUBERNETES, backend, root, "/kfp-workspace")

@@ -10,10 +10,11 @@ task that would be answered from the cache has known outputs, so that whole chai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from penstock_ir.backend_limits import ignored_image, needs_of, refusal
 from penstock_ir.errors import ExpressionError, InvalidParametersError, Problem
 from penstock_ir.expressions import compile_condition, compile_selector
 from penstock_ir.fingerprint import result_is_kept, task_fingerprint
@@ -46,10 +47,14 @@ LookUp = Callable[[str], Union[CachedOutputs, None]]
 
 
 def plan_pipeline(
-    pipeline: Pipeline, arguments: Mapping[str, JsonValue], look_up: LookUp = lambda fingerprint: None
+    pipeline: Pipeline,
+    arguments: Mapping[str, JsonValue],
+    look_up: LookUp = lambda fingerprint: None,
+    backends: Collection[str] = (),
 ) -> Plan:
-    """`arguments` are bound already (`bind_root_parameters`); `look_up` finds a cached result by its fingerprint."""
-    planner = _Planner(look_up, has_workspace=bool(pipeline.config.get("workspace")))
+    """`arguments` are bound already (`bind_root_parameters`); `look_up` finds a cached result by its fingerprint;
+    what one of `backends`, the places where tasks run, cannot do is a problem."""
+    planner = _Planner(look_up, backends, has_workspace=bool(pipeline.config.get("workspace")))
     dag = pipeline.root.implementation
     assert isinstance(dag, Dag)
     scope = _Scope(dict(arguments), {})
@@ -69,10 +74,11 @@ class _Scope:
 
 
 class _Planner:
-    def __init__(self, look_up: LookUp, *, has_workspace: bool) -> None:
+    def __init__(self, look_up: LookUp, backends: Collection[str], *, has_workspace: bool) -> None:
         self.problems: list[Problem] = []
         self.left = MAX_TASKS
         self._look_up = look_up
+        self._backends = sorted(backends)
         self._has_workspace = has_workspace
 
     def dag(self, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> list[PlannedTask]:
@@ -111,6 +117,8 @@ class _Planner:
         elif isinstance(implementation, ContainerExecutor):
             shown.container = _container(task.component, implementation, shown.inputs)
             self._cache(task, implementation, shown, artifacts, scope)
+            if shown.decision is not Decision.CACHED:
+                self._limits(task.component, shown, scope.parameters)
         elif isinstance(implementation, ImporterExecutor):
             shown.container = {"importer": {"uri": implementation.uri or f"input {implementation.uri_input!r}"}}
         return self._done(shown, scope, task)
@@ -211,6 +219,18 @@ class _Planner:
         except ExpressionError as error:
             self.problems.append(Problem(f"{place}.triggerPolicy.condition", f"the condition fails: {error}"))
 
+    def _limits(self, component: Component, shown: PlannedTask, parameters: Mapping[str, Value]) -> None:
+        """What the places where tasks run cannot do for the component, each said once."""
+        needs = needs_of(component, parameters)
+        for backend in self._backends:
+            text = refusal(needs, backend)
+            problem = Problem(f"deploymentSpec.executors.{component.executor_label}", text)
+            if text and problem not in self.problems:
+                self.problems.append(problem)
+            ignored = ignored_image(component, backend)
+            if ignored and not text:
+                shown.note = "; ".join(filter(None, (shown.note, ignored)))
+
     # --- kinds -----------------------------------------------------------------------------------------------------
 
     def _group(self, task: Task, shown: PlannedTask, artifacts: Mapping[str, Sequence[str] | Unknown]) -> _Scope:
@@ -276,6 +296,7 @@ class _Planner:
             return self._group(task, shown, artifacts)
         if isinstance(implementation, ContainerExecutor):
             shown.container = _container(task.component, implementation, shown.inputs)
+            self._limits(task.component, shown, loop.inputs)
         return _Scope({}, {})
 
     def _cache(

@@ -223,3 +223,21 @@ def test_the_command_line_shows_them(up: Embedded, client: Client) -> None:
     assert "exited with code 1" in shown.stdout
     command = [PENSTOCK, "cache", "explain", run_id, "only", "--server", up.grpc]
     assert "miss: " in subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def test_what_a_process_cannot_do_is_said_before_and_by_the_task(up: Embedded, client: Client, tmp_path: Path) -> None:
+    spec = specs.container([])
+    del spec["deploymentSpec"]["executors"]["exec-only"]["container"]["command"]
+    [problem] = planned(client, spec).problems
+    assert problem.place == "deploymentSpec.executors.exec-only"
+    assert "names no command" in problem.message
+    run_id = runs.start(client, spec)
+    assert runs.finished(client, run_id).state == run_pb2.FAILED
+    task = runs.tasks(client, run_id)["only"]
+    assert task.error == problem.message
+    file = tmp_path / "entry.json"
+    file.write_text(json.dumps(spec))
+    done = subprocess.run([PENSTOCK, "plan", str(file), "--server", up.grpc], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "`--backend container`" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -34,8 +34,10 @@ _Reply = TypeVar("_Reply")
 class DispatchClient:
     """`servers` as ServerChannel takes them."""
 
-    def __init__(self, servers: str, executor_id: str) -> None:
+    def __init__(self, servers: str, executor_id: str, backend: str = "") -> None:
+        """`backend` names where this executor runs tasks; empty: it does not say."""
         self.executor_id = executor_id
+        self._backend = backend
         self._channel = ServerChannel(servers)
         channel: Any = self._channel
         self._stub = rpc.DispatchServiceStub(channel)
@@ -46,6 +48,7 @@ class DispatchClient:
             max_runs=max_runs,
             wait_millis=int(wait_seconds * 1000),
             lease_millis=int(lease_seconds * 1000),
+            backend=self._backend,
         )
         return await _call(self._stub.ClaimRuns, request, wait_seconds + 30)
 

@@ -19,6 +19,7 @@ from enum import Enum
 from penstock_server.domain.run import Run, RunState, moved
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError, UnavailableError
+from penstock_server.services.backends import Backends
 from penstock_server.services.ports import Storage, UnitOfWork, WorkSignal
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ class DispatchService:
         self._storage = storage
         self._signal = signal
         self._committed = committed
+        self.backends = Backends()
         self._stopping = False
         self._looking = threading.Lock()
         self._looked_at = 0.0

@@ -6,7 +6,7 @@ Invariants: read-only; a stream holds no database connection while it sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +44,11 @@ class PlanRequest:
 
 
 class ExplainService:
-    def __init__(self, storage: Storage, documents: Documents) -> None:
+    def __init__(self, storage: Storage, documents: Documents, backends: Callable[[], Collection[str]]) -> None:
+        """`backends` says where executors run tasks."""
         self._storage = storage
         self._documents = documents
+        self._backends = backends
 
     def task(self, run_id: str, path: str) -> Explanation:
         """Raises NotFoundError."""
@@ -108,7 +110,7 @@ class ExplainService:
                 names = {port: tuple(str(one.get("name", "")) for one in many) for port, many in ports.items()}
                 return CachedOutputs(hit.entry.run_id, outputs.get("parameters") or {}, names)
 
-            return plan_pipeline(pipeline, arguments, look_up)
+            return plan_pipeline(pipeline, arguments, look_up, self._backends())
 
     def event_log(self, run_id: str) -> Iterator[bytes]:
         """JSON lines: what the run is, its events, its tasks (docs/architecture.md, "Replay")."""

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from penstock_ir.backend_limits import LOCAL
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.files import path_of, uri_of
 
@@ -50,6 +51,7 @@ from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
 from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED, Ending, verdict
 from penstock_executor.backends.local.views import why_no_view
+from penstock_executor.backends.needs import unsupported
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +222,9 @@ class LocalBackend:
     # --- starting --------------------------------------------------------------------------------------------------
 
     async def _begin(self, attempt: _Attempt) -> None:
+        cannot = unsupported(attempt.task, LOCAL)
+        if cannot:
+            raise _Failure(FailureKind.CONFIGURATION, cannot)
         preparing = attempt.preparing = asyncio.create_task(self._prepare(attempt))
         try:
             prepared = await preparing

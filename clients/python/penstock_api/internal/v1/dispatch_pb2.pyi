@@ -7,16 +7,18 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClaimRunsRequest(_message.Message):
-    __slots__ = ("executor_id", "max_runs", "wait_millis", "lease_millis")
+    __slots__ = ("executor_id", "max_runs", "wait_millis", "lease_millis", "backend")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_RUNS_FIELD_NUMBER: _ClassVar[int]
     WAIT_MILLIS_FIELD_NUMBER: _ClassVar[int]
     LEASE_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     max_runs: int
     wait_millis: int
     lease_millis: int
-    def __init__(self, executor_id: _Optional[str] = ..., max_runs: _Optional[int] = ..., wait_millis: _Optional[int] = ..., lease_millis: _Optional[int] = ...) -> None: ...
+    backend: str
+    def __init__(self, executor_id: _Optional[str] = ..., max_runs: _Optional[int] = ..., wait_millis: _Optional[int] = ..., lease_millis: _Optional[int] = ..., backend: _Optional[str] = ...) -> None: ...
 
 class ClaimRunsResponse(_message.Message):
     __slots__ = ("runs", "waited_millis")
