@@ -32,6 +32,7 @@ from penstock_store.router import RoutedStore
 from penstock_executor import collector, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.channel import addresses_of
+from penstock_executor.container_options import ContainerOptions, container_options, on_containers
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.convert import pipeline_root
@@ -81,7 +82,7 @@ log = logging.getLogger(__name__)
 )
 @click.option(
     "--backend",
-    type=click.Choice(["local", "kubernetes"]),
+    type=click.Choice(["local", "container", "kubernetes"]),
     default="local",
     show_default=True,
     envvar="PENSTOCK_BACKEND",
@@ -148,6 +149,7 @@ log = logging.getLogger(__name__)
     envvar="PENSTOCK_LOG_FORMAT",
     help="Lines for people, or a JSON object a line.",
 )
+@container_options
 @kubernetes_options
 @click.pass_context
 def main(
@@ -166,6 +168,8 @@ def main(
     http_address: tuple[str, int] | None,
     log_level: str,
     log_format: str,
+    container_runtime: str,
+    container_option: tuple[str, ...],
     **kubernetes: Any,
 ) -> None:
     """Executes the runs of a Penstock server.
@@ -183,6 +187,16 @@ def main(
         if backend == "local":
             root = pipeline_root(artifacts or str(directory / "artifacts"))
             placed = _local(directory, root, stores, LocalOptions(parallelism, pass_env), environ)
+        elif backend == "container":
+            containers = ContainerOptions(
+                runtime=container_runtime,
+                options=container_option,
+                pass_env=pass_env,
+                parallelism=parallelism,
+                **{name: kubernetes[name] for name in ("cancel_grace", "image_pull_deadline", "orphan_interval")},
+            )
+            root = pipeline_root(artifacts or stores.default_root or str(directory / "artifacts"))
+            placed = on_containers(containers, directory, stores, root, environ)
         else:
             options = KubernetesOptions(**kubernetes)
             observe = telemetry.kubernetes_call if telemetry else lambda verb, code, seconds: None

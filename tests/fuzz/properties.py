@@ -14,7 +14,7 @@ import celpy
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
-from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.descriptors import message_class
@@ -97,7 +97,7 @@ def any_kubernetes_settings_are_refused_or_a_pod(config: Any) -> None:
     for task in launches_of(document, {}, namespace="team"):
         try:
             json.dumps(make_pod(task, SETTINGS, POLICY, Store()), ensure_ascii=False).encode()
-        except PodSpecError as error:
+        except TaskSpecError as error:
             assert str(error)
 
 

@@ -30,7 +30,7 @@ from tools.embedded import Embedded
 )
 @click.option(
     "--backend",
-    type=click.Choice(["local", "kubernetes"]),
+    type=click.Choice(["local", "container", "kubernetes"]),
     default="local",
     show_default=True,
     help="Where tasks run; kubernetes is the cluster of KUBECONFIG, whose image of ours PENSTOCK_IMAGE names.",
@@ -80,6 +80,14 @@ def main(
 
 @contextlib.contextmanager
 def _penstock(backend: str, directory: Path, namespace: str) -> Iterator[Embedded]:
+    if backend == "container":
+        # Pipelines count their tries in files of the machine.
+        scratch = directory / "scratch"
+        scratch.mkdir(parents=True, exist_ok=True)
+        shared = f"--container-option=--volume={scratch}:{scratch}"
+        with Embedded(directory, "--backend", backend, "--parallelism", "8", shared) as server:
+            yield server
+        return
     if backend == "local":
         environment = {"PATH": _path_with_shell(directory)}
         with Embedded(directory, "--backend", backend, "--parallelism", "8", environment=environment) as server:

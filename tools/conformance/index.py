@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock_ir.backend_limits import CONTAINER
+from penstock_ir.compile import compile_pipeline
+from penstock_ir.errors import InvalidSpecError
+from penstock_ir.loader import parse_package
+from penstock_ir.plan import plan_pipeline
+
 
 class IndexError_(Exception):
     """The directory has no usable index."""
@@ -27,7 +33,18 @@ class Case:
 
     @property
     def runs_on(self) -> list[str]:
-        return list(self.record.get("runs_on", ["local", "kubernetes"]))
+        named = list(self.record.get("runs_on", ["local", "kubernetes"]))
+        return named if self._needs_a_cluster() else [*named, CONTAINER]
+
+    def _needs_a_cluster(self) -> bool:
+        """Whether a plan says that a container of this machine cannot do it."""
+        try:
+            pipeline = compile_pipeline(parse_package(self.file.read_bytes()))
+        except (InvalidSpecError, OSError):
+            return False
+        arguments = dict.fromkeys(pipeline.root.input_parameters)
+        problems = plan_pipeline(pipeline, arguments, backends=[CONTAINER]).problems
+        return any(problem.place.startswith("deploymentSpec.executors.") for problem in problems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from penstock_executor.agent.attempt import Attempt
 from penstock_executor.agent.outputs import Surroundings
 from penstock_executor.agent.protocol import SHARE, AgentTask
 from penstock_executor.agent.share import Share
-
-if TYPE_CHECKING:
-    from penstock_store.base import ArtifactStore
-
-_NOWHERE = Path("/dev/null")
-"""A root under which nothing lies."""
+from penstock_executor.agent.stores import open_store
 
 
 def main() -> int:
@@ -58,21 +52,6 @@ def instructions(environ: Mapping[str, str]) -> str:
     while (piece := environ.get(f"PENSTOCK_TASK_{len(pieces)}")) is not None:
         pieces.append(piece)
     return "".join(pieces)
-
-
-def open_store(task: AgentTask, environ: Mapping[str, str]) -> ArtifactStore:
-    """Raises ArtifactStoreError."""
-    from penstock_store.base import Limits
-    from penstock_store.config import StoreConfig
-    from penstock_store.files import FileArtifactStore, path_of
-    from penstock_store.router import RoutedStore
-
-    path = path_of(task.task_root)
-    # `<root>/<pipeline>/<run>/<task>/<uuid>`: nothing is written outside of the pipeline's root.
-    root = path.parents[min(3, len(path.parents) - 1)] if path is not None else _NOWHERE
-    return RoutedStore(
-        StoreConfig.from_json(task.store), environ, files=FileArtifactStore(root), limits=Limits(timeout=task.timeout)
-    )
 
 
 if __name__ == "__main__":

@@ -63,7 +63,10 @@ class Attempt:
             self._starting = False
         except PodEndsError as error:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
-        exit_ = self.share.wait_for_end()
+        return self.ended(self.share.wait_for_end())
+
+    def ended(self, exit_: ProcessExit | None) -> AttemptResult:
+        """What a program under the wrapper left, once it has ended; `exit_` None when nobody wrote down how."""
         if exit_ is not None and exit_.reason:
             return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(INFRASTRUCTURE, exit_.reason))
         if exit_ is None or exit_.code != 0:
@@ -97,6 +100,11 @@ class Attempt:
     def move(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of what the store does."""
         return self._event_loop().run_until_complete(work)
+
+    def close(self) -> None:
+        """For who goes on living after the attempt."""
+        if self._loop is not None:
+            self._loop.close()
 
     def _bring_inputs(self) -> AttemptResult | None:
         """Raises PodEndsError."""

@@ -64,7 +64,7 @@ class Surroundings:
     def custom(self, path: str) -> str:
         """Where to read what the task left at a path of its own: the wrapper's copy, or the place if it is shared."""
         copy = self.share / "custom" / fnv64(path.encode("utf-8", "surrogatepass"))
-        return str(copy) if copy.exists() else path
+        return str(copy) if copy.exists() else self.path(path)
 
 
 def plan(task: AgentTask, metadata: str | None, where: Surroundings) -> list[Upload]:

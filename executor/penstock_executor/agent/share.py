@@ -62,7 +62,7 @@ class Share:
                 poll.poll()
         finally:
             os.close(file)
-        return self._exit()
+        return self.left()
 
     @staticmethod
     def _is_orphan(file: int) -> bool:
@@ -72,7 +72,8 @@ class Share:
         except BlockingIOError:
             return False
 
-    def _exit(self) -> ProcessExit | None:
+    def left(self) -> ProcessExit | None:
+        """How the program ended, as the wrapper wrote it down; None when it did not."""
         try:
             with (self.directory / "exit").open("rb") as stream:
                 return ProcessExit(**json.loads(stream.read(_EXIT_BYTES)))

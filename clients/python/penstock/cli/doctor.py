@@ -51,7 +51,14 @@ def doctor(data_dir: Path, server: str, as_json: bool) -> None:
 
     Example: penstock doctor --data-dir ./data
     """
-    findings = [*_python(), *_packages(), *_tools(), *_directory(data_dir.expanduser()), *_server(server)]
+    findings = [
+        *_python(),
+        *_packages(),
+        *_tools(),
+        *_containers(),
+        *_directory(data_dir.expanduser()),
+        *_server(server),
+    ]
     if as_json:
         click.echo(json.dumps([asdict(one) for one in findings], indent=2))
     else:
@@ -109,6 +116,23 @@ def _tools() -> Iterator[Finding]:
     for program in ("sh",):
         where = shutil.which(program)
         yield Finding(f"program {program}", "ok" if where else "fail", where or "not found", "")
+
+
+def _containers() -> Iterator[Finding]:
+    """Tries to run a container, as `up --backend container` does when it starts."""
+    check = "container runtime"
+    try:
+        probe = importlib.import_module("penstock_executor.backends.container.probe")
+    except ImportError:
+        return
+    try:
+        found = probe.find()
+    except probe.NoRuntimeError as error:
+        yield Finding(check, "warn", str(error), "for --backend container install podman, or start docker")
+        return
+    yield Finding(check, "ok", str(found))
+    for lacking in found.lacking():
+        yield Finding(check, "warn", lacking, "nothing, unless the task needs it")
 
 
 def _directory(directory: Path) -> Iterator[Finding]:

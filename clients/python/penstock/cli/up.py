@@ -78,7 +78,7 @@ class _Separated(click.types.StringParamType):
 )
 @click.option(
     "--backend",
-    type=click.Choice(["local", "kubernetes"]),
+    type=click.Choice(["local", "container", "kubernetes"]),
     default="local",
     show_default=True,
     envvar="PENSTOCK_BACKEND",
@@ -90,6 +90,18 @@ class _Separated(click.types.StringParamType):
     default=None,
     envvar="PENSTOCK_PARALLELISM",
     help="Tasks at the same time; the number of cores unless given.",
+)
+@click.option(
+    "--container-runtime",
+    default="",
+    envvar="PENSTOCK_CONTAINER_RUNTIME",
+    help="For --backend container: podman or docker; the one that is found unless given.",
+)
+@click.option(
+    "--container-option",
+    multiple=True,
+    envvar="PENSTOCK_CONTAINER_OPTION",
+    help="For --backend container: an option of the runtime's `run`; may be repeated.",
 )
 @click.option(
     "--pass-env",
@@ -148,6 +160,8 @@ def up(
     artifacts: str,
     backend: str,
     parallelism: int | None,
+    container_runtime: str,
+    container_option: tuple[str, ...],
     pass_env: tuple[str, ...],
     caching: bool,
     max_cache_age: int,
@@ -193,6 +207,9 @@ def up(
         place = hashlib.sha256(f"{socket.gethostname()}:{directory}".encode()).hexdigest()[:12]
         name = f"up-{place}"
         command = ["penstock_executor.main", "--server", address, "--backend", backend, "--name", name, *common]
+        if container_runtime:
+            command += ["--container-runtime", container_runtime]
+        command += [f"--container-option={option}" for option in container_option]
         for variable in pass_env:
             command += ["--pass-env", variable]
         return [*command, "--parallelism", str(parallelism)] if parallelism else command

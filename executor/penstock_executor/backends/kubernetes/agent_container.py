@@ -13,16 +13,16 @@ from penstock_executor.agent.places import WORKSPACE
 from penstock_executor.agent.protocol import SHARE, AgentTask
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.environment import literal
-from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.security import agent_security
 from penstock_executor.backends.kubernetes.settings import PodSettings
-from penstock_executor.backends.kubernetes.transfers import Transfers
 from penstock_executor.backends.kubernetes.volumes import (
     ARTIFACTS_VOLUME,
     certificates_env,
     certificates_mount,
     file_mounts,
 )
+from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.transfers import Transfers
 
 Json = dict[str, Any]
 

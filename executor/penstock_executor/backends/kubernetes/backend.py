@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,12 @@ from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.namespaces import Namespaces, Place
-from penstock_executor.backends.kubernetes.orphans import OrphanCollector
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
 from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.verdict import Failure, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
+from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.engine.names import log_uri
 
@@ -406,9 +406,9 @@ class KubernetesBackend:
 
     # --- orphans ---------------------------------------------------------------------------------------------------
 
-    def _pods(self) -> Iterator[PodView]:
-        for reflector in self._namespaces.watched().values():
-            yield from list(reflector.cache.values())
+    async def _pods(self) -> list[PodView]:
+        watched = self._namespaces.watched().values()
+        return [view for reflector in watched for view in list(reflector.cache.values()) if not view.deleted_at]
 
     def _is_busy(self, view: PodView) -> bool:
         return view.key in self._attempts or self._retention.has(view)

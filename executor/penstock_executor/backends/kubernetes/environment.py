@@ -11,8 +11,9 @@ from typing import Any
 
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.settings import PodSettings
-from penstock_executor.backends.kubernetes.text import checked, escaped
+from penstock_executor.backends.kubernetes.text import escaped
 from penstock_executor.backends.kubernetes.volumes import certificates_env
+from penstock_executor.backends.texts import checked
 
 Json = dict[str, Any]
 

@@ -12,11 +12,9 @@ from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import LOG
 from penstock_executor.backends.kubernetes.environment import names, task_env
-from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
-from penstock_executor.backends.kubernetes.text import checked, escaped
-from penstock_executor.backends.kubernetes.transfers import Transfers
+from penstock_executor.backends.kubernetes.text import escaped
 from penstock_executor.backends.kubernetes.volumes import (
     certificates_mount,
     directory_mounts,
@@ -25,6 +23,9 @@ from penstock_executor.backends.kubernetes.volumes import (
     with_users_mounts,
     wrapper_mount,
 )
+from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.texts import checked
+from penstock_executor.backends.transfers import Transfers
 from penstock_executor.engine.names import attempt_id
 from penstock_executor.engine.task_config import kubernetes_resources
 

@@ -18,8 +18,8 @@ from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.text import escaped
-from penstock_executor.backends.kubernetes.transfers import OCI
 from penstock_executor.backends.kubernetes.volumes import scratch_mount
+from penstock_executor.backends.transfers import OCI
 
 Json = dict[str, Any]
 

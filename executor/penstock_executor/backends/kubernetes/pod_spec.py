@@ -24,11 +24,10 @@ from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.main_container import main_container
 from penstock_executor.backends.kubernetes.merge import with_template
 from penstock_executor.backends.kubernetes.model_cars import model_containers
-from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.security import hardened, pod_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
-from penstock_executor.backends.kubernetes.text import checked, escaped
-from penstock_executor.backends.kubernetes.transfers import transfers_of
+from penstock_executor.backends.kubernetes.text import escaped
+from penstock_executor.backends.kubernetes.transfers import agent_transfers
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_LOG,
@@ -45,6 +44,8 @@ from penstock_executor.backends.kubernetes.volumes import (
     wrapper_volume,
 )
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of, wrapper_chooser
+from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.texts import checked
 from penstock_executor.engine.names import log_uri
 
 __all__ = ["PodSpecError", "make_pod"]
@@ -59,7 +60,7 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
     """Raises PodSpecError."""
     platform: Any = task.kubernetes
     places = TaskPlaces(task)
-    moved = transfers_of(task, places, settings)
+    moved = agent_transfers(task, places, settings)
     wrapped = bool(task.command)
     # Without a wrapper nobody else reads the files in which the task leaves its parameters.
     with_agent = bool(moved) or (not wrapped and bool(task.output_parameters))

@@ -5,79 +5,20 @@ Invariant: a task that moves nothing gets no agent, which is most of its latency
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from penstock_executor.agent.places import is_moved, local_form
 from penstock_executor.agent.protocol import Transfer
-from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.kubernetes.errors import PodSpecError
-from penstock_executor.backends.kubernetes.places import TaskPlaces
 from penstock_executor.backends.kubernetes.settings import PodSettings
-
-OCI = "oci://"
-
-
-@dataclass(frozen=True, slots=True)
-class Transfers:
-    """`models` are the inputs that are images, in the order of ports; no agent moves those."""
-
-    inputs: tuple[Transfer, ...]
-    outputs: dict[str, Transfer]
-    models: tuple[Artifact, ...]
-    fills_workspace: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.inputs or self.outputs)
-
-    @property
-    def uses_files(self) -> bool:
-        moved = (*self.inputs, *self.outputs.values())
-        return any(one.uri.startswith(("file://", "/")) for one in moved)
-
-    def paths(self) -> list[str]:
-        """Where all of it is in the Pod."""
-        models = (local_form(model.uri) or "" for model in self.models)
-        brought = (path for one in self.inputs for path in (one.path, one.link) if path)
-        return [*brought, *(one.path for one in self.outputs.values()), *models]
+from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.transfers import Transfers, transfers_of
 
 
-def transfers_of(task: TaskLaunch, places: TaskPlaces, settings: PodSettings) -> Transfers:
-    """Raises PodSpecError."""
-    given = [artifact for port in sorted(task.input_artifacts) for artifact in task.input_artifacts[port]]
-    in_workspace = any(artifact.workspace for artifact in given)
-    if in_workspace and "workspace" not in task.kubernetes:
-        raise PodSpecError(
-            "an input was imported into the workspace, but the pipeline has none: give it one with "
-            "dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size=…))"
-        )
-    found = Transfers(
-        inputs=tuple(dict.fromkeys(_input(artifact, places) for artifact in given if is_moved(artifact.uri))),
-        outputs={
-            port: Transfer(output.artifact.uri, places.path(output.artifact))
-            for port, output in task.output_artifacts.items()
-            if is_moved(output.artifact.uri)
-        },
-        models=tuple({artifact.uri: artifact for artifact in given if artifact.uri.startswith(OCI)}.values()),
-        fills_workspace=in_workspace,
-    )
+def agent_transfers(task: TaskLaunch, places: TaskPlaces, settings: PodSettings) -> Transfers:
+    """Raises TaskSpecError."""
+    found = transfers_of(task, places)
     for one in (*found.inputs, *found.outputs.values()):
-        _check_path(one)
         _check_file(one, settings)
     return found
-
-
-def _check_path(one: Transfer) -> None:
-    """Raises PodSpecError for a path that leaves its place."""
-    if ".." in one.path.split("/") or "\0" in one.path:
-        raise PodSpecError(f"{one.uri}: '..' and NUL are not allowed in the place of an artifact")
-
-
-def _input(artifact: Artifact, places: TaskPlaces) -> Transfer:
-    if not artifact.workspace:
-        return Transfer(artifact.uri, places.path(artifact))
-    # SDKs before workspaces look where any other artifact would be.
-    return Transfer(artifact.uri, places.path(artifact), keep=True, link=local_form(artifact.uri) or "")
 
 
 def _check_file(one: Transfer, settings: PodSettings) -> None:

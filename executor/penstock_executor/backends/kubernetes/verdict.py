@@ -8,11 +8,11 @@ is USER, what no retry can mend (image, configuration) is CONFIGURATION.
 from __future__ import annotations
 
 import re
-import signal
 from dataclasses import dataclass
 
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.backends.base import FailureKind
+from penstock_executor.backends.ends import how, never_started
 from penstock_executor.backends.kubernetes.view import ContainerView, PodView, Terminated
 
 _BAD_NAME = {"InvalidImageName", "ErrImageNeverPull"}
@@ -99,8 +99,8 @@ def _half_gone(view: PodView, image: str) -> Hopeless | None:
     if main is None or agent is None:
         return None
     if agent.terminated is not None and main.running_since:
-        how = _how(agent.terminated.exit_code, agent.terminated.signal)
-        failure = Failure(FailureKind.INFRASTRUCTURE, f"the agent beside the program {how} before it")
+        ended = how(agent.terminated.exit_code, agent.terminated.signal)
+        failure = Failure(FailureKind.INFRASTRUCTURE, f"the agent beside the program {ended} before it")
         return Hopeless(agent.terminated.finished_at + int(_HALF_SECONDS * 1000), failure)
     if main.terminated is not None and agent.running_since:
         # It may have a lot to bring away after a program that ran; after one that never did it waits for ever.
@@ -173,7 +173,7 @@ def failure_of(
             return _not_started(exit_, image)
         if result is not None and result.failure is not None:
             return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
-        return Failure(FailureKind.USER, f"the command {_how(exit_.code, exit_.signal)}", wants_log=True)
+        return Failure(FailureKind.USER, f"the command {how(exit_.code, exit_.signal)}", wants_log=True)
     if wrapped and ended is not None and ended.exit_code and ended.exit_code != 137 and _alone(view, ended, result):
         text = f"the container exited with code {ended.exit_code} before its program could tell how it ended"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
@@ -198,9 +198,9 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
     if ended is None:
         others = next((one for one in view.containers if one.terminated and one.terminated.exit_code), None)
         if others is not None and others.terminated is not None:
-            how = _how(others.terminated.exit_code, others.terminated.signal)
+            so = how(others.terminated.exit_code, others.terminated.signal)
             said = f": {others.terminated.message.strip()}" if others.terminated.message.strip() else ""
-            return Failure(FailureKind.INFRASTRUCTURE, f"the container {others.name!r} {how}{said}")
+            return Failure(FailureKind.INFRASTRUCTURE, f"the container {others.name!r} {so}{said}")
         return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
     if ended.reason in _NEVER_RAN:
         text = f"the container of image {image!r} cannot run: {ended.message.strip()}"
@@ -215,7 +215,7 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
         # The wrapper itself was killed: by the kernel when the whole container is, by the runtime, or by hand.
         text = "the container was killed (SIGKILL) from outside"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
-    return Failure(FailureKind.USER, f"the command {_how(ended.exit_code, ended.signal)}", wants_log=True)
+    return Failure(FailureKind.USER, f"the command {how(ended.exit_code, ended.signal)}", wants_log=True)
 
 
 def _whose(message: str) -> FailureKind:
@@ -224,22 +224,9 @@ def _whose(message: str) -> FailureKind:
 
 
 def _not_started(exit_: ProcessExit, image: str) -> Failure:
-    why = "does not exist" if exit_.code == 127 else "cannot be executed"
-    text = f"the command {exit_.command!r} {why} in the image {image!r}"
-    return Failure(FailureKind.CONFIGURATION, text)
+    return Failure(FailureKind.CONFIGURATION, never_started(exit_, image))
 
 
 def _out_of_memory(ended: Terminated) -> str:
     said = f" ({ended.message.strip()})" if ended.message.strip() and not ended.message.startswith("{") else ""
     return f"the program was killed because it used more memory than its limit (OOMKilled){said}"
-
-
-def _how(code: int, number: int) -> str:
-    number = number or (code - 128 if 128 < code < 128 + 65 else 0)
-    if not number:
-        return f"exited with code {code}"
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = "unknown"
-    return f"was killed by signal {number} ({name})"

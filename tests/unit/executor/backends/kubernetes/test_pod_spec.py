@@ -10,7 +10,7 @@ import pytest
 from penstock_executor.agent.protocol import AgentTask, Transfer
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
-from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim
 
 from tests.unit.executor.backends.kubernetes.pods import (
@@ -274,14 +274,14 @@ def test_the_same_task_gives_the_same_pod() -> None:
     ids=range(10),
 )
 def test_what_cannot_be_a_pod_says_why(task: TaskLaunch, words: str) -> None:
-    with pytest.raises(PodSpecError) as error:
+    with pytest.raises(TaskSpecError) as error:
         pod(task)
     assert words in str(error.value)
 
 
 def test_files_outside_the_claim() -> None:
     settings = replace(SETTINGS, artifacts_claim=ArtifactsClaim("artifacts", "/data"))
-    with pytest.raises(PodSpecError, match="does not lie in /data, which the claim 'artifacts' holds"):
+    with pytest.raises(TaskSpecError, match="does not lie in /data, which the claim 'artifacts' holds"):
         pod(launch("true", artifacts={"m": "system.Model"}, task_root="file:///database"), settings)
 
 

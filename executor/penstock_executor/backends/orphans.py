@@ -1,8 +1,8 @@
-"""Finds Pods that nobody waits for any more, and hands them to `retention`.
+"""Finds Pods and containers that nobody waits for any more, and hands them to whoever removes them.
 
-Two kinds: Pods of runs that have ended or were deleted, left by an executor that died before it removed them, and Pods
-of a run held here whose attempt is over, left by such a one or made by one whose lease had ended. Invariants: the
-server is asked about runs that are not held here; a Pod is touched only when it looked like an orphan twice in a row,
+Two kinds: those of runs that have ended or were deleted, left by an executor that died before it removed them, and
+those of a run held here whose attempt is over, left by such a one or made by one whose lease had ended. Invariants: the
+server is asked about runs that are not held here; one is touched only when it looked like an orphan twice in a row,
 and never while its run's fate is unknown.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
-from penstock_executor.backends.base import HeldRuns
-from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.backends.base import AttemptKey, HeldRuns
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)
@@ -22,19 +22,36 @@ log = logging.getLogger(__name__)
 _RUNS_PER_QUESTION = 500
 
 
-class OrphanCollector:
-    """`pods()` gives all Pods of the installation, `busy` says which are being seen to, `remove` takes an orphan."""
+class Left(Protocol):
+    """What an attempt left where it ran; `key` is None of what is none of ours, `uid` tells two of one name apart."""
+
+    @property
+    def key(self) -> AttemptKey | None: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+_Left = TypeVar("_Left", bound=Left)
+
+
+class OrphanCollector(Generic[_Left]):
+    """`everything()` gives all of the installation that is not going already, `busy` says which are being seen to,
+    `remove` takes an orphan."""
 
     def __init__(
         self,
         runs: HeldRuns,
-        pods: Callable[[], Iterable[PodView]],
-        busy: Callable[[PodView], bool],
-        remove: Callable[[PodView], None],
+        everything: Callable[[], Awaitable[Iterable[_Left]]],
+        busy: Callable[[_Left], bool],
+        remove: Callable[[_Left], None],
         every_seconds: float,
     ) -> None:
         self._runs = runs
-        self._pods = pods
+        self._everything = everything
         self._busy = busy
         self._remove = remove
         self._every = every_seconds
@@ -52,9 +69,9 @@ class OrphanCollector:
 
     async def sweep(self) -> None:
         """One look. Raises ServerUnavailableError, ServerRejectedError."""
-        candidates = [one for one in self._pods() if one.key is not None and not one.deleted_at and not self._busy(one)]
-        foreign: dict[str, list[PodView]] = {}
-        found: list[PodView] = []
+        candidates = [one for one in await self._everything() if one.key is not None and not self._busy(one)]
+        foreign: dict[str, list[_Left]] = {}
+        found: list[_Left] = []
         for view in candidates:
             assert view.key is not None
             expected = self._runs.expects(view.key)
@@ -70,6 +87,6 @@ class OrphanCollector:
         suspects = {view.uid for view in found}
         for view in found:
             if view.uid in self._suspects:
-                log.info("Pod %s/%s is an orphan of run %s", view.namespace, view.name, view.key and view.key.run_id)
+                log.info("%s is an orphan of run %s", view.name, view.key and view.key.run_id)
                 self._remove(view)
         self._suspects = suspects

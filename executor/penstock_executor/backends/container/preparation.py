@@ -1,0 +1,101 @@
+"""Everything that a container needs before it can be made: image, files, mounts, the wrapper.
+
+Invariant: nothing of it makes a container, and all of it may be done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from penstock_store.base import ArtifactStore
+
+from penstock_executor.agent.places import local_form
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.container.claims import Volumes
+from penstock_executor.backends.container.command import Surroundings, run_command
+from penstock_executor.backends.container.conclusion import log_file
+from penstock_executor.backends.container.directory import AttemptDirectory
+from penstock_executor.backends.container.images import Images
+from penstock_executor.backends.container.inputs import bring
+from penstock_executor.backends.container.probe import PODMAN, wrapper
+from penstock_executor.backends.container.settings import ContainerSettings
+from penstock_executor.backends.container.volumes import OWN_VOLUMES, Mount, claims_in_parts, our_mounts, task_mounts
+from penstock_executor.backends.errors import TaskSpecError
+from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.transfers import OCI, transfers_of
+
+
+class Preparation:
+    def __init__(
+        self, settings: ContainerSettings, around: Surroundings, store: ArtifactStore, images: Images, volumes: Volumes
+    ) -> None:
+        self._settings = settings
+        self._around = around
+        self._store = store
+        self._images = images
+        self._volumes = volumes
+
+    async def command(self, task: TaskLaunch, directory: AttemptDirectory) -> list[str]:
+        """The command line that makes and starts the container.
+
+        Raises TaskSpecError, RuntimeFailedError, AgentError, ArtifactStoreError, OSError.
+        """
+        places = TaskPlaces(task)
+        moved = transfers_of(task, places)
+        image = await self._images.get(task.image, str(task.kubernetes.get("imagePullPolicy") or ""))
+        directory.prepare(workspace=task.uses_workspace)
+        log = log_file(task, directory)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+        log.chmod(0o666)
+        ours = our_mounts(directory, self._wrapper(image.architecture), log, [places.root, *moved.paths()])
+        brought = await bring(
+            self._store,
+            moved.inputs,
+            directory,
+            overlays=self._around.found.overlays,
+            timeout=self._settings.transfer_seconds,
+        )
+        for mount in brought:
+            directory.on_host(mount.target).mkdir(parents=True, exist_ok=True)
+        lying = {claim: await self._volumes.lies_at(claim) for claim in claims_in_parts(task.kubernetes)}
+        users = task_mounts(task.kubernetes, directory, lying, ours)
+        for mount in users:
+            self._make(mount.source, directory, lying)
+        models = [await self._model(one.uri) for one in moved.models]
+        return run_command(task, places, image, [*ours, *brought, *models, *users], self._around)
+
+    async def _model(self, uri: str) -> Mount:
+        """An input that is an image shows its files. Raises TaskSpecError, RuntimeFailedError."""
+        if self._around.found.kind != PODMAN:
+            raise TaskSpecError(f"{uri}: only podman shows the files of an image to a task; use it, or Kubernetes")
+        image = await self._images.get(uri.removeprefix(OCI), "")
+        path = local_form(uri) or ""
+        return Mount(path.rsplit("/", 1)[0], image.name, "image")
+
+    @staticmethod
+    def _make(source: str, directory: AttemptDirectory, lying: dict[str, str]) -> None:
+        """The directory of a mount that is not there by itself. Raises OSError."""
+        ours = source.startswith(f"{directory.path / OWN_VOLUMES}/")
+        if ours or any(source.startswith(f"{volume}/") for volume in lying.values()):
+            made = Path(source)
+            made.mkdir(parents=True, exist_ok=True)
+            made.chmod(0o777)
+
+    def _wrapper(self, architecture: str) -> Path:
+        """A copy that any user may run, whatever this program is installed as. Raises TaskSpecError, OSError."""
+        try:
+            source = wrapper(architecture)
+            data = source.read_bytes()
+        except FileNotFoundError as error:
+            raise TaskSpecError(f"there is no wrapper for images of the architecture {architecture!r}") from error
+        target = self._settings.home / f"run-{architecture}-{hashlib.sha256(data).hexdigest()[:12]}"
+        if not target.exists():
+            part = target.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(source, part)
+            part.chmod(0o555)
+            part.replace(target)
+        return target

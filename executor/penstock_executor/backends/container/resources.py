@@ -1,0 +1,50 @@
+"""Limits of a task as flags of a container runtime.
+
+Invariants: pure; Kubernetes' quantities are read as Kubernetes reads them. Requests are left aside: there is nothing
+to schedule on one machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from penstock_ir.model import JsonValue
+
+from penstock_executor.backends.errors import TaskSpecError
+from penstock_executor.engine.task_config import kubernetes_resources
+
+_FACTORS = {
+    **{unit: Decimal(1000) ** power for power, unit in enumerate(("", "k", "M", "G", "T", "P", "E"))},
+    **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+    "m": Decimal("0.001"),
+}
+_QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]{1,2})?)([A-Za-z]*)")
+_LEAST_MEMORY = 6 * 1024 * 1024
+"""What podman and docker take at least."""
+
+
+def limit_options(resources: Mapping[str, JsonValue]) -> list[str]:
+    """Raises TaskSpecError."""
+    limits: Any = kubernetes_resources(resources).get("limits") or {}
+    found = []
+    if limits.get("memory"):
+        found += ["--memory", str(max(_LEAST_MEMORY, int(quantity(limits["memory"], "memory"))))]
+    if limits.get("cpu"):
+        found += ["--cpus", f"{max(Decimal('0.01'), quantity(limits['cpu'], 'cpu')):f}"]
+    return found
+
+
+def quantity(text: object, what: str) -> Decimal:
+    """A number of bytes or cores. Raises TaskSpecError."""
+    match = _QUANTITY.fullmatch(str(text).strip())
+    try:
+        if match is not None and match.group(2) in _FACTORS:
+            number = Decimal(match.group(1)) * _FACTORS[match.group(2)]
+            if number > 0:
+                return number
+    except InvalidOperation:
+        pass
+    raise TaskSpecError(f"the limit of {what} is {str(text)[:40]!r}: expected a quantity such as 500m, 2 or 4Gi")

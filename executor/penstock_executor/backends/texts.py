@@ -1,0 +1,28 @@
+"""Texts that a program is given: the kernel takes no argument or variable of 128 KiB or more, and no NUL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock_executor.backends.errors import TaskSpecError
+
+MAX_TEXT_BYTES = 131_071
+"""Of an argument, and of `NAME=value`, without the NUL that ends it."""
+
+
+def checked(texts: Sequence[str], what: str) -> list[str]:
+    """The same texts. Raises TaskSpecError for one that no program can be given."""
+    for index, text in enumerate(texts):
+        shown = f"{what} {index} ({text[:40]!r}{'…' if len(text) > 40 else ''})"
+        if "\0" in text:
+            raise TaskSpecError(f"{shown} holds a NUL character, which no program can be given")
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise TaskSpecError(f"{shown} holds half of a surrogate pair, which is no text") from error
+        if size > MAX_TEXT_BYTES:
+            raise TaskSpecError(
+                f"{shown} has {size} bytes, and Linux takes at most {MAX_TEXT_BYTES}: hand the large value over as an "
+                "artifact instead of a parameter"
+            )
+    return list(texts)

@@ -1,0 +1,136 @@
+"""`penstock up --backend container`: kills, logs, plans, and what `doctor` says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+from penstock_executor.backends.container.probe import Found
+
+from tests.support import kube_specs, lineage, runs
+from tools.embedded import PENSTOCK, Embedded
+
+Podman = Callable[..., str]
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    made = tmp_path / "shared"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def own(found: Found, tmp_path: Path, shared: Path) -> Iterator[Embedded]:
+    """A Penstock of the test's own, whose containers see `shared`."""
+    option = f"--container-option=--volume={shared}:/shared"
+    with Embedded(tmp_path / "data", "--backend", "container", "--parallelism", "3", option) as embedded:
+        yield embedded
+
+
+def package(document: dict[str, Any]) -> str:
+    """As the SDK writes it."""
+    return f"{json.dumps(document['pipeline_spec'])}\n---\n{json.dumps(document['platform_spec'])}\n"
+
+
+@pytest.mark.parametrize("killed", ["penstock_executor", "penstock_server"])
+def test_killed_while_a_container_runs(own: Embedded, shared: Path, image: str, podman: Podman, killed: str) -> None:
+    commands = {
+        name: ["sh", "-c", f"echo {name} >> /shared/starts; {then}"]
+        for name, then in (("a", "true"), ("b", "while ! test -e /shared/go; do sleep 0.05; done"), ("c", "true"))
+    }
+    with Client(own.grpc) as client:
+        run_id = runs.start(client, kube_specs.chain(commands, image=image))
+        runs.until(lambda: runs.tasks(client, run_id)["b"].state, lambda state: state == "RUNNING")
+        own.child(killed).kill()
+        (shared / "go").touch()
+        run = runs.finished(client, run_id)
+        tasks = runs.tasks(client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error
+    assert (shared / "starts").read_text().split() == ["a", "b", "c"]
+    assert {task.attempts for path, task in tasks.items() if path} == {1}
+    lineage.assert_complete(own.grpc, run_id, {"a", "b", "c"})
+    label = f"label=pipeline/runid={run_id}"
+    left = runs.until(lambda: podman("ps", "-a", "--filter", label, "--format", "{{.Names}}"), lambda names: not names)
+    assert left == ""
+
+
+def test_killed_again_and_again(own: Embedded, shared: Path, image: str) -> None:
+    """The executor dies at another moment of each run: before, while and after a container is made."""
+    with Client(own.grpc) as client:
+        for number in range(4):
+            script = f"echo start >> /shared/starts-{number}; sleep 0.2"
+            run_id = runs.start(client, kube_specs.container(["sh", "-c", script], image=image))
+            time.sleep(0.05 + 0.2 * number)
+            own.child("penstock_executor").kill()
+            run = runs.finished(client, run_id)
+            [task] = [one for path, one in runs.tasks(client, run_id).items() if path]
+            assert run.state == run_pb2.SUCCEEDED, run.error
+            starts = (shared / f"starts-{number}").read_text().split()
+            assert len(starts) <= task.attempts
+
+
+def test_a_log_is_followed(up: Embedded, client: Client, image: str) -> None:
+    script = "echo first; sleep 1; echo second"
+    run_id = runs.start(client, kube_specs.container(["sh", "-c", script], image=image))
+    runs.until(lambda: runs.tasks(client, run_id).get("only"), lambda task: task and task.state == "RUNNING")
+    command = [PENSTOCK, "runs", "logs", run_id, "only", "--follow", "--server", up.grpc]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [(line.strip(), runs.tasks(client, run_id)["only"].state) for line in process.stdout]
+    assert [line for line, _ in lines] == ["first", "second"]
+    assert lines[0][1] == "RUNNING"
+
+
+def test_an_entrypoint_and_a_secret_in_the_plan(up: Embedded, entry_image: str, tmp_path: Path) -> None:
+    document = kube_specs.container([], image=entry_image)
+    del document["pipeline_spec"]["deploymentSpec"]["executors"]["exec-only"]["container"]["command"]
+    file = tmp_path / "plan.yaml"
+    file.write_text(package(document))
+    command = [PENSTOCK, "plan", str(file), "--server", up.grpc]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    secret = {"secretAsVolume": [{"secretName": "s", "mountPath": "/s"}]}
+    file.write_text(package(kube_specs.container(["true"], image=entry_image, kubernetes=secret)))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "takes a Secret of the cluster: it cannot run in a container of this machine" in done.stderr
+
+
+def test_an_image_that_nobody_has_fails_a_loop_once(client: Client, up: Embedded) -> None:
+    spec = kube_specs.chain({f"t{number}": ["true"] for number in range(3)}, image="localhost/none:1")
+    for task in spec["pipeline_spec"]["root"]["dag"]["tasks"].values():
+        task.pop("dependentTasks", None)
+    run_id = runs.start(client, spec)
+    assert runs.finished(client, run_id).state == run_pb2.FAILED
+    errors = {task.error for path, task in runs.tasks(client, run_id).items() if path}
+    assert len(errors) == 1
+    assert "the image 'localhost/none:1' cannot be pulled: " in errors.pop()
+
+
+def test_doctor_says_what_runs_containers(found: Found, tmp_path: Path) -> None:
+    command = [PENSTOCK, "doctor", "--json", "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    [finding] = [one for one in json.loads(done.stdout) if one["check"] == "container runtime"]
+    assert finding["level"] == "ok"
+    assert str(found) == finding["text"]
+
+
+def test_a_machine_without_a_runtime_says_so(tmp_path: Path) -> None:
+    options = ["--backend", "container", "--container-runtime", "none-such"]
+    done = subprocess.run(
+        [PENSTOCK, "up", "--data-dir", str(tmp_path), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "none-such is not installed" in done.stderr
+    assert "Traceback" not in done.stderr
