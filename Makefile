@@ -15,7 +15,7 @@ FIRST ?= 0
 MINUTES ?= 1
 ARGS ?=
 
-.PHONY: api-coverage fuzz-rest fuzz-grpc help setup demo test test-kube lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
+.PHONY: api-coverage fuzz-rest fuzz-grpc help setup demo test test-container test-kube lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +44,10 @@ serve: $(STAMP) ## Start server and executor (penstock up)
 	$(BIN)/penstock up $(ARGS)
 
 test: $(STAMP) ## Unit, contract, simulation, conformance and end-to-end tests
-	$(BIN)/python -m pytest tests --ignore=tests/kube $(ARGS)
+	$(BIN)/python -m pytest tests --ignore=tests/kube --ignore=tests/container $(ARGS)
+
+test-container: $(STAMP) ## The tests that run containers, with podman
+	$(BIN)/python -m pytest tests/container $(ARGS)
 
 test-kube: $(STAMP) ## The tests that need a cluster, on the one of KUBECONFIG
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }

@@ -37,6 +37,7 @@ from tools.embedded import Embedded
 )
 @click.option("--namespace", default="", help="Namespace with what the pipelines expect; one is made unless given.")
 @click.option("--only", default="", help="Only cases whose name contains this.")
+@click.option("--skip", multiple=True, help="Leave out this case, say because its packages are not to be had here.")
 @click.option("--skip-slow", is_flag=True, help="Leave out what the index marks as slow.")
 @click.option("--at-once", type=click.IntRange(1, 64), default=6, show_default=True, help="Runs at the same time.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds for a run.")
@@ -47,6 +48,7 @@ def main(
     backend: str,
     namespace: str,
     only: str,
+    skip: tuple[str, ...],
     skip_slow: bool,
     at_once: int,
     timeout: float,
@@ -57,7 +59,7 @@ def main(
         index = load(corpus)
     except IndexError_ as error:
         raise click.UsageError(str(error)) from error
-    cases = [one for one in index.cases if backend in one.runs_on and only in one.name]
+    cases = [one for one in index.cases if backend in one.runs_on and only in one.name and one.name not in skip]
     if skip_slow:
         cases = [one for one in cases if not one.record.get("slow")]
     uploads = [one for one in index.uploads if only in one.name]

@@ -57,7 +57,7 @@ from penstock_executor.engine.names import log_uri
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_APPEARS_SECONDS = 20.0
+_APPEARS_SECONDS = 10.0
 _STOP_SECONDS = 60.0
 _CREATE_SECONDS = 10.0
 _ENDS_SECONDS = 30.0
