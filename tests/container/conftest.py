@@ -6,6 +6,7 @@ Invariants: images and containers have names and labels of the tests' own and ar
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 import uuid
@@ -45,9 +46,12 @@ PROGRAMS = (
 
 @pytest.fixture(scope="session")
 def found() -> Found:
-    debian.ensure("podman", "podman")
+    """Of this machine, or the one that the environment names as `up` would be told."""
+    program = os.environ.get("PENSTOCK_CONTAINER_RUNTIME", "")
+    if not program:
+        debian.ensure("podman", "podman")
     try:
-        return find()
+        return find(program, os.environ.get("PENSTOCK_CONTAINER_OPTION", "").split())
     except NoRuntimeError as error:
         pytest.fail(f"these tests need a container runtime: {error}")
 

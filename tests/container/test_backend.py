@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -74,6 +75,7 @@ class Bench:
         self.shared.mkdir()
         self.shared.chmod(0o777)
         self.instance = hashlib.sha256(str(directory).encode()).hexdigest()[:16]
+        self.run = str(uuid.uuid4())
         self.runs = Runs()
         self.events: list[BackendEvent] = []
         self._heard = asyncio.Event()
@@ -96,7 +98,8 @@ class Bench:
         return made
 
     def task(self, script: str, **fields: Any) -> TaskLaunch:
-        return launch("sh", "-c", script, root=f"file://{self.artifacts}", **{"image": self.image, **fields})
+        given = {"command": ("sh", "-c", script), "image": self.image, "run": self.run, **fields}
+        return launch(root=f"file://{self.artifacts}", **given)
 
     async def outcome(self, key: AttemptKey, count: int = 1) -> TaskOutcome:
         while True:
@@ -293,7 +296,7 @@ async def test_canceled_while_it_runs(bench: Any) -> None:
         assert time.monotonic() - started < 15
         # A program that ends well when it is asked to has ended well.
         assert [end.failure for end in ends] == [None, FailureKind.CANCELED]
-        assert Path(ends[0].log_uri.removeprefix("file://")).read_text().startswith("asked\n")
+        assert Path(ends[0].log_uri.removeprefix("file://")).read_text().split().count("asked") == 1
 
 
 @on_a_loop
@@ -352,6 +355,8 @@ async def test_how_it_ended(
     bench: Any, script: str, fields: dict[str, Any], kind: FailureKind | None, text: str
 ) -> None:
     async with bench() as here:
+        if not here.found.limits and "resources" in fields:
+            pytest.skip("this runtime bounds no memory")
         backend = await here.backend()
         given = {**fields, "image": fields.get("image") or here.image}
         task = here.task(script, **given)
@@ -429,6 +434,7 @@ async def test_an_image_that_knows_what_to_run(bench: Any, entry_image: str) -> 
                 root=f"file://{here.artifacts}",
                 image=entry_image,
                 args=args,
+                run=here.run,
                 inputs={"x": "too"},
                 outputs=["said"],
                 path=f"task-{len(args)}",

@@ -38,6 +38,7 @@ from tools.embedded import Embedded
 @click.option("--namespace", default="", help="Namespace with what the pipelines expect; one is made unless given.")
 @click.option("--only", default="", help="Only cases whose name contains this.")
 @click.option("--skip", multiple=True, help="Leave out this case, say because its packages are not to be had here.")
+@click.option("--every", type=click.IntRange(min=1), default=1, help="Only every N-th case, as a sample.")
 @click.option("--skip-slow", is_flag=True, help="Leave out what the index marks as slow.")
 @click.option("--at-once", type=click.IntRange(1, 64), default=6, show_default=True, help="Runs at the same time.")
 @click.option("--timeout", type=click.FloatRange(min=1), default=900.0, show_default=True, help="Seconds for a run.")
@@ -49,6 +50,7 @@ def main(
     namespace: str,
     only: str,
     skip: tuple[str, ...],
+    every: int,
     skip_slow: bool,
     at_once: int,
     timeout: float,
@@ -62,6 +64,7 @@ def main(
     cases = [one for one in index.cases if backend in one.runs_on and only in one.name and one.name not in skip]
     if skip_slow:
         cases = [one for one in cases if not one.record.get("slow")]
+    cases = cases[::every]
     uploads = [one for one in index.uploads if only in one.name]
     if not cases and not uploads:
         raise click.UsageError(f"nothing in {corpus} fits")

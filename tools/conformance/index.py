@@ -37,7 +37,10 @@ class Case:
         return named if self._needs_a_cluster() else [*named, CONTAINER]
 
     def _needs_a_cluster(self) -> bool:
-        """Whether a plan says that a container of this machine cannot do it."""
+        """Whether it takes Secrets or ConfigMaps, by its record or by what a plan says of containers."""
+        given = " ".join((self.record.get("needs") or {}).get("cluster", ())).lower()
+        if "secret" in given or "configmap" in given:
+            return True
         try:
             pipeline = compile_pipeline(parse_package(self.file.read_bytes()))
         except (InvalidSpecError, OSError):

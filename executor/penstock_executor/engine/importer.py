@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from penstock_ir.model import ImporterExecutor, JsonValue, Task
 
+from penstock_executor.agent.places import FILES, stored_uri
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine import names
 from penstock_executor.engine.events import Outputs
@@ -23,7 +24,7 @@ def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> 
     """
     spec = task.component.implementation
     assert isinstance(spec, ImporterExecutor)
-    uri = _uri(node, task, spec, context)
+    uri = _stored(_uri(node, task, spec, context))
     if spec.download_to_workspace and uri.startswith("oci://"):
         raise InputError(f"importer: {uri} cannot be downloaded into the workspace; import it without the download")
     metadata: dict[str, JsonValue] = {}
@@ -49,6 +50,11 @@ def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> 
             ),
         )
     return Outputs(artifacts=artifacts)
+
+
+def _stored(uri: str) -> str:
+    """A path at which a task in a container is shown a file is the file's: the task may hand it on as a URI."""
+    return stored_uri(uri) if uri.startswith(f"{FILES}/") else uri
 
 
 def _uri(node: Node, task: Task, spec: ImporterExecutor, context: RunContext) -> str:

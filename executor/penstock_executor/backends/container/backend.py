@@ -63,7 +63,7 @@ _CREATE_SECONDS = 10.0
 _ENDS_SECONDS = 30.0
 _TAKEN = re.compile(r"already in use", re.I)
 # Said of what the same task will not do better the next time.
-_NEVER = re.compile(r"argument list too long|user|invalid|unknown flag|no such file or directory|read-only", re.I)
+_NEVER = re.compile(r"argument list too long|(unable to find|no such) (user|group)|unknown flag|invalid", re.I)
 
 
 @dataclass(slots=True, eq=False)

@@ -123,12 +123,13 @@ def _candidates(plain: Found, options: tuple[str, ...]) -> Iterator[Found]:
 def _with_features(found: Found, root: Path, directory: Path) -> Found:
     (directory / "lower").mkdir()
     overlays = not _trial(found, root, "--volume", f"{directory / 'lower'}:/tmp:O")
-    limits = not _trial(found, root, "--memory", "67108864", "--cpus", "1")
+    limits = not _trial(found, root, "--memory", "67108864", "--cpus", "1", refused="ignored")
     return replace(found, overlays=overlays, limits=limits)
 
 
-def _trial(found: Found, root: Path, *more: str) -> str:
-    """Why the container did not run, empty when it did."""
+def _trial(found: Found, root: Path, *more: str, refused: str = "") -> str:
+    """Why the container did not run, empty when it did; `refused`: a word with which the runtime says that it ran
+    without what it was told."""
     command = [
         found.program,
         *found.options,
@@ -141,6 +142,8 @@ def _trial(found: Found, root: Path, *more: str) -> str:
         "/wrapper",
     ]
     done = _call(command)
+    if refused and refused in done.stderr:
+        return refused
     return "" if _ALIVE in done.stderr else _last_line(done.stderr) or f"it ended with code {done.returncode}"
 
 
