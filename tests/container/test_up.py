@@ -15,6 +15,7 @@ from penstock_api.v2beta1 import run_pb2
 from penstock_executor.backends.container.probe import Found
 
 from tests.support import kube_specs, lineage, runs
+from tools import object_stores
 from tools.embedded import PENSTOCK, Embedded
 
 Podman = Callable[..., str]
@@ -134,3 +135,34 @@ def test_a_machine_without_a_runtime_says_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "none-such is not installed" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_object_store_whose_keys_no_container_has(found: Found, image: str, tmp_path: Path) -> None:
+    with object_stores.s3(["artifacts"]) as store:
+        config = tmp_path / "stores.yaml"
+        config.write_text(
+            f"providers:\n  s3:\n    default:\n      endpoint: {store.endpoint}\n      region: us-east-1\n"
+            "      forcePathStyle: true\n      credentials: {fromEnv: true}\n"
+        )
+        environment = {
+            "AWS_ACCESS_KEY_ID": store.access_key,
+            "AWS_SECRET_ACCESS_KEY": store.secret_key,
+            "PENSTOCK_STORE_CONFIG": str(config),
+        }
+        options = ("--backend", "container", "--artifacts", "s3://artifacts/root")
+        write = "mkdir -p {{$.outputs.artifacts['data'].path}}; echo content > {{$.outputs.artifacts['data'].path}}/x"
+        read = "cat {{$.inputs.artifacts['data'].path}}/x; test -z \"$AWS_SECRET_ACCESS_KEY\" && echo no keys"
+        spec = kube_specs.chain({"w": ["sh", "-c", write], "r": ["sh", "-c", read]}, image=image)
+        components = spec["pipeline_spec"]["components"]
+        kind = {"artifacts": {"data": {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}
+        components["comp-w"]["outputDefinitions"] = components["comp-r"]["inputDefinitions"] = kind
+        given = {"taskOutputArtifact": {"producerTask": "w", "outputArtifactKey": "data"}}
+        spec["pipeline_spec"]["root"]["dag"]["tasks"]["r"]["inputs"] = {"artifacts": {"data": given}}
+        data = tmp_path / "data"
+        with Embedded(data, *options, environment=environment) as up, Client(up.grpc) as client:
+            run_id = runs.start(client, spec)
+            run = runs.finished(client, run_id)
+            assert run.state == run_pb2.SUCCEEDED, runs.tasks(client, run_id)
+            command = [PENSTOCK, "runs", "logs", run_id, "r", "--server", up.grpc]
+            done = subprocess.run(command, capture_output=True, text=True)
+        assert done.stdout == "content\nno keys\n"

@@ -23,7 +23,7 @@ class AttemptDirectory:
         slug = hashlib.sha256(key.path.encode()).hexdigest()[:16]
         self.path = self.run / slug / str(key.attempt)
         self.share = self.path / "share"
-        self.log = self.path / "log"
+        self.log = self.share / "log"
         self.surroundings = Surroundings(self.path / "files", self.share)
 
     @property
