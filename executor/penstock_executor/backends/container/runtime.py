@@ -1,7 +1,7 @@
 """Calls of podman or docker: a process each, bounded in time and in number.
 
-Invariants: a call outlives this program when it was begun, so that a container is made whole or not at all; what the
-runtime says of a failure is kept in its own words.
+Invariants: a call outlives this program when that dies, so that a container is made whole or not at all; one that is
+given up is ended; what the runtime says of a failure is kept in its own words.
 """
 
 from __future__ import annotations
@@ -62,9 +62,12 @@ class ContainerRuntime:
         process = await self._start(arguments, asyncio.subprocess.PIPE)
         try:
             out, errors = await asyncio.wait_for(process.communicate(), timeout)
-        except asyncio.TimeoutError:
-            process.kill()
-            await process.wait()
+        except (asyncio.TimeoutError, asyncio.CancelledError) as error:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+            if isinstance(error, asyncio.CancelledError):
+                raise
             text = f"{self.found.kind} {arguments[0]} did not end within {timeout:g} seconds"
             raise RuntimeFailedError(text, timed_out=True) from None
         if process.returncode:
