@@ -95,4 +95,4 @@ def on_containers(
     backend = ContainerBackend(
         settings, found, environ, store, lambda task: open_store(replace(task, store=known), environ)
     )
-    return Placed(CONTAINER, backend, store, root, WORKSPACE)
+    return Placed(CONTAINER, backend, root, WORKSPACE)

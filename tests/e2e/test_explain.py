@@ -17,7 +17,6 @@ from penstock_api.v2beta1 import run_pb2
 
 from tests.e2e.test_options import LONG, siblings
 from tests.support import runs, specs
-from tests.support.specs import compiled
 from tools.embedded import PENSTOCK, Embedded
 
 NAMES = ["wine_quality", "artifact_passing", "nested_pipelines", "conditions", "deep_loops", "collected_artifacts"]

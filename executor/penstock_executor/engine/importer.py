@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from penstock_ir.model import ImporterExecutor, JsonValue, Task
 
-from penstock_executor.agent.places import FILES, stored_uri
+from penstock_executor.agent.places import FILES, shown_uri, stored_uri
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.engine import names
 from penstock_executor.engine.events import Outputs
@@ -53,8 +53,8 @@ def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> 
 
 
 def _stored(uri: str) -> str:
-    """A path at which a task in a container is shown a file is the file's: the task may hand it on as a URI."""
-    return stored_uri(uri) if uri.startswith(f"{FILES}/") else uri
+    """Where a task in a container is shown a file is the file's place: the task may hand it on as a URI."""
+    return stored_uri(uri) if uri.startswith((f"{FILES}/", shown_uri("file:///"))) else uri
 
 
 def _uri(node: Node, task: Task, spec: ImporterExecutor, context: RunContext) -> str:

@@ -108,6 +108,7 @@ class ContainerBackend:
         """`environ` is for the runtime's program; `store` gives inputs, `open_store` the store that one task's outputs
         go to."""
         self._settings = settings
+        self._store = store
         self._open_store = open_store
         self._runtime = runtime = ContainerRuntime(found, environ)
         self._volumes = Volumes(runtime, settings.instance)
@@ -138,6 +139,9 @@ class ContainerBackend:
 
     async def default_root(self, namespace: str) -> str:
         return ""
+
+    async def store(self, namespace: str) -> ArtifactStore:
+        return self._store
 
     async def launch(self, task: TaskLaunch) -> None:
         known = self._attempts.get(task.key)

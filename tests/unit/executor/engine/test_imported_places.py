@@ -35,7 +35,9 @@ def pipeline() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("said", "imported"),
     [
-        ("/penstock/files/data/root/x", "file:///data/root/x"),
+        ("/minio/_file/data/root/x", "file:///data/root/x"),
+        ("minio://_file/data/root/x", "file:///data/root/x"),
+        ("minio://bucket/x", "minio://bucket/x"),
         ("/data/x", "/data/x"),
         ("/s3/b/x", "/s3/b/x"),
         ("s3://b/x", "s3://b/x"),

@@ -39,7 +39,7 @@ def program(command: list[str]) -> list[str]:
 
 def test_a_whole_command_line() -> None:
     task = launch("echo", "{{$.inputs.parameters['x']}}", root=ROOT, inputs={"x": "$(HOME) {{y}}"}, env=(("A", "1=2"),))
-    place = f"/penstock/files/data/artifacts/pipeline/{RUN}/task/{task.task_root.rsplit('/', 1)[-1]}"
+    place = f"/minio/_file/data/artifacts/pipeline/{RUN}/task/{task.task_root.rsplit('/', 1)[-1]}"
     assert made(task, mounts=(Mount("/tmp/kfp", "/work/files"), Mount("/in", "/stored", "O"))) == [
         *("run", "--detach", "--pull=never", "--name", task.pod_name, "--log-driver", "none"),
         *("--stop-signal", "SIGTERM", "--ulimit", "host", "--security-opt", "label=disable", "--stop-timeout", "3"),

@@ -40,14 +40,12 @@ def test_a_claim_is_made_once(directory: AttemptDirectory) -> None:
 
 
 def test_places_of_a_task(tmp_path: Path, directory: AttemptDirectory) -> None:
-    paths = ["/s3/b/k", "/penstock/files/x/y", "/kfp-workspace/.artifacts/s3/b"]
+    paths = ["/s3/b/k", "/minio/_file/x/y", "/kfp-workspace/.artifacts/s3/b"]
     mounts = our_mounts(directory, tmp_path / "run", directory.log, paths)
     targets = {mount.target: mount for mount in mounts}
-    assert set(targets) == {
-        *("/tmp/kfp", "/s3", "/penstock/files", "/penstock/share", "/penstock/log", "/penstock/bin/run")
-    }
+    assert set(targets) == {*("/tmp/kfp", "/s3", "/minio", "/penstock/share", "/penstock/log", "/penstock/bin/run")}
     assert targets["/penstock/bin/run"].how == "ro"
-    for place in ("/tmp/kfp", "/s3", "/penstock/files", "/penstock/share"):
+    for place in ("/tmp/kfp", "/s3", "/minio", "/penstock/share"):
         assert Path(targets[place].source).stat().st_mode & 0o777 == 0o777
 
 
@@ -56,11 +54,11 @@ def test_a_directory_is_shown_itself_and_a_file_alone(tmp_path: Path, directory:
     (stored / "tree").mkdir(parents=True)
     (stored / "file").write_text("content")
     (stored / "secret").write_text("of somebody else")
-    tree = Transfer((stored / "tree").as_uri(), f"/penstock/files{stored}/tree")
-    file = Transfer((stored / "file").as_uri(), f"/penstock/files{stored}/file")
+    tree = Transfer((stored / "tree").as_uri(), f"/minio/_file{stored}/tree")
+    file = Transfer((stored / "file").as_uri(), f"/minio/_file{stored}/file")
     mounts = brought(tmp_path, directory, tree, file)
     assert Mount(tree.path, str(stored / "tree"), "O") in mounts
-    [alone] = [mount for mount in mounts if mount.target == f"/penstock/files{stored}"]
+    [alone] = [mount for mount in mounts if mount.target == f"/minio/_file{stored}"]
     assert alone.how == "O"
     assert [path.name for path in Path(alone.source).iterdir()] == ["file"]
     assert (Path(alone.source) / "file").samefile(stored / "file")
@@ -71,7 +69,7 @@ def test_what_cannot_be_an_overlay_is_copied(tmp_path: Path, directory: AttemptD
     stored = tmp_path / ("a:b" if overlays else "plain")
     stored.mkdir()
     (stored / "file").write_text("content")
-    one = Transfer(f"file://{stored}/file", f"/penstock/files{stored}/file")
+    one = Transfer(f"file://{stored}/file", f"/minio/_file{stored}/file")
     assert brought(tmp_path, directory, one, overlays=overlays) == []
     copy = directory.on_host(one.path)
     assert copy.read_text() == "content"
