@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.metadata
 import json
@@ -57,6 +58,7 @@ def doctor(data_dir: Path, server: str, as_json: bool) -> None:
         *_tools(),
         *_containers(),
         *_directory(data_dir.expanduser()),
+        *_inputs(data_dir.expanduser()),
         *_server(server),
     ]
     if as_json:
@@ -149,6 +151,23 @@ def _directory(directory: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(existing).free
     level = "ok" if free >= _MIN_FREE_BYTES else "warn"
     yield Finding("free space", level, f"{free / 1024**3:.1f} GiB", "" if level == "ok" else "free some space")
+
+
+def _inputs(directory: Path) -> Iterator[Finding]:
+    """How tasks on this machine get inputs of their own; looked at only where `up` was before; nothing stays."""
+    try:
+        views = importlib.import_module("penstock_executor.backends.local.views")
+    except ImportError:
+        return
+    root, work_dir = directory / "artifacts", directory / "work"
+    if not root.is_dir() or not work_dir.is_dir():
+        return
+    reason = asyncio.run(views.why_no_view(sys.executable, root.resolve(), work_dir.resolve()))
+    if reason:
+        advice = "nothing, unless inputs are large: copies take time"
+        yield Finding("inputs of tasks", "warn", f"are copied: {reason}", advice)
+    else:
+        yield Finding("inputs of tasks", "ok", "are seen through overlays, without copies")
 
 
 def _server(address: str) -> Iterator[Finding]:
