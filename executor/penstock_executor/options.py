@@ -118,16 +118,16 @@ _OPTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
             "type": click.FloatRange(min=1),
             "default": 3600.0,
             "show_default": True,
-            "help": "Seconds until a Pod must run.",
+            "help": "Seconds until a Pod must run; not counted while a scheduling gate holds it back.",
         },
     ),
     (
         "image-pull-deadline",
         {
             "type": click.FloatRange(min=0),
-            "default": 300.0,
+            "default": 600.0,
             "show_default": True,
-            "help": "Seconds until its images must be there.",
+            "help": "Seconds from when a Pod has a node until its images must be there.",
         },
     ),
     (

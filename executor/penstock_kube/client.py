@@ -150,11 +150,11 @@ class KubeClient:
                 if attempt == _LIST_ATTEMPTS:
                     raise
 
-    async def pages(self, path: str, label_selector: str = "", *, limit: int = 500) -> AsyncGenerator[ObjectList, None]:
+    async def pages(
+        self, path: str, label_selector: str = "", *, field_selector: str = "", limit: int = 500
+    ) -> AsyncGenerator[ObjectList, None]:
         """The chunks of `list_all` as they come. Raises GoneError when the list has to be begun anew."""
-        params: dict[str, str | int] = {"limit": limit}
-        if label_selector:
-            params["labelSelector"] = label_selector
+        params: dict[str, str | int] = {"limit": limit, **_selected(label_selector, field_selector)}
         while True:
             items, metadata = await decode_list(await self._call("GET", path, params=params))
             yield ObjectList(items, str(metadata.get("resourceVersion", "")))
@@ -191,6 +191,7 @@ class KubeClient:
         *,
         resource_version: str,
         label_selector: str = "",
+        field_selector: str = "",
         timeout_seconds: int = 300,
         bookmarks: bool = True,
         stall_seconds: float = STALL_SECONDS,
@@ -202,8 +203,7 @@ class KubeClient:
         """
         params: dict[str, str | int] = {"watch": "1", "resourceVersion": resource_version}
         params["timeoutSeconds"] = timeout_seconds
-        if label_selector:
-            params["labelSelector"] = label_selector
+        params.update(_selected(label_selector, field_selector))
         if bookmarks:
             params["allowWatchBookmarks"] = "true"
         async with self._stream(path, params, silence=stall_seconds) as content:
@@ -378,6 +378,10 @@ def _break_off(response: aiohttp.ClientResponse) -> None:
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
+
+
+def _selected(labels: str, fields: str) -> dict[str, str]:
+    return {name: text for name, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}
 
 
 def _object(answer: bytes) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Pace:
 
 
 class Reflector(Generic[T]):
-    """Mirrors the objects at `path`, which lies in one namespace, that `label_selector` selects.
+    """Mirrors the objects at `path`, which lies in one namespace, that the selectors select.
 
     `trim` keeps what the caller needs of an object, which is all that stays in memory; `cache` is by name.
     """
@@ -61,12 +61,14 @@ class Reflector(Generic[T]):
         trim: Callable[[dict[str, Any]], T],
         on_event: Callable[[EventKind, T], None],
         label_selector: str = "",
+        field_selector: str = "",
         page: int = 500,
         pace: Pace = Pace(),  # noqa: B008 - frozen
     ) -> None:
         self._client = client
         self._path = path
         self._label_selector = label_selector
+        self._field_selector = field_selector
         self._trim = trim
         self._on_event = on_event
         self._page = page
@@ -131,7 +133,10 @@ class Reflector(Generic[T]):
     async def _list(self) -> None:
         seen: set[str] = set()
         position = ""
-        async with contextlib.aclosing(self._client.pages(self._path, self._label_selector, limit=self._page)) as pages:
+        listing = self._client.pages(
+            self._path, self._label_selector, field_selector=self._field_selector, limit=self._page
+        )
+        async with contextlib.aclosing(listing) as pages:
             async for page in pages:
                 position = page.resource_version
                 for item in page.items:
@@ -150,6 +155,7 @@ class Reflector(Generic[T]):
             self._path,
             resource_version=self._position,
             label_selector=self._label_selector,
+            field_selector=self._field_selector,
             timeout_seconds=max(1, round(seconds)),
             stall_seconds=self._pace.stall,
         )

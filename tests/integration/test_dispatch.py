@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from penstock.client import Client
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_api.v1 import insight_pb2
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.errors import ServerRejectedError
 
@@ -133,3 +134,60 @@ def test_nothing_is_leased_to_a_caller_that_went_away(address: str) -> None:
             await other.report([ended(found)])
 
     played(address, scenario)
+
+
+def launched(path: str, parent: str | None, kind: str, **fields: Any) -> pb.TaskRow:
+    row = pb.TaskRow(path=path, name=path, kind=kind, parent_path=parent or "", iteration_index=-1, **fields)
+    row.history.add(state=row.state, at_millis=1)
+    return row
+
+
+def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) -> None:
+    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+        run_id = started(address)
+        (run,) = (await one.claim(5, 0, LEASE)).runs
+        root = launched("", None, "dag", state="RUNNING")
+        rows = [
+            launched(name, "", "container", state="PENDING", phase="launched", attempt=1, pod_name=f"{name}-pod")
+            for name in ("only", "next")
+        ]
+
+        def report(**fields: Any) -> pb.RunTransitions:
+            return pb.RunTransitions(run_id=run_id, fence=run.fence, **fields)
+
+        waits = [pb.TaskWait(path="only", text="no node"), pb.TaskWait(path="", text="2 of 2 Pods run")]
+        await one.report([report(tasks=[root, *rows])])
+        await one.report([report(waits=waits)])
+        assert await asyncio.to_thread(shown, address, run_id) == {"only": "no node", "next": "2 of 2 Pods run"}
+        pod = await asyncio.to_thread(described, address, "only-pod")
+        assert pod.pod["status"]["phase"] == "Pending" and pod.pod["status"]["message"] == "no node"
+        assert [event["message"] for event in pod.events][-1] == "no node"
+        pod = await asyncio.to_thread(described, address, "next-pod")
+        assert pod.pod["status"]["message"] == "2 of 2 Pods run"
+        # The next attempt: what was said of the one before holds no more.
+        again = launched("only", "", "container", state="RUNNING", phase="launched", attempt=2)
+        await one.report([report(tasks=[again], waits=[pb.TaskWait(path="", text="")])])
+        assert await asyncio.to_thread(shown, address, run_id) == {"only": "", "next": ""}
+
+    played(address, scenario)
+
+
+def described(address: str, pod: str) -> insight_pb2.DescribePodResponse:
+    with Client(address) as client:
+        found: insight_pb2.DescribePodResponse = client.call(
+            client.insight.DescribePod, insight_pb2.DescribePodRequest(pod_name=pod)
+        )
+        return found
+
+
+def shown(address: str, run_id: str) -> dict[str, str]:
+    """Why each task waits; the same in all places that tell of it."""
+    with Client(address) as client:
+        found = {path: task.waiting for path, task in runs.tasks(client, run_id).items() if path}
+        details = {one.display_name: one for one in runs.get(client, run_id).run_details.task_details}
+        for path, text in found.items():
+            assert details[path].state_history[-1].error.message == text
+            request = insight_pb2.ExplainTaskRequest(run_id=run_id, task=path)
+            summary = client.call(client.insight.ExplainTask, request).summary
+            assert summary == f"attempt 1 waits: {text}" if text else "waits:" not in summary
+        return found

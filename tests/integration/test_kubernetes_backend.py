@@ -22,6 +22,7 @@ from penstock_executor.backends.base import (
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
+    TaskWaiting,
 )
 from penstock_executor.backends.kubernetes.backend import KubernetesBackend
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
@@ -109,6 +110,20 @@ class Bench:
                     return event
             self._heard.clear()
             await asyncio.wait_for(self._heard.wait(), 20)
+
+    async def wait(self, key: AttemptKey, *, within: float = 2.0) -> str:
+        """What the attempt waits for, as soon as it is told."""
+
+        def told() -> list[str]:
+            return [one.text for one in self.events if isinstance(one, TaskWaiting) and one.key == key]
+
+        async def look() -> None:
+            while not told():
+                self._heard.clear()
+                await self._heard.wait()
+
+        await asyncio.wait_for(look(), within)
+        return told()[-1]
 
     async def pods(self) -> list[Mapping[str, Any]]:
         items: list[Mapping[str, Any]] = (await self.client.get("/api/v1/namespaces/default/pods"))["items"]
@@ -351,7 +366,7 @@ async def test_somebody_elses_pod_of_that_name_is_left_alone(tmp_path: Path) -> 
         (Outcome("image-pull"), "configuration", "cannot be pulled"),
         (Outcome("invalid-image"), "configuration", "cannot be used"),
         (Outcome("config-error"), "configuration", "cannot be created"),
-        (Outcome("unschedulable"), "infrastructure", "Insufficient cpu"),
+        (Outcome("unschedulable"), "infrastructure", "too little cpu left"),
         (Outcome("exit", 0, {"main": "garbage"}), "infrastructure", "result was not left behind"),
         (Outcome("exit", 0, {"main": well()}), "", ""),
     ],
@@ -583,3 +598,47 @@ async def test_the_store_of_a_namespace_is_reached_with_its_own_credentials(tmp_
             with pytest.raises(ArtifactStoreError):
                 await (await backend.store("")).exists("s3://team/model")
             await backend.close()
+
+
+@on_a_loop
+async def test_why_a_pod_waits_is_told_within_two_seconds(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("unschedulable")) as b:
+        backend, task = await b.backend(cancel_grace_seconds=0), b.task()
+        await backend.launch(task)
+        assert await b.wait(task.key) == "no node takes the Pod: of 1 node 1 has too little cpu left"
+        await backend.cancel(task.key)
+        assert (await b.outcome(task.key)).failure is FailureKind.CANCELED
+        await backend.close()
+
+
+@on_a_loop
+async def test_what_the_kubelet_complains_of_is_told(tmp_path: Path) -> None:
+    """In an event alone: the status says ContainerCreating."""
+    async with bench(tmp_path, latency=30) as b:
+        backend, task = await b.backend(deadlines=Deadlines(configuration=3.0)), b.task()
+        await backend.launch(task)
+        (pod,) = await b.pods()
+
+        async def placed() -> bool:
+            return "containerStatuses" in (await b.pods())[0]["status"]
+
+        await b.until(placed)
+        about = {"kind": "Pod", "namespace": "default", "name": task.pod_name, "uid": pod["metadata"]["uid"]}
+        said = 'MountVolume.SetUp failed for volume "s" : secret "no-such" not found'
+        event = {"metadata": {"name": "e"}, "involvedObject": about, "type": "Warning", "reason": "FailedMount"}
+        await b.client.create("/api/v1/namespaces/default/events", {**event, "message": said, "count": 2})
+        text = await b.wait(task.key)
+        assert "a volume cannot be mounted (tried 2 times)" in text and "no-such" in text
+        outcome = await b.outcome(task.key)
+        assert outcome.failure is FailureKind.CONFIGURATION and "no-such" in outcome.error
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_pod_that_runs_soon_is_not_told_of(tmp_path: Path) -> None:
+    async with bench(tmp_path, latency=1.0) as b:
+        backend, task = await b.backend(), b.task()
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        assert [type(one) for one in b.events] == [TaskStarted, TaskOutcome]
+        await backend.close()

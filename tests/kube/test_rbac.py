@@ -37,7 +37,8 @@ OF_CLAIMS = [
     ("get", "persistentvolumeclaims"),
     ("delete", "persistentvolumeclaims"),
 ]
-RIGHTS = [*OF_EVERY_TASK, *OF_CLAIMS, ("list", "persistentvolumeclaims"), ("get", "secrets")]
+OF_EVENTS = [("list", "events"), ("watch", "events")]
+RIGHTS = [*OF_EVERY_TASK, *OF_CLAIMS, *OF_EVENTS, ("list", "persistentvolumeclaims"), ("get", "secrets")]
 
 
 def test_every_right_is_known() -> None:
@@ -69,6 +70,14 @@ def test_one_right_less(cluster: Cluster, tmp_path: Path, verb: str, resource: s
         error = failed(client, kube_specs.shell("true"), "only")
         assert f"lacks in namespace '{penstock.namespace}': {verb} {resource}" in error
         assert cluster.pods(penstock.namespace) == []
+
+
+@pytest.mark.parametrize(("verb", "resource"), OF_EVENTS)
+def test_one_right_of_events_less(cluster: Cluster, tmp_path: Path, verb: str, resource: str) -> None:
+    """Tasks run, and whoever looks into the log knows why nothing is said of their nodes."""
+    with restricted(cluster, tmp_path, (verb, resource)) as penstock, Client(penstock.up.grpc) as client:
+        assert runs.finished(client, runs.start(client, kube_specs.shell("true"))).state == run_pb2.SUCCEEDED
+        assert "the executor's Role lacks list, watch events" in penstock.up.log_file.read_text()
 
 
 @pytest.mark.parametrize(("verb", "resource"), OF_CLAIMS)

@@ -62,12 +62,18 @@ def task_table(tasks: Sequence[insight_pb2.Task], now_millis: int, title: str = 
         took = task.duration_millis
         if task.state == "RUNNING" and task.started_at.seconds:
             took = max(0, now_millis - task.started_at.ToMilliseconds())
-        error = task.error.splitlines()[0] if task.error else ""
-        label = "  " * depth + task.path.rsplit("/", 1)[-1]
+        error = task.error.splitlines()[0] if task.error else f"waits: {task.waiting}" if task.waiting else ""
+        label = "  " * depth + _label(task)
         shown = duration(took) if task.state in _ENDED | {"RUNNING"} and task.started_at.seconds else ""
         attempts = str(task.attempts) if task.attempts > 1 else ""
         rows.append((label, state_text(task.state), shown, attempts, error))
-    return table(("task", "state", "took", "attempts", "error"), rows, title)
+    return table(("task", "state", "took", "attempts", "error, or what it waits for"), rows, title)
+
+
+def _label(task: insight_pb2.Task) -> str:
+    """The name people gave it; of an iteration its place in the loop."""
+    last = task.path.rsplit("/", 1)[-1]
+    return last if task.kind == "iteration" else task.display_name or last
 
 
 def _tree(tasks: Sequence[insight_pb2.Task]) -> Iterator[tuple[int, insight_pb2.Task]]:

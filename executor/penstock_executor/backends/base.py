@@ -129,7 +129,16 @@ class TaskOutcome:
         return self.failure is None
 
 
-BackendEvent = Union[TaskStarted, TaskOutcome]
+@dataclass(frozen=True, slots=True)
+class TaskWaiting:
+    """Why the attempt does not run yet, in plain words; empty when nothing can be said any more. For people: nothing is
+    decided by it."""
+
+    key: AttemptKey
+    text: str
+
+
+BackendEvent = Union[TaskStarted, TaskWaiting, TaskOutcome]
 
 
 class HeldRuns(Protocol):

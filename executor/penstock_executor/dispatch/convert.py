@@ -8,7 +8,7 @@ from pathlib import Path
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.model import Pipeline
 
-from penstock_executor.backends.base import BackendEvent, TaskOutcome
+from penstock_executor.backends.base import TaskOutcome, TaskStarted
 from penstock_executor.engine.events import AttemptEnded, AttemptStarted, CachedResult, Outputs
 from penstock_executor.engine.rows import ArtifactRow, TaskRow
 from penstock_executor.engine.state import ContainerNode, RunContext
@@ -89,7 +89,7 @@ def cached_result(answer: pb.LookupCacheResponse.Answer) -> CachedResult | None:
     )
 
 
-def engine_event(event: BackendEvent) -> AttemptStarted | AttemptEnded:
+def engine_event(event: TaskStarted | TaskOutcome) -> AttemptStarted | AttemptEnded:
     key = event.key
     if isinstance(event, TaskOutcome):
         return AttemptEnded(

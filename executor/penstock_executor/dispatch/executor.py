@@ -28,6 +28,7 @@ from penstock_executor.backends.base import (
     BackendUnavailableError,
     FailureKind,
     TaskOutcome,
+    TaskWaiting,
 )
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.backoff import delays
@@ -308,6 +309,11 @@ class Executor:
 
     def _backend_event(self, event: BackendEvent) -> None:
         session = self._sessions.get(event.key.run_id)
+        if isinstance(event, TaskWaiting):
+            node = session.node(event.key.path) if session is not None else None
+            if session is not None and node is not None and node.attempt == event.key.attempt:
+                self._note_wait(session, event.key.path, event.text)
+            return
         if isinstance(event, TaskOutcome):
             self._launches.over(event.key)
             if event.failure is FailureKind.INFRASTRUCTURE:
@@ -317,6 +323,10 @@ class Executor:
                 )
         if session is not None:
             self._deliver(session, convert.engine_event(event))
+
+    def _note_wait(self, session: RunSession, path: str, text: str) -> None:
+        session.note_wait(path, convert.storable(text))
+        self._committer.mark(session)
 
     def _look_up(self, session: RunSession, effect: LookUpCache) -> None:
         self._lookups.put(session, effect)

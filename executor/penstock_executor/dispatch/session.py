@@ -74,6 +74,8 @@ class RunSession:
     # Of results that are not committed: asked for now, they would be found or not by chance.
     _unstored: Counter[str] = field(default_factory=Counter)
     _final: pb.RunUpdate | None = None
+    # Why attempts wait, by path: no event, since nothing is decided by it.
+    _waits: dict[str, str] = field(default_factory=dict)
     _execution_ids: dict[str, int] = field(default_factory=dict)
     _artifact_ids: dict[str, int] = field(default_factory=dict)
 
@@ -83,7 +85,7 @@ class RunSession:
 
     @property
     def has_pending(self) -> bool:
-        return bool(self._events or self._nodes or self._effects or self._final)
+        return bool(self._events or self._nodes or self._effects or self._final or self._waits)
 
     @property
     def urgent(self) -> bool:
@@ -135,6 +137,8 @@ class RunSession:
             owed = reached.values() if len(reached) > _ROWS_PER_REPORT else changed.values()
             self._nodes.update((id(node), node) for node in owed)
             self.adopting = True
+            # What our predecessor said of the run may not hold any more.
+            self.note_wait("", "")
             for effect in outstanding(self.state):
                 if isinstance(effect, LookUpCache):
                     self.look_up(self, effect)
@@ -158,6 +162,10 @@ class RunSession:
             pipeline_run_context_id=contexts[1],
         )
 
+    def note_wait(self, path: str, text: str) -> None:
+        """Keeps why a task waits, empty when it waits no more; it goes with the next report."""
+        self._waits[path] = text
+
     def note_ids(self, executions: Mapping[str, int], artifacts: Mapping[str, int]) -> None:
         """Keeps ids that ML Metadata gave, by task path and by artifact name; they go with the next report."""
         self._execution_ids.update(executions)
@@ -177,7 +185,7 @@ class RunSession:
             self._effects = [effect for effect in effects if isinstance(effect, FinishRun)]
             effects = [effect for effect in effects if not isinstance(effect, FinishRun)]
         for node in nodes[:_ROWS_PER_REPORT]:
-            convert.fill_task_row(transitions.tasks.add(), task_row(node))
+            convert.fill_task_row(transitions.tasks.add(), task_row(node, self.context))
             if node.state.terminal:
                 for row in artifact_rows(node):
                     convert.fill_artifact_row(transitions.artifacts.add(), row)
@@ -185,6 +193,14 @@ class RunSession:
         results, self._results = self._results, {}
         for node in results.values():
             convert.fill_cache_entry(transitions.cache_entries.add(), node, self.context)
+        waits, self._waits = self._waits, {}
+        # A row that is still to come would wipe out what was said of it before.
+        unsaid = {node.path for node in self._nodes.values()} if waits else set()
+        for path, text in waits.items():
+            if path in unsaid:
+                self._waits[path] = text
+            else:
+                transitions.waits.add(path=path, text=text)
         transitions.execution_ids.update(self._execution_ids)
         transitions.artifact_ids.update(self._artifact_ids)
         self._execution_ids, self._artifact_ids = {}, {}

@@ -1,6 +1,7 @@
 """A node as the row the API shows.
 
-Invariant: a row is a function of the node alone, so a coalesced or repeated write of it is harmless.
+Invariant: a row is a function of the node and its run's context alone, so a coalesced or repeated write of it is
+harmless.
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from dataclasses import dataclass
 from penstock_ir.model import Dag, ImporterExecutor
 
 from penstock_executor.artifacts.base import Artifact
-from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, TaskState
+from penstock_executor.engine import names
+from penstock_executor.engine.state import (
+    ContainerNode,
+    DagNode,
+    ImporterNode,
+    LoopNode,
+    Node,
+    Phase,
+    RunContext,
+    TaskState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,8 @@ class ArtifactRow:
     created_at: int
 
 
-def task_row(node: Node) -> TaskRow:
-    """The row of a node as it is now."""
+def task_row(node: Node, context: RunContext) -> TaskRow:
+    """The row of a node of the context's run as it is now."""
     container = node if isinstance(node, ContainerNode) else None
     return TaskRow(
         path=node.path,
@@ -70,7 +81,7 @@ def task_row(node: Node) -> TaskRow:
         input_artifacts=_dump({port: [one.name for one in many] for port, many in node.artifacts.items()}),
         output_artifacts=_dump({port: [one.name for one in many] for port, many in node.outputs.artifacts.items()}),
         iteration=node.iteration,
-        pod_name=container.pod_name if container else "",
+        pod_name=_pod_name(container, context) if container else "",
         log_uri=container.log_uri if container else "",
         fingerprint=container.fingerprint if container else "",
         phase=container.phase.value if container else "",
@@ -104,6 +115,13 @@ def kind_of(node: Node) -> str:
         if isinstance(node.task.component.implementation, Dag):
             return "dag"
     return "container"
+
+
+def _pod_name(node: ContainerNode, context: RunContext) -> str:
+    """Of an attempt that is not seen to run yet, too: while its Pod waits, people want to look at it."""
+    if node.pod_name or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
+        return node.pod_name
+    return names.pod_name(context.resource_name, node.name, context.run_id, node.path, node.attempt)
 
 
 def _dump(document: object) -> bytes:

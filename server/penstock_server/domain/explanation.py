@@ -129,12 +129,14 @@ class Explainer:
             found.reasons.append(Reason("backoff until", at=row.wake_at))
         elif row.phase == "canceling":
             found.summary = f"attempt {row.attempt} is being ended"
+        elif row.waiting:
+            found.summary = f"attempt {row.attempt} waits: {row.waiting}"
         elif row.state == "RUNNING":
             found.summary = f"attempt {row.attempt} is running"
         else:
             found.summary = (
                 f"attempt {row.attempt} is decided and waits for a free place on its executor (--parallelism), "
-                "or for its process to start"
+                "or for its process or Pod to start"
             )
 
     def _budget(self, row: Task, attempts: int) -> str:

@@ -29,6 +29,8 @@ def pod_document(run: Run, task: Task) -> dict[str, Any]:
         state = {"terminated": {"startedAt": _time(task.started_at), "finishedAt": _time(task.finished_at)}}
         if task.error:
             state["terminated"]["message"] = task.error
+    elif task.waiting:
+        state = {"waiting": {"reason": "Waiting", "message": task.waiting}}
     elif task.started_at:
         state = {"running": {"startedAt": _time(task.started_at)}}
     return {
@@ -48,7 +50,7 @@ def pod_document(run: Run, task: Task) -> dict[str, Any]:
         "spec": {"serviceAccountName": run.service_account, "containers": [{"name": "main"}]},
         "status": {
             "phase": _PHASES.get(task.state, "Unknown"),
-            "message": task.error,
+            "message": task.error or task.waiting,
             "startTime": _time(task.started_at),
             "containerStatuses": [{"name": "main", "state": state, "restartCount": max(0, task.attempt - 1)}],
         },
@@ -56,23 +58,37 @@ def pod_document(run: Run, task: Task) -> dict[str, Any]:
 
 
 def event_documents(task: Task) -> list[dict[str, Any]]:
-    """v1 Events, the oldest first: one for each change of the task's state."""
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{task.pod_name}.{number}"},
-            "involvedObject": {"kind": "Pod", "name": task.pod_name},
-            "type": "Warning" if state == "FAILED" else "Normal",
-            "reason": state.capitalize(),
-            "message": task.error if state in ("FAILED", "CANCELED") and task.error else f"task {task.path} is {state}",
-            "source": {"component": "penstock"},
-            "firstTimestamp": _time(at),
-            "lastTimestamp": _time(at),
-            "count": 1,
-        }
-        for number, (state, at) in enumerate(task.history)
-    ]
+    """v1 Events, the oldest first: one for each change of the task's state, and one for what it waits for."""
+    events = []
+    for number, (state, at) in enumerate(task.history):
+        failed = state in ("FAILED", "CANCELED") and task.error
+        text = task.error if failed else f"task {task.path} is {state}"
+        events.append(_event(task, str(number), state.capitalize(), text, at, warning=state == "FAILED"))
+    return [*events, *waiting_events(task)]
+
+
+def waiting_events(task: Task) -> list[dict[str, Any]]:
+    """What keeps the task's attempt from running, as an Event; none when it waits for nothing."""
+    if not task.waiting:
+        return []
+    since = task.history[-1][1] if task.history else task.created_at
+    return [_event(task, "waiting", "Waiting", task.waiting, since, warning=True)]
+
+
+def _event(task: Task, name: str, reason: str, text: str, at: int, *, warning: bool) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{task.pod_name}.{name}"},
+        "involvedObject": {"kind": "Pod", "name": task.pod_name},
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "message": text,
+        "source": {"component": "penstock"},
+        "firstTimestamp": _time(at),
+        "lastTimestamp": _time(at),
+        "count": 1,
+    }
 
 
 def _time(millis: int) -> str | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 MAX_METRIC_NAME = 128
 
@@ -38,6 +39,8 @@ class Task:
     fingerprint: str = ""
     phase: str = ""
     wake_at: int = 0
+    waiting: str = ""
+    """Why the attempt that is made does not run yet; of the root, why attempts are not made."""
 
     @property
     def task_id(self) -> str:
@@ -113,6 +116,19 @@ class CacheKey:
     pipeline_name: str
     namespace: str
     not_before: int = 0
+
+
+def with_waits(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks of a run, those that wait with the reason: their own, else that of the whole run."""
+    general = next((task.waiting for task in tasks if not task.path), "")
+    return [_with_wait(task, general) for task in tasks]
+
+
+def _with_wait(task: Task, general: str) -> Task:
+    text = task.waiting if task.phase == "launched" else ""
+    if not text and task.phase == "launched" and task.state == "PENDING":
+        text = general
+    return task if text == task.waiting else replace(task, waiting=text)
 
 
 def task_id_of(run_id: str, path: str) -> str:

@@ -80,6 +80,8 @@ class RunReport:
     finished: bool = False
     pipeline_context_id: int = 0
     pipeline_run_context_id: int = 0
+    waits: Mapping[str, str] = field(default_factory=dict)
+    """Why tasks do not run yet, by path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +300,7 @@ def _write(uow: UnitOfWork, accepted: Sequence[_Accepted]) -> None:
     uow.queue.append(events)
     uow.queue.advance({run_id: sequence + 1 for run_id, sequence, _ in events})
     uow.tasks.upsert_many([task for report in reports for task in report.tasks])
+    uow.tasks.set_waits({(report.run_id, path): text for report in reports for path, text in report.waits.items()})
     uow.artifacts.upsert_many([artifact for report in reports for artifact in report.artifacts])
     uow.cache.add_many([entry for one in accepted if one.fresh for entry in one.report.cache_entries])
     uow.tasks.set_execution_ids(

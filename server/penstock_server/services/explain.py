@@ -23,7 +23,7 @@ from penstock_server.domain.explanation import Explainer, Explanation
 from penstock_server.domain.history import history_of
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run
-from penstock_server.domain.task import task_id_of
+from penstock_server.domain.task import task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import pipelines, runs
 from penstock_server.services.documents import Documents
@@ -55,7 +55,7 @@ class ExplainService:
         with self._storage.reading() as uow:
             run = runs.find(uow, run_id)
             pipeline = self._pipeline(uow, run)
-            rows = uow.tasks.list_for_run(run_id)
+            rows = with_waits(uow.tasks.list_for_run(run_id))
             events = uow.queue.events(run_id)
         explainer = Explainer(run, pipeline, rows, lambda one: history_of(events, one))
         found = explainer.task(path) if path else explainer.run()

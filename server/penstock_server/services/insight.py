@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from penstock_server.domain import listing, unpacking
 from penstock_server.domain.explanation import Explanation
 from penstock_server.domain.listing import Key, KeyKind, Listing
-from penstock_server.domain.pods import event_documents, pod_document
+from penstock_server.domain.pods import event_documents, pod_document, waiting_events
 from penstock_server.domain.run import Run
-from penstock_server.domain.task import Artifact, Task, task_id_of
+from penstock_server.domain.task import Artifact, Task, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import runs
 from penstock_server.services.ports import Storage
@@ -71,7 +71,7 @@ class InsightService:
     def tasks(self, run_id: str) -> Sequence[Task]:
         with self._storage.reading() as uow:
             runs.find(uow, run_id)
-            return uow.tasks.list_for_run(run_id)
+            return with_waits(uow.tasks.list_for_run(run_id))
 
     def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> tuple[Sequence[Artifact], str]:
         """Newest first."""
@@ -115,13 +115,15 @@ class InsightService:
         found = self._pods.document(run.namespace, task.pod_name) if self._pods is not None else None
         if self._pods is None or found is None:
             return pod_document(run, task), event_documents(task)
-        return found, self._pods.events(run.namespace, task.pod_name)
+        return found, [*self._pods.events(run.namespace, task.pod_name), *waiting_events(task)]
 
     def _task_of_pod(self, pod_name: str, run_id: str) -> tuple[Run, Task]:
         with self._storage.reading() as uow:
             task = uow.tasks.by_pod(run_id, pod_name)
             if task is None:
                 raise NotFoundError("Pod", pod_name)
+            root = uow.tasks.get(task.run_id, task_id_of(task.run_id, ""))
+            (*_, task) = with_waits([one for one in (root, task) if one is not None])
             return runs.find(uow, task.run_id), task
 
     def read_log(

@@ -98,6 +98,10 @@ class TaskRepository(Protocol):
         """By run id and task path."""
         ...
 
+    def set_waits(self, waits: Mapping[tuple[str, str], str]) -> None:
+        """Why tasks do not run yet, by run id and task path."""
+        ...
+
 
 class ArtifactRepository(Protocol):
     def upsert_many(self, artifacts: Sequence[Artifact]) -> None: ...

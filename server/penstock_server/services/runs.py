@@ -22,7 +22,7 @@ from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.options import CACHING_ON, NOTHING_REQUESTED, CachingDefaults, RequestedOptions, settled
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
-from penstock_server.domain.task import Task
+from penstock_server.domain.task import Task, with_waits
 from penstock_server.errors import AbortedError, FailedPreconditionError, NotFoundError
 from penstock_server.services import experiments, pipelines
 from penstock_server.services.documents import Documents
@@ -148,7 +148,7 @@ class RunService:
     def get(self, run_id: str) -> RunDetails:
         with self._storage.reading() as uow:
             run = find(uow, run_id)
-            return RunDetails(run, uow.tasks.list_for_run(run_id), uow.artifacts.ids_for_run(run_id))
+            return RunDetails(run, with_waits(uow.tasks.list_for_run(run_id)), uow.artifacts.ids_for_run(run_id))
 
     def with_document(self, run_id: str) -> tuple[Run, Spec | None]:
         """A run and what it executes."""

@@ -205,6 +205,7 @@ tasks = Table(
     Column("fingerprint", String(64), nullable=False, default=""),
     Column("phase", String(16), nullable=False, default="", server_default=""),
     Column("wake_at", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("waiting", LongText, nullable=True),
     Index(None, "run_id", "ordinal"),
     Index(None, "pod_name"),
 )

@@ -1314,8 +1314,10 @@ type Task struct {
 	PodName         string                    `protobuf:"bytes,19,opt,name=pod_name,json=podName,proto3" json:"pod_name,omitempty"`
 	// Wall time in milliseconds between start and end, 0 until finished.
 	DurationMillis int64 `protobuf:"varint,20,opt,name=duration_millis,json=durationMillis,proto3" json:"duration_millis,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Why an attempt that is made does not run yet, in plain words; empty when it runs, or nobody has said.
+	Waiting       string `protobuf:"bytes,21,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -1486,6 +1488,13 @@ func (x *Task) GetDurationMillis() int64 {
 		return x.DurationMillis
 	}
 	return 0
+}
+
+func (x *Task) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
 }
 
 type ArtifactNames struct {
@@ -1926,7 +1935,7 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\x10ListTasksRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"<\n" +
 	"\x11ListTasksResponse\x12'\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x11.penstock.v1.TaskR\x05tasks\"\x89\b\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x11.penstock.v1.TaskR\x05tasks\"\xa3\b\n" +
 	"\x04Task\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1952,7 +1961,8 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\x0fiteration_index\x18\x11 \x01(\x05H\x00R\x0eiterationIndex\x88\x01\x01\x12\x17\n" +
 	"\alog_uri\x18\x12 \x01(\tR\x06logUri\x12\x19\n" +
 	"\bpod_name\x18\x13 \x01(\tR\apodName\x12'\n" +
-	"\x0fduration_millis\x18\x14 \x01(\x03R\x0edurationMillis\x1a]\n" +
+	"\x0fduration_millis\x18\x14 \x01(\x03R\x0edurationMillis\x12\x18\n" +
+	"\awaiting\x18\x15 \x01(\tR\awaiting\x1a]\n" +
 	"\x13InputArtifactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
 	"\x05value\x18\x02 \x01(\v2\x1a.penstock.v1.ArtifactNamesR\x05value:\x028\x01\x1a^\n" +

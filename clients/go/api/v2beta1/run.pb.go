@@ -262,8 +262,11 @@ type RunOptions struct {
 	// dsl.Collected over nested loops gives one flat list, as the backend of Kubeflow Pipelines has it, instead of a list
 	// per loop, as the SDK's types and kfp.local have it.
 	FlatCollected bool `protobuf:"varint,6,opt,name=flat_collected,json=flatCollected,proto3" json:"flat_collected,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Further attempts after failures of the platform (evicted, node lost, no node found), apart from the pipeline's own
+	// retries; from 0 to 100. Unset: as the server is set.
+	InfrastructureRetries *int32 `protobuf:"varint,7,opt,name=infrastructure_retries,json=infrastructureRetries,proto3,oneof" json:"infrastructure_retries,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *RunOptions) Reset() {
@@ -336,6 +339,13 @@ func (x *RunOptions) GetFlatCollected() bool {
 		return x.FlatCollected
 	}
 	return false
+}
+
+func (x *RunOptions) GetInfrastructureRetries() int32 {
+	if x != nil && x.InfrastructureRetries != nil {
+		return *x.InfrastructureRetries
+	}
+	return 0
 }
 
 // One execution of a pipeline.
@@ -661,7 +671,7 @@ type RuntimeStatus struct {
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// State it is in.
 	State RuntimeState `protobuf:"varint,2,opt,name=state,proto3,enum=kubeflow.pipelines.backend.api.v2beta1.RuntimeState" json:"state,omitempty"`
-	// Why it failed.
+	// Why it failed; of a state that is not final, why the task is still in it.
 	Error         *status.Status `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1821,7 +1831,7 @@ var File_penstock_api_v2beta1_run_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\x91\x02\n" +
+	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\xe8\x02\n" +
 	"\n" +
 	"RunOptions\x12\x1b\n" +
 	"\tfail_fast\x18\x01 \x01(\bR\bfailFast\x12\x1d\n" +
@@ -1829,9 +1839,11 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\x15max_cache_age_seconds\x18\x03 \x01(\x05R\x12maxCacheAgeSeconds\x12)\n" +
 	"\x10deadline_seconds\x18\x04 \x01(\x05R\x0fdeadlineSeconds\x126\n" +
 	"\x17documented_final_status\x18\x05 \x01(\bR\x15documentedFinalStatus\x12%\n" +
-	"\x0eflat_collected\x18\x06 \x01(\bR\rflatCollectedB\n" +
+	"\x0eflat_collected\x18\x06 \x01(\bR\rflatCollected\x12:\n" +
+	"\x16infrastructure_retries\x18\a \x01(\x05H\x01R\x15infrastructureRetries\x88\x01\x01B\n" +
 	"\n" +
-	"\b_caching\"\xb8\r\n" +
+	"\b_cachingB\x19\n" +
+	"\x17_infrastructure_retries\"\xb8\r\n" +
 	"\x03Run\x12#\n" +
 	"\rexperiment_id\x18\x01 \x01(\tR\fexperimentId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12!\n" +

@@ -234,7 +234,7 @@ class ListTasksResponse(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempts", "created_at", "started_at", "finished_at", "error", "execution_id", "inputs", "outputs", "input_artifacts", "output_artifacts", "iteration_index", "log_uri", "pod_name", "duration_millis")
+    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempts", "created_at", "started_at", "finished_at", "error", "execution_id", "inputs", "outputs", "input_artifacts", "output_artifacts", "iteration_index", "log_uri", "pod_name", "duration_millis", "waiting")
     class InputArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -269,6 +269,7 @@ class Task(_message.Message):
     LOG_URI_FIELD_NUMBER: _ClassVar[int]
     POD_NAME_FIELD_NUMBER: _ClassVar[int]
     DURATION_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     path: str
     name: str
     display_name: str
@@ -289,7 +290,8 @@ class Task(_message.Message):
     log_uri: str
     pod_name: str
     duration_millis: int
-    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., execution_id: _Optional[int] = ..., inputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., outputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., output_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., iteration_index: _Optional[int] = ..., log_uri: _Optional[str] = ..., pod_name: _Optional[str] = ..., duration_millis: _Optional[int] = ...) -> None: ...
+    waiting: str
+    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., execution_id: _Optional[int] = ..., inputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., outputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., output_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., iteration_index: _Optional[int] = ..., log_uri: _Optional[str] = ..., pod_name: _Optional[str] = ..., duration_millis: _Optional[int] = ..., waiting: _Optional[str] = ...) -> None: ...
 
 class ArtifactNames(_message.Message):
     __slots__ = ("names",)

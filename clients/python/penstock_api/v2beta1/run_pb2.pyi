@@ -45,20 +45,22 @@ PLUGIN_SUCCEEDED: PluginState
 PLUGIN_FAILED: PluginState
 
 class RunOptions(_message.Message):
-    __slots__ = ("fail_fast", "caching", "max_cache_age_seconds", "deadline_seconds", "documented_final_status", "flat_collected")
+    __slots__ = ("fail_fast", "caching", "max_cache_age_seconds", "deadline_seconds", "documented_final_status", "flat_collected", "infrastructure_retries")
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTED_FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
     FLAT_COLLECTED_FIELD_NUMBER: _ClassVar[int]
+    INFRASTRUCTURE_RETRIES_FIELD_NUMBER: _ClassVar[int]
     fail_fast: bool
     caching: bool
     max_cache_age_seconds: int
     deadline_seconds: int
     documented_final_status: bool
     flat_collected: bool
-    def __init__(self, fail_fast: bool = ..., caching: bool = ..., max_cache_age_seconds: _Optional[int] = ..., deadline_seconds: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ...) -> None: ...
+    infrastructure_retries: int
+    def __init__(self, fail_fast: bool = ..., caching: bool = ..., max_cache_age_seconds: _Optional[int] = ..., deadline_seconds: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("experiment_id", "run_id", "display_name", "storage_state", "description", "pipeline_version_id", "pipeline_spec", "pipeline_version_reference", "runtime_config", "service_account", "created_at", "scheduled_at", "finished_at", "state", "error", "run_details", "recurring_run_id", "state_history", "plugins_input", "plugins_output", "options")

@@ -31,18 +31,22 @@ from penstock_executor.backends.base import (
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
+    TaskWaiting,
 )
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls, VanishedError
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.explaining import Explanations
 from penstock_executor.backends.kubernetes.namespaces import Namespaces, Place
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
 from penstock_executor.backends.kubernetes.task_store import TaskStore
+from penstock_executor.backends.kubernetes.troubles import Trouble
 from penstock_executor.backends.kubernetes.verdict import Failure, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
+from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.dispatch.backoff import delays
 from penstock_executor.engine.names import log_uri
@@ -61,6 +65,8 @@ class _Attempt:
     canceled: bool = False
     doomed: Failure | None = None
     """Why we end it, when it is not the run's end."""
+    ungated_at: int = 0
+    """When its last scheduling gate was seen to go, in milliseconds."""
     started: bool = False
     removing: bool = False
     concluding: bool = False
@@ -77,13 +83,14 @@ class _Attempt:
 class KubernetesBackend:
     def __init__(
         self,
-        namespaces: Callable[[Callable[[EventKind, PodView], None]], Namespaces],
+        namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, Trouble], None]], Namespaces],
         calls: PodCalls,
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`namespaces(on_pod)` builds the watches that report to `on_pod`."""
-        self._namespaces = namespaces(self._on_pod)
+        """`namespaces(on_pod, on_trouble)` builds the watches that report to both."""
+        self._namespaces = namespaces(self._on_pod, self._on_trouble)
+        self._explanations = Explanations(lambda key, text: self._deliver(TaskWaiting(key, text)))
         self._calls = calls
         self._claims = claims
         self._settings = settings
@@ -185,6 +192,7 @@ class KubernetesBackend:
                 attempt.timer.cancel()
         for task in self._tasks:
             task.cancel()
+        self._explanations.close()
         self._namespaces.close()
 
     # --- starting --------------------------------------------------------------------------------------------------
@@ -272,7 +280,17 @@ class KubernetesBackend:
         else:
             self._observe(attempt, view)
 
+    def _on_trouble(self, namespace: str, trouble: Trouble) -> None:
+        view = self._namespaces.watched()[namespace].cache.get(trouble.pod)
+        attempt = self._attempts.get(view.key) if view is not None and view.key is not None else None
+        if view is None or attempt is None or attempt.finished or view.uid != trouble.uid:
+            return
+        if not (view.ended or view.deleted_at):
+            self._look_for_trouble(attempt, view)
+
     def _observe(self, attempt: _Attempt, view: PodView) -> None:
+        if attempt.view is not None and attempt.view.gates and not view.gates:
+            attempt.ungated_at = time.time_ns() // 1_000_000
         attempt.view = view
         started = view.started_at
         if started and not attempt.started:
@@ -290,9 +308,11 @@ class KubernetesBackend:
 
     def _look_for_trouble(self, attempt: _Attempt, view: PodView) -> None:
         """Also while the program runs or waits: its agent may be the one that cannot start."""
-        if attempt.doomed is not None:
+        if attempt.doomed is not None or attempt.canceled:
             return
-        hopeless = stuck(view, attempt.task.image, self._settings.deadlines)
+        troubles, image = self._namespaces.troubles(view), attempt.task.image
+        self._explanations.look(attempt.key, wait_of(view, troubles, image))
+        hopeless = stuck(view, image, self._settings.deadlines, troubles, attempt.ungated_at)
         if hopeless is not None:
             failure = hopeless.failure
             self._arm(attempt, hopeless.at, lambda: self._doom(attempt, failure))
@@ -396,6 +416,7 @@ class KubernetesBackend:
         if attempt.finished:
             return
         attempt.finished = True
+        self._explanations.forget(attempt.key)
         attempt.succeeded = outcome.succeeded
         if attempt.timer is not None:
             attempt.timer.cancel()

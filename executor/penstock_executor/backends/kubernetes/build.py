@@ -37,7 +37,7 @@ def kubernetes_backend(surroundings: Surroundings, settings: BackendSettings, pe
     """`per_second` bounds Pod creates and deletes, each."""
     client = surroundings.client
     return KubernetesBackend(
-        lambda on_pod: Namespaces(
+        lambda on_pod, on_trouble: Namespaces(
             client,
             settings.pods.instance,
             wrapper_config_map(),
@@ -45,6 +45,7 @@ def kubernetes_backend(surroundings: Surroundings, settings: BackendSettings, pe
             surroundings.store_of,
             settings.pods.default_namespace,
             on_pod,
+            on_trouble,
         ),
         PodCalls(client, per_second),
         ClaimTasks(client, settings.pods.instance),

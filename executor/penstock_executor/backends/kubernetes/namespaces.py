@@ -28,6 +28,7 @@ from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
 from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.rights import check_rights
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
+from penstock_executor.backends.kubernetes.troubles import Trouble, Troubles
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Place:
 
     namespace: str
     pods: Reflector[PodView]
+    troubles: Troubles
     policy: NamespacePolicy
     store_config: StoreConfig
     store: ArtifactStore
@@ -51,7 +53,8 @@ class Place:
 @dataclass(slots=True)
 class _Known:
     pods: Reflector[PodView]
-    watching: asyncio.Task[None]
+    troubles: Troubles
+    watching: tuple[asyncio.Task[None], ...]
     lock: asyncio.Lock
     place: Place | None = None
     read_at: float = 0.0
@@ -73,6 +76,7 @@ class Namespaces:
         deployment: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
         trusted: str,
         on_pod: Callable[[EventKind, PodView], None],
+        on_trouble: Callable[[str, Trouble], None],
     ) -> None:
         self._client = client
         self._instance = instance
@@ -81,6 +85,7 @@ class Namespaces:
         self._deployment = deployment
         self._trusted = trusted
         self._on_pod = on_pod
+        self._on_trouble = on_trouble
         self._known: dict[str, _Known] = {}
 
     async def get(self, namespace: str) -> Place:
@@ -102,19 +107,27 @@ class Namespaces:
             return self._deployment(self._stores, {})
         return known.place.store
 
+    def troubles(self, view: PodView) -> tuple[Trouble, ...]:
+        """What the kubelet complains of about a Pod."""
+        known = self._known.get(view.namespace)
+        return known.troubles.of(view.uid) if known is not None else ()
+
     def watched(self) -> Mapping[str, Reflector[PodView]]:
         return {namespace: known.pods for namespace, known in self._known.items()}
 
     def close(self) -> None:
         for known in self._known.values():
-            known.watching.cancel()
+            for task in known.watching:
+                task.cancel()
 
     def _watch(self, namespace: str) -> _Known:
         selector = f"{LABEL_INSTANCE}={self._instance}"
         pods: Reflector[PodView] = Reflector(
             self._client, pods_path(namespace), label_selector=selector, trim=view_of, on_event=self._on_pod
         )
-        known = _Known(pods, asyncio.create_task(pods.run()), asyncio.Lock())
+        troubles = Troubles(self._client, namespace, lambda trouble: self._on_trouble(namespace, trouble))
+        watching = (asyncio.create_task(pods.run()), asyncio.create_task(troubles.work()))
+        known = _Known(pods, troubles, watching, asyncio.Lock())
         self._known[namespace] = known
         return known
 
@@ -130,14 +143,14 @@ class Namespaces:
             return
         versions = tuple(one.get("metadata", {}).get("resourceVersion") if one else None for one in (launcher, ours))
         if known.place is None or versions != known.versions:
-            known.place = await self._place(namespace, known.pods, launcher, ours)
+            known.place = await self._place(namespace, known, launcher, ours)
             known.versions = versions
         known.read_at = time.monotonic()
 
     async def _place(
         self,
         namespace: str,
-        pods: Reflector[PodView],
+        known: _Known,
         launcher: Mapping[str, Any] | None,
         ours: Mapping[str, Any] | None,
     ) -> Place:
@@ -155,7 +168,7 @@ class Namespaces:
             store = self._deployment(config, variables)
         else:
             store = NamespaceStore(own, variables, self._deployment(self._stores, {}))
-        return Place(namespace, pods, policy, config, store)
+        return Place(namespace, known.pods, known.troubles, policy, config, store)
 
     async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
         """The variables with which the executor itself reaches the namespace's store, like its agents."""

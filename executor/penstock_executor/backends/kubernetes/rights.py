@@ -28,7 +28,7 @@ async def check_rights(client: KubeClient, namespace: str) -> None:
     """Raises ForbiddenError that names verbs and resources, KubeError when it cannot be asked."""
     try:
         review = await client.create(f"{_REVIEWS}/selfsubjectrulesreviews", {"spec": {"namespace": namespace}})
-        missing = [one for one in _not_in(review["status"]) if not await _may(client, namespace, *one)]
+        missing = [one for one in _not_in(review["status"]) if not await may(client, namespace, *one)]
     except NotFoundError:
         return
     if missing:
@@ -48,7 +48,8 @@ def _not_in(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from ((verb, resource) for verb in verbs if verb not in held)
 
 
-async def _may(client: KubeClient, namespace: str, verb: str, resource: str) -> bool:
+async def may(client: KubeClient, namespace: str, verb: str, resource: str) -> bool:
+    """Whether we may do that. Raises KubeError when it cannot be asked."""
     name, _, subresource = resource.partition("/")
     asked = {"namespace": namespace, "verb": verb, "resource": name, "subresource": subresource}
     review = await client.create(f"{_REVIEWS}/selfsubjectaccessreviews", {"spec": {"resourceAttributes": asked}})

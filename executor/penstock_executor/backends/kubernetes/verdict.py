@@ -8,19 +8,24 @@ is USER, what no retry can mend (image, configuration) is CONFIGURATION.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.backends.base import FailureKind
 from penstock_executor.backends.ends import how, never_started
-from penstock_executor.backends.kubernetes.view import ContainerView, PodView, Terminated
+from penstock_executor.backends.kubernetes.troubles import SANDBOX, VOLUME, Trouble
+from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView, Terminated
+from penstock_executor.backends.kubernetes.waiting import reduced, wait_of
 
 _BAD_NAME = {"InvalidImageName", "ErrImageNeverPull"}
-_PULLING = {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
 _CREATING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"}
 # Said by registries and runtimes of what will not be there the next time either.
 _NO_SUCH_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|pull access denied|unauthorized|authentication required|denied", re.I
+)
+_NO_SUCH_OBJECT = re.compile(
+    r"(secret|configmap) \"[^\"]+\" not found|references non-existent (secret|config) key", re.I
 )
 _NEVER_RIGHT = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
 # Said of a start that a kubelet or a runtime which ended or hung left undone.
@@ -48,10 +53,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. `pending` from the Pod's creation until it has a node and runs, `image_pull` from then on."""
+    """Seconds. `pending` from the Pod's creation, or the end of its scheduling gates, until it has a node and runs;
+    `image_pull` from when it has a node until its images are there, whatever is said of them meanwhile: a registry that
+    does not answer says nothing, and pulling is what the kubelet repeats by itself."""
 
     pending: float = 3600.0
-    image_pull: float = 300.0
+    image_pull: float = 600.0
     configuration: float = 30.0
 
 
@@ -64,8 +71,13 @@ class Hopeless:
     failure: Failure
 
 
-def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
-    """Why a Pod may never start or never end by itself, and until when to wait; None when nothing is wrong."""
+def stuck(
+    view: PodView, image: str, deadlines: Deadlines, troubles: Sequence[Trouble] = (), ungated_at: int = 0
+) -> Hopeless | None:
+    """Why a Pod may never start or never end by itself, and until when to wait; None when nothing is wrong.
+
+    `troubles` are the kubelet's warnings, `ungated_at` is when the last scheduling gate was seen to go (milliseconds).
+    """
     since = view.scheduled_at or view.created_at
     for container in view.containers:
         if view.started_at and container.name != "agent":
@@ -75,8 +87,8 @@ def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
         if reason in _BAD_NAME:
             text = f"the image {_image(container, image)} cannot be used: {message or reason}"
             return Hopeless(0, Failure(FailureKind.CONFIGURATION, text))
-        if reason in _PULLING:
-            return _not_pulled(container, image, since, deadlines)
+        if reason in PULLING:
+            return _not_pulled(container, image, _pulls_since(view), deadlines)
         if reason in _CREATING:
             text = f"the container {container.name!r} cannot be created: {message or reason}"
             wait = 0.0 if _NEVER_RIGHT.search(message) else deadlines.configuration
@@ -87,10 +99,39 @@ def stuck(view: PodView, image: str, deadlines: Deadlines) -> Hopeless | None:
     # A container that never ran has ended without having started.
     if view.started_at or view.finished_at:
         return _half_gone(view, image)
-    why = f"no node takes it: {view.unscheduled}" if view.unscheduled else "it has not started"
-    text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {why}"
-    at = view.created_at + int(deadlines.pending * 1000)
-    return Hopeless(at, Failure(FailureKind.INFRASTRUCTURE, text))
+    if view.gates:
+        # A queue decides when it may start, and however long that takes is nobody's failure.
+        return None
+    missing = next((one for one in troubles if one.reason in VOLUME and _NO_SUCH_OBJECT.search(one.message)), None)
+    if missing is not None:
+        text = f"a volume of the Pod cannot be mounted: {missing.message}"
+        return Hopeless(since + int(deadlines.configuration * 1000), Failure(FailureKind.CONFIGURATION, text))
+    waits = wait_of(view, troubles, image)
+    text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {waits.text if waits else 'it has not started'}"
+    pending = Hopeless(
+        max(view.created_at, ungated_at) + int(deadlines.pending * 1000), Failure(FailureKind.INFRASTRUCTURE, text)
+    )
+    pulling = _silent_pull(view, troubles, image, deadlines)
+    return pulling if pulling is not None and pulling.at < pending.at else pending
+
+
+def _silent_pull(view: PodView, troubles: Sequence[Trouble], image: str, deadlines: Deadlines) -> Hopeless | None:
+    """A Pod on a node that complains of nothing, and of which no container runs yet, pulls an image."""
+    if not view.scheduled_at or any(one.reason in VOLUME or one.reason in SANDBOX for one in troubles):
+        return None
+    if any(one.initial and one.running_since and not one.started for one in view.containers):
+        return None
+    at = _pulls_since(view) + int(deadlines.image_pull * 1000)
+    text = f"the image {image!r} was not there {deadlines.image_pull:g} seconds after the Pod had a node"
+    return Hopeless(at, Failure(FailureKind.CONFIGURATION, text))
+
+
+def _pulls_since(view: PodView) -> int:
+    """Since when the image is pulled that is not there yet: the next one when an init container has ended, or runs
+    beside the others."""
+    initial = [one for one in view.containers if one.initial]
+    begun = [one.terminated.finished_at if one.terminated else one.running_since for one in initial]
+    return max([view.scheduled_at or view.created_at, *begun])
 
 
 def _half_gone(view: PodView, image: str) -> Hopeless | None:
@@ -114,14 +155,15 @@ def _half_gone(view: PodView, image: str) -> Hopeless | None:
 
 
 def _not_pulled(container: ContainerView, image: str, since: int, deadlines: Deadlines) -> Hopeless:
-    message = container.waiting_message or container.waiting_reason
+    message = reduced(container.waiting_message or container.waiting_reason)
     text = f"the image {_image(container, image)} cannot be pulled: {message}"
     if _NO_SUCH_IMAGE.search(message):
         # The first failure may be a registry that is not ready yet; the back-off says that it was tried again.
         again = container.waiting_reason == "ImagePullBackOff"
         wait = 0 if again else int(deadlines.image_pull * 1000)
         return Hopeless(since + wait if wait else 0, Failure(FailureKind.CONFIGURATION, text))
-    return Hopeless(since + int(deadlines.image_pull * 1000), Failure(FailureKind.INFRASTRUCTURE, text))
+    # The kubelet has tried again all the time: another attempt would only double the deadline.
+    return Hopeless(since + int(deadlines.image_pull * 1000), Failure(FailureKind.CONFIGURATION, text))
 
 
 def _image(container: ContainerView, image: str) -> str:

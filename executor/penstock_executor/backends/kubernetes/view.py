@@ -23,6 +23,10 @@ ANNOTATION_LOG = "penstock.dev/log"
 ANNOTATION_TTL_SUCCEEDED = "penstock.dev/ttl-succeeded"
 ANNOTATION_TTL_FAILED = "penstock.dev/ttl-failed"
 
+PULLING = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
+)
+"""Reasons of containers that wait for an image which a try did not bring."""
 _TERMINAL = ("Succeeded", "Failed")
 
 
@@ -40,20 +44,24 @@ class Terminated:
 
 @dataclass(frozen=True, slots=True)
 class ContainerView:
-    """`running_since` is 0 unless the container runs."""
+    """`running_since` is 0 unless the container runs; `initial`: it is an init container, `started` one that runs
+    beside the others."""
 
     name: str
     running_since: int = 0
     terminated: Terminated | None = None
     waiting_reason: str = ""
     waiting_message: str = ""
+    initial: bool = False
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PodView:
     """One Pod. `log_uri` is where its log is to be archived, `disruption` the reason of its DisruptionTarget condition,
-    `unscheduled` why the scheduler found no node. `deleted_at` is when its grace ends, `delete_asked_at` when it was
-    asked to go. Times in milliseconds since the epoch, 0 when unknown.
+    `unscheduled` why the scheduler found no node, `gates` are the scheduling gates that hold it back. `deleted_at` is
+    when its grace ends, `delete_asked_at` when it was asked to go. Times in milliseconds since the epoch, 0 when
+    unknown.
     """
 
     name: str
@@ -75,6 +83,8 @@ class PodView:
     ttl_succeeded: float | None = None
     """Seconds for which it stays after it has ended well, by its pipeline; None: it does not say."""
     ttl_failed: float | None = None
+    gates: tuple[str, ...] = ()
+    node: str = ""
 
     @property
     def ended(self) -> bool:
@@ -100,43 +110,47 @@ class PodView:
 
 def view_of(pod: Mapping[str, Any]) -> PodView:
     """Reads a Pod as the API server sends it."""
-    metadata, status = _mapping(pod, "metadata"), _mapping(pod, "status")
+    metadata, spec, status = mapping(pod, "metadata"), mapping(pod, "spec"), mapping(pod, "status")
     scheduled, unscheduled, disruption, disruption_message = 0, "", "", ""
-    for condition in _list(status, "conditions"):
+    for condition in entries(status, "conditions"):
         kind, holds = condition.get("type"), condition.get("status")
         if kind == "PodScheduled":
             if holds == "True":
                 scheduled = millis(condition.get("lastTransitionTime"))
             elif condition.get("reason") == "Unschedulable":
-                unscheduled = _text(condition, "message") or "no node fits"
+                unscheduled = text(condition, "message") or "no node fits"
         elif kind == "DisruptionTarget" and holds == "True":
-            disruption, disruption_message = _text(condition, "reason"), _text(condition, "message")
+            disruption, disruption_message = text(condition, "reason"), text(condition, "message")
     deleted_at = millis(metadata.get("deletionTimestamp"))
-    statuses = [*_list(status, "containerStatuses"), *_list(status, "initContainerStatuses")]
     return PodView(
-        name=_text(metadata, "name"),
-        namespace=_text(metadata, "namespace"),
-        uid=_text(metadata, "uid"),
+        name=text(metadata, "name"),
+        namespace=text(metadata, "namespace"),
+        uid=text(metadata, "uid"),
         key=_key(metadata),
-        phase=_text(status, "phase"),
-        reason=_text(status, "reason"),
-        message=_text(status, "message"),
+        phase=text(status, "phase"),
+        reason=text(status, "reason"),
+        message=text(status, "message"),
         created_at=millis(metadata.get("creationTimestamp")),
         scheduled_at=scheduled,
         deleted_at=deleted_at,
-        delete_asked_at=max(0, deleted_at - 1000 * _number(metadata, "deletionGracePeriodSeconds")),
+        delete_asked_at=max(0, deleted_at - 1000 * number(metadata, "deletionGracePeriodSeconds")),
         unscheduled=unscheduled,
         disruption=disruption,
         disruption_message=disruption_message,
-        log_uri=_text(_mapping(metadata, "annotations"), ANNOTATION_LOG),
-        containers=tuple(_container(one) for one in statuses),
+        log_uri=text(mapping(metadata, "annotations"), ANNOTATION_LOG),
+        containers=(
+            *(_container(one) for one in entries(status, "containerStatuses")),
+            *(_container(one, initial=True) for one in entries(status, "initContainerStatuses")),
+        ),
         ttl_succeeded=_seconds(metadata, ANNOTATION_TTL_SUCCEEDED),
         ttl_failed=_seconds(metadata, ANNOTATION_TTL_FAILED),
+        gates=tuple(text(one, "name") for one in entries(spec, "schedulingGates")),
+        node=text(spec, "nodeName"),
     )
 
 
 def _seconds(metadata: Mapping[str, Any], annotation: str) -> float | None:
-    text = _text(_mapping(metadata, "annotations"), annotation)
+    text = text(mapping(metadata, "annotations"), annotation)
     return float(text) if text.isdecimal() and len(text) < 12 else None
 
 
@@ -151,51 +165,53 @@ def millis(timestamp: Any) -> int:
 
 
 def _key(metadata: Mapping[str, Any]) -> AttemptKey | None:
-    labels, annotations = _mapping(metadata, "labels"), _mapping(metadata, "annotations")
+    labels, annotations = mapping(metadata, "labels"), mapping(metadata, "annotations")
     run_id, path, attempt = labels.get(LABEL_RUN), annotations.get(ANNOTATION_PATH), annotations.get(ANNOTATION_ATTEMPT)
     if not (isinstance(run_id, str) and isinstance(path, str) and isinstance(attempt, str) and attempt.isdecimal()):
         return None
     return AttemptKey(run_id, path, int(attempt))
 
 
-def _container(status: Mapping[str, Any]) -> ContainerView:
-    state = _mapping(status, "state")
-    terminated = _mapping(state, "terminated")
-    waiting = _mapping(state, "waiting")
+def _container(status: Mapping[str, Any], *, initial: bool = False) -> ContainerView:
+    state = mapping(status, "state")
+    terminated = mapping(state, "terminated")
+    waiting = mapping(state, "waiting")
     ended = None
     if terminated:
         ended = Terminated(
-            exit_code=_number(terminated, "exitCode"),
-            signal=_number(terminated, "signal"),
-            reason=_text(terminated, "reason"),
-            message=_text(terminated, "message"),
+            exit_code=number(terminated, "exitCode"),
+            signal=number(terminated, "signal"),
+            reason=text(terminated, "reason"),
+            message=text(terminated, "message"),
             started_at=millis(terminated.get("startedAt")),
             finished_at=millis(terminated.get("finishedAt")),
         )
     return ContainerView(
-        name=_text(status, "name"),
-        running_since=millis(_mapping(state, "running").get("startedAt")),
+        name=text(status, "name"),
+        running_since=millis(mapping(state, "running").get("startedAt")),
         terminated=ended,
-        waiting_reason=_text(waiting, "reason"),
-        waiting_message=_text(waiting, "message"),
+        waiting_reason=text(waiting, "reason"),
+        waiting_message=text(waiting, "message"),
+        initial=initial,
+        started=status.get("started") is True,
     )
 
 
-def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = document.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _list(document: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
+def entries(document: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
     value = document.get(name)
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _text(document: Mapping[str, Any], name: str) -> str:
+def text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _number(document: Mapping[str, Any], name: str) -> int:
+def number(document: Mapping[str, Any], name: str) -> int:
     value = document.get(name)
     return value if isinstance(value, int) else 0

@@ -21,6 +21,7 @@ _HOLDS = {
     HoldState.WAITING: pb.RunHold.STATE_WAITING,
     HoldState.HELD: pb.RunHold.STATE_HELD,
 }
+_MAX_WAIT = 1024
 
 
 def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
@@ -70,6 +71,7 @@ def report_from_proto(message: pb.RunTransitions) -> RunReport:
         artifact_ids=dict(message.artifact_ids),
         pipeline_context_id=update.pipeline_context_id,
         pipeline_run_context_id=update.pipeline_run_context_id,
+        waits={wait.path: wait.text[:_MAX_WAIT] for wait in message.waits},
     )
 
 

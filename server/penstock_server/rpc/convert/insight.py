@@ -26,6 +26,7 @@ def task_to_proto(task: Task) -> pb.Task:
         iteration_index=task.iteration_index,
         log_uri=task.log_uri,
         pod_name=task.pod_name,
+        waiting=task.waiting,
     )
     for at, field in (
         (task.created_at, message.created_at),

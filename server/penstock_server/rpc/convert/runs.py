@@ -117,6 +117,9 @@ def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], arti
         message.parent_task_id = task_id_of(task.run_id, task.parent_path)
     for state, at in task.history:
         message.state_history.add(update_time=timestamp(at), state=_task_state(state))
+    if task.waiting and message.state_history:
+        # The error of a state that is not final says what keeps the task in it.
+        message.state_history[-1].error.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=task.waiting))
     for child in children:
         message.child_tasks.add(task_id=child.task_id)
     if task.pod_name:

@@ -70,6 +70,8 @@ class SqlTaskRepository:
                 "fingerprint": task.fingerprint,
                 "phase": task.phase,
                 "wake_at": task.wake_at,
+                # What was said of the task as it was before holds no more.
+                "waiting": None,
             }
             for task in tasks
         ]
@@ -106,6 +108,20 @@ class SqlTaskRepository:
             ]
             self._connection.execute(statement, rows)
 
+    def set_waits(self, waits: Mapping[tuple[str, str], str]) -> None:
+        """Why tasks do not run yet, by run id and task path; rows that are not there are left out."""
+        if waits:
+            statement = (
+                update(table)
+                .where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
+                .values(waiting=bindparam("the_text"))
+            )
+            rows = [
+                {"the_run": run_id, "the_task": task_id_of(run_id, path), "the_text": text or None}
+                for (run_id, path), text in waits.items()
+            ]
+            self._connection.execute(statement, rows)
+
 
 def _task(row: Row[Any]) -> Task:
     return Task(
@@ -133,4 +149,5 @@ def _task(row: Row[Any]) -> Task:
         fingerprint=row.fingerprint,
         phase=row.phase,
         wake_at=row.wake_at,
+        waiting=row.waiting or "",
     )

@@ -118,10 +118,10 @@ def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.MonkeyP
 def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     task_row = session_module.task_row
 
-    def broken(node: Any) -> Any:
+    def broken(node: Any, context: Any) -> Any:
         if node.task is not None and node.task.name == "b" and chosen:
             raise ValueError("no such row")
-        return task_row(node)
+        return task_row(node, context)
 
     chosen: list[bool] = []
     take = session_module.RunSession.take

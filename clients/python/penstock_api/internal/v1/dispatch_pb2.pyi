@@ -63,20 +63,22 @@ class ClaimedRun(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., pipeline_spec_json: _Optional[bytes] = ..., platform_spec_json: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ..., pipeline_root: _Optional[str] = ..., service_account: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., terminate_requested: bool = ..., events: _Optional[_Iterable[bytes]] = ..., resource_name: _Optional[str] = ..., policy: _Optional[_Union[RunPolicy, _Mapping]] = ...) -> None: ...
 
 class RunPolicy(_message.Message):
-    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected")
+    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected", "infrastructure_retries")
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTED_FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
     FLAT_COLLECTED_FIELD_NUMBER: _ClassVar[int]
+    INFRASTRUCTURE_RETRIES_FIELD_NUMBER: _ClassVar[int]
     caching: bool
     max_cache_age_millis: int
     fail_fast: bool
     deadline_millis: int
     documented_final_status: bool
     flat_collected: bool
-    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ...) -> None: ...
+    infrastructure_retries: int
+    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("run_id", "fence")
@@ -119,7 +121,7 @@ class ReportTransitionsRequest(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[RunTransitions, _Mapping]]] = ...) -> None: ...
 
 class RunTransitions(_message.Message):
-    __slots__ = ("run_id", "fence", "first_sequence", "events", "tasks", "artifacts", "cache_entries", "run", "execution_ids", "artifact_ids")
+    __slots__ = ("run_id", "fence", "first_sequence", "events", "tasks", "artifacts", "cache_entries", "run", "execution_ids", "artifact_ids", "waits")
     class ExecutionIdsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +146,7 @@ class RunTransitions(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_IDS_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_IDS_FIELD_NUMBER: _ClassVar[int]
+    WAITS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     fence: int
     first_sequence: int
@@ -154,7 +157,16 @@ class RunTransitions(_message.Message):
     run: RunUpdate
     execution_ids: _containers.ScalarMap[str, int]
     artifact_ids: _containers.ScalarMap[str, int]
-    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ..., execution_ids: _Optional[_Mapping[str, int]] = ..., artifact_ids: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    waits: _containers.RepeatedCompositeFieldContainer[TaskWait]
+    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ..., execution_ids: _Optional[_Mapping[str, int]] = ..., artifact_ids: _Optional[_Mapping[str, int]] = ..., waits: _Optional[_Iterable[_Union[TaskWait, _Mapping]]] = ...) -> None: ...
+
+class TaskWait(_message.Message):
+    __slots__ = ("path", "text")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    text: str
+    def __init__(self, path: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class RunUpdate(_message.Message):
     __slots__ = ("state", "error", "at_millis", "finished", "pipeline_context_id", "pipeline_run_context_id")

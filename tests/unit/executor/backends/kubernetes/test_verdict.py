@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.backends.base import AttemptKey, FailureKind
+from penstock_executor.backends.kubernetes.troubles import Trouble
 from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 
@@ -67,9 +68,9 @@ def test_nonsense_is_read_as_nothing(document: dict[str, Any]) -> None:
     ("reason", "message", "kind", "after"),
     [
         ("InvalidImageName", "no", FailureKind.CONFIGURATION, 0),
-        ("ErrImagePull", "x: not found", FailureKind.CONFIGURATION, AT + 300_000),
+        ("ErrImagePull", "x: not found", FailureKind.CONFIGURATION, AT + 600_000),
         ("ImagePullBackOff", "Back-off: x: not found", FailureKind.CONFIGURATION, 0),
-        ("ImagePullBackOff", "Back-off: connection refused", FailureKind.INFRASTRUCTURE, AT + 300_000),
+        ("ImagePullBackOff", "Back-off: connection refused", FailureKind.CONFIGURATION, AT + 600_000),
         ("CreateContainerConfigError", 'secret "s" not found', FailureKind.CONFIGURATION, AT + 30_000),
         ("CreateContainerConfigError", "container has runAsNonRoot", FailureKind.CONFIGURATION, 0),
         ("RunContainerError", "error while dialing: dial unix", FailureKind.INFRASTRUCTURE, AT + 30_000),
@@ -91,6 +92,59 @@ def test_a_pod_that_no_node_takes_is_given_up_in_time() -> None:
     assert found is not None
     assert found.at == AT + 60_000
     assert found.failure.kind is FailureKind.INFRASTRUCTURE and "0/3 nodes" in found.failure.text
+
+
+def placed(at: str = CREATED) -> dict[str, Any]:
+    return {"type": "PodScheduled", "status": "True", "lastTransitionTime": at}
+
+
+def test_a_registry_that_does_not_answer_costs_the_deadline_once() -> None:
+    """Whatever the kubelet says meanwhile, from when the Pod had a node on; and no attempt after it."""
+    for said in (waiting("ContainerCreating"), waiting("ErrImagePull", "i/o timeout"), waiting("PodInitializing")):
+        found = stuck(pod(said, phase="Pending", conditions=[placed("2026-01-01T00:10:00Z")]), "image", Deadlines())
+        assert found is not None
+        assert (found.failure.kind, found.at) == (FailureKind.CONFIGURATION, AT + 600_000 + 600_000), said
+        assert "'image'" in found.failure.text
+
+
+def test_an_init_container_that_works_is_no_image_that_is_awaited() -> None:
+    fetching = {"name": "agent-fetch", "started": False, **running("agent-fetch")}
+    view = pod(waiting("PodInitializing"), phase="Pending", conditions=[placed()], initContainerStatuses=[fetching])
+    found = stuck(view, "image", Deadlines())
+    assert found is not None and found.at == AT + 3600_000
+    fetched = ended(0, "Completed", name="agent-fetch")
+    fetched["state"]["terminated"].update(startedAt=CREATED, finishedAt="2026-01-01T00:30:00Z")
+    view = pod(waiting("PodInitializing"), phase="Pending", conditions=[placed()], initContainerStatuses=[fetched])
+    found = stuck(view, "image", Deadlines())
+    assert found is not None and found.at == AT + 1800_000 + 600_000
+
+
+def warning(reason: str, message: str, count: int = 1) -> Trouble:
+    return Trouble("e", "p", "u", reason, message, count)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "after"),
+    [
+        ('MountVolume.SetUp failed for volume "s" : secret "no" not found', FailureKind.CONFIGURATION, 30_000),
+        ('MountVolume.SetUp failed for volume "c" : configmap "no" not found', FailureKind.CONFIGURATION, 30_000),
+        ("AttachVolume.Attach failed: the disk is attached elsewhere", FailureKind.INFRASTRUCTURE, 3600_000),
+    ],
+)
+def test_a_volume_that_cannot_be_mounted(message: str, kind: FailureKind, after: int) -> None:
+    view = pod(waiting("ContainerCreating"), phase="Pending", conditions=[placed()])
+    found = stuck(view, "image", Deadlines(), [warning("FailedMount", message)])
+    assert found is not None
+    assert (found.failure.kind, found.at) == (kind, AT + after)
+    assert message in found.failure.text
+
+
+def test_a_pod_that_a_queue_holds_back_is_not_given_up() -> None:
+    gated = {"spec": {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}}
+    document = {"metadata": {"name": "p", "creationTimestamp": CREATED}, "status": {"phase": "Pending"}}
+    assert stuck(view_of({**document, **gated}), "image", Deadlines()) is None
+    found = stuck(view_of(document), "image", Deadlines(), ungated_at=AT + 7200_000)
+    assert found is not None and found.at == AT + 7200_000 + 3600_000
 
 
 def test_a_pod_that_runs_is_not_stuck() -> None:

@@ -1,0 +1,110 @@
+"""What the kubelet complains of before a Pod's containers exist: its Warning events, by Pod.
+
+Why events: a volume that cannot be mounted, a sandbox that cannot be made and the number of tries of an image are in no
+Pod's status. Invariants: one watch a namespace, of warnings about Pods alone; an event that says nothing of a start is
+not kept, and none longer than the API server keeps it; without the right to it nothing fails, less is explained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from penstock_kube.client import KubeClient
+from penstock_kube.errors import KubeError, passes
+from penstock_kube.reflector import EventKind, Reflector
+
+from penstock_executor.backends.kubernetes.rights import may
+from penstock_executor.backends.kubernetes.view import mapping, number, text
+from penstock_executor.dispatch.backoff import delays
+
+log = logging.getLogger(__name__)
+
+VOLUME = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+SANDBOX = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
+PULL = "Failed"
+_PULL_MESSAGE = "Failed to pull image"
+_KEPT_MESSAGE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A warning of the Pod `pod` with the uid `uid`, seen `count` times; `name` is the event's."""
+
+    name: str
+    pod: str
+    uid: str
+    reason: str
+    message: str
+    count: int = 1
+
+
+class Troubles:
+    """The warnings of one namespace. `on_trouble` hears of each that is new or repeated."""
+
+    def __init__(self, client: KubeClient, namespace: str, on_trouble: Callable[[Trouble], None]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._on_trouble = on_trouble
+        self._by_pod: dict[str, dict[str, Trouble]] = {}
+
+    def of(self, uid: str) -> tuple[Trouble, ...]:
+        """One for each reason: its latest words, and how often something was said for it."""
+        found: dict[str, Trouble] = {}
+        for trouble in self._by_pod.get(uid, {}).values():
+            before = found.get(trouble.reason)
+            found[trouble.reason] = replace(trouble, count=trouble.count + before.count) if before else trouble
+        return tuple(found.values())
+
+    async def work(self) -> None:
+        """Until cancelled, or at once when it is not allowed."""
+        for delay in delays():
+            try:
+                allowed = [await may(self._client, self._namespace, verb, "events") for verb in ("list", "watch")]
+            except KubeError as error:
+                if passes(error):
+                    await asyncio.sleep(delay)
+                    continue
+                allowed = [True]
+            break
+        if not all(allowed):
+            text = "the executor's Role lacks list, watch events: what Pods wait for on their node is not explained"
+            log.warning("namespace %s: %s", self._namespace, text)
+            return
+        events: Reflector[Trouble | None] = Reflector(
+            self._client,
+            f"/api/v1/namespaces/{self._namespace}/events",
+            trim=trouble_of,
+            on_event=self._take,
+            field_selector="involvedObject.kind=Pod,type=Warning",
+        )
+        await events.run()
+
+    def _take(self, kind: EventKind, trouble: Trouble | None) -> None:
+        if trouble is None:
+            return
+        if kind is not EventKind.DELETED:
+            known = self._by_pod.setdefault(trouble.uid, {})
+            # To the end: what was said last counts.
+            known.pop(trouble.name, None)
+            known[trouble.name] = trouble
+            self._on_trouble(trouble)
+            return
+        known = self._by_pod.get(trouble.uid, {})
+        known.pop(trouble.name, None)
+        if not known:
+            self._by_pod.pop(trouble.uid, None)
+
+
+def trouble_of(event: Mapping[str, Any]) -> Trouble | None:
+    """What an Event says of a Pod that does not start; None for any other."""
+    about, reason, message = mapping(event, "involvedObject"), text(event, "reason"), text(event, "message")
+    pulls = reason == PULL and message.startswith(_PULL_MESSAGE)
+    if text(event, "type") != "Warning" or not (pulls or reason in VOLUME or reason in SANDBOX):
+        return None
+    count = number(event, "count") or number(mapping(event, "series"), "count") or 1
+    name = text(mapping(event, "metadata"), "name")
+    return Trouble(name, text(about, "name"), text(about, "uid"), reason, message[:_KEPT_MESSAGE], count)
