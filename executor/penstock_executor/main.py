@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PODS = 1000
+"""At a time, unless said otherwise: enough for a cluster that grows by what is pending, and no flood."""
+
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -90,11 +93,11 @@ log = logging.getLogger(__name__)
 )
 @click.option(
     "--parallelism",
-    type=click.IntRange(min=1, max=4096),
-    default=lambda: max(2, os.cpu_count() or 1),
-    show_default="number of cores",
+    type=click.IntRange(min=1, max=100_000),
+    default=None,
+    show_default="number of cores; with Kubernetes 1000",
     envvar="PENSTOCK_PARALLELISM",
-    help="Tasks that run at the same time.",
+    help="Tasks that run at the same time; with Kubernetes Pods of the installation.",
 )
 @click.option(
     "--pass-env",
@@ -160,7 +163,7 @@ def main(
     artifacts: str,
     store_config: Path | None,
     backend: str,
-    parallelism: int,
+    parallelism: int | None,
     pass_env: tuple[str, ...],
     lineage: bool,
     name: str,
@@ -186,13 +189,13 @@ def main(
         stores = parse_file(store_config.read_text("utf-8")) if store_config else StoreConfig()
         if backend == "local":
             root = pipeline_root(artifacts or str(directory / "artifacts"))
-            placed = _local(directory, root, stores, LocalOptions(parallelism, pass_env), environ)
+            placed = _local(directory, root, stores, LocalOptions(parallelism or _slots(), pass_env), environ)
         elif backend == "container":
             containers = ContainerOptions(
                 runtime=container_runtime,
                 options=container_option,
                 pass_env=pass_env,
-                parallelism=parallelism,
+                parallelism=parallelism or _slots(),
                 **{name: kubernetes[name] for name in ("cancel_grace", "image_pull_deadline", "orphan_interval")},
             )
             root = pipeline_root(artifacts or stores.default_root or str(directory / "artifacts"))
@@ -200,7 +203,8 @@ def main(
         else:
             options = KubernetesOptions(**kubernetes)
             observe = telemetry.kubernetes_call if telemetry else lambda verb, code, seconds: None
-            placed = on_kubernetes(options, stores, pipeline_root(artifacts) if artifacts else "", environ, observe)
+            root = pipeline_root(artifacts) if artifacts else ""
+            placed = on_kubernetes(options, stores, root, parallelism or _PODS, environ, observe)
     except (ArtifactStoreError, OSError) as error:
         raise click.BadParameter(str(error), param_hint="--store-config") from error
     # Incarnations of one name are in order, so that a later one can tell that it is.
@@ -224,6 +228,10 @@ class LocalOptions:
 
     parallelism: int
     passed_variables: tuple[str, ...]
+
+
+def _slots() -> int:
+    return max(2, os.cpu_count() or 1)
 
 
 def _local(

@@ -54,6 +54,7 @@ class KubernetesOptions:
     cancel_grace: int
     writes_per_second: float
     orphan_interval: float
+    namespace_parallelism: int
 
 
 class Names(click.types.StringParamType):
@@ -110,6 +111,15 @@ _OPTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
             "default": "always",
             "show_default": True,
             "help": "When finished Pods are removed: always (at once), success (failed ones stay), never, or seconds.",
+        },
+    ),
+    (
+        "namespace-parallelism",
+        {
+            "type": click.IntRange(min=0),
+            "default": 0,
+            "show_default": True,
+            "help": "Pods of this installation at the same time in one namespace; 0 leaves it to --parallelism.",
         },
     ),
     (
@@ -172,10 +182,14 @@ def on_kubernetes(
     options: KubernetesOptions,
     stores: StoreConfig,
     root: str,
+    parallelism: int,
     environ: Mapping[str, str],
     observe: Callable[[str, str, float], None],
 ) -> Placed:
-    """The backend on a cluster; `observe` as KubeClient's. Raises click.UsageError for what is missing."""
+    """The backend on a cluster, with `parallelism` Pods at a time; `observe` as KubeClient's.
+
+    Raises click.UsageError for what is missing.
+    """
     # Imported here: a laptop needs neither the client libraries nor their memory.
     from penstock_kube.client import KubeClient
     from penstock_kube.config import load_cluster
@@ -183,6 +197,7 @@ def on_kubernetes(
 
     from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
     from penstock_executor.backends.kubernetes.build import Surroundings, kubernetes_backend
+    from penstock_executor.backends.kubernetes.capacity import Bounds
     from penstock_executor.backends.kubernetes.retention import RetentionPolicy
     from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
     from penstock_executor.backends.kubernetes.verdict import Deadlines
@@ -217,6 +232,7 @@ def on_kubernetes(
             agent_env_from_secret=options.agent_secret,
         ),
         retention=retention,
+        bounds=Bounds(parallelism, options.namespace_parallelism),
         deadlines=Deadlines(options.pending_deadline, options.image_pull_deadline),
         cancel_grace_seconds=options.cancel_grace,
         orphan_seconds=options.orphan_interval,

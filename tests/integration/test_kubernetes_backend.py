@@ -18,6 +18,7 @@ from penstock_executor.backends.base import (
     AttemptKey,
     BackendEvent,
     FailureKind,
+    NoPlaceError,
     NotHeldError,
     TaskLaunch,
     TaskOutcome,
@@ -27,6 +28,7 @@ from penstock_executor.backends.base import (
 from penstock_executor.backends.kubernetes.backend import KubernetesBackend
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.build import Surroundings, kubernetes_backend
+from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.backends.kubernetes.verdict import Deadlines
@@ -641,4 +643,49 @@ async def test_a_pod_that_runs_soon_is_not_told_of(tmp_path: Path) -> None:
         await backend.launch(task)
         assert (await b.outcome(task.key)).succeeded
         assert [type(one) for one in b.events] == [TaskStarted, TaskOutcome]
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_bound_counts_the_pods_that_are_there_whoever_made_them(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        first = await b.backend()
+        await first.launch(b.task("a"))
+        await first.launch(b.task("b"))
+        await first.close()
+        # A later executor, which begins with the Pods of its predecessor.
+        backend = await b.backend(bounds=Bounds(2), cancel_grace_seconds=0)
+        with pytest.raises(NoPlaceError, match="2 of 2 Pods run"):
+            await backend.launch(b.task("c"))
+        await backend.launch(b.task("a"))
+        assert b.kube.stats()["pods_created"] == 2
+        await backend.cancel(b.task("a").key)
+        await b.outcome(b.task("a").key)
+
+        async def free() -> bool:
+            return backend.reserve(b.task("c").key, "") == ""
+
+        await b.until(free)
+        await backend.launch(b.task("c"))
+        assert b.kube.stats()["pods_created"] == 3
+        assert backend.reserve(b.task("d").key, "") != ""
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_quota_that_is_used_up_is_waited_for_in_words(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        said = "exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5"
+        b.kube.faults.add(Fault(status=403, method="POST", path="/pods$", reason="Forbidden", message=said, times=1))
+        backend, task = await b.backend(), b.task()
+        with pytest.raises(NoPlaceError, match="quota 'q': the Pod asks for pods=1, pods=5 of pods=5 is used"):
+            await backend.launch(task)
+        assert "quota 'q'" in backend.reserve(task.key, "")
+
+        async def asked_again() -> bool:
+            return backend.reserve(task.key, "") == ""
+
+        await b.until(asked_again)
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
         await backend.close()

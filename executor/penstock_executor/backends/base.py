@@ -88,6 +88,10 @@ class NotHeldError(Exception):
     """`launch` found that the lease of the run is not certain and made nothing. It is asked again when it is."""
 
 
+class NoPlaceError(Exception):
+    """`launch` found that nobody has begun the attempt and that there is no place for it; the text says why."""
+
+
 class FailureKind(str, Enum):
     """USER: the command failed. INFRASTRUCTURE: it never ran or its host went away. CANCELED: we ended it.
     CONFIGURATION: it cannot run here (no such command, bad image, unwritable store) and a retry will not help."""
@@ -176,7 +180,16 @@ class Backend(Protocol):
 
     async def launch(self, task: TaskLaunch) -> None:
         """Starts or adopts the attempt; returns when that is certain, may wait for a free slot before. Failures of
-        any kind arrive as a TaskOutcome, not as an exception, but for one: raises NotHeldError."""
+        any kind arrive as a TaskOutcome, not as an exception, but for two: raises NotHeldError, NoPlaceError."""
+        ...
+
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        """Takes a place for an attempt that is about to be launched, empty; or gives the reason why it has to wait.
+        Cheap, and asked again and again. A place is given back with the attempt's end."""
+        ...
+
+    def unreserve(self, key: AttemptKey) -> None:
+        """The launch is over: a place that nothing was made for is free again."""
         ...
 
     async def cancel(self, key: AttemptKey) -> None:

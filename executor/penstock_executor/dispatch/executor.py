@@ -88,7 +88,9 @@ class Executor:
         self._away = "it was not reached yet"
         self._lineage = LineageQueue(recorder, self._recorded, self._leases.left)
         self._lookups = CacheLookups(client, ExistenceChecks(backend.store), self._deliver, now_millis)
-        self._launches = LaunchQueue(backend, self._leases, self._deliver, now_millis)
+        self._launches = LaunchQueue(
+            backend, self._leases, self._deliver, lambda session, text: self._note_wait(session, "", text), now_millis
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains: commits what is pending and hands the leases back."""

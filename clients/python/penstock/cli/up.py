@@ -86,10 +86,10 @@ class _Separated(click.types.StringParamType):
 )
 @click.option(
     "--parallelism",
-    type=click.IntRange(min=1, max=4096),
+    type=click.IntRange(min=1, max=100_000),
     default=None,
     envvar="PENSTOCK_PARALLELISM",
-    help="Tasks at the same time; the number of cores unless given.",
+    help="Tasks at the same time; unless given the number of cores, on Kubernetes 1000 Pods.",
 )
 @click.option(
     "--container-runtime",

@@ -143,6 +143,13 @@ class ContainerBackend:
     async def store(self, namespace: str) -> ArtifactStore:
         return self._store
 
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        # Its slots are waited for by `launch`.
+        return ""
+
+    def unreserve(self, key: AttemptKey) -> None:
+        return
+
     async def launch(self, task: TaskLaunch) -> None:
         known = self._attempts.get(task.key)
         if known is not None and not known.finished:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from penstock_kube.errors import KubeError, NotFoundError, passes
+from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError, passes
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
@@ -27,6 +27,7 @@ from penstock_executor.backends.base import (
     BackendUnavailableError,
     FailureKind,
     HeldRuns,
+    NoPlaceError,
     NotHeldError,
     TaskLaunch,
     TaskOutcome,
@@ -35,6 +36,7 @@ from penstock_executor.backends.base import (
 )
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls, VanishedError
+from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.errors import PodSpecError
@@ -96,6 +98,7 @@ class KubernetesBackend:
         self._settings = settings
         self._conclusion = Conclusion(calls, self._namespaces.store)
         self._retention = Retention(calls, self._namespaces.store, settings.retention)
+        self._capacity = Capacity(settings.bounds)
         self._attempts: dict[AttemptKey, _Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
@@ -150,6 +153,7 @@ class KubernetesBackend:
             elif task.seen_running:
                 self._end(attempt, self._unseen(task))
             else:
+                self._take_place(attempt)
                 await self._create(attempt, place)
         except NotAllowedError:
             if attempt.view is not None:
@@ -158,6 +162,10 @@ class KubernetesBackend:
                 self._attempts.pop(task.key, None)
                 raise NotHeldError(task.pod_name) from None
             self._end(attempt, Failure(FailureKind.CANCELED, "the task was ended before it started"))
+        except NoPlaceError:
+            self._attempts.pop(task.key, None)
+            self._capacity.cancel(task.key)
+            raise
         except VanishedError:
             if attempt.view is None:
                 self._end(attempt, self._unseen(task))
@@ -168,6 +176,12 @@ class KubernetesBackend:
         except ArtifactStoreError as error:
             kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
             self._end(attempt, Failure(kind, str(error)))
+
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        return self._capacity.reserve(key, namespace or self._settings.pods.default_namespace)
+
+    def unreserve(self, key: AttemptKey) -> None:
+        self._capacity.cancel(key)
 
     async def cancel(self, key: AttemptKey) -> None:
         attempt = self._attempts.get(key)
@@ -211,11 +225,25 @@ class KubernetesBackend:
 
         # When the lease runs out on the way, the Pod is the next holder's, to be adopted or collected: one that is
         # taken back would have to be made again by a holder for whom the attempt is still to come.
-        document, _ = await self._calls.create(attempt.namespace, pod, may_create)
+        try:
+            document, _ = await self._calls.create(attempt.namespace, pod, may_create)
+        except QuotaExceededError as error:
+            raise NoPlaceError(self._capacity.refuse(attempt.namespace, error.message)) from error
+        self._capacity.made(attempt.namespace)
         if attempt.view is None:
-            self._adopt(attempt, view_of(document))
+            view = view_of(document)
+            self._capacity.see(view)
+            self._adopt(attempt, view)
         if attempt.canceled:
             self._spawn(self._remove(attempt))
+
+    def _take_place(self, attempt: _Attempt) -> None:
+        """Raises NoPlaceError, NotAllowedError."""
+        if attempt.canceled:
+            raise NotAllowedError(attempt.task.pod_name)
+        why = self._capacity.reserve(attempt.key, attempt.namespace)
+        if why:
+            raise NoPlaceError(why)
 
     async def _place(self, attempt: _Attempt) -> Place:
         """What holds in the attempt's namespace, however long its API server is away. Raises as `Namespaces.get`."""
@@ -273,6 +301,9 @@ class KubernetesBackend:
         attempt = self._attempts.get(view.key) if view.key is not None else None
         if kind is EventKind.DELETED:
             self._retention.gone(view)
+            self._capacity.gone(view)
+        else:
+            self._capacity.see(view)
         if attempt is None or attempt.finished or (attempt.view is not None and attempt.view.uid != view.uid):
             return
         if kind is EventKind.DELETED:

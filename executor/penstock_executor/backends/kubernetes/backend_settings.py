@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.backends.kubernetes.verdict import Deadlines
@@ -15,6 +16,7 @@ class BackendSettings:
 
     pods: PodSettings
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    bounds: Bounds = field(default_factory=Bounds)
     deadlines: Deadlines = field(default_factory=Deadlines)
     cancel_grace_seconds: int = 3
     orphan_seconds: float = 60.0

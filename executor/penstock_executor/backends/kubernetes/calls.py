@@ -59,8 +59,8 @@ class PodCalls:
     ) -> tuple[Mapping[str, Any], bool]:
         """The Pod as the server has it, and whether this call made it; one of that name that exists is given back.
 
-        Raises NotAllowedError, VanishedError, and KubeError for what no repetition mends (invalid, forbidden, no such
-        namespace).
+        Raises NotAllowedError, VanishedError, QuotaExceededError when no Pod was made, and KubeError for what no
+        repetition mends (invalid, forbidden, no such namespace).
         """
         path = pods_path(namespace)
         name = str(pod["metadata"]["name"])
@@ -88,7 +88,11 @@ class PodCalls:
             except UnavailableError as away:
                 unanswered = unanswered or away.ambiguous
                 error = away
-            except (QuotaExceededError, ConflictError, UnauthorizedError) as refused:
+            except QuotaExceededError as refused:
+                if not unanswered:
+                    raise
+                error = refused
+            except (ConflictError, UnauthorizedError) as refused:
                 error = refused
             log.warning("Pod %s/%s cannot be created yet: %s", namespace, name, error)
             await asyncio.sleep(delay)

@@ -150,8 +150,8 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
 
 
 def _seconds(metadata: Mapping[str, Any], annotation: str) -> float | None:
-    text = text(mapping(metadata, "annotations"), annotation)
-    return float(text) if text.isdecimal() and len(text) < 12 else None
+    seconds = text(mapping(metadata, "annotations"), annotation)
+    return float(seconds) if seconds.isdecimal() and len(seconds) < 12 else None
 
 
 def millis(timestamp: Any) -> int:

@@ -152,6 +152,13 @@ class LocalBackend:
     async def store(self, namespace: str) -> ArtifactStore:
         return self._store
 
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        # Its slots are waited for by `launch`.
+        return ""
+
+    def unreserve(self, key: AttemptKey) -> None:
+        return
+
     async def launch(self, task: TaskLaunch) -> None:
         if task.key in self._attempts:
             return

@@ -72,6 +72,11 @@ class Backend:
     async def launch(self, task: TaskLaunch) -> None:
         self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))
 
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        return ""
+
+    def unreserve(self, key: AttemptKey) -> None: ...
+
     async def cancel(self, key: AttemptKey) -> None: ...
 
     def release(self, key: AttemptKey) -> None: ...

@@ -1,0 +1,156 @@
+"""Launches that wait for a place: in order, a run for itself, ended at once, and told of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.backends.base import AttemptKey, FailureKind, NoPlaceError, TaskLaunch, TaskOutcome
+from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.metadata.null import NullRecorder
+
+from tests.support import specs
+from tests.unit.executor.dispatch.test_quarantine import Backend, Server
+
+FULL = "no place is free"
+
+
+class Places(Backend):
+    """Has `free` places for the attempts of a namespace; attempts end when they are told to."""
+
+    def __init__(self, **free: int) -> None:
+        super().__init__()
+        self.free = free
+        self.launched: list[AttemptKey] = []
+        self.canceled: list[AttemptKey] = []
+        self._taken: dict[AttemptKey, str] = {}
+
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        if key in self._taken:
+            return ""
+        if not self.free[namespace]:
+            return FULL
+        self.free[namespace] -= 1
+        self._taken[key] = namespace
+        return ""
+
+    def unreserve(self, key: AttemptKey) -> None:
+        if key in self._taken and key not in self.launched:
+            self._give_back(key)
+
+    async def launch(self, task: TaskLaunch) -> None:
+        if why := self.reserve(task.key, task.namespace):
+            raise NoPlaceError(why)
+        self.launched.append(task.key)
+
+    async def cancel(self, key: AttemptKey) -> None:
+        self.canceled.append(key)
+        self.end(key, FailureKind.CANCELED)
+
+    def end(self, key: AttemptKey, failure: FailureKind | None = None) -> None:
+        self._give_back(key)
+        self._deliver(TaskOutcome(key, 1, 2, exit_code=0, failure=failure))
+
+    def _give_back(self, key: AttemptKey) -> None:
+        self.free[self._taken.pop(key)] += 1
+
+
+class Loops(Server):
+    """Gives each namespace's loop; keeps what tasks were said to wait for and when the rows were committed."""
+
+    def __init__(self, *namespaces: str, size: int = 5) -> None:
+        super().__init__()
+        self._runs = [
+            pb.ClaimedRun(
+                run_id=name, fence=1, namespace=name, pipeline_spec_json=json.dumps(specs.loop(size, ["true"])).encode()
+            )
+            for name in namespaces
+        ]
+        self.waits: dict[tuple[str, str], str] = {}
+        self.terminate: list[str] = []
+        self.states: dict[str, str] = {}
+
+    async def claim(self, *_: Any) -> pb.ClaimRunsResponse:
+        if self._given:
+            await asyncio.sleep(3600)
+        self._given = True
+        return pb.ClaimRunsResponse(runs=self._runs)
+
+    async def heartbeat(self, *_: Any, **__: Any) -> pb.HeartbeatResponse:
+        return pb.HeartbeatResponse(terminate_run_ids=self.terminate)
+
+    async def report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
+        for run in runs:
+            self.states.update((f"{run.run_id}/{row.path}", row.state) for row in run.tasks)
+            self.waits.update(((run.run_id, wait.path), wait.text) for wait in run.waits)
+        return await super().report(runs)
+
+
+class Scene:
+    def __init__(self, server: Loops, backend: Places, root: Any) -> None:
+        settings = ExecutorSettings(f"file://{root}", f"{root}/{{run_id}}", heartbeat=0.01)
+        executor = Executor(server, backend, NullRecorder(), settings)  # type: ignore[arg-type]
+        self._stop = asyncio.Event()
+        self._running = asyncio.create_task(executor.run(self._stop))
+
+    async def until(self, holds: Any) -> None:
+        async def wait() -> None:
+            while not holds():
+                assert not self._running.done()
+                await asyncio.sleep(0.01)
+
+        await asyncio.wait_for(wait(), 20)
+
+    async def close(self) -> None:
+        self._stop.set()
+        await self._running
+
+
+def paths(backend: Places, run_id: str) -> list[str]:
+    return [key.path.split("/")[0] for key in backend.launched if key.run_id == run_id]
+
+
+def test_in_order_and_a_run_without_a_place_holds_up_no_other(tmp_path: Any) -> None:
+    async def play() -> None:
+        server, backend = Loops("full", "free"), Places(full=1, free=9)
+        scene = Scene(server, backend, tmp_path)
+        await scene.until(lambda: len(backend.launched) == 6)
+        assert len(paths(backend, "free")) == 5
+        while len(paths(backend, "full")) < 5:
+            seen = len(backend.launched)
+            backend.end(next(key for key in backend.launched if key in backend._taken and key.run_id == "full"))
+            await scene.until(lambda: len(backend.launched) > seen)  # noqa: B023
+        assert paths(backend, "full") == sorted(paths(backend, "full")), "first come, first served"
+        await scene.close()
+
+    asyncio.run(play())
+
+
+def test_what_waits_is_told_of_and_told_when_it_does_no_more(tmp_path: Any) -> None:
+    async def play() -> None:
+        server, backend = Loops("full", size=2), Places(full=1)
+        scene = Scene(server, backend, tmp_path)
+        await scene.until(lambda: server.waits.get(("full", "")) == FULL)
+        backend.end(backend.launched[0])
+        await scene.until(lambda: len(backend.launched) == 2)
+        await scene.until(lambda: server.waits.get(("full", "")) == "")
+        await scene.close()
+
+    asyncio.run(play())
+
+
+def test_a_terminated_run_does_not_wait_for_places(tmp_path: Any) -> None:
+    async def play() -> None:
+        server, backend = Loops("full"), Places(full=0)
+        scene = Scene(server, backend, tmp_path)
+        await scene.until(lambda: server.waits.get(("full", "")) == FULL)
+        server.terminate.append("full")
+        await scene.until(lambda: "full" in server.final)
+        assert backend.launched == []
+        assert {state for path, state in server.states.items() if path.endswith("/t")} <= {"CANCELED"}
+        await scene.close()
+
+    asyncio.run(play())
