@@ -55,6 +55,7 @@ class KubernetesOptions:
     writes_per_second: float
     orphan_interval: float
     namespace_parallelism: int
+    wait_for_sidecars: bool
 
 
 class Names(click.types.StringParamType):
@@ -138,6 +139,14 @@ _OPTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
             "default": 600.0,
             "show_default": True,
             "help": "Seconds from when a Pod has a node until its images must be there.",
+        },
+    ),
+    (
+        "wait-for-sidecars",
+        {
+            "is_flag": True,
+            "default": False,
+            "help": "A container that a webhook adds to a Pod keeps its task; else the end of the task's own decides.",
         },
     ),
     (
@@ -234,6 +243,7 @@ def on_kubernetes(
         retention=retention,
         bounds=Bounds(parallelism, options.namespace_parallelism),
         deadlines=Deadlines(options.pending_deadline, options.image_pull_deadline),
+        wait_for_sidecars=options.wait_for_sidecars,
         cancel_grace_seconds=options.cancel_grace,
         orphan_seconds=options.orphan_interval,
     )

@@ -449,6 +449,91 @@ async def test_a_program_whose_agent_died_does_not_wait_for_ever(tmp_path: Path)
         await backend.close()
 
 
+async def with_a_sidecar(b: Bench, task: TaskLaunch) -> dict[str, Any]:
+    """Puts a container of somebody else's beside the program that runs, and ends the program. Gives the status."""
+
+    async def started() -> bool:
+        return any(isinstance(event, TaskStarted) for event in b.events)
+
+    await b.until(started)
+    stored = b.kube.store.get(PODS, "default", task.pod_name)
+    assert stored is not None
+    status: dict[str, Any] = json.loads(stored.status)
+    running = status["containerStatuses"][0]["state"]
+    ended = {"exitCode": 0, "reason": "Completed", "message": well(), "finishedAt": running["running"]["startedAt"]}
+    status["containerStatuses"][0]["state"] = {"terminated": {**ended, "startedAt": ended["finishedAt"]}}
+    status["containerStatuses"].append({"name": "mesh", "state": running})
+    return status
+
+
+def put_status(b: Bench, task: TaskLaunch, status: Mapping[str, Any]) -> None:
+    stored = b.kube.store.get(PODS, "default", task.pod_name)
+    assert stored is not None
+    b.kube.store.put(stored._replace(status=json.dumps(status, separators=(",", ":")).encode()))
+
+
+@on_a_loop
+async def test_a_sidecar_that_a_webhook_added_does_not_keep_the_task(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("runs-forever", log="hello\n")) as b:
+        backend, task = await b.backend(retention=RetentionPolicy.parse("never")), b.task()
+        await backend.launch(task)
+        put_status(b, task, await with_a_sidecar(b, task))
+        assert (await b.outcome(task.key)).succeeded
+        backend.release(task.key)
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        # Whatever the retention: it would run for ever.
+        await b.until(gone)
+        assert (tmp_path / "p" / RUN / "t" / "1" / "executor-logs").read_text() == "hello\n"
+        await backend.close()
+
+
+@on_a_loop
+async def test_a_sidecar_is_waited_for_where_it_is_wanted(tmp_path: Path) -> None:
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        backend, task = await b.backend(wait_for_sidecars=True), b.task()
+        await backend.launch(task)
+        status = await with_a_sidecar(b, task)
+        put_status(b, task, status)
+
+        async def seen() -> bool:
+            view = backend._attempts[task.key].view
+            return view is not None and view.left_over
+
+        await b.until(seen)
+        assert not any(isinstance(event, TaskOutcome) for event in b.events)
+        status["phase"] = "Succeeded"
+        put_status(b, task, status)
+        assert (await b.outcome(task.key)).succeeded
+        await backend.close()
+
+
+@on_a_loop
+async def test_an_agent_that_waits_for_the_end_of_its_pod_gets_it(tmp_path: Path) -> None:
+    """Beside an image's own entrypoint it uploads at SIGTERM, which a sidecar that never ends would keep from it."""
+    async with bench(tmp_path, Outcome("runs-forever"), latency=10) as b:
+        backend, task = await b.backend(), b.task()
+        await backend.launch(task)
+        status = await with_a_sidecar(b, task)
+        agent = {"name": "agent", "state": status["containerStatuses"][1]["state"], "started": True}
+        status["initContainerStatuses"] = [agent]
+        put_status(b, task, status)
+
+        async def asked_to_go() -> bool:
+            return "deletionTimestamp" in (await b.pods())[0]["metadata"]
+
+        await b.until(asked_to_go)
+        ended = status["containerStatuses"][0]["state"]
+        status.update(phase="Succeeded", initContainerStatuses=[{**agent, "state": ended}])
+        status["containerStatuses"][1]["state"] = ended
+        put_status(b, task, status)
+        outcome = await b.outcome(task.key)
+        assert outcome.succeeded, outcome.error
+        await backend.close()
+
+
 @on_a_loop
 async def test_a_watch_that_was_cut_misses_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=0.3) as b:

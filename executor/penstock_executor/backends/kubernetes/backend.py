@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError, passes
@@ -70,6 +70,8 @@ class _Attempt:
     ungated_at: int = 0
     """When its last scheduling gate was seen to go, in milliseconds."""
     started: bool = False
+    relieved: bool = False
+    """We asked its Pod to go after its program had ended."""
     removing: bool = False
     concluding: bool = False
     finished: bool = False
@@ -329,10 +331,22 @@ class KubernetesBackend:
             self._tell_start(attempt, view)
         if view.ended:
             self._conclude(attempt, view)
+        elif view.left_over and not (self._settings.wait_for_sidecars or (attempt.relieved and view.deleted_at)):
+            self._leave_sidecars(attempt, view)
         elif view.deleted_at:
             self._arm(attempt, view.deleted_at + int(_FORCE_AFTER_SECONDS * 1000), lambda: self._force(attempt))
         else:
             self._look_for_trouble(attempt, view)
+
+    def _leave_sidecars(self, attempt: _Attempt, view: PodView) -> None:
+        """The task is over; what others brought into its Pod (a service mesh, a log shipper) may run for ever."""
+        agent = view.container("agent")
+        if agent is None or agent.terminated is not None:
+            self._conclude(attempt, view)
+        elif not attempt.relieved:
+            # It waits for SIGTERM, which comes when all the other containers have ended, or with the Pod's end.
+            attempt.relieved = True
+            self._spawn(self._calls.delete(view.namespace, view.name, view.uid))
 
     def _tell_start(self, attempt: _Attempt, view: PodView) -> None:
         self._deliver(TaskStarted(attempt.key, view.started_at, log_uri(attempt.task.task_root), view.name))
@@ -403,6 +417,9 @@ class KubernetesBackend:
 
     async def _concluded(self, attempt: _Attempt, view: PodView) -> None:
         canceled = attempt.canceled
+        if attempt.relieved:
+            # It was asked to go by us, after its program had ended.
+            view = replace(view, delete_asked_at=0)
         try:
             outcome, logged = await self._conclusion.outcome(attempt.task, view, canceled=canceled)
         except Exception as error:
@@ -416,7 +433,7 @@ class KubernetesBackend:
     def _gone(self, attempt: _Attempt, view: PodView) -> None:
         if attempt.concluding:
             return
-        if view.ended:
+        if view.ended or attempt.relieved:
             self._conclude(attempt, view)
         elif attempt.canceled:
             self._end(attempt, Failure(FailureKind.CANCELED, "the run was terminated"))
@@ -467,7 +484,7 @@ class KubernetesBackend:
 
     def _adopt_orphan(self, view: PodView) -> None:
         # An agent archived the log itself; of a Pod that never began there is none.
-        archive = view.ended and view.started_at and view.container("agent") is None
+        archive = (view.ended or view.left_over) and view.started_at and view.container("agent") is None
         self._retention.put(EndedPod(view, view.phase == "Succeeded", view.log_uri if archive else ""))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

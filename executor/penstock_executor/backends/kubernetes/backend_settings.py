@@ -18,5 +18,7 @@ class BackendSettings:
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     bounds: Bounds = field(default_factory=Bounds)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    wait_for_sidecars: bool = False
+    """Whether a container that others brought into a Pod keeps its task; else the end of `main` decides."""
     cancel_grace_seconds: int = 3
     orphan_seconds: float = 60.0

@@ -27,6 +27,7 @@ PULLING = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
 )
 """Reasons of containers that wait for an image which a try did not bring."""
+_OURS = ("main", "agent")
 _TERMINAL = ("Succeeded", "Failed")
 
 
@@ -92,6 +93,18 @@ class PodView:
 
     def container(self, name: str) -> ContainerView | None:
         return next((one for one in self.containers if one.name == name), None)
+
+    @property
+    def left_over(self) -> bool:
+        """Whether all that is the task's has ended, and what somebody brought into the Pod beside it has not."""
+        regular = [one for one in self.containers if not one.initial]
+        ours = [one for one in regular if one.name in _OURS]
+        return (
+            not self.ended
+            and any(one.name == "main" for one in ours)
+            and all(one.terminated is not None for one in ours)
+            and any(one.terminated is None for one in regular if one.name not in _OURS)
+        )
 
     @property
     def started_at(self) -> int:
