@@ -121,6 +121,7 @@ def _claimed(head: Mapping[str, Any]) -> pb.ClaimedRun:
                 deadline_millis=options.get("deadline", 0) * 1000,
                 documented_final_status=options.get("documented_final_status", False),
                 flat_collected=options.get("flat_collected", False),
+                infrastructure_retries=options.get("infrastructure_retries"),
             ),
         )
     except KeyError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from penstock_store.config import StoreConfig
 
-from penstock_server.domain.options import CACHING_ON, CachingDefaults
+from penstock_server.domain.options import NO_SETTINGS, OptionDefaults
 from penstock_server.gateway.cross_site import THIS_MACHINE_ALONE, SitePolicy
 from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
 
@@ -54,7 +54,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allow_http: bool = False
     validate_urls: bool = True
-    caching: CachingDefaults = CACHING_ON
+    run_defaults: OptionDefaults = NO_SETTINGS
     schedule_timezone: str = ""
     namespace: str = "kubeflow"
     max_package_bytes: int = 32 * 1024 * 1024

@@ -22,7 +22,7 @@ from penstock_store.providers import parse_file
 from penstock_server import logs
 from penstock_server.config import Address, Settings
 from penstock_server.db_command import db_command
-from penstock_server.domain.options import CachingDefaults
+from penstock_server.domain.options import MAX_INFRASTRUCTURE_RETRIES, OptionDefaults
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.cross_site import SitePolicy, host_name, origin
@@ -204,6 +204,14 @@ _GRACE_SECONDS = 10.0
     help="Seconds after which a cached result does not count any more.",
 )
 @click.option(
+    "--infrastructure-retries",
+    type=click.IntRange(0, MAX_INFRASTRUCTURE_RETRIES),
+    default=OptionDefaults().infrastructure_retries,
+    show_default=True,
+    envvar="PENSTOCK_INFRASTRUCTURE_RETRIES",
+    help="Further attempts of a task after failures of the platform, for runs that do not say.",
+)
+@click.option(
     "--schedule-timezone",
     default="",
     envvar="CRON_SCHEDULE_TIMEZONE",
@@ -284,6 +292,7 @@ def main(
     validate_pipeline_urls: bool,
     caching: bool,
     max_cache_age: int,
+    infrastructure_retries: int,
     schedule_timezone: str,
     max_package_mib: int,
     ui_directory: Path | None,
@@ -332,7 +341,7 @@ def main(
         allowed_hosts=tuple(host.strip() for host in pipeline_hosts.split(",") if host.strip()),
         allow_http=allow_http_pipelines,
         validate_urls=validate_pipeline_urls,
-        caching=CachingDefaults(caching, max_cache_age),
+        run_defaults=OptionDefaults(caching, max_cache_age, infrastructure_retries),
         schedule_timezone=schedule_timezone,
         namespace=namespace,
         max_package_bytes=max_package_mib * 1024 * 1024,
@@ -372,7 +381,7 @@ def serve(settings: Settings) -> None:
         max_bytes=settings.max_package_bytes,
     )
     dispatch = DispatchService(storage, bell, telemetry.committed)
-    runs = RunService(storage, clock, documents, bell, settings.service_account, settings.caching)
+    runs = RunService(storage, clock, documents, bell, settings.service_account, settings.run_defaults)
     schedules = RecurringRunService(
         storage,
         clock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,26 @@ def test_options_are_shown(client: Client) -> None:
     assert (shown.fail_fast, shown.caching, shown.max_cache_age_seconds) == (True, False, 7)
 
 
-@pytest.mark.parametrize("field", ["max_cache_age_seconds", "deadline_seconds"])
+@pytest.mark.parametrize(("asked", "settled"), [({}, 7), ({"infrastructure_retries": 0}, 0)])
+def test_the_platforms_retries_are_the_servers_unless_the_run_says(
+    few_retries: Client, asked: dict[str, int], settled: int
+) -> None:
+    run_id = runs.start(few_retries, specs.container(["true"]), **asked)
+    assert runs.get(few_retries, run_id).options.infrastructure_retries == settled
+    assert runs.finished(few_retries, run_id).state == run_pb2.SUCCEEDED
+
+
+@pytest.fixture(scope="module")
+def few_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A server with another setting than the default."""
+    with (
+        Embedded(tmp_path_factory.mktemp("retries"), environment={"PENSTOCK_INFRASTRUCTURE_RETRIES": "7"}) as up,
+        Client(up.grpc) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("field", ["infrastructure_retries", "max_cache_age_seconds", "deadline_seconds"])
 def test_negative_options_are_refused(client: Client, field: str) -> None:
     with pytest.raises(ClientError, match=field):
         runs.start(client, specs.container(["true"]), **{field: -1})

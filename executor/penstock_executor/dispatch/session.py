@@ -28,6 +28,7 @@ from penstock_executor.engine.lineage import execution_record, run_record
 from penstock_executor.engine.machine import apply, outstanding
 from penstock_executor.engine.rows import artifact_rows, task_row
 from penstock_executor.engine.state import (
+    DEFAULT_INFRASTRUCTURE_RETRIES,
     ContainerNode,
     Node,
     RunContext,
@@ -260,6 +261,11 @@ def open_session(
         deadline_millis=claimed.policy.deadline_millis or convert.deadline_millis(pipeline),
         documented_final_status=claimed.policy.documented_final_status,
         flat_collected=claimed.policy.flat_collected,
+        infrastructure_retries=(
+            claimed.policy.infrastructure_retries
+            if claimed.policy.HasField("infrastructure_retries")
+            else DEFAULT_INFRASTRUCTURE_RETRIES
+        ),
     )
     return RunSession(context=context, fence=claimed.fence, state=RunState(context), next_sequence=0, look_up=look_up)
 

@@ -46,6 +46,10 @@ class TaskState(str, Enum):
         return self in (TaskState.FAILED, TaskState.CANCELED)
 
 
+DEFAULT_INFRASTRUCTURE_RETRIES = 3
+"""Of runs that were made before they could say; a constant of their logs."""
+
+
 class Phase(str, Enum):
     """Where a container task stands between its trigger and its end."""
 
@@ -74,7 +78,7 @@ class RunContext:
     caching: bool = True
     max_cache_age_millis: int = 0
     """Results older than this do not count; 0 means that age does not matter."""
-    infrastructure_retries: int = 3
+    infrastructure_retries: int = DEFAULT_INFRASTRUCTURE_RETRIES
     fail_fast: bool = False
     """The first task that fails for good ends the run; exit tasks still run."""
     deadline_millis: int = 0

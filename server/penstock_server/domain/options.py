@@ -7,9 +7,11 @@ with them: a server that is started with other settings changes later runs only.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from penstock_server.errors import InvalidArgumentError
+
+MAX_INFRASTRUCTURE_RETRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +24,16 @@ class RequestedOptions:
     deadline: int = 0
     documented_final_status: bool = False
     flat_collected: bool = False
+    infrastructure_retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class CachingDefaults:
-    """The server's settings. `max_age` in seconds, 0 for no limit."""
+class OptionDefaults:
+    """The server's settings. `max_cache_age` in seconds, 0 for no limit."""
 
-    enabled: bool = True
-    max_age: int = 0
+    caching: bool = True
+    max_cache_age: int = 0
+    infrastructure_retries: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +46,29 @@ class RunOptions:
     deadline: int = 0
     documented_final_status: bool = False
     flat_collected: bool = False
+    infrastructure_retries: int = 3
 
     def to_text(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+        document = asdict(self)
+        if self.infrastructure_retries == DEFAULT_OPTIONS.infrastructure_retries:
+            # A server of the release before reads no option that it does not know.
+            del document["infrastructure_retries"]
+        return json.dumps(document, separators=(",", ":"))
 
     @staticmethod
     def from_text(text: str) -> RunOptions:
-        return RunOptions(**json.loads(text)) if text else RunOptions()
+        """Options of a later release are passed over."""
+        known = {field.name for field in fields(RunOptions)}
+        document = json.loads(text) if text else {}
+        return RunOptions(**{name: value for name, value in document.items() if name in known})
 
 
 NOTHING_REQUESTED = RequestedOptions()
-CACHING_ON = CachingDefaults()
+NO_SETTINGS = OptionDefaults()
 DEFAULT_OPTIONS = RunOptions()
 
 
-def settled(requested: RequestedOptions, defaults: CachingDefaults) -> RunOptions:
+def settled(requested: RequestedOptions, defaults: OptionDefaults) -> RunOptions:
     """A run cannot switch on what the server switched off. Raises InvalidArgumentError."""
     for value, field in (
         (requested.max_cache_age, "run.options.max_cache_age_seconds"),
@@ -64,12 +76,17 @@ def settled(requested: RequestedOptions, defaults: CachingDefaults) -> RunOption
     ):
         if value < 0:
             raise InvalidArgumentError(f"{field} must not be negative, it is {value}", field)
-    ages = [age for age in (requested.max_cache_age, defaults.max_age) if age]
+    retries = requested.infrastructure_retries
+    if retries is not None and not 0 <= retries <= MAX_INFRASTRUCTURE_RETRIES:
+        field = "run.options.infrastructure_retries"
+        raise InvalidArgumentError(f"{field} is {retries}, it must be from 0 to {MAX_INFRASTRUCTURE_RETRIES}", field)
+    ages = [age for age in (requested.max_cache_age, defaults.max_cache_age) if age]
     return RunOptions(
         fail_fast=requested.fail_fast,
-        caching=defaults.enabled and requested.caching is not False,
+        caching=defaults.caching and requested.caching is not False,
         max_cache_age=min(ages, default=0),
         deadline=requested.deadline,
         documented_final_status=requested.documented_final_status,
         flat_collected=requested.flat_collected,
+        infrastructure_retries=defaults.infrastructure_retries if retries is None else retries,
     )

@@ -19,7 +19,7 @@ from penstock_ir.parameters import bind_root_parameters
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME, STORAGE_STATES
 from penstock_server.domain.listing import Key, KeyKind, Listing
-from penstock_server.domain.options import CACHING_ON, NOTHING_REQUESTED, CachingDefaults, RequestedOptions, settled
+from penstock_server.domain.options import NO_SETTINGS, NOTHING_REQUESTED, OptionDefaults, RequestedOptions, settled
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
 from penstock_server.domain.task import Task, with_waits
@@ -98,14 +98,14 @@ class RunService:
         documents: Documents,
         signal: WorkSignal,
         service_account: str,
-        caching: CachingDefaults = CACHING_ON,
+        defaults: OptionDefaults = NO_SETTINGS,
     ) -> None:
         self._storage = storage
         self._clock = clock
         self._documents = documents
         self._signal = signal
         self._service_account = service_account
-        self._caching = caching
+        self._defaults = defaults
 
     def create(self, new: NewRun) -> Run:
         """Raises InvalidArgumentError, NotFoundError, InvalidSpecError, InvalidParametersError."""
@@ -248,7 +248,7 @@ class RunService:
             pipeline_root=new.pipeline_root,
             recurring_run_id=new.recurring_run_id,
             plugins_input=new.plugins_input,
-            options=settled(new.options, self._caching),
+            options=settled(new.options, self._defaults),
             resource_name=f"{pipeline.name.rsplit('/', 1)[-1][:240]}-{suffix}",
         )
 

@@ -24,6 +24,12 @@ from penstock.client import Client
 @click.option("--caching/--no-caching", default=None, help="Whether cached results count; the server's unless given.")
 @click.option("--max-cache-age", type=click.IntRange(min=0), default=0, help="Seconds; older results do not count.")
 @click.option("--deadline", type=click.IntRange(min=0), default=0, help="Seconds after which the run is ended.")
+@click.option(
+    "--infrastructure-retries",
+    type=click.IntRange(0, 100),
+    default=None,
+    help="Further attempts of a task after failures of the platform; the server's setting unless given.",
+)
 @click.option("--flat-collected", is_flag=True, help="dsl.Collected over nested loops gives one flat list.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
 @server_options
@@ -37,6 +43,7 @@ def run(
     caching: bool | None,
     max_cache_age: int,
     deadline: int,
+    infrastructure_retries: int | None,
     flat_collected: bool,
     watch: bool,
     client: Client,
@@ -66,6 +73,8 @@ def run(
         new.options.caching = caching
     new.options.max_cache_age_seconds = max_cache_age
     new.options.deadline_seconds = deadline
+    if infrastructure_retries is not None:
+        new.options.infrastructure_retries = infrastructure_retries
     new.options.flat_collected = flat_collected
     if experiment:
         new.experiment_id = experiment_id(client, experiment)

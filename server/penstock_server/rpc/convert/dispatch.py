@@ -48,6 +48,7 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
             deadline_millis=run.options.deadline * 1000,
             documented_final_status=run.options.documented_final_status,
             flat_collected=run.options.flat_collected,
+            infrastructure_retries=run.options.infrastructure_retries,
         ),
     )
 

@@ -77,6 +77,7 @@ def to_proto(run: Run) -> pb.Run:
             deadline_seconds=run.options.deadline,
             documented_final_status=run.options.documented_final_status,
             flat_collected=run.options.flat_collected,
+            infrastructure_retries=run.options.infrastructure_retries,
         )
     )
     if run.plugins_input:
@@ -139,6 +140,7 @@ def _requested(options: pb.RunOptions) -> RequestedOptions:
         deadline=options.deadline_seconds,
         documented_final_status=options.documented_final_status,
         flat_collected=options.flat_collected,
+        infrastructure_retries=options.infrastructure_retries if options.HasField("infrastructure_retries") else None,
     )
 
 

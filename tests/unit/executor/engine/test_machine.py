@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from penstock_executor.backends.base import FailureKind
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Release, Wake, WakeRun
 from penstock_executor.engine.events import (
@@ -31,9 +32,9 @@ from tests.support import specs
 class Drive:
     """A run whose log is kept, so that a replay can be compared."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], **options: Any) -> None:
         pipeline = compile_pipeline(document_from_json(spec))
-        self.context = RunContext("run", pipeline, {}, "file:///root")
+        self.context = RunContext("run", pipeline, {}, "file:///root", **options)
         self.state = RunState(self.context)
         self.log: list[bytes] = []
         self.at = 0
@@ -112,6 +113,21 @@ def test_retries_wait_longer_and_end() -> None:
     assert run.end("a", 2, FailureKind.USER) == [Wake("a", 2, run.at + 3000)]
     run.give(BackoffElapsed("a", 2, 9000))
     assert run.end("a", 3, FailureKind.USER) == [FinishRun()]
+
+
+@pytest.mark.parametrize(
+    ("options", "retries"),
+    [({}, 3), ({"infrastructure_retries": 0}, 0), ({"infrastructure_retries": 1}, 1)],
+)
+def test_the_platforms_failures_have_a_budget_of_their_own(options: dict[str, Any], retries: int) -> None:
+    run = Drive(chain("a"), **options)
+    run.start()
+    for attempt in range(1, retries + 1):
+        (wake,) = run.end("a", attempt, FailureKind.INFRASTRUCTURE)
+        assert isinstance(wake, Wake)
+        run.give(BackoffElapsed("a", attempt, wake.at))
+    assert run.end("a", retries + 1, FailureKind.INFRASTRUCTURE) == [FinishRun()]
+    assert summary(run.replayed()) == summary(run.state)
 
 
 def test_a_wrong_configuration_is_not_retried() -> None:
