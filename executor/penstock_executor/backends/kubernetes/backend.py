@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 
 _ARCHIVE_BEFORE_CANCEL_SECONDS = 2.0
 _FORCE_AFTER_SECONDS = 120.0
+_FORBIDDEN = re.compile(r'^pods "[^"]*" is forbidden: ')
 
 
 @dataclass(slots=True, eq=False)
@@ -282,7 +284,8 @@ class KubernetesBackend:
         if isinstance(error, NotFoundError):
             text = f"the namespace {attempt.namespace!r} does not exist"
             return Failure(FailureKind.CONFIGURATION, text)
-        return Failure(FailureKind.CONFIGURATION, f"Kubernetes refuses the task's Pod: {error}")
+        said = _FORBIDDEN.sub("", str(error))
+        return Failure(FailureKind.CONFIGURATION, f"Kubernetes refuses the task's Pod: {said}")
 
     async def _open_default_namespace(self) -> None:
         """So that what a predecessor left there is seen although nothing is launched yet."""

@@ -14,7 +14,10 @@ from penstock_executor.backends.kubernetes.troubles import PULL, SANDBOX, VOLUME
 from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView
 
 _MAX_TEXT = 600
-_WRAPPED = re.compile(r"(rpc error: code = \w+ desc = |Err\w+: |Back-off pulling image \"[^\"]*\": )")
+_WRAPPED = re.compile(
+    r"(rpc error: code = \w+ desc = |Err\w+: |Back-off pulling image \"[^\"]*\": |Failed to pull image \"[^\"]*\": |"
+    r"failed to pull and unpack image \"[^\"]*\": |failed to resolve reference \"[^\"]*\": )"
+)
 _PLACES = re.compile(r"^0/(\d+) nodes are available: ")
 _PREEMPTION = re.compile(r"\.? ?(no new claims to deallocate, )?preemption: .*$", re.S)
 _PART = re.compile(r"(?P<count>\d+) (?P<what>.+?)(?=, \d+ |$)", re.S)

@@ -90,7 +90,7 @@ def test_a_scheduling_gate() -> None:
 
 
 def test_an_image_with_its_error_and_tries() -> None:
-    short = 'failed to pull and unpack image "docker.io/x/y:1": not found'
+    short = "not found"
     first = pod(waiting("ErrImagePull", NOT_FOUND))
     assert text(first) == f"the image 'x/y:1' cannot be pulled: {short}"
     back_off = f'Back-off pulling image "x/y:1": ErrImagePull: {NOT_FOUND}'
