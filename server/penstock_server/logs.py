@@ -1,7 +1,8 @@
 """How the server writes its log: lines for people, or JSON objects for machines, on stderr.
 
-Invariants: one line per call at level info, with method, status, duration, request id and, where the call is about
-one, the run's id; executors' calls, of which there are many, at debug. Never a request's content.
+Invariants: one line per call that changes something or fails at level info, with method, status, duration, request id
+and, where the call is about one, the run's id; reads that went well and executors' calls, of which there are many, at
+debug. Never a request's content.
 """
 
 from __future__ import annotations

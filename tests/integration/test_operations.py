@@ -180,14 +180,15 @@ def test_figures_come_without_a_database() -> None:
     assert "penstock_runs_waiting" not in content
 
 
-def test_a_line_for_every_call(tmp_path: Path) -> None:
-    """JSON lines with method, status, request id and run id; nothing of what was sent."""
+def test_a_line_for_every_call_that_changes_something_or_fails(tmp_path: Path) -> None:
+    """JSON lines with method, status, request id and run id; nothing of what was sent. Polls say nothing."""
     with Embedded(tmp_path, "--log-level", "info", "--log-format", "json") as up, Client(up.grpc) as client:
         run_id = runs.start(client, specs.container(["true"]), name="a name nobody may log")
         runs.finished(client, run_id)
         request = urllib.request.Request(f"{up.http}/apis/v2beta1/runs/nobody", headers={"X-Request-Id": "mine-7"})
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(request)
+        urllib.request.urlopen(f"{up.http}/apis/v2beta1/runs/{run_id}").read()
         for probe in ("livez", "readyz", "metrics"):
             urllib.request.urlopen(f"{up.http}/{probe}").read()
     text = (tmp_path / "logs" / "server.log").read_text()
@@ -198,6 +199,7 @@ def test_a_line_for_every_call(tmp_path: Path) -> None:
     assert created["millis"] > 0
     refused = next(line for line in calls if line["request_id"] == "mine-7")
     assert (refused["method"], refused["code"], refused["run_id"]) == (f"{service}/GetRun", "NOT_FOUND", "nobody")
+    assert not [line for line in calls if "/Get" in line["method"] and line["code"] == "OK"]
     assert "nobody may log" not in text
     requests = [line for line in map(json.loads, text.splitlines()) if line["logger"] == "penstock_server.requests"]
     assert [line["route"] for line in requests] == ["/apis/v2beta1/runs/{run_id}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from penstock import render
 from penstock_api.v1 import insight_pb2
 from rich.console import Console
@@ -12,6 +13,13 @@ def shown(*tasks: insight_pb2.Task) -> str:
     with console.capture() as capture:
         console.print(render.task_table(tasks, 0))
     return capture.get()
+
+
+def test_what_took_less_than_the_clock_tells() -> None:
+    ended = {"kind": "container", "state": "SUCCEEDED", "started_at": Timestamp(seconds=5)}
+    assert "< 1 s" in shown(insight_pb2.Task(path="unwrapped", **ended))
+    assert "40 ms" in shown(insight_pb2.Task(path="wrapped", duration_millis=40, **ended))
+    assert "0 ms" in shown(insight_pb2.Task(path="group", **{**ended, "kind": "dag"}))
 
 
 def test_tasks_by_their_display_names_iterations_by_their_place() -> None:

@@ -37,7 +37,6 @@ requests_log = logging.getLogger("penstock_server.requests")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 # As proxies write it: the client went away before it was answered.
 _CLIENT_GONE = 499
-_PROBES = ("/livez", "/readyz", "/metrics")
 # Everything is served below it too: where the web UI lives behind a central dashboard.
 UI_PREFIX = "/pipeline"
 # As the router calls the route of everything else.
@@ -274,8 +273,8 @@ def _note(request: web.Request, status: int, started: float) -> None:
     """A line in the log: the route, never the path, which may hold anything."""
     resource = request.match_info.route.resource
     route = request.get("route") or (resource.canonical if resource else "")
-    # What asks every few seconds says nothing as long as all is well.
-    level = logging.DEBUG if route in _PROBES and status == 200 else logging.INFO
+    # What asks every few seconds, a probe or whoever waits for a run, says nothing as long as all is well.
+    level = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 else logging.INFO
     if not requests_log.isEnabledFor(level):
         return
     fields = {

@@ -25,8 +25,10 @@ from penstock_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 calls_log = logging.getLogger("penstock_server.calls")
-# Methods of these have a line each; those of executors, health checks and reflection are many and alike.
+# Methods of these have a line each; those of executors, health checks and reflection are many and alike, and so are
+# reads that went well: whoever waits for a run polls.
 _PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
+_READS = ("Get", "List", "Read", "Describe", "Explain")
 
 # A stream that is followed holds a thread: some are kept for everybody else.
 MAX_STREAMS = 48
@@ -171,7 +173,7 @@ class _Ended:
 
     def __call__(self, code: str, reply: Any = None) -> None:
         self._observe(self._method, code)
-        level = logging.INFO if self._method.startswith(_PUBLIC) else logging.DEBUG
+        level = logging.INFO if self._is_told(code) else logging.DEBUG
         if not calls_log.isEnabledFor(level):
             return
         millis = round((time.perf_counter() - self._started) * 1000, 2)
@@ -181,6 +183,10 @@ class _Ended:
             fields["run_id"] = run_id[:64]
         text = " ".join(f"{key}={value}" for key, value in list(fields.items())[2:])
         calls_log.log(level, "%s %s %s", self._method, code, text, extra=fields)
+
+    def _is_told(self, code: str) -> bool:
+        read = self._method.rpartition("/")[2].startswith(_READS)
+        return self._method.startswith(_PUBLIC) and not (read and code == "OK")
 
 
 def _code_of(error: Exception) -> str:

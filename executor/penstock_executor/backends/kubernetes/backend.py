@@ -56,7 +56,9 @@ from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
 
-_ARCHIVE_BEFORE_CANCEL_SECONDS = 2.0
+_ARCHIVE_BEFORE_CANCEL_SECONDS = 10.0
+# How far the log may be ahead of the deletion that ends its program.
+_LOG_AHEAD_SECONDS = 0.5
 _FORCE_AFTER_SECONDS = 120.0
 _FORBIDDEN = re.compile(r'^pods "[^"]*" is forbidden: ')
 
@@ -396,17 +398,21 @@ class KubernetesBackend:
         attempt.removing = True
         agent = view.container("agent")
         if view.started_at and (agent is None or agent.terminated is not None):
-            try:
-                limit = _ARCHIVE_BEFORE_CANCEL_SECONDS
-                await asyncio.wait_for(self._retention.archive(view, log_uri(attempt.task.task_root)), limit)
-            except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
-                log.info("Pod %s: its log could not be kept: %s", view.name, error)
+            # It can be read until the last container is gone, so no Pod is kept for all of it.
+            await asyncio.wait({self._spawn(self._keep_log(attempt, view))}, timeout=_LOG_AHEAD_SECONDS)
         try:
             await self._calls.delete(view.namespace, view.name, view.uid, self._settings.cancel_grace_seconds)
         except KubeError as error:
             log.error("Pod %s/%s cannot be removed: %s", view.namespace, view.name, error)
             if attempt.doomed is not None:
                 self._end(attempt, attempt.doomed)
+
+    async def _keep_log(self, attempt: _Attempt, view: PodView) -> None:
+        try:
+            limit = _ARCHIVE_BEFORE_CANCEL_SECONDS
+            await asyncio.wait_for(self._retention.archive(view, log_uri(attempt.task.task_root)), limit)
+        except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
+            log.info("Pod %s: its log could not be kept: %s", view.name, error)
 
     def _conclude(self, attempt: _Attempt, view: PodView) -> None:
         if attempt.concluding or attempt.finished:
@@ -490,10 +496,11 @@ class KubernetesBackend:
         archive = (view.ended or view.left_over) and view.started_at and view.container("agent") is None
         self._retention.put(EndedPod(view, view.phase == "Succeeded", view.log_uri if archive else ""))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._reap)
+        return task
 
     def _reap(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
