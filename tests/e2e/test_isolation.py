@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from penstock.client import Client
+from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 from penstock_executor.backends.local.views import why_no_view
 
@@ -196,6 +197,11 @@ def test_an_environment_is_not_made_for_a_task_that_is_terminated(tmp_path: Path
         ids = [runs.start(client, spec) for _ in range(10)]
         index.settimeout(60)
         connection, _ = index.accept()
+        why = insight_pb2.ExplainTaskRequest(run_id=ids[0], task="only")
+        runs.until(
+            lambda: client.call(client.insight.ExplainTask, why).summary,
+            lambda text: "its packages are being installed" in text and "kfp==2.17.0" in text,
+        )
         for run_id in ids:
             client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
         for run_id in ids:

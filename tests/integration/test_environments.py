@@ -194,5 +194,6 @@ def test_settings_for_pip_hold(tmp_path: Path) -> None:
     environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
     made = asyncio.run(environments.get((("only-here",),)))
     subprocess.run([made / "bin" / "python", "-c", "import only_here"], check=True)
-    with pytest.raises(EnvironmentFailedError, match="not-there"):
-        asyncio.run(environments.get((("not-there",),)))
+    with pytest.raises(EnvironmentFailedError, match="not-there") as failed:
+        asyncio.run(environments.get((("--find-links", "https://somebody:secret@index.example/", "not-there"),)))
+    assert "secret" not in str(failed.value)

@@ -39,13 +39,14 @@ from penstock_executor.backends.base import (
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
+    TaskWaiting,
 )
 from penstock_executor.backends.local import attempt_environment
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
 from penstock_executor.backends.local.commands import LightweightCommand, recognise
 from penstock_executor.backends.local.connection import ForkServerConnection, ForkServerGoneError
-from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
+from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments, shown
 from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
 from penstock_executor.backends.local.variables import machine_variables
@@ -294,7 +295,10 @@ class LocalBackend:
         """The attempt's environment, and the cached one under it. Raises _Failure, OSError."""
         installs = lightweight.installs if lightweight else ()
         try:
-            cached = await self._environments.get(installs, own if installs else None)
+            variables = own if installs else None
+            if not self._environments.is_ready(installs, variables):
+                self._deliver(TaskWaiting(attempt.key, _being_made(installs)))
+            cached = await self._environments.get(installs, variables)
             # With pip, for what the task installs by itself.
             seed = await self._environments.get(())
         except EnvironmentFailedError as error:
@@ -546,6 +550,13 @@ class LocalBackend:
         if attempt.holds_slot:
             attempt.holds_slot = False
             self._slots.release()
+
+
+def _being_made(installs: tuple[tuple[str, ...], ...]) -> str:
+    wanted = shown(word for words in installs for word in words)
+    if not wanted:
+        return "an environment with pip is being made for it, once on this machine"
+    return f"its packages are being installed: {wanted if len(wanted) <= 300 else wanted[:297] + '...'}"
 
 
 def _is_elsewhere(task: TaskLaunch) -> bool:

@@ -16,9 +16,10 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -45,6 +46,7 @@ _PIP_SETTINGS = {
     "PIP_TRUSTED_HOST": ("UV_INSECURE_HOST", " "),
     "PIP_CERT": ("SSL_CERT_FILE", " "),
 }
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 _SETTINGS = {*_PIP_SETTINGS, "PIP_NO_INDEX"}
 _NETWORK = ("error sending request", "timed out", "connection", "temporarily", "dns error", "503", "502")
 
@@ -84,7 +86,7 @@ class TaskEnvironments:
         Raises EnvironmentFailedError: for a while also when the same installation failed before. Cancelled, it ends
         the installation unless somebody else waits for it.
         """
-        settings = {name: value for name, value in (variables or {}).items() if name in _SETTINGS}
+        settings = _settings(variables)
         name = self._name(installs, settings)
         if name in self._ready:
             return self._ready[name]
@@ -102,6 +104,10 @@ class TaskEnvironments:
                 if self._builds.get(name) is build:
                     del self._builds[name]
                 build.task.cancel()
+
+    def is_ready(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> bool:
+        """Whether `get` gives it at once."""
+        return self._name(installs, _settings(variables)) in self._ready
 
     def _raise_remembered(self, name: str) -> None:
         until, error = self._failed.get(name, (0.0, None))
@@ -172,6 +178,15 @@ class TaskEnvironments:
             await installer.uv("venv", "--quiet", "--no-project", "--python", self._python, str(target))
 
 
+def shown(arguments: Iterable[str]) -> str:
+    """Arguments of an installation as people may see them: without the credentials of an index."""
+    return _CREDENTIALS.sub("//…@", " ".join(arguments))
+
+
+def _settings(variables: Mapping[str, str] | None) -> dict[str, str]:
+    return {name: value for name, value in (variables or {}).items() if name in _SETTINGS}
+
+
 async def _locked(lock: IO[str]) -> None:
     """Waits for the file's lock: an executor that died may have left programs that hold it."""
     while True:
@@ -233,7 +248,7 @@ class _Installer:
         if process.returncode != 0:
             text = output.decode("utf-8", "replace").strip()[-2000:]
             transient = any(word in text.lower() for word in _NETWORK)
-            wanted = " ".join(arguments[-8:])
             raise EnvironmentFailedError(
-                f"the task's environment cannot be made ({wanted}): {text}", transient=transient
+                f"the task's environment cannot be made ({shown(arguments[-8:])}): {_CREDENTIALS.sub('//…@', text)}",
+                transient=transient,
             )
