@@ -15,11 +15,18 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 
 PYTHON_VARIABLE = "PENSTOCK_TASK_PYTHON"
 _LAYERS = "penstock_layers.pth"
+
+
+class _Kind(Enum):
+    DIRECTORY = "directory"
+    LINK = "link"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +70,53 @@ class AttemptEnvironment:
         return os.pathsep.join([str(self.path / "bin"), *map(str, self.scripts), path])
 
 
+def described(path: Path, cached: Path, seed: Path) -> AttemptEnvironment:
+    """The environment at `path`, which is made or is going to be. Raises OSError."""
+    layers, scripts = _layers(cached, seed)
+    packages = path / "lib" / _python(seed).version / "site-packages"
+    return AttemptEnvironment(path, path / "bin" / "python", packages, layers, scripts)
+
+
 def make(path: Path, cached: Path, seed: Path) -> AttemptEnvironment:
     """Makes the environment at `path`, over `cached` and over `seed`, which has pip.
 
     Doing it again changes nothing. Raises OSError.
     """
-    found = _python(seed)
-    layers, scripts = _layers(cached, seed)
-    bin_, packages = path / "bin", path / "site-packages"
-    for directory in (path, bin_, packages):
-        directory.mkdir(exist_ok=True)
-    # Links in place of the directories that an environment has above its packages: they cost a tenth.
-    for name in ("lib", "lib64", found.version):
-        _link(path / name, ".")
-    _link(bin_ / "python", found.executable)
-    for name in ("python3", found.version):
-        _link(bin_ / name, "python")
-    _link(bin_ / "pip", str(seed / "bin" / "pip"))
-    (path / "pyvenv.cfg").write_text(found.configuration)
-    (packages / _LAYERS).write_text(_site_lines(layers))
-    return AttemptEnvironment(path, bin_ / "python", path / "lib" / found.version / "site-packages", layers, scripts)
+    path.mkdir(exist_ok=True)
+    for name, (kind, content) in _entries(cached, seed).items():
+        entry = path / name
+        if kind is _Kind.DIRECTORY:
+            entry.mkdir(exist_ok=True)
+        elif kind is _Kind.LINK:
+            with contextlib.suppress(FileExistsError):
+                entry.symlink_to(content)
+        else:
+            entry.write_text(content)
+    return described(path, cached, seed)
+
+
+def is_untouched(path: Path, cached: Path, seed: Path) -> bool:
+    """Whether the environment is as it was made: nothing is in it besides, and all that is in it is what it was."""
+    entries = _entries(cached, seed)
+    try:
+        found = [entry for directory in (path, *_directories(path, entries)) for entry in os.scandir(directory)]
+        return {str(Path(one.path).relative_to(path)) for one in found} == set(entries) and all(
+            _is_as_made(path / name, kind, content) for name, (kind, content) in entries.items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _directories(path: Path, entries: Mapping[str, tuple[_Kind, str]]) -> list[Path]:
+    return [path / name for name, (kind, _) in entries.items() if kind is _Kind.DIRECTORY]
+
+
+def _is_as_made(entry: Path, kind: _Kind, content: str) -> bool:
+    if kind is _Kind.LINK:
+        return str(entry.readlink()) == content
+    if entry.is_symlink():
+        return False
+    return entry.is_dir() if kind is _Kind.DIRECTORY else entry.read_text() == content
 
 
 @lru_cache(maxsize=1024)
@@ -131,11 +165,19 @@ def _layers(cached: Path, seed: Path) -> tuple[tuple[Path, ...], tuple[Path, ...
 
 
 @lru_cache(maxsize=1024)
-def _site_lines(directories: tuple[Path, ...]) -> str:
+def _entries(cached: Path, seed: Path) -> Mapping[str, tuple[_Kind, str]]:
+    """What is in an environment, by its path there and in the order in which it is made."""
+    python = _python(seed)
     # Not as plain lines: packages bring .pth files of their own.
-    return "".join(f"import site; site.addsitedir({str(directory)!r})\n" for directory in directories)
-
-
-def _link(path: Path, target: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        path.symlink_to(target)
+    lines = "".join(f"import site; site.addsitedir({str(layer)!r})\n" for layer in _layers(cached, seed)[0])
+    return {
+        "bin": (_Kind.DIRECTORY, ""),
+        "site-packages": (_Kind.DIRECTORY, ""),
+        # Links in place of the directories that an environment has above its packages: they cost a tenth.
+        **dict.fromkeys(("lib", "lib64", python.version), (_Kind.LINK, ".")),
+        "bin/python": (_Kind.LINK, python.executable),
+        **dict.fromkeys(("bin/python3", f"bin/{python.version}"), (_Kind.LINK, "python")),
+        "bin/pip": (_Kind.LINK, str(seed / "bin" / "pip")),
+        "pyvenv.cfg": (_Kind.FILE, python.configuration),
+        f"site-packages/{_LAYERS}": (_Kind.FILE, lines),
+    }

@@ -41,11 +41,11 @@ from penstock_executor.backends.base import (
     TaskStarted,
     TaskWaiting,
 )
-from penstock_executor.backends.local import attempt_environment
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
 from penstock_executor.backends.local.commands import LightweightCommand, recognise
 from penstock_executor.backends.local.connection import ForkServerConnection, ForkServerGoneError
+from penstock_executor.backends.local.environment_pool import EnvironmentPool
 from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments, shown
 from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
@@ -130,7 +130,9 @@ class LocalBackend:
         self._slots = asyncio.Semaphore(settings.parallelism)
         self._attempts: dict[AttemptKey, _Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._released: list[AttemptKey] = []
+        self._released: list[AttemptDirectory] = []
+        self._pool = EnvironmentPool(settings.work_dir / ".environments", 2 * settings.parallelism)
+        self._used: dict[AttemptKey, tuple[Path, Path]] = {}
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
 
@@ -141,6 +143,7 @@ class LocalBackend:
         seen = root or self._settings.environments_dir
         for directory in (work_dir, seen):
             directory.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(self._pool.open)
         work_dir, root = work_dir.resolve(), root.resolve() if root is not None else None
         reason = await why_no_view(self._python, seen.resolve(), work_dir)
         if reason:
@@ -202,20 +205,22 @@ class LocalBackend:
 
     def release(self, key: AttemptKey) -> None:
         """Removes what the task had for itself; the rest of the run's directories go together, in `forget`."""
-        self._released.append(key)
+        directory = AttemptDirectory(self._settings.work_dir, key)
+        used = self._used.pop(key, None)
+        if used is not None:
+            self._pool.give_back(directory.environment, *used)
+        self._released.append(directory)
         if len(self._released) == 1:
             self._background(self._clear())
 
     async def _clear(self) -> None:
-        """Clears after those that were released meanwhile, too."""
+        """Clears after those that are released meanwhile, too."""
         await asyncio.sleep(_CLEAR_SECONDS)
         released, self._released = self._released, []
-        work_dir = self._settings.work_dir
 
         def clear() -> None:
-            for key in released:
-                with contextlib.suppress(OSError):
-                    AttemptDirectory(work_dir, key).clear()
+            for directory in released:
+                directory.clear()
 
         await asyncio.to_thread(clear)
 
@@ -223,6 +228,8 @@ class LocalBackend:
         """Removes the working directories of a run that is over; logs and artifacts lie elsewhere."""
         for key in [key for key in self._attempts if key.run_id == run_id]:
             del self._attempts[key]
+        for key in [key for key in self._used if key.run_id == run_id]:
+            del self._used[key]
         work_dir = self._settings.work_dir
         for directory in (work_dir / run_id, temporary_of_run(work_dir, run_id)):
             await asyncio.to_thread(remove_tree, directory)
@@ -304,7 +311,8 @@ class LocalBackend:
         except EnvironmentFailedError as error:
             kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
             raise _Failure(kind, str(error)) from error
-        return attempt_environment.make(attempt.directory.environment, cached, seed), cached
+        self._used[attempt.key] = cached, seed
+        return self._pool.take(attempt.directory.environment, cached, seed), cached
 
     def _task_variables(self, attempt: _Attempt, environment: AttemptEnvironment) -> dict[str, str]:
         return {

@@ -1,0 +1,56 @@
+"""Environments that attempts have left as they were made, for the attempts that come next.
+
+Why: most tasks install nothing, and to make and remove a dozen entries for each costs more than their start where a
+file system looks past what was removed lately. An environment holds nothing of its own place, so it can be moved.
+
+Invariants: one is given away only when nothing is in it that an attempt put there, looked at anew each time; it is
+moved, so two attempts never have the same one; a bounded number waits, and what an executor before left is removed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from penstock_executor.backends.local.attempt_environment import AttemptEnvironment, described, is_untouched, make
+from penstock_executor.backends.local.attempts import remove_tree
+
+
+class EnvironmentPool:
+    """`directory` lies in the file system of the attempts; `limit` environments wait in it at most."""
+
+    def __init__(self, directory: Path, limit: int) -> None:
+        self._directory = directory
+        self._limit = limit
+        self._waiting: dict[tuple[Path, Path], list[Path]] = {}
+        self._count = 0
+
+    def open(self) -> None:
+        """Raises OSError."""
+        remove_tree(self._directory)
+        self._directory.mkdir(parents=True, exist_ok=True)
+
+    def take(self, path: Path, cached: Path, seed: Path) -> AttemptEnvironment:
+        """An environment at `path`, which may be there already. Raises OSError."""
+        waiting = self._waiting.get((cached, seed), [])
+        while waiting and not path.exists():
+            self._count -= 1
+            try:
+                waiting.pop().rename(path)
+            except OSError:
+                # Somebody removed it.
+                continue
+            return described(path, cached, seed)
+        return make(path, cached, seed)
+
+    def give_back(self, path: Path, cached: Path, seed: Path) -> None:
+        """What is at `path` after the attempt has ended; it stays there unless it can be used again."""
+        if self._count >= self._limit or not is_untouched(path, cached, seed):
+            return
+        target = self._directory / uuid.uuid4().hex
+        try:
+            path.rename(target)
+        except OSError:
+            return
+        self._waiting.setdefault((cached, seed), []).append(target)
+        self._count += 1
