@@ -62,7 +62,7 @@ class ExecutorSettings:
     workspace_path: str
     max_runs: int = 500
     lease: float = 15.0
-    heartbeat: float = 1.0
+    heartbeat: float = 0.5
     claim_wait: float = 20.0
 
 
