@@ -90,7 +90,12 @@ def root(kind: Kind, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def store(kind: Kind, root: str) -> RoutedStore:
-    files = FileArtifactStore(Path(root.removeprefix("file://"))) if kind.name == "files" else None
+    files = None
+    if kind.name == "files":
+        directory = Path(root.removeprefix("file://"))
+        # As a bucket, it is there before anything is kept in it.
+        directory.mkdir(parents=True, exist_ok=True)
+        files = FileArtifactStore(directory)
     return RoutedStore(kind.config, kind.environ, files=files, limits=Limits(patience=5))
 
 
