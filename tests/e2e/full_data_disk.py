@@ -22,7 +22,7 @@ REQUESTS = 3000
 
 def main() -> None:
     data = Path(sys.argv[1])
-    with Embedded(data, "--log-level", "info") as up, Client(up.grpc) as client:
+    with Embedded(data, "--log-level", "debug") as up, Client(up.grpc) as client:
         runs.finished(client, runs.start(client, specs.container(["true"])))
         assert http.call("GET", f"{up.http}/readyz").status == 200
         filler = data / "filler"

@@ -137,7 +137,7 @@ def test_a_full_disk_under_everything(tmp_path: Path) -> None:
 def test_output_that_nobody_reads(tmp_path: Path) -> None:
     """`penstock up | less`, or a terminal that was told to wait: the server does not."""
     command = [PENSTOCK, "up", "--data-dir", str(tmp_path), "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-    command += ["--log-level", "info"]
+    command += ["--log-level", "debug"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         assert started.stderr is not None
