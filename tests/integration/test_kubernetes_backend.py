@@ -376,7 +376,8 @@ async def test_somebody_elses_pod_of_that_name_is_left_alone(tmp_path: Path) -> 
 @on_a_loop
 async def test_how_it_ended(tmp_path: Path, outcome: Outcome, failure: str, text: str) -> None:
     async with bench(tmp_path, outcome) as b:
-        backend = await b.backend(deadlines=Deadlines(pending=2.0, image_pull=1.0, configuration=1.0))
+        # An image is waited for the longest: a Pod of which nothing is said yet is taken to pull it.
+        backend = await b.backend(deadlines=Deadlines(pending=2.0, image_pull=4.0, configuration=1.0))
         task = b.task()
         await backend.launch(task)
         found = await b.outcome(task.key)

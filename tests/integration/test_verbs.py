@@ -100,4 +100,4 @@ def test_replies_hold_no_field_of_ours(up: Embedded, client: Client) -> None:
         assert set(document) - RUN_FIELDS == {"options"}
         assert document["options"]["fail_fast"] is True
     asked = plain.call("POST", f"{up.http}/apis/v2beta1/runs?options=true", run).json
-    assert asked["options"] == {"fail_fast": True, "caching": True}
+    assert asked["options"] == {"fail_fast": True, "caching": True, "infrastructure_retries": 3}

@@ -303,11 +303,14 @@ class LocalBackend:
         installs = lightweight.installs if lightweight else ()
         try:
             variables = own if installs else None
-            if not self._environments.is_ready(installs, variables):
+            ready = self._environments.is_ready(installs, variables)
+            if not ready:
                 self._deliver(TaskWaiting(attempt.key, _being_made(installs)))
             cached = await self._environments.get(installs, variables)
             # With pip, for what the task installs by itself.
             seed = await self._environments.get(())
+            if not ready:
+                self._deliver(TaskWaiting(attempt.key, ""))
         except EnvironmentFailedError as error:
             kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
             raise _Failure(kind, str(error)) from error
