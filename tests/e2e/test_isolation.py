@@ -211,3 +211,70 @@ def test_an_environment_is_not_made_for_a_task_that_is_terminated(tmp_path: Path
         ] if own.process else []  # fmt: skip
         runs.until(lambda: [one for one in installers if one.is_running()], lambda left: not left)
         connection.close()
+
+
+def test_another_python_does_not_see_what_is_cached(alone: Client) -> None:
+    """Its pip would take the packages of all tasks for its own."""
+    script = (
+        "base=$(python -c 'import sys; print(sys._base_executable)'); "
+        "python -c 'import sys; print(sum(\"environments\" in path for path in sys.path) > 0)'; "
+        '"$base" -c \'import sys; print(sum("environments" in path for path in sys.path))\''
+    )
+    assert answer(alone, script).split() == ["True", "0"]
+
+
+def test_pip_without_variables(alone: Client) -> None:
+    script = 'env -i PATH="$PATH" PIP_NO_INDEX=1 PIP_FIND_LINKS="$PIP_FIND_LINKS" '
+    assert answer(alone, f"{script} {install('0.5')}") == "0.5"
+
+
+def test_what_follows_links_comes_to_an_end(alone: Client) -> None:
+    script = "python -c 'import glob, sys; print(len(glob.glob(sys.prefix + \"/**/*\", recursive=True)) < 100)'"
+    assert answer(alone, script) == "True"
+
+
+@pytest.mark.parametrize("place", ["$VIRTUAL_ENV/pyvenv.cfg", "$(dirname $(dirname $(dirname $0)))/log"])
+def test_a_pipe_in_place_of_a_file_holds_nobody(alone: Client, machine: Embedded, place: str) -> None:
+    """A task may put anything where something of ours was."""
+    if place.endswith("log"):
+        root = machine.data_dir / "artifacts"
+        script = f"log=$(readlink /proc/self/fd/2); case $log in {root}/*) rm $log; mkfifo $log;; esac; exit 3"
+    else:
+        script = f"rm {place}; mkfifo {place}"
+    run = runs.finished(alone, runs.start(alone, specs.container(["sh", "-c", script])))
+    assert run.state == (run_pb2.FAILED if "exit 3" in script else run_pb2.SUCCEEDED)
+    assert answers(alone, dict.fromkeys("ab", "echo on")) == ["on", "on"]
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        "setsid sh -c 'setsid sleep 1000 & echo $!; wait' 2> /dev/null & sleep 0.5",
+        "env -i setsid sleep 1000 2> /dev/null < /dev/null & echo $!",
+        # Orphaned at once, by a process that forks and never runs another program.
+        "python -c 'import os, time; os.fork() or (os.setsid(), print(os.getpid(), flush=True), time.sleep(1000))'",
+    ],
+)
+def test_what_it_leaves_running_ends_also_beside_others(alone: Client, tmp_path: Path, leaves: str) -> None:
+    """Two sessions deep, without its environment, while another task of the same kind runs."""
+    gate = tmp_path / "gate"
+    other = runs.start(alone, specs.container(["sh", "-c", f"while [ ! -e {gate} ]; do sleep 0.05; done"]))
+    runs.until(lambda: runs.tasks(alone, other)["only"].state, lambda state: state == "RUNNING")
+    pid = int(answer(alone, leaves))
+    try:
+        runs.until(lambda: psutil.pid_exists(pid), lambda there: not there, 20)
+    finally:
+        gate.touch()
+        runs.finished(alone, other)
+
+
+def test_what_it_leaves_running_goes_on_while_it_does(alone: Client, tmp_path: Path) -> None:
+    """Also when another task of the same kind ends."""
+    gate, said = tmp_path / "gate", tmp_path / "said"
+    background = f"while [ ! -e {gate} ]; do sleep 0.05; done; echo alive > {said}"
+    script = f"(setsid sh -c '{background}' &); while [ ! -e {said} ]; do sleep 0.05; done"
+    run_id = runs.start(alone, specs.container(["sh", "-c", script]))
+    runs.until(lambda: runs.tasks(alone, run_id)["only"].state, lambda state: state == "RUNNING")
+    assert answer(alone, "echo other") == "other"
+    gate.touch()
+    assert runs.finished(alone, run_id, timeout=30).state == run_pb2.SUCCEEDED

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from penstock_executor.backends.base import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
+from penstock_executor.backends.local.inputs import LocalInputs
 from penstock_ir.loader import document_from_json
 from penstock_store.base import ArtifactStoreError
+from penstock_store.files import FileArtifactStore
 
 from tests.support import specs
 from tests.support.launches import launches_of
@@ -77,3 +80,22 @@ def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None
     ended = asyncio.run(outcome())
     assert ended.failure is FailureKind.INFRASTRUCTURE
     assert said in ended.error
+
+
+def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
+    """An attempt that was prepared and not begun is prepared again: after a restart, or when its lease was away."""
+    given = tmp_path / "given"
+    (given / "inner").mkdir(parents=True)
+    (given / "inner" / "file").write_text("original")
+    spec = specs.imported(given.as_uri(), ["true"])
+    (task,) = (one for one in launches_of(document_from_json(spec), {}, root=(tmp_path / "root").as_uri()))
+    inputs = LocalInputs(FileArtifactStore(tmp_path / "root"), tmp_path / "work", tmp_path / "root", overlays=False)
+    directory = AttemptDirectory(tmp_path / "work", task.key)
+
+    async def prepared() -> set[str]:
+        directory.prepare()
+        files = await inputs.prepare(task, directory)
+        (path,) = files.shown
+        return {str(one.relative_to(path)) for one in Path(path).rglob("*")}
+
+    assert asyncio.run(prepared()) == asyncio.run(prepared()) == {"inner", "inner/file"}

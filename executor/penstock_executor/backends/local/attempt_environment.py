@@ -4,7 +4,7 @@ Why: what a task installs must be there for that task alone, and a copy of thous
 tasks. So an attempt has a virtual environment that holds nothing, and finds the cached packages and pip behind its own
 site-packages: what it installs comes first, what it does not change costs nothing.
 
-Invariants: making one takes about ten entries in directories, whatever the cached environment holds; nothing that works
+Invariants: making one takes a dozen entries in directories, whatever the cached environment holds; nothing that works
 through `python`, `pip` or a script on the PATH of the attempt writes into a cached environment, since these run in the
 attempt's Python and pip never removes what lies outside its own.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -21,12 +22,26 @@ from pathlib import Path
 
 PYTHON_VARIABLE = "PENSTOCK_TASK_PYTHON"
 _LAYERS = "penstock_layers.pth"
+_LAYER = "import site, sys; sys.prefix != sys.base_prefix and site.addsitedir({path!r})\n"
 
 
 class _Kind(Enum):
     DIRECTORY = "directory"
     LINK = "link"
     FILE = "file"
+    SCRIPT = "script"
+
+
+_MODES = {_Kind.FILE: 0o644, _Kind.SCRIPT: 0o755}
+# Runs in the Python beside it, wherever the environment is moved and whatever becomes of the variables.
+_PIP = """#!/bin/sh
+'''exec' "$(dirname -- "$0")/python" "$0" "$@"
+' '''
+import sys
+from pip._internal.cli.main import main
+
+sys.exit(main())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ def make(path: Path, cached: Path, seed: Path) -> AttemptEnvironment:
                 entry.symlink_to(content)
         else:
             entry.write_text(content)
+            entry.chmod(_MODES[kind])
     return described(path, cached, seed)
 
 
@@ -112,11 +128,15 @@ def _directories(path: Path, entries: Mapping[str, tuple[_Kind, str]]) -> list[P
 
 
 def _is_as_made(entry: Path, kind: _Kind, content: str) -> bool:
+    found = entry.lstat()
+    mode = stat.S_IMODE(found.st_mode)
     if kind is _Kind.LINK:
         return str(entry.readlink()) == content
-    if entry.is_symlink():
-        return False
-    return entry.is_dir() if kind is _Kind.DIRECTORY else entry.read_text() == content
+    if kind is _Kind.DIRECTORY:
+        return stat.S_ISDIR(found.st_mode) and mode & 0o700 == 0o700
+    # Not more than it had is read, and nothing but a file: a pipe in its place would hold us for ever.
+    whole = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size == len(content.encode())
+    return whole and mode & 0o700 == _MODES[kind] & 0o700 and entry.read_text() == content
 
 
 @lru_cache(maxsize=1024)
@@ -169,15 +189,16 @@ def _entries(cached: Path, seed: Path) -> Mapping[str, tuple[_Kind, str]]:
     """What is in an environment, by its path there and in the order in which it is made."""
     python = _python(seed)
     # Not as plain lines: packages bring .pth files of their own.
-    lines = "".join(f"import site; site.addsitedir({str(layer)!r})\n" for layer in _layers(cached, seed)[0])
+    # And for no other Python that takes this for its user's packages: its pip would remove what is cached.
+    lines = "".join(_LAYER.format(path=str(layer)) for layer in _layers(cached, seed)[0])
+    packages = f"lib/{python.version}/site-packages"
     return {
-        "bin": (_Kind.DIRECTORY, ""),
-        "site-packages": (_Kind.DIRECTORY, ""),
-        # Links in place of the directories that an environment has above its packages: they cost a tenth.
-        **dict.fromkeys(("lib", "lib64", python.version), (_Kind.LINK, ".")),
+        **dict.fromkeys(("bin", "lib", f"lib/{python.version}", packages), (_Kind.DIRECTORY, "")),
+        "lib64": (_Kind.LINK, "lib"),
         "bin/python": (_Kind.LINK, python.executable),
         **dict.fromkeys(("bin/python3", f"bin/{python.version}"), (_Kind.LINK, "python")),
-        "bin/pip": (_Kind.LINK, str(seed / "bin" / "pip")),
+        "bin/pip": (_Kind.SCRIPT, _PIP),
+        **dict.fromkeys(("bin/pip3", f"bin/{python.version.replace('python', 'pip')}"), (_Kind.LINK, "pip")),
         "pyvenv.cfg": (_Kind.FILE, python.configuration),
-        f"site-packages/{_LAYERS}": (_Kind.FILE, lines),
+        f"{packages}/{_LAYERS}": (_Kind.FILE, lines),
     }

@@ -137,6 +137,8 @@ def temporary_of_run(work_dir: Path, run_id: str) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Removes a directory and all that a task left in it, also what nobody may enter. What cannot go stays."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
     if not path.exists():
         return
     shutil.rmtree(path, ignore_errors=True)

@@ -35,8 +35,13 @@ class EnvironmentPool:
         waiting = self._waiting.get((cached, seed), [])
         while waiting and not path.exists():
             self._count -= 1
+            found = waiting.pop()
             try:
-                waiting.pop().rename(path)
+                # Looked at again: what an attempt left running may have come here with it.
+                if not is_untouched(found, cached, seed):
+                    remove_tree(found)
+                    continue
+                found.rename(path)
             except OSError:
                 # Somebody removed it.
                 continue

@@ -196,6 +196,7 @@ class Server:
         code = 1
         try:
             os.setsid()
+            become_subreaper()
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
@@ -267,8 +268,10 @@ class Server:
         except OSError:
             pass
         if name is None:
+            # It was left by an attempt, and what it started has come to us now.
+            self.end_strays()
             return
-        self.end_strays(directory)
+        self.end_strays()
         document = {"at": millis()}
         if os.WIFSIGNALED(status):
             document["signal"] = os.WTERMSIG(status)
@@ -281,12 +284,11 @@ class Server:
         for client in list(self.clients):
             self.send(client, {"event": "exited", "id": name})
 
-    def end_strays(self, directory):
-        """Kills what an attempt left running in sessions of its own: it has become a child of ours. One whose
-        environment does not say whose it is goes when no attempt is left that it could belong to."""
-        mark = os.fsencode(directory) + b"/"
+    def end_strays(self):
+        """Kills what attempts left running in sessions of their own. While a task's own process lives, that is the
+        parent of what was left (`become`): whoever comes to us was left by one that has ended."""
         for pid in adopted_children():
-            if pid not in self.children and (not self.children or mark in environment_of(pid)):
+            if pid not in self.children:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except OSError:
@@ -326,7 +328,7 @@ def rehearse():
 
 
 def become_subreaper():
-    """What a task starts and leaves becomes a child of this process, so that it can be ended (Linux)."""
+    """What descendants of this process leave becomes its child, as of the first process of a container (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
 
@@ -337,14 +339,6 @@ def adopted_children():
             return [int(pid) for pid in children.read().split()]
     except (OSError, ValueError):
         return []
-
-
-def environment_of(pid):
-    try:
-        with open("/proc/%d/environ" % pid, "rb") as environ:
-            return environ.read()
-    except OSError:
-        return b""
 
 
 CLONE_NEWNS = 0x20000

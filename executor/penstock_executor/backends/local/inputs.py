@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
+import stat
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from penstock_store.files import path_of, uri_of
 from penstock_executor.artifacts.base import Artifact
 from penstock_executor.backends.base import TaskLaunch
 from penstock_executor.backends.local import views
-from penstock_executor.backends.local.attempts import AttemptDirectory
+from penstock_executor.backends.local.attempts import AttemptDirectory, remove_tree
 from penstock_executor.backends.local.views import Overlay, View
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 
@@ -71,7 +73,10 @@ class TaskFiles:
     def tail(self, count: int) -> str:
         """The last lines of the log, at most so many bytes."""
         try:
-            with self.log.open("rb") as stream:
+            # The task may have put anything in its place: a pipe would hold us for ever.
+            with os.fdopen(os.open(self.log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                    return ""
                 stream.seek(0, 2)
                 stream.seek(max(0, stream.tell() - count))
                 data = stream.read(count)
@@ -177,7 +182,7 @@ class _Inputs:
             # Metrics, for one, have no file; what is missing is told by whoever opens it.
             return stored
         if self._machine.overlays:
-            if self._machine.root is not None and self._machine.root in stored.resolve().parents:
+            if self._is_below_root(stored):
                 self._in_root = True
                 return stored
             scratch = self._directory.scratch / str(len(self._outside))
@@ -186,8 +191,15 @@ class _Inputs:
                 self._outside.append(found[0])
                 return found[1]
         target = place / (stored.name or "input")
+        # One that was prepared before and not begun may have left a part.
+        await asyncio.to_thread(remove_tree, place)
         await views.copy(stored, target)
         return target
+
+    def _is_below_root(self, stored: Path) -> bool:
+        """And in its file system: what is mounted below it is not in the view."""
+        root = self._machine.root
+        return root is not None and root in stored.resolve().parents and stored.stat().st_dev == root.stat().st_dev
 
     async def _fetched(self, uri: str, target: Path) -> Path | None:
         if "://" in uri and uri.split("://", 1)[0] not in _FETCHED:

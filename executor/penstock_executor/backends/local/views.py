@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from penstock_store.base import ArtifactStoreError
 
+from penstock_executor.backends.local.attempts import remove_tree
 from penstock_executor.backends.local.connection import PROGRAM
 
 _PROBE_SECONDS = 20.0
@@ -78,7 +78,7 @@ async def why_no_view(python: str, root: Path, work_dir: Path) -> str:
     except OSError as error:
         return str(error)
     finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, scratch)
 
 
 def overlay_outside(source: Path, place: Path, scratch: Path, work_dir: Path) -> tuple[Overlay, Path] | None:
