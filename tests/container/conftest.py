@@ -49,6 +49,8 @@ def found() -> Found:
     """Of this machine, or the one that the environment names as `up` would be told."""
     program = os.environ.get("PENSTOCK_CONTAINER_RUNTIME", "")
     if not program:
+        # Whichever runtime podman brings by itself, this one does with every kind of cgroups.
+        debian.ensure("runc", "runc")
         debian.ensure("podman", "podman")
     try:
         return find(program, os.environ.get("PENSTOCK_CONTAINER_OPTION", "").split())
