@@ -363,6 +363,8 @@ async def test_how_it_ended(
         outcome = await here.ended(backend, task)
         assert outcome.failure is kind, outcome.error
         assert text in outcome.error
+        # What watches the container for podman writes where that was called.
+        assert not Path("oom").exists()
 
 
 @pytest.mark.parametrize("how", ["kill", "rm"])

@@ -110,7 +110,7 @@ class ContainerBackend:
         self._settings = settings
         self._store = store
         self._open_store = open_store
-        self._runtime = runtime = ContainerRuntime(found, environ)
+        self._runtime = runtime = ContainerRuntime(found, environ, settings.home)
         self._volumes = Volumes(runtime, settings.instance)
         self._removal = Removal(runtime)
         around = Surroundings(found, settings.instance, settings.passed, settings.grace_seconds)

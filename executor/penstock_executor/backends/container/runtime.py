@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 
 from penstock_executor.backends.container.probe import PODMAN, Found
 
@@ -26,11 +27,13 @@ class RuntimeFailedError(Exception):
 
 
 class ContainerRuntime:
-    """`environ` is what the runtime's program is given: its own configuration may lie there."""
+    """`environ` is what the runtime's program is given: its own configuration may lie there. `directory` is where it
+    runs: what watches a container for podman leaves a file there when the container runs out of memory."""
 
-    def __init__(self, found: Found, environ: Mapping[str, str]) -> None:
+    def __init__(self, found: Found, environ: Mapping[str, str], directory: Path) -> None:
         self.found = found
         self._environ = dict(environ)
+        self._directory = directory
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -85,6 +88,7 @@ class ContainerRuntime:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 env=self._environ,
+                cwd=self._directory,
                 start_new_session=True,
             )
         except OSError as error:
