@@ -249,10 +249,10 @@ def test_a_pipe_in_place_of_a_file_holds_nobody(alone: Client, machine: Embedded
 @pytest.mark.parametrize(
     "leaves",
     [
-        "setsid sh -c 'setsid sleep 1000 & echo $!; wait' 2> /dev/null & sleep 0.5",
+        "setsid sh -c 'setsid sleep 1000 & echo $!; wait' 2> /dev/null & while [ ! -s \"$0\" ]; do sleep 0.05; done",
         "env -i setsid sleep 1000 2> /dev/null < /dev/null & echo $!",
         # Orphaned at once, by a process that forks and never runs another program.
-        "python -c 'import os, time; os.fork() or (os.setsid(), print(os.getpid(), flush=True), time.sleep(1000))'",
+        "python -c 'import os, time; pid = os.fork(); pid or (os.setsid(), time.sleep(1000)); print(pid)'",
     ],
 )
 def test_what_it_leaves_running_ends_also_beside_others(alone: Client, tmp_path: Path, leaves: str) -> None:
