@@ -65,10 +65,14 @@ class TaskFiles:
 
     def path_of(self, stored: str) -> Path | None:
         """Where this machine has what the task left at a URI; None for what the task itself put elsewhere."""
+        path = path_of(stored)
+        if path is not None:
+            # Not where the task saw it: an input that it hands on was seen there by the task alone.
+            return path
         for shown, uri in self.shown.items():
             if stored == uri or stored.startswith(f"{uri}/"):
                 return Path(shown + stored[len(uri) :])
-        return path_of(stored)
+        return None
 
     def tail(self, count: int) -> str:
         """The last lines of the log, at most so many bytes."""
