@@ -29,6 +29,7 @@ from penstock_executor.backends.base import (
 )
 from penstock_executor.backends.container import backend as backend_module
 from penstock_executor.backends.container.backend import ContainerBackend
+from penstock_executor.backends.container.endings import Endings
 from penstock_executor.backends.container.probe import Found
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_store.files import FileArtifactStore
@@ -196,6 +197,18 @@ async def test_whoever_launches_again_adopts(bench: Any) -> None:
         assert (await here.ended(third, task)).exit_code == 3
         assert (here.shared / "starts").read_text().split() == ["start"]
         assert here.names() == [task.pod_name]
+
+
+@on_a_loop
+async def test_an_end_whose_event_was_lost_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hears_nothing(endings: Endings) -> None:
+        endings._hearing = True
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Endings, "listen", hears_nothing)
+    async with bench() as here:
+        outcome = await here.ended(await here.backend(), here.task("exit 3"))
+        assert outcome.exit_code == 3
 
 
 @on_a_loop

@@ -47,7 +47,7 @@ from penstock_executor.backends.container.removal import Removal
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_executor.backends.container.slots import Slots
-from penstock_executor.backends.container.state import ContainerState, states_of
+from penstock_executor.backends.container.state import ENDED, ContainerState, states_of
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.needs import unsupported
 from penstock_executor.backends.orphans import OrphanCollector
@@ -357,7 +357,7 @@ class ContainerBackend:
     def _looked(self, statuses: Mapping[str, str]) -> None:
         for name, attempt in list(self._by_name.items()):
             # One that began after the look is not in it.
-            if attempt.started_at and statuses.get(name, "gone") in ("gone", "exited", "stopped", "dead"):
+            if attempt.started_at and statuses.get(name, "gone") in ("gone", *ENDED):
                 self._spawn(self._see(attempt))
 
     async def _see(self, attempt: _Attempt) -> None:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
-from penstock_executor.backends.container.state import LABEL_INSTANCE
+from penstock_executor.backends.container.state import LABEL_INSTANCE, status_of
 from penstock_executor.dispatch.backoff import delays
 
 log = logging.getLogger(__name__)
@@ -72,4 +72,4 @@ class Endings:
         """Of all containers of the installation, by name. Raises RuntimeFailedError."""
         text = await self._runtime.call("ps", "--all", *self._filter, "--format", "{{.Names}}\t{{.State}}")
         found = (line.partition("\t") for line in text.splitlines())
-        return {name: status.lower() for name, separator, status in found if separator}
+        return {name: status_of(said) for name, separator, said in found if separator}

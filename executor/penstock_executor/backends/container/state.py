@@ -17,7 +17,7 @@ LABEL_INSTANCE = "penstock.dev/instance"
 LABEL_RUN = "pipeline/runid"
 LABEL_PATH = "penstock.dev/path"
 LABEL_ATTEMPT = "penstock.dev/attempt"
-_ENDED = ("exited", "stopped", "dead")
+ENDED = ("exited", "stopped", "dead")
 _NOT_BEGUN = ("created", "configured", "initialized")
 
 
@@ -36,11 +36,16 @@ class ContainerState:
 
     @property
     def ended(self) -> bool:
-        return self.status in _ENDED
+        return self.status in ENDED
 
     @property
     def begun(self) -> bool:
         return self.status not in _NOT_BEGUN
+
+
+def status_of(listed: str) -> str:
+    """The status of a list's entry; older podmans go on with the exit code and the time."""
+    return listed.lower().partition(" ")[0]
 
 
 def states_of(text: str) -> list[ContainerState]:
