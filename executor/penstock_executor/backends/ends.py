@@ -1,10 +1,15 @@
-"""How a program ended, in words that are the same wherever it ran."""
+"""How a program ended and what it said last, in words that are the same wherever it ran."""
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
+from pathlib import Path
 
 from penstock_executor.agent.protocol import ProcessExit
+
+_TAIL_BYTES = 2048
 
 
 def how(code: int, number: int) -> str:
@@ -23,3 +28,18 @@ def never_started(exit_: ProcessExit, image: str) -> str:
     """Of a program that the wrapper could not start."""
     why = "does not exist" if exit_.code == 127 else "cannot be executed"
     return f"the command {exit_.command!r} {why} in the image {image!r}"
+
+
+def last_lines(log: Path) -> str:
+    """Of a program's log, at most 2 KiB; empty when there are none."""
+    try:
+        # The program may have put anything in its place: a pipe would hold us for ever.
+        with os.fdopen(os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return ""
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - _TAIL_BYTES))
+            text = stream.read(_TAIL_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return (text.partition("\n")[2] if size > _TAIL_BYTES and "\n" in text else text).strip()

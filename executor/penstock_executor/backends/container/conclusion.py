@@ -24,13 +24,12 @@ from penstock_executor.artifacts.written import OutputError
 from penstock_executor.backends.base import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
-from penstock_executor.backends.ends import how, never_started
+from penstock_executor.backends.ends import how, last_lines, never_started
 from penstock_executor.backends.places import TaskPlaces
 from penstock_executor.backends.transfers import transfers_of
 from penstock_executor.engine.names import log_uri
 from penstock_executor.engine.task_config import kubernetes_resources
 
-_TAIL_BYTES = 2048
 _MAX_ERROR = 4096
 
 
@@ -100,21 +99,9 @@ def outcome_of(
             return replace(outcome, failure=FailureKind.USER, error=str(error)[:_MAX_ERROR])
         return replace(outcome, parameters=outputs.parameters, artifacts=outputs.artifacts)
     kind, text, wants_log = failure
-    lines = tail(log) if wants_log else ""
+    lines = last_lines(log) if wants_log else ""
     text += f"; its last lines:\n{lines}" if lines else ""
     return replace(outcome, failure=kind, error=text[:_MAX_ERROR])
-
-
-def tail(log: Path) -> str:
-    """The last lines, at most 2 KiB; empty when there are none."""
-    try:
-        with log.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - _TAIL_BYTES))
-            text = stream.read(_TAIL_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return (text.partition("\n")[2] if size > _TAIL_BYTES and "\n" in text else text).strip()
 
 
 def _failure(

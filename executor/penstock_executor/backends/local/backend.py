@@ -41,6 +41,7 @@ from penstock_executor.backends.base import (
     TaskStarted,
     TaskWaiting,
 )
+from penstock_executor.backends.ends import last_lines
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
 from penstock_executor.backends.local.commands import LightweightCommand, recognise
@@ -56,7 +57,6 @@ from penstock_executor.backends.needs import unsupported
 
 log = logging.getLogger(__name__)
 
-_LOG_TAIL_BYTES = 2048
 _POLL_SECONDS = 0.2
 _CLEAR_SECONDS = 0.5
 _FULL_BYTES = 64 * 1024
@@ -505,7 +505,7 @@ class LocalBackend:
             canceled=attempt.canceled,
             overdue=attempt.overdue,
             missing_command=attempt.directory.spawn_error(),
-            tail=files.tail(_LOG_TAIL_BYTES) if files else "",
+            tail=last_lines(files.log) if files else "",
             # Its own words may not have fitted into the log any more.
             log_trouble=f"the artifact store is full ({files.log.parent}: {os.strerror(errno.ENOSPC)})"
             if files and full

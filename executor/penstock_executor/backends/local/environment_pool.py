@@ -23,7 +23,6 @@ class EnvironmentPool:
         self._directory = directory
         self._limit = limit
         self._waiting: dict[tuple[Path, Path], list[Path]] = {}
-        self._count = 0
 
     def open(self) -> None:
         """Raises OSError."""
@@ -34,7 +33,6 @@ class EnvironmentPool:
         """An environment at `path`, which may be there already. Raises OSError."""
         waiting = self._waiting.get((cached, seed), [])
         while waiting and not path.exists():
-            self._count -= 1
             found = waiting.pop()
             try:
                 # Looked at again: what an attempt left running may have come here with it.
@@ -50,7 +48,7 @@ class EnvironmentPool:
 
     def give_back(self, path: Path, cached: Path, seed: Path) -> None:
         """What is at `path` after the attempt has ended; it stays there unless it can be used again."""
-        if self._count >= self._limit or not is_untouched(path, cached, seed):
+        if sum(map(len, self._waiting.values())) >= self._limit or not is_untouched(path, cached, seed):
             return
         target = self._directory / uuid.uuid4().hex
         try:
@@ -58,4 +56,3 @@ class EnvironmentPool:
         except OSError:
             return
         self._waiting.setdefault((cached, seed), []).append(target)
-        self._count += 1

@@ -9,16 +9,13 @@ tried again for a while; nothing is made that nobody waits for. Tasks never writ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import hashlib
 import json
 import logging
-import os
 import random
 import re
 import shutil
-import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +25,7 @@ import uv
 
 from penstock_executor.backends.local import old_sdks
 from penstock_executor.backends.local.attempt_environment import share_scripts
+from penstock_executor.backends.local.programs import output_of
 
 log = logging.getLogger(__name__)
 
@@ -224,29 +222,14 @@ class _Installer:
         for name, (for_uv, separator) in _PIP_SETTINGS.items():
             if name in self._variables:
                 environment.setdefault(for_uv, separator.join(self._variables[name].split()))
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *arguments,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            # The `venv` module says on stdout what is wrong.
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            pass_fds=(self._lock,),
-            start_new_session=True,
-        )
         try:
-            output, _ = await asyncio.wait_for(process.communicate(), _TIMEOUT_SECONDS)
+            code, text = await output_of(
+                program, *arguments, timeout=_TIMEOUT_SECONDS, variables=environment, keeps=[self._lock]
+            )
         except asyncio.TimeoutError as error:
             raise EnvironmentFailedError("installing the task's packages took too long", transient=True) from error
-        finally:
-            # Cancelled or too late: with what it started, so that nothing is left that holds the lock.
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode != 0:
-            text = output.decode("utf-8", "replace").strip()[-2000:]
+        if code != 0:
+            text = text[-2000:]
             transient = any(word in text.lower() for word in _NETWORK)
             raise EnvironmentFailedError(
                 f"the task's environment cannot be made ({shown(arguments[-8:])}): {_CREDENTIALS.sub('//…@', text)}",

@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import shutil
-import stat
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,23 +71,6 @@ class TaskFiles:
             if stored == uri or stored.startswith(f"{uri}/"):
                 return Path(shown + stored[len(uri) :])
         return None
-
-    def tail(self, count: int) -> str:
-        """The last lines of the log, at most so many bytes."""
-        try:
-            # The task may have put anything in its place: a pipe would hold us for ever.
-            with os.fdopen(os.open(self.log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-                if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                    return ""
-                stream.seek(0, 2)
-                stream.seek(max(0, stream.tell() - count))
-                data = stream.read(count)
-        except OSError:
-            return ""
-        text = data.decode("utf-8", "replace")
-        if len(data) == count and "\n" in text:
-            text = text.split("\n", 1)[1]
-        return text.strip()
 
 
 @dataclass(frozen=True, slots=True)

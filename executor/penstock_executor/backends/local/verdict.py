@@ -5,10 +5,10 @@ Invariants: code 0 is a success whatever was asked of the task meanwhile; otherw
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 
 from penstock_executor.backends.base import FailureKind, TaskLaunch
+from penstock_executor.backends.ends import how
 from penstock_executor.backends.local.attempts import Exit
 
 CANCELED = "the run was terminated"
@@ -42,17 +42,6 @@ def verdict(task: TaskLaunch, found: Exit, ending: Ending) -> tuple[FailureKind,
             f"the command {command!r} of image {task.image!r} cannot run on this machine ({reason}): "
             "run the pipeline on Kubernetes, or install the command here or a container runtime that has the image"
         )
-    how = (
-        f"was killed by signal {found.signal} ({_signal_name(found.signal)})"
-        if found.signal is not None
-        else f"exited with code {found.code}"
-    )
-    how += f" and {ending.log_trouble}" if ending.log_trouble else ""
-    return FailureKind.USER, f"the command {how}" + (f"; its last lines:\n{ending.tail}" if ending.tail else "")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"
+    so = how(found.code or 0, found.signal or 0)
+    so += f" and {ending.log_trouble}" if ending.log_trouble else ""
+    return FailureKind.USER, f"the command {so}" + (f"; its last lines:\n{ending.tail}" if ending.tail else "")

@@ -11,6 +11,7 @@ artifact root appear in the attempt's own directory, and the task never sees the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -22,8 +23,10 @@ from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.backends.local.attempts import remove_tree
 from penstock_executor.backends.local.connection import PROGRAM
+from penstock_executor.backends.local.programs import output_of
 
 _PROBE_SECONDS = 20.0
+_COPY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +60,17 @@ async def why_no_view(python: str, root: Path, work_dir: Path) -> str:
     if root in (work_dir, *work_dir.parents):
         return f"tasks work in {work_dir}, which lies in the artifact root {root}"
     scratch = work_dir / f".view-{os.getpid()}"
-    view = View((Overlay(root, root, scratch),), ())
+    view = View((Overlay(root, root, scratch),))
     try:
         if not _is_ours(root):
             return f"{root} belongs to another user or group"
         scratch.mkdir(parents=True)
-        process = await asyncio.create_subprocess_exec(
-            *(python, "-I", str(PROGRAM), "--view", json.dumps(view.message())),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+        code, said = await output_of(
+            *(python, "-I", str(PROGRAM), "--view", json.dumps(view.message())), timeout=_PROBE_SECONDS
         )
-        try:
-            _, said = await asyncio.wait_for(process.communicate(), _PROBE_SECONDS)
-        except asyncio.TimeoutError:
-            process.kill()
-            await process.wait()
-            return f"no answer within {_PROBE_SECONDS:g} seconds"
-        return "" if process.returncode == 0 else said.decode("utf-8", "replace").strip()[-500:]
+        return "" if code == 0 else said[-500:]
+    except asyncio.TimeoutError:
+        return f"no answer within {_PROBE_SECONDS:g} seconds"
     except OSError as error:
         return str(error)
     finally:
@@ -88,6 +84,8 @@ def overlay_outside(source: Path, place: Path, scratch: Path, work_dir: Path) ->
     lie inside of what is shown, nor be of somebody else.
     """
     real = source.resolve()
+    if not _is_ours(real):
+        return None
     if real.is_dir():
         lower, target = real, place / "view" / source.name
         shown = target
@@ -96,13 +94,12 @@ def overlay_outside(source: Path, place: Path, scratch: Path, work_dir: Path) ->
         shown = target / source.name
         lower.mkdir(parents=True, exist_ok=True)
         try:
-            shown_once = lower / source.name
-            if not shown_once.exists():
-                shown_once.hardlink_to(real)
+            with contextlib.suppress(FileExistsError):
+                (lower / source.name).hardlink_to(real)
         except OSError:
             # Another file system, or another owner's: its directory is shown instead.
             lower, shown = real.parent, target / real.name
-    if lower == work_dir or lower in work_dir.parents or not _is_ours(real):
+    if lower == work_dir or lower in work_dir.parents:
         return None
     target.mkdir(parents=True, exist_ok=True)
     return Overlay(lower, target, scratch), shown
@@ -118,17 +115,11 @@ async def copy(source: Path, target: Path) -> None:
     """Copies a file or a directory, sharing blocks where the file system can. Raises ArtifactStoreError."""
     sharing = ("-c",) if sys.platform == "darwin" else ("--reflink=auto",)
     target.parent.mkdir(parents=True, exist_ok=True)
-    process = await asyncio.create_subprocess_exec(
-        *("cp", "-R", "-p", *sharing, "--", str(source), str(target)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        _, said = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        raise ArtifactStoreError(f"{source} cannot be copied for the task: {said.decode('utf-8', 'replace').strip()}")
+        code, said = await output_of(
+            *("cp", "-R", "-p", *sharing, "--", str(source), str(target)), timeout=_COPY_SECONDS
+        )
+    except asyncio.TimeoutError:
+        code, said = 1, f"it took more than {_COPY_SECONDS:g} seconds"
+    if code != 0:
+        raise ArtifactStoreError(f"{source} cannot be copied for the task: {said[-500:]}")
