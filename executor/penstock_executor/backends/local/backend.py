@@ -42,14 +42,13 @@ from penstock_executor.backends.base import (
     TaskWaiting,
 )
 from penstock_executor.backends.ends import last_lines
-from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
-from penstock_executor.backends.local.commands import LightweightCommand, recognise
 from penstock_executor.backends.local.connection import ForkServerConnection, ForkServerGoneError
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
-from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments, shown
+from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
 from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
+from penstock_executor.backends.local.preparation import Preparation, Prepared
 from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED, Ending, verdict
 from penstock_executor.backends.local.views import why_no_view
@@ -61,8 +60,6 @@ _POLL_SECONDS = 0.2
 _CLEAR_SECONDS = 0.5
 _FULL_BYTES = 64 * 1024
 _NOT_STARTED = "the task was ended before it started"
-# Settings of the interpreter itself, which a process that is forked from a running one cannot take up any more.
-_INTERPRETER = "PYTHON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class _Attempt:
     task: TaskLaunch
     directory: AttemptDirectory
     files: TaskFiles | None = None
-    preparing: asyncio.Task[_Prepared] | None = None
+    preparing: asyncio.Task[Prepared] | None = None
     connection: ForkServerConnection | None = None
     holds_slot: bool = False
     canceled: bool = False
@@ -108,14 +105,6 @@ class _Failure(Exception):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """An attempt that only has to be started: what its fork server is sent."""
-
-    message: Mapping[str, Any]
-    connection: ForkServerConnection
-
-
 class LocalBackend:
     """`environ` are the variables that this program was started with."""
 
@@ -123,15 +112,17 @@ class LocalBackend:
         self._settings = settings
         self._store = store
         self._python = settings.python or getattr(sys, "_base_executable", sys.executable) or sys.executable
-        self._variables = machine_variables(environ, sys.prefix, settings.passed_variables)
-        self._environments = TaskEnvironments(settings.environments_dir, self._python, self._variables)
-        self._fork_servers = ForkServers(settings.work_dir, self._python, self._variables)
-        self._inputs = LocalInputs(store, settings.work_dir, None, overlays=False)
+        variables = machine_variables(environ, sys.prefix, settings.passed_variables)
+        self._fork_servers = ForkServers(settings.work_dir, self._python, variables)
         self._slots = asyncio.Semaphore(settings.parallelism)
         self._attempts: dict[AttemptKey, _Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._released: list[AttemptDirectory] = []
         self._pool = EnvironmentPool(settings.work_dir / ".environments", 2 * settings.parallelism)
+        environments = TaskEnvironments(settings.environments_dir, self._python, variables)
+        # Inputs are copied until the start has found out whether there can be views.
+        inputs = LocalInputs(store, settings.work_dir, None, overlays=False)
+        self._preparation = Preparation(inputs, environments, self._pool, self._fork_servers, variables)
         self._used: dict[AttemptKey, tuple[Path, Path]] = {}
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -148,7 +139,7 @@ class LocalBackend:
         reason = await why_no_view(self._python, seen.resolve(), work_dir)
         if reason:
             log.info("inputs of tasks are copied: %s", reason)
-        self._inputs = LocalInputs(self._store, work_dir, root, overlays=not reason)
+        self._preparation.inputs = LocalInputs(self._store, work_dir, root, overlays=not reason)
 
     async def default_root(self, namespace: str) -> str:
         return ""
@@ -175,6 +166,9 @@ class LocalBackend:
                 await self._begin(attempt)
         except _Failure as failure:
             self._end(attempt, failure.kind, failure.text)
+        except EnvironmentFailedError as error:
+            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
+            self._end(attempt, kind, str(error))
         except NotHeldError:
             self._free_slot(attempt)
             del self._attempts[task.key]
@@ -264,73 +258,21 @@ class LocalBackend:
             return
         self._started(attempt, answer["at"])
 
-    async def _prepare(self, attempt: _Attempt) -> _Prepared:
+    async def _prepare(self, attempt: _Attempt) -> Prepared:
         """Everything that may take long, the place among those that run included; it may be cancelled at any point."""
-        attempt.directory.prepare()
-        files = attempt.files = await self._inputs.prepare(attempt.task, attempt.directory)
-        own = dict(attempt.task.env)
-        lightweight = recognise(files.argv, {**self._variables, **own})
-        environment, cached = await self._environment(attempt, lightweight, own)
-        message: dict[str, Any] = {
-            "dir": attempt.name,
-            "log": str(files.log),
-            "cwd": str(attempt.directory.working),
-            "env": {**self._task_variables(attempt, environment), **own},
-            "view": files.view.message() if files.view else None,
-        }
-        if lightweight is None:
-            message["argv"] = list(files.argv)
-            connection = self._fork_servers.of_commands()
-        else:
-            source = attempt.directory.path / "ephemeral_component.py"
-            source.write_text(lightweight.source)
-            arguments = ["--component_module_path", str(source), *lightweight.args]
-            message["env"] = {**message["env"], **lightweight.variables}
-            if any(name.startswith(_INTERPRETER) for name in own):
-                message["argv"] = [str(environment.python), "-m", lightweight.module, *arguments]
-                connection = self._fork_servers.of_commands()
-            else:
-                message.update(module=lightweight.module, argv=arguments, environment=environment.message())
-                connection = self._fork_servers.of_environment(cached, lightweight.module)
+        prepared = await self._preparation.of(
+            attempt.task, attempt.directory, lambda text: self._deliver(TaskWaiting(attempt.key, text))
+        )
+        attempt.files = prepared.files
+        self._used[attempt.key] = prepared.layers
         await self._slots.acquire()
         attempt.holds_slot = True
-        return _Prepared(message, connection)
-
-    async def _environment(
-        self, attempt: _Attempt, lightweight: LightweightCommand | None, own: Mapping[str, str]
-    ) -> tuple[AttemptEnvironment, Path]:
-        """The attempt's environment, and the cached one under it. Raises _Failure, OSError."""
-        installs = lightweight.installs if lightweight else ()
-        try:
-            variables = own if installs else None
-            ready = self._environments.is_ready(installs, variables)
-            if not ready:
-                self._deliver(TaskWaiting(attempt.key, _being_made(installs)))
-            cached = await self._environments.get(installs, variables)
-            # With pip, for what the task installs by itself.
-            seed = await self._environments.get(())
-            if not ready:
-                self._deliver(TaskWaiting(attempt.key, ""))
-        except EnvironmentFailedError as error:
-            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
-            raise _Failure(kind, str(error)) from error
-        self._used[attempt.key] = cached, seed
-        return self._pool.take(attempt.directory.environment, cached, seed), cached
-
-    def _task_variables(self, attempt: _Attempt, environment: AttemptEnvironment) -> dict[str, str]:
-        return {
-            **self._variables,
-            **environment.variables(),
-            "PATH": environment.search_path(self._variables["PATH"]),
-            "HOME": str(attempt.directory.working),
-            "TMPDIR": str(attempt.directory.temporary),
-            "PYTHONUNBUFFERED": "1",
-        }
+        return prepared
 
     async def _adopt(self, attempt: _Attempt) -> None:
         """Takes over an attempt that somebody started before us."""
         if attempt.files is None:
-            attempt.files = self._inputs.adopt(attempt.task, attempt.directory)
+            attempt.files = self._preparation.inputs.adopt(attempt.task, attempt.directory)
         if attempt.directory.exit() is not None:
             self._ended(attempt)
             return
@@ -561,13 +503,6 @@ class LocalBackend:
         if attempt.holds_slot:
             attempt.holds_slot = False
             self._slots.release()
-
-
-def _being_made(installs: tuple[tuple[str, ...], ...]) -> str:
-    wanted = shown(word for words in installs for word in words)
-    if not wanted:
-        return "an environment with pip is being made for it, once on this machine"
-    return f"its packages are being installed: {wanted if len(wanted) <= 300 else wanted[:297] + '...'}"
 
 
 def _is_elsewhere(task: TaskLaunch) -> bool:

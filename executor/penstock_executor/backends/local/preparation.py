@@ -1,0 +1,121 @@
+"""Everything that an attempt needs before it can be started: inputs, an environment, what its fork server is sent.
+
+Invariants: nothing of it starts the attempt; it may be cancelled at any point, and done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
+from penstock_executor.backends.local.attempts import AttemptDirectory
+from penstock_executor.backends.local.commands import LightweightCommand, recognise
+from penstock_executor.backends.local.connection import ForkServerConnection
+from penstock_executor.backends.local.environment_pool import EnvironmentPool
+from penstock_executor.backends.local.environments import TaskEnvironments, shown
+from penstock_executor.backends.local.fork_servers import ForkServers
+from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
+
+# Settings of the interpreter itself, which a process that is forked from a running one cannot take up any more.
+_INTERPRETER = "PYTHON"
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that only has to be started: what its fork server is sent. `layers` are the cached environment that
+    its own lies over, and the one with pip."""
+
+    files: TaskFiles
+    message: Mapping[str, Any]
+    connection: ForkServerConnection
+    layers: tuple[Path, Path]
+
+
+class Preparation:
+    """`variables` are those that every task starts from."""
+
+    def __init__(
+        self,
+        inputs: LocalInputs,
+        environments: TaskEnvironments,
+        pool: EnvironmentPool,
+        fork_servers: ForkServers,
+        variables: Mapping[str, str],
+    ) -> None:
+        self.inputs = inputs
+        self._environments = environments
+        self._pool = pool
+        self._fork_servers = fork_servers
+        self._variables = variables
+
+    async def of(self, task: TaskLaunch, directory: AttemptDirectory, waits: Callable[[str], None]) -> Prepared:
+        """`waits` is told what is waited for, empty when it is over.
+
+        Raises ArtifactStoreError, EnvironmentFailedError, OSError.
+        """
+        directory.prepare()
+        files = await self.inputs.prepare(task, directory)
+        own = dict(task.env)
+        lightweight = recognise(files.argv, {**self._variables, **own})
+        cached, seed = await self._layers(lightweight, own, waits)
+        environment = self._pool.take(directory.environment, cached, seed)
+        message: dict[str, Any] = {
+            "dir": str(directory.path),
+            "log": str(files.log),
+            "cwd": str(directory.working),
+            "env": {**self._task_variables(directory, environment), **own},
+            "view": files.view.message() if files.view else None,
+        }
+        if lightweight is None:
+            message["argv"] = list(files.argv)
+            return Prepared(files, message, self._fork_servers.of_commands(), (cached, seed))
+        source = directory.path / "ephemeral_component.py"
+        source.write_text(lightweight.source)
+        arguments = ["--component_module_path", str(source), *lightweight.args]
+        message["env"].update(lightweight.variables)
+        if any(name.startswith(_INTERPRETER) for name in own):
+            message["argv"] = [str(environment.python), "-m", lightweight.module, *arguments]
+            connection = self._fork_servers.of_commands()
+        else:
+            message.update(module=lightweight.module, argv=arguments, environment=environment.message())
+            connection = self._fork_servers.of_environment(cached, lightweight.module)
+        return Prepared(files, message, connection, (cached, seed))
+
+    async def _layers(
+        self, lightweight: LightweightCommand | None, own: Mapping[str, str], waits: Callable[[str], None]
+    ) -> tuple[Path, Path]:
+        """The cached environments under the attempt's own: with its packages, and with pip for what it installs by
+        itself. Raises EnvironmentFailedError, OSError."""
+        installs = lightweight.installs if lightweight else ()
+        variables = own if installs else None
+        ready = self._environments.is_ready(installs, variables)
+        if not ready:
+            waits(_being_made(installs))
+        cached = await self._environments.get(installs, variables)
+        seed = await self._environments.get(())
+        if not ready:
+            waits("")
+        return cached, seed
+
+    def _task_variables(self, directory: AttemptDirectory, environment: AttemptEnvironment) -> dict[str, str]:
+        return {
+            **self._variables,
+            **environment.variables(),
+            "PATH": environment.search_path(self._variables["PATH"]),
+            "HOME": str(directory.working),
+            "TMPDIR": str(directory.temporary),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+def _being_made(installs: tuple[tuple[str, ...], ...]) -> str:
+    wanted = shown(word for words in installs for word in words)
+    if not wanted:
+        return "an environment with pip is being made for it, once on this machine"
+    cut = wanted if len(wanted) <= _SHOWN_CHARACTERS else f"{wanted[: _SHOWN_CHARACTERS - 3]}..."
+    return f"its packages are being installed: {cut}"
