@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-from penstock_executor.backends.base import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import BackendEvent, FailureKind, TaskOutcome
 from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backends.local.inputs import LocalInputs
@@ -18,22 +16,11 @@ from penstock_store.base import ArtifactStoreError
 from penstock_store.files import FileArtifactStore
 
 from tests.support import specs
+from tests.support.held_runs import Runs
+from tests.support.launch import launch
 from tests.support.launches import launches_of
 
 WRITES = ["sh", "-ec", 'mkdir -p "$(dirname "$0")"; echo x > "$0"', "{{$.outputs.artifacts['out'].path}}"]
-
-
-class Held:
-    """Every run is held, for good."""
-
-    def may_act(self, run_id: str) -> bool:
-        return True
-
-    def expects(self, key: AttemptKey) -> bool | None:
-        return True
-
-    async def over(self, run_ids: Collection[str]) -> set[str]:
-        return set()
 
 
 class BrokenStore:
@@ -47,11 +34,6 @@ class BrokenStore:
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         raise self._error
-
-
-def launch(spec: Mapping[str, Any], root: str) -> TaskLaunch:
-    (task,) = launches_of(document_from_json(spec), {}, root=root)
-    return task
 
 
 # A fork server outlives who started it.
@@ -68,8 +50,8 @@ def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None
         settings = LocalSettings(tmp_path / "work", tmp_path / "environments", 1)
         backend = LocalBackend(settings, BrokenStore(error), {"PATH": os.defpath})  # type: ignore[arg-type]
         events: asyncio.Queue[BackendEvent] = asyncio.Queue()
-        await backend.start(events.put_nowait, Held())
-        await backend.launch(launch(specs.container(WRITES, artifacts={"out": "system.Dataset"}), "s3://bucket/root"))
+        await backend.start(events.put_nowait, Runs())
+        await backend.launch(launch(*WRITES, root="s3://bucket/root", artifacts=["out"]))
         try:
             while not isinstance(event := await asyncio.wait_for(events.get(), 60), TaskOutcome):
                 pass
@@ -88,7 +70,7 @@ def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
     (given / "inner").mkdir(parents=True)
     (given / "inner" / "file").write_text("original")
     spec = specs.imported(given.as_uri(), ["true"])
-    (task,) = (one for one in launches_of(document_from_json(spec), {}, root=(tmp_path / "root").as_uri()))
+    (task,) = launches_of(document_from_json(spec), {}, root=(tmp_path / "root").as_uri())
     inputs = LocalInputs(FileArtifactStore(tmp_path / "root"), tmp_path / "work", tmp_path / "root", overlays=False)
     directory = AttemptDirectory(tmp_path / "work", task.key)
 

@@ -16,6 +16,8 @@ from penstock_executor.backends.local.attempts import remove_tree
 from penstock_executor.backends.local.connection import PROGRAM
 from penstock_executor.backends.local.views import Overlay, View, overlay_outside
 
+from tools import debian
+
 # In a process of its own, since nobody can leave a view.
 ENTER = """
 import importlib.util, json, os, sys
@@ -35,7 +37,9 @@ def users() -> Sequence[int]:
 def in_view(view: View, script: str, user: int) -> str:
     python = sys.executable if user == os.getuid() else shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
     if python is None:
-        pytest.skip("there is no Python that everybody may run")
+        # Ours may lie where only its owner may go.
+        debian.install("python3")
+        python = "/usr/bin/python3"
     command = [python, "-I", "-c", ENTER, str(program_for(view)), json.dumps(view.message()), script]
     # Names of users only where another one is meant: only root may change.
     other = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}

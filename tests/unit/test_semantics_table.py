@@ -21,6 +21,12 @@ def test_the_table_was_read() -> None:
     assert len(ROWS) > 40
 
 
+def test_every_topic_has_one_row() -> None:
+    """Two would say two things."""
+    topics = [row[0] for row in ROWS]
+    assert sorted(topics) == sorted(set(topics))
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_every_row_is_proved(row: list[str]) -> None:
     proof = row[-1].rstrip("| ")
