@@ -29,7 +29,9 @@ class Telemetry:
             "penstock_rpc_seconds", "Calls by method and status.", ("method", "code"),
             buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
-        self._under_way = Gauge("penstock_rpc_under_way", "Calls not answered yet.", registry=self._registry)
+        self._under_way = Gauge(
+            "penstock_rpc_under_way", "Calls not answered yet by method.", ("method",), registry=self._registry
+        )
         self._transactions = Histogram(
             "penstock_database_transaction_seconds", "Transactions, waiting for the write lock included.", ("kind",),
             buckets=_SECONDS, registry=self._registry,
@@ -40,14 +42,15 @@ class Telemetry:
         )
 
     @contextmanager
-    def call(self) -> Iterator[Callable[[str, str], None]]:
-        """Around a call; what it gives is called with method and status when the status is known."""
+    def call(self, method: str) -> Iterator[Callable[[str], None]]:
+        """Around a call; what it gives is called with the status when that is known."""
         started = time.perf_counter()
-        self._under_way.inc()
+        under_way = self._under_way.labels(method)
+        under_way.inc()
         try:
-            yield lambda method, code: self._calls.labels(method, code).observe(time.perf_counter() - started)
+            yield lambda code: self._calls.labels(method, code).observe(time.perf_counter() - started)
         finally:
-            self._under_way.dec()
+            under_way.dec()
 
     def transaction(self, kind: str, seconds: float) -> None:
         self._transactions.labels(kind).observe(seconds)

@@ -7,7 +7,6 @@ import json
 import resource
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -19,7 +18,7 @@ from penstock.client import Client, ClientError
 from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, run_pb2
 
-from tests.support import http, specs
+from tests.support import http, runs, specs
 from tools.embedded import Embedded
 
 UPLOAD = "/apis/v2beta1/pipelines/upload"
@@ -154,16 +153,12 @@ def test_a_client_that_goes_away_ends_its_stream(up: Embedded) -> None:
         request.run.pipeline_spec.update(specs.container(["sh", "-c", "echo said; sleep 60"]))
         run_id = client.call(client.runs.CreateRun, request).run_id
         path = f"/apis/v2beta1/runs/{run_id}/nodes/only/log?follow=true"
-        until = time.monotonic() + 30
-        while http.call("GET", f"{up.http}{path.split('?')[0]}").status != 200:
-            assert time.monotonic() < until
-        before = _under_way(up)
+        before = http.under_way(up.http, "ReadLog")
         with connected(up.http) as connection:
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
-            assert _under_way(up) > before
-        while _under_way(up) > before:
-            assert time.monotonic() < until
+            assert http.under_way(up.http, "ReadLog") == before + 1
+        runs.until(lambda: http.under_way(up.http, "ReadLog"), lambda now: now == before)
         client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
 
 
@@ -175,9 +170,6 @@ def test_followers_of_logs_leave_room_for_others(own: Embedded) -> None:
         request.run.pipeline_spec.update(specs.container(["sh", "-c", "echo said; sleep 60"]))
         run_id = client.call(client.runs.CreateRun, request).run_id
         path = f"/apis/v2beta1/runs/{run_id}/nodes/only/log"
-        until = time.monotonic() + 30
-        while http.call("GET", own.http + path).status != 200:
-            assert time.monotonic() < until
         channel = stack.enter_context(grpc.insecure_channel(own.grpc))
         stub = insight_pb2_grpc.InsightServiceStub(channel)
         follow = insight_pb2.ReadLogRequest(run_id=run_id, node_id="only", follow=True)
@@ -192,11 +184,6 @@ def test_followers_of_logs_leave_room_for_others(own: Embedded) -> None:
                 assert http.call("GET", f"{own.http}/apis/v2beta1/runs").status == 200
         assert set(statuses) == {b"200", b"429"}
         client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
-
-
-def _under_way(up: Embedded) -> float:
-    text = http.call("GET", f"{up.http}/metrics").body.decode()
-    return float(next(line for line in text.splitlines() if line.startswith("penstock_rpc_under_way ")).split()[1])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tools.embedded import Embedded
 def pipeline(gate: Path) -> dict[str, Any]:
     """Two tasks that wait for a file, one behind them, an importer, a task whose condition is false."""
     waits = ["sh", "-c", f"echo said; until test -e {gate}; do sleep 0.05; done"]
-    spec = specs.chain({"one": waits, "behind": ["true"], "two": waits, "never": ["true"]})
+    spec = specs.chain({"one": waits, "behind": ["sh", "-c", "echo said"], "two": waits, "never": ["true"]})
     tasks = spec["root"]["dag"]["tasks"]
     del tasks["two"]["dependentTasks"], tasks["never"]["dependentTasks"]
     tasks["never"]["triggerPolicy"] = {"condition": "1 == 2"}
@@ -84,12 +85,23 @@ def test_tasks_without_a_log_say_why(narrow: Embedded, tmp_path: Path) -> None:
         assert http.call("GET", f"{narrow.http}/apis/v2beta1/runs/nobody/nodes/one/log").status == 404
         gate.touch()
         runs.finished(client, run_id)
-        # Followed from before its process began to its end: the log alone.
         assert b"said" in runs.log(client, run_id, waiting, follow=True)
-        again = runs.start(client, pipeline(gate))
-        for name in ("one", "two"):
-            runs.until(lambda name=name: runs.tasks(client, again)[name], bool)  # type: ignore[misc]
-            assert b"has no log" not in runs.log(client, again, name, follow=True)
+
+
+def test_a_log_is_followed_from_before_the_run_reaches_its_task(narrow: Embedded, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with Client(narrow.grpc) as client, ThreadPoolExecutor() as pool:
+        run_id = runs.start(client, pipeline(gate))
+        names = ("one", "two", "behind")
+        followed = [pool.submit(runs.log, client, run_id, name, follow=True) for name in names]
+        runs.until(lambda: http.under_way(narrow.http, "ReadLog"), lambda streams: streams == len(names))
+        gate.touch()
+        for log in followed:
+            said = log.result()
+            assert b"said" in said
+            assert b"has no log" not in said
+        never = runs.log(client, run_id, "never", follow=True)
+        assert never.startswith(b"Task 'never' has no log: its condition is false")
 
 
 def test_a_cached_task_says_so(up: Embedded, client: Client) -> None:

@@ -175,8 +175,11 @@ def test_figures_come_without_a_database() -> None:
     def away() -> tuple[int, int]:
         raise UnavailableError("the database does not answer")
 
-    content = Telemetry(away).exposition().decode()
-    assert "penstock_rpc_under_way 0.0" in content
+    telemetry = Telemetry(away)
+    with telemetry.call("/a.Service/Method"):
+        assert 'penstock_rpc_under_way{method="/a.Service/Method"} 1.0' in telemetry.exposition().decode()
+    content = telemetry.exposition().decode()
+    assert 'penstock_rpc_under_way{method="/a.Service/Method"} 0.0' in content
     assert "penstock_runs_waiting" not in content
 
 

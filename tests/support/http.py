@@ -53,3 +53,10 @@ def send_file(url: str, content: bytes, file_name: str, headers: Mapping[str, st
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="uploadfile"; filename="{file_name}"\r\n\r\n'
     body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
     return call("POST", url, data=body, content_type=f"multipart/form-data; boundary={boundary}", headers=headers)
+
+
+def under_way(address: str, method: str) -> float:
+    """How many calls of a method of InsightService the server at `address` has not answered yet."""
+    name = f'penstock_rpc_under_way{{method="/penstock.v1.InsightService/{method}"}} '
+    lines = call("GET", f"{address}/metrics").body.decode().splitlines()
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))

@@ -106,7 +106,7 @@ def _unary(
     behaviour: Any, method: str, request_id: str, telemetry: Telemetry
 ) -> Callable[[Any, grpc.ServicerContext], Any]:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
-        with telemetry.call() as observe:
+        with telemetry.call(method) as observe:
             ended = _Ended(observe, method, request_id, request)
             _begin(context, request_id)
             try:
@@ -125,7 +125,7 @@ def _streaming(
     behaviour: Any, method: str, request_id: str, telemetry: Telemetry, streams: threading.BoundedSemaphore
 ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        with telemetry.call() as observe:
+        with telemetry.call(method) as observe:
             ended = _Ended(observe, method, request_id, request)
             _begin(context, request_id)
             free = streams.acquire(blocking=False)
@@ -164,7 +164,7 @@ def _both_streaming(
 class _Ended:
     """Called once, when the status is known: the figures and the line in the log."""
 
-    def __init__(self, observe: Callable[[str, str], None], method: str, request_id: str, request: Any) -> None:
+    def __init__(self, observe: Callable[[str], None], method: str, request_id: str, request: Any) -> None:
         self._observe = observe
         self._method = method
         self._request_id = request_id
@@ -172,7 +172,7 @@ class _Ended:
         self._started = time.perf_counter()
 
     def __call__(self, code: str, reply: Any = None) -> None:
-        self._observe(self._method, code)
+        self._observe(code)
         level = logging.INFO if self._is_told(code) else logging.DEBUG
         if not calls_log.isEnabledFor(level):
             return

@@ -134,20 +134,26 @@ class InsightService:
         Raises NotFoundError for what is no task of the run, and for a log that is gone.
         """
         task = self._task(run_id, node_id)
-        if task is None:
-            yield _without_log(None, self._why(run_id, node_id))
-            return
-        live = self._live_log(task, follow=follow, active=active)
-        if live is not None:
-            yield from live
-            return
-        offset = self._tail(task.log_uri, tail_bytes)
-        begun = False
+        while task is None:
+            last = not follow or self._run_ended(run_id) or not active()
+            task = self._task(run_id, node_id)
+            if task is None and last:
+                yield _without_log(None, self._why(run_id, node_id))
+                return
+            if task is None:
+                time.sleep(_POLL_SECONDS)
+        offset, begun = 0, False
         while True:
             ended = task.state in _FINAL
+            live = None if begun else self._live_log(task, follow=follow, active=active)
+            if live is not None:
+                yield from live
+                return
             try:
                 if task.log_uri:
+                    offset = offset if begun else self._tail(task.log_uri, tail_bytes)
                     for chunk in self._objects.read(task.log_uri, offset=offset):
+                        begun = True
                         offset += len(chunk)
                         yield chunk
                     begun = True
@@ -161,6 +167,10 @@ class InsightService:
             task = self._task(run_id, node_id) or task
         if not begun:
             yield _without_log(task, self._why(task.run_id, task.path))
+
+    def _run_ended(self, run_id: str) -> bool:
+        with self._storage.reading() as uow:
+            return runs.find(uow, run_id).state.final
 
     def _tail(self, uri: str, tail_bytes: int) -> int:
         """Where the last bytes of a log begin."""
