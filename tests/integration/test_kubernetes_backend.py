@@ -48,6 +48,29 @@ async def test_a_task_ends_well_and_its_pod_goes(tmp_path: Path) -> None:
         await backend.close()
 
 
+@pytest.mark.parametrize(("kept", "lost"), [(b"end\n", 6), (b"a" * 3_000_000, 5_000_000), (b"whole\n", 0)])
+@on_a_loop
+async def test_a_log_without_its_beginning_says_so(tmp_path: Path, kept: bytes, lost: int) -> None:
+    result = AttemptResult(ProcessExit(0, log_bytes=len(kept) + lost)).to_json()
+    async with bench(tmp_path, Outcome("exit", 0, {"main": result}, log=kept.decode())) as b:
+        backend = await b.backend()
+        task = b.task()
+        await backend.launch(task)
+        assert (await b.outcome(task.key)).succeeded
+        backend.release(task.key)
+        log = tmp_path / "p" / RUN / "t" / "1" / "executor-logs"
+
+        async def kept_now() -> bool:
+            return log.exists()
+
+        await b.until(kept_now)
+        said = f"[penstock: the first {lost:,} of {len(kept) + lost:,} bytes of this log are missing; ".encode()
+        head, _, rest = log.read_bytes().rpartition(b"]\n")
+        assert head.startswith(said) if lost else head == b""
+        assert rest == kept
+        await backend.close()
+
+
 @on_a_loop
 async def test_whoever_launches_again_adopts(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=0.5) as b:

@@ -16,7 +16,14 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.agent.results import FramedResult, find_frame, parse_message, parse_result, without_frame
+from penstock_executor.agent.results import (
+    FramedResult,
+    find_frame,
+    log_bytes_of,
+    parse_message,
+    parse_result,
+    without_frame,
+)
 
 from tests.support.wrapper import CONTAINER, start, until, wrapper_of
 
@@ -90,6 +97,26 @@ def test_programs_that_cannot_run(place: Path, content: bytes | None, mode: int,
     assert (result.exit.code, result.exit.errno, result.exit.command) == (code, errno, str(program))
     assert str(program).encode() in err
     assert (place / "log").read_bytes() == err
+
+
+@pytest.mark.parametrize("option", ["--count", "--log"])
+def test_what_the_program_writes_is_counted(place: Path, option: str) -> None:
+    options = [option] if option == "--count" else [option, str(place / "log")]
+    script = "head -c 5000000 /dev/zero; printf reason >&2"
+    code, out, err, result = run(place, *options, "--", "sh", "-c", script)
+    assert (code, len(out), err) == (0, 5_000_000, b"reason")
+    assert result.exit is not None
+    assert result.exit.log_bytes == 5_000_006
+    assert log_bytes_of((place / "message").read_text()) == 5_000_006
+
+
+def test_the_count_is_not_lost_with_a_result_that_is_too_large(place: Path) -> None:
+    script = f"head -c 9000 /dev/zero | tr '\\0' x > {place}/p; echo seen"
+    code, out, _, result = run(place, "--count", "--parameter", f"p={place}/p", "--", "sh", "-c", script)
+    assert code == 0
+    assert result.parameters == {"p": "x" * 9000}
+    assert without_frame(out, "t0") == b"seen\n"
+    assert log_bytes_of((place / "message").read_text()) == len("seen\n")
 
 
 def test_programs_are_found_by_path(place: Path) -> None:

@@ -43,6 +43,20 @@ def test_parameters_of_any_size(kube_client: Client, size: int) -> None:
     assert runs.until(lambda: runs.log(kube_client, run_id, "only"), lambda text: text.strip() == b"seen")
 
 
+def test_a_log_that_the_kubelet_rotated_says_what_is_missing(kube_client: Client) -> None:
+    """50 MB, written slowly enough for the kubelet, which keeps 10 MiB and looks every ten seconds."""
+    lines = "yes 'a line of sixty-four bytes of which a newline is the last one..' | head -n 200000"
+    run_id = runs.start(kube_client, kube_specs.shell(f"for part in 1 2 3 4; do {lines}; sleep 11; done; echo last"))
+    assert runs.finished(kube_client, run_id).state == run_pb2.SUCCEEDED
+    log = runs.until(lambda: runs.log(kube_client, run_id, "only"), lambda text: text.endswith(b"last\n"))
+    written = 4 * 200_000 * 64 + len("last\n")
+    if log.startswith(b"[penstock: the first "):
+        head, _, rest = log.partition(b"\n")
+        assert head.decode().startswith(f"[penstock: the first {written - len(rest):,} of {written:,} bytes of this log")
+    else:
+        assert len(log) == written
+
+
 @pytest.mark.parametrize("text", ["$HOME $(KFP_POD_NAME) $$ $(date)", "quote ' \" \\ \n line", "ünïcödé 🌍"])
 def test_arguments_arrive_byte_for_byte(kube_client: Client, text: str) -> None:
     spec = kube_specs.container(["sh", "-c", 'printf "%s" "$0" > /tmp/kfp/outputs/text', text], outputs=["text"])

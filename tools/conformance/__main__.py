@@ -123,7 +123,13 @@ def _conclude(results: list[Result], corpus: Path, backend: str, report: Path) -
         "passed": len(results) - len(failed),
         "failed": len(failed),
         "results": [
-            {"name": one.name, "passed": one.passed, "seconds": round(one.seconds, 2), "problems": one.problems}
+            {
+                "name": one.name,
+                "passed": one.passed,
+                "seconds": round(one.seconds, 2),
+                "problems": one.problems,
+                "outcome": one.outcome,
+            }
             for one in results
         ],
     }

@@ -21,6 +21,7 @@ from penstock_api.v2beta1 import run_pb2
 
 from tools.conformance.check import RunView, TaskView, cache_misses, differences
 from tools.conformance.index import Case, Upload, argument
+from tools.conformance.outcome import Outcome, outcome_of
 
 _MAX_CONTENT = 1 << 20
 
@@ -31,6 +32,8 @@ class Result:
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
     run_ids: list[str] = field(default_factory=list)
+    outcome: Outcome | None = None
+    """Of the first run."""
 
     @property
     def passed(self) -> bool:
@@ -54,7 +57,9 @@ class Runner:
         result = Result(case.name)
         started = time.monotonic()
         try:
-            result.problems += differences(case.record, self._finished(case, result))
+            first = self._finished(case, result)
+            result.outcome = outcome_of(first)
+            result.problems += differences(case.record, first)
             if case.record.get("expect_cache_hit_on_second_run"):
                 second = self._finished(case, result)
                 result.problems += [f"second run: {one}" for one in differences(case.record, second)]

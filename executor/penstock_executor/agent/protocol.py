@@ -71,7 +71,7 @@ class AgentTask:
 class ProcessExit:
     """How the user's program ended. `signal` 0: it was not killed by one. `errno` not 0: `command` could not be
     started. `reason`: what the wrapper itself could not do; with code 125 the program never ran. Times are milliseconds
-    since the epoch.
+    since the epoch. `log_bytes` is how much stdout and stderr came to, where the wrapper copied them.
     """
 
     code: int
@@ -81,6 +81,7 @@ class ProcessExit:
     started_at: int = 0
     finished_at: int = 0
     reason: str = ""
+    log_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,13 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class FramedResult:
-    """An AttemptResult of `size` bytes is at the end of the log of `main`, marked with `token`."""
+    """An AttemptResult of `size` bytes is at the end of the log of `main`, marked with `token`; before it come what
+    the program wrote, `log_bytes`.
+    """
 
     token: str
     size: int
+    log_bytes: int = 0
 
     @property
     def lines(self) -> int:
@@ -53,10 +56,19 @@ def parse_message(text: str) -> Union[AttemptResult, StoredResult, FramedResult,
     if not isinstance(size, int) or "exit" in document:
         return parse_result(text)
     if isinstance(document.get("frame"), str):
-        return FramedResult(document["frame"], size)
+        written = document.get("log_bytes")
+        return FramedResult(document["frame"], size, written if isinstance(written, int) else 0)
     if isinstance(document.get("stored"), str):
         return StoredResult(document["stored"], size)
     return None
+
+
+def log_bytes_of(message: str) -> int:
+    """How much the program wrote, by a wrapper's termination message; 0 when it does not say."""
+    left = parse_message(message)
+    if isinstance(left, FramedResult):
+        return left.log_bytes
+    return left.exit.log_bytes if isinstance(left, AttemptResult) and left.exit is not None else 0
 
 
 def parse_result(text: str | bytes) -> AttemptResult | None:

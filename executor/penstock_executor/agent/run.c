@@ -38,7 +38,7 @@ enum { FORWARDED = 6 };
 static const int forwarded[FORWARDED] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
 static const char *share, *log_path, *metadata, *message_path = "/dev/termination-log", *token = "-";
-static int waits;
+static int waits, counts;
 static char **options, **program;
 
 static struct {
@@ -48,6 +48,7 @@ static struct {
 static const char *failure_kind;
 static char failure_text[512];
 static int log_file = -1;
+static int64_t log_bytes;
 
 /* --- text ------------------------------------------------------------------------------------------------------ */
 
@@ -270,10 +271,13 @@ static void put_file(int file) {
   close(file);
 }
 
+/* Whether it stands alone; every other option has a value. */
+static int is_flag(const char *name) { return !strcmp(name, "--wait") || !strcmp(name, "--count"); }
+
 static const char *next_option(const char *name, int *at) {
   while (options + *at < program - 1) {
     const char *found = options[(*at)++];
-    if (!strcmp(found, "--wait")) continue;
+    if (is_flag(found)) continue;
     const char *value = options[(*at)++];
     if (!strcmp(found, name)) return value;
   }
@@ -341,6 +345,8 @@ static void put_exit(const char *reason) {
   put_number(ended.finished);
   put(",\"reason\":");
   put_string(reason);
+  put(",\"log_bytes\":");
+  put_number(log_bytes);
   put("}");
 }
 
@@ -394,6 +400,8 @@ static void frame_result(void) {
   put_string(token);
   put(",\"bytes\":");
   put_number(size);
+  put(",\"log_bytes\":");
+  put_number(log_bytes);
   put("}");
 }
 
@@ -562,6 +570,7 @@ static void say(const char *what) {
   append(text, sizeof text, what);
   append(text, sizeof text, "\n");
   write_all(2, text, strlen(text));
+  log_bytes += strlen(text);
   if (log_file >= 0) write_all(log_file, text, strlen(text));
 }
 
@@ -607,8 +616,8 @@ static void read_options(int count, char **arguments) {
   const char *wrong = 0;
   while (at < count && strcmp(arguments[at], "--")) {
     const char *name = arguments[at++];
-    if (!strcmp(name, "--wait")) {
-      waits = 1;
+    if (is_flag(name)) {
+      *(!strcmp(name, "--wait") ? &waits : &counts) = 1;
       continue;
     }
     const char *value = at < count ? arguments[at++] : 0;
@@ -702,6 +711,7 @@ static void take(struct stream *stream, size_t most) {
   }
   stream->start = stream->to < 0 ? got : 0;
   stream->end = got;
+  log_bytes += got;
   /* A full disk ends the copy, not the task. */
   if (log_file >= 0 && write_all(log_file, stream->data, got)) {
     close(log_file);
@@ -737,7 +747,7 @@ static pid_t start(const sigset_t *mask, const struct sigaction *pipe_action, mo
   if (child < 0) fail("the program cannot be started", "", "", errno);
   if (child == 0) {
     setpgid(0, 0);
-    if (log_path) {
+    if (log_path || counts) {
       dup2(pipes[0][1], 1);
       dup2(pipes[1][1], 2);
     }
@@ -753,8 +763,8 @@ static pid_t start(const sigset_t *mask, const struct sigaction *pipe_action, mo
   for (int i = 0; i < 3; i++) close(pipes[i][1]);
   for (int i = 0; i < 2; i++) {
     streams[i].to = i + 1;
-    streams[i].from = log_path ? pipes[i][0] : -1;
-    if (!log_path) close(pipes[i][0]);
+    streams[i].from = log_path || counts ? pipes[i][0] : -1;
+    if (streams[i].from < 0) close(pipes[i][0]);
   }
   if (read_some(pipes[2][0], &ended.error, sizeof ended.error) != sizeof ended.error) ended.error = 0;
   close(pipes[2][0]);

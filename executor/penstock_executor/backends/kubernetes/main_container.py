@@ -86,4 +86,4 @@ def _wrapper(task: TaskLaunch, places: TaskPlaces, moved: Transfers, *, agent: b
     for name in task.output_parameters:
         command += ["--parameter", f"{name}={places.parameter(name)}"]
     token = attempt_id(task.key.run_id, task.key.path, task.key.attempt)
-    return [*command, "--metadata", places.metadata, "--message", MESSAGE, "--token", token]
+    return [*command, "--count", "--metadata", places.metadata, "--message", MESSAGE, "--token", token]

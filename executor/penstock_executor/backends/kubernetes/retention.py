@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pathlib import Path
 from penstock_kube.errors import KubeError, NotFoundError
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
-from penstock_executor.agent.results import without_frame
+from penstock_executor.agent.results import log_bytes_of, without_frame
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.dispatch.backoff import delays
@@ -108,8 +109,12 @@ class Retention:
         await asyncio.gather(self._expire(), *(self._worker() for _ in range(_AT_ONCE)))
 
     async def archive(self, view: PodView, log_uri: str) -> None:
-        """Copies the log of the user's container to the store. Raises KubeError, ArtifactStoreError."""
+        """Copies the log of the user's container to the store; when the kubelet has rotated its beginning away, the log
+        says so there. Raises KubeError, ArtifactStoreError.
+        """
         key, store = view.key, self._store_for(view.namespace)
+        main = view.container("main")
+        written = log_bytes_of(main.terminated.message) if main is not None and main.terminated is not None else 0
         token = attempt_id(key.run_id, key.path, key.attempt) if key is not None else ""
         async with aclosing(self._calls.log(view.namespace, view.name, "main")) as pieces:
             held = bytearray()
@@ -118,7 +123,8 @@ class Retention:
                 if len(held) > _HELD_BYTES:
                     break
             else:
-                await store.write(without_frame(bytes(held), token), log_uri)
+                program = without_frame(bytes(held), token)
+                await store.write(_missing(written, len(program)) + program, log_uri)
                 return
             with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:
                 spool = Path(directory) / "log"
@@ -127,6 +133,7 @@ class Retention:
                     async for piece in pieces:
                         file.write(piece)
                 await asyncio.to_thread(_cut_frame, spool, token)
+                await asyncio.to_thread(_put_before, spool, _missing(written, spool.stat().st_size))
                 await store.upload(spool, log_uri)
 
     async def _worker(self) -> None:
@@ -180,6 +187,27 @@ class Retention:
                 continue
             _, _, view = heapq.heappop(self._kept)
             await self._remove(view)
+
+
+def _missing(written: int, kept: int) -> bytes:
+    """The first line of a log whose beginning is lost; empty for a whole one."""
+    if written <= kept:
+        return b""
+    text = (
+        f"[penstock: the first {written - kept:,} of {written:,} bytes of this log are missing; the kubelet rotated it, "
+        "see containerLogMaxSize. A task that hands an artifact on keeps its whole log.]"
+    )
+    return f"{text}\n".encode()
+
+
+def _put_before(spool: Path, line: bytes) -> None:
+    if not line:
+        return
+    whole = spool.with_name("whole")
+    with spool.open("rb") as source, whole.open("wb") as target:
+        target.write(line)
+        shutil.copyfileobj(source, target)
+    whole.replace(spool)
 
 
 def _cut_frame(spool: Path, token: str) -> None:

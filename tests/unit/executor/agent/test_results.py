@@ -33,6 +33,7 @@ def test_results_come_back() -> None:
     assert parse_result(RESULT.to_json().encode()) == RESULT
     assert parse_message(AttemptResult(None).to_json()) == AttemptResult(None)
     assert parse_message('{"frame": "t", "bytes": 5000}') == FramedResult("t", 5000)
+    assert parse_message('{"frame": "t", "bytes": 5000, "log_bytes": 7}') == FramedResult("t", 5000, 7)
     assert parse_message('{"stored": "s3://b/k", "bytes": 5000}') == StoredResult("s3://b/k", 5000)
 
 

@@ -144,7 +144,7 @@ def plain_pod(*argv: str, parameters: Sequence[str] = ()) -> dict[str, Any]:
                         "/penstock/bin/run",
                         *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT),
                         *written,
-                        *("--metadata", f"{LOCAL_ROOT}/output_metadata.json"),
+                        *("--count", "--metadata", f"{LOCAL_ROOT}/output_metadata.json"),
                         *("--message", "/dev/termination-log", "--token", TOKEN, "--"),
                         *argv,
                     ],

@@ -1,0 +1,57 @@
+"""What a run came to, in a form in which runs of the same pipeline on different backends can be compared.
+
+Invariants: ids and places, which differ from run to run, are left out; executions of one task in a loop are a bag, their
+order means nothing; of artifacts the content counts, not where it lies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.client import ClientError
+
+from tools.conformance.check import Read, RunView, TaskView
+
+Outcome = Mapping[str, Any]
+"""`run` is its state, `tasks` has by name a sorted list of what each execution came to."""
+
+
+def outcome_of(run: RunView) -> Outcome:
+    tasks: dict[str, list[str]] = {}
+    for task in run.tasks:
+        if task.kind != "iteration":
+            tasks.setdefault(task.name, []).append(json.dumps(_of_task(task, run), sort_keys=True))
+    return {"run": run.state, "tasks": {name: [*map(json.loads, sorted(tasks[name]))] for name in sorted(tasks)}}
+
+
+def _of_task(task: TaskView, run: RunView) -> Mapping[str, Any]:
+    artifacts = {port: [_content(name, run.content) for name in names] for port, names in task.artifacts.items()}
+    return {"state": task.state, "outputs": dict(task.outputs), "artifacts": artifacts}
+
+
+def _content(artifact: str, read: Read) -> str:
+    """A digest; of a directory, that of the names and contents in it. Empty for what has no object, as metrics."""
+    try:
+        content = read(artifact)
+    except ClientError:
+        return ""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            files = {one.name: _digest(_bytes(archive, one)) for one in archive if one.isfile()}
+        return _digest(json.dumps(files, sort_keys=True).encode())
+    except (tarfile.TarError, EOFError):
+        return _digest(content)
+
+
+def _bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read() if file else b""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
