@@ -52,7 +52,9 @@ def test_a_log_that_the_kubelet_rotated_says_what_is_missing(kube_client: Client
     written = 4 * 200_000 * 64 + len("last\n")
     if log.startswith(b"[penstock: the first "):
         head, _, rest = log.partition(b"\n")
-        assert head.decode().startswith(f"[penstock: the first {written - len(rest):,} of {written:,} bytes of this log")
+        assert head.decode().startswith(
+            f"[penstock: the first {written - len(rest):,} of {written:,} bytes of this log"
+        )
     else:
         assert len(log) == written
 

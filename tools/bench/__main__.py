@@ -3,6 +3,7 @@
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
 runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. isolation: what it
 costs that inputs are a task's own. local: whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
+terminate: the end of a run of many Pods.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -20,7 +21,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tools.bench import bench_api, bench_engine, bench_fan_out, bench_isolation, bench_kube, bench_local
+from tools.bench import (
+    bench_api,
+    bench_engine,
+    bench_fan_out,
+    bench_isolation,
+    bench_kube,
+    bench_local,
+    bench_terminate,
+)
 from tools.bench.result import Measure
 
 MEASURES: dict[str, Measure] = {
@@ -30,7 +39,10 @@ MEASURES: dict[str, Measure] = {
     "fan_out": bench_fan_out.measure,
     "isolation": bench_isolation.measure,
     "local": bench_local.measure,
+    "terminate": bench_terminate.measure,
 }
+# A cluster is not everywhere, so these are asked for by name.
+_ON_A_CLUSTER = ("kube", "terminate")
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,8 +53,7 @@ def main(only: str | None, report: Path) -> None:
     table = Table("measurement", "value", "unit", "target", "", box=None)
     rows = []
     for name, measure in MEASURES.items():
-        # A cluster is not everywhere, so it is asked for by name.
-        if only == name or (only is None and name != "kube"):
+        if only == name or (only is None and name not in _ON_A_CLUSTER):
             with console.status(f"measuring {name}"):
                 rows += measure()
     for row in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,36 @@ class PodWatch:
         await making
         await asyncio.gather(*(removing or map(remove, names)))
 
+    async def standing(self, count: int, command: Sequence[str]) -> list[str]:
+        """Makes so many Pods that go on until they are removed, waits until all run; their names."""
+        names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def made(name: str) -> None:
+            async with slots:
+                await self._client.create(self._path, _bare_pod(name, self._spec, command))
+
+        await asyncio.gather(*map(made, names))
+        await self.running(count)
+        return names
+
+    async def running(self, count: int) -> None:
+        """Waits until so many run."""
+        while sum(phase == "Running" for _, phase in self._pods.cache.values()) < count:
+            self._turn.clear()
+            await self._turn.wait()
+
+    async def removed(self, names: Sequence[str], grace_seconds: int) -> None:
+        """Asks for the removal of all, as many at a time as Penstock would, and waits until nothing is left."""
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def asked(name: str) -> None:
+            async with slots:
+                await self._client.delete(f"{self._path}/{name}", grace_seconds=grace_seconds)
+
+        await asyncio.gather(*map(asked, names))
+        await self.quiet()
+
     async def quiet(self) -> None:
         """Waits until nothing is left of what ran before, so that it is in nobody's way."""
         while self._pods.cache:
@@ -88,7 +118,7 @@ def _seen(pod: dict[str, Any]) -> tuple[str, str]:
     return pod["metadata"]["name"], pod.get("status", {}).get("phase", "")
 
 
-def _bare_pod(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def _bare_pod(name: str, spec: Mapping[str, Any], command: Sequence[str] = ("true",)) -> dict[str, Any]:
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     return {
         "metadata": {"name": name},
@@ -106,7 +136,7 @@ def _bare_pod(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
                     "name": "main",
                     "image": kube_specs.IMAGE,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["true"],
+                    "command": list(command),
                     "securityContext": security,
                 }
             ],

@@ -1,7 +1,7 @@
 """What a run came to, in a form in which runs of the same pipeline on different backends can be compared.
 
-Invariants: ids and places, which differ from run to run, are left out; executions of one task in a loop are a bag, their
-order means nothing; of artifacts the content counts, not where it lies.
+Invariants: ids and places, which differ from run to run, are left out; executions of one task in a loop are a bag,
+their order means nothing; of artifacts the content counts, not where it lies.
 """
 
 from __future__ import annotations

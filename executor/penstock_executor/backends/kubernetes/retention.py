@@ -194,8 +194,8 @@ def _missing(written: int, kept: int) -> bytes:
     if written <= kept:
         return b""
     text = (
-        f"[penstock: the first {written - kept:,} of {written:,} bytes of this log are missing; the kubelet rotated it, "
-        "see containerLogMaxSize. A task that hands an artifact on keeps its whole log.]"
+        f"[penstock: the first {written - kept:,} of {written:,} bytes of this log are missing; the kubelet rotated "
+        "it, see containerLogMaxSize. A task that hands an artifact on keeps its whole log.]"
     )
     return f"{text}\n".encode()
 
