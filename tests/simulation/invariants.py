@@ -1,4 +1,6 @@
-"""What must hold at every step and at the end, whatever happens (design.md §7). The only list of it.
+"""What must hold at every step and at the end, whatever happens: what docs/architecture.md guarantees, as checks.
+
+This is the only list of it:
 
 1. An attempt is started only when the committed log says so, once, and after its dependencies.
 2. A task has at most one live attempt; a further one starts only when the one before failed, after its backoff, within

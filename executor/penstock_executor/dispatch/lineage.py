@@ -1,4 +1,4 @@
-"""Records lineage off the critical path, in batches, losing nothing (design §6).
+"""Records lineage off the critical path, in batches, losing nothing.
 
 Invariants: records wait here by name, the newest wins, so a task that started and ended within one interval is written
 once. Only committed states come here. A batch that could not be written stays; a record the store refuses for good is

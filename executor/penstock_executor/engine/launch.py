@@ -1,4 +1,4 @@
-"""Turns a task that is about to run into what a backend needs (design: the same for every backend).
+"""Turns a task that is about to run into what a backend needs: the same for every backend.
 
 Invariant: a pure function of the state; called when a slot is free, so that ten thousand waiting tasks cost their nodes
 only. An image or resource text whose placeholder has no value is the task's own error (executor.md §10.12).

@@ -1,4 +1,4 @@
-"""A node as the execution that ML Metadata keeps (executor.md §2.9, §4.5 of api.md for what the UI reads).
+"""A node as the execution that ML Metadata keeps (executor.md §2.9; api.md §4.5 for what the UI reads).
 
 Invariants: a record is a function of the node alone; its name is deterministic. Omitted tasks have no execution, as
 upstream; groups and the root are closed (executor.md §10.1–10.3).

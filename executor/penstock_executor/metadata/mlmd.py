@@ -1,7 +1,7 @@
 """Records lineage in ML Metadata through its gRPC service, many executions per call.
 
-Why batches: one transaction per call is what costs (design §6). Why names: executions and contexts have deterministic
-names and artifacts an external id, so what a crash left half known is found again instead of written twice.
+Why batches: one transaction per call is what costs. Why names: executions and contexts have deterministic names and
+artifacts an external id, so what a crash left half known is found again instead of written twice.
 
 Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; a write that
 contradicts what the store has is made again with what the store has, because the answer to an earlier one may have been

@@ -1,8 +1,8 @@
 """The ML Metadata store inside the ml-metadata wheel, in a process of its own.
 
-Why: the wheel's extension takes and returns serialized messages by method name, so it is the metadata service (design
-§1.5); see metadata_process for why it is not in this process. SQLite is put into WAL mode once, which the file
-remembers: a write costs 0.3 ms instead of 8 ms, and committed rows survive the death of the process.
+Why: the wheel's extension takes and returns serialized messages by method name, so it is the metadata service; see
+metadata_process for why it is not in this process. SQLite is put into WAL mode once, which the file remembers: a write
+costs 0.3 ms instead of 8 ms, and committed rows survive the death of the process.
 
 Invariants: one call at a time, in order; a call whose deadline passes while it waits is not begun; callers that wait
 are bounded, so they never take all threads; a store that does not answer for HANG_SECONDS is killed and started again

@@ -1,4 +1,4 @@
-"""Volume claims: tasks that make or delete one (executor.md §4.3), and workspaces of runs (§1.9). No Pod is involved.
+"""Volume claims: tasks that make or delete one, and workspaces of runs (executor.md §4.3, §1.9). No Pod is involved.
 
 Invariants: a claim's name is a function of its attempt or its run, so making it again finds it; one of that name which
 is somebody else's is an error, never used.

@@ -1,4 +1,4 @@
-"""Runs tasks as processes: the laptop's backend (design §5).
+"""Runs tasks as processes: the laptop's backend (docs/architecture.md, Local tasks).
 
 The path of an attempt: inputs -> task environment -> a free slot -> fork server -> exit on disk -> outputs -> outcome.
 Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts what runs and
