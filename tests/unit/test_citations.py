@@ -1,8 +1,9 @@
 """Citations of docs/contract and links between Markdown files lead to something that exists.
 
 A citation names a document of docs/contract and, behind the section sign, the number of a heading in it; several follow
-one another with commas, `and`, `to` or as a range. Inside a document the sign alone means that document. RFCs are cited
-likewise, and not looked up. Links are those of Markdown files to files and headings of the repository; no network.
+one another with commas, `and`, `to` or as a range, of which the ends are looked up. Inside a document the sign alone
+means that document. RFCs are cited likewise, and not looked up. Links are those of Markdown files to files and headings
+of the repository; no network.
 """
 
 from __future__ import annotations
