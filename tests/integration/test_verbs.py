@@ -101,3 +101,11 @@ def test_replies_hold_no_field_of_ours(up: Embedded, client: Client) -> None:
         assert document["options"]["fail_fast"] is True
     asked = plain.call("POST", f"{up.http}/apis/v2beta1/runs?options=true", run).json
     assert asked["options"] == {"fail_fast": True, "caching": True, "infrastructure_retries": 3}
+
+
+@pytest.mark.parametrize("prefix", ["", "/pipeline"])
+def test_an_empty_map_of_tags_clears_them(up: Embedded, prefix: str) -> None:
+    created = plain.call("POST", f"{up.http}/apis/v2beta1/pipelines", {"name": f"tags{prefix}", "tags": {"a": "b"}})
+    path = f"{up.http}{prefix}/apis/v2beta1/pipelines/{created.json['pipeline_id']}"
+    assert plain.call("PATCH", path, {"display_name": "kept"}).json["tags"] == {"a": "b"}
+    assert "tags" not in plain.call("PATCH", path, {"tags": {}}).json

@@ -24,7 +24,7 @@ from rich.progress import track
 
 from tests.support import runs
 from tools.bench.bench_local import peer_environment
-from tools.conformance.index import argument
+from tools.conformance.index import argument, put_file
 from tools.embedded import Embedded
 
 HERE = Path(__file__).parent
@@ -116,7 +116,7 @@ def _under_penstock(client: Client, record: dict[str, Any], directory: Path) -> 
 
 
 def _arguments(record: dict[str, Any], directory: Path) -> dict[str, Any]:
-    return {name: argument(value, directory) for name, value in record["parameters"].items()}
+    return {name: argument(value, directory, put_file(directory)) for name, value in record["parameters"].items()}
 
 
 def _document(file: Path) -> dict[str, Any]:

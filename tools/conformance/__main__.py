@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from tools.conformance.index import IndexError_, load
+from tools.conformance.index import IndexError_, Put, load, put_file
 from tools.conformance.runner import Result, Runner
 from tools.embedded import Embedded
 
@@ -68,10 +68,12 @@ def main(
     uploads = [one for one in index.uploads if only in one.name]
     if not cases and not uploads:
         raise click.UsageError(f"nothing in {corpus} fits")
-    with _directory(data_dir) as directory, _penstock(backend, directory, namespace) as server:
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(_directory(data_dir))
         scratch = directory / "scratch"
-        scratch.mkdir(exist_ok=True)
-        runner = Runner(server.http, server.grpc, scratch, timeout)
+        scratch.mkdir(parents=True, exist_ok=True)
+        up, put = stack.enter_context(_penstock(backend, directory, scratch, namespace))
+        runner = Runner(up, scratch, put, timeout)
         results: list[Result] = []
         with ThreadPoolExecutor(at_once) as pool:
             waiting = [pool.submit(runner.upload, one) for one in uploads]
@@ -84,26 +86,29 @@ def main(
 
 
 @contextlib.contextmanager
-def _penstock(backend: str, directory: Path, namespace: str) -> Iterator[Embedded]:
+def _penstock(backend: str, directory: Path, scratch: Path, namespace: str) -> Iterator[tuple[Embedded, Put]]:
+    """A Penstock whose tasks all see `scratch`: pipelines count their tries in files there."""
     if backend == "container":
-        # Pipelines count their tries in files of the machine.
-        scratch = directory / "scratch"
-        scratch.mkdir(parents=True, exist_ok=True)
         shared = f"--container-option=--volume={scratch}:{scratch}"
         with Embedded(directory, "--backend", backend, "--parallelism", "8", shared) as server:
-            yield server
+            yield server, put_file(scratch)
         return
     if backend == "local":
         environment = {"PATH": _path_with_shell(directory)}
         with Embedded(directory, "--backend", backend, "--parallelism", "8", environment=environment) as server:
-            yield server
+            yield server, put_file(scratch)
         return
     # Imported here: only a cluster needs its client.
     from tools.cluster import Cluster
+    from tools.conformance.cluster_scratch import put_object, shared_by_pods
     from tools.kube_penstock import kube_penstock
 
-    with Cluster() as cluster, kube_penstock(cluster, directory, namespace=namespace) as made:
-        yield made.up
+    with (
+        Cluster() as cluster,
+        kube_penstock(cluster, directory, namespace=namespace) as made,
+        shared_by_pods(cluster, made.namespace, scratch),
+    ):
+        yield made.up, put_object(made.store)
 
 
 def _show(result: Result, done: int, total: int) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,27 @@ def load(directory: Path) -> Index:
     return Index(cases, uploads)
 
 
-def argument(value: Any, scratch: Path) -> Any:
-    """An argument of a record for one run: `${FRESH_FILE}` is a path that does not exist yet, `${FILE_WITH:text}` one
-    that does.
+Put = Callable[[str], str]
+"""Leaves a text where tasks can import it from; its URI or path."""
+
+
+def put_file(directory: Path) -> Put:
+    """As a file that the tasks of this machine see."""
+
+    def put(text: str) -> str:
+        path = directory / uuid.uuid4().hex
+        path.write_text(text)
+        return str(path)
+
+    return put
+
+
+def argument(value: Any, scratch: Path, put: Put) -> Any:
+    """An argument of a record for one run: `${FRESH_FILE}` is a path below `scratch` that does not exist yet,
+    `${FILE_WITH:text}` something with that text.
     """
     if value == "${FRESH_FILE}":
         return str(scratch / uuid.uuid4().hex)
     if isinstance(value, str) and value.startswith("${FILE_WITH:"):
-        path = scratch / uuid.uuid4().hex
-        path.write_text(value[12:-1])
-        return str(path)
+        return put(value[12:-1])
     return value

@@ -20,8 +20,9 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
 from tools.conformance.check import RunView, TaskView, cache_misses, differences
-from tools.conformance.index import Case, Upload, argument
+from tools.conformance.index import Case, Put, Upload, argument
 from tools.conformance.outcome import Outcome, outcome_of
+from tools.embedded import Embedded
 
 _MAX_CONTENT = 1 << 20
 
@@ -41,12 +42,13 @@ class Result:
 
 
 class Runner:
-    """`http` and `grpc` are the server's addresses, `scratch` a directory for files that tasks share."""
+    """`scratch` is a directory for files that tasks share, `put` leaves what they import."""
 
-    def __init__(self, http: str, grpc: str, scratch: Path, timeout: float) -> None:
-        self._http = http
-        self._client = Client(grpc)
+    def __init__(self, up: Embedded, scratch: Path, put: Put, timeout: float) -> None:
+        self._http = up.http
+        self._client = Client(up.grpc)
         self._scratch = scratch
+        self._put = put
         self._timeout = timeout
 
     def close(self) -> None:
@@ -87,7 +89,8 @@ class Runner:
         request.run.display_name = f"{case.name} {len(result.run_ids) + 1}"
         parse_dict(documents.load(case.file), request.run.pipeline_spec)
         parameters = {
-            key: argument(value, self._scratch) for key, value in (case.record.get("parameters") or {}).items()
+            key: argument(value, self._scratch, self._put)
+            for key, value in (case.record.get("parameters") or {}).items()
         }
         parse_dict({"parameters": parameters}, request.run.runtime_config)
         run_id = self._client.call(self._client.runs.CreateRun, request).run_id

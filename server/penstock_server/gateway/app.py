@@ -293,7 +293,7 @@ def _wrong_verb() -> web.Response:
 
 def _clears_tags(request: web.Request, content: bytes) -> bool:
     """`"tags": {}` in a PATCH of a pipeline or version removes all tags (api.md §2.1)."""
-    if request.method not in ("PUT", "PATCH") or not request.path.startswith("/apis/v2beta1/pipelines/"):
+    if request.method not in ("PUT", "PATCH") or not _unprefixed(request).startswith("/apis/v2beta1/pipelines/"):
         return False
     try:
         document = json.loads(content)

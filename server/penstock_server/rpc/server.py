@@ -1,8 +1,7 @@
 """The gRPC server: what is registered, and its limits.
 
 Invariants: threads are bounded; long-polling and streaming calls take a thread each, so there are more threads than
-cores. Messages are bounded at 64 MiB, except that executors' reports may be twice that. Every registered service is
-reflected, and has a health status of its own.
+cores. Messages are bounded at 128 MiB. Every registered service is reflected, and has a health status of its own.
 """
 
 from __future__ import annotations
