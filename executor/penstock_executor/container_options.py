@@ -17,8 +17,8 @@ from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
 from penstock_store.router import RoutedStore
 
-from penstock_executor.agent.places import WORKSPACE
 from penstock_executor.options import Placed
+from penstock_executor.pod_paths import WORKSPACE
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _NOWHERE = Path("/dev/null")

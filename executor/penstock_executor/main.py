@@ -31,9 +31,9 @@ from penstock_store.router import RoutedStore
 
 from penstock_executor import collector, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
+from penstock_executor.backoff import delays
 from penstock_executor.channel import addresses_of
 from penstock_executor.container_options import ContainerOptions, container_options, on_containers
-from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings

@@ -16,16 +16,9 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.stores import open_store
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import (
-    AttemptKey,
-    BackendEvent,
-    FailureKind,
-    NotHeldError,
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-)
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import NotHeldError
 from penstock_executor.backends.container import backend as backend_module
 from penstock_executor.backends.container.backend import ContainerBackend
 from penstock_executor.backends.container.endings import Endings

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import obstore
 import pytest
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.engine.events import CachedResult, Outputs
 from penstock_store.base import ArtifactStoreError, Limits

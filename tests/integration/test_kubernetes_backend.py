@@ -10,12 +10,8 @@ from pathlib import Path
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.backends.base import (
-    FailureKind,
-    NotHeldError,
-    TaskOutcome,
-    TaskStarted,
-)
+from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import NotHeldError
 from penstock_executor.backends.kubernetes.verdict import Deadlines
 from penstock_store.base import ArtifactStoreError
 

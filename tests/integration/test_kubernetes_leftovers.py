@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.backends.base import (
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-)
+from penstock_executor.attempts import TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 
 from tests.support.held_runs import on_a_loop

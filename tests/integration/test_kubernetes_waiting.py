@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from penstock_executor.backends.base import (
-    FailureKind,
-    NoPlaceError,
-    TaskOutcome,
-    TaskStarted,
-)
+from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import NoPlaceError
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.verdict import Deadlines
 

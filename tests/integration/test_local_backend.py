@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from penstock_executor.backends.base import BackendEvent, FailureKind, TaskOutcome
+from penstock_executor.attempts import BackendEvent, FailureKind, TaskOutcome
 from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backends.local.inputs import LocalInputs

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.claims import (
     claim_to_create,
     claim_to_delete,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from penstock_executor.backends.base import FailureKind
+from penstock_executor.attempts import FailureKind
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.engine import machine
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Release, Wake, WakeRun

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from penstock_executor.backends.base import FailureKind
+from penstock_executor.attempts import FailureKind
 from penstock_executor.engine.effects import Launch
 from penstock_executor.engine.events import AttemptEnded, Outputs, decode
 from penstock_executor.engine.machine import Decision, apply

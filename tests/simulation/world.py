@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import FailureKind
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import FailureKind
 from penstock_executor.engine import names
 from penstock_executor.engine.events import (
     AttemptEnded,

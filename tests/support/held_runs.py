@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 
 
 def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

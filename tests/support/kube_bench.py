@@ -9,13 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.backends.base import (
-    AttemptKey,
-    BackendEvent,
-    TaskLaunch,
-    TaskOutcome,
-    TaskWaiting,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskWaiting
 from penstock_executor.backends.kubernetes.backend import KubernetesBackend
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.build import Surroundings, kubernetes_backend

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine.names import attempt_id, pod_name
 from penstock_ir.model import ArtifactDefinition, ParameterType
 

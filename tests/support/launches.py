@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.effects import Effect, Launch, LookUpCache
 from penstock_executor.engine.events import AttemptEnded, CacheAnswered, Event, Outputs, RunStarted
 from penstock_executor.engine.launch import task_launch

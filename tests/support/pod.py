@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Union
 
-from penstock_executor.agent.places import SCRATCH, local_form
 from penstock_executor.agent.protocol import AgentTask, AttemptResult, Transfer
 from penstock_executor.agent.results import FramedResult, StoredResult, parse_message
+from penstock_executor.pod_paths import SCRATCH, local_form
 
 from tests.support.wrapper import CONTAINER, start
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock_executor.agent.failures import USER, AgentError
-from penstock_executor.agent.places import SHARED, is_moved, local_form, stored_uri
 from penstock_executor.agent.protocol import AgentTask, Transfer
+from penstock_executor.pod_paths import SHARED, is_moved, local_form, stored_uri
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
-from penstock_executor.agent.places import is_moved, stored_uri
 from penstock_executor.agent.protocol import FRAME_LINE_BYTES, FRAME_MARK, AttemptResult
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
 from penstock_executor.artifacts.written import NoTextError, NotWrittenError
-from penstock_executor.backends.base import FailureKind, TaskLaunch
+from penstock_executor.attempts import FailureKind, TaskLaunch
+from penstock_executor.pod_paths import is_moved, stored_uri
 
 _KINDS = {kind.value for kind in FailureKind}
 

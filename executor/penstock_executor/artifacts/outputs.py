@@ -20,9 +20,9 @@ from penstock_ir.json_text import JsonTextError, parse_json, plain_number
 from penstock_ir.model import JsonValue, ParameterType
 from penstock_ir.parameters import convert_value, describe
 
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.written import OutputError
-from penstock_executor.backends.base import OutputArtifact, TaskLaunch
+from penstock_executor.attempts import OutputArtifact, TaskLaunch
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
 _FALSE = {"0", "f", "F", "FALSE", "false", "False"}

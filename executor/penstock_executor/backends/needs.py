@@ -10,7 +10,7 @@ from typing import Any
 from penstock_ir.backend_limits import Need, refusal
 from penstock_ir.model import CREATE_CLAIM, DELETE_CLAIM
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 
 _SOURCES = {"secretKeyRef": Need.SECRET, "configMapKeyRef": Need.CONFIG_MAP, "fieldRef": Need.POD_FIELD}
 _VOLUMES = {"secret": Need.SECRET, "configMap": Need.CONFIG_MAP}

@@ -14,7 +14,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from penstock_executor.backends.base import AttemptKey, HeldRuns
+from penstock_executor.attempts import AttemptKey
+from penstock_executor.backends.base import HeldRuns
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_executor.agent.places import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
+from penstock_executor.pod_paths import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri
 
 
 class TaskPlaces:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock_executor.agent.places import is_moved, local_form
 from penstock_executor.agent.protocol import Transfer
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.pod_paths import is_moved, local_form
 
 OCI = "oci://"
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.session import Batch, RunSession
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError

@@ -14,24 +14,18 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
 
-from penstock_executor.backends.base import (
-    AttemptKey,
-    Backend,
-    BackendEvent,
-    BackendUnavailableError,
-    FailureKind,
-    TaskOutcome,
-    TaskWaiting,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskOutcome, TaskWaiting
+from penstock_executor.backends.base import Backend, BackendUnavailableError
+from penstock_executor.background import Background
+from penstock_executor.backoff import delays
 from penstock_executor.dispatch import convert
-from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.committer import Committer
 from penstock_executor.dispatch.existence import ExistenceChecks
@@ -80,7 +74,7 @@ class Executor:
         self._recorder = recorder
         self._settings = settings
         self._sessions: dict[str, RunSession] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background = Background("the executor")
         self._committer = Committer(client, self._committed, self._lose, self._deleted, self._quarantine, reported)
         self._leases = Leases()
         self._transitions = 0
@@ -113,9 +107,9 @@ class Executor:
         try:
             await self._drain()
         finally:
-            for task in (*loops, stopped, *self._tasks):
+            for task in (*loops, stopped):
                 task.cancel()
-            await asyncio.gather(*loops, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*loops, self._background.close(), return_exceptions=True)
             await self._backend.close()
             await self._recorder.close()
             await self._client.close()
@@ -213,7 +207,7 @@ class Executor:
             )
         except (InvalidSpecError, ValueError) as error:
             log.error("run %s cannot be executed: %s", claimed.run_id, error)
-            self._spawn(self._fail(claimed.run_id, claimed.fence, str(error)))
+            self._background.begin(self._fail(claimed.run_id, claimed.fence, str(error)))
             return
         self._sessions[session.run_id] = session
         self._leases.granted([session.run_id], sent, self._settings.lease)
@@ -233,7 +227,7 @@ class Executor:
         keys = [AttemptKey(session.run_id, node.path, node.attempt) for node in session.state.open_tasks.values()]
         self._remove(session)
         error = f"an internal error of Penstock ended the run: {reason}"
-        self._spawn(self._fail(session.run_id, session.fence, error, keys))
+        self._background.begin(self._fail(session.run_id, session.fence, error, keys))
 
     async def _fail(self, run_id: str, fence: int, error: str, keys: Sequence[AttemptKey] = ()) -> None:
         """Ends a run, and then its attempts: of a run that is another executor's by now nothing is touched."""
@@ -391,7 +385,7 @@ class Executor:
 
     def _close(self, session: RunSession) -> None:
         self._remove(session)
-        self._spawn(self._backend.forget(session.run_id))
+        self._background.begin(self._backend.forget(session.run_id))
 
     def _lose(self, session: RunSession) -> None:
         log.warning("run %s: the lease is lost, another executor goes on with it", session.run_id)
@@ -402,7 +396,7 @@ class Executor:
         log.info("run %s was deleted, its tasks are ended", session.run_id)
         keys = [AttemptKey(session.run_id, node.path, node.attempt) for node in session.state.open_tasks.values()]
         self._remove(session)
-        self._spawn(self._end_attempts(keys))
+        self._background.begin(self._end_attempts(keys))
 
     async def _end_attempts(self, keys: Sequence[AttemptKey]) -> None:
         for key in keys:
@@ -427,17 +421,7 @@ class Executor:
                 if not session.lost:
                     self._quarantine(session, f"a step failed: {error}")
 
-        self._spawn(guarded())
-
-    def _spawn(self, work: Coroutine[Any, Any, None] | Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a background step failed", exc_info=task.exception())
+        self._background.begin(guarded())
 
 
 def now_millis() -> int:

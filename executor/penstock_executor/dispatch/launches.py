@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from penstock_executor.backends.base import AttemptKey, Backend, FailureKind, NoPlaceError, NotHeldError
+from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.backends.base import Backend, NoPlaceError, NotHeldError
+from penstock_executor.background import Background
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import Cancel, Launch
@@ -113,18 +115,15 @@ class LaunchQueue:
     async def work(self) -> None:
         """Launches until cancelled."""
         free = asyncio.Semaphore(_AT_ONCE)
-        telling = asyncio.create_task(self._tell())
-        under_way: set[asyncio.Task[None]] = set()
+        background = Background("launches")
+        background.begin(self._tell())
         try:
             while True:
                 await free.acquire()
-                task = asyncio.create_task(self._carried_out(await self._take()))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
+                task = background.begin(self._carried_out(await self._take()))
                 task.add_done_callback(lambda _: free.release())
         finally:
-            for task in (telling, *under_way):
-                task.cancel()
+            background.cancel()
 
     def _put(self, entry: _Entry) -> None:
         run_id = entry.session.run_id

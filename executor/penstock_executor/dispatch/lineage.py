@@ -14,13 +14,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
-from penstock_executor.dispatch.backoff import delays
-from penstock_executor.metadata.base import (
-    ExecutionRecord,
-    RecordedIds,
-    Recorder,
-    RecorderUnavailableError,
-)
+from penstock_executor.backoff import delays
+from penstock_executor.lineage_records import ExecutionRecord
+from penstock_executor.metadata.base import RecordedIds, Recorder, RecorderUnavailableError
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 
+from penstock_executor.background import Background
+from penstock_executor.backoff import delays
 from penstock_executor.dispatch import convert
-from penstock_executor.dispatch.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.dispatch.session import RunSession
@@ -41,7 +41,7 @@ class CacheLookups:
         self._client = client
         self._checks = checks
         self._room = asyncio.Semaphore(_CHECKS_AT_ONCE)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._background = Background("cached results")
         self._answered = answered
         self._now = now
         self._waiting: list[tuple[RunSession, LookUpCache]] = []
@@ -56,8 +56,7 @@ class CacheLookups:
         try:
             await self._work()
         finally:
-            for task in self._under_way:
-                task.cancel()
+            self._background.cancel()
 
     async def _work(self) -> None:
         retry = delays()
@@ -95,7 +94,7 @@ class CacheLookups:
                     self._answer(session, effect, hit, reason)
                 else:
                     await self._room.acquire()
-                    self._spawn(self._check(session, effect, hit))
+                    self._background.begin(self._check(session, effect, hit))
 
     async def _check(self, session: RunSession, effect: LookUpCache, hit: CachedResult) -> None:
         try:
@@ -109,11 +108,6 @@ class CacheLookups:
 
     def _answer(self, session: RunSession, effect: LookUpCache, hit: CachedResult | None, reason: str) -> None:
         self._answered(session, CacheAnswered(effect.path, effect.fingerprint, self._now(), hit, reason))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
 
 
 def _not_before(context: RunContext, now: int) -> int:

@@ -35,7 +35,7 @@ from penstock_executor.engine.state import (
     RunState,
     TaskState,
 )
-from penstock_executor.metadata.base import ExecutionRecord
+from penstock_executor.lineage_records import ExecutionRecord
 
 log = logging.getLogger(__name__)
 

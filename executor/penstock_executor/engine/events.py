@@ -13,8 +13,8 @@ from typing import Any, Union
 
 from penstock_ir.model import JsonValue
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import FailureKind
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import FailureKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from penstock_ir.model import ImporterExecutor, JsonValue, Task
 
-from penstock_executor.agent.places import FILES, shown_uri, stored_uri
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.engine import names
 from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.inputs import InputError, importer_metadata, importer_text
 from penstock_executor.engine.state import Node, RunContext
+from penstock_executor.pod_paths import FILES, shown_uri, stored_uri
 
 
 def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> Outputs:

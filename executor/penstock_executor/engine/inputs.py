@@ -32,7 +32,7 @@ from penstock_ir.model import (
 from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.engine.state import DagNode, Node, RunContext, TaskState
 
 _METADATA_STATES: Mapping[TaskState, str] = {

@@ -12,11 +12,11 @@ from penstock_ir.model import ContainerExecutor, JsonValue, Missing, Pipeline
 from penstock_ir.parameters import value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine import names
 from penstock_executor.engine.inputs import run_property
-from penstock_executor.engine.platform import resolve_platform
+from penstock_executor.engine.kubernetes.platform import resolve_platform
 from penstock_executor.engine.state import ContainerNode, RunContext
 from penstock_executor.engine.task_config import SetUp, task_config
 

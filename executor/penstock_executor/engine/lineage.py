@@ -13,7 +13,7 @@ from penstock_ir.model import Dag, ImporterExecutor, JsonValue
 
 from penstock_executor.engine import names
 from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext, TaskState
-from penstock_executor.metadata.base import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
+from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
 
 _STATES: Mapping[TaskState, ExecutionState] = {
     TaskState.PENDING: ExecutionState.RUNNING,

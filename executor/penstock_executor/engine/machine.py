@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from penstock_ir.fingerprint import result_is_kept
 from penstock_ir.model import Dag, Task, TriggerStrategy
 
-from penstock_executor.backends.base import FailureKind
+from penstock_executor.attempts import FailureKind
 from penstock_executor.engine import importer
 from penstock_executor.engine.effects import (
     Cancel,
@@ -48,7 +48,7 @@ from penstock_executor.engine.inputs import (
     loop_items,
     resolve_inputs,
 )
-from penstock_executor.engine.platform import claim_names, resolve_platform
+from penstock_executor.engine.kubernetes.platform import claim_names, resolve_platform
 from penstock_executor.engine.rerun import reopen
 from penstock_executor.engine.results import dag_outputs, failure_summary, group_state, loop_outputs
 from penstock_executor.engine.retry import next_delay_millis

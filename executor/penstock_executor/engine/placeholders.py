@@ -17,8 +17,8 @@ from penstock_ir.model import JsonValue
 from penstock_ir.parameters import value_text
 from penstock_ir.placeholders import parameter_name, substitute
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import TaskLaunch
 
 _ARTIFACT = re.compile(
     r"\.(?P<side>inputs|outputs)\.artifacts\[(['\"])(?P<name>.*?)\2\]"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from penstock_ir.model import Component, Dag, JsonValue
 
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, ParentNode, TaskState
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from penstock_ir.model import Dag, ImporterExecutor
 
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.engine import names
 from penstock_executor.engine.state import (
     ContainerNode,

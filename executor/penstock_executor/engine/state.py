@@ -15,7 +15,7 @@ from typing import Union
 
 from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
 
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.engine.events import Outputs
 
 

@@ -24,7 +24,7 @@ _PLATFORM_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """What a task is given besides its inputs. `platform` as `engine.platform` resolves it; `inputs`: the values of
+    """What a task is given besides its inputs. `platform` as `engine.kubernetes.platform` resolves it; `inputs`: values of
     TASK_CONFIG inputs.
     """
 

@@ -23,15 +23,10 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 
+from penstock_executor.backoff import delays
 from penstock_executor.channel import ServerChannel
-from penstock_executor.dispatch.backoff import delays
-from penstock_executor.metadata.base import (
-    ExecutionRecord,
-    RecordedIds,
-    RecorderUnavailableError,
-    RecordRejectedError,
-    RunRecord,
-)
+from penstock_executor.lineage_records import ExecutionRecord, RunRecord
+from penstock_executor.metadata.base import RecordedIds, RecorderUnavailableError, RecordRejectedError
 from penstock_executor.metadata.messages import run_context
 from penstock_executor.metadata.subgraph import RunMemory, Subgraph, content, events_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from penstock_executor.metadata.base import ExecutionRecord, RecordedIds
+from penstock_executor.lineage_records import ExecutionRecord
+from penstock_executor.metadata.base import RecordedIds
 
 
 class NullRecorder:

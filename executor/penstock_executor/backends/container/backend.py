@@ -25,16 +25,8 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_executor.agent.failures import AgentError
 from penstock_executor.agent.protocol import AgentTask
 from penstock_executor.agent.share import Share
-from penstock_executor.backends.base import (
-    AttemptKey,
-    BackendEvent,
-    FailureKind,
-    HeldRuns,
-    NotHeldError,
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import HeldRuns, NotHeldError
 from penstock_executor.backends.container.claims import Volumes
 from penstock_executor.backends.container.command import Surroundings
 from penstock_executor.backends.container.conclusion import collect, log_file, outcome_of
@@ -51,7 +43,8 @@ from penstock_executor.backends.container.state import ENDED, ContainerState, st
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.needs import unsupported
 from penstock_executor.backends.orphans import OrphanCollector
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.background import Background
+from penstock_executor.backoff import delays
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
@@ -120,7 +113,7 @@ class ContainerBackend:
         self._slots = Slots(settings.parallelism)
         self._attempts: dict[AttemptKey, _Attempt] = {}
         self._by_name: dict[str, _Attempt] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("the container backend")
         self._creating: set[asyncio.Task[str]] = set()
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -133,9 +126,9 @@ class ContainerBackend:
         for lacking in self._runtime.found.lacking():
             log.warning("%s: %s", self._runtime.found.kind, lacking)
         orphans = OrphanCollector(runs, self._containers, self._is_busy, self._drop, self._settings.orphan_seconds)
-        self._spawn(self._endings.listen())
-        self._spawn(self._endings.look())
-        self._spawn(orphans.work())
+        self._background.begin(self._endings.listen())
+        self._background.begin(self._endings.look())
+        self._background.begin(orphans.work())
 
     async def default_root(self, namespace: str) -> str:
         return ""
@@ -184,12 +177,12 @@ class ContainerBackend:
         if attempt.preparing is not None:
             attempt.preparing.cancel()
         elif attempt.started_at and not attempt.concluding:
-            self._spawn(self._stop(attempt))
+            self._background.begin(self._stop(attempt))
 
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)
         if attempt is not None and attempt.directory.claimed:
-            self._spawn(self._removal.container(attempt.name, attempt.directory.path))
+            self._background.begin(self._removal.container(attempt.name, attempt.directory.path))
 
     async def forget(self, run_id: str) -> None:
         """Removes the run's directory with its workspace, and containers of it whose end nobody took."""
@@ -205,9 +198,7 @@ class ContainerBackend:
         if self._creating:
             # A container is made whole or not at all.
             await asyncio.wait(self._creating, timeout=_CREATE_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()
 
     # --- starting --------------------------------------------------------------------------------------------------
 
@@ -260,7 +251,7 @@ class ContainerBackend:
         self._by_name[attempt.name] = attempt
         state = await self._appeared(attempt)
         if state is None or not state.begun:
-            self._spawn(self._removal.container(attempt.name))
+            self._background.begin(self._removal.container(attempt.name))
             text = f"the container {attempt.name} never started, and nobody saw why"
             raise _Failure(FailureKind.INFRASTRUCTURE, text if state else f"the container {attempt.name} is gone")
         if state.key != attempt.key:
@@ -315,7 +306,7 @@ class ContainerBackend:
         if attempt.ended:
             self._take_end(attempt)
         elif attempt.canceled:
-            self._spawn(self._stop(attempt))
+            self._background.begin(self._stop(attempt))
 
     def _tell_start(self, attempt: _Attempt) -> None:
         live = log_file(attempt.task, attempt.directory) != attempt.directory.log
@@ -331,7 +322,7 @@ class ContainerBackend:
     def _expire(self, attempt: _Attempt) -> None:
         if not attempt.finished and not attempt.concluding:
             attempt.overdue = True
-            self._spawn(self._stop(attempt))
+            self._background.begin(self._stop(attempt))
 
     async def _stop(self, attempt: _Attempt) -> None:
         """SIGTERM, and SIGKILL after the grace period; its end is heard as any other."""
@@ -352,13 +343,13 @@ class ContainerBackend:
     def _take_end(self, attempt: _Attempt) -> None:
         if not attempt.concluding:
             attempt.concluding = True
-            self._spawn(self._conclude(attempt))
+            self._background.begin(self._conclude(attempt))
 
     def _looked(self, statuses: Mapping[str, str]) -> None:
         for name, attempt in list(self._by_name.items()):
             # One that began after the look is not in it.
             if attempt.started_at and statuses.get(name, "gone") in ("gone", *ENDED):
-                self._spawn(self._see(attempt))
+                self._background.begin(self._see(attempt))
 
     async def _see(self, attempt: _Attempt) -> None:
         state = await self._state(attempt.name)
@@ -462,16 +453,6 @@ class ContainerBackend:
         assert state.key is not None
         if state.name:
             directory = AttemptDirectory(self._settings.home, state.key).path
-            self._spawn(self._removal.container(state.name, directory))
+            self._background.begin(self._removal.container(state.name, directory))
         else:
-            self._spawn(self._removal.tree(self._settings.home / state.key.run_id))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a background step of the backend failed", exc_info=task.exception())
+            self._background.begin(self._removal.tree(self._settings.home / state.key.run_id))

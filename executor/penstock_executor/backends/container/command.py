@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock_executor.agent.places import OUTPUT_PARAMETERS
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.container.environment import labels_of, task_env
 from penstock_executor.backends.container.images import Image
 from penstock_executor.backends.container.probe import PODMAN, Found
@@ -27,6 +26,7 @@ from penstock_executor.backends.container.volumes import LOG, Mount
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.places import TaskPlaces
 from penstock_executor.backends.texts import checked
+from penstock_executor.pod_paths import OUTPUT_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)

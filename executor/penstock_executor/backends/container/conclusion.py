@@ -21,7 +21,7 @@ from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessEx
 from penstock_executor.agent.results import outputs_of
 from penstock_executor.agent.share import Share
 from penstock_executor.artifacts.written import OutputError
-from penstock_executor.backends.base import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.ends import how, last_lines, never_started

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from penstock_executor.agent.outputs import Surroundings
-from penstock_executor.agent.places import SHARED, WORKSPACE
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
+from penstock_executor.pod_paths import SHARED, WORKSPACE
 
 WORKSPACE_NAME = "workspace"
 

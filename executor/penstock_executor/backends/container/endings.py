@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
 from penstock_executor.backends.container.state import LABEL_INSTANCE, status_of
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.container.state import LABEL_RUN
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.texts import checked

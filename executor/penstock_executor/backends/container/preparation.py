@@ -12,8 +12,7 @@ from pathlib import Path
 
 from penstock_store.base import ArtifactStore
 
-from penstock_executor.agent.places import local_form
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.container.claims import Volumes
 from penstock_executor.backends.container.command import Surroundings, run_command
 from penstock_executor.backends.container.conclusion import log_file
@@ -26,6 +25,7 @@ from penstock_executor.backends.container.volumes import OWN_VOLUMES, Mount, cla
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.places import TaskPlaces
 from penstock_executor.backends.transfers import OCI, transfers_of
+from penstock_executor.pod_paths import local_form
 
 
 class Preparation:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 
 LABEL_MANAGED = "app.kubernetes.io/managed-by"
 LABEL_INSTANCE = "penstock.dev/instance"

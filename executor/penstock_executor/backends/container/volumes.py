@@ -13,11 +13,11 @@ from typing import Any
 
 from penstock_ir.model import JsonValue
 
-from penstock_executor.agent.places import SCRATCH, WORKSPACE
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.container.directory import AttemptDirectory, shared_place
 from penstock_executor.backends.container.resources import quantity
 from penstock_executor.backends.errors import TaskSpecError
+from penstock_executor.pod_paths import SCRATCH, WORKSPACE
 
 LOG = "/penstock/log"
 OWN_VOLUMES = "volumes"

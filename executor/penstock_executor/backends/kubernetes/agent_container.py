@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from penstock_executor.agent.places import WORKSPACE
 from penstock_executor.agent.protocol import SHARE, AgentTask
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.environment import literal
 from penstock_executor.backends.kubernetes.security import agent_security
 from penstock_executor.backends.kubernetes.settings import PodSettings
@@ -23,6 +22,7 @@ from penstock_executor.backends.kubernetes.volumes import (
 )
 from penstock_executor.backends.places import TaskPlaces
 from penstock_executor.backends.transfers import Transfers
+from penstock_executor.pod_paths import WORKSPACE
 
 Json = dict[str, Any]
 

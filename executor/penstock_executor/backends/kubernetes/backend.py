@@ -14,27 +14,23 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError, passes
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
-from penstock_executor.backends.base import (
+from penstock_executor.attempts import (
     AttemptKey,
     BackendEvent,
-    BackendUnavailableError,
     FailureKind,
-    HeldRuns,
-    NoPlaceError,
-    NotHeldError,
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
     TaskWaiting,
 )
+from penstock_executor.backends.base import BackendUnavailableError, HeldRuns, NoPlaceError, NotHeldError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls, VanishedError
 from penstock_executor.backends.kubernetes.capacity import Capacity
@@ -51,7 +47,8 @@ from penstock_executor.backends.kubernetes.verdict import Failure, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.orphans import OrphanCollector
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.background import Background
+from penstock_executor.backoff import delays
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
@@ -106,7 +103,7 @@ class KubernetesBackend:
         self._retention = Retention(calls, self._namespaces.store, settings.retention)
         self._capacity = Capacity(settings.bounds)
         self._attempts: dict[AttemptKey, _Attempt] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
 
@@ -114,10 +111,10 @@ class KubernetesBackend:
         self._deliver = deliver
         self._runs = runs
         orphans = OrphanCollector(runs, self._pods, self._is_busy, self._adopt_orphan, self._settings.orphan_seconds)
-        self._spawn(self._retention.work())
-        self._spawn(orphans.work())
-        self._spawn(self._claims.collect(self._namespaces.watched, runs, self._settings.orphan_seconds))
-        self._spawn(self._open_default_namespace())
+        self._background.begin(self._retention.work())
+        self._background.begin(orphans.work())
+        self._background.begin(self._claims.collect(self._namespaces.watched, runs, self._settings.orphan_seconds))
+        self._background.begin(self._open_default_namespace())
 
     async def default_root(self, namespace: str) -> str:
         try:
@@ -195,7 +192,7 @@ class KubernetesBackend:
             return
         attempt.canceled = True
         if attempt.view is not None and not attempt.concluding:
-            self._spawn(self._remove(attempt))
+            self._background.begin(self._remove(attempt))
 
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)
@@ -210,8 +207,7 @@ class KubernetesBackend:
         for attempt in self._attempts.values():
             if attempt.timer is not None:
                 attempt.timer.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
         self._explanations.close()
         self._namespaces.close()
 
@@ -241,7 +237,7 @@ class KubernetesBackend:
             self._capacity.see(view)
             self._adopt(attempt, view)
         if attempt.canceled:
-            self._spawn(self._remove(attempt))
+            self._background.begin(self._remove(attempt))
 
     def _take_place(self, attempt: _Attempt) -> None:
         """Raises NoPlaceError, NotAllowedError."""
@@ -351,7 +347,7 @@ class KubernetesBackend:
         elif not attempt.relieved:
             # It waits for SIGTERM, which comes when all the other containers have ended, or with the Pod's end.
             attempt.relieved = True
-            self._spawn(self._calls.delete(view.namespace, view.name, view.uid))
+            self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
 
     def _tell_start(self, attempt: _Attempt, view: PodView) -> None:
         self._deliver(TaskStarted(attempt.key, view.started_at, log_uri(attempt.task.task_root), view.name))
@@ -380,14 +376,14 @@ class KubernetesBackend:
         if attempt.finished or attempt.concluding or attempt.canceled:
             return
         attempt.doomed = failure
-        self._spawn(self._remove(attempt))
+        self._background.begin(self._remove(attempt))
 
     def _force(self, attempt: _Attempt) -> None:
         """Its node does not answer: the Pod would stand in the way for ever."""
         view = attempt.view
         if view is not None and not attempt.finished:
             log.warning("Pod %s/%s does not go by itself, it is removed from the API", view.namespace, view.name)
-            self._spawn(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds=0))
+            self._background.begin(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds=0))
 
     # --- ending ----------------------------------------------------------------------------------------------------
 
@@ -399,7 +395,7 @@ class KubernetesBackend:
         agent = view.container("agent")
         if view.started_at and (agent is None or agent.terminated is not None):
             # It can be read until the last container is gone, so no Pod is kept for all of it.
-            await asyncio.wait({self._spawn(self._keep_log(attempt, view))}, timeout=_LOG_AHEAD_SECONDS)
+            await asyncio.wait({self._background.begin(self._keep_log(attempt, view))}, timeout=_LOG_AHEAD_SECONDS)
         try:
             await self._calls.delete(view.namespace, view.name, view.uid, self._settings.cancel_grace_seconds)
         except KubeError as error:
@@ -422,7 +418,7 @@ class KubernetesBackend:
             # How it ended when it was made to is not why.
             self._end(attempt, attempt.doomed)
         else:
-            self._spawn(self._concluded(attempt, view))
+            self._background.begin(self._concluded(attempt, view))
 
     async def _concluded(self, attempt: _Attempt, view: PodView) -> None:
         canceled = attempt.canceled
@@ -495,14 +491,3 @@ class KubernetesBackend:
         # An agent archived the log itself; of a Pod that never began there is none.
         archive = (view.ended or view.left_over) and view.started_at and view.container("agent") is None
         self._retention.put(EndedPod(view, view.phase == "Succeeded", view.log_uri if archive else ""))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-        return task
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a background step of the backend failed", exc_info=task.exception())

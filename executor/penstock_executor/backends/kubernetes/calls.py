@@ -29,7 +29,7 @@ from penstock_kube.errors import (
     UnavailableError,
 )
 
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.view import PodView
 
 _FIRST_PAUSE_SECONDS = 1.0

@@ -17,7 +17,8 @@ from typing import Any
 from penstock_kube.client import KubeClient
 from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError, passes
 
-from penstock_executor.backends.base import FailureKind, HeldRuns, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import HeldRuns
 from penstock_executor.backends.kubernetes.claims import (
     LABEL_WORKSPACE,
     claim_to_create,
@@ -28,7 +29,7 @@ from penstock_executor.backends.kubernetes.claims import (
 )
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)

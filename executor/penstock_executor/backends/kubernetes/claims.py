@@ -13,7 +13,7 @@ from typing import Any
 from penstock_ir.model import CREATE_CLAIM, DELETE_CLAIM
 from penstock_ir.parameters import describe, value_text
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
@@ -21,8 +21,8 @@ from penstock_executor.backends.kubernetes.view import (
     LABEL_INSTANCE,
     LABEL_RUN,
 )
+from penstock_executor.engine.kubernetes.workspace import ACCESS_MODES
 from penstock_executor.engine.names import claim_name
-from penstock_executor.engine.workspace import ACCESS_MODES
 
 Json = dict[str, Any]
 

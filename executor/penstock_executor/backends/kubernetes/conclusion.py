@@ -29,11 +29,11 @@ from penstock_executor.agent.results import (
     parse_result,
 )
 from penstock_executor.artifacts.written import OutputError
-from penstock_executor.backends.base import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
 from penstock_executor.backends.kubernetes.view import PodView
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)

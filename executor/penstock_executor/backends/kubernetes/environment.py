@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.backends.kubernetes.text import escaped
 from penstock_executor.backends.kubernetes.volumes import certificates_env

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.waiting import Wait
 
 _AFTER_SECONDS = 0.5

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_executor.agent.places import OUTPUT_PARAMETERS
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import LOG
 from penstock_executor.backends.kubernetes.environment import names, task_env
 from penstock_executor.backends.kubernetes.security import task_security
@@ -28,6 +27,7 @@ from penstock_executor.backends.texts import checked
 from penstock_executor.backends.transfers import Transfers
 from penstock_executor.engine.names import attempt_id
 from penstock_executor.engine.task_config import kubernetes_resources
+from penstock_executor.pod_paths import OUTPUT_PARAMETERS
 
 Json = dict[str, Any]
 

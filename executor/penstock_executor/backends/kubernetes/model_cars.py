@@ -13,13 +13,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.agent.places import local_form
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.text import escaped
 from penstock_executor.backends.kubernetes.volumes import scratch_mount
 from penstock_executor.backends.transfers import OCI
+from penstock_executor.pod_paths import local_form
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import (
     AGENT_CONTAINERS,
     PodStore,

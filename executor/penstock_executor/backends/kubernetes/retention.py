@@ -24,7 +24,7 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_executor.agent.results import log_bytes_of, without_frame
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.view import PodView
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 from penstock_executor.engine.names import attempt_id
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock_store.config import StoreConfig
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Invariant: a task that moves nothing gets no agent, which is most of its latency
 from __future__ import annotations
 
 from penstock_executor.agent.protocol import Transfer
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.backends.places import TaskPlaces

@@ -19,7 +19,7 @@ from penstock_kube.reflector import EventKind, Reflector
 
 from penstock_executor.backends.kubernetes.rights import may
 from penstock_executor.backends.kubernetes.view import mapping, number, text
-from penstock_executor.dispatch.backoff import delays
+from penstock_executor.backoff import delays
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 
 LABEL_INSTANCE = "penstock.dev/instance"
 LABEL_RUN = "pipeline/runid"

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from penstock_executor.agent.places import SCRATCH, WORKSPACE
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import PodSettings
+from penstock_executor.pod_paths import SCRATCH, WORKSPACE
 
 Json = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 Why: their `Artifact.path` knows `gs://`, `minio://` and `s3://`, as paths at the root of the file system, and is None
 for everything else; as a process a task has its artifacts in plain files, and nobody may make `/s3` on somebody's
-machine. In a Pod another URI does (agent/places.py).
+machine. In a Pod another URI does (pod_paths.py).
 
 Invariants: a task environment gets a copy of this file and a line that imports it, none of its packages is changed; an
 SDK that finds paths by itself is left alone. Imports nothing until an SDK is, because every Python of a task runs it.

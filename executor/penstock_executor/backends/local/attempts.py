@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,20 +27,19 @@ from penstock_ir.backend_limits import LOCAL
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.files import path_of, uri_of
 
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
 from penstock_executor.artifacts.written import OutputError, metadata_text, parameter_text
-from penstock_executor.backends.base import (
+from penstock_executor.attempts import (
     AttemptKey,
     BackendEvent,
     FailureKind,
-    HeldRuns,
-    NotHeldError,
     TaskLaunch,
     TaskOutcome,
     TaskStarted,
     TaskWaiting,
 )
+from penstock_executor.backends.base import HeldRuns, NotHeldError
 from penstock_executor.backends.ends import last_lines
 from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
 from penstock_executor.backends.local.connection import ForkServerConnection, ForkServerGoneError
@@ -53,6 +52,7 @@ from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED, Ending, verdict
 from penstock_executor.backends.local.views import why_no_view
 from penstock_executor.backends.needs import unsupported
+from penstock_executor.background import Background
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class LocalBackend:
         self._fork_servers = ForkServers(settings.work_dir, self._python, variables)
         self._slots = asyncio.Semaphore(settings.parallelism)
         self._attempts: dict[AttemptKey, _Attempt] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background("the local backend")
         self._released: list[AttemptDirectory] = []
         self._pool = EnvironmentPool(settings.work_dir / ".environments", 2 * settings.parallelism)
         environments = TaskEnvironments(settings.environments_dir, self._python, variables)
@@ -193,8 +193,7 @@ class LocalBackend:
                 attempt.timer.cancel()
             if attempt.preparing is not None:
                 attempt.preparing.cancel()
-        for task in self._tasks:
-            task.cancel()
+        self._background.cancel()
         await self._fork_servers.close()
 
     def release(self, key: AttemptKey) -> None:
@@ -205,7 +204,7 @@ class LocalBackend:
             self._pool.give_back(directory.environment, *used)
         self._released.append(directory)
         if len(self._released) == 1:
-            self._background(self._clear())
+            self._background.begin(self._clear())
 
     async def _clear(self) -> None:
         """Clears after those that are released meanwhile, too."""
@@ -347,17 +346,7 @@ class LocalBackend:
                 log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
                 self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task's end could not be dealt with: {error}")
 
-        self._background(guarded())
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._over)
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("work in the background failed", exc_info=error)
+        self._background.begin(guarded())
 
     async def _outlive(self, attempt: _Attempt) -> None:
         """Without a fork server nobody writes down how the process ends; wait for it and see."""
@@ -480,7 +469,7 @@ class LocalBackend:
             attempt.timer.cancel()
         self._free_slot(attempt)
         if outcome.log_uri and _is_elsewhere(attempt.task):
-            self._background(self._archive_log(attempt, outcome))
+            self._background.begin(self._archive_log(attempt, outcome))
         else:
             self._deliver_end(attempt, outcome)
 

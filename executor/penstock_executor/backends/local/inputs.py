@@ -19,8 +19,8 @@ from pathlib import Path
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.files import path_of, uri_of
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local import views
 from penstock_executor.backends.local.attempts import AttemptDirectory, remove_tree
 from penstock_executor.backends.local.views import Overlay, View

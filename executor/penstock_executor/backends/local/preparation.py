@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.commands import LightweightCommand, recognise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock_executor.backends.base import FailureKind, TaskLaunch
+from penstock_executor.attempts import FailureKind, TaskLaunch
 from penstock_executor.backends.ends import how
 from penstock_executor.backends.local.attempts import Exit
 

@@ -18,9 +18,9 @@ from penstock_executor.agent.results import (
     parse_result,
     without_frame,
 )
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.written import OutputError
-from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
 RESULT = AttemptResult(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from penstock_executor.artifacts.base import Artifact
+from penstock_executor.artifact import Artifact
 from penstock_executor.backends.base import BackendUnavailableError
 from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.engine.events import CachedResult, Outputs

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.backends.base import AttemptKey, HeldRuns, NotHeldError, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import HeldRuns, NotHeldError
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.metadata.null import NullRecorder

@@ -10,14 +10,8 @@ import pytest
 from penstock_executor.dispatch import lineage as lineage_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.lineage import LineageQueue
-from penstock_executor.metadata.base import (
-    ExecutionRecord,
-    ExecutionState,
-    ExecutionType,
-    RecordedIds,
-    RecorderUnavailableError,
-    RunRecord,
-)
+from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
+from penstock_executor.metadata.base import RecordedIds, RecorderUnavailableError
 from penstock_executor.metadata.null import NullRecorder
 
 from tests.unit.executor.dispatch.test_quarantine import Backend, Server

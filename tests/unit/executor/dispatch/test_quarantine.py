@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.backends.base import AttemptKey, BackendEvent, HeldRuns, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import HeldRuns
 from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.errors import ServerRejectedError
-from penstock_executor.metadata.base import ExecutionRecord, RecordedIds
+from penstock_executor.lineage_records import ExecutionRecord
+from penstock_executor.metadata.base import RecordedIds
 from penstock_executor.metadata.null import NullRecorder
 from penstock_store.files import FileArtifactStore
 

@@ -11,7 +11,7 @@ from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import FinishRun, LookUpCache
 from penstock_executor.engine.events import AttemptEnded, CacheAnswered, CachedResult, Outputs
-from penstock_executor.metadata.base import ExecutionState
+from penstock_executor.lineage_records import ExecutionState
 
 from tests.support import specs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from penstock_executor.backends.base import FailureKind, TaskLaunch
+from penstock_executor.attempts import FailureKind, TaskLaunch
 from penstock_executor.engine.events import AttemptEnded, RunStarted
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from penstock_executor.backends.base import FailureKind
+from penstock_executor.attempts import FailureKind
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Release, Wake, WakeRun
 from penstock_executor.engine.events import (
     AttemptEnded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.container.command import Surroundings, run_command
 from penstock_executor.backends.container.images import Image, qualified
 from penstock_executor.backends.container.probe import Found

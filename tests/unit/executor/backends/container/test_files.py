@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import Transfer
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.inputs import bring
 from penstock_executor.backends.container.slots import Slots

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.engine.names import attempt_id

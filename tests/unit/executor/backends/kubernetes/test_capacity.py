@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from penstock_executor.backends.base import AttemptKey
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.capacity import Bounds, Capacity, quota_text
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 

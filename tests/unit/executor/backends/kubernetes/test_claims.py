@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from penstock_executor.backends.base import AttemptKey, TaskLaunch
+from penstock_executor.attempts import AttemptKey, TaskLaunch
 from penstock_executor.backends.kubernetes.claims import (
     claim_to_create,
     claim_to_delete,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AgentTask, Transfer
-from penstock_executor.artifacts.base import Artifact
-from penstock_executor.backends.base import TaskLaunch
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim
 

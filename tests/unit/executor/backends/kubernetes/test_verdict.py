@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.backends.base import AttemptKey, FailureKind
+from penstock_executor.attempts import AttemptKey, FailureKind
 from penstock_executor.backends.kubernetes.troubles import Trouble
 from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from penstock_executor.agent.places import is_moved, local_form, shown_uri, stored_uri
+from penstock_executor.pod_paths import is_moved, local_form, shown_uri, stored_uri
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ from penstock_ir.placeholders import parameter_name, resolve_value
 from penstock_ir.platform_values import claim_source, constant_of
 
 from penstock_executor.engine.inputs import InputError, run_property
-from penstock_executor.engine.platform_volumes import Volumes
-from penstock_executor.engine.scheduling import affinity_of, tolerations_of
+from penstock_executor.engine.kubernetes.scheduling import affinity_of, tolerations_of
+from penstock_executor.engine.kubernetes.volumes import Volumes
+from penstock_executor.engine.kubernetes.workspace import workspace_of
 from penstock_executor.engine.state import ContainerNode, LoopNode, RunContext
-from penstock_executor.engine.workspace import workspace_of
 
 Json = dict[str, Any]
 

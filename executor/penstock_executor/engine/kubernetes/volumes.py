@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock_executor.engine.inputs import InputError
-from penstock_executor.engine.workspace import ACCESS_MODES
+from penstock_executor.engine.kubernetes.workspace import ACCESS_MODES
 
 Json = dict[str, Any]
 
