@@ -15,7 +15,7 @@ FIRST ?= 0
 MINUTES ?= 1
 ARGS ?=
 
-.PHONY: api-coverage fuzz-rest fuzz-grpc help setup demo test test-container test-kube lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
+.PHONY: api-coverage fuzz-rest fuzz-grpc help setup demo test test-unit test-container test-kube test-kube-faults lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ serve: $(STAMP) ## Start server and executor (penstock up)
 
 test: $(STAMP) ## Unit, contract, simulation, conformance and end-to-end tests
 	$(BIN)/python -m pytest tests --ignore=tests/kube --ignore=tests/container $(ARGS)
+
+test-unit: $(STAMP) ## Unit tests alone: under a minute on two cores
+	$(BIN)/python -m pytest -q tests/unit $(ARGS)
 
 test-container: $(STAMP) ## The tests that run containers, with podman
 	$(BIN)/python -m pytest tests/container $(ARGS)
