@@ -1,7 +1,7 @@
 """Calls from within the process, past the network: what the REST gateway uses.
 
 Why: a call over a socket to oneself costs four changes of thread and two encodings, as much as the work itself
-(docs/architecture.md has the figures). Invariants: a call goes through the same interceptors and handlers as one that
+(docs/decisions/in-process-gateway.md). Invariants: a call goes through the same interceptors and handlers as one that
 came by gRPC, on threads of a bounded pool, and ends in the same status; its deadline is kept; one that nobody waits for
 any more is told so (`is_active`).
 """

@@ -4,7 +4,7 @@ Invariants: an emptyDir for each place; the agent sees the task's files at the s
 share a path, and nothing of a pipeline hides what is ours.
 
 Why not one emptyDir with a `subPath` for each place: the kubelet mounts every `subPath` once more, which made a Pod
-1.25 times as dear as a bare one instead of 1.1 (docs/architecture.md).
+1.25 times as dear as a bare one instead of 1.1 (docs/decisions/emptydir-per-place.md).
 """
 
 from __future__ import annotations
