@@ -71,12 +71,6 @@ def test_targets_that_pages_name_exist(page: Path) -> None:
     assert named <= TARGETS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    linked = {one.partition("#")[0] for one in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in one}
-    assert [one for one in linked if not (page.parent / one).exists()] == []
-
-
 @pytest.mark.parametrize("page", [CONTRIBUTING, MEASUREMENTS, *DECISIONS], ids=lambda page: page.stem)
 def test_paths_that_pages_name_exist(page: Path) -> None:
     named = paths(page.read_text())
