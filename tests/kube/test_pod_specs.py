@@ -31,10 +31,10 @@ from penstock_executor.backends.kubernetes.settings import (
 )
 from penstock_ir.loader import parse_package
 from penstock_kube.errors import KubeError
+from tests.unit.executor.engine.test_platform import resolved
 
 from tests.support.launches import launches_of
 from tests.unit.executor.backends.kubernetes.pods import POLICY, SETTINGS, Store, launch
-from tests.unit.executor.engine.test_platform import resolved
 from tools.cluster import Cluster
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"

@@ -24,8 +24,8 @@ _PLATFORM_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """What a task is given besides its inputs. `platform` as `engine.kubernetes.platform` resolves it; `inputs`: values of
-    TASK_CONFIG inputs.
+    """What a task is given besides its inputs. `platform` as `engine.kubernetes.platform` resolves it; `inputs`: values
+    of TASK_CONFIG inputs.
     """
 
     env: tuple[tuple[str, str], ...]
