@@ -13,6 +13,7 @@ from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backends.local.inputs import LocalInputs
 from penstock_ir.loader import document_from_json
 from penstock_store.base import ArtifactStoreError
+from penstock_store.config import PROVIDERS
 from penstock_store.files import FileArtifactStore
 
 from tests.support import specs
@@ -81,3 +82,26 @@ def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
         return {str(one.relative_to(path)) for one in Path(path).rglob("*")}
 
     assert asyncio.run(prepared()) == asyncio.run(prepared()) == {"inner", "inner/file"}
+
+
+class ObjectStore:
+    """Has something wherever it is asked."""
+
+    def local_path(self, uri: str) -> Path | None:
+        return None
+
+    async def fetch(self, uri: str, target: Path) -> bool:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(uri)
+        return True
+
+
+@pytest.mark.parametrize("scheme", PROVIDERS)
+def test_inputs_of_every_object_store_are_brought(tmp_path: Path, scheme: str) -> None:
+    uri = f"{scheme}://bucket/given"
+    (task,) = launches_of(document_from_json(specs.imported(uri, ["true"])), {}, root=(tmp_path / "root").as_uri())
+    inputs = LocalInputs(ObjectStore(), tmp_path / "work", tmp_path / "root", overlays=False)  # type: ignore[arg-type]
+    directory = AttemptDirectory(tmp_path / "work", task.key)
+    directory.prepare()
+    (shown,) = asyncio.run(inputs.prepare(task, directory)).shown.items()
+    assert Path(shown[0]).read_text() == shown[1] == uri

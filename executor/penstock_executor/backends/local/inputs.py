@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.config import PROVIDERS
 from penstock_store.files import path_of, uri_of
 
 from penstock_executor.artifact import Artifact
@@ -28,7 +29,6 @@ from penstock_executor.engine.placeholders import executor_input, resolve_comman
 
 _FETCH_SECONDS = 600.0
 _SHOWN = "shown"
-_FETCHED = ("s3", "gs", "minio", "http", "https")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class _Inputs:
         return root is not None and root in stored.resolve().parents and stored.stat().st_dev == root.stat().st_dev
 
     async def _fetched(self, uri: str, target: Path) -> Path | None:
-        if "://" in uri and uri.split("://", 1)[0] not in _FETCHED:
+        if "://" in uri and uri.split("://", 1)[0] not in PROVIDERS:
             return None
         try:
             await asyncio.wait_for(self._machine.store.fetch(uri, target), _FETCH_SECONDS)
