@@ -1,9 +1,25 @@
-"""Delays between tries: exponential with full jitter, so that many executors do not return at the same moment."""
+"""Delays between tries, and calls that are made again: exponential with jitter, so that many executors do not return at
+the same moment.
+
+Invariants: what may succeed later is said by the error itself, with the one word `transient`; a call is made again for
+nothing else unless its caller says so. Whoever bounds the tries gets the last error as it was.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_after_delay
+from tenacity.stop import stop_any, stop_base, stop_never
+
+_T = TypeVar("_T")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later although nothing about it changed."""
+    return bool(getattr(error, "transient", False))
 
 
 def delays(first: float = 0.1, longest: float = 5.0) -> Iterator[float]:
@@ -12,3 +28,41 @@ def delays(first: float = 0.1, longest: float = 5.0) -> Iterator[float]:
     while True:
         yield random.uniform(ceiling / 2, ceiling)
         ceiling = min(ceiling * 2, longest)
+
+
+async def retried(
+    call: Callable[[], Awaitable[_T]],
+    *,
+    if_: Callable[[BaseException], bool] = is_transient,
+    tries: int = 0,
+    seconds: float = 0.0,
+    failed: Callable[[BaseException], object] = lambda error: None,
+) -> _T:
+    """What `call` gives, made again while it raises what `if_` accepts; raises the last error.
+
+    `tries` and `seconds` bound it, 0 means without end. `failed` hears of every error that is followed by another try;
+    what it raises ends the tries.
+    """
+    stops: list[stop_base] = [stop_never]
+    if tries:
+        stops.append(stop_after_attempt(tries))
+    if seconds:
+        stops.append(stop_after_delay(seconds))
+    pauses = delays()
+
+    async def once() -> _T:
+        return await call()
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if error is not None:
+            failed(error)
+
+    trying = AsyncRetrying(
+        wait=lambda state: next(pauses),
+        stop=stop_any(*stops),
+        retry=retry_if_exception(if_),
+        before_sleep=tell,
+        reraise=True,
+    )
+    return await trying(once)

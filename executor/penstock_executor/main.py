@@ -31,14 +31,14 @@ from penstock_store.router import RoutedStore
 
 from penstock_executor import collector, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import retried
 from penstock_executor.channel import addresses_of
 from penstock_executor.container_options import ContainerOptions, container_options, on_containers
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.figures import Vitals
-from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
+from penstock_executor.errors import ExecutorError
 from penstock_executor.metadata.base import Recorder
 from penstock_executor.metadata.null import NullRecorder
 from penstock_executor.options import KubernetesOptions, Names, Placed, kubernetes_options, on_kubernetes
@@ -340,16 +340,14 @@ async def _run(executor: Executor, client: DispatchClient, executor_id: str, sto
 
 
 async def _announce(client: DispatchClient, executor_id: str) -> None:
-    for delay in delays():
-        try:
-            await client.heartbeat([], 1)
-        except (ServerUnavailableError, ServerRejectedError) as error:
-            log.info("waiting for the server: %s", error)
-            await asyncio.sleep(delay)
-        else:
-            click.echo(f"ready executor={executor_id}")
-            sys.stdout.flush()
-            return
+    await retried(
+        lambda: client.heartbeat([], 1),
+        # One that refuses may be of another version, in the middle of an upgrade.
+        if_=lambda error: isinstance(error, ExecutorError),
+        failed=lambda error: log.info("waiting for the server: %s", error),
+    )
+    click.echo(f"ready executor={executor_id}")
+    sys.stdout.flush()
 
 
 def _recorder(server: str, lineage: bool) -> Recorder:

@@ -19,7 +19,10 @@ class KubeConfigError(Exception):
 
 
 class KubeError(Exception):
-    """A call failed. `status` is HTTP's, 0 when there was no answer; `reason` is Kubernetes' word, may be empty."""
+    """A call failed. `status` is HTTP's, 0 when there was no answer; `reason` is Kubernetes' word, may be empty.
+    `transient`: the same call may succeed later although nothing about it changed."""
+
+    transient = False
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         shown = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…"
@@ -56,13 +59,19 @@ class ForbiddenError(KubeError):
 class QuotaExceededError(KubeError):
     """403 with "exceeded quota": the namespace is full for now."""
 
+    transient = True
+
 
 class UnauthorizedError(KubeError):
     """401, with credentials that were read anew."""
 
+    transient = True
+
 
 class ThrottledError(KubeError):
     """429: nothing was done. `retry_after` in seconds, at least 1."""
+
+    transient = True
 
     def __init__(self, status: int, reason: str, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(status, reason, message)
@@ -72,14 +81,11 @@ class ThrottledError(KubeError):
 class UnavailableError(KubeError):
     """5xx, no connection, no answer in time. `ambiguous`: the request may have been carried out all the same."""
 
+    transient = True
+
     def __init__(self, status: int, reason: str, message: str, *, ambiguous: bool = True) -> None:
         super().__init__(status, reason, message)
         self.ambiguous = ambiguous
-
-
-def passes(error: BaseException) -> bool:
-    """Whether the same call may succeed later although nothing about it changed."""
-    return isinstance(error, (ThrottledError, UnavailableError, UnauthorizedError, QuotaExceededError))
 
 
 _PLAIN: dict[int, type[KubeError]] = {

@@ -18,6 +18,8 @@ from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch
 class BackendUnavailableError(Exception):
     """What the backend runs on does not answer; the same question may be asked again."""
 
+    transient = True
+
 
 class NotHeldError(Exception):
     """`launch` found that the lease of the run is not certain and made nothing. It is asked again when it is."""

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import retried
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.session import Batch, RunSession
-from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
+from penstock_executor.errors import ServerRejectedError
 
 log = logging.getLogger(__name__)
 
@@ -121,16 +121,14 @@ class Committer:
                 self._fenced(session)
 
     async def _report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
-        for delay in delays():
-            try:
-                return await self._client.report(runs)
-            except ServerUnavailableError as error:
-                log.warning("report waits for the server: %s", error)
-            except ServerRejectedError as error:
-                if len(runs) == 1:
-                    log.error("run %s: report refused: %s", runs[0].run_id, error)
-                    return [pb.RunReport(run_id=runs[0].run_id, outcome=pb.RunReport.OUTCOME_UNSPECIFIED)]
-                # One bad run must not take the others down with it.
-                return [(await self._report([one]))[0] for one in runs]
-            await asyncio.sleep(delay)
-        raise AssertionError("delays never end")
+        try:
+            return await retried(
+                lambda: self._client.report(runs),
+                failed=lambda error: log.warning("report waits for the server: %s", error),
+            )
+        except ServerRejectedError as error:
+            if len(runs) == 1:
+                log.error("run %s: report refused: %s", runs[0].run_id, error)
+                return [pb.RunReport(run_id=runs[0].run_id, outcome=pb.RunReport.OUTCOME_UNSPECIFIED)]
+            # One bad run must not take the others down with it.
+            return [(await self._report([one]))[0] for one in runs]

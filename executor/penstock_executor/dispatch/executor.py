@@ -24,7 +24,7 @@ from penstock_ir.errors import InvalidSpecError
 from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskOutcome, TaskWaiting
 from penstock_executor.backends.base import Backend, BackendUnavailableError
 from penstock_executor.background import Background
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import delays, retried
 from penstock_executor.dispatch import convert
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.committer import Committer
@@ -233,15 +233,9 @@ class Executor:
         """Ends a run, and then its attempts: of a run that is another executor's by now nothing is touched."""
         update = pb.RunUpdate(state="FAILED", error=convert.storable(error), at_millis=now_millis(), finished=True)
         transitions = pb.RunTransitions(run_id=run_id, fence=fence, run=update)
-        for delay in delays():
-            try:
-                (report,) = await self._client.report([transitions])
-            except ServerUnavailableError:
-                await asyncio.sleep(delay)
-                continue
-            if report.outcome != pb.RunReport.OUTCOME_FENCED:
-                await self._end_attempts(keys)
-            return
+        (report,) = await retried(lambda: self._client.report([transitions]))
+        if report.outcome != pb.RunReport.OUTCOME_FENCED:
+            await self._end_attempts(keys)
 
     async def _beat(self) -> None:
         while True:

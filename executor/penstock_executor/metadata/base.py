@@ -25,6 +25,8 @@ class RecordedIds:
 class RecorderUnavailableError(Exception):
     """The metadata store did not answer; the same batch may be tried again."""
 
+    transient = True
+
 
 class RecordRejectedError(Exception):
     """The metadata store refused a record for good; `name` is the execution's. The run must not hang on it."""

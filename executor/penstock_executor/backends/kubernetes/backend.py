@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError, passes
+from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
@@ -48,7 +48,7 @@ from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.background import Background
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import is_transient, retried
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class KubernetesBackend:
         try:
             place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
         except (KubeError, ArtifactStoreError, ValueError) as error:
-            if passes(error):
+            if is_transient(error):
                 raise BackendUnavailableError(str(error)) from error
             # What is wrong with the namespace is told by the run's first task, where its user sees it.
             return ""
@@ -130,7 +130,7 @@ class KubernetesBackend:
         try:
             place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
         except (KubeError, ValueError) as error:
-            if passes(error):
+            if is_transient(error):
                 raise BackendUnavailableError(str(error)) from error
             raise ArtifactStoreError(str(error)) from error
         return place.store
@@ -249,16 +249,12 @@ class KubernetesBackend:
 
     async def _place(self, attempt: _Attempt) -> Place:
         """What holds in the attempt's namespace, however long its API server is away. Raises as `Namespaces.get`."""
-        for delay in delays():
-            try:
-                return await self._namespaces.get(attempt.namespace)
-            except KubeError as error:
-                if not passes(error):
-                    raise
-                log.warning("task %s waits for namespace %s: %s", attempt.key.path, attempt.namespace, error)
+
+        def failed(error: BaseException) -> None:
+            log.warning("task %s waits for namespace %s: %s", attempt.key.path, attempt.namespace, error)
             self._check_leave(attempt)
-            await asyncio.sleep(delay)
-        raise AssertionError("delays end never")
+
+        return await retried(lambda: self._namespaces.get(attempt.namespace), failed=failed)
 
     def _check_leave(self, attempt: _Attempt) -> None:
         assert self._runs is not None
@@ -288,15 +284,14 @@ class KubernetesBackend:
     async def _open_default_namespace(self) -> None:
         """So that what a predecessor left there is seen although nothing is launched yet."""
         namespace = self._settings.pods.default_namespace
-        for delay in delays():
-            try:
-                await self._namespaces.get(namespace)
-            except (KubeError, ArtifactStoreError, ValueError) as error:
-                log.warning("namespace %s cannot be used yet: %s", namespace, error)
-                if passes(error):
-                    await asyncio.sleep(delay)
-                    continue
-            return
+        said = "namespace %s cannot be used yet: %s"
+        try:
+            await retried(
+                lambda: self._namespaces.get(namespace),
+                failed=lambda error: log.warning(said, namespace, error),
+            )
+        except (KubeError, ArtifactStoreError, ValueError) as error:
+            log.warning(said, namespace, error)
 
     # --- following -------------------------------------------------------------------------------------------------
 

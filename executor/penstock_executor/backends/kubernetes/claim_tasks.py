@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError, passes
+from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 
 from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import HeldRuns
@@ -29,7 +29,7 @@ from penstock_executor.backends.kubernetes.claims import (
 )
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import is_transient, retried
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ClaimTasks:
         try:
             name = await self._carry_out(task, namespace)
         except (PodSpecError, KubeError) as error:
-            kind = FailureKind.INFRASTRUCTURE if passes(error) else FailureKind.CONFIGURATION
+            kind = FailureKind.INFRASTRUCTURE if is_transient(error) else FailureKind.CONFIGURATION
             return TaskOutcome(task.key, started, _now(), failure=kind, error=str(error)[:4096])
         outputs = {"name": name} if "name" in task.output_parameters else {}
         return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
@@ -124,15 +124,7 @@ class ClaimTasks:
 
     async def _patiently(self, call: Any) -> Any:
         """Repeats what is safe to repeat until it is answered, for a bounded time. Raises KubeError."""
-        until = time.monotonic() + _SECONDS
-        for delay in delays():
-            try:
-                return await call()
-            except KubeError as error:
-                if not passes(error) or time.monotonic() + delay > until:
-                    raise
-            await asyncio.sleep(delay)
-        raise AssertionError("delays end never")
+        return await retried(call, seconds=_SECONDS)
 
 
 def _path(namespace: str) -> str:

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from penstock_kube.errors import KubeError, passes
+from penstock_kube.errors import KubeError
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.protocol import AttemptResult
@@ -33,7 +33,7 @@ from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
 from penstock_executor.backends.kubernetes.view import PodView
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import is_transient, retried
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
@@ -103,14 +103,7 @@ class Conclusion:
         return data[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
 
     async def _tail(self, view: PodView) -> bytes:
-        for delay in delays():
-            try:
-                return await self._log_end(view, _TAIL_LINES)
-            except KubeError as error:
-                if not passes(error):
-                    raise
-            await asyncio.sleep(delay)
-        raise AssertionError("delays end never")
+        return await retried(lambda: self._log_end(view, _TAIL_LINES))
 
     async def _result(self, task: TaskLaunch, view: PodView) -> AttemptResult | None:
         left = None
@@ -129,17 +122,16 @@ class Conclusion:
         return left
 
     async def _patiently(self, fetch: Callable[[], Awaitable[AttemptResult]]) -> AttemptResult:
-        until = time.monotonic() + _RESULT_SECONDS
-        for delay in delays():
-            try:
-                return await fetch()
-            except (KubeError, ArtifactStoreError) as error:
-                lasting = not getattr(error, "transient", True)
-                if lasting or time.monotonic() + delay > until:
-                    raise ResultLostError(f"the result of the task cannot be read: {error}") from error
-                log.warning("a result cannot be read yet: %s", error)
-                await asyncio.sleep(delay)
-        raise AssertionError("delays end never")
+        try:
+            return await retried(
+                fetch,
+                # Whatever the API server answers: a kubelet that starts has logs to give in a moment.
+                if_=lambda error: isinstance(error, KubeError) or is_transient(error),
+                seconds=_RESULT_SECONDS,
+                failed=lambda error: log.warning("a result cannot be read yet: %s", error),
+            )
+        except (KubeError, ArtifactStoreError) as error:
+            raise ResultLostError(f"the result of the task cannot be read: {error}") from error
 
     async def _stored(self, view: PodView, left: StoredResult) -> AttemptResult:
         with tempfile.TemporaryDirectory(prefix="penstock-result-") as directory:

@@ -24,7 +24,7 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_executor.agent.results import log_bytes_of, without_frame
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.view import PodView
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import is_transient, retried
 from penstock_executor.engine.names import attempt_id
 
 log = logging.getLogger(__name__)
@@ -155,19 +155,18 @@ class Retention:
                 await self._remove(ended.view)
 
     async def _archived(self, ended: EndedPod) -> None:
-        for number, delay in enumerate(delays()):
-            try:
-                await asyncio.wait_for(self.archive(ended.view, ended.log_uri), _ARCHIVE_SECONDS)
-            except NotFoundError:
-                return
-            except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
-                last = number + 1 == _ARCHIVE_TRIES or not getattr(error, "transient", True)
-                log.warning("Pod %s: its log cannot be archived%s: %s", ended.view.name, "" if last else " yet", error)
-                if last:
-                    return
-            else:
-                return
-            await asyncio.sleep(delay)
+        name = ended.view.name
+        try:
+            await retried(
+                lambda: asyncio.wait_for(self.archive(ended.view, ended.log_uri), _ARCHIVE_SECONDS),
+                if_=_may_be_archived_later,
+                tries=_ARCHIVE_TRIES,
+                failed=lambda error: log.warning("Pod %s: its log cannot be archived yet: %s", name, error),
+            )
+        except NotFoundError:
+            return
+        except (KubeError, ArtifactStoreError, OSError, asyncio.TimeoutError) as error:
+            log.warning("Pod %s: its log cannot be archived: %s", name, error)
 
     async def _remove(self, view: PodView) -> None:
         try:
@@ -187,6 +186,13 @@ class Retention:
                 continue
             _, _, view = heapq.heappop(self._kept)
             await self._remove(view)
+
+
+def _may_be_archived_later(error: BaseException) -> bool:
+    """Nearly everything: a kubelet that starts has logs to give in a moment, a full disk is made room on."""
+    if isinstance(error, NotFoundError):
+        return False
+    return is_transient(error) or isinstance(error, (KubeError, OSError, asyncio.TimeoutError))
 
 
 def _missing(written: int, kept: int) -> bytes:

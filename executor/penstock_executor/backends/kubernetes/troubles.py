@@ -7,19 +7,18 @@ not kept, and none longer than the API server keeps it; without the right to it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import KubeError, passes
+from penstock_kube.errors import KubeError
 from penstock_kube.reflector import EventKind, Reflector
 
 from penstock_executor.backends.kubernetes.rights import may
 from penstock_executor.backends.kubernetes.view import mapping, number, text
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import retried
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +60,7 @@ class Troubles:
 
     async def work(self) -> None:
         """Until cancelled, or at once when it is not allowed."""
-        for delay in delays():
-            try:
-                allowed = [await may(self._client, self._namespace, verb, "events") for verb in ("list", "watch")]
-            except KubeError as error:
-                if passes(error):
-                    await asyncio.sleep(delay)
-                    continue
-                allowed = [True]
-            break
-        if not all(allowed):
+        if not await self._allowed():
             text = "the executor's Role lacks list, watch events: what Pods wait for on their node is not explained"
             log.warning("namespace %s: %s", self._namespace, text)
             return
@@ -82,6 +72,17 @@ class Troubles:
             field_selector="involvedObject.kind=Pod,type=Warning",
         )
         await events.run()
+
+    async def _allowed(self) -> bool:
+        """True, too, when the API server does not say."""
+
+        async def asked() -> bool:
+            return all([await may(self._client, self._namespace, verb, "events") for verb in ("list", "watch")])
+
+        try:
+            return await retried(asked)
+        except KubeError:
+            return True
 
     def _take(self, kind: EventKind, trouble: Trouble | None) -> None:
         if trouble is None:
