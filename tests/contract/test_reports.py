@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from penstock_ir.task_rows import TaskKind, TaskState
 from penstock_server.domain.run import RunState
 from penstock_server.domain.task import Artifact, CacheEntry, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError
@@ -31,7 +32,9 @@ def report(run_id: str, fence: int, first: int = 0, **parts: Any) -> RunReport:
     """Two events, two tasks, an artifact and a cache entry; `parts` replace what they name."""
     filled: dict[str, Any] = {
         "events": [f"{run_id} {first}".encode(), f"{run_id} {first + 1}".encode()],
-        "tasks": [Task(run_id, path, path, "container", "RUNNING") for path in (f"t{first}", f"t{first + 1}")],
+        "tasks": [
+            Task(run_id, path, path, TaskKind.CONTAINER, TaskState.RUNNING) for path in (f"t{first}", f"t{first + 1}")
+        ],
         "artifacts": [Artifact(f"{run_id}-a{first}", run_id, f"t{first}", "out", "system.Model", "file:///a")],
         "cache_entries": [CacheEntry(f"print of {run_id}", "", "pipeline", run_id, f"t{first}", "{}", 1)],
         "state": "RUNNING",

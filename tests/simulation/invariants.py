@@ -22,8 +22,9 @@ from penstock_executor.attempts import FailureKind
 from penstock_executor.engine.effects import Launch
 from penstock_executor.engine.events import AttemptEnded, Outputs, decode
 from penstock_executor.engine.machine import Decision, apply
-from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState, TaskState
+from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState
 from penstock_ir.model import RetryPolicy, TriggerStrategy
+from penstock_ir.task_rows import TaskState
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

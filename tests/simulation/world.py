@@ -34,8 +34,9 @@ from penstock_executor.engine.events import (
     encode,
 )
 from penstock_executor.engine.machine import apply
-from penstock_executor.engine.state import ContainerNode, RunContext, RunState, TaskState
+from penstock_executor.engine.state import ContainerNode, RunContext, RunState
 from penstock_ir.model import Component, JsonValue, ParameterType, Pipeline
+from penstock_ir.task_rows import TaskState
 
 from tests.simulation import invariants
 from tests.simulation.executor import Executor

@@ -36,7 +36,7 @@ def fill_task_row(message: pb.TaskRow, row: TaskRow) -> None:
     message.name = row.name
     message.display_name = row.display_name
     message.parent_path = row.parent_path
-    message.kind = row.kind
+    message.kind = row.kind.value
     message.state = row.state.value
     message.attempt = row.attempt
     message.created_at_millis = row.created_at

@@ -31,9 +31,10 @@ from penstock_ir.model import (
 )
 from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
+from penstock_ir.task_rows import TaskState
 
 from penstock_executor.artifact import Artifact
-from penstock_executor.engine.state import DagNode, Node, RunContext, TaskState
+from penstock_executor.engine.state import DagNode, Node, RunContext
 
 _METADATA_STATES: Mapping[TaskState, str] = {
     TaskState.PENDING: "RUNNING",

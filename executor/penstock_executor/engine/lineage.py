@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping
 
 from penstock_ir.model import Dag, ImporterExecutor, JsonValue
+from penstock_ir.task_rows import TaskState
 
 from penstock_executor.engine import names
-from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext, TaskState
+from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext
 from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
 
 _STATES: Mapping[TaskState, ExecutionState] = {

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from penstock_ir.fingerprint import result_is_kept
 from penstock_ir.model import Dag, Task, TriggerStrategy
+from penstock_ir.task_rows import TaskState
 
 from penstock_executor.attempts import FailureKind
 from penstock_executor.engine import importer
@@ -52,16 +53,7 @@ from penstock_executor.engine.kubernetes.platform import claim_names, resolve_pl
 from penstock_executor.engine.rerun import reopen
 from penstock_executor.engine.results import dag_outputs, failure_summary, group_state, loop_outputs
 from penstock_executor.engine.retry import next_delay_millis
-from penstock_executor.engine.state import (
-    ContainerNode,
-    DagNode,
-    LoopNode,
-    Node,
-    Phase,
-    RunState,
-    TaskState,
-    new_node,
-)
+from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState, new_node
 
 
 @dataclass(slots=True)

@@ -10,19 +10,11 @@ import json
 from dataclasses import dataclass
 
 from penstock_ir.model import Dag, ImporterExecutor
+from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_executor.artifact import Artifact
 from penstock_executor.engine import names
-from penstock_executor.engine.state import (
-    ContainerNode,
-    DagNode,
-    ImporterNode,
-    LoopNode,
-    Node,
-    Phase,
-    RunContext,
-    TaskState,
-)
+from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, Phase, RunContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +25,7 @@ class TaskRow:
     name: str
     display_name: str
     parent_path: str
-    kind: str
+    kind: TaskKind
     state: TaskState
     attempt: int
     created_at: int
@@ -101,20 +93,19 @@ def artifact_rows(node: Node) -> list[ArtifactRow]:
     ]
 
 
-def kind_of(node: Node) -> str:
-    """container, dag, loop, iteration or importer."""
+def kind_of(node: Node) -> TaskKind:
     if isinstance(node, LoopNode):
-        return "loop"
+        return TaskKind.LOOP
     if node.iteration is not None and isinstance(node, DagNode):
-        return "iteration"
+        return TaskKind.ITERATION
     if isinstance(node, DagNode):
-        return "dag"
+        return TaskKind.DAG
     if node.task is not None:
         if isinstance(node.task.component.implementation, ImporterExecutor):
-            return "importer"
+            return TaskKind.IMPORTER
         if isinstance(node.task.component.implementation, Dag):
-            return "dag"
-    return "container"
+            return TaskKind.DAG
+    return TaskKind.CONTAINER
 
 
 def _pod_name(node: ContainerNode, context: RunContext) -> str:

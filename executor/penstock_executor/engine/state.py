@@ -14,37 +14,10 @@ from enum import Enum
 from typing import Union
 
 from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
+from penstock_ir.task_rows import TaskState
 
 from penstock_executor.artifact import Artifact
 from penstock_executor.engine.events import Outputs
-
-
-class TaskState(str, Enum):
-    """States of a task as its row shows them."""
-
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    CACHED = "CACHED"
-    SKIPPED = "SKIPPED"
-    """Its condition was false."""
-    OMITTED = "OMITTED"
-    """A task it depends on did not succeed."""
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-    @property
-    def terminal(self) -> bool:
-        return self not in (TaskState.PENDING, TaskState.RUNNING)
-
-    @property
-    def succeeded(self) -> bool:
-        return self in (TaskState.SUCCEEDED, TaskState.CACHED)
-
-    @property
-    def failed(self) -> bool:
-        return self in (TaskState.FAILED, TaskState.CANCELED)
-
 
 DEFAULT_INFRASTRUCTURE_RETRIES = 3
 """Of runs that were made before they could say; a constant of their logs."""

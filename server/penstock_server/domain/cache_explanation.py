@@ -15,6 +15,7 @@ from typing import Any
 from penstock_ir.fingerprint import key_document
 from penstock_ir.model import ContainerExecutor, Pipeline
 from penstock_ir.paths import find_place, without_iterations
+from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.history import TaskHistory
 from penstock_server.domain.run import Run
@@ -57,9 +58,9 @@ class CacheExplanation:
 def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistory) -> CacheExplanation | None:
     """The explanation when no other result has to be looked at; None for a plain miss."""
     place = find_place(pipeline, row.path)
-    if place is None or row.kind != "container":
+    if place is None or row.kind is not TaskKind.CONTAINER:
         return CacheExplanation(
-            CacheOutcome.NOT_ASKED, f"only container tasks have results that are kept, not a {row.kind}"
+            CacheOutcome.NOT_ASKED, f"only container tasks have results that are kept, not a {row.kind.value}"
         )
     if not run.options.caching:
         return CacheExplanation(
@@ -71,7 +72,7 @@ def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistor
     if answer is None:
         return CacheExplanation(CacheOutcome.NOT_ASKED, _why_unanswered(row))
     hit = answer.get("hit")
-    if hit and row.state == "CACHED":
+    if hit and row.state is TaskState.CACHED:
         summary = f"answered by task {hit.get('path')!r} of run {hit.get('runId')}"
         return CacheExplanation(CacheOutcome.HIT, summary, hit.get("runId", ""), hit.get("path", ""))
     if answer.get("reason"):
@@ -80,7 +81,7 @@ def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistor
 
 
 def _why_unanswered(row: Task) -> str:
-    if row.state in ("SKIPPED", "OMITTED"):
+    if row.state in (TaskState.SKIPPED, TaskState.OMITTED):
         return "the task did not start"
     if row.fingerprint:
         return "the cache has not answered yet"

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 
 from penstock_ir.model import Pipeline, TriggerStrategy
 from penstock_ir.paths import Place, find_place
+from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.history import TaskHistory
 from penstock_server.domain.run import Run, RunState
@@ -19,8 +20,6 @@ from penstock_server.domain.task import Task
 
 _MAX_REASONS = 20
 _MAX_DEPTH = 8
-_OPEN = ("PENDING", "RUNNING")
-_FAILED = ("FAILED", "CANCELED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +59,20 @@ class Explainer:
         if run.state is RunState.PENDING:
             return Explanation("", run.state.value, "no executor has taken the run yet")
         if not run.state.final:
-            open_ = [row for row in self._rows.values() if row.kind == "container" and row.state in _OPEN]
+            open_ = [row for row in self._rows.values() if row.kind is TaskKind.CONTAINER and not row.state.terminal]
             ending = "it is being ended; " if run.state is RunState.CANCELING else ""
             found = Explanation("", run.state.value, f"{ending}{len(open_)} tasks have not ended")
             for row in open_[:_MAX_REASONS]:
                 found.reasons.append(Reason(self._task(row).summary, row.path))
             return found
-        failed = [row for row in self._rows.values() if row.state == "FAILED" and row.kind in ("container", "importer")]
-        groups = [row for row in self._rows.values() if row.state == "FAILED" and row.kind not in ("container",)]
+        failed = [
+            row
+            for row in self._rows.values()
+            if row.state is TaskState.FAILED and row.kind in (TaskKind.CONTAINER, TaskKind.IMPORTER)
+        ]
+        groups = [
+            row for row in self._rows.values() if row.state is TaskState.FAILED and row.kind is not TaskKind.CONTAINER
+        ]
         found = Explanation("", run.state.value, run.error or f"the run {run.state.value.lower()}")
         for row in (failed or groups)[:_MAX_REASONS]:
             found.reasons.append(Reason(self._task(row).summary, row.path, row.finished_at))
@@ -84,21 +89,21 @@ class Explainer:
     # --- tasks the run has reached ---------------------------------------------------------------------------------
 
     def _task(self, row: Task) -> Explanation:
-        found = Explanation(row.path, row.state, "")
-        if row.state == "SKIPPED":
+        found = Explanation(row.path, row.state.value, "")
+        if row.state is TaskState.SKIPPED:
             place = find_place(self._pipeline, row.path)
             condition = place.task.condition if place else ""
             found.summary = f"its condition is false: {condition} with the inputs {row.inputs}"
-        elif row.state == "OMITTED":
+        elif row.state is TaskState.OMITTED:
             self._omitted(row, found)
-        elif row.kind == "container":
+        elif row.kind is TaskKind.CONTAINER:
             self._container(row, found)
-        elif row.state in _FAILED:
+        elif row.state.failed:
             found.summary = row.error or "a task in it failed"
             for child in self._children.get(row.path, []):
-                if child.state in _FAILED:
-                    found.reasons.append(Reason(_first_line(child.error) or child.state.lower(), child.path))
-        elif row.state in _OPEN:
+                if child.state.failed:
+                    found.reasons.append(Reason(_first_line(child.error) or child.state.value.lower(), child.path))
+        elif not row.state.terminal:
             self._open_group(row, found)
         else:
             found.summary = "everything in it that had to run did"
@@ -112,14 +117,14 @@ class Explainer:
             if attempt.failure:
                 how = f"attempt {attempt.number} failed ({attempt.failure}): {_first_line(attempt.error)}"
                 found.reasons.append(Reason(how, at=attempt.ended_at))
-        if row.state == "CACHED":
+        if row.state is TaskState.CACHED:
             hit = (history.cache_answer or {}).get("hit") or {}
             found.summary = f"answered from the cache: the result of task {hit.get('path')!r} of run {hit.get('runId')}"
-        elif row.state == "SUCCEEDED":
+        elif row.state is TaskState.SUCCEEDED:
             found.summary = f"attempt {row.attempt} succeeded"
-        elif row.state == "CANCELED":
+        elif row.state is TaskState.CANCELED:
             found.summary = row.error or "the run was ended"
-        elif row.state == "FAILED":
+        elif row.state is TaskState.FAILED:
             found.summary = f"{row.error or 'it failed'}{self._budget(row, len(attempts))}"
         elif row.phase == "cache lookup":
             found.summary = "waits for the cache to say whether there is a result"
@@ -131,7 +136,7 @@ class Explainer:
             found.summary = f"attempt {row.attempt} is being ended"
         elif row.waiting:
             found.summary = f"attempt {row.attempt} waits: {row.waiting}"
-        elif row.state == "RUNNING":
+        elif row.state is TaskState.RUNNING:
             found.summary = f"attempt {row.attempt} is running"
         else:
             found.summary = (
@@ -163,24 +168,28 @@ class Explainer:
             return
         for name in _dependencies(place):
             other = self._rows.get(_join(place.dag_path, name))
-            if other is not None and other.state not in ("SUCCEEDED", "CACHED"):
-                found.reasons.append(Reason(f"{other.state.lower()}: {self._cause(other, _MAX_DEPTH)}", other.path))
+            if other is not None and not other.state.succeeded:
+                found.reasons.append(
+                    Reason(f"{other.state.value.lower()}: {self._cause(other, _MAX_DEPTH)}", other.path)
+                )
 
     def _cause(self, row: Task, depth: int) -> str:
-        if row.state == "OMITTED" and depth:
+        if row.state is TaskState.OMITTED and depth:
             place = find_place(self._pipeline, row.path)
             for name in _dependencies(place) if place else ():
                 other = self._rows.get(_join(place.dag_path, name)) if place else None
-                if other is not None and other.state not in ("SUCCEEDED", "CACHED"):
-                    return f"behind {other.path!r}, which is {other.state.lower()}: {self._cause(other, depth - 1)}"
-        if row.state == "SKIPPED":
+                if other is not None and not other.state.succeeded:
+                    return (
+                        f"behind {other.path!r}, which is {other.state.value.lower()}: {self._cause(other, depth - 1)}"
+                    )
+        if row.state is TaskState.SKIPPED:
             return "its condition is false"
-        return _first_line(row.error) or row.state.lower()
+        return _first_line(row.error) or row.state.value.lower()
 
     def _open_group(self, row: Task, found: Explanation) -> None:
         children = self._children.get(row.path, [])
-        open_ = [child for child in children if child.state in _OPEN]
-        if row.kind == "loop":
+        open_ = [child for child in children if not child.state.terminal]
+        if row.kind is TaskKind.LOOP:
             place = find_place(self._pipeline, row.path)
             limit = place.task.parallelism_limit if place else 0
             found.summary = f"{len(children) - len(open_)} iterations have ended, {len(open_)} are under way"
@@ -188,7 +197,7 @@ class Explainer:
                 found.summary += f", its parallelism limit of {limit} lets the rest wait"
         else:
             found.summary = f"{len(open_)} tasks in it have not ended"
-        found.reasons.extend(Reason(child.state.lower(), child.path) for child in open_[:_MAX_REASONS])
+        found.reasons.extend(Reason(child.state.value.lower(), child.path) for child in open_[:_MAX_REASONS])
 
     # --- tasks the run has not reached -----------------------------------------------------------------------------
 
@@ -200,10 +209,10 @@ class Explainer:
             found.summary = "no executor has taken the run yet"
         elif loop is not None and (row := self._rows.get(loop)) is not None:
             limit = place.task.parallelism_limit
-            if row.state in _OPEN and limit:
+            if not row.state.terminal and limit:
                 found.summary = f"waits for a place in its loop, whose parallelism limit is {limit}"
             else:
-                found.summary = f"its loop is {row.state.lower()} and has no such iteration under way"
+                found.summary = f"its loop is {row.state.value.lower()} and has no such iteration under way"
         elif above is None:
             outer = find_place(self._pipeline, place.dag_path)
             found.summary = f"the run has not reached {place.dag_path!r}"
@@ -211,8 +220,8 @@ class Explainer:
                 found.reasons.append(
                     Reason(self._not_reached(place.dag_path, outer, depth - 1).summary, place.dag_path)
                 )
-        elif above.state not in _OPEN:
-            found.summary = f"{place.dag_path or 'the run'} is {above.state.lower()}, so it did not run"
+        elif above.state.terminal:
+            found.summary = f"{place.dag_path or 'the run'} is {above.state.value.lower()}, so it did not run"
         else:
             self._waits(place, found)
         return found
@@ -229,7 +238,7 @@ class Explainer:
 
     def _has_ended(self, path: str) -> bool:
         row = self._rows.get(path)
-        return row is not None and row.state not in _OPEN
+        return row is not None and row.state.terminal
 
 
 def _dependencies(place: Place) -> list[str]:

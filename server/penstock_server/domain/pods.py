@@ -9,16 +9,18 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from penstock_ir.task_rows import TaskState
+
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Task
 
 SOURCE = "the run's own record; the Pod itself was not asked"
 _PHASES = {
-    "PENDING": "Pending",
-    "RUNNING": "Running",
-    "SUCCEEDED": "Succeeded",
-    "FAILED": "Failed",
-    "CANCELED": "Failed",
+    TaskState.PENDING: "Pending",
+    TaskState.RUNNING: "Running",
+    TaskState.SUCCEEDED: "Succeeded",
+    TaskState.FAILED: "Failed",
+    TaskState.CANCELED: "Failed",
 }
 
 
@@ -61,9 +63,9 @@ def event_documents(task: Task) -> list[dict[str, Any]]:
     """v1 Events, the oldest first: one for each change of the task's state, and one for what it waits for."""
     events = []
     for number, (state, at) in enumerate(task.history):
-        failed = state in ("FAILED", "CANCELED") and task.error
-        text = task.error if failed else f"task {task.path} is {state}"
-        events.append(_event(task, str(number), state.capitalize(), text, at, warning=state == "FAILED"))
+        failed = state.failed and task.error
+        text = task.error if failed else f"task {task.path} is {state.value}"
+        events.append(_event(task, str(number), state.value.capitalize(), text, at, warning=state is TaskState.FAILED))
     return [*events, *waiting_events(task)]
 
 

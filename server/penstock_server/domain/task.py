@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from penstock_ir.task_rows import TaskKind, TaskState
+
 MAX_METRIC_NAME = 128
 
 
@@ -18,11 +20,11 @@ class Task:
     run_id: str
     path: str
     name: str
-    kind: str
-    state: str
+    kind: TaskKind
+    state: TaskState
     display_name: str = ""
     parent_path: str = ""
-    history: tuple[tuple[str, int], ...] = ()
+    history: tuple[tuple[TaskState, int], ...] = ()
     attempt: int = 0
     created_at: int = 0
     started_at: int = 0
@@ -126,7 +128,7 @@ def with_waits(tasks: Sequence[Task]) -> list[Task]:
 
 def _with_wait(task: Task, general: str) -> Task:
     text = task.waiting if task.phase == "launched" else ""
-    if not text and task.phase == "launched" and task.state == "PENDING":
+    if not text and task.phase == "launched" and task.state is TaskState.PENDING:
         text = general
     return task if text == task.waiting else replace(task, waiting=text)
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from penstock_ir.task_rows import TaskKind
+
 from penstock_server.domain import listing, unpacking
 from penstock_server.domain.explanation import Explanation
 from penstock_server.domain.listing import Key, KeyKind, Listing
@@ -21,7 +23,6 @@ from penstock_server.services import runs
 from penstock_server.services.ports import Storage
 
 ARTIFACTS = Listing("artifacts", {"created_at": Key("created_at", KeyKind.TIME)})
-_FINAL = {"SUCCEEDED", "CACHED", "SKIPPED", "OMITTED", "FAILED", "CANCELED"}
 _POLL_SECONDS = 0.25
 
 
@@ -144,7 +145,7 @@ class InsightService:
                 time.sleep(_POLL_SECONDS)
         offset, begun = 0, False
         while True:
-            ended = task.state in _FINAL
+            ended = task.state.terminal
             live = None if begun else self._live_log(task, follow=follow, active=active)
             if live is not None:
                 yield from live
@@ -180,7 +181,7 @@ class InsightService:
 
     def _live_log(self, task: Task, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
         """What the task's Pod says, as long as it is not archived; None to look there."""
-        if self._pods is None or not task.pod_name or (task.state in _FINAL and self._archived(task.log_uri)):
+        if self._pods is None or not task.pod_name or (task.state.terminal and self._archived(task.log_uri)):
             return None
         with self._storage.reading() as uow:
             namespace = runs.find(uow, task.run_id).namespace
@@ -213,11 +214,11 @@ class InsightService:
 
 def _without_log(task: Task | None, why: Explanation) -> bytes:
     """What stands in place of the log."""
-    if task is not None and task.kind == "importer":
+    if task is not None and task.kind is TaskKind.IMPORTER:
         text = "an importer runs no command, it names what is there"
-    elif task is not None and task.kind != "container":
+    elif task is not None and task.kind is not TaskKind.CONTAINER:
         text = f"it is a group of tasks, which have logs of their own; {why.summary}"
     else:
         text = why.summary
-    yet = "" if task is not None and task.state in _FINAL else " yet"
+    yet = "" if task is not None and task.state.terminal else " yet"
     return f"Task {why.task!r} has no log{yet}: {text}.\n".encode()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
+from typing import TypeVar
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError
@@ -22,6 +25,7 @@ _HOLDS = {
     HoldState.HELD: pb.RunHold.STATE_HELD,
 }
 _MAX_WAIT = 1024
+_E = TypeVar("_E", bound=Enum)
 
 
 def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
@@ -103,16 +107,24 @@ def hold_to_proto(hold: RunHold) -> pb.RunHold:
     return pb.RunHold(run_id=hold.run_id, state=_HOLDS[hold.state], executor_id=hold.executor_id)
 
 
+def _word(words: type[_E], word: str, field: str) -> _E:
+    try:
+        return words(word)
+    except ValueError as error:
+        known = ", ".join(one.value for one in words)
+        raise InvalidArgumentError(f"{word[:64]!r} is none of {known}", f"tasks.{field}") from error
+
+
 def _task(run_id: str, row: pb.TaskRow) -> Task:
     return Task(
         run_id=run_id,
         path=row.path,
         name=row.name,
-        kind=row.kind,
-        state=row.state,
+        kind=_word(TaskKind, row.kind, "kind"),
+        state=_word(TaskState, row.state, "state"),
         display_name=row.display_name,
         parent_path=row.parent_path,
-        history=tuple((change.state, change.at_millis) for change in row.history),
+        history=tuple((_word(TaskState, change.state, "history"), change.at_millis) for change in row.history),
         attempt=row.attempt,
         created_at=row.created_at_millis,
         started_at=row.started_at_millis,

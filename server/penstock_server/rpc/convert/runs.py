@@ -11,6 +11,7 @@ from google.rpc import code_pb2, status_pb2
 from penstock.whole_numbers import parse_dict
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import runtime_config_pb2
+from penstock_ir.task_rows import TaskState
 
 from penstock_server.domain.options import RequestedOptions
 from penstock_server.domain.run import Run, RunState
@@ -19,7 +20,7 @@ from penstock_server.rpc.convert.common import millis, plain_struct, plain_value
 from penstock_server.services.runs import NewRun, RunDetails
 
 # Task states that the public enumeration lacks (executor.md §10.31).
-_TASK_STATES = {"CACHED": "SUCCEEDED", "OMITTED": "RUNTIME_STATE_UNSPECIFIED"}
+_TASK_STATES = {TaskState.CACHED: "SUCCEEDED", TaskState.OMITTED: "RUNTIME_STATE_UNSPECIFIED"}
 
 
 def new_run(message: pb.Run) -> NewRun:
@@ -144,8 +145,8 @@ def _requested(options: pb.RunOptions) -> RequestedOptions:
     )
 
 
-def _task_state(state: str) -> Any:
-    return pb.RuntimeState.Value(_TASK_STATES.get(state, state))
+def _task_state(state: TaskState) -> Any:
+    return pb.RuntimeState.Value(_TASK_STATES.get(state, state.value))
 
 
 def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:

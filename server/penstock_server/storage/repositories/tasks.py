@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from penstock_ir.task_rows import TaskKind, TaskState
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from penstock_server.domain.task import Task, task_id_of
@@ -51,8 +52,8 @@ class SqlTaskRepository:
                 "name": task.name[:512],
                 "display_name": task.display_name,
                 "parent_path": task.parent_path,
-                "kind": task.kind,
-                "state": task.state,
+                "kind": task.kind.value,
+                "state": task.state.value,
                 "history": json.dumps(task.history, separators=(",", ":")),
                 "attempt": task.attempt,
                 "created_at": task.created_at,
@@ -128,11 +129,11 @@ def _task(row: Row[Any]) -> Task:
         run_id=row.run_id,
         path=row.path,
         name=row.name,
-        kind=row.kind,
-        state=row.state,
+        kind=TaskKind(row.kind),
+        state=TaskState(row.state),
         display_name=row.display_name,
         parent_path=row.parent_path,
-        history=tuple((state, at) for state, at in json.loads(row.history)),
+        history=tuple((TaskState(state), at) for state, at in json.loads(row.history)),
         attempt=row.attempt,
         created_at=row.created_at,
         started_at=row.started_at,

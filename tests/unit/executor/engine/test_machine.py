@@ -21,9 +21,10 @@ from penstock_executor.engine.events import (
     encode,
 )
 from penstock_executor.engine.machine import apply, outstanding
-from penstock_executor.engine.state import RunContext, RunState, TaskState
+from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
+from penstock_ir.task_rows import TaskState
 
 from tests.simulation.invariants import summary, walk
 from tests.support import specs

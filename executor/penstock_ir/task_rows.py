@@ -1,0 +1,47 @@
+"""Words in which a task's row says what it is and how it stands: the executor writes them, the server reads them.
+
+Invariant: the values are in databases and in messages between releases, so one is never changed; a new one is read by a
+release before any release writes it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class TaskState(str, Enum):
+    """How a task stands."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    CACHED = "CACHED"
+    SKIPPED = "SKIPPED"
+    """Its condition was false."""
+    OMITTED = "OMITTED"
+    """A task it depends on did not succeed."""
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (TaskState.PENDING, TaskState.RUNNING)
+
+    @property
+    def succeeded(self) -> bool:
+        return self in (TaskState.SUCCEEDED, TaskState.CACHED)
+
+    @property
+    def failed(self) -> bool:
+        return self in (TaskState.FAILED, TaskState.CANCELED)
+
+
+class TaskKind(str, Enum):
+    """What a task is. The root of a run is a DAG."""
+
+    CONTAINER = "container"
+    IMPORTER = "importer"
+    DAG = "dag"
+    LOOP = "loop"
+    ITERATION = "iteration"
+    """One round of a loop."""
