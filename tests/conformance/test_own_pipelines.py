@@ -15,7 +15,7 @@ def test_own_pipelines(tmp_path: Path) -> None:
         [*command, "--report", str(tmp_path / "report.json")], cwd=ROOT, capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.strip().splitlines()[-1] == "71 passed, 0 failed"
+    assert done.stdout.strip().splitlines()[-1] == "74 passed, 0 failed"
 
 
 def test_a_directory_without_an_index_says_so(tmp_path: Path) -> None:

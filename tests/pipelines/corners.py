@@ -96,6 +96,13 @@ def passed_through(config: dsl.TaskConfig) -> str:
     return f"{config.env[0]['value']} {config.resources['limits']['cpu']} {os.environ.get('LEVEL')}"
 
 
+@dsl.component(task_config_passthroughs=[dsl.TaskConfigField.RESOURCES])
+def resources_of(config: dsl.TaskConfig) -> str:
+    import json
+
+    return json.dumps(config.resources, sort_keys=True)
+
+
 @dsl.component
 def in_workspace(directory: str) -> str:
     import os
@@ -111,6 +118,11 @@ def with_embedded(directory: dsl.EmbeddedInput[Dataset]) -> str:
 
     with open(os.path.join(directory.path, "note.txt")) as source:
         return source.read().strip()
+
+
+@dsl.notebook_component(notebook_path=os.path.join(os.path.dirname(os.path.abspath(__file__)), "notebook.ipynb"))
+def by_notebook(word: str, dataset: Output[Dataset]):
+    dsl.run_notebook(word=word, target=dataset.path)
 
 
 @dsl.component
@@ -129,6 +141,20 @@ def flaky_item(path: str, item: str) -> str:
     if attempts < 1:
         raise RuntimeError("the first attempt fails on purpose")
     return f"{item} at attempt {attempts + 1}"
+
+
+@dsl.container_component
+def hangs_once(path: str, result: dsl.OutputPath(str)):
+    return dsl.ContainerSpec(
+        image="alpine",
+        command=[
+            "sh",
+            "-c",
+            'mkdir -p "$(dirname "$0")"; said="in time"; if ! [ -e "$1" ]; then touch "$1"; sleep 120; said="too late"; fi;'
+            ' printf "%s" "$said" > "$0"',
+        ],
+        args=[result, path],
+    )
 
 
 @dsl.container_component
@@ -326,6 +352,14 @@ def deadline():
         lengthy()
 
 
+@dsl.pipeline(name="deadline-of-a-task")
+def deadline_of_a_task(path: str) -> str:
+    task = hangs_once(path=path).set_retry(1, backoff_duration="0s").set_caching_options(False)
+    # As set_timeout of kfp-kubernetes leaves it.
+    task.platform_config["kubernetes"] = {"activeDeadlineSeconds": "5"}
+    return text(value=task.outputs["result"]).output
+
+
 @dsl.pipeline(name="time-to-live", pipeline_config=dsl.PipelineConfig(ttl_seconds_after_finished=60))
 def time_to_live():
     text(value="kept")
@@ -345,6 +379,17 @@ def structured_arguments(name: str = "a b") -> str:
 def run_placeholders() -> str:
     made = text(value=f"{dsl.PIPELINE_TASK_NAME_PLACEHOLDER} in a text")
     return text(value=f"{made.output}; {where_am_i().outputs['result']}").output
+
+
+@dsl.pipeline(name="machine-from-upstream")
+def machine_from_upstream(memory: str = "2Gi") -> str:
+    task = resources_of()
+    task.set_container_image(f"python:{text(value='3.11').output}")
+    task.set_cpu_limit(text(value="500m").output).set_memory_limit(memory)
+    task.set_accelerator_type(f"example.com/{text(value='device').output}").set_accelerator_limit(
+        number(value=3).output
+    )
+    return task.output
 
 
 # --- caching, importer, artifacts ----------------------------------------------------------------------------------
@@ -370,6 +415,11 @@ def import_from_upstream(path: str) -> str:
 @dsl.pipeline(name="embedded-artifacts")
 def embedded_artifacts() -> str:
     return with_embedded().output
+
+
+@dsl.pipeline(name="notebook")
+def notebook(word: str = "hello") -> str:
+    return read(dataset=by_notebook(word=word).outputs["dataset"]).output
 
 
 @dsl.pipeline(name="custom-path")

@@ -100,6 +100,21 @@ MUTANTS = [
         "tests/unit/executor/dispatch/test_existence.py", "it is not known whether",
     ),
     Mutant(
+        "deadline of a task", "penstock_executor/backends/local/verdict.py",
+        "return FailureKind.USER, f\"the deadline", "return FailureKind.CONFIGURATION, f\"the deadline",
+        "deadline_of_a_task", "the deadline of 5 seconds was exceeded",
+    ),
+    Mutant(
+        "image and resources", "penstock_executor/engine/launch.py",
+        "resources = resolve_value(dict(container.resources), lookup)", "resources = dict(container.resources)",
+        "machine_from_upstream", "pipelinechannel--memory",
+    ),
+    Mutant(
+        "image and resources", "penstock_executor/engine/launch.py",
+        "image=substitute(container.image, lookup),", "image=container.image,",
+        "tests/unit/executor/engine/test_launch.py", "python:text",
+    ),
+    Mutant(
         "output URIs", "penstock_executor/engine/names.py",
         'return str(uuid.uuid5(_NAMESPACE, f"{run_id}\\n{path}\\n{attempt}"))',
         'return str(uuid.uuid5(_NAMESPACE, f"{run_id}\\n{path}"))',

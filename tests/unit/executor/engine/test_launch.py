@@ -14,6 +14,7 @@ from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 
 from tests.support import specs
+from tests.support.launches import launches_of
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,15 @@ def test_time_to_live(config: dict[str, Any], succeeded: float | None, failed: f
     apply(state, RunStarted(1))
     launch = task_launch(state.open_tasks["a"], context)
     assert (launch.ttl_succeeded, launch.ttl_failed) == (succeeded, failed)
+
+
+def test_placeholders_of_image_and_resources() -> None:
+    """Of each text that alone is replaced; the tasks that give the values say "text" and 1 here."""
+    document = document_from_json(specs.compiled("machine_from_upstream"))
+    launch = next(one for one in launches_of(document, {}) if one.task_name == "resources-of")
+    assert launch.image == "python:text"
+    limits = {"cpu": "text", "memory": "2Gi", "example.com/text": "1"}
+    assert launch.inputs["config"] == {"resources": {"limits": limits}}
 
 
 def test_output_uris_are_new_for_every_attempt() -> None:
