@@ -76,6 +76,19 @@ def test_texts(text: str, expected: str) -> None:
     assert argv(text, text="plain") == [expected]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{$.pipeline_task_uuid}}",
+        "{{$.pipeline_job_create_time_utc}}",
+        "{{$.pipeline_job_schedule_time_utc}}",
+        "{{$.workspace_path}}",
+    ],
+)
+def test_what_only_inputs_know_stays(text: str) -> None:
+    assert argv(f"at {text}") == [f"at {text}"]
+
+
 def test_the_whole_input_and_its_escaped_form() -> None:
     whole, escaped = argv("{{$}}", "{{$.json_escape[1]}}", text=HOSTILE)
     document = json.loads(whole)
