@@ -101,14 +101,16 @@ def _penstock(backend: str, directory: Path, scratch: Path, namespace: str) -> I
     # Imported here: only a cluster needs its client.
     from tools.cluster import Cluster
     from tools.conformance.cluster_scratch import put_object, shared_by_pods
-    from tools.kube_penstock import kube_penstock
+    from tools.kube_penstock import surroundings
 
     with (
         Cluster() as cluster,
-        kube_penstock(cluster, directory, namespace=namespace) as made,
-        shared_by_pods(cluster, made.namespace, scratch),
+        surroundings(cluster, directory, namespace=namespace) as around,
+        # Before the executor reads what holds in the namespace.
+        shared_by_pods(cluster, around.namespace, scratch),
+        Embedded(directory, "--backend", "kubernetes", environment=around.environment) as up,
     ):
-        yield made.up, put_object(made.store)
+        yield up, put_object(around.store)
 
 
 def _show(result: Result, done: int, total: int) -> None:

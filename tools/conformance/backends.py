@@ -27,6 +27,11 @@ all tasks, their outputs and the content of their artifacts; executions of a tas
 `python -m tools.conformance.backends` from the reports of `make conformance`, one for each backend; a difference that
 is not explained is an error.
 """
+_TITLES = {
+    "pipelines": "`tests/pipelines`",
+    "corpus": "Compiled pipelines of Kubeflow Pipelines and its users",
+}
+"""By the name of the corpus' directory."""
 Cases = dict[str, dict[str, Mapping[str, Any]]]
 """By pipeline and backend, what the report says."""
 
@@ -55,7 +60,8 @@ def main(reports: tuple[Path, ...], explanations: Path, table: Path) -> None:
             wrong += [f"{name} failed on {one}: {of['problems']}" for one, of in found.items() if not of["passed"]]
             cells = [_cell(found.get(backend)) for backend in _COLUMNS]
             lines.append(f"| `{name}` | {' | '.join(cells)} | {why.get(name, 'the same')} |")
-        text += f"\n## {corpus}: {len(cases)} pipelines\n\n| pipeline | {' | '.join(_COLUMNS.values())} | compared |\n"
+        columns = " | ".join(_COLUMNS.values())
+        text += f"\n## {_TITLES.get(corpus, corpus)}: {len(cases)} pipelines\n\n| pipeline | {columns} | compared |\n"
         text += "|---|---|---|---|---|\n" + "\n".join(lines) + "\n"
     table.write_text(text, "utf-8")
     for line in wrong:
