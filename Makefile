@@ -15,7 +15,7 @@ FIRST ?= 0
 MINUTES ?= 1
 ARGS ?=
 
-.PHONY: api-coverage fuzz-rest fuzz-grpc help setup demo test test-unit test-container test-kube test-kube-faults lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
+.PHONY: reference api-coverage fuzz-rest fuzz-grpc help setup demo test test-unit test-container test-kube test-kube-faults lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ fuzz-grpc: $(STAMP) ## Messages made over reflection, some changed byte by byte,
 
 api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients really call
 	PENSTOCK_WRITE_API_COVERAGE=1 $(BIN)/python -m pytest -q tests/clients/test_coverage.py
+
+reference: $(STAMP) ## Write docs/commands.md and docs/settings.md from the programs
+	$(BIN)/python -m tools.reference
 
 bench: $(STAMP) ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
 	$(BIN)/python -m tools.bench $(ARGS)

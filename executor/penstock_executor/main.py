@@ -143,6 +143,7 @@ _PODS = 1000
     default="info",
     show_default=True,
     envvar="PENSTOCK_LOG_LEVEL",
+    help="What is logged, and what is worse.",
 )
 @click.option(
     "--log-format",

@@ -260,6 +260,7 @@ _GRACE_SECONDS = 10.0
     default="info",
     show_default=True,
     envvar="PENSTOCK_LOG_LEVEL",
+    help="What is logged, and what is worse.",
 )
 @click.option(
     "--log-format",
