@@ -148,7 +148,8 @@ class PodCalls:
 
     async def _turn(self, limiter: AsyncLimiter) -> None:
         await limiter.acquire()
-        while (left := self._paused_until - time.monotonic()) > 0:
+        # A pause may be made longer while it lasts.
+        while (left := self._paused_until - time.monotonic()) > 0:  # noqa: ASYNC110 - it sleeps for all that is left
             await asyncio.sleep(left)
 
     def _pause(self, seconds: float) -> None:

@@ -353,7 +353,7 @@ class LocalBackend:
         if not attempt.reported_start:
             self._started(attempt, attempt.directory.started_at())
         attempt.connection = None
-        while attempt.directory.live_pid() is not None and not attempt.finished:
+        while attempt.directory.live_pid() is not None and not attempt.finished:  # noqa: ASYNC110 - no child of ours
             await asyncio.sleep(_POLL_SECONDS)
         found = attempt.directory.exit()
         if found is not None:
