@@ -41,7 +41,7 @@ class _LogFile:
         log = self._handler
         try:
             if log.stream is None:
-                log.stream = log._open()
+                log.stream = log._open()  # noqa: SLF001 - what a handler's emit() calls; it would swallow the OSError
             log.stream.write(text + "\n")
             log.stream.flush()
         except OSError:

@@ -446,7 +446,7 @@ def run_module(name, argv):
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # noqa: SLF001 - the child leaves by os._exit, which runs none
     return code
 
 
