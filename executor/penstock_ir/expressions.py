@@ -10,7 +10,7 @@ programs are compiled once per text; evaluation has no side effects.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -125,7 +125,7 @@ def _reason(error: Exception) -> str:
 
 
 @lru_cache(maxsize=1)
-def _functions() -> dict[str, Callable[..., Any]]:
+def _functions() -> dict[str, Callable[..., Any]]:  # noqa: C901 - many small ones, in here for the late import
     from celpy import CELEvalError, celtypes
 
     # Arithmetic of the library gives plain floats.
@@ -134,28 +134,40 @@ def _functions() -> dict[str, Callable[..., Any]]:
     def both_numbers(left: Any, right: Any) -> bool:
         return isinstance(left, numbers) and isinstance(right, numbers)
 
+    def passes_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+        """What went wrong in an argument is the result."""
+
+        def guarded(*values: Any) -> Any:
+            error = next((one for one in values if isinstance(one, CELEvalError)), None)
+            return function(*values) if error is None else error
+
+        return guarded
+
+    @passes_errors
     def equal(left: Any, right: Any) -> Any:
-        if isinstance(left, CELEvalError) or isinstance(right, CELEvalError):
-            return left if isinstance(left, CELEvalError) else right
         if both_numbers(left, right):
             return celtypes.BoolType(_number(left) == _number(right))
         if isinstance(left, list) and isinstance(right, list):
-            same = len(left) == len(right) and all(bool(equal(one, two)) for one, two in zip(left, right, strict=True))
-            return celtypes.BoolType(same)
+            return celtypes.BoolType(len(left) == len(right)) and all_equal(zip(left, right, strict=True))
         if isinstance(left, dict) and isinstance(right, dict):
-            same = left.keys() == right.keys() and all(bool(equal(left[key], right[key])) for key in left)
-            return celtypes.BoolType(same)
+            return celtypes.BoolType(left.keys() == right.keys()) and all_equal((left[key], right[key]) for key in left)
         # Values of different kinds are not equal, which is no error.
         return celtypes.BoolType(_cel_kind(left) == _cel_kind(right) and bool(left == right))
+
+    def all_equal(pairs: Iterable[tuple[Any, Any]]) -> Any:
+        for left, right in pairs:
+            result = equal(left, right)
+            if isinstance(result, CELEvalError) or not result:
+                return result
+        return celtypes.BoolType(True)
 
     def unequal(left: Any, right: Any) -> Any:
         result = equal(left, right)
         return result if isinstance(result, CELEvalError) else celtypes.BoolType(not result)
 
     def ordered(compare: Callable[[Any, Any], bool], sign: str) -> Callable[[Any, Any], Any]:
+        @passes_errors
         def function(left: Any, right: Any) -> Any:
-            if isinstance(left, CELEvalError) or isinstance(right, CELEvalError):
-                return left if isinstance(left, CELEvalError) else right
             if both_numbers(left, right):
                 return celtypes.BoolType(compare(_number(left), _number(right)))
             if _cel_kind(left) != _cel_kind(right) or _cel_kind(left) in ("map", "list", "null"):
@@ -164,21 +176,19 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
         return function
 
+    @passes_errors
     def modulo(left: Any, right: Any) -> Any:
-        if isinstance(left, CELEvalError) or isinstance(right, CELEvalError):
-            return left if isinstance(left, CELEvalError) else right
         if not (isinstance(left, celtypes.IntType) and isinstance(right, celtypes.IntType)):
             # The library would format text with it.
             raise TypeError(f"{_cel_kind(left)} % {_cel_kind(right)}: whole numbers only")
         return left % right
 
+    @passes_errors
     def text(value: Any) -> Any:
-        if isinstance(value, CELEvalError):
-            return value
         return celtypes.StringType(value_text(_from_cel(value)))
 
     return {
-        "parseJson": _parse_json,
+        "parseJson": passes_errors(_parse_json),
         "_==_": equal,
         "_!=_": unequal,
         "_<_": ordered(lambda left, right: left < right, "<"),
@@ -191,10 +201,6 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
 
 def _parse_json(source: Any) -> Any:
-    from celpy import CELEvalError
-
-    if isinstance(source, CELEvalError):
-        return source
     return _to_cel(parse_json(str(source), "the text of parseJson"))
 
 

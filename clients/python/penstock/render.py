@@ -109,12 +109,7 @@ def plan_tree(plan: insight_pb2.PlanPipelineResponse, name: str, *, pods: bool) 
     return root
 
 
-def _add_planned(above: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None:
-    label = Text(task.path.rsplit("/", 1)[-1])
-    if task.kind != "iteration":
-        label.append(f"  {task.kind}", style="dim")
-    if task.decision != "RUN":
-        label.append(f"  {task.decision}", style=_STYLES.get(task.decision, "yellow"))
+def _notes(task: insight_pb2.PlannedTask) -> list[str]:
     notes = [task.note] if task.note else []
     if task.cached_run_id:
         notes.append(f"result of run {task.cached_run_id}")
@@ -128,7 +123,16 @@ def _add_planned(above: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None
         notes.append(f"after {', '.join(task.depends_on)}")
     if task.condition:
         notes.append(f"if {task.condition}")
-    if notes:
+    return notes
+
+
+def _add_planned(above: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None:
+    label = Text(task.path.rsplit("/", 1)[-1])
+    if task.kind != "iteration":
+        label.append(f"  {task.kind}", style="dim")
+    if task.decision != "RUN":
+        label.append(f"  {task.decision}", style=_STYLES.get(task.decision, "yellow"))
+    if notes := _notes(task):
         label.append(f"  ({'; '.join(notes)})", style="dim")
     branch = above.add(label)
     for key, source in sorted(task.unknown_inputs.items()):

@@ -252,15 +252,7 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
     name = fields.get("key")
     if not isinstance(name, str) or not name:
         raise InvalidArgumentError("the key is missing", place)
-    given = [value for value in _VALUES if fields.get(value) is not None]
-    if len(given) != 1:
-        raise InvalidArgumentError("exactly one value is needed", place)
-    kind, value = given[0], fields[given[0]]
-    if (operation is Operation.IN) != kind.endswith("_values"):
-        wanted = "a list of values" if operation is Operation.IN else "a single value"
-        raise InvalidArgumentError(f"{operation.name} needs {wanted}", place)
-    if operation is Operation.IS_SUBSTRING and kind != "string_value":
-        raise InvalidArgumentError("IS_SUBSTRING needs a string_value", place)
+    kind, value = _operand(fields, operation, place)
     if name.startswith("tags.") and listing.tags:
         if operation is not Operation.EQUALS or kind != "string_value":
             raise InvalidArgumentError("tags can be compared with EQUALS and a string_value only", place)
@@ -280,6 +272,20 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
             others = tuple(one for one in key.values if one != converted[0])
             return Predicate(Operation.IN, key.column, key.kind, others)
     return Predicate(operation, key.column, key.kind, converted if operation is Operation.IN else converted[0])
+
+
+def _operand(fields: Mapping[str, Any], operation: Operation, place: str) -> tuple[str, Any]:
+    """The one value of a predicate, with the name of its field, which has to suit the operation."""
+    given = [value for value in _VALUES if fields.get(value) is not None]
+    if len(given) != 1:
+        raise InvalidArgumentError("exactly one value is needed", place)
+    kind = given[0]
+    if (operation is Operation.IN) != kind.endswith("_values"):
+        wanted = "a list of values" if operation is Operation.IN else "a single value"
+        raise InvalidArgumentError(f"{operation.name} needs {wanted}", place)
+    if operation is Operation.IS_SUBSTRING and kind != "string_value":
+        raise InvalidArgumentError("IS_SUBSTRING needs a string_value", place)
+    return kind, fields[kind]
 
 
 def _operation(value: Any, place: str) -> Operation:

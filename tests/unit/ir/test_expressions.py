@@ -28,7 +28,18 @@ def test_conditions(text: str, parameters: dict[str, Any], expected: bool) -> No
     assert holds(text, **parameters) is expected
 
 
-@pytest.mark.parametrize("text", ["inputs.parameter_values['absent'] == 1", "'text'", "1 / 0 == 1", "nonsense(1)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "inputs.parameter_values['absent'] == 1",
+        "'text'",
+        "1 / 0 == 1",
+        "[1 / 0] == [1]",
+        "{'a': 1 / 0} == {'a': 1}",
+        "{'a': 1} != {'a': 1 / 0}",
+        "nonsense(1)",
+    ],
+)
 def test_what_cannot_be_decided_is_an_error(text: str) -> None:
     with pytest.raises(ExpressionError):
         holds(text, x=1)

@@ -150,7 +150,7 @@ class _Separated(click.types.StringParamType):
     envvar="PENSTOCK_LOG_FORMAT",
     help="Lines for people, or a JSON object a line.",
 )
-def up(
+def up(  # noqa: C901 - the commands of two programs are made of its options, which are its arguments
     data_dir: Path,
     http_address: str,
     allowed_hosts: tuple[str, ...],

@@ -145,19 +145,7 @@ class KubernetesBackend:
         attempt = _Attempt(task, task.namespace or self._settings.pods.default_namespace)
         self._attempts[task.key] = attempt
         try:
-            if self._claims.takes(task):
-                self._check_leave(attempt)
-                self._finish(attempt, await self._claims.outcome(task, attempt.namespace))
-                return
-            place = await self._place(attempt)
-            existing = place.pods.cache.get(task.pod_name)
-            if existing is not None:
-                self._adopt(attempt, existing)
-            elif task.seen_running:
-                self._end(attempt, self._unseen(task))
-            else:
-                self._take_place(attempt)
-                await self._create(attempt, place)
+            await self._begin(attempt)
         except NotAllowedError:
             if attempt.view is not None:
                 return
@@ -212,6 +200,23 @@ class KubernetesBackend:
         self._namespaces.close()
 
     # --- starting --------------------------------------------------------------------------------------------------
+
+    async def _begin(self, attempt: _Attempt) -> None:
+        """Adopts the attempt's Pod or makes it; a task that is a claim is carried out by the executor itself."""
+        task = attempt.task
+        if self._claims.takes(task):
+            self._check_leave(attempt)
+            self._finish(attempt, await self._claims.outcome(task, attempt.namespace))
+            return
+        place = await self._place(attempt)
+        existing = place.pods.cache.get(task.pod_name)
+        if existing is not None:
+            self._adopt(attempt, existing)
+        elif task.seen_running:
+            self._end(attempt, self._unseen(task))
+        else:
+            self._take_place(attempt)
+            await self._create(attempt, place)
 
     async def _create(self, attempt: _Attempt, place: Place) -> None:
         task = attempt.task
