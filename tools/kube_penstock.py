@@ -18,7 +18,7 @@ from tools.cluster import RESTRICTED, Cluster
 from tools.embedded import Embedded
 
 BUCKET = "artifacts"
-SECRET = "penstock-store"
+SECRET = "penstock-store"  # noqa: S105 - the name of a Secret
 
 
 @dataclass(frozen=True, slots=True)

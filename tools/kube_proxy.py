@@ -40,7 +40,7 @@ class KubeProxy:
 
     def __init__(self, cluster: Cluster, *, seed: int = 0) -> None:
         self._cluster = cluster
-        self.faults = Faults(random.Random(seed))
+        self.faults = Faults(random.Random(seed))  # noqa: S311 - what it does can be repeated
         self.requests: Counter[str] = Counter()
         self.met: Counter[str] = Counter()
         self._streams: set[asyncio.Transport] = set()

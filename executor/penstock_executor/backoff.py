@@ -26,7 +26,7 @@ def delays(first: float = 0.1, longest: float = 5.0) -> Iterator[float]:
     """Endless delays in seconds."""
     ceiling = first
     while True:
-        yield random.uniform(ceiling / 2, ceiling)
+        yield random.uniform(ceiling / 2, ceiling)  # noqa: S311 - a delay
         ceiling = min(ceiling * 2, longest)
 
 

@@ -10,7 +10,7 @@ while only those from 2.5 on take a path as it is. A URI of any other scheme is 
 
 from __future__ import annotations
 
-SCRATCH = "/tmp/kfp"
+SCRATCH = "/tmp/kfp"  # noqa: S108 - a volume of the Pod's own
 OUTPUT_PARAMETERS = f"{SCRATCH}/outputs"
 WORKSPACE = "/kfp-workspace"
 _MINIO = "/minio/"

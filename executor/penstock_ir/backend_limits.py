@@ -22,7 +22,7 @@ class Need(str, Enum):
 
     ENTRYPOINT = "names no command, so that only its image knows what to run"
     CLAIM_TASK = "makes or deletes a volume claim"
-    SECRET = "takes a Secret of the cluster"
+    SECRET = "takes a Secret of the cluster"  # noqa: S105 - a text
     CONFIG_MAP = "takes a ConfigMap of the cluster"
     VOLUME = "mounts a volume"
     INIT_CONTAINER = "has init containers"

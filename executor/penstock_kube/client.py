@@ -247,12 +247,12 @@ class KubeClient:
                 continue
             except ThrottledError as error:
                 failure: ThrottledError | UnavailableError = error
-                pause = error.retry_after * random.uniform(1.0, 1.25)
+                pause = error.retry_after * random.uniform(1.0, 1.25)  # noqa: S311 - a delay
             except UnavailableError as error:
                 if not reads:
                     raise
                 failure = error
-                pause = random.uniform(0, backoff)
+                pause = random.uniform(0, backoff)  # noqa: S311 - a delay
                 backoff = min(backoff * 2, _BACKOFF[1])
             answered = failure if failure.status else answered
             if time.monotonic() + pause >= until:

@@ -128,7 +128,7 @@ class Reflector(Generic[T]):
             self._pause = 0.0
             return
         self._pause = min(max(self._pause * 2, first), max(last, self._pause))
-        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 - a delay
 
     async def _list(self) -> None:
         seen: set[str] = set()
@@ -150,7 +150,7 @@ class Reflector(Generic[T]):
         self._listed.set()
 
     async def _watch(self) -> None:
-        seconds = random.uniform(*self._pace.lifetime)
+        seconds = random.uniform(*self._pace.lifetime)  # noqa: S311 - a delay
         watch = self._client.watch(
             self._path,
             resource_version=self._position,

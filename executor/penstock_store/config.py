@@ -138,7 +138,7 @@ def default_place(provider: str) -> Place:
     stem = f"PENSTOCK_STORE_{provider.upper()}"
     if provider != "minio":
         return Place(provider, stem)
-    secret = "mlpipeline-minio-artifact"
+    secret = "mlpipeline-minio-artifact"  # noqa: S105 - the name of a Secret
     return Place(
         provider,
         stem,

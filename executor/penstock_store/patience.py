@@ -28,4 +28,4 @@ class Patience:
             raise error
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         # Whoever was cut off together comes back apart.
-        return random.uniform(0, self._pause)
+        return random.uniform(0, self._pause)  # noqa: S311 - a delay

@@ -68,7 +68,7 @@ class SimKube:
         seed: int = 0,
         namespaces: tuple[str, ...] = ("default",),
     ) -> None:
-        source = random.Random(seed)
+        source = random.Random(seed)  # noqa: S311 - what it does can be repeated
         self.store = Store(history)
         self.faults = Faults(source)
         self.node = Node(self.store, PODS, latency=latency, source=source, decide=decide)

@@ -139,7 +139,7 @@ class Supervisor:
             child.deaths = [at for at in child.deaths if now - at < _WINDOW_SECONDS] + [now]
             if len(child.deaths) >= _MAX_DEATHS:
                 raise ChildFailedError(self._last_words(child, f"ended {_MAX_DEATHS} times within a minute"))
-            pause = random.uniform(0.5, 1.0) * 0.1 * 2 ** len(child.deaths)
+            pause = random.uniform(0.5, 1.0) * 0.1 * 2 ** len(child.deaths)  # noqa: S311 - a delay
             child.start_again_at = now + pause
             self._echoed[child.name].put(f"ended with {_how(code)}, starts again in {pause:.1f} s")
         if child.process is None and now >= child.start_again_at:
@@ -147,7 +147,7 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         child.ready.clear()
-        child.process = subprocess.Popen(
+        child.process = subprocess.Popen(  # noqa: S603 - this interpreter, modules of ours
             [sys.executable, "-m", "penstock._child", str(os.getpid()), *child.command()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

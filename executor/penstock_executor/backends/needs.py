@@ -37,7 +37,7 @@ def _needs(task: TaskLaunch) -> set[Need]:
             continue
         if not volume[kind].get("optional"):
             found.add(_VOLUMES.get(kind, Need.VOLUME))
-    if any(mount["mountPath"] != "/dev/shm" for mount in platform.get("ownVolumeMounts") or ()):
+    if any(mount["mountPath"] != "/dev/shm" for mount in platform.get("ownVolumeMounts") or ()):  # noqa: S108 - a Pod's
         found.add(Need.VOLUME)
     if platform.get("initContainers"):
         found.add(Need.INIT_CONTAINER)

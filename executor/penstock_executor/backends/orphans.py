@@ -62,7 +62,7 @@ class OrphanCollector(Generic[_Left]):
         """Looks again and again until cancelled."""
         while True:
             # Several executors do not all ask at the same time.
-            await asyncio.sleep(self._every * random.uniform(0.8, 1.2))
+            await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 - a delay
             try:
                 await self.sweep()
             except (ServerUnavailableError, ServerRejectedError) as error:

@@ -133,7 +133,7 @@ class MetadataDatabase:
 
     def _start(self) -> None:
         """Raises UnavailableError, OSError."""
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a file of ours
             [sys.executable, "-S", "-E", metadata_process.__file__, _LIBRARY],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

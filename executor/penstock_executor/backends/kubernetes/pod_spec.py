@@ -53,7 +53,7 @@ __all__ = ["PodSpecError", "make_pod"]
 Json = dict[str, Any]
 
 MAX_POD_BYTES = 1_000_000
-TOKEN_ANNOTATION = "penstock.dev/service-account-token"
+TOKEN_ANNOTATION = "penstock.dev/service-account-token"  # noqa: S105 - a name
 
 
 def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, store: PodStore) -> Json:

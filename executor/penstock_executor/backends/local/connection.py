@@ -89,7 +89,7 @@ class ForkServerConnection:
         if self._preload:
             command += ["--preload", self._preload]
         with self._log_file.open("ab") as errors:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - an interpreter that the executor chose
                 command,
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,

@@ -146,7 +146,7 @@ class TaskEnvironments:
                 except EnvironmentFailedError as error:
                     if not error.transient or attempt == _TRIES:
                         raise
-                await asyncio.sleep(random.uniform(0.5, 1.5) * attempt)
+                await asyncio.sleep(random.uniform(0.5, 1.5) * attempt)  # noqa: S311 - a delay
             complete.write_text(json.dumps(installs))
         return target
 

@@ -85,7 +85,8 @@ class Volumes:
     def shared_memory(self, config: Mapping[str, Any]) -> None:
         source = {"medium": "Memory", **({"sizeLimit": config["size"]} if config.get("size") else {})}
         name = config.get("volumeName") or "shm"
-        self._own_volume("emptyDir", name, {"emptyDir": source}, {"mountPath": "/dev/shm"}, "enabledSharedMemory")
+        mount: dict[str, Any] = {"mountPath": "/dev/shm"}  # noqa: S108 - the Pod's
+        self._own_volume("emptyDir", name, {"emptyDir": source}, mount, "enabledSharedMemory")
 
     def mount_of(self, config: Mapping[str, Any], place: str) -> Json:
         """An init container's mount of a volume, by the name the settings gave it."""
