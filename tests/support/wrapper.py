@@ -1,16 +1,26 @@
-"""Runs the committed wrapper of a task's Pod as a container runtime would, and reads what it leaves."""
+"""Runs the wrapper of a task's Pod as a container runtime would, and reads what it leaves.
+
+Two binaries: the committed one, and one of the same source that ends as soon as it reads or writes outside of an object
+or does what C leaves undefined. The compiler of the committed one has no runtime library for the first of the two
+checks, hence the machine's own compiler; a machine without gets it installed, and what cannot be built fails its tests.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tools import debian
+from tools.build_wrapper import ROOT, SOURCE
 
 WRAPPER = (Path(__file__).resolve().parents[2] / "executor" / "penstock_executor" / "agent" / "bin") / {
     "x86_64": "run-amd64",
@@ -19,6 +29,29 @@ WRAPPER = (Path(__file__).resolve().parents[2] / "executor" / "penstock_executor
 _USER_NAMESPACE = () if os.geteuid() == 0 else ("--user", "--map-root-user")
 CONTAINER = ("unshare", *_USER_NAMESPACE, "--pid", "--fork", "--kill-child", "--mount-proc")
 """The wrapper is PID 1, so that whatever it leaves behind ends with it."""
+
+
+_CHECKS = (
+    "-std=c11",
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+)
+
+
+@cache
+def sanitized() -> Path:
+    """The binary with the checks. Raises RuntimeError, CalledProcessError."""
+    debian.ensure("gcc", "build-essential")
+    place = ROOT / "build"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as scratch:
+        made = Path(scratch) / "run"
+        subprocess.run(["gcc", *_CHECKS, "-o", made, SOURCE], check=True)
+        # Others may build it at the same time.
+        return made.rename(place / "run-sanitized")
 
 
 def start(*arguments: str, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[bytes]:
