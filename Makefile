@@ -75,7 +75,7 @@ generate: $(STAMP) ## Make the generated code and the wrapper of Pods again
 	$(BIN)/python tools/generate.py
 	$(BIN)/python tools/build_wrapper.py
 
-fuzz: $(STAMP) ## Fuzz documents, expressions, arguments: MINUTES=1
+fuzz: $(STAMP) ## Fuzz documents, expressions, arguments, the wrapper of Pods: MINUTES=1
 	$(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(ARGS)
 
 conformance: $(STAMP) ## Run compiled pipelines against a server of its own: CORPUS=DIR BACKEND=local

@@ -1,4 +1,4 @@
-"""Fuzzes documents, packages, expressions and arguments for as long as asked, with new examples every time.
+"""Fuzzes documents, packages, expressions, arguments and the wrapper of Pods for as long as asked, always anew.
 
 What it finds is printed shrunk, and kept in .hypothesis/ so that the next run tries it first.
 

@@ -26,6 +26,7 @@ from penstock_ir.plan import plan_pipeline
 
 from tests.fuzz.messages import messages
 from tests.fuzz.strategies import documents, expressions, junk
+from tests.fuzz.wrapper_properties import WRAPPER_PROPERTIES
 from tests.simulation.world import Plan, World
 from tests.support import specs
 from tests.support.launches import launches_of
@@ -118,4 +119,5 @@ PROPERTIES = [
     any_expression_is_refused_or_decided,
     any_arguments_are_refused_or_bound,
     any_kubernetes_settings_are_refused_or_a_pod,
+    *WRAPPER_PROPERTIES,
 ]

@@ -387,6 +387,21 @@ def test_it_is_ended_while_it_waits(place: Path) -> None:
     assert not (place / "ran").exists()
 
 
+def test_custom_paths_are_copied_for_the_agent(place: Path) -> None:
+    """Those that the JSON text says: a path with a NUL in it names nothing, a key with one is another key."""
+    for name in ("plain", "é", "cut", "behind", "many"):
+        (place / name).write_text(name)
+    texts = [
+        '{"customPath": "plain", "a": [{"custom_path"\n:\t"\\u00e9"}, {"customPath": "many", "customPath": "none"}]}',
+        '{"customPath": "cut\\u0000x", "custom_path\\u0000": "behind", "customPaths": "behind", "b": "customPath"}',
+    ]
+    (place / "metadata").write_text(f"[{','.join(texts)}]")
+    process = start("--share", str(place), "--metadata", str(place / "metadata"), "--", "true", cwd=place)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert sorted(copy.read_text() for copy in (place / "custom").iterdir()) == ["many", "plain", "é"]
+
+
 # --- directories and failures ---------------------------------------------------------------------------------------
 
 

@@ -480,7 +480,8 @@ struct scanner {
 };
 
 static void scanned_byte(struct scanner *scan, char byte) {
-  /* What is too long for a path is none. */
+  /* What is too long for a path is none, and neither is what has a NUL in it. */
+  if (!byte) scan->used = sizeof scan->text;
   if (scan->used < sizeof scan->text) scan->text[scan->used++] = byte;
 }
 
