@@ -16,6 +16,7 @@ _JSON = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def configure(level: str, style: str) -> None:
+    """`style` is `json` or `text`. Replaces whatever handlers the root logger has."""
     handler = logging.StreamHandler(sys.stderr)
     renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
     machine = JsonFormatter(_JSON, rename_fields=renamed, json_ensure_ascii=False)

@@ -244,6 +244,7 @@ class TaskCompiler:
 def definitions_of_parameters(
     spec: Mapping[str, Any], place: str, problems: list[Problem]
 ) -> dict[str, ParameterDefinition]:
+    """The declared parameters by name. One of an unknown type is left out and added to `problems`, at its place."""
     found: dict[str, ParameterDefinition] = {}
     for name, one in (spec.get("parameters") or {}).items():
         kind = one.get("parameterType") or _OLD_TYPES.get(one.get("type", ""), "")
@@ -262,6 +263,7 @@ def definitions_of_parameters(
 
 
 def definitions_of_artifacts(spec: Mapping[str, Any]) -> dict[str, ArtifactDefinition]:
+    """The declared artifacts by name."""
     return {
         name: ArtifactDefinition(
             schema_title=schema_title(one.get("artifactType") or {}),

@@ -36,6 +36,7 @@ def with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
 
 
 def mentions_workspace(inputs: Mapping[str, Value]) -> bool:
+    """Whether an input leads into the workspace of the run."""
     return any(
         value.in_workspace if isinstance(value, Unknown) else isinstance(value, str) and WORKSPACE_PATH in value
         for value in inputs.values()

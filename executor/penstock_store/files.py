@@ -29,6 +29,7 @@ def path_of(uri: str) -> Path | None:
 
 
 def uri_of(path: str | Path) -> str:
+    """`file://` and the path, percent-encoded."""
     return "file://" + quote(str(path))
 
 

@@ -34,6 +34,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def name_of(document: dict[str, Any]) -> str:
+    """The pipeline's own name, whether a platform spec lies beside it or not; `pipeline` when it has none."""
     spec = document.get("pipeline_spec", document)
     info = spec.get("pipelineInfo") or {}
     return str(info.get("name", "pipeline"))

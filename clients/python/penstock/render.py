@@ -27,6 +27,7 @@ _ENDED = {"SUCCEEDED", "CACHED", "FAILED", "CANCELED", "SKIPPED", "OMITTED"}
 
 
 def state_text(state: str) -> Text:
+    """The state in its colour; one that is not known here has none."""
     return Text(state, style=_STYLES.get(state, ""))
 
 
@@ -49,6 +50,7 @@ def moment(timestamp: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
+    """A table without lines; cells that are no `Text` are shown by `str`, without markup."""
     built = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for row in rows:
         built.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))

@@ -20,6 +20,7 @@ from penstock_executor.agent.stores import open_store
 
 
 def main() -> int:
+    """1 when inputs could not be fetched, else 0: what else went wrong is in the result."""
     parser = argparse.ArgumentParser(description="Moves a task's files and tells what the task left.")
     parser.add_argument("command", nargs="?", choices=("run", "fetch", "attend"), default="run")
     parser.add_argument("--message", type=Path, default=Path("/dev/termination-log"), help="file of the result")
@@ -48,6 +49,7 @@ def main() -> int:
 
 
 def instructions(environ: Mapping[str, str]) -> str:
+    """The JSON text of the task, put together again from the variables `PENSTOCK_TASK_0`, `PENSTOCK_TASK_1`, …"""
     pieces: list[str] = []
     while (piece := environ.get(f"PENSTOCK_TASK_{len(pieces)}")) is not None:
         pieces.append(piece)

@@ -72,6 +72,7 @@ def log_bytes_of(message: str) -> int:
 
 
 def parse_result(text: str | bytes) -> AttemptResult | None:
+    """The content of a termination message, a frame or a stored result; None for what has not its shape."""
     document = _object(text)
     if document is None or not _is_result(document):
         return None

@@ -419,4 +419,5 @@ class Executor:
 
 
 def now_millis() -> int:
+    """Milliseconds since 1970 by the clock of this machine."""
     return time.time_ns() // 1_000_000

@@ -28,6 +28,7 @@ _STATES: Mapping[TaskState, ExecutionState] = {
 
 
 def run_record(context: RunContext) -> RunRecord:
+    """What a run's records share."""
     return RunRecord(
         run_id=context.run_id,
         pipeline_name=context.pipeline_name,

@@ -43,6 +43,7 @@ def claim_name(run_id: str, resource_name: str, path: str, attempt: int, length:
 
 
 def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:
+    """The id of an artifact, a UUID, by what made it."""
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}\n{port}"))
 
 

@@ -94,6 +94,8 @@ def artifact_rows(node: Node) -> list[ArtifactRow]:
 
 
 def kind_of(node: Node) -> TaskKind:
+    """A node's kind as the API shows it: iterations of a loop are kinds of their own, conditions and nested pipelines
+    DAGs."""
     if isinstance(node, LoopNode):
         return TaskKind.LOOP
     if node.iteration is not None and isinstance(node, DagNode):

@@ -16,6 +16,7 @@ from penstock_executor.metadata.values import fill_struct, set_metadata, set_val
 
 
 def run_context(run: RunRecord) -> pb.Context:
+    """The context `system.PipelineRun` of a run, without its type."""
     context = pb.Context(name=run.run_id)
     properties = context.custom_properties
     properties["namespace"].string_value = run.namespace
@@ -27,6 +28,8 @@ def run_context(run: RunRecord) -> pb.Context:
 
 
 def execution_message(record: ExecutionRecord, type_id: int, parent_id: int | None) -> pb.Execution:
+    """`type_id` is that of the record's execution type, `parent_id` the execution of the DAG around it, None for the
+    root."""
     message = pb.Execution(type_id=type_id, name=record.name, last_known_state=record.state.value)
     properties = message.custom_properties
     properties["task_name"].string_value = record.task_name

@@ -24,6 +24,7 @@ def set_value(target: Any, value: Any) -> None:
 
 
 def fill_struct(struct: struct_pb2.Struct, document: Mapping[str, Any]) -> None:
+    """Numbers that are not finite become nulls, at any depth."""
     json_format.ParseDict(_finite(dict(document)), struct)
 
 

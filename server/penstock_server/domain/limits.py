@@ -29,12 +29,14 @@ def check_length(value: str, field: str, limit: int, label: str = "") -> None:
 
 
 def check_name(value: str, field: str, limit: int, label: str = "") -> None:
+    """Raises InvalidArgumentError for an empty name, and one of more than `limit` bytes."""
     if not value.strip():
         raise InvalidArgumentError("name is required", field)
     check_length(value, field, limit, label)
 
 
 def check_tags(tags: Mapping[str, str], field: str = "tags") -> None:
+    """Raises InvalidArgumentError for the first tag that is too long, has no key or a dot in it, and for too many."""
     if len(tags) > MAX_TAGS:
         raise InvalidArgumentError(f"at most {MAX_TAGS} tags are allowed, got {len(tags)}", field)
     for key, value in tags.items():

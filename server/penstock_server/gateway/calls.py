@@ -36,6 +36,7 @@ def request_id(request: web.Request) -> str:
 
 
 def metadata(request: web.Request, user_header: str, *extra: tuple[str, str]) -> Metadata:
+    """What goes along with a call: the request id, `Authorization`, the user's header, and `extra`."""
     forwarded = [("x-request-id", request_id(request)), *extra]
     for header in ("Authorization", user_header):
         value = request.headers.get(header) if header else None

@@ -33,6 +33,7 @@ _DETAILS = "grpc-status-details-bin"
 
 
 def json_reply(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """With the header that grpc-gateway adds to each of its replies."""
     return web.Response(
         body=content,
         status=status,
@@ -42,6 +43,7 @@ def json_reply(content: bytes, status: int = 200, headers: dict[str, str] | None
 
 
 def http_status(code: grpc.StatusCode) -> int:
+    """As grpc-gateway maps codes."""
     return _HTTP[code]
 
 

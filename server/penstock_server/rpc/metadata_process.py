@@ -30,11 +30,13 @@ def read_part(stream: IO[bytes]) -> bytes:
 
 
 def write_parts(stream: IO[bytes], *parts: bytes) -> None:
+    """Each behind its length, as four bytes; all of them in one write."""
     stream.write(b"".join(_LENGTH.pack(len(part)) + part for part in parts))
     stream.flush()
 
 
 def main(library: str) -> None:
+    """Serves calls until stdin ends, with the compiled extension at `library`; a call without a method opens the store."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         # Also when the extension is waiting while its parent is killed.

@@ -50,6 +50,7 @@ def foreseen(error: Exception) -> bool:
 
 
 def grpc_code(status: status_pb2.Status) -> grpc.StatusCode:
+    """The code of a status as grpc's own enumeration."""
     return _GRPC[status.code]
 
 

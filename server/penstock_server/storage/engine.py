@@ -63,6 +63,10 @@ DEFAULT_POOL = PoolSettings()
 
 
 def open_engine(url: str, pool: PoolSettings) -> Engine:
+    """Of SQLite, PostgreSQL, MySQL or MariaDB; for a file of SQLite its directory is made. Connects to nothing yet.
+
+    Raises InvalidArgumentError for what is no URL of one of them.
+    """
     parsed = _parsed(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":

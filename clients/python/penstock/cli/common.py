@@ -50,6 +50,7 @@ def print_messages(messages: Iterable[Any]) -> None:
 
 
 def print_table(table: Any) -> None:
+    """On stdout; 200 columns wide where that is no terminal, so that a pipe or a file gets whole lines."""
     from rich.console import Console
 
     console = Console(file=sys.stdout)

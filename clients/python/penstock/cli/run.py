@@ -141,4 +141,5 @@ def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float =
 
 
 def ended(state: int) -> bool:
+    """Whether a `RuntimeState` of v2beta1 is a final one."""
     return state in (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)

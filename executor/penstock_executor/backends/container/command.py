@@ -69,6 +69,7 @@ def run_command(
 
 
 def labels(task: TaskLaunch, instance: str) -> dict[str, str]:
+    """By which a container, and its attempt, are found again; `instance` is the installation that made it."""
     return {
         **labels_of(task),
         LABEL_MANAGED: "penstock",

@@ -158,4 +158,5 @@ class PodCalls:
 
 
 def pods_path(namespace: str) -> str:
+    """The path of a namespace's Pods in the API."""
     return f"/api/v1/namespaces/{namespace}/pods"

@@ -33,6 +33,7 @@ _REFERENCE = ("apiGroup", "kind", "name")
 
 
 def is_claim_task(task: TaskLaunch) -> bool:
+    """Whether the task makes or deletes a claim, which its image says: the executor does that, without a Pod."""
     return task.image in (CREATE_CLAIM, DELETE_CLAIM)
 
 

@@ -49,4 +49,5 @@ def literal(entries: Sequence[Json]) -> list[Json]:
 
 
 def names(entries: Iterable[Json]) -> list[str]:
+    """Of variables, in their order."""
     return [entry["name"] for entry in entries]

@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 
 def pod_security(settings: PodSettings, policy: NamespacePolicy) -> Json:
+    """The Pod's `securityContext`; under the policy `restricted` it names the user for containers that name none."""
     context: Json = {
         "fsGroup": settings.fs_group,
         # Changing the owner of every file of a large volume takes minutes.
@@ -43,10 +44,12 @@ def task_security(wanted: Mapping[str, Any], policy: NamespacePolicy) -> Json:
 
 
 def agent_security(settings: PodSettings) -> Json:
+    """The `securityContext` of the agent's containers, which always run as the user of the settings."""
     return {**hardened(), **_user(settings)}
 
 
 def hardened() -> Json:
+    """What every container has in its `securityContext`, whatever the policy."""
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 

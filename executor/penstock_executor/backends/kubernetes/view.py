@@ -211,20 +211,24 @@ def _container(status: Mapping[str, Any], *, initial: bool = False) -> Container
 
 
 def mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object under a name; empty when there is none, or something else."""
     value = document.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def entries(document: Mapping[str, Any], name: str) -> Iterable[Mapping[str, Any]]:
+    """The objects in a list; empty when there is no list, and without what else stands in it."""
     value = document.get(name)
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def text(document: Mapping[str, Any], name: str) -> str:
+    """Empty when there is none, or something else."""
     value = document.get(name)
     return value if isinstance(value, str) else ""
 
 
 def number(document: Mapping[str, Any], name: str) -> int:
+    """0 when there is none, or something else."""
     value = document.get(name)
     return value if isinstance(value, int) else 0

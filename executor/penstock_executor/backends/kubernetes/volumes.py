@@ -74,10 +74,12 @@ def directory_mounts(*paths: str) -> list[Json]:
 
 
 def home_mounts() -> list[Json]:
+    """Of the scratch volume, over the directories in `HOMES`."""
     return [scratch_mount(home) for home in HOMES]
 
 
 def certificates_volume(settings: PodSettings) -> list[Json]:
+    """One volume with the CA bundle of the settings, none when they name none."""
     bundle = settings.certificates
     if bundle is None:
         return []
@@ -88,12 +90,14 @@ def certificates_volume(settings: PodSettings) -> list[Json]:
 
 
 def certificates_mount(settings: PodSettings) -> list[Json]:
+    """Read-only at `CERTIFICATES`; none when the settings name no bundle."""
     if settings.certificates is None:
         return []
     return [{"name": CERTIFICATES_VOLUME, "mountPath": CERTIFICATES, "readOnly": True}]
 
 
 def certificates_env(settings: PodSettings) -> list[Json]:
+    """The variables by which OpenSSL, requests and AWS's SDKs find the bundle; none without a bundle."""
     if settings.certificates is None:
         return []
     names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")

@@ -334,6 +334,8 @@ def become_subreaper():
 
 
 def adopted_children():
+    """Process ids of the children of the main thread, those included that came to it as a subreaper; empty where /proc
+    does not say."""
     try:
         with open("/proc/self/task/%d/children" % os.getpid()) as children:
             return [int(pid) for pid in children.read().split()]
@@ -398,6 +400,7 @@ def escaped(path):
 
 
 def mount(system, source, target, kind, flags, options):
+    """mount(2). An OSError names the target."""
     arguments = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
     if system.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]) != 0:
         number = ctypes.get_errno()
@@ -451,6 +454,7 @@ def run_module(name, argv):
 
 
 def execute(task):
+    """Turns this process into the task's command; when there is none, leaves `spawn-error` and exits with 127."""
     argv = task["argv"]
     try:
         os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - the command of the task, which is a list of words
@@ -489,6 +493,7 @@ def start_time(pid):
 
 
 def millis():
+    """Milliseconds since 1970, as in every file of an attempt."""
     return int(time.time() * 1000)
 
 

@@ -22,6 +22,10 @@ _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 def tolerations_of(config: Any, resolve: Resolve) -> list[Json]:
+    """Tolerations of a PodSpec; an input may give one or a list of them.
+
+    Raises InputError, which names the place in the settings.
+    """
     found: list[Json] = []
     for index, one in enumerate(config):
         place = f"tolerations[{index}]"
@@ -43,6 +47,10 @@ def tolerations_of(config: Any, resolve: Resolve) -> list[Json]:
 
 
 def affinity_of(node_terms: Any, pod_terms: Any, resolve: Resolve) -> Json:
+    """The `affinity` of a PodSpec, of terms for nodes and terms for Pods; empty without any.
+
+    Raises InputError, which names the place in the settings.
+    """
     node: dict[str, list[Json]] = {_REQUIRED: [], _PREFERRED: []}
     for index, one in enumerate(node_terms):
         place = f"nodeAffinity[{index}]"

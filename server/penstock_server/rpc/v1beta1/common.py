@@ -24,6 +24,7 @@ CREATOR = resource_reference_pb2.CREATOR
 
 
 def reference(kind: Any, identifier: str, relationship: Any, name: str = "") -> Reference:
+    """To a resource; `kind` and `relationship` are values of the enumerations in resource_reference.proto."""
     key = resource_reference_pb2.ResourceKey(type=kind, id=identifier)
     return Reference(key=key, relationship=relationship, name=name)
 
