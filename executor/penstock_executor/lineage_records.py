@@ -26,6 +26,8 @@ class ExecutionState(Enum):
 
 
 class ExecutionType(str, Enum):
+    """Names of ML Metadata's types of executions, as upstream has them."""
+
     CONTAINER = "system.ContainerExecution"
     DAG = "system.DAGExecution"
     IMPORTER = "system.ImporterExecution"

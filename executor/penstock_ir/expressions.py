@@ -26,6 +26,8 @@ _MACROS = frozenset({"map", "filter", "all", "exists", "exists_one", "reduce", "
 
 @dataclass(frozen=True, slots=True)
 class Condition:
+    """A compiled trigger condition; `text` is its source."""
+
     text: str
     _program: Any
 
@@ -47,6 +49,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
+    """A compiled `parameterExpressionSelector`; `text` is its source."""
+
     text: str
     _program: Any
 

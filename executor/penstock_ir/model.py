@@ -30,6 +30,8 @@ MISSING: Final = Missing.MISSING
 
 
 class ParameterType(str, Enum):
+    """`ParameterType.ParameterTypeEnum` of the IR, by the names of its values."""
+
     NUMBER_DOUBLE = "NUMBER_DOUBLE"
     NUMBER_INTEGER = "NUMBER_INTEGER"
     STRING = "STRING"
@@ -41,12 +43,16 @@ class ParameterType(str, Enum):
 
 
 class TriggerStrategy(str, Enum):
+    """Whether a task runs once its dependencies have succeeded, or once they have ended, however."""
+
     ALL_UPSTREAM_TASKS_SUCCEEDED = "ALL_UPSTREAM_TASKS_SUCCEEDED"
     ALL_UPSTREAM_TASKS_COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterDefinition:
+    """A declared input or output. `literals`, when there are some, are all the values that it may have."""
+
     type: ParameterType
     default: JsonValue | Missing = MISSING
     optional: bool = False
@@ -76,22 +82,30 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class ComponentInput:
+    """An input of the DAG in which the task stands."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskOutput:
+    """An output of a sibling."""
+
     producer: str
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class FinalStatus:
+    """The final status of a sibling, for a task that runs after it whatever becomes of it."""
+
     producer: str
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterInput:
+    """Where the value comes from, and which part of it the task gets: all of it without a selector."""
+
     source: Constant | ComponentInput | TaskOutput | FinalStatus
     selector: str | None = None
     """CEL over one value (`parameterExpressionSelector`, executor.md §1.7)."""
@@ -116,6 +130,8 @@ class ParameterIterator:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactIterator:
+    """Items are the artifacts of the input `items_input`; each iteration gets one as `item_input`."""
+
     item_input: str
     items_input: str
 
@@ -132,6 +148,8 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CachingOptions:
+    """A `key` that is not empty takes the place of everything but the component in the fingerprint."""
+
     enabled: bool = False
     key: str = ""
 
@@ -165,6 +183,8 @@ class ImporterExecutor:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSelector:
+    """An output of a task inside the DAG."""
+
     producer: str
     key: str
 
@@ -213,6 +233,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Dag:
+    """`index`: of tasks by name. `dependents`: by a task's index, the indices of those that wait for it."""
+
     tasks: tuple[Task, ...]
     index: Mapping[str, int]
     dependents: tuple[tuple[int, ...], ...]

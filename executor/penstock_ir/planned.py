@@ -12,6 +12,8 @@ from penstock_ir.model import JsonValue
 
 
 class Decision(str, Enum):
+    """What becomes of a task, as far as it is known before the run."""
+
     RUN = "RUN"
     CACHED = "CACHED"
     SKIPPED = "SKIPPED"
@@ -67,6 +69,8 @@ class PlannedTask:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`truncated`: there are more tasks than a plan shows."""
+
     tasks: Sequence[PlannedTask]
     problems: Sequence[Problem]
     truncated: bool = False

@@ -33,6 +33,8 @@ backup is silent until it reaches the version that it was asked to go on from.""
 
 
 class EventKind(enum.Enum):
+    """The cluster's own names of what happened to an object."""
+
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"

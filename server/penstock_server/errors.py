@@ -32,6 +32,8 @@ class InvalidArgumentError(PenstockError):
 
 
 class NotFoundError(PenstockError):
+    """There is no resource of this kind with this id or name."""
+
     def __init__(self, kind: str, identifier: str) -> None:
         super().__init__(f"{kind} {identifier!r} not found")
         self.kind = kind
@@ -39,7 +41,7 @@ class NotFoundError(PenstockError):
 
 
 class AlreadyExistsError(PenstockError):
-    pass
+    """A name that has to be unique is taken."""
 
 
 class FailedPreconditionError(PenstockError):
@@ -55,15 +57,15 @@ class UnavailableError(PenstockError):
 
 
 class ResourceExhaustedError(PenstockError):
-    pass
+    """A limit of the server is reached; the same call may succeed later."""
 
 
 class UnimplementedError(PenstockError):
-    pass
+    """The API has it, this server does not."""
 
 
 class PermissionDeniedError(PenstockError):
-    pass
+    """What is asked for lies outside of what this server may show."""
 
 
 class UnauthenticatedError(PenstockError):

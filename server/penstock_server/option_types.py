@@ -10,6 +10,8 @@ from penstock_server.config import Address
 
 
 class AddressType(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """An option of the form HOST:PORT, given as an `Address`."""
+
     name = "HOST:PORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:

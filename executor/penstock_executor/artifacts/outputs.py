@@ -35,6 +35,8 @@ _FIELDS = {"artifacts", "parameterValues", "parameter_values", "parameters", "ta
 
 @dataclass(frozen=True, slots=True)
 class CollectedOutputs:
+    """Parameters by name, of their declared kinds; artifacts by port, in order."""
+
     parameters: Mapping[str, JsonValue]
     artifacts: Mapping[str, tuple[Artifact, ...]]
 

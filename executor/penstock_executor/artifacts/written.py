@@ -21,11 +21,15 @@ class OutputError(Exception):
 
 
 class NotWrittenError(OutputError):
+    """A declared parameter has no file."""
+
     def __init__(self, name: str) -> None:
         super().__init__(f"the task did not write its output parameter {name!r}")
 
 
 class NoTextError(OutputError):
+    """A parameter's file is no UTF-8."""
+
     def __init__(self, name: str) -> None:
         super().__init__(f"output parameter {name!r} is no UTF-8 text")
 

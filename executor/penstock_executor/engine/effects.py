@@ -12,6 +12,8 @@ from typing import Union
 
 @dataclass(frozen=True, slots=True)
 class LookUpCache:
+    """Ask for a kept result with this fingerprint; `CacheAnswered` is the answer."""
+
     path: str
     fingerprint: str
 
@@ -26,6 +28,8 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
+    """End this attempt, whatever it does; its end comes as `AttemptEnded`."""
+
     path: str
     attempt: int
 

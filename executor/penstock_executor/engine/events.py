@@ -61,6 +61,8 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class CacheAnswered:
+    """Of `LookUpCache`; without a hit the task is launched."""
+
     path: str
     fingerprint: str
     at: int
@@ -71,6 +73,8 @@ class CacheAnswered:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
+    """The program of the attempt runs; `at` is the time of its start."""
+
     path: str
     attempt: int
     at: int
@@ -96,6 +100,8 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class BackoffElapsed:
+    """The delay before this attempt is over."""
+
     path: str
     attempt: int
     at: int
@@ -103,6 +109,8 @@ class BackoffElapsed:
 
 @dataclass(frozen=True, slots=True)
 class TerminateRequested:
+    """A user wishes that the run ends."""
+
     at: int
 
 
@@ -115,6 +123,8 @@ class DeadlineExceeded:
 
 @dataclass(frozen=True, slots=True)
 class RetryRequested:
+    """A user wishes that the ended run goes on with what failed."""
+
     at: int
 
 

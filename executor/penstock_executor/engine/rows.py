@@ -47,6 +47,8 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
+    """An artifact with the task that made it, at one of its output ports."""
+
     artifact: Artifact
     task_path: str
     port: str

@@ -25,6 +25,8 @@ _SHOWN = 200
 
 
 class CacheOutcome(Enum):
+    """NOT_ASKED: the cache had no say, because of what the task is, its options, or since it was not reached."""
+
     HIT = 1
     MISS = 2
     NOT_ASKED = 3
@@ -32,6 +34,8 @@ class CacheOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
+    """One part of the key, as this task and the other have it; texts for people."""
+
     field: str
     this: str
     other: str
@@ -48,6 +52,8 @@ class Candidate:
 
 @dataclass(slots=True)
 class CacheExplanation:
+    """`other_*` name the nearest result that is kept, empty when there is none; `differences` are to its key."""
+
     outcome: CacheOutcome
     summary: str
     other_run_id: str = ""

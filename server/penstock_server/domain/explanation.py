@@ -24,6 +24,8 @@ _MAX_DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Reason:
+    """`task`: path of the task that it is about, empty when there is none; `at`: milliseconds since 1970, or 0."""
+
     text: str
     task: str = ""
     at: int = 0

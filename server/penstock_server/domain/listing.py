@@ -29,6 +29,8 @@ _MAX_VALUES = 1000
 
 
 class KeyKind(Enum):
+    """How the values of a key are compared."""
+
     TEXT = "text"
     TIME = "time"
     """Milliseconds inside, whole seconds for callers."""
@@ -40,6 +42,8 @@ _VALUE_TYPES = {KeyKind.TEXT: str, KeyKind.TIME: int, KeyKind.METRIC: float}
 
 
 class Operation(Enum):
+    """Of predicates, by the numbers that upstream's filter has for them."""
+
     EQUALS = 1
     NOT_EQUALS = 2
     GREATER_THAN = 3
@@ -95,12 +99,17 @@ class Predicate:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
+    """Where a page begins: the value that is sorted by, and the id, of its first row."""
+
     value: Any
     identifier: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
+    """A checked request. `column` is what is sorted by: a column, or a metric's name where `kind` is METRIC; `scope`
+    says whose list it is, so that a token is not taken to another."""
+
     listing: Listing
     column: str
     kind: KeyKind

@@ -15,6 +15,8 @@ from penstock_server.domain.options import DEFAULT_OPTIONS, RunOptions
 
 
 class RunState(str, Enum):
+    """`RuntimeState` of v2beta1, by its names. PAUSED is upstream's; no run of ours gets it."""
+
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -31,6 +33,8 @@ class RunState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
+    """`at`: milliseconds since 1970."""
+
     state: RunState
     at: int
 

@@ -95,6 +95,8 @@ class DriverTask:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
+    """The outputs of a task (JSON), kept for tasks with the same fingerprint in the same pipeline and namespace."""
+
     fingerprint: str
     namespace: str
     pipeline_name: str
@@ -106,6 +108,8 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class CacheHit:
+    """`execution_id` is that of the task that made the result, in ML Metadata; 0 when it has none."""
+
     entry: CacheEntry
     execution_id: int = 0
 

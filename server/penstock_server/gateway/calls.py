@@ -52,6 +52,8 @@ def deadline(request: web.Request) -> float:
 
 
 class Stream(Protocol):
+    """The messages of a call that answers with several."""
+
     def next(self) -> Future[Any]:
         """The next message, None behind the last. The future raises grpc.RpcError."""
         ...
@@ -60,6 +62,8 @@ class Stream(Protocol):
 
 
 class Context(Protocol):
+    """By which a call that is under way can be ended."""
+
     def cancel(self) -> None: ...
 
 

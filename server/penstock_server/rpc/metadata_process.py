@@ -36,7 +36,7 @@ def write_parts(stream: IO[bytes], *parts: bytes) -> None:
 
 
 def main(library: str) -> None:
-    """Serves calls until stdin ends, with the compiled extension at `library`; a call without a method opens the store."""
+    """Serves calls until stdin ends, by the extension at `library`; a call without a method opens the store."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         # Also when the extension is waiting while its parent is killed.

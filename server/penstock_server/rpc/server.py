@@ -115,6 +115,8 @@ def web_methods() -> dict[str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """The use cases that servicers hand their calls to."""
+
     experiments: ExperimentService
     pipelines: PipelineService
     runs: RunService
@@ -128,6 +130,8 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
+    """`local` makes the same calls inside the process; `health` is what grpc.health.v1 answers from."""
+
     server: grpc.Server
     local: LocalCalls
     health: health.HealthServicer

@@ -33,6 +33,8 @@ MAX_LEASE_MILLIS = 10 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
+    """A run with its new fence, its documents (JSON) and its event log so far."""
+
     run: Run
     fence: int
     pipeline_spec: str
@@ -50,12 +52,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
+    """What an executor believes to hold: a run, under this fence."""
+
     run_id: str
     fence: int
 
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswer:
+    """Ids of the runs that are not (or no longer) held, whose users wish their end, and that were deleted."""
+
     lost: list[str] = field(default_factory=list)
     terminate: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -94,12 +100,16 @@ class _Accepted:
 
 
 class Outcome(Enum):
+    """What became of a report. FENCED: its fence is old, and nothing of it was taken."""
+
     COMMITTED = 1
     FENCED = 2
     DELETED = 3
 
 
 class HoldState(Enum):
+    """How a run stands with executors. UNKNOWN: it was deleted, or is of another installation."""
+
     UNKNOWN = 1
     FINISHED = 2
     WAITING = 3

@@ -169,6 +169,8 @@ class QueueRepository(Protocol):
 
 
 class UnitOfWork(Protocol):
+    """The repositories of one transaction."""
+
     experiments: ExperimentRepository
     pipelines: PipelineRepository
     versions: VersionRepository
@@ -183,5 +185,7 @@ class UnitOfWork(Protocol):
 
 
 class Storage(Protocol):
+    """`reading` and `writing` each give one transaction, which ends with the block."""
+
     def reading(self) -> AbstractContextManager[UnitOfWork]: ...
     def writing(self) -> AbstractContextManager[UnitOfWork]: ...

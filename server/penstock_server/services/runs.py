@@ -85,6 +85,8 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
+    """`artifact_ids`: ids in ML Metadata by the artifact's name."""
+
     run: Run
     tasks: Sequence[Task]
     artifact_ids: Mapping[str, int]
