@@ -1,7 +1,8 @@
 """What use cases need from the outside.
 
 Invariants: a unit of work is one transaction: it commits when its block ends and rolls back when that raises. `reading`
-never writes. Repositories raise AlreadyExistsError for a taken name and return None for what is not there.
+never writes. Repositories raise AlreadyExistsError for a taken name and return None for what is not there. `list` gives
+a page: its rows, how many rows there are in all, and the token of the next page, empty behind the last.
 """
 
 from __future__ import annotations
