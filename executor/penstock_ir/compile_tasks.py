@@ -57,6 +57,7 @@ class TaskCompiler:
         self._place = f"{place}.tasks"
 
     def component_of(self, name: str) -> Component | None:
+        """Of a task; None, and a problem, when there is none or it cannot be used."""
         reference = (self._specs[name].get("componentRef") or {}).get("name", "")
         return self._component(reference, f"{self._place}.{name}.componentRef")
 
@@ -82,6 +83,7 @@ class TaskCompiler:
         return found
 
     def task(self, name: str, dependencies: tuple[int, ...]) -> Task | None:
+        """None without a component; whatever else is wrong with the task is a problem at its place."""
         spec = self._specs[name]
         place = f"{self._place}.{name}"
         if not name or _NO_NAME.search(name):

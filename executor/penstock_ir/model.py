@@ -113,6 +113,8 @@ class ParameterInput:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactInput:
+    """Where the artifacts come from: there are no constant ones."""
+
     source: ComponentInput | TaskOutput
 
 
@@ -228,6 +230,7 @@ class Task:
 
     @property
     def is_loop(self) -> bool:
+        """Over parameters or artifacts; the component is run for each item."""
         return self.parameter_iterator is not None or self.artifact_iterator is not None
 
 

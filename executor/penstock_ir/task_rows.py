@@ -25,14 +25,17 @@ class TaskState(str, Enum):
 
     @property
     def terminal(self) -> bool:
+        """Whether it is left only by a retry of the run."""
         return self not in (TaskState.PENDING, TaskState.RUNNING)
 
     @property
     def succeeded(self) -> bool:
+        """Answered from the cache included."""
         return self in (TaskState.SUCCEEDED, TaskState.CACHED)
 
     @property
     def failed(self) -> bool:
+        """Canceled included."""
         return self in (TaskState.FAILED, TaskState.CANCELED)
 
 

@@ -14,6 +14,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class Patience:
+    """Of one transfer, which may make no progress for `seconds`."""
+
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.progress()

@@ -106,6 +106,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Ends calls that are under way, streams included."""
         self.channel.close()
 
     def call(self, method: Callable[..., Any], request: Any, deadline: float | None = None) -> Any:
@@ -123,25 +124,31 @@ class Client:
             raise self._translated(error) from error
 
     def list_experiments(self, **filters: Any) -> Iterator[experiment_pb2.Experiment]:
+        """Of all pages; `filters` are fields of ListExperimentsRequest. Raises ClientError, at whichever page."""
         request = experiment_pb2.ListExperimentsRequest(page_size=_PAGE, **filters)
         return self._pages(self.experiments.ListExperiments, request, "experiments")
 
     def list_pipelines(self, **filters: Any) -> Iterator[pipeline_pb2.Pipeline]:
+        """Of all pages; `filters` are fields of ListPipelinesRequest. Raises ClientError, at whichever page."""
         request = pipeline_pb2.ListPipelinesRequest(page_size=_PAGE, **filters)
         return self._pages(self.pipelines.ListPipelines, request, "pipelines")
 
     def list_runs(self, **filters: Any) -> Iterator[run_pb2.Run]:
+        """Of all pages; `filters` are fields of ListRunsRequest. Raises ClientError, at whichever page."""
         return self._pages(self.runs.ListRuns, run_pb2.ListRunsRequest(page_size=_PAGE, **filters), "runs")
 
     def list_artifacts(self, **filters: Any) -> Iterator[insight_pb2.Artifact]:
+        """Of all pages; `filters` are fields of ListArtifactsRequest. Raises ClientError, at whichever page."""
         request = insight_pb2.ListArtifactsRequest(page_size=_PAGE, **filters)
         return self._pages(self.insight.ListArtifacts, request, "artifacts")
 
     def list_recurring_runs(self, **filters: Any) -> Iterator[recurring_run_pb2.RecurringRun]:
+        """Of all pages; `filters` are fields of ListRecurringRunsRequest. Raises ClientError, at whichever page."""
         request = recurring_run_pb2.ListRecurringRunsRequest(page_size=_PAGE, **filters)
         return self._pages(self.recurring_runs.ListRecurringRuns, request, "recurringRuns")
 
     def list_pipeline_versions(self, pipeline_id: str, **filters: Any) -> Iterator[pipeline_pb2.PipelineVersion]:
+        """Of all pages; `filters` are fields of ListPipelineVersionsRequest. Raises ClientError, at whichever page."""
         request = pipeline_pb2.ListPipelineVersionsRequest(pipeline_id=pipeline_id, page_size=_PAGE, **filters)
         return self._pages(self.pipelines.ListPipelineVersions, request, "pipeline_versions")
 

@@ -29,6 +29,7 @@ class LineWriter:
         self._thread.start()
 
     def put(self, line: str) -> None:
+        """Waits for nothing: a line for which there is no room is counted as missing."""
         try:
             self._lines.put_nowait(line)
         except queue.Full:

@@ -108,6 +108,7 @@ class Supervisor:
             self._wake.clear()
 
     def request_stop(self) -> None:
+        """Children are not started again, and `run` returns; for signal handlers."""
         self._stopping = True
         self._wake.set()
 
