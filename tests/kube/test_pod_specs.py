@@ -31,8 +31,8 @@ from penstock_executor.backends.kubernetes.settings import (
 )
 from penstock_ir.loader import parse_package
 from penstock_kube.errors import KubeError
-from tests.unit.executor.engine.test_platform import resolved
 
+from tests.support.kubernetes_settings import resolved
 from tests.support.launches import launches_of
 from tests.unit.executor.backends.kubernetes.pods import POLICY, SETTINGS, Store, launch
 from tools.cluster import Cluster
