@@ -273,8 +273,8 @@ def _plain_routes() -> dict[str, dict[str, Schema]]:
         }  # fmt: skip
 
     names = ("name", "display_name", "description", "tags", "code_source_url")
-    plain = {"schema": data, "content_type": "text/plain"}
-    octets = {"schema": data, "content_type": "application/octet-stream"}
+    plain: dict[str, Any] = {"schema": data, "content_type": "text/plain"}
+    octets: dict[str, Any] = {"schema": data, "content_type": "application/octet-stream"}
     found = {
         "/apis/penstock/v1/artifacts/{name}:download": get("DownloadArtifact", path=("name",), **octets),
         "/apis/penstock/v1/runs/{run_id}/events": get(

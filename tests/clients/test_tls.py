@@ -52,7 +52,7 @@ def server() -> Iterator[tuple[str, bytes]]:
     """Its target, and the certificate to trust."""
     key, signed = certificate()
     made = grpc.server(ThreadPoolExecutor(2))
-    experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(_Experiments(), made)
+    experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(_Experiments(), made)  # type: ignore[abstract]
     port = made.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, signed)]))
     made.start()
     yield f"localhost:{port}", signed

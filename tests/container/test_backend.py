@@ -21,6 +21,7 @@ from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, Ta
 from penstock_executor.backends.base import NotHeldError
 from penstock_executor.backends.container import backend as backend_module
 from penstock_executor.backends.container.backend import ContainerBackend
+from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.endings import Endings
 from penstock_executor.backends.container.probe import PODMAN, Found
 from penstock_executor.backends.container.settings import ContainerSettings
@@ -207,7 +208,7 @@ async def test_what_vanished_is_not_begun_again(
         task = here.task("echo start >> /shared/starts; sleep 60")
         if not seen_running:
             # Killed between the claim on disk and the container.
-            directory = backend_module.AttemptDirectory(here.home, task.key)
+            directory = AttemptDirectory(here.home, task.key)
             directory.prepare(workspace=False)
             directory.claim()
         outcome = await here.ended(backend, replace(task, seen_running=seen_running))
@@ -224,7 +225,7 @@ async def test_a_container_that_was_made_and_not_started_is_no_second_try(
     async with bench() as here:
         backend = await here.backend()
         task = here.task("true")
-        directory = backend_module.AttemptDirectory(here.home, task.key)
+        directory = AttemptDirectory(here.home, task.key)
         directory.prepare(workspace=False)
         directory.claim()
         here.podman("create", "--name", task.pod_name, here.image, "true")

@@ -94,7 +94,7 @@ def test_filters(world: World, name: str) -> None:
 
     for key, meant in listing.keys.items():
         found = getattr(one, meant.column, None)
-        value = found.value if isinstance(found, Enum) else found
+        value: Any = found.value if isinstance(found, Enum) else found
         if meant.kind is KeyKind.TIME:
             value = value // 1000
         known = isinstance(value, (str, int))

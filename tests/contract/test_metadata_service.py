@@ -33,6 +33,10 @@ from tests.support.lineage import store as client_of
 Store = Any
 
 
+def stop(server: grpc.Server) -> None:
+    server.stop(None).wait()
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
 def addresses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Of the services, opened at the same moment on an empty database."""
@@ -51,7 +55,7 @@ def addresses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             server.add_generic_rpc_handlers((metadata_handler(database),))
             found.append(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
             server.start()
-            stack.callback(lambda server=server: server.stop(None).wait())
+            stack.callback(stop, server)
         yield found
 
 
@@ -297,7 +301,7 @@ def records(run_id: str, count: int, shared: Artifact | None = None) -> list[Exe
     found = [root]
     for number in range(count):
         artifact = Artifact(name=f"{run_id}/{number}", type="system.Dataset", uri=f"s3://b/{run_id}/{number}")
-        inputs = {"shared": (shared,)} if shared else {}
+        inputs: dict[str, tuple[Artifact, ...]] = {"shared": (shared,)} if shared else {}
         if number:
             inputs["before"] = found[-1].output_artifacts["data"]
         found.append(

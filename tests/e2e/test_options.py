@@ -82,7 +82,7 @@ def test_options_are_shown(client: Client) -> None:
 
 @pytest.mark.parametrize(("asked", "settled"), [({}, 7), ({"infrastructure_retries": 0}, 0)])
 def test_the_platforms_retries_are_the_servers_unless_the_run_says(
-    few_retries: Client, asked: dict[str, int], settled: int
+    few_retries: Client, asked: dict[str, Any], settled: int
 ) -> None:
     run_id = runs.start(few_retries, specs.container(["true"]), **asked)
     assert runs.get(few_retries, run_id).options.infrastructure_retries == settled
@@ -102,7 +102,7 @@ def few_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.mark.parametrize("field", ["infrastructure_retries", "max_cache_age_seconds", "deadline_seconds"])
 def test_negative_options_are_refused(client: Client, field: str) -> None:
     with pytest.raises(ClientError, match=field):
-        runs.start(client, specs.container(["true"]), **{field: -1})
+        runs.start(client, specs.container(["true"]), None, "test", **{field: -1})
 
 
 def test_caching_per_run_and_by_age(client: Client) -> None:

@@ -156,9 +156,7 @@ def test_deleted_its_runs_stay_and_go_on_or_are_terminated(
     (row,) = runs.until(lambda: made(client, found.recurring_run_id), bool, 20)
     runs.until(lambda: runs.get(client, row.run_id).state, lambda state: state == run_pb2.RUNNING)
     if over == "gRPC":
-        request = pb.DeleteRecurringRunRequest(
-            recurring_run_id=found.recurring_run_id, propagation_policy=pb.DeletePropagationPolicy.Value(policy)
-        )
+        request = pb.DeleteRecurringRunRequest(recurring_run_id=found.recurring_run_id, propagation_policy=policy)
         client.call(client.recurring_runs.DeleteRecurringRun, request)
     else:
         path = f"/apis/v2beta1/recurringruns/{found.recurring_run_id}?propagation_policy={policy}"

@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
@@ -90,7 +91,7 @@ def test_the_metadata_store_hangs(tmp_path: Path) -> None:
             path = "/ml_metadata.MetadataStoreService/GetContextTypes"
             call = channel.unary_unary(path, bytes, bytes)
             head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web+proto\r\n"
-            pending = []
+            pending: list[Any] = []
             for _ in range(100):
                 pending.append(call.future(b"", timeout=300))
                 browser = stack.enter_context(socket.create_connection(("127.0.0.1", int(up.http.rsplit(":", 1)[1]))))

@@ -22,6 +22,7 @@ from tests.e2e.test_replicas import TASKS, program_is_up, spec
 from tests.support import lineage, runs
 from tests.support.releases import environment_of, previous_release
 from tests.support.replicas import Replicas
+from tools.databases import PostgreSQL
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,9 @@ def new() -> dict[str, str]:
 
 
 @pytest.fixture
-def databases(postgresql_server: object, postgresql_url: str) -> tuple[str, str]:
+def databases(postgresql_server: PostgreSQL, postgresql_url: str) -> tuple[str, str]:
     name = postgresql_url.rpartition("/")[2] + "m"
-    return postgresql_url, postgresql_server.database(name)  # type: ignore[attr-defined, no-any-return]
+    return postgresql_url, postgresql_server.database(name)
 
 
 @pytest.mark.timeout(300)

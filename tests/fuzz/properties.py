@@ -84,7 +84,7 @@ def any_arguments_are_refused_or_bound(values: Mapping[str, Any]) -> None:
             assert bound.keys() == pipeline.root.input_parameters.keys()
 
 
-@given(config=messages(message_class("kfp_kubernetes.KubernetesExecutorConfig").DESCRIPTOR))
+@given(config=messages(message_class("kfp_kubernetes.KubernetesExecutorConfig").DESCRIPTOR))  # type: ignore[arg-type]
 def any_kubernetes_settings_are_refused_or_a_pod(config: Any) -> None:
     spec = specs.container(["true"], artifacts={"model": "system.Model"}, cached=True)
     try:

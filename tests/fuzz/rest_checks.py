@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import schemathesis
 
 LEAKS = ("Traceback", "sqlalchemy", "SELECT ", "site-packages", "psycopg", "sqlite3.", 'File "')
@@ -9,7 +11,7 @@ LEAKS = ("Traceback", "sqlalchemy", "SELECT ", "site-packages", "psycopg", "sqli
 
 @schemathesis.check
 def nothing_unforeseen(
-    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
     """501 is foreseen: a verb that a route does not have, a feature that the server has not."""
     if response.status_code >= 500 and response.status_code != 501:
@@ -17,7 +19,9 @@ def nothing_unforeseen(
 
 
 @schemathesis.check
-def nothing_leaks(ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case) -> None:
+def nothing_leaks(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
     text = response.content.decode("utf-8", "replace")
     for leak in LEAKS:
         # What the caller sent may come back in words.
@@ -26,7 +30,9 @@ def nothing_leaks(ctx: schemathesis.CheckContext, response: schemathesis.Respons
 
 
 @schemathesis.check
-def errors_have_words(ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case) -> None:
+def errors_have_words(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
     if response.status_code < 400 or case.method == "HEAD" or response.request.method == "HEAD":
         return
     document = response.json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -292,9 +292,9 @@ def test_links_that_lead_out_of_the_shared_directories(pod: PodDirectory, what: 
 # --- inputs that cannot be had --------------------------------------------------------------------------------------
 
 
-def refused(pod: PodDirectory, **options: dict[str, str]) -> AttemptResult:
+def refused(pod: PodDirectory, env: Mapping[str, str] | None = None) -> AttemptResult:
     wrapper = pod.wrapper("touch ran")
-    agent = pod.agent(**options)
+    agent = pod.agent(env=env)
     assert finished(wrapper)[0] == 125
     assert finished(agent)[0] == 0
     assert not (pod.directory / "ran").exists()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 from penstock.client import Client
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.v1 import insight_pb2
@@ -160,10 +161,11 @@ def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) -> None:
         await one.report([report(waits=waits)])
         assert await asyncio.to_thread(shown, address, run_id) == {"only": "no node", "next": "2 of 2 Pods run"}
         pod = await asyncio.to_thread(described, address, "only-pod")
-        assert pod.pod["status"]["phase"] == "Pending" and pod.pod["status"]["message"] == "no node"
+        status = json_format.MessageToDict(pod.pod)["status"]
+        assert status["phase"] == "Pending" and status["message"] == "no node"
         assert [event["message"] for event in pod.events][-1] == "no node"
         pod = await asyncio.to_thread(described, address, "next-pod")
-        assert pod.pod["status"]["message"] == "2 of 2 Pods run"
+        assert json_format.MessageToDict(pod.pod)["status"]["message"] == "2 of 2 Pods run"
         # The next attempt: what was said of the one before holds no more.
         again = launched("only", "", "container", state="RUNNING", phase="launched", attempt=2)
         await one.report([report(tasks=[again], waits=[pb.TaskWait(path="", text="")])])

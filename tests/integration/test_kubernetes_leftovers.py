@@ -13,6 +13,7 @@ import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.attempts import TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
+from penstock_ir.model import JsonValue
 
 from tests.support.held_runs import on_a_loop
 from tests.support.kube_bench import RUN, Bench, bench, well
@@ -153,7 +154,7 @@ async def test_retention_keeps_failed_pods(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         backend = await b.backend(retention=RetentionPolicy.parse("success"))
         good, failing = b.task("good"), replace(b.task("bad"))
-        annotated = {
+        annotated: dict[str, JsonValue] = {
             "annotations": {"sim-kube/outcome": json.dumps({"kind": "exit", "exit_code": 1, "messages": bad.messages})}
         }
         await backend.launch(good)

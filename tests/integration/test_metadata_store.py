@@ -161,5 +161,6 @@ def test_what_exists_is_the_callers_error_and_no_sql_is_shown(up: Embedded) -> N
         with pytest.raises(grpc.RpcError) as refused:
             store.PutExecutionType(request, timeout=60)
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
-    assert "Type.external_id" in refused.value.details()
-    assert "INSERT" not in refused.value.details() and "UPDATE" not in refused.value.details()
+    details = refused.value.details() or ""
+    assert "Type.external_id" in details
+    assert "INSERT" not in details and "UPDATE" not in details

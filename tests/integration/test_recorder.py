@@ -170,7 +170,7 @@ def test_an_error_that_may_pass_refuses_a_record_when_it_stays(up: Embedded, tim
             if left and any(one.name.endswith("/b") for one in request.executions):
                 left -= 1
                 nothing = grpc.aio.Metadata()
-                raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "deadlock detected")
+                raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "deadlock detected", "")
             return await put(request, timeout=timeout)
 
         recorder._stub.PutLineageSubgraph = fails

@@ -78,7 +78,8 @@ def test_runs(up: Embedded, client: Client, pipeline: dict[str, Any]) -> None:
     runs.finished(client, run_id)
     run = get(up, f"{V1}/runs/{run_id}")["run"]
     assert (run["name"], run["status"]) == ("v1 run", "Succeeded")
-    assert documents(run["pipeline_spec"]["pipeline_manifest"])[0]["pipelineInfo"] == {"name": "only"}
+    manifest: Any = documents(run["pipeline_spec"]["pipeline_manifest"])[0]
+    assert manifest["pipelineInfo"] == {"name": "only"}
     assert run["pipeline_spec"]["runtime_config"] == {"parameters": {"rate": 2}}
     experiment_id = run["resource_references"][0]["key"]["id"]
     filtered = quote(json.dumps({"predicates": [{"op": "EQUALS", "key": "name", "string_value": "v1 run"}]}))

@@ -85,7 +85,8 @@ def patient(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         quota = {"metadata": {"name": "scarce"}, "spec": {"hard": {f"requests.{SCARCE}": "0"}}}
         cluster.create(f"{space}/resourcequotas", quota)
         cluster.until(
-            lambda: cluster.get(f"{space}/resourcequotas/scarce"), lambda found: "hard" in found.get("status", {})
+            lambda: cluster.get(f"{space}/resourcequotas/scarce"),
+            lambda found: found is not None and "hard" in found.get("status", {}),
         )
         cluster.create(
             f"{space}/persistentvolumeclaims",

@@ -15,6 +15,7 @@ import pytest
 from penstock.client import Client
 
 from tests.support import http, kube_specs, rights, runs
+from tests.support.http import Reply
 from tests.support.replicas import Program, free_port
 from tools.cluster import Cluster
 from tools.kube_penstock import Surroundings, surroundings
@@ -42,7 +43,7 @@ class Running:
         self.server.start({**self.server.environment, "KUBECONFIG": str(config)})
         self.server.ready()
 
-    def ask(self, what: str) -> http.Reply:
+    def ask(self, what: str) -> Reply:
         return http.call("GET", f"{self.http}/k8s/{what}?podname={self.pod}&runid={self.run_id}")
 
     def reasons(self) -> set[str]:

@@ -135,7 +135,9 @@ def test_a_frame_among_what_the_program_says(cluster: Cluster, namespace: str) -
 def test_a_pod_that_is_deleted(cluster: Cluster, namespace: str) -> None:
     script = "trap 'echo heard; exit 9' TERM; echo begun; while :; do sleep 0.1; done"
     path = started(cluster, namespace, RUN, "--log", "/tmp/kfp/log", "--", "sh", "-c", script)
-    cluster.until(lambda: cluster.get(path), lambda found: bool(found) and found["status"]["phase"] == "Running", 120)
+    cluster.until(
+        lambda: cluster.get(path), lambda found: found is not None and found["status"]["phase"] == "Running", 120
+    )
     cluster.until(lambda: log(cluster, path), lambda data: b"begun" in data)
     # A finalizer keeps the Pod where its end can be seen.
     cluster.wait(cluster.client.patch_merge(path, {"metadata": {"finalizers": ["penstock.dev/test"]}}))

@@ -168,7 +168,7 @@ def _group_is_consistent(state: RunState, node: Node) -> None:
     if isinstance(node, LoopNode) and node.state is TaskState.SUCCEEDED:
         assert all(isinstance(one, Outputs) for one in node.iterations), f"{node.path} succeeded without all iterations"
         for name, values in node.outputs.parameters.items():
-            given = [one.parameters[name] for one in node.iterations if name in one.parameters]  # type: ignore[union-attr]
+            given: list[Any] = [one.parameters[name] for one in node.iterations if name in one.parameters]  # type: ignore[union-attr]
             flat = [value for many in given for value in many] if any(isinstance(one, list) for one in given) else given
             assert values in (given, flat), f"{node.path}: {name} was collected as {values} from {given}"
 

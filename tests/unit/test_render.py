@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf.timestamp_pb2 import Timestamp
 from penstock import render
 from penstock_api.v1 import insight_pb2
@@ -16,7 +18,7 @@ def shown(*tasks: insight_pb2.Task) -> str:
 
 
 def test_what_took_less_than_the_clock_tells() -> None:
-    ended = {"kind": "container", "state": "SUCCEEDED", "started_at": Timestamp(seconds=5)}
+    ended: dict[str, Any] = {"kind": "container", "state": "SUCCEEDED", "started_at": Timestamp(seconds=5)}
     assert "< 1 s" in shown(insight_pb2.Task(path="unwrapped", **ended))
     assert "40 ms" in shown(insight_pb2.Task(path="wrapped", duration_millis=40, **ended))
     assert "0 ms" in shown(insight_pb2.Task(path="group", **{**ended, "kind": "dag"}))

@@ -16,7 +16,7 @@ import signal
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -260,7 +260,7 @@ def _api_server() -> psutil.Process | None:
 def main(sizes: str, concurrent: int, running: int, real_sizes: str, report: Path) -> None:
     console = Console()
     rows: list[Row] = []
-    parts = [
+    parts: list[tuple[str, Callable[[], list[Row]], bool]] = [
         ("simulated", lambda: simulated(_numbers(sizes), concurrent), bool(sizes)),
         ("recovery", lambda: recovery(running), running > 0),
         ("real", lambda: real(_numbers(real_sizes)), bool(real_sizes)),

@@ -15,7 +15,8 @@ def main() -> None:
     pathlib.Path(f"{root}-workspace").mkdir(parents=True, exist_ok=True)
 
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=root, workspace_root=f"{root}-workspace")
-    result = {"state": "SUCCEEDED", "outputs": {}, "error": ""}
+    outputs: dict[str, object] = {}
+    result = {"state": "SUCCEEDED", "outputs": outputs, "error": ""}
     try:
         task = components.load_component_from_file(file)(**parameters)
         for name, value in task.outputs.items():
@@ -23,7 +24,7 @@ def main() -> None:
                 json.dumps(value)
             except TypeError:
                 value = "(artifact)"
-            result["outputs"][name] = value
+            outputs[name] = value
     except Exception as error:  # noqa: BLE001
         result["state"] = "FAILED" if "failed" in str(error).lower() else "REFUSED"
         result["error"] = f"{type(error).__name__}: {str(error)[:300]}"

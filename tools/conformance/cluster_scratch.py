@@ -41,7 +41,7 @@ def shared_by_pods(cluster: Cluster, namespace: str, directory: Path) -> Iterato
             "containers": [{"name": "main", "volumeMounts": [mount]}],
         }
     }
-    made = [
+    made: list[tuple[str, dict[str, Any]]] = [
         ("/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": volume}),
         (f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", {"metadata": {"name": name}, "spec": claim}),
         (

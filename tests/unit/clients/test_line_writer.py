@@ -57,7 +57,11 @@ def test_nobody_waits_for_what_stalls() -> None:
 
 def test_closing_waits_no_longer_than_told() -> None:
     goes_on = threading.Event()
-    writer = LineWriter(lambda _line: bool(goes_on.wait(30)) and None, waiting_lines=1)
+
+    def write(_line: str) -> None:
+        goes_on.wait(30)
+
+    writer = LineWriter(write, waiting_lines=1)
     for line in ("taken", "waits", "too many"):
         writer.put(line)
     writer.close(0.05)

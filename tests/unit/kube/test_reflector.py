@@ -313,7 +313,7 @@ def test_a_listener_that_raises_misses_nothing_else() -> None:
             if item[0] == "bad":
                 raise ValueError("picky")
 
-        mirror.reflector._on_event = picky  # type: ignore[method-assign]
+        mirror.reflector._on_event = picky
         await mirror.put("bad", "1")
         await mirror.client.create(PATH, {"metadata": {"name": "worse"}})
         await mirror.put("good", "1")

@@ -35,6 +35,11 @@ def replace_by_link(path: Path) -> None:
     path.symlink_to(elsewhere)
 
 
+def lead_elsewhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/bin/true")
+
+
 CHANGES: list[Callable[[Path], object]] = [
     lambda path: (packages(path) / "planted.py").write_text(""),
     lambda path: (path / "bin" / "planted").symlink_to("python"),
@@ -46,7 +51,7 @@ CHANGES: list[Callable[[Path], object]] = [
     lambda path: packages(path).chmod(0o500),
     lambda path: (path / "bin" / "pip").chmod(0o644),
     lambda path: (path / "bin" / "pip").unlink(),
-    lambda path: ((path / "bin" / "python").unlink(), (path / "bin" / "python").symlink_to("/bin/true")),
+    lambda path: lead_elsewhere(path / "bin" / "python"),
     remove_tree,
 ]
 

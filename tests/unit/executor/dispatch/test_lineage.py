@@ -47,7 +47,7 @@ def test_what_is_put_after_a_run_was_forgotten_stays(tmp_path: Any) -> None:
     async def scenario() -> None:
         settings = ExecutorSettings(default_root=f"file://{tmp_path}", workspace_path=f"{tmp_path}/{{run_id}}")
         server: Any = Server()
-        executor = Executor(server, Backend(), NullRecorder(), settings)  # type: ignore[arg-type]
+        executor = Executor(server, Backend(), NullRecorder(), settings)
         claimed = (await server.claim()).runs[0]
         executor._open(claimed, settings.default_root, 0.0)
         executor._open(claimed, settings.default_root, 0.0)

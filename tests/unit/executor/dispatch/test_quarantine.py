@@ -14,6 +14,8 @@ from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, Tas
 from penstock_executor.backends.base import HeldRuns
 from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
+from penstock_executor.engine.machine import apply
+from penstock_executor.engine.rows import task_row
 from penstock_executor.errors import ServerRejectedError
 from penstock_executor.lineage_records import ExecutionRecord
 from penstock_executor.metadata.base import RecordedIds
@@ -111,8 +113,6 @@ def check(final: dict[str, pb.RunUpdate], reason: str) -> None:
 
 @pytest.mark.parametrize("event", ["RunStarted", "AttemptEnded"])
 def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    apply = session_module.apply
-
     def broken(state: Any, given: Any) -> Any:
         if state.context.run_id == "poison" and type(given).__name__ == event:
             raise KeyError("a defect")
@@ -123,8 +123,6 @@ def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.MonkeyP
 
 
 def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    task_row = session_module.task_row
-
     def broken(node: Any, context: Any) -> Any:
         if node.task is not None and node.task.name == "b" and chosen:
             raise ValueError("no such row")

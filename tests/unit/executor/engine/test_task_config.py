@@ -23,7 +23,7 @@ GIVEN = SetUp(
     },
 )
 SHARED: dict[str, Any] = {
-    "env": [{"name": "A", "value": "1"}, *GIVEN.platform["env"]],  # type: ignore[misc, list-item]
+    "env": [{"name": "A", "value": "1"}, *GIVEN.platform["env"]],  # type: ignore[misc]
     "resources": {"limits": {"cpu": "2", "nvidia.com/gpu": "1"}},
     "affinity": {"nodeAffinity": {}},
     "tolerations": [{"key": "k", "operator": "Exists"}],

@@ -32,7 +32,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         address = PRIVATE if host.startswith("inside.") else PUBLIC
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))]
 
-    monkeypatch.setattr(fetch.socket, "getaddrinfo", found)
+    monkeypatch.setattr(socket, "getaddrinfo", found)
 
 
 @pytest.mark.parametrize(

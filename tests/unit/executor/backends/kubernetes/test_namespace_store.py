@@ -38,7 +38,7 @@ class Deployment:
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self.exists(uri)
 
-    async def upload(self, source: Path, uri: str) -> bool:
+    async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self.exists(uri)
 
     async def write(self, content: bytes, uri: str) -> None:

@@ -244,7 +244,7 @@ def test_on_nodes_of_both_architectures(platform: dict[str, Any], architecture: 
 def test_the_same_task_gives_the_same_pod() -> None:
     data = Artifact("data", "system.Dataset", "gs://lake/data")
     task = launch("train", outputs=["b", "a"], artifacts={"m": "system.Model"}, reads={"z": [data], "a": [data]})
-    shuffled = replace(task, input_artifacts=dict(reversed(task.input_artifacts.items())))
+    shuffled = replace(task, input_artifacts=dict(reversed(list(task.input_artifacts.items()))))
     assert json.dumps(pod(task)) == json.dumps(pod(task)) == json.dumps(pod(shuffled))
 
 

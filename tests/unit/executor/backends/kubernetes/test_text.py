@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_without_references_everything_arrives_as_it_is(text: str) -> None:
 
 
 def test_variables_refer_to_earlier_ones_only() -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"name": "A", "value": "$(B) $5"},
         {"name": "B", "value": "$(A)"},
         {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
