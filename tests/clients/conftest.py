@@ -15,8 +15,8 @@ from penstock.client import Client
 from tests.clients import python_clients, scenario
 from tests.clients.programs import GO, TYPESCRIPT, run
 from tests.clients.walk import Call, walk
-from tests.support import runs
 from tools.embedded import Embedded
+from tools.testing import runs
 
 
 @pytest.fixture(scope="session")

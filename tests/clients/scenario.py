@@ -16,7 +16,7 @@ import base64
 import json
 from typing import Any
 
-from tests.support import specs
+from tools.testing import specs
 
 V1, V1BETA1, V2BETA1 = "penstock.v1", "api", "kubeflow.pipelines.backend.api.v2beta1"
 ENDED = ["SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"]

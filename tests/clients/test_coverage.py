@@ -17,9 +17,10 @@ from penstock.client import Client
 from penstock_server.rpc.server import public_services
 
 from tests.clients import scenario
-from tests.support import http, runs
+from tests.support import http
 from tests.support.routes import routes
 from tools.embedded import Embedded
+from tools.testing import runs
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "api-coverage.md"
 CLIENTS = {"grpc": "gRPC (reflection)", "rest": "REST", "python": "Python", "go": "Go", "typescript": "TypeScript"}

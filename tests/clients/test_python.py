@@ -11,8 +11,8 @@ from penstock.client import Client
 
 from tests.clients import scenario
 from tests.clients.programs import CLIENTS, run
-from tests.support import runs, specs
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def test_generated_stubs(python_calls: int) -> None:

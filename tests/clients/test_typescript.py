@@ -12,9 +12,9 @@ from penstock.client import Client
 
 from tests.clients import scenario
 from tests.clients.programs import TYPESCRIPT, run
-from tests.support import runs, specs
 from tools import debian
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def test_every_call(typescript_output: str) -> None:

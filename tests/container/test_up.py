@@ -14,9 +14,10 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_executor.backends.container.probe import Found
 
-from tests.support import kube_specs, lineage, runs
+from tests.support import lineage
 from tools import object_stores
 from tools.embedded import PENSTOCK, Embedded
+from tools.testing import kube_specs, runs
 
 Podman = Callable[..., str]
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 # A line of log each; a pipe that nobody empties holds fewer than a thousand.
 REQUESTS = 3000

@@ -11,8 +11,8 @@ from pathlib import Path
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 SCRIPT = 'mkdir -p "$(dirname "$0")" && head -c 4000000 /dev/zero > "$0"'
 

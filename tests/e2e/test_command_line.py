@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support import specs
 from tools.embedded import PENSTOCK, Embedded
+from tools.testing import specs
 
 
 def penstock(up: Embedded, *arguments: str) -> subprocess.CompletedProcess[str]:

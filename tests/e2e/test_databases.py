@@ -12,9 +12,9 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 @pytest.mark.parametrize("option", ["--database", "--metadata-database"])

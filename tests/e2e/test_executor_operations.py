@@ -10,9 +10,9 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tests.support.http import call
 from tests.support.replicas import Replicas, free_port
+from tools.testing import runs, specs
 
 
 @pytest.fixture(scope="module")

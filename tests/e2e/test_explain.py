@@ -15,9 +15,8 @@ from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from tests.e2e.test_options import LONG, siblings
-from tests.support import runs, specs
 from tools.embedded import PENSTOCK, Embedded
+from tools.testing import runs, specs
 
 NAMES = ["wine_quality", "artifact_passing", "nested_pipelines", "conditions", "deep_loops", "collected_artifacts"]
 
@@ -110,7 +109,7 @@ def test_why_of_a_skipped_task_shows_its_inputs(client: Client) -> None:
 
 
 def test_why_a_task_waits(client: Client) -> None:
-    spec = siblings({"slow": LONG, "other": ["true"]}, name="waiting")
+    spec = specs.siblings({"slow": specs.LONG, "other": ["true"]}, name="waiting")
     spec["root"]["dag"]["tasks"]["other"]["dependentTasks"] = ["slow"]
     run_id = runs.start(client, spec)
     runs.until(lambda: runs.tasks(client, run_id), lambda tasks: "slow" in tasks and tasks["slow"].state == "RUNNING")

@@ -15,8 +15,8 @@ from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.embedded import PENSTOCK, Embedded
+from tools.testing import runs, specs
 
 
 def failed(client: Client, spec: dict[str, object]) -> insight_pb2.Task:

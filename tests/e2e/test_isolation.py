@@ -15,9 +15,9 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 from penstock_executor.backends.local.views import why_no_view
 
-from tests.support import runs, specs
 from tests.support.wheels import wheel
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 SECRET = "PENSTOCK_TEST_SECRET"
 INPUT = "{{$.inputs.artifacts['given'].path}}"

@@ -12,9 +12,10 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import lineage, runs, specs
+from tests.support import lineage
 from tests.support.storm import lineage_wrong
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 TASKS = 5
 

@@ -9,8 +9,9 @@ from ml_metadata.proto import metadata_store_pb2
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import lineage, runs, specs
+from tests.support import lineage
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 _DATASET = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}
 _NAMES_ITS_OUTPUT = """

@@ -10,9 +10,9 @@ import yaml
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools import object_stores
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import yaml
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs
 from tools.embedded import Embedded
+from tools.testing import runs
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines" / "old_sdks"
 

@@ -10,21 +10,12 @@ import pytest
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.embedded import Embedded
-
-LONG = ["sleep", "60"]
-
-
-def siblings(commands: dict[str, list[str]], name: str = "siblings") -> dict[str, Any]:
-    spec = specs.chain(commands, name=name)
-    for task in spec["root"]["dag"]["tasks"].values():
-        task.pop("dependentTasks", None)
-    return spec
+from tools.testing import runs, specs
 
 
 def test_fail_fast_ends_what_runs(client: Client) -> None:
-    spec = siblings({"fails": ["false"], "slow": LONG})
+    spec = specs.siblings({"fails": ["false"], "slow": specs.LONG})
     run_id = runs.start(client, spec, fail_fast=True)
     run = runs.finished(client, run_id, 30)
     assert run.state == run_pb2.FAILED
@@ -35,13 +26,13 @@ def test_fail_fast_ends_what_runs(client: Client) -> None:
 
 
 def test_without_it_siblings_go_on(client: Client) -> None:
-    run_id = runs.start(client, siblings({"fails": ["false"], "other": ["sh", "-c", "sleep 0.5"]}))
+    run_id = runs.start(client, specs.siblings({"fails": ["false"], "other": ["sh", "-c", "sleep 0.5"]}))
     runs.finished(client, run_id, 30)
     assert runs.tasks(client, run_id)["other"].state == "SUCCEEDED"
 
 
 def test_a_deadline_ends_the_run(client: Client) -> None:
-    run_id = runs.start(client, specs.chain({"slow": LONG, "behind": ["true"]}), deadline_seconds=1)
+    run_id = runs.start(client, specs.chain({"slow": specs.LONG, "behind": ["true"]}), deadline_seconds=1)
     run = runs.finished(client, run_id, 30)
     assert run.state == run_pb2.FAILED
     assert run.error.message == "the run exceeded its deadline of 1 seconds"

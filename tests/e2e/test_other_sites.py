@@ -17,9 +17,9 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools import debian
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 EXPERIMENTS = "/apis/v2beta1/experiments"
 

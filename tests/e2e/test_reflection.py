@@ -13,8 +13,8 @@ from ml_metadata.proto import metadata_store_pb2
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2, run_pb2_grpc
 
-from tests.support import runs, specs
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 SERVICES = {
     "kubeflow.pipelines.backend.api.v2beta1.ExperimentService",

@@ -20,20 +20,11 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import lineage, runs, specs
-from tests.support.replicas import Program, Replicas
+from tests.support import lineage
+from tests.support.replicas import TASKS, Program, Replicas, program_is_up, spec
+from tests.support.schedules import made, past, schedule
 from tools.databases import MariaDB, PostgreSQL
-
-TASKS = ("t0", "t1", "t2")
-
-
-def spec(starts: Path, seconds: float, wait_for: str = "") -> dict[str, Any]:
-    """A chain of tasks that say each start in a file; the second one waits until a file is there."""
-    commands = {}
-    for name in TASKS:
-        wait = f"while [ ! -e {wait_for} ]; do sleep 0.05; done" if wait_for and name == "t1" else f"sleep {seconds}"
-        commands[name] = ["sh", "-c", f"echo {name} >> {starts}; {wait}"]
-    return specs.chain(commands, name="replicas")
+from tools.testing import runs, specs
 
 
 def owner(url: str, run_id: str) -> str:
@@ -90,11 +81,6 @@ def test_runs_survive_the_death_of_any_program(
             lineage.assert_complete(replicas.addresses[1], run_id, set(TASKS))
 
 
-def program_is_up(program: Program) -> None:
-    assert program.process is not None
-    assert program.process.poll() is None, f"{program.name} has ended by itself:\n{program.log[-3000:]}"
-
-
 @pytest.mark.timeout(300)
 def test_an_executor_that_stands_still_past_its_lease_begins_nothing_when_it_wakes(
     postgresql_url: str, tmp_path: Path
@@ -106,9 +92,7 @@ def test_an_executor_that_stands_still_past_its_lease_begins_nothing_when_it_wak
         for round_ in range(4):
             starts = tmp_path / f"starts-{round_}"
             commands = {name: ["sh", "-c", f"echo {name} >> {starts}; sleep 0.7"] for name in names}
-            fan = specs.chain(commands, name="stopped")
-            for task in fan["root"]["dag"]["tasks"].values():
-                task.pop("dependentTasks", None)
+            fan = specs.siblings(commands, name="stopped")
             with Client(replicas.addresses[round_ % 2]) as client:
                 run_id = runs.start(client, fan)
                 stopped = named(replicas, held(postgresql_url, run_id))
@@ -196,8 +180,6 @@ def test_a_server_ends_whichever_thread_the_signal_was_given_to(tmp_path: Path) 
 
 
 def test_two_servers_fire_a_schedule_once(postgresql_url: str, tmp_path: Path) -> None:
-    from tests.e2e.test_recurring_runs import made, past, schedule
-
     with (
         Replicas(tmp_path, postgresql_url, executors=1) as replicas,
         Client(replicas.addresses[0]) as first,

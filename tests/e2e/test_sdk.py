@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.support import http, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import specs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

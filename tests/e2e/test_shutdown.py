@@ -8,8 +8,8 @@ import psutil
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def fork_servers(data_dir: Path) -> list[psutil.Process]:

@@ -22,9 +22,10 @@ from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.databases import postgresql
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 # The longer figure is for runs by hand: 30.
 SECONDS = float(os.environ.get("PENSTOCK_TEST_AWAY_SECONDS", "6"))

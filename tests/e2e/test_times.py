@@ -8,8 +8,9 @@ from typing import Any
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import lineage, runs, specs
+from tests.support import lineage
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def test_times_of_a_retried_run(up: Embedded, client: Client, tmp_path: Path) -> None:

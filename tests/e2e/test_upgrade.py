@@ -18,11 +18,11 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.storage.schema import Schema, known_revisions
 
-from tests.e2e.test_replicas import TASKS, program_is_up, spec
-from tests.support import lineage, runs
+from tests.support import lineage
 from tests.support.releases import environment_of, previous_release
-from tests.support.replicas import Replicas
+from tests.support.replicas import TASKS, Replicas, program_is_up, spec
 from tools.databases import PostgreSQL
+from tools.testing import runs
 
 
 @pytest.fixture(scope="module")

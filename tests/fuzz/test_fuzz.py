@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fuzz.properties import PROPERTIES
+from tools.fuzz.properties import PROPERTIES
 
 
 @pytest.mark.parametrize("check", PROPERTIES, ids=lambda check: check.__name__)

@@ -24,9 +24,10 @@ from penstock.client import Client
 from penstock_server.rpc.metadata_store import SERVICE as METADATA
 from penstock_server.rpc.server import SERVICES
 
-from tests.fuzz.messages import messages
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.fuzz.messages import messages
+from tools.testing import runs, specs
 
 SECONDS = float(os.environ.get("RPC_FUZZ_SECONDS", "0"))
 PATHS = [

@@ -15,8 +15,9 @@ from google.protobuf import json_format
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def broken(change: Any) -> bytes:

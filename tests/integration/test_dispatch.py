@@ -14,8 +14,8 @@ from penstock_api.v1 import insight_pb2
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.errors import ServerRejectedError
 
-from tests.support import runs, specs
 from tests.support.replicas import Replicas
+from tools.testing import runs, specs
 
 LEASE = 60.0
 SPEC = specs.container(["true"])

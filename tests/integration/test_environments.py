@@ -14,8 +14,8 @@ import psutil
 import pytest
 from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
 
-from tests.support import runs
 from tests.support.wheels import wheel
+from tools.testing import runs
 
 MAKE = """
 import asyncio, sys

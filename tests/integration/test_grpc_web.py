@@ -13,8 +13,8 @@ from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 LINEAGE = "/ml_metadata.MetadataStoreService"
 RUNS = "/kubeflow.pipelines.backend.api.v2beta1.RunService"

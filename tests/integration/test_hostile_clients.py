@@ -18,8 +18,9 @@ from penstock.client import Client, ClientError
 from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, run_pb2
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 UPLOAD = "/apis/v2beta1/pipelines/upload"
 

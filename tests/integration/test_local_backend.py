@@ -16,10 +16,10 @@ from penstock_store.base import ArtifactStoreError
 from penstock_store.config import PROVIDERS
 from penstock_store.files import FileArtifactStore
 
-from tests.support import specs
 from tests.support.held_runs import Runs
 from tests.support.launch import launch
-from tests.support.launches import launches_of
+from tools.testing import specs
+from tools.testing.launches import launches_of
 
 WRITES = ["sh", "-ec", 'mkdir -p "$(dirname "$0")"; echo x > "$0"', "{{$.outputs.artifacts['out'].path}}"]
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from penstock.client import Client
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def pipeline(gate: Path) -> dict[str, Any]:

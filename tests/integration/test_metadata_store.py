@@ -19,9 +19,9 @@ from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock_server.errors import UnavailableError
 from penstock_server.rpc.metadata_store import MetadataDatabase
 
-from tests.support import runs
 from tools.databases import MariaDB, mariadb, postgresql
 from tools.embedded import Embedded
+from tools.testing import runs
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from penstock.client import Client
 from penstock.whole_numbers import to_dict
 from penstock_api.v2beta1 import pipeline_pb2, run_pb2
 
-from tests.support import http, runs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs
 
 FILE = Path(__file__).resolve().parents[1] / "pipelines" / "handwritten" / "digits.yaml"
 SPEC = yaml.safe_load(FILE.read_text())

@@ -29,9 +29,9 @@ from penstock_store.base import Limits
 from penstock_store.providers import parse_file
 from penstock_store.router import RoutedStore
 
-from tests.support import runs, specs
 from tools import object_stores
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 # The first use of a server of S3 builds it.
 pytestmark = pytest.mark.timeout(900)

@@ -23,8 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
 from sqlalchemy import text
 
-from tests.support import runs, specs
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 def figures(up: Embedded) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from tests.support import http as calls
-from tests.support import specs
 from tools.embedded import Embedded
+from tools.testing import specs
 
 SPEC = specs.container(["true"], name="packed")
 SETTINGS = {"nodeSelector": {"labels": {"disk": "ssd"}}}

@@ -18,7 +18,7 @@ from penstock_server.services.recurring_runs import NewSchedule, RecurringRunSer
 from penstock_server.services.runs import RunService
 from penstock_server.storage.database import Database
 
-from tests.support import specs
+from tools.testing import specs
 
 
 class World:

@@ -16,8 +16,9 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 
 @pytest.fixture(scope="module")

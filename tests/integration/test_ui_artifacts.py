@@ -17,9 +17,10 @@ from ml_metadata.proto import metadata_store_service_pb2_grpc as mlmd_grpc
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs, web_ui
+from tests.support import web_ui
 from tests.support.web_ui import Storage
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 HTML = b"<h1>seen</h1><script>alert(1)</script>"
 MARKDOWN = "# Über uns\n".encode()

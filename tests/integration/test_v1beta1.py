@@ -13,8 +13,9 @@ from penstock.client import Client, ClientError
 from penstock_api.v1beta1 import experiment_pb2, experiment_pb2_grpc
 from penstock_ir.yaml_text import documents
 
-from tests.support import http, runs, specs
+from tests.support import http
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 V1 = "/apis/v1beta1"
 

@@ -11,9 +11,9 @@ import pytest
 from penstock.client import Client
 
 from tests.support import http as plain
-from tests.support import runs, specs
 from tests.support.routes import routes
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 RUN_FIELDS = {
     "experiment_id", "run_id", "display_name", "storage_state", "description", "pipeline_version_id", "pipeline_spec",

@@ -28,7 +28,7 @@ from penstock_executor.agent.results import (
 )
 
 from tests.support import wrapper
-from tests.support.wrapper import CONTAINER, start, until, wrapper_of
+from tools.testing.wrapper import CONTAINER, start, until, wrapper_of
 
 _RESTRICTED = (*CONTAINER, "setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
 _AS_USER = (*_RESTRICTED, "--reuid=1000", "--regid=0", "--clear-groups") if os.geteuid() == 0 else _RESTRICTED

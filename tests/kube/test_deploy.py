@@ -23,12 +23,12 @@ from ml_metadata.proto import metadata_store_pb2
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, runs, specs
 from tests.support.deployment import NAMESPACE, Deployed, deployed
 from tools.cluster import Cluster
 from tools.databases import postgresql
 from tools.manifests import Object
 from tools.object_stores import s3
+from tools.testing import kube_specs, runs, specs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -19,12 +19,13 @@ import psycopg
 import pytest
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, node_processes, runs
+from tests.support import node_processes
 from tests.support.fault_world import FaultWorld, fault_world
 from tests.support.faulty import FaultyProxy, Refuse, Stall
 from tools.cluster import Cluster
 from tools.databases import PostgreSQL
 from tools.kube_proxy import kube_proxy
+from tools.testing import kube_specs, runs
 
 pytestmark = pytest.mark.timeout(1500)
 RUNS = int(os.environ.get("PENSTOCK_FAULT_RUNS", "50"))

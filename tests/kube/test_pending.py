@@ -15,9 +15,10 @@ from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import http, kube_specs, runs
+from tests.support import http
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
+from tools.testing import kube_specs, runs
 
 # From the run's creation: a Pod, the cluster's first word about it, half a second of patience, a report.
 _SECONDS = 5.0

@@ -33,9 +33,10 @@ from penstock_ir.loader import parse_package
 from penstock_kube.errors import KubeError
 
 from tests.support.kubernetes_settings import resolved
-from tests.support.launches import launches_of
-from tests.unit.executor.backends.kubernetes.pods import POLICY, SETTINGS, Store, launch
+from tests.support.pods import launch
 from tools.cluster import Cluster
+from tools.testing.launches import launches_of
+from tools.testing.pod_settings import POLICY, SETTINGS, Store
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
 INDEX = json.loads((PIPELINES / "index.json").read_text())["pipelines"]

@@ -16,10 +16,11 @@ import yaml
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, rights, runs
+from tests.support import rights
 from tools.cluster import Cluster
 from tools.embedded import Embedded
 from tools.kube_penstock import SECRET, KubePenstock, Surroundings, surroundings
+from tools.testing import kube_specs, runs
 
 _ACCOUNT = "penstock-executor"
 OF_EVERY_TASK = [

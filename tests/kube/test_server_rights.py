@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from penstock.client import Client
 
-from tests.support import http, kube_specs, rights, runs
+from tests.support import http, rights
 from tests.support.http import Reply
 from tests.support.replicas import Program, free_port
 from tools.cluster import Cluster
 from tools.kube_penstock import Surroundings, surroundings
+from tools.testing import kube_specs, runs
 
 _ACCOUNT = "penstock-server"
 RIGHTS = [("get", "pods"), ("get", "pods/log"), ("list", "events")]

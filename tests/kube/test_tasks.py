@@ -8,8 +8,8 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, runs
 from tools.kube_penstock import KubePenstock
+from tools.testing import kube_specs, runs
 
 
 def failed(client: Client, spec: dict[str, Any], timeout: float = 120.0) -> str:

@@ -11,8 +11,8 @@ from penstock_executor.agent.protocol import AttemptResult
 from penstock_executor.agent.results import FramedResult, find_frame, parse_message, parse_result, without_frame
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 
-from tests.support.kube_specs import IMAGE
 from tools.cluster import Cluster
+from tools.testing.kube_specs import IMAGE
 
 RUN = "/penstock/bin/run"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_semantics_table import ROWS
+from tests.support.semantics import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROOFS = {row[0]: row[-1] for row in ROWS}

@@ -11,7 +11,7 @@ from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import parse_package
 from penstock_ir.parameters import bind_root_parameters
 
-from tests.simulation.runner import check_pipeline
+from tools.simulate.runner import check_pipeline
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
 RECORDS = json.loads((PIPELINES / "index.json").read_text())["pipelines"]

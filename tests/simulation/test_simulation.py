@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.runner import check
+from tools.simulate.runner import check
 
 BLOCK = 50
 

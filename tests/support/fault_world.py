@@ -12,13 +12,13 @@ from random import Random
 
 from penstock.client import Client
 
-from tests.support import runs
 from tests.support.pod_watch import Attempt, PodWatch, SeenPod
 from tests.support.replicas import Replicas
 from tests.support.storm import Storm
 from tools.cluster import Cluster
 from tools.databases import PostgreSQL
 from tools.kube_penstock import Surroundings, surroundings
+from tools.testing import runs
 
 PATIENCE_SECONDS = 600.0
 """For what has to happen some time; how long it takes is a figure, not what is asserted."""

@@ -15,7 +15,7 @@ from penstock_executor.engine.state import ContainerNode, RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 
-from tests.support import specs
+from tools.testing import specs
 
 
 def pipeline(config: dict[str, Any], inputs: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:

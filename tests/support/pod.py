@@ -15,7 +15,7 @@ from penstock_executor.agent.protocol import AgentTask, AttemptResult, Transfer
 from penstock_executor.agent.results import FramedResult, StoredResult, parse_message
 from penstock_executor.pod_paths import SCRATCH, local_form
 
-from tests.support.wrapper import CONTAINER, start
+from tools.testing.wrapper import CONTAINER, start
 
 
 class PodDirectory:

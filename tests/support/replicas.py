@@ -16,6 +16,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from tools.testing import specs
+
+TASKS = ("t0", "t1", "t2")
 
 
 class Program:
@@ -172,3 +177,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def spec(starts: Path, seconds: float, wait_for: str = "") -> dict[str, Any]:
+    """A chain of tasks that say each start in a file; the second one waits until a file is there."""
+    commands = {}
+    for name in TASKS:
+        wait = f"while [ ! -e {wait_for} ]; do sleep 0.05; done" if wait_for and name == "t1" else f"sleep {seconds}"
+        commands[name] = ["sh", "-c", f"echo {name} >> {starts}; {wait}"]
+    return specs.chain(commands, name="replicas")
+
+
+def program_is_up(program: Program) -> None:
+    assert program.process is not None
+    assert program.process.poll() is None, f"{program.name} has ended by itself:\n{program.log[-3000:]}"

@@ -17,8 +17,9 @@ from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, lineage, runs, specs
+from tests.support import lineage
 from tests.support.pod_watch import Attempt, PodWatch
+from tools.testing import kube_specs, runs, specs
 
 _STATES = metadata_store_pb2.Execution.State
 _RECORDED = {"SUCCEEDED": _STATES.COMPLETE, "FAILED": _STATES.FAILED, "SKIPPED": _STATES.CANCELED}

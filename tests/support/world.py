@@ -13,7 +13,7 @@ from penstock_server.services.runs import NewRun, RunService
 from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
 
-from tests.support import specs
+from tools.testing import specs
 
 
 class World:

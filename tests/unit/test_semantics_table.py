@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.semantics import ROWS
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {one["name"] for one in json.loads((ROOT / "tests/pipelines/index.json").read_text())["pipelines"]}
-ROWS = [
-    [cell.strip() for cell in line.strip("|\n").split(" | ")]
-    for line in (ROOT / "docs" / "semantics.md").read_text().splitlines()
-    if line.startswith("| ") and not line.startswith(("| topic", "| **"))
-]
 
 
 def test_the_table_was_read() -> None:

@@ -34,9 +34,9 @@ from penstock_server.storage import tables
 from penstock_server.storage.database import Database
 from sqlalchemy import insert, text
 
-from tests.support import specs
 from tools.bench.result import Row, at_most
 from tools.databases import postgresql
+from tools.testing import specs
 
 SIZES = (1_000, 10_000, 100_000)
 _ROUNDS = 3

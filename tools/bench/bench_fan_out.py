@@ -15,9 +15,9 @@ import psutil
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.bench.result import Row
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 SIZES = (100, 1_000, 10_000)
 

@@ -17,9 +17,9 @@ from typing import Any
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs, specs
 from tools.bench.result import Row, at_most
 from tools.embedded import Embedded
+from tools.testing import runs, specs
 
 _ROUNDS = 5
 _GIGABYTE = 10**9

@@ -25,12 +25,12 @@ from typing import Any
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, runs
 from tools.bench.pod_watch import PodWatch
 from tools.bench.result import Row, at_least, at_most
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
 from tools.object_stores import free_port
+from tools.testing import kube_specs, runs
 
 ROUNDS = 5
 LOOPS = (20, 100)

@@ -18,9 +18,9 @@ import yaml
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import runs
 from tools.bench.result import Row, at_least, at_most
 from tools.embedded import Embedded
+from tools.testing import runs
 
 HERE = Path(__file__).parent
 SIZES = {"chain": 20, "fan_out": 100}

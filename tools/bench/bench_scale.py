@@ -29,7 +29,6 @@ from penstock_api.v2beta1 import run_pb2
 from rich.console import Console
 from rich.table import Table
 
-from tests.support import kube_specs, runs
 from tools import object_stores
 from tools.bench.pod_watch import PodWatch
 from tools.bench.result import Row, at_least, at_most
@@ -37,6 +36,7 @@ from tools.cluster import Cluster
 from tools.embedded import Embedded
 from tools.kwok import kwok
 from tools.sim_kube.process import Troublemaker, sim_kube
+from tools.testing import kube_specs, runs
 
 # What the wrapper of a task without outputs leaves.
 MESSAGE = json.dumps({"exit": {"code": 0, "started_at": 1, "finished_at": 2}, "parameters": {}})

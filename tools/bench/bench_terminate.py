@@ -15,11 +15,11 @@ from pathlib import Path
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
-from tests.support import kube_specs, runs
 from tools.bench.pod_watch import PodWatch
 from tools.bench.result import Row, at_most
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
+from tools.testing import kube_specs, runs
 
 SIZES = (20, 190)
 """The larger is what a node with the usual bound of Pods takes besides the cluster's own."""

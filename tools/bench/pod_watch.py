@@ -12,7 +12,7 @@ from typing import Any
 from penstock_kube.client import KubeClient
 from penstock_kube.reflector import EventKind, Reflector
 
-from tests.support import kube_specs
+from tools.testing import kube_specs
 
 # Of thousands at once some would wait for a connection until their deadline.
 _AT_ONCE = 100

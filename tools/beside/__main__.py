@@ -22,10 +22,10 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from rich.progress import track
 
-from tests.support import runs
 from tools.bench.bench_local import peer_environment
 from tools.conformance.index import argument, put_file
 from tools.embedded import Embedded
+from tools.testing import runs
 
 HERE = Path(__file__).parent
 PIPELINES = Path("tests/pipelines")

@@ -7,7 +7,7 @@ from penstock_ir.compile import compile_pipeline
 from penstock_ir.errors import InvalidSpecError
 from penstock_ir.loader import document_from_json
 
-from tests.support import specs
+from tools.testing import specs
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a[0]", "]", "a\nb"])

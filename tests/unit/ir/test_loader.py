@@ -14,7 +14,7 @@ from penstock_ir.errors import InvalidSpecError
 from penstock_ir.loader import document_from_json, parse_package
 from penstock_ir.model import Constant, ContainerExecutor, ImporterExecutor, ParameterIterator
 
-from tests.support import specs
+from tools.testing import specs
 
 BIG = 2**53 + 1
 BEYOND = 10**20 + 1

@@ -7,7 +7,7 @@ from penstock_ir.loader import document_from_json
 from penstock_ir.plan import plan_pipeline
 from penstock_ir.planned import CachedOutputs, Decision
 
-from tests.support import specs
+from tools.testing import specs
 
 
 def test_a_loop_over_a_container() -> None:

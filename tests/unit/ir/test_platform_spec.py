@@ -11,7 +11,7 @@ from penstock_ir.compile import compile_pipeline
 from penstock_ir.errors import InvalidSpecError
 from penstock_ir.loader import document_from_json, parse_package
 
-from tests.support import specs
+from tools.testing import specs
 
 LABEL = "platforms.kubernetes.deploymentSpec.executors.exec-only"
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from penstock_executor.backends.local.commands import recognise
 
-from tests.support.specs import COMPILED
+from tools.testing.specs import COMPILED
 
 ENSURE_PIP = (
     '\nif ! [ -x "$(command -v pip)" ]; then\n'

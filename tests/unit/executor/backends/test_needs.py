@@ -11,8 +11,8 @@ from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 from penstock_ir.plan import plan_pipeline
 
-from tests.support import kube_specs, specs
-from tests.support.launches import launches_of
+from tools.testing import kube_specs, specs
+from tools.testing.launches import launches_of
 
 CONSTANT = {"runtimeValue": {"constant": "name"}}
 FROM_CLUSTER: dict[str, dict[str, Any]] = {

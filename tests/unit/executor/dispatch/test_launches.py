@@ -13,8 +13,8 @@ from penstock_executor.backends.base import NoPlaceError
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.metadata.null import NullRecorder
 
-from tests.support import specs
-from tests.unit.executor.dispatch.test_quarantine import Backend, Server
+from tests.support.fake_peers import Backend, Server
+from tools.testing import specs
 
 FULL = "no place is free"
 

@@ -14,7 +14,7 @@ from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, E
 from penstock_executor.metadata.base import RecordedIds, RecorderUnavailableError
 from penstock_executor.metadata.null import NullRecorder
 
-from tests.unit.executor.dispatch.test_quarantine import Backend, Server
+from tests.support.fake_peers import Backend, Server
 
 
 def record(name: str, state: ExecutionState = ExecutionState.RUNNING, run_id: str = "run-1") -> ExecutionRecord:

@@ -13,7 +13,7 @@ from penstock_executor.engine.effects import FinishRun, LookUpCache
 from penstock_executor.engine.events import AttemptEnded, CacheAnswered, CachedResult, Outputs
 from penstock_executor.lineage_records import ExecutionState
 
-from tests.support import specs
+from tools.testing import specs
 
 
 def opened(asked: list[str], *commands: str) -> RunSession:

@@ -12,7 +12,7 @@ from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 
-from tests.support import specs
+from tools.testing import specs
 
 
 def pipeline() -> dict[str, Any]:

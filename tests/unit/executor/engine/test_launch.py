@@ -13,8 +13,8 @@ from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 
-from tests.support import specs
-from tests.support.launches import launches_of
+from tools.testing import specs
+from tools.testing.launches import launches_of
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from penstock_executor.engine.state import LoopNode, RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json, parse_package
 
-from tests.support import specs
-from tests.support.launches import launches_of
+from tools.testing import specs
+from tools.testing.launches import launches_of
 
 PIPELINES = Path(__file__).resolve().parents[3] / "pipelines"
 

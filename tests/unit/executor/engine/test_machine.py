@@ -26,8 +26,8 @@ from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 from penstock_ir.task_rows import TaskState
 
-from tests.simulation.invariants import summary, walk
-from tests.support import specs
+from tools.simulate.invariants import summary, walk
+from tools.testing import specs
 
 
 class Drive:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from penstock_server.gateway.protojson import to_dict
 from penstock_server.rpc.server import SERVICES
 
-from tests.fuzz.messages import messages
+from tools.fuzz.messages import messages
 
 REPLIES = sorted(
     {

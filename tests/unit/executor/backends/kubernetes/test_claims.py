@@ -16,7 +16,7 @@ from penstock_executor.backends.kubernetes.claims import (
 )
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 
-from tests.unit.executor.backends.kubernetes.pods import RUN, launch
+from tests.support.pods import RUN, launch
 
 LABELS = {"app.kubernetes.io/managed-by": "penstock", "penstock.dev/instance": "here", "pipeline/runid": RUN}
 PLAIN = {"access_modes": ["ReadWriteOnce"], "size": "1Gi", "pvc_name": "data"}

@@ -9,17 +9,8 @@ import pytest
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import CertificateBundle, NamespacePolicy
 
-from tests.unit.executor.backends.kubernetes.pods import (
-    HARDENED,
-    OUR_ENV,
-    POLICY,
-    SETTINGS,
-    agent_of,
-    launch,
-    main_of,
-    plain_pod,
-    pod,
-)
+from tests.support.pods import HARDENED, OUR_ENV, agent_of, launch, main_of, plain_pod, pod
+from tools.testing.pod_settings import POLICY, SETTINGS
 
 
 def made(policy: NamespacePolicy = POLICY, **platform: Any) -> dict[str, Any]:

@@ -13,14 +13,12 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim
 
-from tests.unit.executor.backends.kubernetes.pods import (
+from tests.support.pods import (
     HARDENED,
     HOMES,
     LOCAL_ROOT,
     ROOT,
     SCRATCH,
-    SECRET_KEY,
-    SETTINGS,
     WRAPPER,
     agent_of,
     launch,
@@ -29,6 +27,7 @@ from tests.unit.executor.backends.kubernetes.pods import (
     pod,
     scratch,
 )
+from tools.testing.pod_settings import SECRET_KEY, SETTINGS
 
 
 def test_a_task_that_moves_nothing_is_one_container() -> None:

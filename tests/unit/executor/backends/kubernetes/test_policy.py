@@ -10,7 +10,7 @@ from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 
-from tests.unit.executor.backends.kubernetes.pods import agent_of, launch, main_of, pod
+from tests.support.pods import agent_of, launch, main_of, pod
 
 
 def test_a_namespace_without_a_policy() -> None:

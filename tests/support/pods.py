@@ -12,24 +12,13 @@ from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodS
 from penstock_executor.engine.names import attempt_id
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
+from tools.testing.pod_settings import POLICY, SETTINGS, Store
+
 RUN = "4d3a1f0e-0000-4000-8000-000000000001"
 KEY = AttemptKey(RUN, "loop[2]/train", 1)
 TOKEN = attempt_id(RUN, "loop[2]/train", 1)
 ROOT = f"s3://bucket/root/pipeline/{RUN}/train/{TOKEN}"
 LOCAL_ROOT = f"/s3/bucket/root/pipeline/{RUN}/train/{TOKEN}"
-SETTINGS = PodSettings(agent_image="penstock/agent:1", instance="here", wrapper_config_map="penstock-run-abc")
-POLICY = NamespacePolicy()
-SECRET_KEY = {"name": "AWS_ACCESS_KEY_ID", "valueFrom": {"secretKeyRef": {"name": "s3", "key": "id"}}}
-
-
-class Store:
-    """What `penstock_store` says of an S3 store."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"endpoint": "http://s3"}
-
-    def credentials_env(self) -> list[dict[str, Any]]:
-        return [SECRET_KEY]
 
 
 def launch(

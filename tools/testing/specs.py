@@ -10,8 +10,10 @@ from typing import Any
 
 import yaml
 
-COMPILED = Path(__file__).resolve().parents[1] / "pipelines" / "compiled"
+COMPILED = Path(__file__).resolve().parents[2] / "tests" / "pipelines" / "compiled"
 
+# What runs until it is ended.
+LONG = ("sleep", "60")
 _TEXT = {"parameterType": "STRING"}
 
 
@@ -72,6 +74,14 @@ def chain(
             entry["dependentTasks"] = [before]
         spec["root"]["dag"]["tasks"][task] = entry
         before = task
+    return spec
+
+
+def siblings(commands: Mapping[str, Sequence[str]], name: str = "siblings") -> dict[str, Any]:
+    """Tasks as in `chain`, none of which waits for another."""
+    spec = chain(commands, name=name)
+    for task in spec["root"]["dag"]["tasks"].values():
+        task.pop("dependentTasks", None)
     return spec
 
 

@@ -27,10 +27,10 @@ from penstock_executor.engine.events import (
 )
 from penstock_executor.engine.state import Phase, RunState
 
-from tests.simulation import invariants
+from tools.simulate import invariants
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tools.simulate.world import World
 
 LEASE_MILLIS = 15_000
 _HEARTBEAT_MILLIS = 1_000

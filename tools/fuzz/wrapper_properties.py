@@ -22,7 +22,7 @@ from penstock_executor.agent.outputs import fnv64
 from penstock_executor.agent.protocol import AttemptResult
 from penstock_executor.agent.results import FramedResult, find_frame, parse_message, parse_result, without_frame
 
-from tests.support.wrapper import sanitized
+from tools.testing.wrapper import sanitized
 
 _KEYS = ("customPath", "custom_path")
 _REFUSED = 125

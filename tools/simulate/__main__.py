@@ -18,7 +18,7 @@ import click
 import penstock_executor
 from rich.progress import track
 
-from tests.simulation.runner import check
+from tools.simulate.runner import check
 
 _BLOCK = 25
 

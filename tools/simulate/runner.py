@@ -7,9 +7,9 @@ from random import Random
 
 from penstock_ir.model import JsonValue, Pipeline
 
-from tests.simulation import invariants
-from tests.simulation.pipelines import random_pipeline
-from tests.simulation.world import Plan, World
+from tools.simulate import invariants
+from tools.simulate.pipelines import random_pipeline
+from tools.simulate.world import Plan, World
 
 
 def check(seed: int) -> None:

@@ -24,13 +24,13 @@ from penstock_ir.loader import document_from_json, parse_package
 from penstock_ir.parameters import bind_root_parameters
 from penstock_ir.plan import plan_pipeline
 
-from tests.fuzz.messages import messages
-from tests.fuzz.strategies import documents, expressions, junk
-from tests.fuzz.wrapper_properties import WRAPPER_PROPERTIES
-from tests.simulation.world import Plan, World
-from tests.support import specs
-from tests.support.launches import launches_of
-from tests.unit.executor.backends.kubernetes.pods import POLICY, SETTINGS, Store
+from tools.fuzz.messages import messages
+from tools.fuzz.strategies import documents, expressions, junk
+from tools.fuzz.wrapper_properties import WRAPPER_PROPERTIES
+from tools.simulate.world import Plan, World
+from tools.testing import specs
+from tools.testing.launches import launches_of
+from tools.testing.pod_settings import POLICY, SETTINGS, Store
 
 
 @given(spec=documents(), seed=st.integers(0, 1_000_000))
@@ -103,7 +103,7 @@ def any_kubernetes_settings_are_refused_or_a_pod(config: Any) -> None:
 
 
 def _pipelines() -> list[Any]:
-    from tests.fuzz.strategies import _own_documents
+    from tools.fuzz.strategies import _own_documents
 
     if not _COMPILED:
         _COMPILED.extend(compile_pipeline(document_from_json(spec)) for spec in _own_documents()[:6])

@@ -38,8 +38,8 @@ from penstock_executor.engine.state import ContainerNode, RunContext, RunState
 from penstock_ir.model import Component, JsonValue, ParameterType, Pipeline
 from penstock_ir.task_rows import TaskState
 
-from tests.simulation import invariants
-from tests.simulation.executor import Executor
+from tools.simulate import invariants
+from tools.simulate.executor import Executor
 
 _MAX_STEPS = 200_000
 _RELIST_MILLIS = 3_000

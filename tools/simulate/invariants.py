@@ -27,7 +27,7 @@ from penstock_ir.model import RetryPolicy, TriggerStrategy
 from penstock_ir.task_rows import TaskState
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from tools.simulate.world import World
 
 # After its deadline an executor may be dead and its successor late, and processes take a while to end.
 DEADLINE_SLACK_MILLIS = 60_000

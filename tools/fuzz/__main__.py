@@ -16,7 +16,7 @@ from typing import Any
 import click
 from hypothesis import HealthCheck, settings
 
-from tests.fuzz.properties import PROPERTIES
+from tools.fuzz.properties import PROPERTIES
 
 _BATCH = 500
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.support import specs
+from tools.testing import specs
 
 # Any image with a shell will do; a cluster without this name says which one to take.
 IMAGE = os.environ.get("PENSTOCK_TEST_IMAGE", "docker.io/library/busybox:latest")

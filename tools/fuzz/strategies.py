@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import strategies as st
 from penstock_ir.loader import parse_package
 
-from tests.simulation.pipelines import random_spec
+from tools.simulate.pipelines import random_spec
 
-_OWN = Path(__file__).resolve().parents[1] / "pipelines"
+_OWN = Path(__file__).resolve().parents[2] / "tests" / "pipelines"
 _DOCUMENTS: list[dict[str, Any]] = []
 
 junk = st.recursive(
