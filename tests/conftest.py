@@ -15,6 +15,12 @@ from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
 from tools.embedded import Embedded
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """What runs coroutines. Made for each test, so no test or fixture can share a loop with another test."""
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """A server and an executor, for all tests that leave them as they are."""

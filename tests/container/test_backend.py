@@ -27,7 +27,7 @@ from penstock_executor.backends.container.probe import PODMAN, Found
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_store.files import FileArtifactStore
 
-from tests.support.held_runs import Runs, on_a_loop
+from tests.support.held_runs import Runs
 from tests.support.launch import launch
 
 Podman = Callable[..., str]
@@ -124,7 +124,6 @@ def bench(found: Found, podman: Podman, image: str, tmp_path: Path) -> Callable[
     return lambda: bench_of(found, podman, image, tmp_path)
 
 
-@on_a_loop
 async def test_a_task_ends_well_and_nothing_of_it_stays(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend()
@@ -151,7 +150,6 @@ async def test_a_task_ends_well_and_nothing_of_it_stays(bench: Any) -> None:
         assert not (here.home / task.key.run_id).exists()
 
 
-@on_a_loop
 async def test_whoever_launches_again_adopts(bench: Any) -> None:
     """The first executor is killed: nothing of it is closed. The second one has one container, and its end."""
     async with bench() as here:
@@ -173,7 +171,6 @@ async def test_whoever_launches_again_adopts(bench: Any) -> None:
         assert here.names() == [task.pod_name]
 
 
-@on_a_loop
 async def test_an_end_whose_event_was_lost_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hears_nothing(endings: Endings) -> None:
         endings._hearing = True
@@ -185,7 +182,6 @@ async def test_an_end_whose_event_was_lost_is_found(bench: Any, monkeypatch: pyt
         assert outcome.exit_code == 3
 
 
-@on_a_loop
 async def test_outputs_are_taken_again_by_who_comes_after(bench: Any) -> None:
     async with bench() as here:
         first = await here.backend()
@@ -198,7 +194,6 @@ async def test_outputs_are_taken_again_by_who_comes_after(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("seen_running", [True, False])
-@on_a_loop
 async def test_what_vanished_is_not_begun_again(
     bench: Any, monkeypatch: pytest.MonkeyPatch, seen_running: bool
 ) -> None:
@@ -217,7 +212,6 @@ async def test_what_vanished_is_not_begun_again(
         assert not (here.shared / "starts").exists()
 
 
-@on_a_loop
 async def test_a_container_that_was_made_and_not_started_is_no_second_try(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +229,6 @@ async def test_a_container_that_was_made_and_not_started_is_no_second_try(
         await here.until(lambda: task.pod_name not in here.podman("ps", "-a", "--format", "{{.Names}}").split())
 
 
-@on_a_loop
 async def test_nothing_is_made_without_a_certain_lease(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend(parallelism=1)
@@ -249,7 +242,6 @@ async def test_nothing_is_made_without_a_certain_lease(bench: Any) -> None:
         assert (await here.ended(backend, task)).succeeded
 
 
-@on_a_loop
 async def test_no_more_at_once_than_may(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend(parallelism=2)
@@ -266,7 +258,6 @@ async def test_no_more_at_once_than_may(bench: Any) -> None:
         assert max(counts) <= 2
 
 
-@on_a_loop
 async def test_canceled_while_it_runs(bench: Any) -> None:
     """SIGTERM, then SIGKILL for a program that does not listen."""
     async with bench() as here:
@@ -286,7 +277,6 @@ async def test_canceled_while_it_runs(bench: Any) -> None:
         assert Path(ends[0].log_uri.removeprefix("file://")).read_text().split().count("asked") == 1
 
 
-@on_a_loop
 async def test_canceled_while_it_waits(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend(parallelism=1)
@@ -337,7 +327,6 @@ async def test_canceled_while_it_waits(bench: Any) -> None:
         ),
     ],
 )  # fmt: skip
-@on_a_loop
 async def test_how_it_ended(
     bench: Any, script: str, fields: dict[str, Any], kind: FailureKind | None, text: str
 ) -> None:
@@ -355,7 +344,6 @@ async def test_how_it_ended(
 
 
 @pytest.mark.parametrize("how", ["kill", "rm"])
-@on_a_loop
 async def test_what_somebody_else_ends(bench: Any, how: str) -> None:
     async with bench() as here:
         backend = await here.backend()
@@ -370,7 +358,6 @@ async def test_what_somebody_else_ends(bench: Any, how: str) -> None:
         assert ("was killed" if how == "kill" else "is gone") in outcome.error
 
 
-@on_a_loop
 async def test_inputs_are_the_tasks_own(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend()
@@ -396,7 +383,6 @@ async def test_inputs_are_the_tasks_own(bench: Any) -> None:
         assert [path.name for path in (stored / "tree").iterdir()] == ["inside"]
 
 
-@on_a_loop
 async def test_a_large_input_is_not_copied(bench: Any) -> None:
     async with bench() as here:
         here.skip_without(here.found.overlays, "overlay mounts")
@@ -412,7 +398,6 @@ async def test_a_large_input_is_not_copied(bench: Any) -> None:
         assert copies == []
 
 
-@on_a_loop
 async def test_an_image_that_knows_what_to_run(bench: Any, entry_image: str) -> None:
     async with bench() as here:
         backend = await here.backend()
@@ -433,7 +418,6 @@ async def test_an_image_that_knows_what_to_run(bench: Any, entry_image: str) -> 
         assert list(said.values()) == ["by default\n", "given too\n"]
 
 
-@on_a_loop
 async def test_the_log_is_there_while_it_runs(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend()
@@ -447,7 +431,6 @@ async def test_the_log_is_there_while_it_runs(bench: Any) -> None:
         assert log.read_text() == "early\nlate\n"
 
 
-@on_a_loop
 async def test_claims_are_volumes(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend()
@@ -486,7 +469,6 @@ async def test_claims_are_volumes(bench: Any) -> None:
             assert "there is no volume" in again.error
 
 
-@on_a_loop
 async def test_what_nobody_waits_for_is_collected(bench: Any) -> None:
     async with bench() as here:
         backend = await here.backend()

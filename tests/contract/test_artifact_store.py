@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import filecmp
 import json
 import os
@@ -99,24 +98,24 @@ def store(kind: Kind, root: str) -> RoutedStore:
     return RoutedStore(kind.config, kind.environ, files=files, limits=Limits(patience=5))
 
 
-def test_files_and_directories_come_back(store: RoutedStore, root: str, tmp_path: Path) -> None:
+async def test_files_and_directories_come_back(store: RoutedStore, root: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "deep" / "deeper").mkdir(parents=True)
     (source / "deep" / "file").write_bytes(b"\x00\xff")
     (source / "deep" / "deeper" / "empty").touch()
     (source / "deep-er").write_text("beside")
     (source / "nothing in it").mkdir()
-    assert asyncio.run(store.upload(source, f"{root}/a/b"))
-    assert asyncio.run(store.upload(source / "deep-er", f"{root}/file"))
+    assert await store.upload(source, f"{root}/a/b")
+    assert await store.upload(source / "deep-er", f"{root}/file")
     target = tmp_path / "target"
-    assert asyncio.run(store.fetch(f"{root}/a/b", target / "b"))
-    assert asyncio.run(store.fetch(f"{root}/file", target / "file"))
+    assert await store.fetch(f"{root}/a/b", target / "b")
+    assert await store.fetch(f"{root}/file", target / "file")
     found = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
     assert found == {"b/deep/file": b"\x00\xff", "b/deep/deeper/empty": b"", "b/deep-er": b"beside", "file": b"beside"}
     assert [path.stat().st_mode & 0o444 for path in (target / "file", target / "b" / "deep-er")] == [0o444, 0o444]
 
 
-def test_a_cached_result_is_valid_while_its_objects_exist(store: RoutedStore, root: str, tmp_path: Path) -> None:
+async def test_a_cached_result_is_valid_while_its_objects_exist(store: RoutedStore, root: str, tmp_path: Path) -> None:
     """A file, a directory, and nothing any more."""
 
     async def store_of(namespace: str) -> RoutedStore:
@@ -124,18 +123,18 @@ def test_a_cached_result_is_valid_while_its_objects_exist(store: RoutedStore, ro
 
     checks = ExistenceChecks(store_of)
 
-    def why(*names: str) -> str:
+    async def why(*names: str) -> str:
         artifacts = tuple(Artifact(name, "system.Model", f"{root}/made/{name}") for name in names)
         result = CachedResult(Outputs(artifacts={"model": artifacts}), "made", "only")
-        return asyncio.run(checks.why_unusable("", result))
+        return await checks.why_unusable("", result)
 
-    put(store, tmp_path, f"{root}/made/file", b"content")
-    put(store, tmp_path, f"{root}/made/tree/deep/file", b"content")
-    assert why("file", "tree") == ""
-    assert why("file", "nothing") == f"the artifact {root}/made/nothing of run made is gone"
+    await put(store, tmp_path, f"{root}/made/file", b"content")
+    await put(store, tmp_path, f"{root}/made/tree/deep/file", b"content")
+    assert await why("file", "tree") == ""
+    assert await why("file", "nothing") == f"the artifact {root}/made/nothing of run made is gone"
     remove(store, f"{root}/made/tree/deep/file")
-    assert why("file") == ""
-    assert why("file", "tree") == f"the artifact {root}/made/tree of run made is gone"
+    assert await why("file") == ""
+    assert await why("file", "tree") == f"the artifact {root}/made/tree of run made is gone"
 
 
 def remove(store: RoutedStore, uri: str) -> None:
@@ -152,24 +151,24 @@ def remove(store: RoutedStore, uri: str) -> None:
     obstore.delete(bucket._client, uri.split("/", 3)[3])
 
 
-def test_what_is_not_there(store: RoutedStore, root: str, tmp_path: Path) -> None:
-    assert not asyncio.run(store.exists(f"{root}/nobody"))
-    assert not asyncio.run(store.fetch(f"{root}/nobody", tmp_path / "target"))
+async def test_what_is_not_there(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    assert not await store.exists(f"{root}/nobody")
+    assert not await store.fetch(f"{root}/nobody", tmp_path / "target")
     assert not (tmp_path / "target").exists()
-    assert not asyncio.run(store.upload(tmp_path / "nobody", f"{root}/a"))
+    assert not await store.upload(tmp_path / "nobody", f"{root}/a")
     assert store.info(f"{root}/nobody") is None
     assert list(store.list(f"{root}/nobody")) == []
     with pytest.raises(ArtifactStoreError, match=r"nobody.*lies there"):
         next(store.read(f"{root}/nobody"))
 
 
-def test_a_name_is_no_prefix(store: RoutedStore, root: str, tmp_path: Path) -> None:
+async def test_a_name_is_no_prefix(store: RoutedStore, root: str, tmp_path: Path) -> None:
     for name in ("data/one", "data2/two", "data.txt"):
-        put(store, tmp_path, f"{root}/{name}", name.encode())
-    assert asyncio.run(store.fetch(f"{root}/data", tmp_path / "target"))
+        await put(store, tmp_path, f"{root}/{name}", name.encode())
+    assert await store.fetch(f"{root}/data", tmp_path / "target")
     assert [str(path.relative_to(tmp_path / "target")) for path in (tmp_path / "target").rglob("*")] == ["one"]
-    assert not asyncio.run(store.exists(f"{root}/dat"))
-    assert not asyncio.run(store.exists(f"{root}/data/on"))
+    assert not await store.exists(f"{root}/dat")
+    assert not await store.exists(f"{root}/data/on")
     info = store.info(f"{root}/data")
     assert info is not None
     assert info.size is None
@@ -179,13 +178,13 @@ def test_a_name_is_no_prefix(store: RoutedStore, root: str, tmp_path: Path) -> N
     "name",
     ["a b", "ünïcode/ß", "100%25", "%2e%2e", "a+b", "q?x=1#y", "a&b=c;d", "it's", 'say "x"', "~a", "*(!)@:,$", "🙂"],
 )
-def test_names_come_back_as_they_are(store: RoutedStore, root: str, tmp_path: Path, name: str) -> None:
+async def test_names_come_back_as_they_are(store: RoutedStore, root: str, tmp_path: Path, name: str) -> None:
     source = tmp_path / "source"
     (source / name).parent.mkdir(parents=True)
     (source / name).write_text(name)
     at = f"{root}/{name.encode().hex()}"
-    assert asyncio.run(store.upload(source, at))
-    assert asyncio.run(store.fetch(at, tmp_path / "target"))
+    assert await store.upload(source, at)
+    assert await store.fetch(at, tmp_path / "target")
     assert (tmp_path / "target" / name).read_text() == name
     listed = [one.uri for one in store.list(at)]
     assert [b"".join(store.read(uri)).decode() for uri in listed] == [name]
@@ -193,10 +192,10 @@ def test_names_come_back_as_they_are(store: RoutedStore, root: str, tmp_path: Pa
         assert listed == [f"{at}/{name}"]
 
 
-def test_pieces_of_an_object(store: RoutedStore, root: str, tmp_path: Path) -> None:
+async def test_pieces_of_an_object(store: RoutedStore, root: str, tmp_path: Path) -> None:
     data = bytes(range(256)) * 4096
-    put(store, tmp_path, f"{root}/object", data)
-    put(store, tmp_path, f"{root}/empty", b"")
+    await put(store, tmp_path, f"{root}/object", data)
+    await put(store, tmp_path, f"{root}/empty", b"")
     uri = f"{root}/object"
 
     def read(**span: int) -> bytes:
@@ -215,73 +214,73 @@ def test_pieces_of_an_object(store: RoutedStore, root: str, tmp_path: Path) -> N
     assert [info and info.size for info in found] == [len(data), 0]
 
 
-def test_lists_are_in_the_order_of_keys(store: RoutedStore, root: str, tmp_path: Path) -> None:
+async def test_lists_are_in_the_order_of_keys(store: RoutedStore, root: str, tmp_path: Path) -> None:
     names = ["b/x", "b-y", "a/1", "a/10", "a/2", "c", "B"]
     for name in names:
-        put(store, tmp_path, f"{root}/{name}", name.encode())
+        await put(store, tmp_path, f"{root}/{name}", name.encode())
     listed = [(one.uri.removeprefix(f"{root}/"), one.size) for one in store.list(root)]
     assert listed == sorted((name, len(name)) for name in names)
     assert [one.uri for one in store.list(f"{root}/a")] == [f"{root}/a/{name}" for name in ("1", "10", "2")]
 
 
-def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Path) -> None:
-    put(store, tmp_path, f"{root}/file", b"first")
-    put(store, tmp_path, f"{root}/directory/file", b"first")
-    put(store, tmp_path, f"{root}/file", b"first")
+async def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    await put(store, tmp_path, f"{root}/file", b"first")
+    await put(store, tmp_path, f"{root}/directory/file", b"first")
+    await put(store, tmp_path, f"{root}/file", b"first")
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(b"other")
     for change, uri in ((source / "file", f"{root}/file"), (source, f"{root}/directory"), (source, f"{root}/file")):
         with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
-            asyncio.run(store.upload(change, uri))
+            await store.upload(change, uri)
     with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
-        asyncio.run(store.upload(source / "file", f"{root}/directory"))
+        await store.upload(source / "file", f"{root}/directory")
     (source / "file").write_bytes(b"first")
     (source / "more").write_bytes(b"more")
-    assert asyncio.run(store.upload(source, f"{root}/directory"))
+    assert await store.upload(source, f"{root}/directory")
     assert b"".join(store.read(f"{root}/file")) == b"first"
     assert [one.size for one in store.list(f"{root}/directory")] == [5, 4]
 
 
-def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: str) -> None:
+async def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: str) -> None:
     for content in (b"", b"\x00\xff" * 100_000):
         uri = f"{root}/of/{len(content)} bytes"
         for _ in range(2):
-            asyncio.run(store.write(content, uri))
+            await store.write(content, uri)
         assert b"".join(store.read(uri)) == content
         for other in (content + b"more", b"\x00\xfe" * 100_000):
             with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
-                asyncio.run(store.write(other, uri))
+                await store.write(other, uri)
         assert b"".join(store.read(uri)) == content
     with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
-        asyncio.run(store.write(b"a file", f"{root}/of"))
+        await store.write(b"a file", f"{root}/of")
     with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
-        asyncio.run(store.write(b"x", f"{root}/../../escaped"))
+        await store.write(b"x", f"{root}/../../escaped")
 
 
-def test_what_lies_there_is_replaced_when_that_is_wanted(store: RoutedStore, root: str, tmp_path: Path) -> None:
-    put(store, tmp_path, f"{root}/file", b"first")
-    put(store, tmp_path, f"{root}/directory/file", b"first")
-    put(store, tmp_path, f"{root}/directory/stays", b"first")
+async def test_what_lies_there_is_replaced_when_that_is_wanted(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    await put(store, tmp_path, f"{root}/file", b"first")
+    await put(store, tmp_path, f"{root}/directory/file", b"first")
+    await put(store, tmp_path, f"{root}/directory/stays", b"first")
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_bytes(b"second one")
     (source / "more").write_bytes(b"more")
     for change, uri in ((source / "file", f"{root}/directory"), (source, f"{root}/file")):
         with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
-            asyncio.run(store.upload(change, uri, replace=True))
-    assert asyncio.run(store.upload(source / "file", f"{root}/file", replace=True))
-    assert asyncio.run(store.upload(source, f"{root}/directory", replace=True))
+            await store.upload(change, uri, replace=True)
+    assert await store.upload(source / "file", f"{root}/file", replace=True)
+    assert await store.upload(source, f"{root}/directory", replace=True)
     assert b"".join(store.read(f"{root}/file")) == b"second one"
     found = {one.uri.rsplit("/", 1)[-1]: b"".join(store.read(one.uri)) for one in store.list(f"{root}/directory")}
     assert found == {"file": b"second one", "more": b"more", "stays": b"first"}
 
 
-def test_nothing_climbs(store: RoutedStore, root: str, tmp_path: Path) -> None:
+async def test_nothing_climbs(store: RoutedStore, root: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("x")
     with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
-        asyncio.run(store.upload(source, f"{root}/../../escaped"))
+        await store.upload(source, f"{root}/../../escaped")
     with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
         store.info(f"{root}/../../escaped")
 
@@ -324,7 +323,7 @@ print(peak() - before)
         assert filecmp.cmp(tmp_path / "big" / "file", back, shallow=False)
 
 
-def put(store: RoutedStore, tmp_path: Path, uri: str, data: bytes) -> None:
+async def put(store: RoutedStore, tmp_path: Path, uri: str, data: bytes) -> None:
     source = tmp_path / "put"
     source.write_bytes(data)
-    assert asyncio.run(store.upload(source, uri))
+    assert await store.upload(source, uri)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
-from penstock_kube.client import KubeClient
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import ConflictError, UnavailableError
 
@@ -31,8 +30,8 @@ def place(proxy: Troublemaker) -> Iterator[Place]:
 
 
 class TestProxy(KubernetesContract):
-    def test_faults_befall_what_they_name(self, place: Place, proxy: Troublemaker) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_faults_befall_what_they_name(self, place: Place, proxy: Troublemaker) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             proxy.trouble("faults", [{"action": "status", "status": 409, "method": "POST", "times": 1}])
             with pytest.raises(ConflictError):
@@ -43,13 +42,11 @@ class TestProxy(KubernetesContract):
                 await client.create(path, config_map(name))
             assert lost.value.ambiguous
             assert (await client.get(f"{path}/{name}"))["metadata"]["name"] == name
-
-        place.run(use)
         assert {"status 409", "drop-after"} <= set(proxy.stats()["met"])
 
     @pytest.mark.parametrize("how", ["cut", "fault"])
-    def test_a_watch_breaks_off(self, place: Place, proxy: Troublemaker, how: str) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_a_watch_breaks_off(self, place: Place, proxy: Troublemaker, how: str) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             await client.create(path, config_map(fresh("cut")))
             if how == "fault":
@@ -59,5 +56,3 @@ class TestProxy(KubernetesContract):
                     async for _ in watch:
                         if how == "cut":
                             proxy.trouble("cut")
-
-        place.run(use)

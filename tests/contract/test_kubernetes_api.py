@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
-from penstock_kube.client import KubeClient
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import GoneError
 
@@ -26,8 +25,8 @@ def place(server: Troublemaker) -> Place:
 
 
 class TestSimulatedServer(KubernetesContract):
-    def test_a_version_that_was_compacted(self, place: Place, server: Troublemaker) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_a_version_that_was_compacted(self, place: Place, server: Troublemaker) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             for number in range(3):
                 await client.create(path, config_map(fresh(f"gone-{number}")))
@@ -41,5 +40,3 @@ class TestSimulatedServer(KubernetesContract):
                 async with aclosing(client.watch(path, resource_version=version, timeout_seconds=5)) as watch:
                     await watch.__anext__()
             assert refused.value.status == 410
-
-        place.run(use)

@@ -320,15 +320,12 @@ def records(run_id: str, count: int, shared: Artifact | None = None) -> list[Exe
     return found
 
 
-def recorded(address: str, batches: Sequence[Sequence[ExecutionRecord]]) -> list[Any]:
-    async def record() -> list[Any]:
-        recorder = MlmdRecorder(address)
-        try:
-            return [await recorder.record(batch, lambda run_id: 60.0) for batch in batches]
-        finally:
-            await recorder.close()
-
-    return asyncio.run(record())
+async def recorded(address: str, batches: Sequence[Sequence[ExecutionRecord]]) -> list[Any]:
+    recorder = MlmdRecorder(address)
+    try:
+        return [await recorder.record(batch, lambda run_id: 60.0) for batch in batches]
+    finally:
+        await recorder.close()
 
 
 def counts(store: Store, run_id: str) -> tuple[int, int, int]:
@@ -338,43 +335,42 @@ def counts(store: Store, run_id: str) -> tuple[int, int, int]:
     return len(executions), len(store.get_artifacts_by_context(context.id)), len(events)
 
 
-def test_recording_again_changes_nothing(addresses: list[str], store: Store) -> None:
+async def test_recording_again_changes_nothing(addresses: list[str], store: Store) -> None:
     """As whoever takes a run over does: all of it, by a recorder that knows nothing, perhaps through another server."""
     run_id = new("run")
     all_of_it = records(run_id, 12)
-    (first,) = recorded(addresses[0], [all_of_it])
+    (first,) = await recorded(addresses[0], [all_of_it])
     before = counts(store, run_id)
     assert before == (13, 12, 23)
     for address in (addresses[-1], addresses[0]):
-        (again,) = recorded(address, [all_of_it])
+        (again,) = await recorded(address, [all_of_it])
         assert again == first
     # What a crash left half known: some of it there, some not.
     half = new("run")
-    recorded(addresses[0], [records(half, 12)[:7]])
-    recorded(addresses[-1], [records(half, 12)])
+    await recorded(addresses[0], [records(half, 12)[:7]])
+    await recorded(addresses[-1], [records(half, 12)])
     assert counts(store, run_id) == before
     assert counts(store, half) == before
 
 
-def test_two_recorders_of_one_run(addresses: list[str], store: Store) -> None:
+async def test_two_recorders_of_one_run(addresses: list[str], store: Store) -> None:
     """The one that was stopped does not know that it has a successor yet."""
     run_id = new("run")
     all_of_it = records(run_id, 12)
-    with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda one: recorded(one, [all_of_it]), (addresses[0], addresses[-1])))
+    results = await asyncio.gather(*(recorded(one, [all_of_it]) for one in (addresses[0], addresses[-1])))
     assert results[0] == results[1]
     assert counts(store, run_id) == (13, 12, 23)
 
 
-def test_runs_that_share_an_artifact_and_are_recorded_at_once(addresses: list[str], store: Store) -> None:
+async def test_runs_that_share_an_artifact_and_are_recorded_at_once(addresses: list[str], store: Store) -> None:
     shared = Artifact(name=new("shared"), type="system.Model", uri="s3://b/shared")
     ids = [new("run") for _ in range(6)]
-    with ThreadPoolExecutor(6) as pool:
-        list(
-            pool.map(
-                lambda one: recorded(addresses[one % len(addresses)], [records(ids[one], 4, shared)]), range(len(ids))
-            )
+    await asyncio.gather(
+        *(
+            recorded(addresses[number % len(addresses)], [records(run_id, 4, shared)])
+            for number, run_id in enumerate(ids)
         )
+    )
     assert len(store.get_artifacts_by_uri("s3://b/shared")) == 1
     for run_id in ids:
         assert counts(store, run_id) == (5, 5, 11)

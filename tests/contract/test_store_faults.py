@@ -4,7 +4,6 @@ what is said.
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import ipaddress
 import json
@@ -76,13 +75,13 @@ def planted(server: object_stores.ObjectStore, name: str, data: bytes) -> str:
     return f"{_ROOT}/{name}"
 
 
-def failing(work: Any) -> ArtifactStoreError:
+async def failing(work: Any) -> ArtifactStoreError:
     with pytest.raises(ArtifactStoreError) as caught:
-        asyncio.run(work)
+        await work
     return caught.value
 
 
-def test_a_bucket_that_is_missing(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_a_bucket_that_is_missing(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     store, source = opened(server), tmp_path / "source"
     source.write_text("x")
     for work in (
@@ -90,26 +89,26 @@ def test_a_bucket_that_is_missing(server: object_stores.ObjectStore, tmp_path: P
         store.fetch("s3://nobody/x", tmp_path / "y"),
         store.exists("s3://nobody/x"),
     ):
-        error = failing(work)
+        error = await failing(work)
         assert not error.transient
         assert "s3://nobody/x" in str(error)
         assert server.endpoint in str(error)
         assert "there is no bucket 'nobody'" in str(error)
 
 
-def test_credentials_that_are_wrong(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_credentials_that_are_wrong(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     uri = planted(server, "secret", b"x")
-    error = failing(opened(server, secret="wrong").fetch(uri, tmp_path / "y"))
+    error = await failing(opened(server, secret="wrong").fetch(uri, tmp_path / "y"))
     assert not error.transient
     assert "access denied" in str(error)
     assert "access, secret of the Secret 'keys'" in str(error)
 
 
-def test_credentials_that_are_missing(server: object_stores.ObjectStore) -> None:
+async def test_credentials_that_are_missing(server: object_stores.ObjectStore) -> None:
     config = parse_file(
         json.dumps({"providers": {"s3": {"default": {"endpoint": server.endpoint, "credentials": _SECRET}}}})
     )
-    error = failing(RoutedStore(config, {}).exists(f"{_ROOT}/x"))
+    error = await failing(RoutedStore(config, {}).exists(f"{_ROOT}/x"))
     assert not error.transient
     assert "key 'access' of the Secret 'keys' is missing or empty" in str(error)
 
@@ -128,7 +127,7 @@ def test_credentials_of_the_environment(server: object_stores.ObjectStore, monke
         next(opened(server, credentials={"fromEnv": True}, limits=_SHORT).read(uri))
 
 
-def test_every_place_has_its_own_credentials(server: object_stores.ObjectStore) -> None:
+async def test_every_place_has_its_own_credentials(server: object_stores.ObjectStore) -> None:
     section = {
         "default": {"endpoint": server.endpoint, "credentials": _SECRET},
         "overrides": [{"bucketName": "second", "endpoint": server.endpoint, "credentials": _SECRET}],
@@ -141,21 +140,21 @@ def test_every_place_has_its_own_credentials(server: object_stores.ObjectStore) 
         "PENSTOCK_STORE_S3_1_SECRET_KEY": server.secret_key,
     }
     store = RoutedStore(config, environ)
-    assert not asyncio.run(store.exists("s3://second/x"))
-    assert "access denied" in str(failing(store.exists("s3://artifacts/x")))
+    assert not await store.exists("s3://second/x")
+    assert "access denied" in str(await failing(store.exists("s3://artifacts/x")))
 
 
-def test_a_store_that_is_away(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_a_store_that_is_away(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{object_stores.free_port()}"
-    error = failing(opened(server, endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    error = await failing(opened(server, endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert f"{_ROOT}/x at {endpoint}: it cannot be reached" in str(error)
-    error = failing(opened(server, "http://store.invalid", limits=_SHORT).exists(f"{_ROOT}/x"))
+    error = await failing(opened(server, "http://store.invalid", limits=_SHORT).exists(f"{_ROOT}/x"))
     assert error.transient
     assert "it cannot be reached" in str(error)
 
 
-def test_a_store_that_refuses_for_a_while(
+async def test_a_store_that_refuses_for_a_while(
     server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
@@ -164,54 +163,58 @@ def test_a_store_that_refuses_for_a_while(
     for work in (partial(store.upload, source, uri), partial(store.fetch, uri, tmp_path / "target")):
         proxy.drop()
         proxy.faults.extend([Refuse(), Refuse("500 Internal Server Error"), Refuse()])
-        assert asyncio.run(work())
+        assert await work()
         assert not proxy.faults
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
     assert len(proxy.met) == 6
 
 
-def test_a_store_that_refuses_for_ever(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+async def test_a_store_that_refuses_for_ever(
+    server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
+) -> None:
     proxy.always = Refuse()
-    error = failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    error = await failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert "503" in str(error) or "SlowDown" in str(error)
     assert len(proxy.met) > 2
     proxy.met.clear()
-    error = failing(opened(server, proxy.endpoint, maxRetries=2).exists(f"{_ROOT}/x"))
+    error = await failing(opened(server, proxy.endpoint, maxRetries=2).exists(f"{_ROOT}/x"))
     assert error.transient
     assert len(proxy.met) == 2
 
 
-def test_a_store_that_stalls(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+async def test_a_store_that_stalls(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
     store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=0.5))
     source, uri = tmp_path / "source", f"{_ROOT}/stalled"
     source.write_bytes(b"x" * 100_000)
     for work in (partial(store.upload, source, uri), partial(store.fetch, uri, tmp_path / "target")):
         proxy.drop()
         proxy.faults.extend([Stall(), Stall()])
-        assert asyncio.run(work())
+        assert await work()
         assert not proxy.faults
     assert (tmp_path / "target").read_bytes() == source.read_bytes()
 
 
-def test_a_transfer_has_an_end(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+async def test_a_transfer_has_an_end(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.always = Stall()
-    error = failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
+    error = await failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert "does not answer in time" in str(error)
     patient = Limits(patience=60, stall=60, timeout=0.5)
-    error = failing(opened(server, proxy.endpoint, limits=patient).upload(Path(__file__), f"{_ROOT}/x"))
+    error = await failing(opened(server, proxy.endpoint, limits=patient).upload(Path(__file__), f"{_ROOT}/x"))
     assert error.transient
     assert "took more than 0.5 s" in str(error) or "does not answer in time" in str(error)
 
 
-def test_a_connection_that_breaks_off(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
+async def test_a_connection_that_breaks_off(
+    server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
+) -> None:
     data = bytes(range(256)) * 20_000
     uri = planted(server, "broken", data)
     store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
     target = tmp_path / "target"
     proxy.faults.extend([Cut(1_000_000), Cut(2_000_000), Cut(500_000)])
-    assert asyncio.run(store.fetch(uri, target / "file"))
+    assert await store.fetch(uri, target / "file")
     assert (target / "file").read_bytes() == data
     assert not proxy.faults
     proxy.drop()
@@ -220,31 +223,31 @@ def test_a_connection_that_breaks_off(server: object_stores.ObjectStore, proxy: 
     assert not proxy.faults
     proxy.drop()
     proxy.always = Cut(100_000)
-    error = failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(uri, target / "never"))
+    error = await failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(uri, target / "never"))
     assert error.transient
     assert [path.name for path in target.iterdir()] == ["file"]
 
 
-def test_an_upload_whose_last_answer_is_lost(
+async def test_an_upload_whose_last_answer_is_lost(
     server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     (tmp_path / "big").write_bytes(os.urandom(20 << 20))
     store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
     unknown = Refuse("404 Not Found", "NoSuchUpload")
     proxy.lose_answer_to(b"POST /artifacts/faults/lost?uploadId=", unknown)
-    assert asyncio.run(store.upload(tmp_path / "big", f"{_ROOT}/lost"))
+    assert await store.upload(tmp_path / "big", f"{_ROOT}/lost")
     assert proxy.met == [unknown]
     assert b"".join(store.read(f"{_ROOT}/lost")) == (tmp_path / "big").read_bytes()
 
 
-def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
+async def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
     ca, chain, key = certificates(tmp_path)
     (tmp_path / "source").write_text("x")
     with object_stores.s3(["artifacts"], certificate=(chain, key)) as server:
         trusting = opened(server, caBundle=ca.read_text())
-        assert asyncio.run(trusting.upload(tmp_path / "source", f"{_ROOT}/x"))
-        assert asyncio.run(trusting.exists(f"{_ROOT}/x"))
-        error = failing(opened(server, limits=Limits(patience=3)).exists(f"{_ROOT}/x"))
+        assert await trusting.upload(tmp_path / "source", f"{_ROOT}/x")
+        assert await trusting.exists(f"{_ROOT}/x")
+        error = await failing(opened(server, limits=Limits(patience=3)).exists(f"{_ROOT}/x"))
         assert "its TLS certificate is not trusted (UnknownIssuer)" in str(error)
         assert "caBundle" in str(error)
         assert not error.transient
@@ -252,7 +255,7 @@ def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
         opened(server, caBundle="no certificate").info(f"{_ROOT}/x")
 
 
-def test_checksums_are_stored_when_asked_for(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_checksums_are_stored_when_asked_for(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "small").write_bytes(b"x")
     (tmp_path / "big").write_bytes(b"x" * (20 << 20))
     client = boto3.client(
@@ -263,12 +266,12 @@ def test_checksums_are_stored_when_asked_for(server: object_stores.ObjectStore, 
         region_name="us-east-1",
     )
     for name in ("small", "big"):
-        assert asyncio.run(opened(server, checksums=True).upload(tmp_path / name, f"{_ROOT}/sum/{name}"))
+        assert await opened(server, checksums=True).upload(tmp_path / name, f"{_ROOT}/sum/{name}")
         head = client.head_object(Bucket="artifacts", Key=f"faults/sum/{name}", ChecksumMode="ENABLED")
         assert head["ChecksumSHA256"]
 
 
-def test_marks_of_directories_are_no_files(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_marks_of_directories_are_no_files(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     for name in ("marked/a/b", "marked/c"):
         planted(server, name, name.encode())
     store = opened(server)
@@ -276,11 +279,11 @@ def test_marks_of_directories_are_no_files(server: object_stores.ObjectStore, tm
     info = store.info(f"{_ROOT}/marked/a")
     assert info is not None
     assert info.size is None
-    assert asyncio.run(store.fetch(f"{_ROOT}/marked", tmp_path / "target"))
+    assert await store.fetch(f"{_ROOT}/marked", tmp_path / "target")
     assert (tmp_path / "target" / "a" / "b").read_text() == "marked/a/b"
 
 
-def test_names_that_climb_are_refused(tmp_path: Path) -> None:
+async def test_names_that_climb_are_refused(tmp_path: Path) -> None:
     with object_stores.google(["artifacts"]) as server:
         for name in ("set%2Fgood", "set%2F..%2F..%2Fescaped"):
             url = f"{server.endpoint}/upload/storage/v1/b/artifacts/o?uploadType=media&name={name}"
@@ -289,23 +292,25 @@ def test_names_that_climb_are_refused(tmp_path: Path) -> None:
         config = parse_file(
             f"providers: {{gs: {{default: {{endpoint: '{server.endpoint}', credentials: {{fromEnv: true}}}}}}}}"
         )
-        error = failing(RoutedStore(config, {}).fetch("gs://artifacts/set", tmp_path / "deep" / "target"))
+        error = await failing(RoutedStore(config, {}).fetch("gs://artifacts/set", tmp_path / "deep" / "target"))
         assert "a name there cannot be a path" in str(error)
     assert not list(tmp_path.rglob("escaped"))
 
 
-def test_nothing_is_stored_of_what_cannot_be_stored_whole(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_nothing_is_stored_of_what_cannot_be_stored_whole(
+    server: object_stores.ObjectStore, tmp_path: Path
+) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "a").write_text("x")
     (tmp_path / "source" / "link").symlink_to("/etc/hostname")
-    assert "leads out" in str(failing(opened(server).upload(tmp_path / "source", f"{_ROOT}/linked")))
+    assert "leads out" in str(await failing(opened(server).upload(tmp_path / "source", f"{_ROOT}/linked")))
     assert opened(server).info(f"{_ROOT}/linked") is None
 
 
-def test_names_without_a_form_are_refused(server: object_stores.ObjectStore, tmp_path: Path) -> None:
+async def test_names_without_a_form_are_refused(server: object_stores.ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "line\nbreak").write_text("x")
-    error = failing(opened(server).upload(tmp_path / "source", f"{_ROOT}/names"))
+    error = await failing(opened(server).upload(tmp_path / "source", f"{_ROOT}/names"))
     assert "control characters are refused" in str(error)
     assert not error.transient
 

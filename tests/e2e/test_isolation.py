@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 from collections.abc import Iterator, Mapping
@@ -158,11 +157,11 @@ def test_the_file_of_an_importer_stays(alone: Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overlays", [True, False])
-def test_inputs_are_its_own(tmp_path: Path, overlays: bool) -> None:
+async def test_inputs_are_its_own(tmp_path: Path, overlays: bool) -> None:
     """Also where they are copied, as when tasks work below the artifact root."""
     data = tmp_path / "data"
     (root := data if not overlays else data / "artifacts").mkdir(parents=True)
-    assert bool(asyncio.run(why_no_view(sys.executable, root, data / "work"))) is not overlays
+    assert bool(await why_no_view(sys.executable, root, data / "work")) is not overlays
     options = [] if overlays else ["--artifacts", str(root)]
     with Embedded(data, *options) as embedded, Client(embedded.grpc) as client:
         spec = specs.compiled("inputs_changed_in_place")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from google.protobuf import json_format
 from penstock.client import Client
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.v1 import insight_pb2
+from penstock_executor.dispatch import client as client_module
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.errors import ServerRejectedError
 
@@ -29,22 +31,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield replicas.addresses[0]
 
 
-def played(address: str, scenario: Callable[[DispatchClient, DispatchClient], Awaitable[None]]) -> None:
-    """With two executors; whatever they hold at the end is finished, so that the next test finds nothing."""
-
-    async def play() -> None:
-        one, other = DispatchClient(address, "one/1"), DispatchClient(address, "other/1")
-        try:
-            await scenario(one, other)
-            for client in (one, other):
-                await client.heartbeat([], LEASE, release=True)
-            left = (await one.claim(50, 0, LEASE)).runs
-            await one.report([ended(run) for run in left])
-        finally:
-            await one.close()
-            await other.close()
-
-    asyncio.run(play())
+@asynccontextmanager
+async def executors(address: str) -> AsyncIterator[tuple[DispatchClient, DispatchClient]]:
+    """Two; whatever they hold at the end of a test is finished, so that the next one finds nothing."""
+    one, other = DispatchClient(address, "one/1"), DispatchClient(address, "other/1")
+    try:
+        yield one, other
+        for client in (one, other):
+            await client.heartbeat([], LEASE, release=True)
+        left = (await one.claim(50, 0, LEASE)).runs
+        await one.report([ended(run) for run in left])
+    finally:
+        await one.close()
+        await other.close()
 
 
 def ended(run: pb.ClaimedRun) -> pb.RunTransitions:
@@ -57,8 +56,8 @@ def started(address: str) -> str:
         return runs.start(client, SPEC)
 
 
-def test_where_runs_stand(address: str) -> None:
-    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+async def test_where_runs_stand(address: str) -> None:
+    async with executors(address) as (one, other):
         finished = started(address)
         (run,) = (await one.claim(5, 0, LEASE)).runs
         await one.report([ended(run)])
@@ -76,26 +75,18 @@ def test_where_runs_stand(address: str) -> None:
         ]
         assert [one.executor_id for one in holds] == ["", "one/1", "", ""]
 
-    played(address, scenario)
 
-
-def test_many_are_asked_in_pieces_and_too_many_at_once_are_refused(address: str) -> None:
-    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+async def test_many_are_asked_in_pieces_and_too_many_at_once_are_refused(address: str) -> None:
+    async with executors(address) as (one, _):
         assert len(await one.filter_runs([f"r{number}" for number in range(2500)])) == 2500
         assert await one.filter_runs([]) == []
+        request = pb.FilterRunsRequest(run_ids=[f"r{number}" for number in range(1001)])
         with pytest.raises(ServerRejectedError, match="INVALID_ARGUMENT"):
-            await one_call(one, pb.FilterRunsRequest(run_ids=[f"r{number}" for number in range(1001)]))
-
-    async def one_call(client: DispatchClient, request: Any) -> None:
-        from penstock_executor.dispatch import client as module
-
-        await module._call(client._stub.FilterRuns, request, 10)
-
-    played(address, scenario)
+            await client_module._call(one._stub.FilterRuns, request, 10)
 
 
-def test_a_claim_says_how_long_it_waited(address: str) -> None:
-    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+async def test_a_claim_says_how_long_it_waited(address: str) -> None:
+    async with executors(address) as (one, other):
         started(address)
         reply = await one.claim(5, 20, LEASE)
         assert len(reply.runs) == 1
@@ -107,11 +98,9 @@ def test_a_claim_says_how_long_it_waited(address: str) -> None:
         assert len(reply.runs) == 1
         assert reply.waited_millis >= 200
 
-    played(address, scenario)
 
-
-def test_handing_back_gives_everything_to_others_at_once(address: str) -> None:
-    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+async def test_handing_back_gives_everything_to_others_at_once(address: str) -> None:
+    async with executors(address) as (one, other):
         ids = {started(address) for _ in range(3)}
         assert {run.run_id for run in (await one.claim(5, 0, LEASE)).runs} == ids
         assert (await other.claim(5, 0, LEASE)).runs == []
@@ -120,11 +109,9 @@ def test_handing_back_gives_everything_to_others_at_once(address: str) -> None:
         await one.heartbeat([], LEASE, release=True)
         assert {run.run_id for run in (await waiting).runs} == ids
 
-    played(address, scenario)
 
-
-def test_nothing_is_leased_to_a_caller_that_went_away(address: str) -> None:
-    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+async def test_nothing_is_leased_to_a_caller_that_went_away(address: str) -> None:
+    async with executors(address) as (one, other):
         for _ in range(5):
             gone = asyncio.create_task(one.claim(5, 20, LEASE))
             await asyncio.sleep(0.05)
@@ -134,8 +121,6 @@ def test_nothing_is_leased_to_a_caller_that_went_away(address: str) -> None:
             assert found.run_id == run_id
             await other.report([ended(found)])
 
-    played(address, scenario)
-
 
 def launched(path: str, parent: str | None, kind: str, **fields: Any) -> pb.TaskRow:
     row = pb.TaskRow(path=path, name=path, kind=kind, parent_path=parent or "", iteration_index=-1, **fields)
@@ -143,8 +128,8 @@ def launched(path: str, parent: str | None, kind: str, **fields: Any) -> pb.Task
     return row
 
 
-def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) -> None:
-    async def scenario(one: DispatchClient, other: DispatchClient) -> None:
+async def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) -> None:
+    async with executors(address) as (one, _other):
         run_id = started(address)
         (run,) = (await one.claim(5, 0, LEASE)).runs
         root = launched("", None, "dag", state="RUNNING")
@@ -170,8 +155,6 @@ def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) -> None:
         again = launched("only", "", "container", state="RUNNING", phase="launched", attempt=2)
         await one.report([report(tasks=[again], waits=[pb.TaskWait(path="", text="")])])
         assert await asyncio.to_thread(shown, address, run_id) == {"only": "", "next": ""}
-
-    played(address, scenario)
 
 
 def described(address: str, pod: str) -> insight_pb2.DescribePodResponse:

@@ -72,37 +72,31 @@ def test_what_a_dead_executor_left_running_is_waited_for(tmp_path: Path) -> None
     assert second.returncode == 0, errors
 
 
-def test_the_lock_is_free_when_the_environment_is_there(tmp_path: Path) -> None:
-    async def make() -> Path:
-        return await TaskEnvironments(tmp_path, sys.executable, {"PATH": os.defpath}).get(())
-
-    asyncio.run(make())
+async def test_the_lock_is_free_when_the_environment_is_there(tmp_path: Path) -> None:
+    await TaskEnvironments(tmp_path, sys.executable, {"PATH": os.defpath}).get(())
     (lock,) = tmp_path.glob("*.lock")
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_python_without_ensurepip_does(tmp_path: Path) -> None:
+async def test_a_python_without_ensurepip_does(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(WITHOUT_PIP.format(python=sys.executable))
     python.chmod(0o755)
-
-    async def make() -> Path:
-        return await TaskEnvironments(tmp_path / "environments", str(python), {"PATH": os.defpath}).get(())
-
-    made = asyncio.run(make()) / "bin" / "python"
+    environment = await TaskEnvironments(tmp_path / "environments", str(python), {"PATH": os.defpath}).get(())
+    made = environment / "bin" / "python"
     assert subprocess.run(
         [made, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True
     ).stdout.strip() == str(made.parents[1])
 
 
-def test_what_is_wrong_is_said(tmp_path: Path) -> None:
+async def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
     python.chmod(0o755)
     environments = TaskEnvironments(tmp_path / "environments", str(python), {"PATH": os.defpath})
     with pytest.raises(EnvironmentFailedError, match="the disk is full"):
-        asyncio.run(environments.get(()))
+        await environments.get(())
 
 
 class Interpreter:
@@ -126,74 +120,65 @@ class Interpreter:
             await asyncio.sleep(0.01)
 
 
-def test_what_cannot_be_made_is_tried_once_for_all(tmp_path: Path) -> None:
+async def test_what_cannot_be_made_is_tried_once_for_all(tmp_path: Path) -> None:
     python = Interpreter(tmp_path, fails=True)
     environments = TaskEnvironments(tmp_path / "environments", str(python.path), {"PATH": os.defpath})
 
-    async def twelve() -> list[Path | BaseException]:
-        waiting = asyncio.gather(*(environments.get(()) for _ in range(12)), return_exceptions=True)
-        await python.has_begun(1)
-        python.go.touch()
-        answers = await waiting
-        with pytest.raises(EnvironmentFailedError, match="no such thing"):
-            await environments.get(())
-        return answers
-
-    assert all(isinstance(one, EnvironmentFailedError) for one in asyncio.run(twelve()))
+    waiting = asyncio.gather(*(environments.get(()) for _ in range(12)), return_exceptions=True)
+    await python.has_begun(1)
+    python.go.touch()
+    answers = await waiting
+    with pytest.raises(EnvironmentFailedError, match="no such thing"):
+        await environments.get(())
+    assert all(isinstance(one, EnvironmentFailedError) for one in answers)
     assert len(python.begun()) == 1
 
 
-def test_what_nobody_waits_for_is_not_made(tmp_path: Path) -> None:
+async def test_what_nobody_waits_for_is_not_made(tmp_path: Path) -> None:
     python = Interpreter(tmp_path)
     environments = TaskEnvironments(tmp_path / "environments", str(python.path), {"PATH": os.defpath})
 
-    async def leave_and_come_back() -> Path:
-        waiting = [asyncio.create_task(environments.get(())) for _ in range(2)]
-        await python.has_begun(1)
-        (pid,) = python.begun()
-        waiting[0].cancel()
-        await asyncio.gather(waiting[0], return_exceptions=True)
-        assert psutil.pid_exists(pid)
-        waiting[1].cancel()
-        await asyncio.gather(waiting[1], return_exceptions=True)
-        # Whoever comes now begins anew, and is not taken along by the end of the first.
-        again = asyncio.create_task(environments.get(()))
-        await python.has_begun(2)
-        assert not psutil.pid_exists(pid)
-        python.go.touch()
-        return await again
-
-    assert (asyncio.run(leave_and_come_back()) / "complete").exists()
+    waiting = [asyncio.create_task(environments.get(())) for _ in range(2)]
+    await python.has_begun(1)
+    (pid,) = python.begun()
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    assert psutil.pid_exists(pid)
+    waiting[1].cancel()
+    await asyncio.gather(waiting[1], return_exceptions=True)
+    # Whoever comes now begins anew, and is not taken along by the end of the first.
+    again = asyncio.create_task(environments.get(()))
+    await python.has_begun(2)
+    assert not psutil.pid_exists(pid)
+    python.go.touch()
+    assert (await again / "complete").exists()
 
 
-def test_a_bounded_number_is_made_at_a_time(tmp_path: Path) -> None:
+async def test_a_bounded_number_is_made_at_a_time(tmp_path: Path) -> None:
     python = Interpreter(tmp_path)
     environments = TaskEnvironments(tmp_path / "environments", str(python.path), {"PATH": os.defpath}, builds=2)
 
-    async def five() -> int:
-        wanted = [{"PIP_INDEX_URL": f"https://index.example/{number}"} for number in range(5)]
-        waiting = asyncio.gather(*(environments.get((), one) for one in wanted))
-        await python.has_begun(2)
-        for _ in range(20):
-            await asyncio.sleep(0.01)
-        begun = len(python.begun())
-        python.go.touch()
-        await waiting
-        return begun
-
-    assert asyncio.run(five()) == 2
+    wanted = [{"PIP_INDEX_URL": f"https://index.example/{number}"} for number in range(5)]
+    waiting = asyncio.gather(*(environments.get((), one) for one in wanted))
+    await python.has_begun(2)
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    begun = len(python.begun())
+    python.go.touch()
+    await waiting
+    assert begun == 2
     assert len(python.begun()) == 5
 
 
-def test_settings_for_pip_hold(tmp_path: Path) -> None:
+async def test_settings_for_pip_hold(tmp_path: Path) -> None:
     """Packages come from a directory, and no index is asked."""
     wheels = [tmp_path / "empty", tmp_path / "wheels"]
     wheels[0].mkdir()
     wheel(wheels[1], "only_here", "1.0")
     base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(map(str, wheels))}
     environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
-    made = asyncio.run(environments.get((("only-here",),)))
+    made = await environments.get((("only-here",),))
     subprocess.run([made / "bin" / "python", "-c", "import only_here"], check=True)
     with pytest.raises(EnvironmentFailedError, match="not-there") as failed:
-        asyncio.run(environments.get((("--find-links", "https://somebody:secret@index.example/", "not-there"),)))
+        await environments.get((("--find-links", "https://somebody:secret@index.example/", "not-there"),))
     assert "secret" not in str(failed.value)

@@ -15,7 +15,6 @@ from penstock_executor.backends.base import NotHeldError
 from penstock_executor.backends.kubernetes.verdict import Deadlines
 from penstock_store.base import ArtifactStoreError
 
-from tests.support.held_runs import on_a_loop
 from tests.support.kube_bench import RUN, bench, well
 from tools import object_stores
 from tools.sim_kube.faults import Fault
@@ -23,7 +22,6 @@ from tools.sim_kube.objects import PODS
 from tools.sim_kube.outcome import Outcome
 
 
-@on_a_loop
 async def test_a_task_ends_well_and_its_pod_goes(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         backend = await b.backend()
@@ -45,7 +43,6 @@ async def test_a_task_ends_well_and_its_pod_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kept", "lost"), [(b"end\n", 6), (b"a" * 3_000_000, 5_000_000), (b"whole\n", 0)])
-@on_a_loop
 async def test_a_log_without_its_beginning_says_so(tmp_path: Path, kept: bytes, lost: int) -> None:
     result = AttemptResult(ProcessExit(0, log_bytes=len(kept) + lost)).to_json()
     async with bench(tmp_path, Outcome("exit", 0, {"main": result}, log=kept.decode())) as b:
@@ -67,7 +64,6 @@ async def test_a_log_without_its_beginning_says_so(tmp_path: Path, kept: bytes, 
         await backend.close()
 
 
-@on_a_loop
 async def test_whoever_launches_again_adopts(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=0.5) as b:
         first, task = await b.backend(), b.task()
@@ -82,7 +78,6 @@ async def test_whoever_launches_again_adopts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["drop-after", "hang-after"])
-@on_a_loop
 async def test_a_create_whose_answer_is_lost_makes_one_pod(tmp_path: Path, action: str) -> None:
     async with bench(tmp_path) as b:
         b.kube.faults.add(Fault(action=action, method="POST", path="/pods$", times=1))
@@ -94,7 +89,6 @@ async def test_a_create_whose_answer_is_lost_makes_one_pod(tmp_path: Path, actio
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-@on_a_loop
 async def test_a_server_that_refuses_for_now_is_asked_again(tmp_path: Path, status: int) -> None:
     async with bench(tmp_path) as b:
         b.kube.faults.add(Fault(status=status, method="POST|DELETE", times=3))
@@ -110,7 +104,6 @@ async def test_a_server_that_refuses_for_now_is_asked_again(tmp_path: Path, stat
         await backend.close()
 
 
-@on_a_loop
 async def test_nothing_is_made_without_a_certain_lease(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         backend, task = await b.backend(), b.task()
@@ -124,7 +117,6 @@ async def test_nothing_is_made_without_a_certain_lease(tmp_path: Path) -> None:
         await backend.close()
 
 
-@on_a_loop
 async def test_a_pod_made_while_the_lease_ran_out_is_the_next_holders(tmp_path: Path) -> None:
     """Who may be the same one, and finds it; taken back, it would be made twice."""
     async with bench(tmp_path, latency=0.5) as b:
@@ -144,7 +136,6 @@ async def test_a_pod_made_while_the_lease_ran_out_is_the_next_holders(tmp_path: 
         await next_one.close()
 
 
-@on_a_loop
 async def test_a_pod_that_is_seen_before_its_create_is_answered_is_not_made_again(tmp_path: Path) -> None:
     """The first answer is lost, the second try hangs; meanwhile the task runs, ends and its Pod is removed."""
     async with bench(tmp_path) as b:
@@ -164,7 +155,6 @@ async def test_a_pod_that_is_seen_before_its_create_is_answered_is_not_made_agai
         await backend.close()
 
 
-@on_a_loop
 async def test_a_pod_that_vanished_is_not_made_again(tmp_path: Path) -> None:
     """Between "it exists" and the look at it somebody removes it."""
     async with bench(tmp_path) as b:
@@ -179,7 +169,6 @@ async def test_a_pod_that_vanished_is_not_made_again(tmp_path: Path) -> None:
         await backend.close()
 
 
-@on_a_loop
 async def test_a_task_canceled_while_its_create_waits_leaves_no_pod(tmp_path: Path) -> None:
     """The answer is lost, and no watch tells of the Pod either."""
     async with bench(tmp_path, Outcome("runs-forever")) as b:
@@ -203,7 +192,6 @@ async def test_a_task_canceled_while_its_create_waits_leaves_no_pod(tmp_path: Pa
         await backend.close()
 
 
-@on_a_loop
 async def test_a_task_that_was_seen_running_is_never_begun_again(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         backend, task = await b.backend(), replace(b.task(), seen_running=True)
@@ -215,7 +203,6 @@ async def test_a_task_that_was_seen_running_is_never_begun_again(tmp_path: Path)
         await backend.close()
 
 
-@on_a_loop
 async def test_somebody_elses_pod_of_that_name_is_left_alone(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=5) as b:
         backend, task = await b.backend(), b.task()
@@ -248,7 +235,6 @@ async def test_somebody_elses_pod_of_that_name_is_left_alone(tmp_path: Path) -> 
         (Outcome("exit", 0, {"main": well()}), "", ""),
     ],
 )
-@on_a_loop
 async def test_how_it_ended(tmp_path: Path, outcome: Outcome, failure: str, text: str) -> None:
     async with bench(tmp_path, outcome) as b:
         # An image is waited for the longest: a Pod of which nothing is said yet is taken to pull it.
@@ -261,7 +247,6 @@ async def test_how_it_ended(tmp_path: Path, outcome: Outcome, failure: str, text
         await backend.close()
 
 
-@on_a_loop
 async def test_the_last_lines_are_read_again_when_the_server_falters(tmp_path: Path) -> None:
     failed = Outcome("exit", 3, {"main": AttemptResult(ProcessExit(3)).to_json()}, log="the reason\n")
     async with bench(tmp_path, failed) as b:
@@ -272,7 +257,6 @@ async def test_the_last_lines_are_read_again_when_the_server_falters(tmp_path: P
         await backend.close()
 
 
-@on_a_loop
 async def test_a_canceled_task_ends_as_such_and_its_pod_goes(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever", log="so far\n")) as b:
         backend, task = await b.backend(cancel_grace_seconds=0), b.task()
@@ -289,7 +273,6 @@ async def test_a_canceled_task_ends_as_such_and_its_pod_goes(tmp_path: Path) -> 
         await backend.close()
 
 
-@on_a_loop
 async def test_a_conflict_does_not_mean_that_the_pod_is_gone(tmp_path: Path) -> None:
     """The server's storage may say so too, when others write to the Pod at the same time."""
     async with bench(tmp_path, Outcome("runs-forever")) as b:
@@ -302,7 +285,6 @@ async def test_a_conflict_does_not_mean_that_the_pod_is_gone(tmp_path: Path) -> 
         await backend.close()
 
 
-@on_a_loop
 async def test_a_program_whose_agent_died_does_not_wait_for_ever(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever", log="so far\n")) as b:
         backend, task = await b.backend(cancel_grace_seconds=0), b.task()
@@ -325,7 +307,6 @@ async def test_a_program_whose_agent_died_does_not_wait_for_ever(tmp_path: Path)
         await backend.close()
 
 
-@on_a_loop
 async def test_a_watch_that_was_cut_misses_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=0.3) as b:
         backend = await b.backend()
@@ -340,7 +321,6 @@ async def test_a_watch_that_was_cut_misses_nothing(tmp_path: Path) -> None:
         await backend.close()
 
 
-@on_a_loop
 async def test_the_store_of_a_namespace_is_reached_with_its_own_credentials(tmp_path: Path) -> None:
     """What cached results are looked at with; a namespace without a store of its own has the deployment's."""
     async with bench(tmp_path) as b:

@@ -15,7 +15,6 @@ from penstock_executor.attempts import TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_ir.model import JsonValue
 
-from tests.support.held_runs import on_a_loop
 from tests.support.kube_bench import RUN, Bench, bench, well
 from tools.sim_kube.objects import PODS
 from tools.sim_kube.outcome import Outcome
@@ -44,7 +43,6 @@ def put_status(b: Bench, task: TaskLaunch, status: Mapping[str, Any]) -> None:
     b.kube.store.put(stored._replace(status=json.dumps(status, separators=(",", ":")).encode()))
 
 
-@on_a_loop
 async def test_a_sidecar_that_a_webhook_added_does_not_keep_the_task(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever", log="hello\n")) as b:
         backend, task = await b.backend(retention=RetentionPolicy.parse("never")), b.task()
@@ -62,7 +60,6 @@ async def test_a_sidecar_that_a_webhook_added_does_not_keep_the_task(tmp_path: P
         await backend.close()
 
 
-@on_a_loop
 async def test_a_sidecar_is_waited_for_where_it_is_wanted(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever")) as b:
         backend, task = await b.backend(wait_for_sidecars=True), b.task()
@@ -82,7 +79,6 @@ async def test_a_sidecar_is_waited_for_where_it_is_wanted(tmp_path: Path) -> Non
         await backend.close()
 
 
-@on_a_loop
 async def test_an_agent_that_waits_for_the_end_of_its_pod_gets_it(tmp_path: Path) -> None:
     """Beside an image's own entrypoint it uploads at SIGTERM, which a sidecar that never ends would keep from it."""
     async with bench(tmp_path, Outcome("runs-forever"), latency=10) as b:
@@ -106,7 +102,6 @@ async def test_an_agent_that_waits_for_the_end_of_its_pod_gets_it(tmp_path: Path
         await backend.close()
 
 
-@on_a_loop
 async def test_pods_of_runs_that_are_over_are_collected(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever")) as b:
         first, task = await b.backend(), b.task()
@@ -127,7 +122,6 @@ async def test_pods_of_runs_that_are_over_are_collected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("retention", ["always", "never"])
-@on_a_loop
 async def test_a_pod_that_runs_though_its_attempt_is_over_is_collected(tmp_path: Path, retention: str) -> None:
     """Its run is held here and goes on; whoever made it had lost the run."""
     async with bench(tmp_path, Outcome("runs-forever")) as b:
@@ -148,7 +142,6 @@ async def test_a_pod_that_runs_though_its_attempt_is_over_is_collected(tmp_path:
         await holder.close()
 
 
-@on_a_loop
 async def test_retention_keeps_failed_pods(tmp_path: Path) -> None:
     bad = Outcome("exit", 1, {"main": AttemptResult(ProcessExit(1)).to_json()})
     async with bench(tmp_path) as b:
@@ -170,7 +163,6 @@ async def test_retention_keeps_failed_pods(tmp_path: Path) -> None:
         await backend.close()
 
 
-@on_a_loop
 async def test_a_pipelines_time_to_live_goes_before_the_policy(tmp_path: Path) -> None:
     """Also for an executor that starts anew and finds the Pod of a run that is over."""
     async with bench(tmp_path) as b:

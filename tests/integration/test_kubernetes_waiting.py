@@ -10,13 +10,11 @@ from penstock_executor.backends.base import NoPlaceError
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.verdict import Deadlines
 
-from tests.support.held_runs import on_a_loop
 from tests.support.kube_bench import bench
 from tools.sim_kube.faults import Fault
 from tools.sim_kube.outcome import Outcome
 
 
-@on_a_loop
 async def test_why_a_pod_waits_is_told_within_two_seconds(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("unschedulable")) as b:
         backend, task = await b.backend(cancel_grace_seconds=0), b.task()
@@ -27,7 +25,6 @@ async def test_why_a_pod_waits_is_told_within_two_seconds(tmp_path: Path) -> Non
         await backend.close()
 
 
-@on_a_loop
 async def test_what_the_kubelet_complains_of_is_told(tmp_path: Path) -> None:
     """In an event alone: the status says ContainerCreating."""
     async with bench(tmp_path, latency=30) as b:
@@ -50,7 +47,6 @@ async def test_what_the_kubelet_complains_of_is_told(tmp_path: Path) -> None:
         await backend.close()
 
 
-@on_a_loop
 async def test_a_pod_that_runs_soon_is_not_told_of(tmp_path: Path) -> None:
     async with bench(tmp_path, latency=1.0) as b:
         backend, task = await b.backend(), b.task()
@@ -60,7 +56,6 @@ async def test_a_pod_that_runs_soon_is_not_told_of(tmp_path: Path) -> None:
         await backend.close()
 
 
-@on_a_loop
 async def test_a_bound_counts_the_pods_that_are_there_whoever_made_them(tmp_path: Path) -> None:
     async with bench(tmp_path, Outcome("runs-forever")) as b:
         first = await b.backend()
@@ -86,7 +81,6 @@ async def test_a_bound_counts_the_pods_that_are_there_whoever_made_them(tmp_path
         await backend.close()
 
 
-@on_a_loop
 async def test_a_quota_that_is_used_up_is_waited_for_in_words(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         said = "exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5"

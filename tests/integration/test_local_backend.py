@@ -46,7 +46,7 @@ class BrokenStore:
         (RuntimeError("nobody foresaw this"), "could not be dealt with: nobody foresaw this"),
     ],
 )
-def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None:
+async def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None:
     async def outcome() -> TaskOutcome:
         settings = LocalSettings(tmp_path / "work", tmp_path / "environments", 1)
         backend = LocalBackend(settings, BrokenStore(error), {"PATH": os.defpath})  # type: ignore[arg-type]
@@ -60,12 +60,12 @@ def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None
         finally:
             await backend.close()
 
-    ended = asyncio.run(outcome())
+    ended = await outcome()
     assert ended.failure is FailureKind.INFRASTRUCTURE
     assert said in ended.error
 
 
-def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
+async def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
     """An attempt that was prepared and not begun is prepared again: after a restart, or when its lease was away."""
     given = tmp_path / "given"
     (given / "inner").mkdir(parents=True)
@@ -81,7 +81,7 @@ def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
         (path,) = files.shown
         return {str(one.relative_to(path)) for one in Path(path).rglob("*")}
 
-    assert asyncio.run(prepared()) == asyncio.run(prepared()) == {"inner", "inner/file"}
+    assert await prepared() == await prepared() == {"inner", "inner/file"}
 
 
 class ObjectStore:
@@ -97,11 +97,11 @@ class ObjectStore:
 
 
 @pytest.mark.parametrize("scheme", PROVIDERS)
-def test_inputs_of_every_object_store_are_brought(tmp_path: Path, scheme: str) -> None:
+async def test_inputs_of_every_object_store_are_brought(tmp_path: Path, scheme: str) -> None:
     uri = f"{scheme}://bucket/given"
     (task,) = launches_of(document_from_json(specs.imported(uri, ["true"])), {}, root=(tmp_path / "root").as_uri())
     inputs = LocalInputs(ObjectStore(), tmp_path / "work", tmp_path / "root", overlays=False)  # type: ignore[arg-type]
     directory = AttemptDirectory(tmp_path / "work", task.key)
     directory.prepare()
-    (shown,) = asyncio.run(inputs.prepare(task, directory)).shown.items()
+    (shown,) = (await inputs.prepare(task, directory)).shown.items()
     assert Path(shown[0]).read_text() == shown[1] == uri

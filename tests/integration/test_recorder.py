@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -34,7 +33,7 @@ def records(run_id: str, state: ExecutionState) -> list[ExecutionRecord]:
     ]
 
 
-def recorded(up: Embedded, *batches: list[ExecutionRecord]) -> list[RecordedIds]:
+async def recorded(up: Embedded, *batches: list[ExecutionRecord]) -> list[RecordedIds]:
     """Each by a recorder of its own, as after a crash."""
 
     async def record(batch: list[ExecutionRecord]) -> RecordedIds:
@@ -44,7 +43,7 @@ def recorded(up: Embedded, *batches: list[ExecutionRecord]) -> list[RecordedIds]
         finally:
             await recorder.close()
 
-    return [asyncio.run(record(batch)) for batch in batches]
+    return [await record(batch) for batch in batches]
 
 
 def stored(up: Embedded, ids: RecordedIds) -> tuple[list[int], list[tuple[int, int, int, list[str]]]]:
@@ -61,11 +60,11 @@ def stored(up: Embedded, ids: RecordedIds) -> tuple[list[int], list[tuple[int, i
 
 @pytest.mark.parametrize("first", [1, 2, 3], ids=lambda count: f"{count} written before")
 @pytest.mark.parametrize("second", [0, 1, 2], ids=lambda left: f"from {left} on")
-def test_an_earlier_recorder_wrote_some(up: Embedded, first: int, second: int) -> None:
+async def test_an_earlier_recorder_wrote_some(up: Embedded, first: int, second: int) -> None:
     run_id = str(uuid.uuid4())
     before = records(run_id, ExecutionState.RUNNING)[:first]
     rest = records(run_id, ExecutionState.COMPLETE)[second:]
-    ids, again = recorded(up, before, rest)
+    ids, again = await recorded(up, before, rest)
     assert {name: again.executions[name] for name in ids.executions if name in again.executions} == {
         name: id_ for name, id_ in ids.executions.items() if name in again.executions
     }
@@ -82,81 +81,72 @@ def test_an_earlier_recorder_wrote_some(up: Embedded, first: int, second: int) -
     )
 
 
-def test_a_write_is_not_tried_again_when_the_lease_has_lapsed_meanwhile(up: Embedded) -> None:
+async def test_a_write_is_not_tried_again_when_the_lease_has_lapsed_meanwhile(up: Embedded) -> None:
     """What the next owner wrote is newer."""
     run_id = str(uuid.uuid4())
     root, first, second = records(run_id, ExecutionState.RUNNING)
 
-    async def scenario() -> RecordedIds:
-        theirs = MlmdRecorder(up.grpc)
-        host, _, port = up.grpc.rpartition(":")
-        with FaultyProxy(int(port), host) as way:
-            ours = MlmdRecorder(f"{host}:{way.port}")
-            await ours.record([root, first], lambda _: 60.0)
-            ids = await theirs.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
-            way.always = Cut(0)
-            way.drop()
-            seconds = iter([60.0, 0.0])
-            with pytest.raises(RecorderUnavailableError, match="the lease"):
-                await ours.record([second], lambda _: next(seconds))
-        await ours.close()
-        await theirs.close()
-        return ids
-
-    states, _ = stored(up, asyncio.run(scenario()))
+    theirs = MlmdRecorder(up.grpc)
+    host, _, port = up.grpc.rpartition(":")
+    with FaultyProxy(int(port), host) as way:
+        ours = MlmdRecorder(f"{host}:{way.port}")
+        await ours.record([root, first], lambda _: 60.0)
+        ids = await theirs.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
+        way.always = Cut(0)
+        way.drop()
+        seconds = iter([60.0, 0.0])
+        with pytest.raises(RecorderUnavailableError, match="the lease"):
+            await ours.record([second], lambda _: next(seconds))
+    await ours.close()
+    await theirs.close()
+    states, _ = stored(up, ids)
     assert states == [pb.Execution.COMPLETE] * 3
 
 
-def test_what_was_written_without_an_answer_is_found_again(up: Embedded) -> None:
+async def test_what_was_written_without_an_answer_is_found_again(up: Embedded) -> None:
     """The execution is known, the event of its last write is not: that write's answer was lost with its server."""
     run_id = str(uuid.uuid4())
     root, made, reads = records(run_id, ExecutionState.RUNNING)
     pending = replace(reads, input_artifacts={})
 
-    async def scenario() -> RecordedIds:
-        ours, lost = MlmdRecorder(up.grpc), MlmdRecorder(up.grpc)
-        await ours.record([root, made, pending], lambda _: 60.0)
-        await lost.record([reads], lambda _: 60.0)
-        ids = await ours.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
-        await ours.close()
-        await lost.close()
-        return ids
-
-    ids = asyncio.run(scenario())
+    ours, lost = MlmdRecorder(up.grpc), MlmdRecorder(up.grpc)
+    await ours.record([root, made, pending], lambda _: 60.0)
+    await lost.record([reads], lambda _: 60.0)
+    ids = await ours.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
+    await ours.close()
+    await lost.close()
     states, events = stored(up, ids)
     assert states == [pb.Execution.COMPLETE] * 3
     assert len(events) == 2
 
 
-def test_what_the_store_has_is_not_written_again(up: Embedded) -> None:
+async def test_what_the_store_has_is_not_written_again(up: Embedded) -> None:
     """A takeover records a whole run anew; what its holder before had written costs a look."""
     run_id = str(uuid.uuid4())
     batch = records(run_id, ExecutionState.COMPLETE)
-    recorded(up, batch)
+    await recorded(up, batch)
 
-    async def scenario() -> list[int]:
-        recorder = MlmdRecorder(up.grpc)
-        put, sent = recorder._stub.PutLineageSubgraph, []
+    recorder = MlmdRecorder(up.grpc)
+    put = recorder._stub.PutLineageSubgraph
+    sent: list[int] = []
 
-        async def counted(request: service_pb.PutLineageSubgraphRequest, timeout: float) -> Any:
-            reply = await put(request, timeout=timeout)
-            sent.append(len(request.executions))
-            return reply
+    async def counted(request: service_pb.PutLineageSubgraphRequest, timeout: float) -> Any:
+        reply = await put(request, timeout=timeout)
+        sent.append(len(request.executions))
+        return reply
 
-        recorder._stub.PutLineageSubgraph = counted
-        # The first shows that somebody else has written; then one record is another one.
-        await recorder.record(batch[:1], lambda _: 60.0)
-        sent.clear()
-        ids = await recorder.record([*batch[:2], replace(batch[2], state=ExecutionState.FAILED)], lambda _: 60.0)
-        assert len(ids.executions) == 3
-        await recorder.close()
-        return sent
-
-    assert asyncio.run(scenario()) == [1]
+    recorder._stub.PutLineageSubgraph = counted
+    # The first shows that somebody else has written; then one record is another one.
+    await recorder.record(batch[:1], lambda _: 60.0)
+    sent.clear()
+    ids = await recorder.record([*batch[:2], replace(batch[2], state=ExecutionState.FAILED)], lambda _: 60.0)
+    assert len(ids.executions) == 3
+    await recorder.close()
+    assert sent == [1]
 
 
 @pytest.mark.parametrize(("times", "gets_in"), [(2, True), (100, False)])
-def test_an_error_that_may_pass_refuses_a_record_when_it_stays(up: Embedded, times: int, gets_in: bool) -> None:
+async def test_an_error_that_may_pass_refuses_a_record_when_it_stays(up: Embedded, times: int, gets_in: bool) -> None:
     """A deadlock in the store's database is INTERNAL, and so is a number that it cannot hold."""
     run_id = str(uuid.uuid4())
     batch = records(run_id, ExecutionState.COMPLETE)
@@ -183,7 +173,7 @@ def test_an_error_that_may_pass_refuses_a_record_when_it_stays(up: Embedded, tim
         finally:
             await recorder.close()
 
-    ids = asyncio.run(scenario())
+    ids = await scenario()
     assert len(ids.executions) == 2 + gets_in
     states, _ = stored(up, ids)
     assert set(states) == {pb.Execution.COMPLETE}

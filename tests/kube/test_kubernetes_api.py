@@ -11,7 +11,7 @@ from contextlib import aclosing, suppress
 
 import pytest
 from penstock_kube.client import KubeClient
-from penstock_kube.config import Cluster, load_cluster
+from penstock_kube.config import load_cluster
 from penstock_kube.errors import GoneError, NotFoundError, UnauthorizedError
 
 from tests.support.kubernetes_contract import KubernetesContract, Place, watched
@@ -23,29 +23,32 @@ def place() -> Iterator[Place]:
     namespace = f"kube-client-{uuid.uuid4().hex[:8]}"
     place = Place(cluster, namespace, "busybox")
 
-    async def set_up(client: KubeClient) -> None:
-        await client.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-        # Pods are refused until the controller has made it.
-        accounts = place.path("serviceaccounts")
-        listed = await client.list_all(accounts)
-        if not any(item["metadata"]["name"] == "default" for item in listed.items):
-            await watched(
-                client,
-                accounts,
-                listed.resource_version,
-                lambda event: event["object"]["metadata"]["name"] == "default",
-            )
+    async def set_up() -> None:
+        async with place.client() as client:
+            await client.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+            # Pods are refused until the controller has made it.
+            accounts = place.path("serviceaccounts")
+            listed = await client.list_all(accounts)
+            if not any(item["metadata"]["name"] == "default" for item in listed.items):
+                await watched(
+                    client,
+                    accounts,
+                    listed.resource_version,
+                    lambda event: event["object"]["metadata"]["name"] == "default",
+                )
 
-    async def tear_down(client: KubeClient) -> None:
-        await client.delete(f"/api/v1/namespaces/{namespace}")
+    async def tear_down() -> None:
+        async with place.client() as client:
+            await client.delete(f"/api/v1/namespaces/{namespace}")
 
-    place.run(set_up)
+    # Loops of their own: the module's tests have one each.
+    asyncio.run(set_up())
     yield place
-    place.run(tear_down)
+    asyncio.run(tear_down())
 
 
 class TestCluster(KubernetesContract):
-    def test_a_version_that_is_too_old(self, place: Place) -> None:
+    async def test_a_version_that_is_too_old(self, place: Place) -> None:
         """Of a kind that is new: an API server has nothing in memory of before. Else minutes pass until it forgets."""
         group = f"{place.namespace}.penstock.dev"
         kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -61,7 +64,7 @@ class TestCluster(KubernetesContract):
         }
         path = f"/apis/{group}/v1/namespaces/{place.namespace}/things"
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             await client.create(kinds, kind)
             try:
                 while True:
@@ -76,9 +79,7 @@ class TestCluster(KubernetesContract):
             finally:
                 await client.delete(f"{kinds}/things.{group}")
 
-        place.run(use)
-
-    def test_a_stranger_is_refused(self, place: Place) -> None:
+    async def test_a_stranger_is_refused(self, place: Place) -> None:
         cluster = place.cluster
         assert cluster.ssl is not None
         context = ssl.create_default_context(
@@ -89,9 +90,5 @@ class TestCluster(KubernetesContract):
             cluster, ssl=context, headers=lambda: {"Authorization": "Bearer nobody"}, reload=None
         )
         with pytest.raises(UnauthorizedError):
-            asyncio.run(_look(stranger))
-
-
-async def _look(cluster: Cluster) -> None:
-    async with KubeClient(cluster) as client:
-        await client.get("/api/v1/namespaces/default/configmaps")
+            async with KubeClient(stranger) as client:
+                await client.get("/api/v1/namespaces/default/configmaps")

@@ -1,21 +1,10 @@
-"""What tests of backends stand on: runs that are held, and a test that is a coroutine."""
+"""What tests of backends stand on: the runs that an executor holds."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-from collections.abc import Callable, Collection, Coroutine
-from typing import Any
+from collections.abc import Collection
 
 from penstock_executor.attempts import AttemptKey
-
-
-def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
-        asyncio.run(test(*arguments, **named))
-
-    return run
 
 
 class Runs:

@@ -6,14 +6,14 @@ does not promise: waits have a limit, but nothing is expected to be fast.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
-from collections.abc import Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+import anyio
 import pytest
 from penstock_kube.client import KubeClient
 from penstock_kube.config import Cluster
@@ -27,7 +27,6 @@ from penstock_kube.errors import (
 
 from tools.sim_kube.outcome import ANNOTATION
 
-_T = TypeVar("_T")
 _numbers = itertools.count(1)
 WAIT_SECONDS = 120
 
@@ -58,12 +57,12 @@ class Place:
             },
         }
 
-    def run(self, use: Callable[[KubeClient], Coroutine[Any, Any, _T]]) -> _T:
-        async def limited() -> _T:
-            async with KubeClient(self.cluster) as client:
-                return await asyncio.wait_for(use(client), WAIT_SECONDS)
-
-        return asyncio.run(limited())
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[KubeClient]:
+        """A client for as long as a test may take."""
+        async with KubeClient(self.cluster) as client:
+            with anyio.fail_after(WAIT_SECONDS):
+                yield client
 
 
 def fresh(stem: str) -> str:
@@ -124,10 +123,10 @@ def terminated(pod: dict[str, Any], container: str = "main") -> dict[str, Any]:
 class KubernetesContract:
     """Test methods; a subclass provides the fixture `place`."""
 
-    def test_a_created_object_is_completed_by_the_server(self, place: Place) -> None:
+    async def test_a_created_object_is_completed_by_the_server(self, place: Place) -> None:
         name = fresh("made")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             made = await client.create(place.path("configmaps"), config_map(name, kind="made"))
             metadata = made["metadata"]
             assert metadata["name"] == name and metadata["namespace"] == place.namespace
@@ -140,32 +139,26 @@ class KubernetesContract:
             assert made["data"] == {"key": "1"}
             assert (await client.get(place.path("configmaps", name)))["metadata"]["uid"] == metadata["uid"]
 
-        place.run(use)
-
-    def test_a_name_is_taken_once(self, place: Place) -> None:
+    async def test_a_name_is_taken_once(self, place: Place) -> None:
         name = fresh("once")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             await client.create(place.path("configmaps"), config_map(name))
             with pytest.raises(AlreadyExistsError) as refused:
                 await client.create(place.path("configmaps"), config_map(name))
             assert refused.value.status == 409 and refused.value.reason == "AlreadyExists"
             assert name in refused.value.message
 
-        place.run(use)
-
-    def test_what_is_no_object_is_refused(self, place: Place) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_what_is_no_object_is_refused(self, place: Place) -> None:
+        async with place.client() as client:
             with pytest.raises(InvalidError) as refused:
                 await client.create(place.path("configmaps"), config_map("Not_A_Name"))
             assert refused.value.status == 422
             with pytest.raises(InvalidError):
                 await client.create(place.path("pods"), {**place.pod(fresh("no"), ""), "spec": {"containers": []}})
 
-        place.run(use)
-
-    def test_what_is_not_there_is_not_found(self, place: Place) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_what_is_not_there_is_not_found(self, place: Place) -> None:
+        async with place.client() as client:
             for call in (
                 client.get(place.path("configmaps", "nowhere")),
                 client.delete(place.path("pods", "nowhere")),
@@ -175,12 +168,10 @@ class KubernetesContract:
                 with pytest.raises(NotFoundError):
                     await call
 
-        place.run(use)
-
-    def test_a_uid_protects_the_successor(self, place: Place) -> None:
+    async def test_a_uid_protects_the_successor(self, place: Place) -> None:
         name = fresh("uid")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             first = await client.create(place.path("configmaps"), config_map(name))
             await client.delete(place.path("configmaps", name), uid=first["metadata"]["uid"])
             second = await client.create(place.path("configmaps"), config_map(name))
@@ -191,12 +182,10 @@ class KubernetesContract:
             with pytest.raises(NotFoundError):
                 await client.get(place.path("configmaps", name))
 
-        place.run(use)
-
-    def test_a_patch_merges(self, place: Place) -> None:
+    async def test_a_patch_merges(self, place: Place) -> None:
         name = fresh("patch")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             made = await client.create(place.path("configmaps"), config_map(name, old="1"))
             patch = {"metadata": {"labels": {"old": None, "new": "2"}}, "data": {"more": "3"}}
             changed = await client.patch_merge(place.path("configmaps", name), patch)
@@ -205,8 +194,6 @@ class KubernetesContract:
             assert changed["metadata"]["uid"] == made["metadata"]["uid"]
             assert int(changed["metadata"]["resourceVersion"]) > int(made["metadata"]["resourceVersion"])
 
-        place.run(use)
-
     @pytest.mark.parametrize(
         ("selector", "chosen"),
         [
@@ -214,23 +201,21 @@ class KubernetesContract:
             ("color in (red, blue)", "ab"), ("color notin (red)", "bc"), ("color,size=big", "b"), ("", "abc"),
         ],
     )  # fmt: skip
-    def test_a_list_is_what_the_labels_select(self, place: Place, selector: str, chosen: str) -> None:
+    async def test_a_list_is_what_the_labels_select(self, place: Place, selector: str, chosen: str) -> None:
         stem = fresh("select")
         labels: dict[str, dict[str, str]] = {"a": {"color": "red"}, "b": {"color": "blue", "size": "big"}, "c": {}}
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             for end, some in labels.items():
                 await client.create(place.path("configmaps"), config_map(f"{stem}-{end}", stem=stem, **some))
             full = f"stem={stem}" + (f",{selector}" if selector else "")
             found = await client.list_all(place.path("configmaps"), full)
             assert [item["metadata"]["name"] for item in found.items] == [f"{stem}-{end}" for end in chosen]
 
-        place.run(use)
-
-    def test_chunks_belong_to_one_version(self, place: Place) -> None:
+    async def test_chunks_belong_to_one_version(self, place: Place) -> None:
         stem = fresh("chunk")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             for number in range(7):
                 await client.create(place.path("configmaps"), config_map(f"{stem}-{number}", stem=stem))
             names, versions = [], []
@@ -245,12 +230,10 @@ class KubernetesContract:
             assert list(itertools.chain(*names)) == [f"{stem}-{number}" for number in range(7)]
             assert len(set(versions)) == 1
 
-        place.run(use)
-
-    def test_a_watch_tells_what_happened_after_the_list(self, place: Place) -> None:
+    async def test_a_watch_tells_what_happened_after_the_list(self, place: Place) -> None:
         name = fresh("watch")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             await client.create(path, config_map(f"{name}-before", name=name))
             listed = await client.list_all(path, f"name={name}")
@@ -274,12 +257,10 @@ class KubernetesContract:
             )
             assert [event["type"] for event in resumed] == ["MODIFIED", "DELETED"]
 
-        place.run(use)
-
-    def test_a_watch_selects_by_labels_as_they_change(self, place: Place) -> None:
+    async def test_a_watch_selects_by_labels_as_they_change(self, place: Place) -> None:
         name = fresh("relabel")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             listed = await client.list_all(path, f"mark={name}")
             await client.create(path, config_map(name))
@@ -295,10 +276,8 @@ class KubernetesContract:
             )
             assert [event["type"] for event in events] == ["ADDED", "MODIFIED", "DELETED"]
 
-        place.run(use)
-
-    def test_a_watch_ends_in_time(self, place: Place) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_a_watch_ends_in_time(self, place: Place) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             listed = await client.list_all(path)
             watch = client.watch(
@@ -307,10 +286,8 @@ class KubernetesContract:
             async with aclosing(watch):
                 assert {event["type"] async for event in watch} <= {"BOOKMARK"}
 
-        place.run(use)
-
-    def test_bookmarks_carry_a_watch_over_what_it_did_not_select(self, place: Place) -> None:
-        async def use(client: KubeClient) -> None:
+    async def test_bookmarks_carry_a_watch_over_what_it_did_not_select(self, place: Place) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             listed = await client.list_all(path)
             made = await client.create(path, config_map(fresh("mark"), other="1"))
@@ -327,12 +304,10 @@ class KubernetesContract:
             reached = int(event["object"]["metadata"]["resourceVersion"])
             assert reached >= int(made["metadata"]["resourceVersion"])
 
-        place.run(use)
-
-    def test_a_version_that_is_not_yet_there(self, place: Place) -> None:
+    async def test_a_version_that_is_not_yet_there(self, place: Place) -> None:
         """A watch from there says nothing, not even that; a server restored from a backup is such a place."""
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             path = place.path("configmaps")
             watch = client.watch(path, resource_version="999999999999", timeout_seconds=3)
             async with aclosing(watch):
@@ -343,15 +318,13 @@ class KubernetesContract:
                     await hasty.get(path, resourceVersion="999999999999")
             assert refused.value.status in (0, 504)
 
-        place.run(use)
-
-    def test_a_pod_that_succeeds(self, place: Place) -> None:
+    async def test_a_pod_that_succeeds(self, place: Place) -> None:
         name = fresh("good")
         pod = place.pod(
             name, "echo hello; printf result > /dev/termination-log", messages={"main": "result"}, log="hello\n"
         )
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             life = await life_of(client, place, pod, phase_is("Succeeded", "Failed"))
             phases = [phase for phase, _ in itertools.groupby(step["status"]["phase"] for step in life)]
             # A program this short may have ended before the kubelet saw it run.
@@ -368,45 +341,37 @@ class KubernetesContract:
             assert end["startedAt"] <= end["finishedAt"]
             assert last["status"]["containerStatuses"][0]["restartCount"] == 0
 
-        place.run(use)
-
-    def test_a_pod_that_fails(self, place: Place) -> None:
+    async def test_a_pod_that_fails(self, place: Place) -> None:
         pod = place.pod(fresh("bad"), "exit 3", exit_code=3)
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             last = (await life_of(client, place, pod, phase_is("Succeeded", "Failed")))[-1]
             assert last["status"]["phase"] == "Failed"
             assert (terminated(last)["exitCode"], terminated(last)["reason"]) == (3, "Error")
 
-        place.run(use)
-
-    def test_a_container_that_takes_too_much_memory(self, place: Place) -> None:
+    async def test_a_container_that_takes_too_much_memory(self, place: Place) -> None:
         pod = place.pod(fresh("oom"), "tail /dev/zero", kind="oom")
         pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "20Mi"}}
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             last = (await life_of(client, place, pod, phase_is("Succeeded", "Failed")))[-1]
             assert (terminated(last)["exitCode"], terminated(last)["reason"]) == (137, "OOMKilled")
 
-        place.run(use)
-
-    def test_a_deadline(self, place: Place) -> None:
+    async def test_a_deadline(self, place: Place) -> None:
         pod = place.pod(fresh("deadline"), "sleep 60", seconds=60)
         pod["spec"]["activeDeadlineSeconds"] = 2
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             last = (await life_of(client, place, pod, phase_is("Succeeded", "Failed")))[-1]
             assert last["status"]["phase"] == "Failed"
             assert last["status"]["reason"] == "DeadlineExceeded"
             assert last["status"]["message"]
 
-        place.run(use)
-
-    def test_an_image_that_cannot_be_pulled(self, place: Place) -> None:
+    async def test_an_image_that_cannot_be_pulled(self, place: Place) -> None:
         pod = place.pod(fresh("pull"), "true", kind="image-pull")
         pod["spec"]["containers"][0]["image"] = "nowhere.invalid/no/such:1"
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             life = await life_of(client, place, pod, lambda step: waiting_reason(step) == "ImagePullBackOff")
             reasons = [reason for reason in map(waiting_reason, life) if reason]
             assert set(reasons) <= {"ContainerCreating", "ErrImagePull", "ImagePullBackOff"}
@@ -420,31 +385,25 @@ class KubernetesContract:
                         pass
             assert "is waiting to start" in refused.value.message
 
-        place.run(use)
-
-    def test_an_image_that_has_no_name(self, place: Place) -> None:
+    async def test_an_image_that_has_no_name(self, place: Place) -> None:
         pod = place.pod(fresh("name"), "true", kind="invalid-image")
         pod["spec"]["containers"][0]["image"] = "No::Name"
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             life = await life_of(client, place, pod, lambda step: waiting_reason(step) == "InvalidImageName")
             assert life[-1]["status"]["phase"] == "Pending"
 
-        place.run(use)
-
-    def test_a_configuration_that_is_missing(self, place: Place) -> None:
+    async def test_a_configuration_that_is_missing(self, place: Place) -> None:
         pod = place.pod(fresh("config"), "true", kind="config-error")
         reference = {"name": "missing", "key": "key"}
         pod["spec"]["containers"][0]["env"] = [{"name": "A", "valueFrom": {"configMapKeyRef": reference}}]
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             life = await life_of(client, place, pod, lambda step: waiting_reason(step) == "CreateContainerConfigError")
             assert life[-1]["status"]["phase"] == "Pending"
             assert "missing" in life[-1]["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
 
-        place.run(use)
-
-    def test_a_pod_that_fits_nowhere(self, place: Place) -> None:
+    async def test_a_pod_that_fits_nowhere(self, place: Place) -> None:
         name = fresh("nowhere")
         pod = place.pod(name, "true", kind="unschedulable")
         pod["spec"]["nodeSelector"] = {"no": "such-node"}
@@ -453,7 +412,7 @@ class KubernetesContract:
             conditions = step["status"].get("conditions") or []
             return any(one["type"] == "PodScheduled" and one["status"] == "False" for one in conditions)
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             last = (await life_of(client, place, pod, is_refused))[-1]
             condition = last["status"]["conditions"][0]
             assert condition["reason"] == "Unschedulable" and "nodes are available" in condition["message"]
@@ -463,13 +422,11 @@ class KubernetesContract:
             with pytest.raises(NotFoundError):
                 await client.get(place.path("pods", name))
 
-        place.run(use)
-
-    def test_the_deletion_of_a_pod_that_runs(self, place: Place) -> None:
+    async def test_the_deletion_of_a_pod_that_runs(self, place: Place) -> None:
         name = fresh("stop")
         pod = place.pod(name, "sleep 600", kind="runs-forever")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             running = (await life_of(client, place, pod, phase_is("Running")))[-1]["metadata"]
             answer = await client.delete(place.path("pods", name), uid=running["uid"])
             assert answer["metadata"]["deletionTimestamp"]
@@ -488,12 +445,10 @@ class KubernetesContract:
             assert events[-1]["object"]["status"]["phase"] == "Failed"
             assert terminated(events[-1]["object"])["exitCode"] in (137, 143)
 
-        place.run(use)
-
-    def test_the_deletion_of_a_pod_that_has_ended(self, place: Place) -> None:
+    async def test_the_deletion_of_a_pod_that_has_ended(self, place: Place) -> None:
         name = fresh("ended")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             ended = (await life_of(client, place, place.pod(name, "true"), phase_is("Succeeded")))[-1]["metadata"]
             await client.delete(place.path("pods", name), uid=ended["uid"])
             with pytest.raises(NotFoundError):
@@ -507,21 +462,17 @@ class KubernetesContract:
             )
             assert events[-1]["object"]["status"]["phase"] == "Succeeded"
 
-        place.run(use)
-
-    def test_the_deletion_of_a_pod_without_grace(self, place: Place) -> None:
+    async def test_the_deletion_of_a_pod_without_grace(self, place: Place) -> None:
         name = fresh("kill")
         pod = place.pod(name, "sleep 600", kind="runs-forever")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             await life_of(client, place, pod, phase_is("Running"))
             await client.delete(place.path("pods", name), grace_seconds=0)
             with pytest.raises(NotFoundError):
                 await client.get(place.path("pods", name))
 
-        place.run(use)
-
-    def test_logs(self, place: Place) -> None:
+    async def test_logs(self, place: Place) -> None:
         name = fresh("log")
         pod = place.pod(name, "echo one; echo two; echo three", log="one\ntwo\nthree\n")
 
@@ -529,7 +480,7 @@ class KubernetesContract:
             async with aclosing(client.log(place.namespace, name, "main", **options)) as log:
                 return b"".join([piece async for piece in log]).decode()
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             await life_of(client, place, pod, phase_is("Succeeded"))
             assert await text(client) == "one\ntwo\nthree\n"
             assert await text(client, tail_lines=1) == "three\n"
@@ -540,25 +491,19 @@ class KubernetesContract:
                     async for _ in log:
                         pass
 
-        place.run(use)
-
-    def test_a_log_that_is_followed_ends_with_the_container(self, place: Place) -> None:
+    async def test_a_log_that_is_followed_ends_with_the_container(self, place: Place) -> None:
         name = fresh("follow")
         pod = place.pod(name, "echo begins; sleep 3; exit 0", log="begins\n", seconds=3)
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             await life_of(client, place, pod, phase_is("Running"))
             async with aclosing(client.log(place.namespace, name, "main", follow=True)) as log:
                 assert b"".join([piece async for piece in log]) == b"begins\n"
 
-        place.run(use)
-
-    def test_secrets_take_text(self, place: Place) -> None:
+    async def test_secrets_take_text(self, place: Place) -> None:
         name = fresh("secret")
 
-        async def use(client: KubeClient) -> None:
+        async with place.client() as client:
             document = {"metadata": {"name": name}, "stringData": {"password": "é"}}
             made = await client.create(place.path("secrets"), document)
             assert made["data"] == {"password": "w6k="} and made["type"] == "Opaque"
-
-        place.run(use)

@@ -76,58 +76,46 @@ async def refused(call: Any, request: bytes, timeout: float) -> grpc.StatusCode:
     return caught.value.code()
 
 
-def test_one_is_asked_until_it_is_away() -> None:
-    async def scenario() -> None:
-        async with two() as (first, second, call):
-            assert [await call(b"", timeout=5) for _ in range(3)] == [b"first"] * 3
-            first.refuses = True
-            assert await refused(call, b"", 5) is grpc.StatusCode.UNAVAILABLE
-            assert [await call(b"", timeout=5) for _ in range(3)] == [b"second"] * 3
-            second.refuses, first.refuses = True, False
-            assert await refused(call, b"", 5) is grpc.StatusCode.UNAVAILABLE
-            assert await call(b"", timeout=5) == b"first"
-
-    asyncio.run(scenario())
+async def test_one_is_asked_until_it_is_away() -> None:
+    async with two() as (first, second, call):
+        assert [await call(b"", timeout=5) for _ in range(3)] == [b"first"] * 3
+        first.refuses = True
+        assert await refused(call, b"", 5) is grpc.StatusCode.UNAVAILABLE
+        assert [await call(b"", timeout=5) for _ in range(3)] == [b"second"] * 3
+        second.refuses, first.refuses = True, False
+        assert await refused(call, b"", 5) is grpc.StatusCode.UNAVAILABLE
+        assert await call(b"", timeout=5) == b"first"
 
 
-def test_who_waits_for_one_that_does_not_answer_is_told_to_come_again() -> None:
-    async def scenario() -> None:
-        async with two() as (first, _, call):
-            waiting = asyncio.create_task(refused(call, b"wait", 3600))
-            while not first.calls:
-                await asyncio.sleep(0.01)
-            first.hangs.set()
-            assert await refused(call, b"", 0.1) is grpc.StatusCode.DEADLINE_EXCEEDED
-            assert await waiting is grpc.StatusCode.UNAVAILABLE
-            assert await call(b"", timeout=5) == b"second"
-
-    asyncio.run(scenario())
+async def test_who_waits_for_one_that_does_not_answer_is_told_to_come_again() -> None:
+    async with two() as (first, _, call):
+        waiting = asyncio.create_task(refused(call, b"wait", 3600))
+        while not first.calls:
+            await asyncio.sleep(0.01)
+        first.hangs.set()
+        assert await refused(call, b"", 0.1) is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await waiting is grpc.StatusCode.UNAVAILABLE
+        assert await call(b"", timeout=5) == b"second"
 
 
-def test_a_caller_that_is_cancelled_is_cancelled() -> None:
-    async def scenario() -> None:
-        async with two() as (first, _, call):
-            waiting = asyncio.create_task(call(b"wait", timeout=3600))
-            while not first.calls:
-                await asyncio.sleep(0.01)
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-            assert await call(b"", timeout=5) == b"first"
-
-    asyncio.run(scenario())
+async def test_a_caller_that_is_cancelled_is_cancelled() -> None:
+    async with two() as (first, _, call):
+        waiting = asyncio.create_task(call(b"wait", timeout=3600))
+        while not first.calls:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await call(b"", timeout=5) == b"first"
 
 
-def test_the_only_one_stays_the_one_that_is_asked() -> None:
-    async def scenario() -> None:
-        only = Server(b"only")
-        async with only.running() as address:
-            channel = ServerChannel(address)
-            call = channel.unary_unary(METHOD)
-            only.refuses = True
-            assert await refused(call, b"", 5) is grpc.StatusCode.UNAVAILABLE
-            only.refuses = False
-            assert await call(b"", timeout=5) == b"only"
-            await channel.close()
-
-    asyncio.run(scenario())
+async def test_the_only_one_stays_the_one_that_is_asked() -> None:
+    only = Server(b"only")
+    async with only.running() as address:
+        channel = ServerChannel(address)
+        call = channel.unary_unary(METHOD)
+        only.refuses = True
+        assert await refused(call, b"", 5) is grpc.StatusCode.UNAVAILABLE
+        only.refuses = False
+        assert await call(b"", timeout=5) == b"only"
+        await channel.close()

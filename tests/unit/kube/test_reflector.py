@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -93,56 +93,49 @@ async def _limit() -> AsyncIterator[None]:
         handle.cancel()
 
 
-def mirrored(use: Callable[[Mirror], Awaitable[None]], *, running: bool = True, **options: Any) -> None:
-    async def main() -> None:
-        async with (
-            SimKube(bookmark_seconds=30) as server,
-            KubeClient(Cluster(server.url, None, dict, "default"), deadline=5.0) as client,
-        ):
-            mirror = Mirror(server, client, **options)
-            task = asyncio.create_task(mirror.reflector.run())
-            try:
-                if running:
-                    await asyncio.wait_for(mirror.reflector.synced(), 30)
-                    await mirror.watches(1)
-                await use(mirror)
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    asyncio.run(main())
+@contextlib.asynccontextmanager
+async def mirrored(*, running: bool = True, **options: Any) -> AsyncIterator[Mirror]:
+    async with (
+        SimKube(bookmark_seconds=30) as server,
+        KubeClient(Cluster(server.url, None, dict, "default"), deadline=5.0) as client,
+    ):
+        mirror = Mirror(server, client, **options)
+        task = asyncio.create_task(mirror.reflector.run())
+        try:
+            if running:
+                await asyncio.wait_for(mirror.reflector.synced(), 30)
+                await mirror.watches(1)
+            yield mirror
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
-def test_a_list_that_fails_is_repeated() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_a_list_that_fails_is_repeated() -> None:
+    async with mirrored(running=False) as mirror:
         mirror.server.faults.add(Fault("status", 503, method="GET", path="configmaps", times=4))
         await mirror.put("a", "1")
         await asyncio.wait_for(mirror.reflector.synced(), 30)
         await mirror.until(lambda: mirror.cache == {"a": "1"})
 
-    mirrored(use, running=False)
+
+async def test_chunks_make_one_mirror() -> None:
+    async with SimKube() as server, KubeClient(Cluster(server.url, None, dict, "default")) as client:
+        mirror = Mirror(server, client, page=2)
+        for name in "abcde":
+            await mirror.put(name, "1")
+        task = asyncio.create_task(mirror.reflector.run())
+        await asyncio.wait_for(mirror.reflector.synced(), 30)
+        assert mirror.told == [(ADDED, (name, "1")) for name in "abcde"]
+        assert mirror.requests >= 3
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
-def test_chunks_make_one_mirror() -> None:
-    async def main() -> None:
-        async with SimKube() as server, KubeClient(Cluster(server.url, None, dict, "default")) as client:
-            mirror = Mirror(server, client, page=2)
-            for name in "abcde":
-                await mirror.put(name, "1")
-            task = asyncio.create_task(mirror.reflector.run())
-            await asyncio.wait_for(mirror.reflector.synced(), 30)
-            assert mirror.told == [(ADDED, (name, "1")) for name in "abcde"]
-            assert mirror.requests >= 3
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    asyncio.run(main())
-
-
-def test_changes_are_told_in_their_order() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_changes_are_told_in_their_order() -> None:
+    async with mirrored() as mirror:
         await mirror.put("a", "1")
         await mirror.put("a", "2")
         await mirror.drop("a")
@@ -150,21 +143,17 @@ def test_changes_are_told_in_their_order() -> None:
         assert mirror.told == [(ADDED, ("a", "1")), (MODIFIED, ("a", "2")), (DELETED, ("a", "2"))]
         assert mirror.cache == {}
 
-    mirrored(use)
 
-
-def test_only_what_the_selector_selects() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_only_what_the_selector_selects() -> None:
+    async with mirrored(label_selector="mark=ours") as mirror:
         await mirror.put("no", "1", mark="other")
         await mirror.put("yes", "1", mark="ours")
         await mirror.until(lambda: bool(mirror.told))
         assert mirror.cache == {"yes": "1"}
 
-    mirrored(use, label_selector="mark=ours")
 
-
-def test_a_watch_that_is_cut_goes_on_where_it_was() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_a_watch_that_is_cut_goes_on_where_it_was() -> None:
+    async with mirrored() as mirror:
         await mirror.put("a", "1")
         await mirror.until(lambda: "a" in mirror.cache)
         before = mirror.requests
@@ -176,11 +165,9 @@ def test_a_watch_that_is_cut_goes_on_where_it_was() -> None:
         # Another watch and no list.
         assert mirror.requests == before + 1
 
-    mirrored(use)
 
-
-def test_what_happened_before_a_compaction_is_found_by_the_next_list() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_what_happened_before_a_compaction_is_found_by_the_next_list() -> None:
+    async with mirrored() as mirror:
         for name in "abc":
             await mirror.put(name, "1")
         await mirror.until(lambda: len(mirror.cache) == 3)
@@ -196,11 +183,9 @@ def test_what_happened_before_a_compaction_is_found_by_the_next_list() -> None:
             [(MODIFIED, ("b", "2")), (ADDED, ("d", "1")), (DELETED, ("a", "1"))], key=str
         )
 
-    mirrored(use)
 
-
-def test_an_object_replaced_unseen_is_told_as_two() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_an_object_replaced_unseen_is_told_as_two() -> None:
+    async with mirrored() as mirror:
         await mirror.put("a", "1")
         await mirror.until(lambda: "a" in mirror.cache)
         mirror.server.watching.stall(True)
@@ -212,11 +197,9 @@ def test_an_object_replaced_unseen_is_told_as_two() -> None:
         await mirror.until(lambda: mirror.cache == {"a": "2"})
         assert mirror.told[1:] == [(DELETED, ("a", "1")), (ADDED, ("a", "2"))]
 
-    mirrored(use)
 
-
-def test_events_that_come_twice_are_told_once() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_events_that_come_twice_are_told_once() -> None:
+    async with mirrored() as mirror:
         mirror.server.watching.repeat = 1.0
         for value in "123":
             await mirror.put("a", value)
@@ -230,11 +213,9 @@ def test_events_that_come_twice_are_told_once() -> None:
         assert told == [(ADDED, ("a", "1")), (MODIFIED, ("a", "2")), (MODIFIED, ("a", "3")), (DELETED, ("a", "3"))]
         assert len(mirror.told) == 6
 
-    mirrored(use)
 
-
-def test_a_watch_that_stalls_is_cut() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_a_watch_that_stalls_is_cut() -> None:
+    async with mirrored(pace=Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2)) as mirror:
         mirror.server.watching.stall(True)
         await mirror.put("a", "1")
         # The server stays silent on the first; it is given up and another one opened.
@@ -242,13 +223,11 @@ def test_a_watch_that_stalls_is_cut() -> None:
         mirror.server.watching.stall(False)
         await mirror.until(lambda: mirror.cache == {"a": "1"})
 
-    mirrored(use, pace=Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2))
 
-
-def test_a_server_that_fell_behind_is_listed_again() -> None:
+async def test_a_server_that_fell_behind_is_listed_again() -> None:
     """As one that was restored from a backup: versions begin again below those that were told."""
 
-    async def use(mirror: Mirror) -> None:
+    async with mirrored(pace=Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2)) as mirror:
         await mirror.put("a", "1")
         await mirror.until(lambda: "a" in mirror.cache)
         await mirror.server.stop()
@@ -261,8 +240,6 @@ def test_a_server_that_fell_behind_is_listed_again() -> None:
         finally:
             await restored.close()
 
-    mirrored(use, pace=Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2))
-
 
 @pytest.mark.parametrize(
     "fault",
@@ -274,21 +251,19 @@ def test_a_server_that_fell_behind_is_listed_again() -> None:
     ],
     ids=["500", "503", "403", "drop"],
 )
-def test_it_never_gives_up(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_never_gives_up(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     # The client repeats reads by itself; with pauses longer than its deadline it leaves every failure to the reflector.
     monkeypatch.setattr(client_module, "_BACKOFF", (1e9, 1e9))
 
-    async def use(mirror: Mirror) -> None:
+    async with mirrored() as mirror:
         mirror.server.faults.add(Fault(**{**vars(fault), "method": "GET", "times": 25}))
         mirror.server.watching.cut()
         await mirror.put("a", "1")
         await mirror.until(lambda: mirror.cache == {"a": "1"})
 
-    mirrored(use)
 
-
-def test_a_server_that_restarts() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_a_server_that_restarts() -> None:
+    async with mirrored() as mirror:
         await mirror.put("a", "1")
         await mirror.put("b", "1")
         await mirror.until(lambda: len(mirror.cache) == 2)
@@ -301,11 +276,9 @@ def test_a_server_that_restarts() -> None:
         await mirror.until(lambda: mirror.cache == {"b": "1"})
         assert mirror.told[2:] == [(DELETED, ("a", "1"))]
 
-    mirrored(use)
 
-
-def test_a_listener_that_raises_misses_nothing_else() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_a_listener_that_raises_misses_nothing_else() -> None:
+    async with mirrored() as mirror:
         take = mirror._take
 
         def picky(kind: EventKind, item: Item) -> None:
@@ -321,11 +294,9 @@ def test_a_listener_that_raises_misses_nothing_else() -> None:
         # What cannot be trimmed is left out.
         assert mirror.cache == {"bad": "1", "good": "1"}
 
-    mirrored(use)
 
-
-def test_a_short_life_is_followed_by_the_next_without_a_list() -> None:
-    async def use(mirror: Mirror) -> None:
+async def test_a_short_life_is_followed_by_the_next_without_a_list() -> None:
+    async with mirrored(pace=Pace(lifetime=(1.0, 1.0), backoff=(0.001, 0.01), stall=30.0)) as mirror:
         await mirror.put("a", "1")
         await mirror.until(lambda: "a" in mirror.cache)
         opened = mirror.requests
@@ -336,59 +307,54 @@ def test_a_short_life_is_followed_by_the_next_without_a_list() -> None:
         await mirror.until(lambda: "b" in mirror.cache)
         assert [kind for kind, _ in mirror.told] == [ADDED, ADDED]
 
-    mirrored(use, pace=Pace(lifetime=(1.0, 1.0), backoff=(0.001, 0.01), stall=30.0))
 
-
-def test_pods_are_mirrored_to_their_end_under_cuts_and_repetitions() -> None:
+async def test_pods_are_mirrored_to_their_end_under_cuts_and_repetitions() -> None:
     """Ends of 200 Pods reach the listener, each once, while the watch is cut, repeated and compacted."""
 
-    async def main() -> None:
-        path = "/api/v1/namespaces/default/pods"
-        succeeded: dict[str, int] = {}
-        gone: dict[str, int] = {}
-        news = asyncio.Event()
+    path = "/api/v1/namespaces/default/pods"
+    succeeded: dict[str, int] = {}
+    gone: dict[str, int] = {}
+    news = asyncio.Event()
 
-        def take(kind: EventKind, item: tuple[str, str]) -> None:
-            name, phase = item
-            if kind is DELETED:
-                gone[name] = gone.get(name, 0) + 1
-            elif phase == "Succeeded":
-                succeeded[name] = succeeded.get(name, 0) + 1
-            news.set()
+    def take(kind: EventKind, item: tuple[str, str]) -> None:
+        name, phase = item
+        if kind is DELETED:
+            gone[name] = gone.get(name, 0) + 1
+        elif phase == "Succeeded":
+            succeeded[name] = succeeded.get(name, 0) + 1
+        news.set()
 
-        def trim(pod: dict[str, Any]) -> tuple[str, str]:
-            return pod["metadata"]["name"], pod["status"]["phase"]
+    def trim(pod: dict[str, Any]) -> tuple[str, str]:
+        return pod["metadata"]["name"], pod["status"]["phase"]
 
-        async with SimKube(latency=Latency(0.05), seed=7) as server:
-            server.watching.repeat = 0.3
-            async with KubeClient(Cluster(server.url, None, dict, "default")) as client:
-                reflector = Reflector(client, path, trim=trim, on_event=take, page=50, pace=HASTY)
-                task = asyncio.create_task(reflector.run())
-                await asyncio.wait_for(reflector.synced(), 30)
-                spec = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "i"}]}
-                for number in range(200):
-                    await client.create(path, {"metadata": {"name": f"p{number}"}, "spec": spec})
-                    if number % 20 == 10:
-                        if number % 40 == 10:
-                            server.store.compact()
-                        server.watching.cut()
-                async with _limit():
-                    while len(succeeded) < 200:
-                        news.clear()
-                        await news.wait()
-                for number in range(200):
-                    await client.delete(f"{path}/p{number}")
-                    if number % 50 == 25:
+    async with SimKube(latency=Latency(0.05), seed=7) as server:
+        server.watching.repeat = 0.3
+        async with KubeClient(Cluster(server.url, None, dict, "default")) as client:
+            reflector = Reflector(client, path, trim=trim, on_event=take, page=50, pace=HASTY)
+            task = asyncio.create_task(reflector.run())
+            await asyncio.wait_for(reflector.synced(), 30)
+            spec = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "i"}]}
+            for number in range(200):
+                await client.create(path, {"metadata": {"name": f"p{number}"}, "spec": spec})
+                if number % 20 == 10:
+                    if number % 40 == 10:
                         server.store.compact()
-                        server.watching.cut()
-                async with _limit():
-                    while len(gone) < 200:
-                        news.clear()
-                        await news.wait()
-                assert not reflector.cache and not list(server.store.select(PODS, "", lambda _: True))
-                assert set(gone.values()) == {1}
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-    asyncio.run(main())
+                    server.watching.cut()
+            async with _limit():
+                while len(succeeded) < 200:
+                    news.clear()
+                    await news.wait()
+            for number in range(200):
+                await client.delete(f"{path}/p{number}")
+                if number % 50 == 25:
+                    server.store.compact()
+                    server.watching.cut()
+            async with _limit():
+                while len(gone) < 200:
+                    news.clear()
+                    await news.wait()
+            assert not reflector.cache and not list(server.store.select(PODS, "", lambda _: True))
+            assert set(gone.values()) == {1}
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

@@ -51,85 +51,75 @@ def checks(store: Any, **settings: Any) -> ExistenceChecks:
     return ExistenceChecks(store_of, **settings)
 
 
-def why(checks: ExistenceChecks, *uris: str, absent: bool = False) -> str:
-    return asyncio.run(checks.why_unusable("", result(*uris, absent=absent)))
+async def why(checks: ExistenceChecks, *uris: str, absent: bool = False) -> str:
+    return await checks.why_unusable("", result(*uris, absent=absent))
 
 
 OWN, NAMED = "s3://b/root/pipeline/made/only/1/model", "s3://elsewhere/model"
 
 
-def test_what_exists_counts_and_what_is_gone_does_not() -> None:
+async def test_what_exists_counts_and_what_is_gone_does_not() -> None:
     async def answer(uri: str) -> bool:
         return uri != NAMED
 
-    assert why(checks(Store(answer)), OWN) == ""
-    assert why(checks(Store(answer)), OWN, NAMED) == f"the artifact {NAMED} of run made is gone"
+    assert await why(checks(Store(answer)), OWN) == ""
+    assert await why(checks(Store(answer)), OWN, NAMED) == f"the artifact {NAMED} of run made is gone"
     nothing = Store(answer)
-    assert why(checks(nothing), NAMED, absent=True) == ""
+    assert await why(checks(nothing), NAMED, absent=True) == ""
     assert nothing.asked == []
 
 
 @pytest.mark.parametrize("uri", [OWN, NAMED])
-def test_a_store_that_fails_to_answer_makes_no_hit(uri: str) -> None:
-    found = why(checks(raising(ArtifactStoreError("it refuses: 503", transient=True))), uri)
+async def test_a_store_that_fails_to_answer_makes_no_hit(uri: str) -> None:
+    found = await why(checks(raising(ArtifactStoreError("it refuses: 503", transient=True))), uri)
     assert found == f"it is not known whether the artifact {uri} of run made still exists: it refuses: 503"
 
 
-def test_a_place_that_is_out_of_sight_is_the_tasks_word_but_not_our_own_root() -> None:
+async def test_a_place_that_is_out_of_sight_is_the_tasks_word_but_not_our_own_root() -> None:
     denied = ArtifactStoreError("access denied")
-    assert why(checks(raising(denied)), NAMED) == ""
-    assert "access denied" in why(checks(raising(denied)), OWN)
-    assert why(checks(raising(NoStoreError("no store for it"))), OWN) == ""
+    assert await why(checks(raising(denied)), NAMED) == ""
+    assert "access denied" in await why(checks(raising(denied)), OWN)
+    assert await why(checks(raising(NoStoreError("no store for it"))), OWN) == ""
 
 
-def test_a_namespace_that_cannot_be_asked_for_makes_no_hit() -> None:
+async def test_a_namespace_that_cannot_be_asked_for_makes_no_hit() -> None:
     async def store_of(namespace: str) -> Any:
         raise BackendUnavailableError("the API server is away")
 
-    assert "the API server is away" in why(ExistenceChecks(store_of), OWN)
+    assert "the API server is away" in await why(ExistenceChecks(store_of), OWN)
 
 
-def test_a_store_that_hangs_delays_nobody_for_long() -> None:
+async def test_a_store_that_hangs_delays_nobody_for_long() -> None:
     """Three thousand results in it wait for one time-out, those elsewhere for none; later it is asked again."""
     now = 0.0
+    never = asyncio.Event()
 
-    async def scenario() -> None:
-        nonlocal now
-        never = asyncio.Event()
+    async def answer(uri: str) -> bool:
+        return uri.startswith("s3://healthy") or await never.wait()
 
-        async def answer(uri: str) -> bool:
-            return uri.startswith("s3://healthy") or await never.wait()
-
-        store = Store(answer)
-        checking = checks(store, now=lambda: now, answer_seconds=0.05)
-        hanging = [
-            asyncio.create_task(checking.why_unusable("", result(f"s3://hangs/{number}"))) for number in range(3000)
-        ]
-        await asyncio.sleep(0)
-        assert await checking.why_unusable("", result("s3://healthy/1")) == ""
-        assert not any(one.done() for one in hanging)
-        found = await asyncio.wait_for(asyncio.gather(*hanging), 5)
-        assert all("does not answer within 0.05 s" in one for one in found)
-        assert len(store.asked) <= 17 and store.most <= 17
-        asked = len(store.asked)
-        assert await checking.why_unusable("", result("s3://hangs/again")) != ""
-        assert len(store.asked) == asked
-        now = 31.0
-        never.set()
-        assert await checking.why_unusable("", result("s3://hangs/again")) == ""
-
-    asyncio.run(scenario())
+    store = Store(answer)
+    checking = checks(store, now=lambda: now, answer_seconds=0.05)
+    hanging = [asyncio.create_task(checking.why_unusable("", result(f"s3://hangs/{number}"))) for number in range(3000)]
+    await asyncio.sleep(0)
+    assert await checking.why_unusable("", result("s3://healthy/1")) == ""
+    assert not any(one.done() for one in hanging)
+    found = await asyncio.wait_for(asyncio.gather(*hanging), 5)
+    assert all("does not answer within 0.05 s" in one for one in found)
+    assert len(store.asked) <= 17 and store.most <= 17
+    asked = len(store.asked)
+    assert await checking.why_unusable("", result("s3://hangs/again")) != ""
+    assert len(store.asked) == asked
+    now = 31.0
+    never.set()
+    assert await checking.why_unusable("", result("s3://hangs/again")) == ""
 
 
-def test_places_that_were_looked_at_are_not_kept_for_ever() -> None:
+async def test_places_that_were_looked_at_are_not_kept_for_ever() -> None:
     async def answer(uri: str) -> bool:
         return True
 
     checking = checks(Store(answer))
 
-    async def scenario() -> None:
-        for number in range(1500):
-            assert await checking.why_unusable(f"namespace-{number}", result(OWN)) == ""
-
-    asyncio.run(scenario())
+    for number in range(1500):
+        assert await checking.why_unusable(f"namespace-{number}", result(OWN)) == ""
     assert len(checking._places) <= 1000

@@ -114,44 +114,35 @@ def paths(backend: Places, run_id: str) -> list[str]:
     return [key.path.split("/")[0] for key in backend.launched if key.run_id == run_id]
 
 
-def test_in_order_and_a_run_without_a_place_holds_up_no_other(tmp_path: Any) -> None:
-    async def play() -> None:
-        server, backend = Loops("full", "free"), Places(full=1, free=9)
-        scene = Scene(server, backend, tmp_path)
-        await scene.until(lambda: len(backend.launched) == 6)
-        assert len(paths(backend, "free")) == 5
-        while len(paths(backend, "full")) < 5:
-            seen = len(backend.launched)
-            backend.end(next(key for key in backend.launched if key in backend._taken and key.run_id == "full"))
-            await scene.until(lambda: len(backend.launched) > seen)  # noqa: B023
-        assert paths(backend, "full") == sorted(paths(backend, "full")), "first come, first served"
-        await scene.close()
-
-    asyncio.run(play())
+async def test_in_order_and_a_run_without_a_place_holds_up_no_other(tmp_path: Any) -> None:
+    server, backend = Loops("full", "free"), Places(full=1, free=9)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: len(backend.launched) == 6)
+    assert len(paths(backend, "free")) == 5
+    while len(paths(backend, "full")) < 5:
+        seen = len(backend.launched)
+        backend.end(next(key for key in backend.launched if key in backend._taken and key.run_id == "full"))
+        await scene.until(lambda: len(backend.launched) > seen)  # noqa: B023
+    assert paths(backend, "full") == sorted(paths(backend, "full")), "first come, first served"
+    await scene.close()
 
 
-def test_what_waits_is_told_of_and_told_when_it_does_no_more(tmp_path: Any) -> None:
-    async def play() -> None:
-        server, backend = Loops("full", size=2), Places(full=1)
-        scene = Scene(server, backend, tmp_path)
-        await scene.until(lambda: server.waits.get(("full", "")) == FULL)
-        backend.end(backend.launched[0])
-        await scene.until(lambda: len(backend.launched) == 2)
-        await scene.until(lambda: server.waits.get(("full", "")) == "")
-        await scene.close()
-
-    asyncio.run(play())
+async def test_what_waits_is_told_of_and_told_when_it_does_no_more(tmp_path: Any) -> None:
+    server, backend = Loops("full", size=2), Places(full=1)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: server.waits.get(("full", "")) == FULL)
+    backend.end(backend.launched[0])
+    await scene.until(lambda: len(backend.launched) == 2)
+    await scene.until(lambda: server.waits.get(("full", "")) == "")
+    await scene.close()
 
 
-def test_a_terminated_run_does_not_wait_for_places(tmp_path: Any) -> None:
-    async def play() -> None:
-        server, backend = Loops("full"), Places(full=0)
-        scene = Scene(server, backend, tmp_path)
-        await scene.until(lambda: server.waits.get(("full", "")) == FULL)
-        server.terminate.append("full")
-        await scene.until(lambda: "full" in server.final)
-        assert backend.launched == []
-        assert {state for path, state in server.states.items() if path.endswith("/t")} <= {"CANCELED"}
-        await scene.close()
-
-    asyncio.run(play())
+async def test_a_terminated_run_does_not_wait_for_places(tmp_path: Any) -> None:
+    server, backend = Loops("full"), Places(full=0)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: server.waits.get(("full", "")) == FULL)
+    server.terminate.append("full")
+    await scene.until(lambda: "full" in server.final)
+    assert backend.launched == []
+    assert {state for path, state in server.states.items() if path.endswith("/t")} <= {"CANCELED"}
+    await scene.close()

@@ -45,20 +45,19 @@ def test_a_lease_counts_from_the_request_and_ends_before_the_servers(clock: Cloc
     assert not leases.certain("r")
 
 
-def test_who_waits_for_a_lapsed_lease_goes_on_when_it_is_renewed_and_gives_up_when_it_is_lost(clock: Clock) -> None:
-    async def scenario() -> None:
-        leases = Leases(clock)
-        leases.granted(["kept", "lost"], sent=900.0, seconds=15.0)
-        kept, lost = (asyncio.create_task(leases.until_certain(name)) for name in ("kept", "lost"))
-        done, _ = await asyncio.wait([kept, lost], timeout=0.05)
-        assert not done
-        leases.granted(["kept"], sent=clock(), seconds=15.0)
-        assert await kept
-        leases.ended("lost")
-        assert not await lost
-        assert not await leases.until_certain("never held")
-
-    asyncio.run(scenario())
+async def test_who_waits_for_a_lapsed_lease_goes_on_when_it_is_renewed_and_gives_up_when_it_is_lost(
+    clock: Clock,
+) -> None:
+    leases = Leases(clock)
+    leases.granted(["kept", "lost"], sent=900.0, seconds=15.0)
+    kept, lost = (asyncio.create_task(leases.until_certain(name)) for name in ("kept", "lost"))
+    done, _ = await asyncio.wait([kept, lost], timeout=0.05)
+    assert not done
+    leases.granted(["kept"], sent=clock(), seconds=15.0)
+    assert await kept
+    leases.ended("lost")
+    assert not await lost
+    assert not await leases.until_certain("never held")
 
 
 class OneRun(Server):
@@ -118,71 +117,59 @@ async def until(holds: Any, running: asyncio.Task[None]) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["ours", "lost"])
-def test_what_is_committed_after_a_long_sleep_waits_for_the_servers_word(verdict: str, tmp_path: Any) -> None:
-    async def scenario() -> tuple[OneRun, Recording]:
-        clock, server, backend = Clock(), OneRun("ours"), Recording()
-        made = executor(server, backend, tmp_path)
-        made._leases.now = clock
-        report = server.report
+async def test_what_is_committed_after_a_long_sleep_waits_for_the_servers_word(verdict: str, tmp_path: Any) -> None:
+    clock, server, backend = Clock(), OneRun("ours"), Recording()
+    made = executor(server, backend, tmp_path)
+    made._leases.now = clock
+    report = server.report
 
-        async def slow(runs: Any) -> Any:
-            if not server.final and clock.seconds == 1000.0:
-                # Asleep between the commit and what follows from it.
-                clock.seconds += 20.0
-                server.verdict = verdict
-            return await report(runs)
+    async def slow(runs: Any) -> Any:
+        if not server.final and clock.seconds == 1000.0:
+            # Asleep between the commit and what follows from it.
+            clock.seconds += 20.0
+            server.verdict = verdict
+        return await report(runs)
 
-        server.report = slow  # type: ignore[method-assign]
-        stop = asyncio.Event()
-        running = asyncio.create_task(made.run(stop))
-        await until(
-            lambda: server.final if verdict == "ours" else "healthy" not in made._sessions and server.beats, running
-        )
-        stop.set()
-        await running
-        return server, backend
-
-    server, backend = asyncio.run(scenario())
+    server.report = slow  # type: ignore[method-assign]
+    stop = asyncio.Event()
+    running = asyncio.create_task(made.run(stop))
+    await until(
+        lambda: server.final if verdict == "ours" else "healthy" not in made._sessions and server.beats, running
+    )
+    stop.set()
+    await running
     assert len(backend.launched) == (1 if verdict == "ours" else 0)
     assert set(server.final) == ({"healthy"} if verdict == "ours" else set())
 
 
-def test_a_backend_that_finds_the_lease_lapsed_is_asked_again(tmp_path: Any) -> None:
-    async def scenario() -> tuple[OneRun, Recording]:
-        server, backend = OneRun("ours"), Recording(refuse_once=True)
-        stop = asyncio.Event()
-        running = asyncio.create_task(executor(server, backend, tmp_path).run(stop))
-        await until(lambda: server.final, running)
-        stop.set()
-        await running
-        return server, backend
-
-    server, backend = asyncio.run(scenario())
+async def test_a_backend_that_finds_the_lease_lapsed_is_asked_again(tmp_path: Any) -> None:
+    server, backend = OneRun("ours"), Recording(refuse_once=True)
+    stop = asyncio.Event()
+    running = asyncio.create_task(executor(server, backend, tmp_path).run(stop))
+    await until(lambda: server.final, running)
+    stop.set()
+    await running
     assert server.final["healthy"].state == "SUCCEEDED"
     assert len(backend.launched) == 1
 
 
-def test_a_drain_hands_runs_back_and_begins_nothing_any_more(tmp_path: Any) -> None:
+async def test_a_drain_hands_runs_back_and_begins_nothing_any_more(tmp_path: Any) -> None:
     class Hanging(Recording):
         async def launch(self, task: TaskLaunch) -> None:
             self.launched.append(task.key)
 
-    async def scenario() -> tuple[OneRun, Executor]:
-        server, backend = OneRun("ours"), Hanging()
-        made = executor(server, backend, tmp_path)
-        stop = asyncio.Event()
-        running = asyncio.create_task(made.run(stop))
-        await until(lambda: backend.launched, running)
-        stop.set()
-        await running
-        return server, made
-
-    server, made = asyncio.run(scenario())
+    server, backend = OneRun("ours"), Hanging()
+    made = executor(server, backend, tmp_path)
+    stop = asyncio.Event()
+    running = asyncio.create_task(made.run(stop))
+    await until(lambda: backend.launched, running)
+    stop.set()
+    await running
     assert server.released == ["healthy"]
     assert not made.may_act("healthy")
 
 
-def test_a_drain_lets_lineage_under_way_be_written_before_others_write(tmp_path: Any) -> None:
+async def test_a_drain_lets_lineage_under_way_be_written_before_others_write(tmp_path: Any) -> None:
     """Else a state of before would come after theirs."""
 
     class Slow(NullRecorder):
@@ -199,18 +186,15 @@ def test_a_drain_lets_lineage_under_way_be_written_before_others_write(tmp_path:
         async def launch(self, task: TaskLaunch) -> None:
             self.launched.append(task.key)
 
-    async def scenario() -> None:
-        server, recorder = OneRun("ours"), Slow()
-        stop = asyncio.Event()
-        running = asyncio.create_task(executor(server, Hanging(), tmp_path, recorder).run(stop))
-        await until(lambda: recorder.begun, running)
-        stop.set()
-        beats = server.beats
-        await until(lambda: server.beats > beats + 3, running)
-        assert server.released == []
-        recorder.go_on.set()
-        await running
-        assert server.released == ["healthy"]
-        assert recorder.begun == recorder.done
-
-    asyncio.run(scenario())
+    server, recorder = OneRun("ours"), Slow()
+    stop = asyncio.Event()
+    running = asyncio.create_task(executor(server, Hanging(), tmp_path, recorder).run(stop))
+    await until(lambda: recorder.begun, running)
+    stop.set()
+    beats = server.beats
+    await until(lambda: server.beats > beats + 3, running)
+    assert server.released == []
+    recorder.go_on.set()
+    await running
+    assert server.released == ["healthy"]
+    assert recorder.begun == recorder.done

@@ -41,67 +41,58 @@ class Recorder(NullRecorder):
         return RecordedIds()
 
 
-def test_what_is_put_after_a_run_was_forgotten_stays(tmp_path: Any) -> None:
+async def test_what_is_put_after_a_run_was_forgotten_stays(tmp_path: Any) -> None:
     """As when an executor is given a run anew whose lease it let lapse."""
 
-    async def scenario() -> None:
-        settings = ExecutorSettings(default_root=f"file://{tmp_path}", workspace_path=f"{tmp_path}/{{run_id}}")
-        server: Any = Server()
-        executor = Executor(server, Backend(), NullRecorder(), settings)
-        claimed = (await server.claim()).runs[0]
-        executor._open(claimed, settings.default_root, 0.0)
-        executor._open(claimed, settings.default_root, 0.0)
-        executor._lineage.put([record("t0", run_id=claimed.run_id)])
-        before = executor._lineage.waiting
+    settings = ExecutorSettings(default_root=f"file://{tmp_path}", workspace_path=f"{tmp_path}/{{run_id}}")
+    server: Any = Server()
+    executor = Executor(server, Backend(), NullRecorder(), settings)
+    claimed = (await server.claim()).runs[0]
+    executor._open(claimed, settings.default_root, 0.0)
+    executor._open(claimed, settings.default_root, 0.0)
+    executor._lineage.put([record("t0", run_id=claimed.run_id)])
+    before = executor._lineage.waiting
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert executor._lineage.waiting == before == 1
+
+
+async def test_a_batch_of_before_is_not_counted_for_the_run_taken_anew() -> None:
+    recorder = Recorder()
+    queue = LineageQueue(recorder, lambda *_: None, lambda _: 60.0)
+    working = asyncio.create_task(queue.work())
+    queue.put([record("t0"), record("t1")])
+    await recorder.asked.wait()
+    queue.forget("run-1")
+    queue.put([record("t0"), record("t1", ExecutionState.COMPLETE)])
+    drained = asyncio.create_task(queue.drained("run-1"))
+    recorder.turns.release()
+    while len(recorder.batches) < 2:
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert executor._lineage.waiting == before == 1
-
-    asyncio.run(scenario())
-
-
-def test_a_batch_of_before_is_not_counted_for_the_run_taken_anew() -> None:
-    async def scenario() -> None:
-        recorder = Recorder()
-        queue = LineageQueue(recorder, lambda *_: None, lambda _: 60.0)
-        working = asyncio.create_task(queue.work())
-        queue.put([record("t0"), record("t1")])
-        await recorder.asked.wait()
-        queue.forget("run-1")
-        queue.put([record("t0"), record("t1", ExecutionState.COMPLETE)])
-        drained = asyncio.create_task(queue.drained("run-1"))
-        recorder.turns.release()
-        while len(recorder.batches) < 2:
-            await asyncio.sleep(0)
-        assert not drained.done()
-        recorder.turns.release()
-        await asyncio.wait_for(drained, 10)
-        assert queue.waiting == 0
-        assert recorder.batches[1] == [record("t0"), record("t1", ExecutionState.COMPLETE)]
-        working.cancel()
-
-    asyncio.run(scenario())
+    assert not drained.done()
+    recorder.turns.release()
+    await asyncio.wait_for(drained, 10)
+    assert queue.waiting == 0
+    assert recorder.batches[1] == [record("t0"), record("t1", ExecutionState.COMPLETE)]
+    working.cancel()
 
 
-def test_parents_stay_before_their_children_when_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_parents_stay_before_their_children_when_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that is written first has no parent in the store, for ever."""
     monkeypatch.setattr(lineage_module, "_BATCH", 2)
 
-    async def scenario() -> None:
-        recorder = Recorder()
-        recorder.away = True
-        queue = LineageQueue(recorder, lambda *_: None, lambda _: 60.0)
-        working = asyncio.create_task(queue.work())
-        queue.put([record("root"), record("loop")])
-        await recorder.asked.wait()
-        queue.put([record("t0"), record("t1"), record("root", ExecutionState.COMPLETE)])
-        drained = asyncio.create_task(queue.drained("run-1"))
-        for _ in range(3):
-            recorder.turns.release()
-        await asyncio.wait_for(drained, 10)
-        names = [[one.name for one in batch] for batch in recorder.batches]
-        assert names == [["root", "loop"], ["root", "loop"], ["t0", "t1"]]
-        assert recorder.batches[1][0].state is ExecutionState.COMPLETE
-        working.cancel()
-
-    asyncio.run(scenario())
+    recorder = Recorder()
+    recorder.away = True
+    queue = LineageQueue(recorder, lambda *_: None, lambda _: 60.0)
+    working = asyncio.create_task(queue.work())
+    queue.put([record("root"), record("loop")])
+    await recorder.asked.wait()
+    queue.put([record("t0"), record("t1"), record("root", ExecutionState.COMPLETE)])
+    drained = asyncio.create_task(queue.drained("run-1"))
+    for _ in range(3):
+        recorder.turns.release()
+    await asyncio.wait_for(drained, 10)
+    names = [[one.name for one in batch] for batch in recorder.batches]
+    assert names == [["root", "loop"], ["root", "loop"], ["t0", "t1"]]
+    assert recorder.batches[1][0].state is ExecutionState.COMPLETE
+    working.cancel()

@@ -41,17 +41,17 @@ def check(final: dict[str, pb.RunUpdate], reason: str) -> None:
 
 
 @pytest.mark.parametrize("event", ["RunStarted", "AttemptEnded"])
-def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+async def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     def broken(state: Any, given: Any) -> Any:
         if state.context.run_id == "poison" and type(given).__name__ == event:
             raise KeyError("a defect")
         return apply(state, given)
 
     monkeypatch.setattr(session_module, "apply", broken)
-    check(asyncio.run(outcome(Server(), tmp_path)), "a defect")
+    check(await outcome(Server(), tmp_path), "a defect")
 
 
-def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+async def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     def broken(node: Any, context: Any) -> Any:
         if node.task is not None and node.task.name == "b" and chosen:
             raise ValueError("no such row")
@@ -66,14 +66,14 @@ def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr(session_module, "task_row", broken)
     monkeypatch.setattr(session_module.RunSession, "take", taking)
-    check(asyncio.run(outcome(Server(), tmp_path)), "no such row")
+    check(await outcome(Server(), tmp_path), "no such row")
 
 
-def test_a_report_that_the_server_never_takes(tmp_path: Any) -> None:
-    check(asyncio.run(outcome(Server(refuses="poison"), tmp_path)), "the server does not take its report")
+async def test_a_report_that_the_server_never_takes(tmp_path: Any) -> None:
+    check(await outcome(Server(refuses="poison"), tmp_path), "the server does not take its report")
 
 
-def test_a_record_that_the_metadata_store_refuses_is_the_only_one_lost(tmp_path: Any) -> None:
+async def test_a_record_that_the_metadata_store_refuses_is_the_only_one_lost(tmp_path: Any) -> None:
     class Recorder(NullRecorder):
         def __init__(self) -> None:
             self.kept: set[str] = set()
@@ -85,6 +85,6 @@ def test_a_record_that_the_metadata_store_refuses_is_the_only_one_lost(tmp_path:
             return RecordedIds()
 
     recorder = Recorder()
-    final = asyncio.run(outcome(Server(), tmp_path, recorder))
+    final = await outcome(Server(), tmp_path, recorder)
     assert {update.state for update in final.values()} == {"SUCCEEDED"}
     assert recorder.kept >= {"run/poison", "run/poison/b", "run/healthy", "run/healthy/a", "run/healthy/b"}

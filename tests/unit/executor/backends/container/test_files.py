@@ -28,9 +28,9 @@ def directory(tmp_path: Path) -> AttemptDirectory:
     return made
 
 
-def brought(tmp_path: Path, directory: AttemptDirectory, *inputs: Transfer, overlays: bool = True) -> list[Mount]:
+async def brought(tmp_path: Path, directory: AttemptDirectory, *inputs: Transfer, overlays: bool = True) -> list[Mount]:
     store = FileArtifactStore(tmp_path)
-    return asyncio.run(bring(store, inputs, directory, overlays=overlays, timeout=10))
+    return await bring(store, inputs, directory, overlays=overlays, timeout=10)
 
 
 def test_a_claim_is_made_once(directory: AttemptDirectory) -> None:
@@ -49,14 +49,14 @@ def test_places_of_a_task(tmp_path: Path, directory: AttemptDirectory) -> None:
         assert Path(targets[place].source).stat().st_mode & 0o777 == 0o777
 
 
-def test_a_directory_is_shown_itself_and_a_file_alone(tmp_path: Path, directory: AttemptDirectory) -> None:
+async def test_a_directory_is_shown_itself_and_a_file_alone(tmp_path: Path, directory: AttemptDirectory) -> None:
     stored = tmp_path / "stored"
     (stored / "tree").mkdir(parents=True)
     (stored / "file").write_text("content")
     (stored / "secret").write_text("of somebody else")
     tree = Transfer((stored / "tree").as_uri(), f"/minio/_file{stored}/tree")
     file = Transfer((stored / "file").as_uri(), f"/minio/_file{stored}/file")
-    mounts = brought(tmp_path, directory, tree, file)
+    mounts = await brought(tmp_path, directory, tree, file)
     assert Mount(tree.path, str(stored / "tree"), "O") in mounts
     [alone] = [mount for mount in mounts if mount.target == f"/minio/_file{stored}"]
     assert alone.how == "O"
@@ -65,22 +65,23 @@ def test_a_directory_is_shown_itself_and_a_file_alone(tmp_path: Path, directory:
 
 
 @pytest.mark.parametrize("overlays", [True, False])
-def test_what_cannot_be_an_overlay_is_copied(tmp_path: Path, directory: AttemptDirectory, overlays: bool) -> None:
+async def test_what_cannot_be_an_overlay_is_copied(tmp_path: Path, directory: AttemptDirectory, overlays: bool) -> None:
     stored = tmp_path / ("a:b" if overlays else "plain")
     stored.mkdir()
     (stored / "file").write_text("content")
     one = Transfer(f"file://{stored}/file", f"/minio/_file{stored}/file")
-    assert brought(tmp_path, directory, one, overlays=overlays) == []
+    assert await brought(tmp_path, directory, one, overlays=overlays) == []
     copy = directory.on_host(one.path)
     assert copy.read_text() == "content"
     assert not copy.samefile(stored / "file")
 
 
-def test_an_input_of_the_workspace_is_found_at_both_places(tmp_path: Path, directory: AttemptDirectory) -> None:
+async def test_an_input_of_the_workspace_is_found_at_both_places(tmp_path: Path, directory: AttemptDirectory) -> None:
     (tmp_path / "model").write_text("content")
     inside = "/kfp-workspace/.artifacts/s3/b/model"
     assert (
-        brought(tmp_path, directory, Transfer(f"file://{tmp_path}/model", inside, keep=True, link="/s3/b/model")) == []
+        await brought(tmp_path, directory, Transfer(f"file://{tmp_path}/model", inside, keep=True, link="/s3/b/model"))
+        == []
     )
     assert (directory.workspace / ".artifacts/s3/b/model").read_text() == "content"
     # As the container has it.
@@ -137,38 +138,32 @@ def test_mounts_that_are_in_the_way(directory: AttemptDirectory, mounts: list[An
         task_mounts(settings, directory, {"data": "/v"}, [Mount("/tmp/kfp", "/x")])
 
 
-def test_slots_count_what_was_found_running() -> None:
-    async def check() -> None:
-        slots = Slots(2)
-        await slots.wait()
-        slots.take()
-        slots.take()
-        first, second = asyncio.ensure_future(slots.wait()), asyncio.ensure_future(slots.wait())
-        await asyncio.sleep(0)
-        slots.give_back()
-        await asyncio.sleep(0)
-        assert not first.done()
-        first.cancel()
-        slots.give_back()
-        await asyncio.wait_for(second, 5)
-        slots.give_back()
-        slots.give_back()
-        await asyncio.wait_for(slots.wait(), 5)
-
-    asyncio.run(check())
+async def test_slots_count_what_was_found_running() -> None:
+    slots = Slots(2)
+    await slots.wait()
+    slots.take()
+    slots.take()
+    first, second = asyncio.ensure_future(slots.wait()), asyncio.ensure_future(slots.wait())
+    await asyncio.sleep(0)
+    slots.give_back()
+    await asyncio.sleep(0)
+    assert not first.done()
+    first.cancel()
+    slots.give_back()
+    await asyncio.wait_for(second, 5)
+    slots.give_back()
+    slots.give_back()
+    await asyncio.wait_for(slots.wait(), 5)
 
 
-def test_a_turn_that_comes_with_the_cancellation_is_handed_on() -> None:
-    async def check() -> None:
-        slots = Slots(1)
-        await slots.wait()
-        first, second = asyncio.ensure_future(slots.wait()), asyncio.ensure_future(slots.wait())
-        await asyncio.sleep(0)
-        slots.give_back()
-        first.cancel()
-        await asyncio.wait_for(second, 5)
-
-    asyncio.run(check())
+async def test_a_turn_that_comes_with_the_cancellation_is_handed_on() -> None:
+    slots = Slots(1)
+    await slots.wait()
+    first, second = asyncio.ensure_future(slots.wait()), asyncio.ensure_future(slots.wait())
+    await asyncio.sleep(0)
+    slots.give_back()
+    first.cancel()
+    await asyncio.wait_for(second, 5)
 
 
 def test_what_podman_and_docker_say() -> None:

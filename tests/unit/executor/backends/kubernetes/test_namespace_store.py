@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +53,27 @@ def store(providers: str, variables: dict[str, str] | None = None) -> tuple[Any,
     return NamespaceStore(own, variables or {}, deployment), deployment
 
 
-def test_without_settings_of_its_own_the_deployments_hold() -> None:
+async def test_without_settings_of_its_own_the_deployments_hold() -> None:
     found, deployment = store("")
-    assert asyncio.run(found.exists("s3://bucket/key"))
+    assert await found.exists("s3://bucket/key")
     assert deployment.asked == ["s3://bucket/key"]
 
 
-def test_another_provider_is_still_the_deployments() -> None:
+async def test_another_provider_is_still_the_deployments() -> None:
     found, deployment = store(SECRET)
-    assert asyncio.run(found.exists("gs://bucket/key"))
+    assert await found.exists("gs://bucket/key")
     assert deployment.asked == ["gs://bucket/key"]
 
 
-def test_the_environment_of_the_executor_is_not_sent_to_a_place_that_a_namespace_names() -> None:
+async def test_the_environment_of_the_executor_is_not_sent_to_a_place_that_a_namespace_names() -> None:
     found, deployment = store(ENVIRONMENT)
     with pytest.raises(ArtifactStoreError, match="name a Secret there"):
-        asyncio.run(found.exists("s3://bucket/key"))
+        await found.exists("s3://bucket/key")
     assert deployment.asked == []
 
 
-def test_a_secret_that_cannot_be_read_is_not_replaced_by_anything() -> None:
+async def test_a_secret_that_cannot_be_read_is_not_replaced_by_anything() -> None:
     found, deployment = store(SECRET)
     with pytest.raises(ArtifactStoreError, match="PENSTOCK_STORE_S3_ACCESS_KEY"):
-        asyncio.run(found.exists("s3://bucket/key"))
+        await found.exists("s3://bucket/key")
     assert deployment.asked == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -35,32 +34,32 @@ class Silent(Reviews):
         raise NotFoundError(404, "NotFound", "the server could not find the requested resource")
 
 
-def checked(server: Reviews) -> None:
-    asyncio.run(check_rights(cast(KubeClient, server), "tasks"))
+async def checked(server: Reviews) -> None:
+    await check_rights(cast(KubeClient, server), "tasks")
 
 
 @pytest.mark.parametrize("rules", [ALL, [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]])
-def test_nothing_is_missing(rules: list[dict[str, Any]]) -> None:
+async def test_nothing_is_missing(rules: list[dict[str, Any]]) -> None:
     server = Reviews(rules)
-    checked(server)
+    await checked(server)
     assert server.asked == ["selfsubjectrulesreviews"]
 
 
-def test_what_is_missing_is_named() -> None:
+async def test_what_is_missing_is_named() -> None:
     with pytest.raises(ForbiddenError, match=r"in namespace 'tasks': get pods/log, create configmaps, get configmaps$"):
-        checked(Reviews(ALL[:1]))
+        await checked(Reviews(ALL[:1]))
 
 
-def test_rights_on_named_objects_and_other_groups_do_not_count() -> None:
+async def test_rights_on_named_objects_and_other_groups_do_not_count() -> None:
     named = {**ALL[1], "resourceNames": ["one"]}
     other = {**ALL[1], "apiGroups": ["metrics.k8s.io"]}
     with pytest.raises(ForbiddenError, match="get pods/log"):
-        checked(Reviews([ALL[0], ALL[2], named, other]))
+        await checked(Reviews([ALL[0], ALL[2], named, other]))
 
 
-def test_a_list_that_is_incomplete_is_not_believed() -> None:
-    checked(Reviews([ALL[0], ALL[2]], {("get", "pods", "log")}))
+async def test_a_list_that_is_incomplete_is_not_believed() -> None:
+    await checked(Reviews([ALL[0], ALL[2]], {("get", "pods", "log")}))
 
 
-def test_a_server_that_knows_no_such_question() -> None:
-    checked(Silent([]))
+async def test_a_server_that_knows_no_such_question() -> None:
+    await checked(Silent([]))
