@@ -66,7 +66,3 @@ class UnimplementedError(PenstockError):
 
 class PermissionDeniedError(PenstockError):
     """What is asked for lies outside of what this server may show."""
-
-
-class UnauthenticatedError(PenstockError):
-    pass

@@ -32,13 +32,13 @@ _HTTP = {
 _DETAILS = "grpc-status-details-bin"
 
 
-def json_reply(content: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def json_reply(content: bytes, status: int = 200) -> web.Response:
     """With the header that grpc-gateway adds to each of its replies."""
     return web.Response(
         body=content,
         status=status,
         content_type="application/json",
-        headers={"Grpc-Metadata-Content-Type": "application/grpc", **(headers or {})},
+        headers={"Grpc-Metadata-Content-Type": "application/grpc"},
     )
 
 
@@ -84,5 +84,4 @@ def upload_error(message: str, details: str, status: int) -> web.Response:
 
 def _reply(found: status_pb2.Status, code: grpc.StatusCode, status: int | None = None) -> web.Response:
     document = json_format.MessageToDict(found, preserving_proto_field_name=True)
-    headers = {"WWW-Authenticate": found.message[:200]} if code is grpc.StatusCode.UNAUTHENTICATED else {}
-    return json_reply(json.dumps(document, ensure_ascii=False).encode(), status or _HTTP[code], headers)
+    return json_reply(json.dumps(document, ensure_ascii=False).encode(), status or _HTTP[code])

@@ -28,7 +28,6 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.ResourceExhaustedError, code_pb2.RESOURCE_EXHAUSTED),
     (errors.UnimplementedError, code_pb2.UNIMPLEMENTED),
     (errors.PermissionDeniedError, code_pb2.PERMISSION_DENIED),
-    (errors.UnauthenticatedError, code_pb2.UNAUTHENTICATED),
 )
 _GRPC = {code.value[0]: code for code in grpc.StatusCode}
 _MAX_MESSAGE = 4000
