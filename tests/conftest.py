@@ -22,9 +22,15 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What tasks run in, made once for all that are not about how it is made: tasks never write there."""
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
     """A server and an executor, for all tests that leave them as they are."""
-    with Embedded(tmp_path_factory.mktemp("up"), "--parallelism", "4") as embedded:
+    with Embedded(tmp_path_factory.mktemp("up"), "--parallelism", "4", environments=environments) as embedded:
         yield embedded
 
 

@@ -22,10 +22,21 @@ PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 
 
 class Embedded:
-    """A context manager. `options` are further ones of `penstock up`; after a restart the addresses stay the same."""
+    """A context manager. `options` are further ones of `penstock up`; after a restart the addresses stay the same.
 
-    def __init__(self, data_dir: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    `environments` is a directory of task environments that others use too; without one it makes its own, which takes
+    its first task seconds.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        environments: Path | None = None,
+    ) -> None:
         self.data_dir = data_dir
+        self._environments = environments
         self.http = "http://127.0.0.1:0"
         self.grpc = "127.0.0.1:0"
         self._options: Sequence[str] = options
@@ -48,6 +59,8 @@ class Embedded:
     def start(self, timeout: float = 90.0) -> None:
         """Raises RuntimeError with the log's last lines when it does not get ready."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self._environments is not None and not (self.data_dir / "environments").exists():
+            (self.data_dir / "environments").symlink_to(self._environments)
         if self.process is not None and self.process.stdout is not None:
             self.process.stdout.close()
         with self.log_file.open("ab") as log:

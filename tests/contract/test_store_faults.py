@@ -247,7 +247,7 @@ async def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
         trusting = opened(server, caBundle=ca.read_text())
         assert await trusting.upload(tmp_path / "source", f"{_ROOT}/x")
         assert await trusting.exists(f"{_ROOT}/x")
-        error = await failing(opened(server, limits=Limits(patience=3)).exists(f"{_ROOT}/x"))
+        error = await failing(opened(server, limits=_SHORT).exists(f"{_ROOT}/x"))
         assert "its TLS certificate is not trusted (UnknownIssuer)" in str(error)
         assert "caBundle" in str(error)
         assert not error.transient

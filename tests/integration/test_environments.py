@@ -176,9 +176,11 @@ async def test_settings_for_pip_hold(tmp_path: Path) -> None:
     wheels[0].mkdir()
     wheel(wheels[1], "only_here", "1.0")
     base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(map(str, wheels))}
+    # What is not there is not asked for again.
+    base["UV_HTTP_RETRIES"] = "0"
     environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
     made = await environments.get((("only-here",),))
     subprocess.run([made / "bin" / "python", "-c", "import only_here"], check=True)
     with pytest.raises(EnvironmentFailedError, match="not-there") as failed:
-        await environments.get((("--find-links", "https://somebody:secret@index.example/", "not-there"),))
+        await environments.get((("--find-links", "https://somebody:secret@127.0.0.1:9/", "not-there"),))
     assert "secret" not in str(failed.value)

@@ -27,8 +27,8 @@ async def test_why_a_pod_waits_is_told_within_two_seconds(tmp_path: Path) -> Non
 
 async def test_what_the_kubelet_complains_of_is_told(tmp_path: Path) -> None:
     """In an event alone: the status says ContainerCreating."""
-    async with bench(tmp_path, latency=30) as b:
-        backend, task = await b.backend(deadlines=Deadlines(configuration=3.0)), b.task()
+    async with bench(tmp_path, latency=10) as b:
+        backend, task = await b.backend(deadlines=Deadlines(configuration=1.0)), b.task()
         await backend.launch(task)
         (pod,) = await b.pods()
 

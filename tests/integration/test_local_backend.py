@@ -46,9 +46,9 @@ class BrokenStore:
         (RuntimeError("nobody foresaw this"), "could not be dealt with: nobody foresaw this"),
     ],
 )
-async def test_a_store_that_fails(tmp_path: Path, error: Exception, said: str) -> None:
+async def test_a_store_that_fails(tmp_path: Path, environments: Path, error: Exception, said: str) -> None:
     async def outcome() -> TaskOutcome:
-        settings = LocalSettings(tmp_path / "work", tmp_path / "environments", 1)
+        settings = LocalSettings(tmp_path / "work", environments, 1)
         backend = LocalBackend(settings, BrokenStore(error), {"PATH": os.defpath})  # type: ignore[arg-type]
         events: asyncio.Queue[BackendEvent] = asyncio.Queue()
         await backend.start(events.put_nowait, Runs())

@@ -34,9 +34,9 @@ def pipeline(gate: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def narrow(tmp_path: Path) -> Iterator[Embedded]:
+def narrow(tmp_path: Path, environments: Path) -> Iterator[Embedded]:
     """One task at a time."""
-    with Embedded(tmp_path / "data", "--parallelism", "1") as embedded:
+    with Embedded(tmp_path / "data", "--parallelism", "1", environments=environments) as embedded:
         yield embedded
 
 

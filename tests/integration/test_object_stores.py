@@ -59,7 +59,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("served")
     with object_stores.s3(["artifacts", "shared", "private"]) as store:
         for bucket, key, content in (
@@ -81,7 +81,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "PENSTOCK_STORE_S3_ACCESS_KEY": store.access_key,
             "PENSTOCK_STORE_S3_SECRET_KEY": store.secret_key,
         }
-        with Embedded(data / "data", environment=environment) as embedded:
+        with Embedded(data / "data", environment=environment, environments=environments) as embedded:
             yield Served(embedded, store)
 
 
@@ -220,7 +220,7 @@ def test_what_is_said_when_it_cannot_be_read(
         next(StoredObjects(reader).read("s3://private/secret"))
 
 
-def test_cached_results_in_an_object_store(tmp_path: Path) -> None:
+def test_cached_results_in_an_object_store(tmp_path: Path, environments: Path) -> None:
     """A result whose object was deleted is none, and is said to be gone."""
     script = ["sh", "-c", 'mkdir -p "$(dirname "$0")" && echo x > "$0"', "{{$.outputs.artifacts['data'].path}}"]
     spec = specs.container(script, name="kept", artifacts={"data": "system.Dataset"}, cached=True)
@@ -232,8 +232,14 @@ def test_cached_results_in_an_object_store(tmp_path: Path) -> None:
             "PENSTOCK_STORE_S3_ACCESS_KEY": store.access_key,
             "PENSTOCK_STORE_S3_SECRET_KEY": store.secret_key,
         }
-        options = ("--artifacts", "s3://artifacts/runs")
-        with Embedded(tmp_path / "data", *options, environment=environment) as up, Client(up.grpc) as client:
+        embedded = Embedded(
+            tmp_path / "data",
+            "--artifacts",
+            "s3://artifacts/runs",
+            environment=environment,
+            environments=environments,
+        )
+        with embedded as up, Client(up.grpc) as client:
 
             def state() -> tuple[str, str]:
                 run_id = runs.start(client, spec)

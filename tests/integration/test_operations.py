@@ -183,9 +183,10 @@ def test_figures_come_without_a_database() -> None:
     assert "penstock_runs_waiting" not in content
 
 
-def test_a_line_for_every_call_that_changes_something_or_fails(tmp_path: Path) -> None:
+def test_a_line_for_every_call_that_changes_something_or_fails(tmp_path: Path, environments: Path) -> None:
     """JSON lines with method, status, request id and run id; nothing of what was sent. Polls say nothing."""
-    with Embedded(tmp_path, "--log-level", "info", "--log-format", "json") as up, Client(up.grpc) as client:
+    options = ("--log-level", "info", "--log-format", "json")
+    with Embedded(tmp_path, *options, environments=environments) as up, Client(up.grpc) as client:
         run_id = runs.start(client, specs.container(["true"]), name="a name nobody may log")
         runs.finished(client, run_id)
         request = urllib.request.Request(f"{up.http}/apis/v2beta1/runs/nobody", headers={"X-Request-Id": "mine-7"})

@@ -22,7 +22,7 @@ from tools.testing import runs, specs
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
     """With a web UI of two files, beside one that must not be seen."""
     root = tmp_path_factory.mktemp("ui")
     (root / "secret.txt").write_text("secret")
@@ -36,8 +36,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     (ui / "index.html").write_text(page)
     (ui / "static" / "main.js").write_text("console.log(1)")
     (ui / "link").symlink_to(root / "secret.txt")
-    with Embedded(root / "data", "--ui", str(ui), environment={"DEPLOYMENT": "kubeflow"}) as embedded:
-        yield embedded
+    environment = {"DEPLOYMENT": "kubeflow"}
+    with Embedded(root / "data", "--ui", str(ui), environment=environment, environments=environments) as up:
+        yield up
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+def shown(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Shown]:
     """Below a directory whose name has what a URL gives a meaning of its own."""
     directory = tmp_path_factory.mktemp("shown")
     root = directory / "my files, 100%41 sure? #1 ü+&"
@@ -62,7 +62,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     spec = specs.container(
         ["sh", "-ec", script, *places], artifacts={port: f"system.{kind}" for port, kind in ports.items()}
     )
-    with Embedded(directory / "data", "--artifacts", str(root)) as up, Client(up.grpc) as client:
+    embedded = Embedded(directory / "data", "--artifacts", str(root), environments=environments)
+    with embedded as up, Client(up.grpc) as client:
         run_id = runs.start(client, spec)
         assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED, runs.tasks(client, run_id)
         yield Shown(up, run_id)

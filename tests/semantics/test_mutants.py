@@ -132,12 +132,6 @@ def test_rows_of_the_whole_table_are_among_them() -> None:
     assert len({mutant.row for mutant in MUTANTS}) >= 10
 
 
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those that tasks run in, made once for all pipelines."""
-    return tmp_path_factory.mktemp("environments")
-
-
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.row}-{Path(mutant.file).stem}")
 def test_the_named_proof_fails(mutant: Mutant, tmp_path: Path, environments: Path) -> None:
     assert f"`{mutant.proof}`" in PROOFS[mutant.row], f"{mutant.proof} is no proof of {mutant.row!r}"

@@ -281,7 +281,7 @@ class KubernetesContract:
             path = place.path("configmaps")
             listed = await client.list_all(path)
             watch = client.watch(
-                path, resource_version=listed.resource_version, label_selector="no=such", timeout_seconds=3
+                path, resource_version=listed.resource_version, label_selector="no=such", timeout_seconds=1
             )
             async with aclosing(watch):
                 assert {event["type"] async for event in watch} <= {"BOOKMARK"}
@@ -298,8 +298,10 @@ class KubernetesContract:
                     path, resource_version=listed.resource_version, label_selector="no=such", timeout_seconds=30
                 )
                 async with aclosing(watch):
-                    events = [event async for event in watch]
-            event = events[0]
+                    async for event in watch:
+                        events.append(event)
+                        break
+            (event,) = events
             assert event["type"] == "BOOKMARK"
             reached = int(event["object"]["metadata"]["resourceVersion"])
             assert reached >= int(made["metadata"]["resourceVersion"])
@@ -359,7 +361,7 @@ class KubernetesContract:
 
     async def test_a_deadline(self, place: Place) -> None:
         pod = place.pod(fresh("deadline"), "sleep 60", seconds=60)
-        pod["spec"]["activeDeadlineSeconds"] = 2
+        pod["spec"]["activeDeadlineSeconds"] = 1
 
         async with place.client() as client:
             last = (await life_of(client, place, pod, phase_is("Succeeded", "Failed")))[-1]
@@ -493,7 +495,7 @@ class KubernetesContract:
 
     async def test_a_log_that_is_followed_ends_with_the_container(self, place: Place) -> None:
         name = fresh("follow")
-        pod = place.pod(name, "echo begins; sleep 3; exit 0", log="begins\n", seconds=3)
+        pod = place.pod(name, "echo begins; sleep 3; exit 0", log="begins\n", seconds=1)
 
         async with place.client() as client:
             await life_of(client, place, pod, phase_is("Running"))
