@@ -15,8 +15,8 @@ from penstock_executor.agent.results import StoredResult, parse_message, parse_r
 from penstock_store.config import CredentialVariable, Place, StoreConfig
 
 from tests.support.pod import PodDirectory, finished
-from tools.testing.wrapper import until, wrapper_of
 from tools import object_stores
+from tools.testing.wrapper import until, wrapper_of
 
 
 @pytest.fixture

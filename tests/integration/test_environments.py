@@ -46,6 +46,10 @@ exec {python} "$@"
 """
 
 
+def said_by(python: Path, program: str) -> str:
+    return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def has_open(process: subprocess.Popen[str], file: Path) -> bool:
     """Whether the process got as far as opening the file."""
     return any(Path(one.path) == file for one in psutil.Process(process.pid).open_files())
@@ -85,9 +89,7 @@ async def test_a_python_without_ensurepip_does(tmp_path: Path) -> None:
     python.chmod(0o755)
     environment = await TaskEnvironments(tmp_path / "environments", str(python), {"PATH": os.defpath}).get(())
     made = environment / "bin" / "python"
-    assert subprocess.run(
-        [made, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True
-    ).stdout.strip() == str(made.parents[1])
+    assert said_by(made, "import sys; print(sys.prefix)") == str(made.parents[1])
 
 
 async def test_what_is_wrong_is_said(tmp_path: Path) -> None:
@@ -180,7 +182,7 @@ async def test_settings_for_pip_hold(tmp_path: Path) -> None:
     base["UV_HTTP_RETRIES"] = "0"
     environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
     made = await environments.get((("only-here",),))
-    subprocess.run([made / "bin" / "python", "-c", "import only_here"], check=True)
+    assert said_by(made / "bin" / "python", "import only_here; print(only_here.__name__)") == "only_here"
     with pytest.raises(EnvironmentFailedError, match="not-there") as failed:
         await environments.get((("--find-links", "https://somebody:secret@127.0.0.1:9/", "not-there"),))
     assert "secret" not in str(failed.value)

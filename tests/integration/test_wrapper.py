@@ -27,7 +27,7 @@ from penstock_executor.agent.results import (
     without_frame,
 )
 
-from tests.support import wrapper
+from tools.testing import wrapper
 from tools.testing.wrapper import CONTAINER, start, until, wrapper_of
 
 _RESTRICTED = (*CONTAINER, "setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")

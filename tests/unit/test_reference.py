@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
@@ -14,7 +16,7 @@ ANOTHER_DEFAULT = "PENSTOCK_LOG_LEVEL"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_a_page_is_what_the_programs_say(path: reference.Path) -> None:
+def test_a_page_is_what_the_programs_say(path: Path) -> None:
     assert path.read_text("utf-8") == PAGES[path], "run `make reference`"
 
 

@@ -41,51 +41,51 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 AWAY, REFUSED = ServerUnavailableError("away"), ServerRejectedError("refused")
 
 
-def test_what_is_transient_is_tried_again(pauses: list[float]) -> None:
+async def test_what_is_transient_is_tried_again(pauses: list[float]) -> None:
     call, heard = Call(AWAY, AWAY), list[BaseException]()
-    assert asyncio.run(retried(call, failed=heard.append)) == 7
+    assert await retried(call, failed=heard.append) == 7
     assert (call.made, heard) == (3, [AWAY, AWAY])
     assert [0.05 <= pauses[0] <= 0.1, 0.1 <= pauses[1] <= 0.2] == [True, True]
 
 
-def test_what_lasts_is_raised_as_it_was() -> None:
+async def test_what_lasts_is_raised_as_it_was() -> None:
     call = Call(AWAY, REFUSED, AWAY)
     with pytest.raises(ServerRejectedError) as raised:
-        asyncio.run(retried(call))
+        await retried(call)
     assert raised.value is REFUSED
     assert call.made == 2
     assert not is_transient(REFUSED)
     assert not is_transient(ValueError())
 
 
-def test_the_last_of_so_many_tries_is_raised_and_not_told() -> None:
+async def test_the_last_of_so_many_tries_is_raised_and_not_told() -> None:
     call, heard = Call(AWAY, AWAY, AWAY), list[BaseException]()
     with pytest.raises(ServerUnavailableError):
-        asyncio.run(retried(call, tries=2, failed=heard.append))
+        await retried(call, tries=2, failed=heard.append)
     assert (call.made, len(heard)) == (2, 1)
 
 
-def test_time_ends_the_tries() -> None:
+async def test_time_ends_the_tries() -> None:
     async def away() -> int:
         raise AWAY
 
     with pytest.raises(ServerUnavailableError):
-        asyncio.run(retried(away, seconds=0.05))
+        await retried(away, seconds=0.05)
 
 
-def test_whoever_hears_of_a_failure_may_give_up() -> None:
+async def test_whoever_hears_of_a_failure_may_give_up() -> None:
     def failed(error: BaseException) -> None:
         raise KeyError("nobody wants it any more")
 
     call = Call(AWAY)
     with pytest.raises(KeyError):
-        asyncio.run(retried(call, failed=failed))
+        await retried(call, failed=failed)
     assert call.made == 1
 
 
-def test_what_is_tried_again_may_be_chosen() -> None:
+async def test_what_is_tried_again_may_be_chosen() -> None:
     call = Call(REFUSED, REFUSED)
-    assert asyncio.run(retried(call, if_=lambda error: error is REFUSED)) == 7
+    assert await retried(call, if_=lambda error: error is REFUSED) == 7
 
 
 def test_pauses_grow_up_to_a_bound() -> None:
