@@ -111,10 +111,10 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
         return PipelineDocument(spec)
     if not isinstance(platform, Mapping):
         raise _unknown("the platform spec is no object")
-    return PipelineDocument(spec, _platform(platform))
+    return PipelineDocument(spec, _platform(platform, spec))
 
 
-def _platform(written: Mapping[str, Any]) -> dict[str, Any]:
+def _platform(written: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[str, Any]:
     problems = unknown_settings(written)
     if problems:
         raise InvalidSpecError(problems)
@@ -122,6 +122,14 @@ def _platform(written: Mapping[str, Any]) -> dict[str, Any]:
     # Settings of executors are Structs, so what is in them was not looked at yet.
     kubernetes = (spec.get("platforms") or {}).get("kubernetes") or {}
     executors = (kubernetes.get("deploymentSpec") or {}).get("executors") or {}
+    known = (pipeline.get("deploymentSpec") or {}).get("executors") or {}
+    strangers = [
+        Problem(f"platforms.kubernetes.deploymentSpec.executors.{label}", "the pipeline has no such executor")
+        for label in executors
+        if label not in known
+    ]
+    if strangers:
+        raise InvalidSpecError(strangers)
     for label in executors:
         place = f"platforms.kubernetes.deploymentSpec.executors.{label}: "
         executors[label] = _normalised(executors[label], KUBERNETES_SETTINGS, place)
@@ -180,7 +188,7 @@ def _is_platform(value: JsonValue) -> bool:
     if not isinstance(value, dict):
         return False
     platforms = value.get("platforms")
-    return isinstance(platforms, dict) and "kubernetes" in platforms
+    return isinstance(platforms, dict)
 
 
 def _compact(value: Any) -> str:

@@ -22,10 +22,15 @@ _UNKNOWN = (
 )
 
 
+_OTHER_PLATFORM = "the only platform whose settings Penstock knows is 'kubernetes': remove these, or mend the name"
+
+
 def unknown_settings(platform_spec: Mapping[str, Any]) -> list[Problem]:
     """Everything in a PlatformSpec (camelCase or snake_case) that no field stands for."""
     problems = list(_unknown(platform_spec, _descriptor("ml_pipelines.PlatformSpec"), ""))
-    kubernetes = _object(_object(platform_spec, "platforms"), "kubernetes")
+    platforms = _object(platform_spec, "platforms")
+    problems += (Problem(f"platforms.{name}", _OTHER_PLATFORM) for name in platforms if name != "kubernetes")
+    kubernetes = _object(platforms, "kubernetes")
     place = "platforms.kubernetes"
     problems += (Problem(f"{place}.config.{key}", _UNKNOWN) for key in _object(kubernetes, "config"))
     name = "deploymentSpec" if "deploymentSpec" in kubernetes else "deployment_spec"

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from penstock_store.base import ArtifactStoreError, NoStoreError, ObjectInfo, OutsideRootsError
 from penstock_store.local import tree, whole_file
@@ -25,12 +25,12 @@ def path_of(uri: str) -> Path | None:
     if uri.startswith("/"):
         return Path(uri)
     parts = urlsplit(uri)
-    return Path(unquote(parts.path)) if parts.scheme == "file" and not parts.netloc else None
+    return Path(os.fsdecode(unquote_to_bytes(parts.path))) if parts.scheme == "file" and not parts.netloc else None
 
 
 def uri_of(path: str | Path) -> str:
-    """`file://` and the path, percent-encoded."""
-    return "file://" + quote(str(path))
+    """`file://` and the path, percent-encoded byte by byte: a name of a file need not be UTF-8."""
+    return "file://" + quote(os.fsencode(path))
 
 
 class FileArtifactStore:
@@ -98,7 +98,7 @@ class FileArtifactStore:
         if path.is_dir():
             for name, _, size in tree(path, links=False):
                 # A plain path is literal, a file URI is not.
-                yield ObjectInfo(f"{uri.rstrip('/')}/{name if uri.startswith('/') else quote(name)}", size)
+                yield ObjectInfo(f"{uri.rstrip('/')}/{name if uri.startswith('/') else quote(os.fsencode(name))}", size)
 
     def _known(self, uri: str) -> Path:
         path = path_of(uri)

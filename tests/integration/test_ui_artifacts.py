@@ -48,7 +48,7 @@ class Shown:
 def shown(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Shown]:
     """Below a directory whose name has what a URL gives a meaning of its own."""
     directory = tmp_path_factory.mktemp("shown")
-    root = directory / "my files, 100%41 sure? #1 ü+&"
+    root = directory / "my files, 100%41 sure? #1 ü+&\n"
     given = directory / "given"
     given.mkdir()
     for name, content in (("html", HTML), ("markdown", MARKDOWN), ("rows", ROWS)):

@@ -57,7 +57,7 @@ class WebInterface:
 
     def add_routes(self, app: web.Application, prefix: str) -> None:
         app.router.add_get(f"{prefix}/artifacts/get", self.get_artifact)
-        app.router.add_get(f"{prefix}/artifacts/{{source}}/{{bucket}}/{{key:.+}}", self.download)
+        app.router.add_get(f"{prefix}/artifacts/{{source}}/{{bucket}}/{{key:(?s:.+)}}", self.download)
         app.router.add_get(f"{prefix}/k8s/pod", self.pod)
         app.router.add_get(f"{prefix}/k8s/pod/events", self.pod_events)
         app.router.add_get(f"{prefix}/k8s/pod/logs", self.pod_logs)

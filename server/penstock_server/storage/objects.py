@@ -6,10 +6,11 @@ store's failure becomes an error of ours here and nowhere else.
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from penstock_store.base import ArtifactStoreError, Limits, ObjectReader, OutsideRootsError
 from penstock_store.config import StoreConfig
@@ -66,7 +67,7 @@ class StoredObjects:
         with _shown():
             for found in self._reader.list(uri):
                 name = found.uri.removeprefix(prefix)
-                member = tarfile.TarInfo(unquote(name) if found.uri.startswith("file:") else name)
+                member = tarfile.TarInfo(os.fsdecode(unquote_to_bytes(name)) if found.uri.startswith("file:") else name)
                 if found.size is None:
                     member.type, member.mode = tarfile.DIRTYPE, 0o755
                 else:

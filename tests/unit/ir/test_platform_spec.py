@@ -60,6 +60,28 @@ def test_so_are_those_around_them(kubernetes: dict[str, Any], place: str) -> Non
     assert [problem.place for problem in caught.value.problems] == [f"platforms.kubernetes.{place}"]
 
 
+@pytest.mark.parametrize("platform", ["Kubernetes", "aws", ""])
+def test_settings_of_another_platform_are_refused(platform: str) -> None:
+    document = with_settings({})
+    settings = document["platform_spec"]["platforms"].pop("kubernetes")
+    document["platform_spec"]["platforms"][platform] = settings
+    text = yaml.safe_dump_all([document["pipeline_spec"], document["platform_spec"]])
+    for load in (lambda: document_from_json(document), lambda: parse_package(text.encode())):
+        with pytest.raises(InvalidSpecError, match="is 'kubernetes'") as caught:
+            load()
+        assert [problem.place for problem in caught.value.problems] == [f"platforms.{platform}"]
+
+
+def test_settings_of_an_executor_that_is_not_there_are_refused() -> None:
+    document = with_settings({})
+    executors = document["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    executors["exec-other"] = {"imagePullPolicy": "Always"}
+    with pytest.raises(InvalidSpecError, match="the pipeline has no such executor") as caught:
+        document_from_json(document)
+    (problem,) = caught.value.problems
+    assert problem.place == "platforms.kubernetes.deploymentSpec.executors.exec-other"
+
+
 def test_an_upload_is_refused_alike() -> None:
     document = with_settings({"resourceClaims": []})
     text = yaml.safe_dump_all([document["pipeline_spec"], document["platform_spec"]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from penstock_server.errors import FailedPreconditionError, NotFoundError, Permi
 from penstock_server.storage.objects import StoredObjects
 from penstock_store.base import ArtifactStoreError
 from penstock_store.config import StoreConfig
+from penstock_store.files import path_of, uri_of
 
 
 @pytest.fixture
@@ -50,6 +52,22 @@ def test_what_lies_below_the_roots(objects: StoredObjects, tmp_path: Path, name:
 def test_what_does_not(objects: StoredObjects, tmp_path: Path, uri: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         next(objects.read(uri.format(root=tmp_path)))
+
+
+def test_names_that_are_not_utf8(objects: StoredObjects, tmp_path: Path) -> None:
+    directory = tmp_path / "artifacts" / "latin-1"
+    directory.mkdir()
+    name = os.fsdecode("naïve\n%.txt".encode("latin-1"))
+    (directory / name).write_text("there")
+    for uri in (str(directory), directory.as_uri()):
+        with tarfile.open(fileobj=io.BytesIO(b"".join(objects.read(uri)))) as archive:
+            (member,) = archive
+            assert member.name == name
+            content = archive.extractfile(member)
+            assert content is not None
+            assert content.read() == b"there"
+    assert path_of(uri_of(directory / name)) == directory / name
+    assert b"".join(objects.read(uri_of(directory / name))) == b"there"
 
 
 def test_a_directory_is_a_tar_file(objects: StoredObjects, tmp_path: Path) -> None:
