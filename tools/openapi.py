@@ -52,6 +52,7 @@ _ERRORS = {
     404: "There is no such object or route.",
     409: "It exists already, or its state forbids this.",
     413: "The body is too large.",
+    415: "The body has a content type that the route does not take.",
     429: "Too much was asked for.",
     499: "The caller went away.",
     501: "The route does not have this verb, or the server not this feature.",
