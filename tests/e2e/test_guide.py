@@ -1,0 +1,131 @@
+"""The pages of docs/guide, carried out: what a reader types and saves works, and comes to what the page shows.
+
+A page is one session in a directory of its own. A `python` block is a file, named in its first line; a `sh` block is
+run by bash, with the variables of the blocks before it; a `text` block behind a `sh` block has lines of what that
+printed, in their order. Ids and times are compared by their form, widths of columns not at all. A `py` block is of
+another system and has to be Python; a `console` block starts a server or needs a cluster, and is not run. The pages
+name the addresses that `penstock up` has unless told otherwise; the test's server has others, which take their places.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tools import debian
+from tools.embedded import Embedded
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
+PAGES = sorted(GUIDE.glob("*.md"))
+TOKEN = {"WAREHOUSE_TOKEN": "a token of the test"}
+_BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+_NAMED = re.compile(r"# ([\w-]+\.py)\n")
+_FORMS = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d[:-]\d\d[:-]\d\dZ?"), "TIME"),
+    (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), "TOOK"),
+    (re.compile(r"-[a-z0-9]{5}\b(?= +SUCCEEDED)"), "-RANDOM"),
+    (re.compile(r"\s+"), " "),
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """`language` is empty where the fence names none."""
+
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(*found) for found in _BLOCK.findall(page.read_text("utf-8"))]
+
+
+def form(line: str) -> str:
+    for pattern, word in _FORMS:
+        line = pattern.sub(word, line)
+    return line.strip()
+
+
+def missing(wanted: Sequence[str], printed: Sequence[str]) -> str:
+    """The first line that was not printed behind those before it; empty when all were."""
+    rest = iter([form(line) for line in printed])
+    return next((line for line in wanted if form(line) not in rest), "")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """As the guide's first page starts it."""
+    debian.ensure("curl", "curl")
+    debian.ensure("jq", "jq")
+    options = ["--parallelism", "4", "--pass-env", "WAREHOUSE_TOKEN"]
+    with Embedded(tmp_path_factory.mktemp("guide") / "data", *options, environment=TOKEN) as embedded:
+        yield embedded
+
+
+def carried_out(page: Path, server: Embedded, directory: Path) -> list[tuple[Block, list[str]]]:
+    """The shell blocks of a page with what each printed. Raises AssertionError where one failed."""
+    script = ["set -u -o pipefail"]
+    shell = []
+    for block in blocks(page):
+        text = block.text.replace("127.0.0.1:8888", server.http.removeprefix("http://"))
+        if block.language == "python":
+            named = _NAMED.match(text)
+            assert named, f"{page.name}: a python block does not name its file:\n{text}"
+            (directory / named.group(1)).write_text(text)
+        elif block.language == "sh":
+            script += [text, f"echo; echo '=== {len(shell)} ended with' $?"]
+            shell.append(block)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(script)], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PATH": programs, "PENSTOCK_SERVER": server.grpc, "PYTHONWARNINGS": "ignore"}, timeout=120,
+    )  # fmt: skip
+    parts = re.split(r"=== \d+ ended with (\d+)\n", done.stdout)
+    failed = [f"{block.text}\n{said}" for block, said, code in zip(shell, parts[::2], parts[1::2]) if code != "0"]
+    assert not failed, f"{page.name}: a block failed:\n{failed[0]}"
+    assert len(parts) == 2 * len(shell) + 1, f"{page.name}: the session ended early:\n{done.stdout[-2000:]}"
+    return [(block, said.splitlines()) for block, said in zip(shell, parts[::2])]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_comes_to_what_it_shows(page: Path, server: Embedded, tmp_path: Path) -> None:
+    printed = dict(carried_out(page, server, tmp_path))
+    every = blocks(page)
+    for block, after in zip(every, [*every[1:], Block("", "")]):
+        if block.language == "sh" and after.language == "text":
+            said = printed[block]
+            lost = missing(after.text.splitlines(), said)
+            assert not lost, f"{page.name}: {block.text}\nshows\n{lost}\nand printed\n" + "\n".join(said)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
+    every = blocks(page)
+    assert page.read_text("utf-8").count("```") == 2 * len(every)
+    assert {block.language for block in every} <= {"python", "sh", "text", "py", "console"}
+    shell = "".join(block.text for block in every if block.language == "sh")
+    for before, block in zip([Block("", ""), *every], every):
+        if block.language == "text":
+            assert before.language == "sh", f"nothing prints:\n{block.text}"
+        elif block.language == "py":
+            compile(block.text, page.name, "exec")
+        elif block.language == "python":
+            named = _NAMED.match(block.text)
+            assert named and named.group(1) in shell, f"nothing runs:\n{block.text}"
+
+
+def test_what_is_shown_is_compared() -> None:
+    printed = ["run 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 FAILED", "train  SUCCEEDED  12 ms", "the end"]
+    assert missing(["run 00000000-0000-0000-0000-000000000000 FAILED", "the end"], printed) == ""
+    assert missing(["train SUCCEEDED 1.5 s"], printed) == ""
+    assert missing(["train FAILED 12 ms"], printed) == "train FAILED 12 ms"
+    assert missing(["the end", "train SUCCEEDED 12 ms"], printed) == "train SUCCEEDED 12 ms"
+    assert missing(["run 1 FAILED"], printed) == "run 1 FAILED"
