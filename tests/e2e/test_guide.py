@@ -2,9 +2,10 @@
 
 A page is one session in a directory of its own. A `python` block is a file, named in its first line; a `sh` block is
 run by bash, with the variables of the blocks before it; a `text` block behind a `sh` block has lines of what that
-printed, in their order. Ids and times are compared by their form, widths of columns not at all. A `py` block is of
-another system and has to be Python; a `console` block starts a server or needs a cluster, and is not run. The pages
-name the addresses that `penstock up` has unless told otherwise; the test's server has others, which take their places.
+printed, in their order. Ids, times and URIs of files are compared by their form, widths of columns not at all. A `py`
+block is of another system and has to be Python; a `console` block starts a server or needs a cluster, and is not run.
+The pages name the addresses that `penstock up` has unless told otherwise; the test's server has others, which take
+their places.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
-from typing_extensions import TypeAlias
 
 from tools import debian
 from tools.embedded import Embedded
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
-PAGES = sorted(GUIDE.glob("*.md"))
+PAGES = sorted(GUIDE.glob("*.md"), key=lambda page: -page.stat().st_size)
+"""The longest first, so that none is waited for at the end."""
 TOKEN = {"WAREHOUSE_TOKEN": "a token of the test"}
+Session: TypeAlias = "Future[subprocess.CompletedProcess[str]]"
 _BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 _NAMED = re.compile(r"# ([\w-]+\.py)\n")
-Session: TypeAlias = "Future[subprocess.CompletedProcess[str]]"
 _END = "=== the end of a block ==="
 _FORMS = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d[:-]\d\d[:-]\d\dZ?"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s)\b"), "TOOK"),
+    (re.compile(r"file://\S+"), "URI"),
     (re.compile(r"\s+"), " "),
 )
 
@@ -98,11 +101,10 @@ def carry_out(page: Path, server: Embedded, directory: Path) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def sessions(server: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Session]]:
-    """Of all pages, the longest first, two at a time."""
+    """Of all pages, two at a time."""
     directory = tmp_path_factory.mktemp("pages")
     with ThreadPoolExecutor(2) as pool:
-        pages = sorted(PAGES, key=lambda page: -page.stat().st_size)
-        yield {page: pool.submit(carry_out, page, server, directory / page.stem) for page in pages}
+        yield {page: pool.submit(carry_out, page, server, directory / page.stem) for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -111,7 +113,7 @@ def test_a_page_comes_to_what_it_shows(page: Path, sessions: dict[Path, Session]
     assert done.returncode == 0, f"{page.name}: a command failed:\n{done.stdout[-3000:]}"
     printed = iter(done.stdout.split(_END)[:-1])
     every = blocks(page)
-    for block, after in zip(every, [*every[1:], Block("", "")]):
+    for block, after in zip(every, [*every[1:], Block("", "")], strict=True):
         said = next(printed) if block.language == "sh" else ""
         if block.language == "sh" and after.language == "text":
             lost = missing(after.text.splitlines(), said.splitlines())
@@ -126,7 +128,7 @@ def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
     assert {block.language for block in every} <= {"python", "sh", "text", "py", "console"}
     shell = "".join(block.text for block in every if block.language == "sh")
     python = "".join(block.text for block in every if block.language == "python")
-    for before, block in zip([Block("", ""), *every], every):
+    for before, block in zip([Block("", ""), *every[:-1]], every, strict=True):
         if block.language == "text":
             assert before.language == "sh", f"nothing prints:\n{block.text}"
         elif block.language == "py":
