@@ -11,6 +11,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -21,10 +22,13 @@ _CHUNK = 256 * 1024
 
 
 def path_of(uri: str) -> Path | None:
-    """The path of a file URI or of a plain absolute path; None for other schemes."""
+    """The path of a file URI or of a plain absolute path; None for other schemes and what cannot be parsed."""
     if uri.startswith("/"):
         return Path(uri)
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
     return Path(os.fsdecode(unquote_to_bytes(parts.path))) if parts.scheme == "file" and not parts.netloc else None
 
 
@@ -45,8 +49,9 @@ class FileArtifactStore:
 
     async def fetch(self, uri: str, target: Path) -> bool:
         source = self._known(uri)
-        if not source.exists():
-            return False
+        with _looking_at(uri):
+            if not source.exists():
+                return False
         await asyncio.to_thread(_copy, source, target)
         return True
 
@@ -63,24 +68,25 @@ class FileArtifactStore:
 
     async def exists(self, uri: str) -> bool:
         path = self._known(uri)
-        try:
+        with _looking_at(uri):
             if await asyncio.to_thread(path.exists):
                 return True
             if self._root in path.parents and not await asyncio.to_thread(self._root.exists):
                 raise NoStoreError(f"{uri}: {self._root} is not here; mount it where this program runs")
-        except OSError as error:
-            raise ArtifactStoreError(f"{uri} cannot be looked at: {error.strerror or error}") from error
         return False
 
     def info(self, uri: str) -> ObjectInfo | None:
         path = self._served(uri)
-        if path.is_dir():
-            return ObjectInfo(uri, None)
-        return ObjectInfo(uri, path.stat().st_size) if path.is_file() else None
+        with _looking_at(uri):
+            if path.is_dir():
+                return ObjectInfo(uri, None)
+            return ObjectInfo(uri, path.stat().st_size) if path.is_file() else None
 
     def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         path = self._served(uri)
-        if not path.is_file():
+        with _looking_at(uri):
+            is_file = path.is_file()
+        if not is_file:
             raise ArtifactStoreError(f"{uri}: no file lies there")
         try:
             with path.open("rb") as stream:
@@ -95,7 +101,9 @@ class FileArtifactStore:
 
     def list(self, uri: str) -> Iterator[ObjectInfo]:
         path = self._served(uri)
-        if path.is_dir():
+        with _looking_at(uri):
+            is_directory = path.is_dir()
+        if is_directory:
             for name, _, size in tree(path, links=False):
                 # A plain path is literal, a file URI is not.
                 yield ObjectInfo(f"{uri.rstrip('/')}/{name if uri.startswith('/') else quote(os.fsencode(name))}", size)
@@ -122,6 +130,14 @@ class FileArtifactStore:
         if not any(real == root or root in real.parents for root in self._readable):
             raise OutsideRootsError(f"{uri} lies outside the artifact root")
         return real
+
+
+@contextmanager
+def _looking_at(place: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactStoreError(f"{place} cannot be looked at: {error.strerror or error}") from error
 
 
 def _copy(source: Path, target: Path) -> None:

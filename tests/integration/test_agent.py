@@ -243,6 +243,13 @@ def test_a_task_may_not_write_outside_of_the_root(pod: PodDirectory, kept: Path)
     assert result.log_stored
 
 
+def test_a_name_that_no_file_can_have_is_the_tasks_fault(pod: PodDirectory) -> None:
+    pod.output("model")
+    result = pod.both(pod.say({"model": [{"uri": f"{pod.task_root}/{'x' * 300}"}]}))
+    assert result.failure == ("user", "the artifact 'model' cannot be read: File name too long")
+    assert result.log_stored
+
+
 def test_a_program_that_failed_leaves_its_log_only(pod: PodDirectory) -> None:
     model, number = pod.output("model"), pod.parameter("number")
     result = pod.both(f"echo m > {model}; echo 1 > {number}; echo sorry >&2; exit 3")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
-from penstock_executor.attempts import BackendEvent, FailureKind, TaskOutcome
+from penstock_executor.attempts import BackendEvent, FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
+from penstock_executor.backends.local.connection import ForkServerConnection
 from penstock_executor.backends.local.inputs import LocalInputs
 from penstock_ir.loader import document_from_json
 from penstock_store.base import ArtifactStoreError
@@ -21,6 +27,7 @@ from tests.support.launch import launch
 from tools.testing import specs
 from tools.testing.launches import launches_of
 
+Ends: TypeAlias = Callable[[TaskLaunch], Awaitable[TaskOutcome]]
 WRITES = ["sh", "-ec", 'mkdir -p "$(dirname "$0")"; echo x > "$0"', "{{$.outputs.artifacts['out'].path}}"]
 
 
@@ -38,7 +45,33 @@ class BrokenStore:
 
 
 # A fork server outlives who started it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+outlives = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+@asynccontextmanager
+async def running(tmp_path: Path, environments: Path, store: object) -> AsyncIterator[Ends]:
+    """A backend with one slot: a task that keeps it stops the next. Gives what a task's end is awaited with."""
+    backend = LocalBackend(
+        LocalSettings(tmp_path / "work", environments, 1),
+        store,  # type: ignore[arg-type]
+        {"PATH": os.defpath},
+    )
+    events: asyncio.Queue[BackendEvent] = asyncio.Queue()
+
+    async def end_of(task: TaskLaunch) -> TaskOutcome:
+        await asyncio.wait_for(backend.launch(task), 60)
+        while not isinstance(event := await asyncio.wait_for(events.get(), 60), TaskOutcome):
+            pass
+        return event
+
+    await backend.start(events.put_nowait, Runs())
+    try:
+        yield end_of
+    finally:
+        await backend.close()
+
+
+@outlives
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -47,22 +80,82 @@ class BrokenStore:
     ],
 )
 async def test_a_store_that_fails(tmp_path: Path, environments: Path, error: Exception, said: str) -> None:
-    async def outcome() -> TaskOutcome:
-        settings = LocalSettings(tmp_path / "work", environments, 1)
-        backend = LocalBackend(settings, BrokenStore(error), {"PATH": os.defpath})  # type: ignore[arg-type]
-        events: asyncio.Queue[BackendEvent] = asyncio.Queue()
-        await backend.start(events.put_nowait, Runs())
-        await backend.launch(launch(*WRITES, root="s3://bucket/root", artifacts=["out"]))
-        try:
-            while not isinstance(event := await asyncio.wait_for(events.get(), 60), TaskOutcome):
-                pass
-            return event
-        finally:
-            await backend.close()
-
-    ended = await outcome()
+    async with running(tmp_path, environments, BrokenStore(error)) as end_of:
+        ended = await end_of(launch(*WRITES, root="s3://bucket/root", artifacts=["out"]))
     assert ended.failure is FailureKind.INFRASTRUCTURE
     assert said in ended.error
+
+
+def says(root: Path, path: str, script: str = "", **entry: str) -> TaskLaunch:
+    """A task that says `entry` of its output artifact `out` in its output_metadata.json, after `script`."""
+    document = json.dumps({"artifacts": {"out": {"artifacts": [entry]}}})
+    script = f'mkdir -p "$(dirname "$0")"; {script}\nprintf %s "$1" > "$0"'
+    command = ("sh", "-ec", script, "{{$.outputs.output_file}}", document, "{{$.outputs.artifacts['out'].path}}")
+    return launch(*command, root=root.as_uri(), path=path, artifacts=["out"])
+
+
+@outlives
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://[::1", "the URI 'http://[::1' of artifact 'out' cannot be parsed: Invalid IPv6 URL"),
+        (f"file:///tmp/{'x' * 300}", "File name too long"),
+    ],
+)
+async def test_a_uri_that_names_no_place(tmp_path: Path, environments: Path, uri: str, said: str) -> None:
+    root = tmp_path / "root"
+    async with running(tmp_path, environments, FileArtifactStore(root)) as end_of:
+        ended = await end_of(says(root, "wrong", uri=uri))
+        following = await end_of(says(root, "right", uri="https://example.org/x"))
+    assert (ended.failure, ended.exit_code) == (FailureKind.USER, 0)
+    assert "'out'" in ended.error
+    assert said in ended.error
+    assert following.failure is None
+
+
+@outlives
+async def test_an_end_that_cannot_be_dealt_with(
+    tmp_path: Path, environments: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("nobody foresaw this")
+
+    root = tmp_path / "root"
+    async with running(tmp_path, environments, FileArtifactStore(root)) as end_of:
+        with monkeypatch.context() as patch:
+            patch.setattr("penstock_executor.backends.local.backend.interpret_outputs", fails)
+            ended = await end_of(launch("true", root=root.as_uri(), path="first"))
+        with monkeypatch.context() as patch:
+            patch.setattr("penstock_executor.backends.local.backend.unsupported", fails)
+            unbegun = await end_of(launch("true", root=root.as_uri(), path="second"))
+        following = await end_of(launch("true", root=root.as_uri(), path="third"))
+    assert ended.failure is unbegun.failure is FailureKind.INFRASTRUCTURE
+    assert ended.error == "the task's end could not be dealt with: nobody foresaw this"
+    assert unbegun.error == "the task could not be prepared: nobody foresaw this"
+    assert following.failure is None
+
+
+async def test_whoever_is_told_of_an_end_may_fail(tmp_path: Path) -> None:
+    """The connection goes on, and others hear of theirs."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            attempt = json.loads(line)["id"]
+            for answer in ({"event": "watched", "known": True}, {"event": "exited"}):
+                writer.write(json.dumps({"id": attempt, **answer}).encode() + b"\n")
+        writer.close()
+
+    def fails() -> None:
+        raise ValueError("nobody foresaw this")
+
+    server = await asyncio.start_unix_server(serve, tmp_path / "socket")
+    connection = ForkServerConnection(tmp_path / "socket", sys.executable, "", {}, tmp_path / "log")
+    heard = asyncio.Event()
+    assert await connection.watch("first", fails)
+    assert await asyncio.wait_for(connection.watch("second", heard.set), 10)
+    await asyncio.wait_for(heard.wait(), 10)
+    await connection.close()
+    server.close()
 
 
 async def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> None:
@@ -82,6 +175,16 @@ async def test_inputs_that_are_copied_twice_are_there_once(tmp_path: Path) -> No
         return {str(one.relative_to(path)) for one in Path(path).rglob("*")}
 
     assert await prepared() == await prepared() == {"inner", "inner/file"}
+
+
+async def test_an_input_whose_name_no_file_can_have_is_missing(tmp_path: Path) -> None:
+    uri = f"file:///tmp/{'x' * 300}"
+    (task,) = launches_of(document_from_json(specs.imported(uri, ["true"])), {}, root=(tmp_path / "root").as_uri())
+    store = FileArtifactStore(tmp_path / "root")
+    inputs = LocalInputs(store, tmp_path / "work", tmp_path / "root", overlays=False)
+    directory = AttemptDirectory(tmp_path / "work", task.key)
+    directory.prepare()
+    assert (await inputs.prepare(task, directory)).shown == {}
 
 
 class ObjectStore:

@@ -6,6 +6,7 @@ Invariants: a file that is not there is no failure, executor.md §3.4; of severa
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +64,9 @@ async def _upload(store: ArtifactStore, upload: Upload, where: Surroundings, tim
             kind = USER
         raise AgentError(kind, f"{what} cannot be stored: {error}") from error
     except OSError as error:
-        raise AgentError(INFRASTRUCTURE, f"{what} cannot be read: {error.strerror or error}") from error
+        # A name that no file can have is one that the task gave.
+        kind = USER if error.errno == errno.ENAMETOOLONG else INFRASTRUCTURE
+        raise AgentError(kind, f"{what} cannot be read: {error.strerror or error}") from error
 
 
 async def _is_there(store: ArtifactStore, uri: str, timeout: float) -> bool:

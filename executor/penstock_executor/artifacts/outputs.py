@@ -9,11 +9,13 @@ can say: anything else is an error that names the output and the place in it. Li
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from penstock_ir.errors import InvalidParametersError
 from penstock_ir.json_text import JsonTextError, parse_json, plain_number
@@ -30,6 +32,8 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INT64 = range(-(2**63), 2**63)
 _ARTIFACT_FIELDS = {"name", "uri", "metadata", "type", "customPath", "custom_path"}
+_NAMES_AT_FAULT = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EILSEQ}
+_SHOWN_CHARACTERS = 200
 _FIELDS = {"artifacts", "parameterValues", "parameter_values", "parameters", "taskStatus"}
 
 
@@ -53,7 +57,7 @@ def interpret_outputs(
     OutputError; it is asked only for what output_metadata.json (`metadata_text`, None when there is none) does not say.
     `stored_uri` turns a URI as the task saw it into the kept one, `present` says whether something lies at a kept URI.
 
-    Raises OutputError.
+    Raises OutputError, and the OSError of `present` where that is not about the name that the task gave.
     """
     document = _document(metadata_text)
     parameters: dict[str, JsonValue] = {}
@@ -71,12 +75,23 @@ def interpret_outputs(
         raise OutputError("output_metadata.json: artifacts is no object")
     artifacts = {
         port: tuple(
-            one if present(one.uri) else replace(one, absent=True)
+            one if _lies_there(port, one.uri, present) else replace(one, absent=True)
             for one in _artifacts(port, output, given.get(port), stored_uri)
         )
         for port, output in launch.output_artifacts.items()
     }
     return CollectedOutputs(parameters, artifacts)
+
+
+def _lies_there(port: str, uri: str, present: Callable[[str], bool]) -> bool:
+    """Raises OutputError, OSError."""
+    try:
+        return present(uri)
+    except OSError as error:
+        if error.errno in _NAMES_AT_FAULT:
+            text = f"artifact {port!r} cannot be looked for at {_cut(uri)}: {error.strerror}"
+            raise OutputError(text) from error
+        raise
 
 
 def _document(text: str | None) -> dict[str, Any]:
@@ -157,6 +172,8 @@ def _merged(
         raise OutputError(f"output_metadata.json: metadata of artifact {port!r} is no object")
     merged = {**base.metadata, **{key: value for key, value in metadata.items() if value is not None}}
     uri = entry.get("uri") or ""
+    if isinstance(uri, str):
+        _check_uri(port, uri)
     custom_path = entry.get("customPath", entry.get("custom_path")) or ""
     return replace(
         base,
@@ -165,3 +182,20 @@ def _merged(
         metadata=merged,
         custom_path=str(custom_path),
     )
+
+
+def _check_uri(port: str, uri: str) -> None:
+    """Raises OutputError for what names no place whatever keeps it."""
+    what = f"output_metadata.json: the URI {_cut(uri)!r} of artifact {port!r}"
+    if "\0" in uri:
+        raise OutputError(f"{what} holds a NUL character")
+    if uri.startswith("/"):
+        return
+    try:
+        urlsplit(uri)
+    except ValueError as error:
+        raise OutputError(f"{what} cannot be parsed: {error}") from error
+
+
+def _cut(uri: str) -> str:
+    return uri if len(uri) <= _SHOWN_CHARACTERS else f"{uri[:_SHOWN_CHARACTERS]}..."

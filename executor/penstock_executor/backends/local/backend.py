@@ -18,10 +18,9 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from penstock_ir.backend_limits import LOCAL
 from penstock_store.base import ArtifactStore, ArtifactStoreError
@@ -177,6 +176,9 @@ class LocalBackend:
             self._end(attempt, FailureKind.INFRASTRUCTURE, str(error))
         except (ArtifactStoreError, OSError) as error:
             self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task could not be prepared: {error}")
+        except Exception as error:
+            log.exception("run %s: the start of %s", task.key.run_id, task.key.path)
+            self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task could not be prepared: {error}")
 
     async def cancel(self, key: AttemptKey) -> None:
         attempt = self._attempts.get(key)
@@ -328,25 +330,20 @@ class LocalBackend:
 
     def _ended(self, attempt: _Attempt) -> None:
         """The fork server says so, or has gone: what is on disk decides."""
-        if attempt.finished:
-            return
-        found = attempt.directory.exit()
-        if found is not None:
-            self._conclude(attempt, found)
-        else:
-            self._spawn(attempt, self._outlive(attempt))
+        if not attempt.finished:
+            self._background.begin(self._deal_with_end(attempt))
 
-    def _spawn(self, attempt: _Attempt, work: Coroutine[Any, Any, None]) -> None:
-        """Does the work beside; whatever goes wrong with it ends the attempt."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except Exception as error:
-                log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
-                self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task's end could not be dealt with: {error}")
-
-        self._background.begin(guarded())
+    async def _deal_with_end(self, attempt: _Attempt) -> None:
+        """Whatever goes wrong with it ends the attempt."""
+        try:
+            found = attempt.directory.exit()
+            if found is not None:
+                await self._conclude(attempt, found)
+            else:
+                await self._outlive(attempt)
+        except Exception as error:
+            log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
+            self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task's end could not be dealt with: {error}")
 
     async def _outlive(self, attempt: _Attempt) -> None:
         """Without a fork server nobody writes down how the process ends; wait for it and see."""
@@ -357,7 +354,7 @@ class LocalBackend:
             await asyncio.sleep(_POLL_SECONDS)
         found = attempt.directory.exit()
         if found is not None:
-            self._conclude(attempt, found)
+            await self._conclude(attempt, found)
         elif attempt.canceled:
             self._end(attempt, FailureKind.CANCELED, CANCELED)
         else:
@@ -367,7 +364,7 @@ class LocalBackend:
                 "the process of the task is gone and nobody saw how it ended (its fork server was killed)",
             )
 
-    def _conclude(self, attempt: _Attempt, found: Exit) -> None:
+    async def _conclude(self, attempt: _Attempt, found: Exit) -> None:
         failure = verdict(attempt.task, found, self._ending(attempt) if found.code != 0 else Ending())
         if failure is not None:
             self._end(attempt, *failure, found)
@@ -386,7 +383,7 @@ class LocalBackend:
             self._end(attempt, FailureKind.USER, str(error), found)
             return
         if _is_elsewhere(task) or any(one.custom_path for many in outputs.artifacts.values() for one in many):
-            self._spawn(attempt, self._store_outputs(attempt, found, outputs))
+            await self._store_outputs(attempt, found, outputs)
         else:
             self._succeed(attempt, found, outputs)
 
@@ -446,7 +443,9 @@ class LocalBackend:
     def _end(self, attempt: _Attempt, failure: FailureKind, text: str, found: Exit | None = None) -> None:
         started = attempt.directory.started_at()
         now = found.at if found else time.time_ns() // 1_000_000
-        log_uri = uri_of(attempt.files.log) if attempt.files and attempt.files.log.exists() else ""
+        # `Path.exists` raises what a task can bring about, as by taking its directories' permissions away.
+        has_log = attempt.files is not None and os.path.exists(attempt.files.log)  # noqa: PTH110
+        log_uri = uri_of(attempt.files.log) if attempt.files is not None and has_log else ""
         self._finish(
             attempt,
             TaskOutcome(

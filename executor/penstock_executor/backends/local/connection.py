@@ -1,7 +1,8 @@
 """The executor's end of a fork server: starts it when it is not there, sends launches, hears of ends.
 
 Invariants: a fork server belongs to a path, not to an executor: it is in a session of its own and goes on when we die.
-When the connection breaks, everybody who waits for an attempt is told, and looks at the attempt's directory.
+When the connection breaks, everybody who waits for an attempt is told, and looks at the attempt's directory. Only what
+goes wrong with reading or decoding breaks it.
 """
 
 from __future__ import annotations
@@ -115,26 +116,39 @@ class ForkServerConnection:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        try:
-            while line := await reader.readline():
-                self._handle(json.loads(line))
-        except (OSError, ValueError) as error:
-            log.warning("connection to the fork server %s: %s", self._socket, error)
+        while (message := await self._next(reader)) is not None:
+            self._handle(message)
         self._writer = None
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(ForkServerGoneError("the fork server has gone"))
         watchers, self._watchers = self._watchers, {}
         for ended in watchers.values():
-            ended()
+            self._tell(ended)
+
+    async def _next(self, reader: asyncio.StreamReader) -> dict[str, Any] | None:
+        """The next message; None when there will be none any more."""
+        try:
+            line = await reader.readline()
+            return dict(json.loads(line)) if line else None
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("connection to the fork server %s: %s", self._socket, error)
+            return None
 
     def _handle(self, message: dict[str, Any]) -> None:
         attempt = message["id"]
         if message["event"] == "exited":
             ended = self._watchers.pop(attempt, None)
             if ended is not None:
-                ended()
+                self._tell(ended)
             return
         answer = self._answers.get(attempt)
         if answer is not None and not answer.done():
             answer.set_result(message)
+
+    def _tell(self, ended: Callable[[], None]) -> None:
+        """What goes wrong with whoever hears of it is no fault of the connection."""
+        try:
+            ended()
+        except Exception:
+            log.exception("an end that the fork server %s told of", self._socket)

@@ -8,6 +8,7 @@ attempt writes nothing.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import shutil
@@ -163,7 +164,7 @@ class _Inputs:
         return View((*self._outside, overlay), (home,) if root in home.resolve().parents else ())
 
     async def _own(self, stored: Path, place: Path) -> Path:
-        if not stored.exists():
+        if not _lies_there(stored):
             # Metrics, for one, have no file; what is missing is told by whoever opens it.
             return stored
         if self._machine.overlays:
@@ -215,3 +216,13 @@ class _Inputs:
                 raise
             await asyncio.to_thread(shutil.rmtree, part, ignore_errors=True)
         return target
+
+
+def _lies_there(path: Path) -> bool:
+    """Nothing lies under a name that is too long for any file. Raises OSError."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False

@@ -156,6 +156,20 @@ def test_artifacts_that_are_not_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "text"),
+    [
+        ("http://[::1", r"the URI 'http://\[::1' of artifact 'model' cannot be parsed: Invalid IPv6 URL"),
+        ("s3://[b/k", "of artifact 'model' cannot be parsed"),
+        ("s3://b/\0", "of artifact 'model' holds a NUL character"),
+    ],
+)
+def test_uris_that_name_no_place(uri: str, text: str) -> None:
+    said = json.dumps({"artifacts": {"model": {"artifacts": [{"uri": uri}]}}})
+    with pytest.raises(OutputError, match=text):
+        outputs_of(task(), replace(GOOD, metadata=said))
+
+
+@pytest.mark.parametrize(
     ("parameters", "text"),
     [
         ({}, "the task did not write its output parameter 'number'"),
