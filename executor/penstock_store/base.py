@@ -32,6 +32,11 @@ class OutsideRootsError(ArtifactStoreError):
     """The place is none that this store was told to serve."""
 
 
+class ContentError(ArtifactStoreError):
+    """The store is well, what was to be stored is at fault: it is no file or directory, it cannot be read, or something
+    else lies at its place already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In seconds. `patience`: how long a request that may succeed later is repeated. `timeout`: how long a transfer may
@@ -64,7 +69,7 @@ class ArtifactStore(Protocol):
         ...
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
-        """Copies a file or directory to `uri`. False when `source` does not exist.
+        """Copies a file or directory to `uri`. False when `source` does not exist. Raises ContentError.
 
         With `replace` files that lie there already are overwritten, what else lies in a directory stays; without it
         they must be the same. A file never takes the place of a directory, nor the other way round.

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from penstock_store.base import ArtifactStoreError, NoStoreError, ObjectInfo, OutsideRootsError
-from penstock_store.local import tree, whole_file
+from penstock_store.base import ArtifactStoreError, ContentError, NoStoreError, ObjectInfo, OutsideRootsError
+from penstock_store.local import check_file, lies_there, tree, whole_file
 
 _CHUNK = 256 * 1024
 
@@ -57,7 +57,7 @@ class FileArtifactStore:
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         real = self._writable(uri)
-        if not source.exists():
+        if not lies_there(source):
             return False
         if source.resolve() != real:
             await asyncio.to_thread(_store, source, real, _replace if replace else _keep)
@@ -146,7 +146,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def _store(source: Path, target: Path, place: Callable[[str, str], None]) -> None:
     if target.exists() and source.is_dir() != target.is_dir():
-        raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
+        raise ContentError(f"{target}: something else lies there already; nothing is overwritten")
     _placed(source, target, place)
 
 
@@ -154,7 +154,7 @@ def _write(content: bytes, target: Path) -> None:
     try:
         if target.exists():
             if target.is_dir() or target.read_bytes() != content:
-                raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
+                raise ContentError(f"{target}: something else lies there already; nothing is overwritten")
             return
         with whole_file(target) as part:
             part.write_bytes(content)
@@ -163,11 +163,15 @@ def _write(content: bytes, target: Path) -> None:
 
 
 def _placed(source: Path, target: Path, place: Callable[[str, str], None]) -> None:
+    def placed(file: str, at: str) -> None:
+        check_file(Path(file))
+        place(file, at)
+
     try:
         if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True, copy_function=place)
+            shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True, copy_function=placed)
         else:
-            place(str(source), str(target))
+            placed(str(source), str(target))
     except OSError as error:
         raise ArtifactStoreError(f"{source} cannot be copied to {target}: {error}") from error
 
@@ -181,6 +185,6 @@ def _keep(source: str, target: str) -> None:
     """An upload that is repeated finds what it left; anything else is somebody else's."""
     if Path(target).exists():
         if not filecmp.cmp(source, target, shallow=False):
-            raise ArtifactStoreError(f"{target}: something else lies there already; nothing is overwritten")
+            raise ContentError(f"{target}: something else lies there already; nothing is overwritten")
         return
     _replace(source, target)

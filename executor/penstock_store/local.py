@@ -6,6 +6,7 @@ of the one that is stored, since who moves files may read more than who wrote th
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from penstock_store.base import ArtifactStoreError
+from penstock_store.base import ArtifactStoreError, ContentError
 
 
 @contextmanager
@@ -37,10 +38,32 @@ def inside(directory: Path, name: str) -> Path:
     return directory.joinpath(*segments)
 
 
+def lies_there(source: Path) -> bool:
+    """Whether there is something to be stored. Raises ContentError for what cannot be."""
+    if "\0" in str(source):
+        raise ContentError(f"{str(source)!r}: it holds a NUL character")
+    try:
+        if not source.exists():
+            return False
+    except OSError as error:
+        raise ContentError(f"{source} cannot be looked at: {error.strerror or error}") from error
+    if not source.is_dir():
+        check_file(source)
+    return True
+
+
+def check_file(path: Path) -> None:
+    """Raises ContentError for what is no file, or none that we may read; OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ContentError(f"{path}: it is neither a file nor a directory")
+    if not os.access(path, os.R_OK):
+        raise ContentError(f"{path} cannot be read: {os.strerror(errno.EACCES)}")
+
+
 def tree(directory: Path, *, links: bool = True) -> Iterator[tuple[str, Path, int | None]]:
     """Name, path and size of what is in a directory, in order of names; size None of a directory that is empty.
 
-    Raises ArtifactStoreError for what cannot be stored; with `links` False that is left out, and so are links.
+    Raises ContentError for what cannot be stored; with `links` False that is left out, and so are links.
     """
     yield from _below(Path(os.path.realpath(directory)), directory, "", links)
 
@@ -69,11 +92,11 @@ def _key(entry: os.DirEntry[str]) -> bytes:
 def _file(base: Path, path: Path) -> tuple[Path, int]:
     real = Path(os.path.realpath(path))
     if base not in real.parents:
-        raise ArtifactStoreError(f"{path}: it is a link that leads out of {base}; put the file itself there")
+        raise ContentError(f"{path}: it is a link that leads out of {base}; put the file itself there")
     try:
         found = real.stat()
     except OSError as error:
-        raise ArtifactStoreError(f"{path} cannot be read: {error.strerror}") from error
+        raise ContentError(f"{path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise ArtifactStoreError(f"{path}: it is neither a file nor a directory, or a link to a directory")
+        raise ContentError(f"{path}: it is neither a file nor a directory, or a link to a directory")
     return real, found.st_size

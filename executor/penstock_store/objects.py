@@ -24,11 +24,11 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import obstore
 from obstore.exceptions import BaseError
 
-from penstock_store.base import ArtifactStoreError, Limits, ObjectInfo
+from penstock_store.base import ArtifactStoreError, ContentError, Limits, ObjectInfo
 from penstock_store.clients import credentials_of, endpoint_of, open_bucket
 from penstock_store.config import Place
 from penstock_store.failures import Target, failure, is_lost_upload, is_missing, is_past_the_end
-from penstock_store.local import inside, tree, whole_file
+from penstock_store.local import inside, lies_there, tree, whole_file
 from penstock_store.patience import Patience
 from penstock_store.uris import ObjectUri, parse
 
@@ -167,14 +167,14 @@ class ObjectBucket:
                     await asyncio.sleep(patience.pause_after(error))
 
     async def _upload(self, source: Path, uri: str, replace: bool) -> bool:
-        if not source.exists():
+        if not lies_there(source):
             return False
         if source.is_file():
             await self._upload_one(source, source.stat().st_size, uri, replace=replace)
             return True
         there = await self._free(uri)
         if there is not None and there.size is not None:
-            raise ArtifactStoreError(f"{uri}: a file lies there already; nothing is overwritten")
+            raise ContentError(f"{uri}: a file lies there already; nothing is overwritten")
 
         async def jobs() -> AsyncIterator[Coroutine[Any, Any, None]]:
             files = tree(source)
@@ -195,7 +195,7 @@ class ObjectBucket:
     async def _upload_one(self, source: Path | bytes, size: int, uri: str, *, replace: bool = False) -> None:
         there = await self._free(uri)
         if there is not None and there.size is None:
-            raise ArtifactStoreError(f"{uri}: a directory lies there already; nothing is overwritten")
+            raise ContentError(f"{uri}: a directory lies there already; nothing is overwritten")
         await self._put(source, size, uri, None if replace else there, parts=_PARTS_AT_ONCE)
 
     async def _free(self, uri: str) -> ObjectInfo | None:
@@ -230,7 +230,7 @@ class ObjectBucket:
             with _opened(source) as file:
                 same = all(file.read(len(chunk)) == chunk for chunk in self.read(there.uri))
         if not same:
-            raise ArtifactStoreError(f"{there.uri}: something else lies there already; nothing is overwritten")
+            raise ContentError(f"{there.uri}: something else lies there already; nothing is overwritten")
 
     async def _bounded(self, uri: str, work: Coroutine[Any, Any, _T]) -> _T:
         try:

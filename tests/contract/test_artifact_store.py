@@ -16,7 +16,7 @@ import pytest
 from penstock_executor.artifact import Artifact
 from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.engine.events import CachedResult, Outputs
-from penstock_store.base import ArtifactStoreError, Limits
+from penstock_store.base import ArtifactStoreError, ContentError, Limits
 from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
 from penstock_store.objects import ObjectBucket
@@ -231,15 +231,33 @@ async def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Pa
     source.mkdir()
     (source / "file").write_bytes(b"other")
     for change, uri in ((source / "file", f"{root}/file"), (source, f"{root}/directory"), (source, f"{root}/file")):
-        with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+        with pytest.raises(ContentError, match="nothing is overwritten"):
             await store.upload(change, uri)
-    with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+    with pytest.raises(ContentError, match="nothing is overwritten"):
         await store.upload(source / "file", f"{root}/directory")
     (source / "file").write_bytes(b"first")
     (source / "more").write_bytes(b"more")
     assert await store.upload(source, f"{root}/directory")
     assert b"".join(store.read(f"{root}/file")) == b"first"
     assert [one.size for one in store.list(f"{root}/directory")] == [5, 4]
+
+
+@pytest.mark.parametrize("what", ["FIFO", "FIFO inside", "unreadable", "name", "NUL"])
+async def test_what_cannot_be_stored(store: RoutedStore, root: str, tmp_path: Path, what: str) -> None:
+    """Whoever left it hears of it: the store itself is well."""
+    source = tmp_path / {"name": "x" * 300, "NUL": "a\0b"}.get(what, "source")
+    if what == "FIFO":
+        os.mkfifo(source)
+    elif what == "FIFO inside":
+        source.mkdir()
+        os.mkfifo(source / "inner")
+    elif what == "unreadable":
+        if os.getuid() == 0:
+            pytest.skip("root may read everything")
+        source.write_bytes(b"x")
+        source.chmod(0)
+    with pytest.raises(ContentError):
+        await store.upload(source, f"{root}/{what.replace(' ', '-')}")
 
 
 async def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: str) -> None:
@@ -249,10 +267,10 @@ async def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: st
             await store.write(content, uri)
         assert b"".join(store.read(uri)) == content
         for other in (content + b"more", b"\x00\xfe" * 100_000):
-            with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+            with pytest.raises(ContentError, match="nothing is overwritten"):
                 await store.write(other, uri)
         assert b"".join(store.read(uri)) == content
-    with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+    with pytest.raises(ContentError, match="nothing is overwritten"):
         await store.write(b"a file", f"{root}/of")
     with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
         await store.write(b"x", f"{root}/../../escaped")
@@ -267,7 +285,7 @@ async def test_what_lies_there_is_replaced_when_that_is_wanted(store: RoutedStor
     (source / "file").write_bytes(b"second one")
     (source / "more").write_bytes(b"more")
     for change, uri in ((source / "file", f"{root}/directory"), (source, f"{root}/file")):
-        with pytest.raises(ArtifactStoreError, match="nothing is overwritten"):
+        with pytest.raises(ContentError, match="nothing is overwritten"):
             await store.upload(change, uri, replace=True)
     assert await store.upload(source / "file", f"{root}/file", replace=True)
     assert await store.upload(source, f"{root}/directory", replace=True)

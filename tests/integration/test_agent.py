@@ -223,6 +223,7 @@ def test_a_uri_for_all_runs_is_written_anew_by_each(s3_pod: PodDirectory, s3: ob
     said = s3_pod.say({"latest": [{"uri": latest}], "others": [{"uri": others}]})
     result = s3_pod.both(written(latest) + written(others) + said, env=s3_env(s3))
     assert result.failure is not None
+    assert result.failure[0] == "user"
     assert "nothing is overwritten" in result.failure[1]
     assert result.stored == (latest,)
     assert (s3.directory / latest.removeprefix("s3://")).read_text() == "second\n"

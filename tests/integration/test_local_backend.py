@@ -75,7 +75,7 @@ async def running(tmp_path: Path, environments: Path, store: object) -> AsyncIte
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ArtifactStoreError("the store is closed"), "the store is closed"),
+        (ArtifactStoreError("the store is closed"), "the artifact 'out' cannot be stored: the store is closed"),
         (RuntimeError("nobody foresaw this"), "could not be dealt with: nobody foresaw this"),
     ],
 )
@@ -111,6 +111,28 @@ async def test_a_uri_that_names_no_place(tmp_path: Path, environments: Path, uri
     assert "'out'" in ended.error
     assert said in ended.error
     assert following.failure is None
+
+
+@outlives
+@pytest.mark.parametrize(
+    ("script", "custom_path", "said"),
+    [
+        ("mkfifo left", "left", "it is neither a file nor a directory"),
+        ("mkdir left; mkfifo left/inner", "left", "inner: it is neither a file nor a directory"),
+        ("true", f"/tmp/{'x' * 300}", "File name too long"),
+        ("true", "a\0b", "it holds a NUL character"),
+        ('echo one > "$2"; echo other > left', "left", "something else lies there already"),
+    ],
+)
+async def test_a_custom_path_that_cannot_be_stored(
+    tmp_path: Path, environments: Path, script: str, custom_path: str, said: str
+) -> None:
+    root = tmp_path / "root"
+    async with running(tmp_path, environments, FileArtifactStore(root)) as end_of:
+        ended = await end_of(says(root, "task", script, custom_path=custom_path))
+    assert (ended.failure, ended.exit_code) == (FailureKind.USER, 0)
+    assert f"what the task left at {custom_path!r} cannot be stored as the artifact 'out': " in ended.error
+    assert said in ended.error
 
 
 @outlives

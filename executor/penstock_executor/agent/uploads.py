@@ -10,7 +10,7 @@ import errno
 from collections.abc import Sequence
 from pathlib import Path
 
-from penstock_store.base import ArtifactStore, ArtifactStoreError, OutsideRootsError
+from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError, OutsideRootsError
 
 from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER, AgentError
 from penstock_executor.agent.outputs import Kept, Surroundings, Upload
@@ -60,7 +60,7 @@ async def _upload(store: ArtifactStore, upload: Upload, where: Surroundings, tim
         raise AgentError(INFRASTRUCTURE, text) from None
     except ArtifactStoreError as error:
         kind = INFRASTRUCTURE if error.transient else CONFIGURATION
-        if upload.chosen and isinstance(error, OutsideRootsError):
+        if isinstance(error, ContentError) or (upload.chosen and isinstance(error, OutsideRootsError)):
             kind = USER
         raise AgentError(kind, f"{what} cannot be stored: {error}") from error
     except OSError as error:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock_ir.backend_limits import LOCAL
-from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError, OutsideRootsError
 from penstock_store.files import path_of, uri_of
 
 from penstock_executor.artifact import Artifact
@@ -392,13 +392,27 @@ class LocalBackend:
         kept: dict[str, tuple[Artifact, ...]] = {}
         try:
             for port, many in outputs.artifacts.items():
-                kept[port] = tuple([await self._stored(attempt, one) for one in many])
-        except ArtifactStoreError as error:
-            self._end(attempt, FailureKind.INFRASTRUCTURE, str(error), found)
+                kept[port] = tuple([await self._stored(attempt, port, one) for one in many])
+        except _Failure as failure:
+            self._end(attempt, failure.kind, failure.text, found)
             return
         self._succeed(attempt, found, replace(outputs, artifacts=kept))
 
-    async def _stored(self, attempt: _Attempt, artifact: Artifact) -> Artifact:
+    async def _stored(self, attempt: _Attempt, port: str, artifact: Artifact) -> Artifact:
+        """Raises _Failure."""
+        what = f"the artifact {port!r} cannot be stored"
+        if artifact.custom_path:
+            what = f"what the task left at {artifact.custom_path!r} cannot be stored as the artifact {port!r}"
+        try:
+            return await self._brought(attempt, artifact)
+        except ArtifactStoreError as error:
+            chosen = not artifact.uri.startswith(f"{attempt.task.task_root}/")
+            users = isinstance(error, ContentError) or (chosen and isinstance(error, OutsideRootsError))
+            kind = FailureKind.USER if users else FailureKind.INFRASTRUCTURE
+            raise _Failure(kind, f"{what}: {error}") from error
+
+    async def _brought(self, attempt: _Attempt, artifact: Artifact) -> Artifact:
+        """Raises ArtifactStoreError."""
         assert attempt.files is not None
         if artifact.custom_path:
             source = attempt.directory.working / artifact.custom_path
@@ -406,7 +420,7 @@ class LocalBackend:
             return replace(artifact, custom_path="", absent=artifact.absent and not there)
         if artifact.uri.startswith(f"{attempt.task.task_root}/") and _is_elsewhere(attempt.task):
             left = attempt.files.path_of(artifact.uri)
-            if left is not None and left.exists():
+            if left is not None:
                 await self._store.upload(left, artifact.uri)
         return artifact
 
