@@ -136,6 +136,30 @@ async def test_a_custom_path_that_cannot_be_stored(
 
 
 @outlives
+@pytest.mark.parametrize(
+    ("command", "env", "said"),
+    [
+        ([""], {}, "the first word of the command is empty: write the name of a program there"),
+        (["true", "a\0b"], {}, "word 2 of the command holds a NUL character, which no program can be given: remove it"),
+        (["true"], {"A=B": "x"}, "the environment variable 'A=B' has '=' in its name: write the value apart from it"),
+        (["true"], {"": "x"}, "an environment variable has no name: write one, or remove the variable"),
+        (["true"], {"A": "\0"}, "the environment variable 'A' holds a NUL character, which no program can be given"),
+        (["true", "x" * 200_000], {}, "the command 'true' cannot be started: its arguments and environment variables"),
+        (["no-such-program"], {}, "the command 'no-such-program' of image 'python:3.11' cannot run on this machine"),
+    ],
+)
+async def test_a_command_that_cannot_be_started(
+    tmp_path: Path, environments: Path, command: list[str], env: dict[str, str], said: str
+) -> None:
+    root = tmp_path / "root"
+    async with running(tmp_path, environments, FileArtifactStore(root)) as end_of:
+        ended = await end_of(launch(*command, root=root.as_uri(), env=tuple(env.items())))
+    assert ended.failure is FailureKind.CONFIGURATION
+    assert ended.error.startswith(said)
+    assert "Traceback" not in ended.error
+
+
+@outlives
 async def test_an_end_that_cannot_be_dealt_with(
     tmp_path: Path, environments: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -26,8 +27,18 @@ def how(code: int, number: int) -> str:
 
 def never_started(exit_: ProcessExit, image: str) -> str:
     """Of a program that the wrapper could not start."""
+    if exit_.errno == errno.E2BIG:
+        return too_long(exit_.command)
     why = "does not exist" if exit_.code == 127 else "cannot be executed"
     return f"the command {exit_.command!r} {why} in the image {image!r}"
+
+
+def too_long(command: str) -> str:
+    """The same on every machine, so nothing but the task can be changed."""
+    return (
+        f"the command {command!r} cannot be started: its arguments and environment variables are too long, together or "
+        "one of them alone (128 KiB on Linux): hand large values over as artifacts"
+    )
 
 
 def last_lines(log: Path) -> str:

@@ -31,6 +31,15 @@ class Exit:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SpawnError:
+    """Why the command of a task could not be started: `number` is the kernel's."""
+
+    command: str
+    reason: str
+    number: int = 0
+
+
 class AttemptDirectory:
     """Raises OSError when the place for temporary files is somebody else's."""
 
@@ -99,10 +108,12 @@ class AttemptDirectory:
         error = document.get("error") or (self._read("not-begun") or {}).get("error", "")
         return Exit(document["at"], document.get("code"), document.get("signal"), error)
 
-    def spawn_error(self) -> tuple[str, str] | None:
-        """(command, reason) when there was no such program."""
+    def spawn_error(self) -> SpawnError | None:
         document = self._read("spawn-error")
-        return (document["command"], document["reason"]) if document else None
+        if document is None:
+            return None
+        # A fork server of an earlier release says no number.
+        return SpawnError(document["command"], document["reason"], document.get("errno", 0))
 
     def live_pid(self) -> int | None:
         """The process of the attempt, if it is that one and still there."""

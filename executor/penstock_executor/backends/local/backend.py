@@ -47,6 +47,7 @@ from penstock_executor.backends.local.environments import EnvironmentFailedError
 from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
 from penstock_executor.backends.local.preparation import Preparation, Prepared
+from penstock_executor.backends.local.unstartable import UnstartableError
 from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED, Ending, verdict
 from penstock_executor.backends.local.views import why_no_view
@@ -165,6 +166,8 @@ class LocalBackend:
                 await self._begin(attempt)
         except _Failure as failure:
             self._end(attempt, failure.kind, failure.text)
+        except UnstartableError as error:
+            self._end(attempt, FailureKind.CONFIGURATION, str(error))
         except EnvironmentFailedError as error:
             kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
             self._end(attempt, kind, str(error))
@@ -446,7 +449,7 @@ class LocalBackend:
         return Ending(
             canceled=attempt.canceled,
             overdue=attempt.overdue,
-            missing_command=attempt.directory.spawn_error(),
+            unstarted=attempt.directory.spawn_error(),
             tail=last_lines(files.log) if files else "",
             # Its own words may not have fitted into the log any more.
             log_trouble=f"the artifact store is full ({files.log.parent}: {os.strerror(errno.ENOSPC)})"

@@ -460,7 +460,7 @@ def execute(task):
         os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - the command of the task, which is a list of words
     except OSError as error:
         reason = "not found" if error.errno in (errno.ENOENT, errno.ENOTDIR) else os.strerror(error.errno or 0)
-        write_whole(task["dir"], "spawn-error", {"command": argv[0], "reason": reason})
+        write_whole(task["dir"], "spawn-error", {"command": argv[0], "reason": reason, "errno": error.errno or 0})
         os._exit(127)
 
 

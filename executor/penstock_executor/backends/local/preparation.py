@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.local import unstartable
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.commands import LightweightCommand, recognise
@@ -56,11 +57,12 @@ class Preparation:
     async def of(self, task: TaskLaunch, directory: AttemptDirectory, waits: Callable[[str], None]) -> Prepared:
         """`waits` is told what is waited for, empty when it is over.
 
-        Raises ArtifactStoreError, EnvironmentFailedError, OSError.
+        Raises ArtifactStoreError, EnvironmentFailedError, UnstartableError, OSError.
         """
         directory.prepare()
         files = await self.inputs.prepare(task, directory)
         own = dict(task.env)
+        unstartable.check(files.argv, own)
         lightweight = recognise(files.argv, {**self._variables, **own})
         cached, seed = await self._layers(lightweight, own, waits)
         environment = self._pool.take(directory.environment, cached, seed)

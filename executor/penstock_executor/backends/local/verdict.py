@@ -5,23 +5,24 @@ Invariants: code 0 is a success whatever was asked of the task meanwhile; otherw
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 from penstock_executor.attempts import FailureKind, TaskLaunch
-from penstock_executor.backends.ends import how
-from penstock_executor.backends.local.attempts import Exit
+from penstock_executor.backends.ends import how, too_long
+from penstock_executor.backends.local.attempts import Exit, SpawnError
 
 CANCELED = "the run was terminated"
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is known of an attempt besides its exit: whether we ended it, or its deadline did; the command that was not
-    there, and why; the last lines of its log; why the log may be short."""
+    """What is known of an attempt besides its exit: whether we ended it, or its deadline did; why its command
+    could not be started; the last lines of its log; why the log may be short."""
 
     canceled: bool = False
     overdue: bool = False
-    missing_command: tuple[str, str] | None = None
+    unstarted: SpawnError | None = None
     tail: str = ""
     log_trouble: str = ""
 
@@ -36,11 +37,14 @@ def verdict(task: TaskLaunch, found: Exit, ending: Ending) -> tuple[FailureKind,
         return FailureKind.CANCELED, CANCELED
     if ending.overdue:
         return FailureKind.USER, f"the deadline of {task.deadline_seconds:g} seconds was exceeded"
-    if ending.missing_command is not None:
-        command, reason = ending.missing_command
+    unstarted = ending.unstarted
+    if unstarted is not None and unstarted.number == errno.E2BIG:
+        return FailureKind.CONFIGURATION, too_long(unstarted.command)
+    if unstarted is not None:
         return FailureKind.CONFIGURATION, (
-            f"the command {command!r} of image {task.image!r} cannot run on this machine ({reason}): "
-            "run the pipeline on Kubernetes, or install the command here or a container runtime that has the image"
+            f"the command {unstarted.command!r} of image {task.image!r} cannot run on this machine "
+            f"({unstarted.reason}): run the pipeline on Kubernetes, or install the command here or a container runtime "
+            "that has the image"
         )
     so = how(found.code or 0, found.signal or 0)
     so += f" and {ending.log_trouble}" if ending.log_trouble else ""
