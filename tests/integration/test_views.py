@@ -34,13 +34,13 @@ def users() -> Sequence[int]:
     return (0, 65534) if os.getuid() == 0 else (os.getuid(),)
 
 
-def in_view(view: View, script: str, user: int) -> str:
+def in_view(view: View, script: str, user: int, within: Sequence[str] = ()) -> str:
     python = sys.executable if user == os.getuid() else shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
     if python is None:
         # Ours may lie where only its owner may go.
         debian.install("python3")
         python = "/usr/bin/python3"
-    command = [python, "-I", "-c", ENTER, str(program_for(view)), json.dumps(view.message()), script]
+    command = [*within, python, "-I", "-c", ENTER, str(program_for(view)), json.dumps(view.message()), script]
     # Names of users only where another one is meant: only root may change.
     other = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}
     done = subprocess.run(command, capture_output=True, text=True, check=False, **other)  # type: ignore[call-overload]
@@ -85,6 +85,26 @@ def test_what_is_written_stays_in_the_view(place: Path, user: int) -> None:
     assert (root / "other" / "data").read_text() == "original"
     assert (root / "run" / "task" / "out").read_text() == "out\n"
     assert sorted(one.name for one in root.rglob("*")) == ["data", "other", "out", "run", "task"]
+
+
+def test_directories_of_an_input_are_renamed(place: Path, user: int) -> None:
+    """At once, as everywhere, and not by a copy; in a user namespace the kernel refuses it (architecture.md)."""
+    if user != 0:
+        pytest.skip("a user namespace cannot do it")
+    root = place / "root"
+    view = View((Overlay(root, root, place / "scratch"),))
+    rename = f"import os; os.chdir('{root}'); os.rename('other', 'renamed'); print(open('renamed/data').read())"
+    assert in_view(view, f'{sys.executable} -I -c "{rename}"', user) == "original\n"
+    assert sorted(one.name for one in root.iterdir()) == ["other", "run"]
+
+
+def test_root_of_a_user_namespace(place: Path, user: int) -> None:
+    """As in a container without privileges: mounts are allowed, not all that they can do."""
+    root = place / "root"
+    view = View((Overlay(root, root, place / "scratch"),))
+    script = f"echo spoilt >> {root}/other/data; cat {root}/other/data"
+    assert in_view(view, script, user, ["unshare", "--user", "--map-root-user"]) == "originalspoilt\n"
+    assert (root / "other" / "data").read_text() == "original"
 
 
 def test_strange_names(place: Path, user: int) -> None:

@@ -369,8 +369,16 @@ def enter_view(view):
             os.makedirs(directory, exist_ok=True)
         options = "lowerdir=%s,upperdir=%s,workdir=%s" % tuple(map(escaped, (lower, upper, work)))
         # Nothing of it has to survive: without `volatile` the end of every task would sync the whole file system.
-        options += ",volatile" + (",userxattr" if in_user_namespace else "")
-        mount(system, "overlay", target, "overlay", 0, options)
+        options += ",volatile"
+        if in_user_namespace:
+            mount(system, "overlay", target, "overlay", 0, options + ",userxattr")
+            continue
+        try:
+            # So that directories of an input can be renamed.
+            mount(system, "overlay", target, "overlay", 0, options + ",redirect_dir=on")
+        except PermissionError:
+            # We are root of a user namespace, as in a container, which may not do that.
+            mount(system, "overlay", target, "overlay", 0, options)
     for descriptor, path in through:
         mount(system, "/proc/self/fd/%d" % descriptor, path, None, MS_BIND, None)
         os.close(descriptor)
