@@ -242,10 +242,10 @@ async def test_what_lies_there_stays(store: RoutedStore, root: str, tmp_path: Pa
     assert [one.size for one in store.list(f"{root}/directory")] == [5, 4]
 
 
-@pytest.mark.parametrize("what", ["FIFO", "FIFO inside", "unreadable", "name", "NUL"])
+@pytest.mark.parametrize("what", ["FIFO", "FIFO inside", "unreadable", "name"])
 async def test_what_cannot_be_stored(store: RoutedStore, root: str, tmp_path: Path, what: str) -> None:
     """Whoever left it hears of it: the store itself is well."""
-    source = tmp_path / {"name": "x" * 300, "NUL": "a\0b"}.get(what, "source")
+    source = tmp_path / ("x" * 300 if what == "name" else "source")
     if what == "FIFO":
         os.mkfifo(source)
     elif what == "FIFO inside":
