@@ -376,8 +376,8 @@ def enter_view(view):
         try:
             # So that directories of an input can be renamed.
             mount(system, "overlay", target, "overlay", 0, options + ",redirect_dir=on")
-        except PermissionError:
-            # We are root of a user namespace, as in a container, which may not do that.
+        except OSError:
+            # We are root of a user namespace, as in a container, or the file system keeps no such attribute.
             mount(system, "overlay", target, "overlay", 0, options)
     for descriptor, path in through:
         mount(system, "/proc/self/fd/%d" % descriptor, path, None, MS_BIND, None)
