@@ -4,7 +4,8 @@ Why: Python's parser takes NaN and Infinity, lets the last of two equal keys win
 reads a value that comes from outside reads it here, so that they are treated alike wherever they stand.
 
 Invariants: only what JSON can say comes out. A number that is whole is an int, with every digit that was written or,
-where doubles were on the way, that the double holds. What is refused is named by its place.
+where doubles were on the way, that the double holds. What is refused is named by its place. A value that nests at most
+MAX_DEPTH lists and objects can be written to, and read from, every message that carries it, by every client.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from typing import Any, Union
 
 from penstock_ir.model import JsonValue
 
+MAX_DEPTH = 30
+"""How many lists and objects may be nested in a value, and in a pipeline document.
+
+Protocol buffers are read to 100 levels by most libraries. An object in a google.protobuf.Struct takes three of them
+(the Struct, the entry of its map, the Value), a list two, and the message with the most around a value is a reply of ML
+Metadata about an artifact, with eight: 8 + 3 * 30 = 98.
+"""
+_SHOWN_KEYS = 8
 _WHOLE_LIMIT = 1e21
 _Place = Union[str, tuple["_Place", Union[str, int]]]
 
@@ -49,12 +58,61 @@ def plain_value(value: Any, place: str) -> JsonValue:
     return _plain(value, place)
 
 
+def check_depth(value: Any, place: str) -> None:
+    """Raises JsonTextError for a value of more than MAX_DEPTH nested lists and objects."""
+    if _too_deep(value, MAX_DEPTH):
+        raise JsonTextError(f"{place} is nested deeper than {MAX_DEPTH} levels")
+
+
+def within_depth(value: Any, levels: int) -> Any:
+    """The value, with what is nested deeper as JSON text: for messages that carry what nobody checked."""
+    return _cut(value, levels) if _too_deep(value, levels) else value
+
+
+def deep_place(value: Any, levels: int) -> str:
+    """The dotted keys that lead to what is nested deeper than `levels`, as far as they are keys; empty for nothing."""
+    if not _too_deep(value, levels):
+        return ""
+    keys: list[str] = []
+    while isinstance(value, dict) and len(keys) < _SHOWN_KEYS:
+        levels -= 1
+        key = next(key for key, inside in value.items() if _too_deep(inside, levels))
+        keys.append(key[:80])
+        value = value[key]
+    return ".".join(keys)
+
+
 def plain_number(value: float) -> int | float:
     """Whole numbers as int, so that 2 does not become 2.0, nor 10^18 become 1e+18, on its way through doubles.
 
     From 10^21 on a double is no count of anything, and every JSON writer turns to exponents.
     """
     return int(value) if value.is_integer() and abs(value) < _WHOLE_LIMIT else value
+
+
+def _too_deep(value: Any, levels: int) -> bool:
+    """Without recursion: the value may be as deep as its parser takes it."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        level = [
+            inside
+            for one in level
+            for inside in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inside, (dict, list))
+        ]
+        if not level:
+            return False
+    return bool(level)
+
+
+def _cut(value: Any, levels: int) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
+    if levels == 0:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if isinstance(value, dict):
+        return {key: _cut(inside, levels - 1) for key, inside in value.items()}
+    return [_cut(inside, levels - 1) for inside in value]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

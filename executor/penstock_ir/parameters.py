@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from penstock_ir.errors import InvalidParametersError, Problem
+from penstock_ir.json_text import JsonTextError, check_depth
 from penstock_ir.model import JsonValue, Missing, ParameterDefinition, ParameterType, Pipeline
 
 
@@ -119,6 +120,10 @@ def _bound(value: JsonValue, definition: ParameterDefinition, place: str) -> Jso
         raise InvalidParametersError([Problem(place, f"a run cannot be given a {kind.value}")])
     if kind is ParameterType.STRING and not isinstance(value, str):
         raise InvalidParametersError([Problem(place, f"expected STRING, got {describe(value)}")])
+    try:
+        check_depth(value, "the value")
+    except JsonTextError as error:
+        raise InvalidParametersError([Problem(place, str(error))]) from error
     converted = convert_value(value, kind, place)
     if definition.literals and converted not in definition.literals:
         allowed = ", ".join(value_text(literal) for literal in definition.literals)

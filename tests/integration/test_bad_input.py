@@ -14,6 +14,7 @@ import yaml
 from google.protobuf import json_format
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
+from penstock_ir.json_text import MAX_DEPTH
 
 from tests.support import http
 from tools.embedded import Embedded
@@ -83,6 +84,78 @@ def test_numbers_that_json_has_not_are_refused_wherever_they_are(client: Client,
     json_format.ParseDict(specs.container(["true"]), request.run.pipeline_spec)
     put(request.run.plugins_input["a"])
     refused(client.runs.CreateRun, request, "plugins_input")
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def with_default(levels: int) -> dict[str, Any]:
+    spec = specs.container(["true"])
+    definition = {"parameterType": "LIST", "isOptional": True, "defaultValue": nested(levels)}
+    spec["root"]["inputDefinitions"] = {"parameters": {"l": definition}}
+    return spec
+
+
+SPEC_WITH_LIST = with_default(1)
+# How deep `defaultValue` of a parameter of the root stands in a document.
+DEFAULT = 5
+DEEP: dict[str, tuple[Any, str]] = {
+    "argument": (
+        lambda levels: {"pipeline_spec": SPEC_WITH_LIST, "runtime_config": {"parameters": {"l": nested(levels)}}},
+        "runtime_config.parameters.l",
+    ),
+    "default": (
+        lambda levels: {"pipeline_spec": with_default(levels - DEFAULT)},
+        "root.inputDefinitions.parameters.l.defaultValue",
+    ),
+    "plugins": (
+        lambda levels: {"pipeline_spec": SPEC_WITH_LIST, "plugins_input": {"a": {"b": nested(levels - 1)}}},
+        "plugins_input.a",
+    ),
+}
+RECURRING = {"max_concurrency": "1", "trigger": {"periodic_schedule": {"interval_second": "3600"}}}
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("kind", ["runs", "recurringruns"])
+def test_what_is_nested_too_deep_is_refused_and_lists_go_on(up: Embedded, client: Client, kind: str, name: str) -> None:
+    make, field = DEEP[name]
+    url = f"{up.http}/apis/v2beta1/{kind}"
+    more = RECURRING if kind == "recurringruns" else {}
+    for levels in (MAX_DEPTH + 1, 40, 49, 120, 400):
+        reply = http.call("POST", url, {"display_name": "deep", **more, **make(levels)})
+        assert reply.status == 400, (levels, reply)
+        assert field in str(reply.json), (levels, reply.json)
+        if levels > 40:
+            continue
+        request: Any = run_pb2.CreateRunRequest()
+        method: Any = client.runs.CreateRun
+        inner = request.run
+        if kind == "recurringruns":
+            request = recurring_run_pb2.CreateRecurringRunRequest()
+            method, inner = client.recurring_runs.CreateRecurringRun, request.recurring_run
+        json_format.ParseDict({"display_name": "deep", **more, **make(levels)}, inner)
+        with pytest.raises(ClientError, match="nested deeper") as caught:
+            client.call(method, request)
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert field in str(caught.value)
+    reply = http.call("POST", url, {"display_name": "deep", **more, **make(MAX_DEPTH)})
+    assert reply.status == 200, reply
+    for path in ("v2beta1/runs", "v2beta1/recurringruns", "v1beta1/runs", "v1beta1/jobs"):
+        assert http.call("GET", f"{up.http}/apis/{path}?page_size=200").status == 200
+    listed = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=200))
+    assert listed.runs
+
+
+def test_a_pipeline_that_is_nested_too_deep_is_refused(up: Embedded) -> None:
+    reply = http.upload(up.http, yaml.safe_dump(with_default(MAX_DEPTH - DEFAULT + 1)).encode())
+    assert reply.status == 400, reply
+    assert "root.inputDefinitions.parameters.l.defaultValue" in reply.json["error_message"]
+    assert http.upload(up.http, yaml.safe_dump(with_default(MAX_DEPTH - DEFAULT)).encode()).status == 200
 
 
 def test_broken_specs_are_refused_when_a_run_is_made(client: Client) -> None:

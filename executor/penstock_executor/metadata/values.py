@@ -1,7 +1,8 @@
 """JSON values as ML Metadata keeps them (executor.md §2.9).
 
 Invariants: the mapping is upstream's, because the web UI reads it: numbers are doubles, booleans 0 or 1, lists and
-objects are wrapped in a struct; nulls and numbers that are not finite have no form and are left out.
+objects are wrapped in a struct; nulls and numbers that are not finite have no form and are left out. What is nested
+deeper than messages can be read (loops collect lists of lists) is there as JSON text, so nothing is refused for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
+from penstock_ir.json_text import MAX_DEPTH, within_depth
 
 
 def set_value(target: Any, value: Any) -> None:
@@ -25,7 +27,7 @@ def set_value(target: Any, value: Any) -> None:
 
 def fill_struct(struct: struct_pb2.Struct, document: Mapping[str, Any]) -> None:
     """Numbers that are not finite become nulls, at any depth."""
-    json_format.ParseDict(_finite(dict(document)), struct)
+    json_format.ParseDict(_finite(within_depth(dict(document), MAX_DEPTH + 1)), struct)
 
 
 def set_metadata(properties: Any, metadata: Mapping[str, Any]) -> None:

@@ -23,10 +23,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from penstock.whole_numbers import parse_dict
 from penstock_ir.descriptors import is_repeated
+from penstock_ir.json_text import MAX_DEPTH, deep_place
 
 from penstock_server.gateway.protojson import to_dict
 
-_MAX_DEPTH = 150
+# A value or a document within its limit, and the fields around it.
+_MAX_DEPTH = MAX_DEPTH + 4
 _FIRST_ADDITION = 1000
 _VARIABLE = re.compile(r"\{([\w.]+)\}")
 _INTEGERS = {
@@ -125,8 +127,9 @@ def parse_json(content: bytes, message: Message, place: str = "") -> None:
         raise BadRequestError(f"{prefix}the body is no valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadRequestError(f"{prefix}the body must be a JSON object")
-    if _depth(document) > _MAX_DEPTH:
-        raise BadRequestError(f"{prefix}the body is nested deeper than {_MAX_DEPTH} levels")
+    deep = deep_place(document, _MAX_DEPTH)
+    if deep:
+        raise BadRequestError(f"{prefix}{deep}: the body is nested deeper than {_MAX_DEPTH} levels")
     try:
         parse_dict(document, message)
     except json_format.ParseError as error:
@@ -245,19 +248,3 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON number")
-
-
-def _depth(document: Any) -> int:
-    """Levels of nesting, without recursion."""
-    deepest = 0
-    stack: list[tuple[Any, int]] = [(document, 1)]
-    while stack:
-        value, level = stack.pop()
-        deepest = max(deepest, level)
-        if level > _MAX_DEPTH:
-            break
-        children: Iterable[Any] = (
-            value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        )
-        stack.extend((child, level + 1) for child in children if isinstance(child, (dict, list)))
-    return deepest

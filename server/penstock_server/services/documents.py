@@ -1,4 +1,7 @@
-"""Compiled documents, once per content: every run and upload of a pipeline shares the check."""
+"""Compiled documents, once per content: every run and upload of a pipeline shares the check.
+
+Invariant: every document that comes in passes here, so none is nested deeper than replies can carry (api.md §2.4).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import threading
 from collections import OrderedDict
 
 from penstock_ir.compile import compile_pipeline, compile_text
+from penstock_ir.errors import InvalidSpecError, Problem
+from penstock_ir.json_text import MAX_DEPTH, deep_place
 from penstock_ir.loader import PipelineDocument
 from penstock_ir.model import Pipeline
 
@@ -23,6 +28,9 @@ class Documents:
 
     def checked(self, document: PipelineDocument) -> Spec:
         """The document as it is stored. Raises InvalidSpecError with all its problems."""
+        deep = deep_place(document.to_struct_json(), MAX_DEPTH)
+        if deep:
+            raise InvalidSpecError([Problem(deep, f"the document is nested deeper than {MAX_DEPTH} levels")])
         spec_hash = document.spec_hash()
         if not self._known(spec_hash):
             self._keep(spec_hash, compile_pipeline(document))

@@ -7,7 +7,15 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from penstock_ir.json_text import JsonTextError, parse_json, plain_number
+from penstock_ir.json_text import (
+    MAX_DEPTH,
+    JsonTextError,
+    check_depth,
+    deep_place,
+    parse_json,
+    plain_number,
+    within_depth,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -68,3 +76,29 @@ def test_a_whole_double_is_the_number_it_holds(value: int) -> None:
     if abs(float(value)) < 1e21:
         assert isinstance(found, int)
     assert found == float(value)
+
+
+def nested(levels: int, *, objects: bool = False) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"k": value} if objects else [value]
+    return value
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_nesting_has_one_limit(objects: bool) -> None:
+    check_depth(nested(MAX_DEPTH, objects=objects), "it")
+    for levels in (MAX_DEPTH + 1, 5000):
+        with pytest.raises(JsonTextError, match=f"it is nested deeper than {MAX_DEPTH} levels"):
+            check_depth([nested(levels - 1, objects=objects), 2], "it")
+
+
+def test_what_is_nested_deeper_is_told_as_text() -> None:
+    assert within_depth({"a": [1, [2]], "b": "x"}, 2) == {"a": [1, "[2]"], "b": "x"}
+    assert within_depth({"a": {"b": {}}}, 3) == {"a": {"b": {}}}
+    assert within_depth("[[[]]]", 0) == "[[[]]]"
+
+
+def test_the_place_of_what_is_nested_deeper() -> None:
+    assert deep_place({"a": {}, "b": {"c": [[1]]}}, 3) == "b.c"
+    assert deep_place({"a": {}, "b": {"c": [[1]]}}, 4) == ""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf.message import Message
 from penstock.whole_numbers import parse_dict, whole_number
-from penstock_ir.json_text import plain_number
+from penstock_ir.json_text import MAX_DEPTH, plain_number, within_depth
 
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import InvalidArgumentError
@@ -30,9 +31,25 @@ def millis(time: timestamp_pb2.Timestamp) -> int:
 
 
 def struct(document: Mapping[str, Any]) -> struct_pb2.Struct:
+    """An object of values. Of what nobody checked, and is nested deeper than messages carry, the rest is JSON text."""
     message = struct_pb2.Struct()
-    parse_dict(document, message)
+    fill_struct(message, document)
     return message
+
+
+def fill_struct(message: struct_pb2.Struct, document: Mapping[str, Any]) -> None:
+    """As `struct`."""
+    parse_dict(within_depth(document, MAX_DEPTH + 1), message)
+
+
+def fill_config(message: Message, kept: str) -> None:
+    """A runtime config as it is kept, of either API; its values as in `struct`."""
+    document = json.loads(kept)
+    if "parameters" in document:
+        document["parameters"] = {
+            name: within_depth(value, MAX_DEPTH) for name, value in document["parameters"].items()
+        }
+    parse_dict(document, message)
 
 
 def struct_of_text(text: str) -> struct_pb2.Struct:

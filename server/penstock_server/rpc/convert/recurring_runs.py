@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from google.rpc import code_pb2, status_pb2
-from penstock.whole_numbers import parse_dict
 from penstock_api.v1beta1 import job_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 
 from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.errors import InvalidArgumentError
-from penstock_server.rpc.convert.common import millis, plain_struct, plain_values, struct_of_text, timestamp
+from penstock_server.rpc.convert.common import (
+    fill_config,
+    millis,
+    plain_struct,
+    plain_values,
+    struct_of_text,
+    timestamp,
+)
 from penstock_server.rpc.convert.runs import fill_plugins, plugins_text, text_of_config
 from penstock_server.services.recurring_runs import NewSchedule
 
@@ -63,7 +68,7 @@ def to_proto(schedule: Schedule) -> pb.RecurringRun:
         message.pipeline_version_reference.pipeline_id = schedule.pipeline_id
         message.pipeline_version_reference.pipeline_version_id = schedule.pipeline_version_id
     if schedule.runtime_config is not None:
-        parse_dict(json.loads(schedule.runtime_config), message.runtime_config)
+        fill_config(message.runtime_config, schedule.runtime_config)
         message.runtime_config.SetInParent()
     message.trigger.SetInParent()
     fill_trigger(message.trigger, schedule.trigger)

@@ -8,15 +8,24 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 from google.rpc import code_pb2, status_pb2
-from penstock.whole_numbers import parse_dict
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import runtime_config_pb2
+from penstock_ir.json_text import JsonTextError, check_depth
 from penstock_ir.task_rows import TaskState
 
 from penstock_server.domain.options import RequestedOptions
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task, task_id_of
-from penstock_server.rpc.convert.common import millis, plain_struct, plain_values, struct_of_text, timestamp
+from penstock_server.errors import InvalidArgumentError
+from penstock_server.rpc.convert.common import (
+    fill_config,
+    fill_struct,
+    millis,
+    plain_struct,
+    plain_values,
+    struct_of_text,
+    timestamp,
+)
 from penstock_server.services.runs import NewRun, RunDetails
 
 # Task states that the public enumeration lacks (executor.md §10.31).
@@ -68,7 +77,7 @@ def to_proto(run: Run) -> pb.Run:
         message.pipeline_version_reference.pipeline_id = run.pipeline_id
         message.pipeline_version_reference.pipeline_version_id = run.pipeline_version_id
     if run.runtime_config is not None:
-        parse_dict(json.loads(run.runtime_config), message.runtime_config)
+        fill_config(message.runtime_config, run.runtime_config)
         message.runtime_config.SetInParent()
     message.options.CopyFrom(
         pb.RunOptions(
@@ -161,10 +170,16 @@ def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
 
 def plugins_text(given: Mapping[str, struct_pb2.Struct], field: str) -> str | None:
     """What is handed to plugins as it is kept, None for nothing. Raises InvalidArgumentError naming the field."""
-    return json.dumps({name: plain_struct(given[name], field) for name in sorted(given)}) if given else None
+    documents = {name: plain_struct(given[name], field) for name in sorted(given)}
+    for name, document in documents.items():
+        try:
+            check_depth(document, "it")
+        except JsonTextError as error:
+            raise InvalidArgumentError(str(error), f"{field}.{name[:80]}") from error
+    return json.dumps(documents) if documents else None
 
 
 def fill_plugins(target: Any, kept: str) -> None:
     """The inverse of `plugins_text`, for a reply."""
     for name, document in json.loads(kept).items():
-        parse_dict(document, target[name])
+        fill_struct(target[name], document)

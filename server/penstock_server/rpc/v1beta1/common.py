@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from penstock.whole_numbers import parse_dict
 from penstock_api.v1beta1 import pipeline_spec_pb2, resource_reference_pb2
 from penstock_ir.model import MISSING, Pipeline
 from penstock_ir.yaml_text import to_yaml
 
 from penstock_server.domain.pipeline import Spec
 from penstock_server.errors import InvalidArgumentError
+from penstock_server.rpc.convert.common import fill_config
 
 Reference = resource_reference_pb2.ResourceReference
 EXPERIMENT = resource_reference_pb2.EXPERIMENT
@@ -72,6 +72,6 @@ def pipeline_spec(
     if spec is not None:
         message.pipeline_manifest = manifest(spec)
     if runtime_config is not None:
-        parse_dict(json.loads(runtime_config), message.runtime_config)
+        fill_config(message.runtime_config, runtime_config)
         message.runtime_config.SetInParent()
     return message
