@@ -4,7 +4,8 @@ Whoever calls has read the texts: from files of this machine, or from what an at
 
 Invariants: pure; a value in output_metadata.json wins over a file; a declared parameter in neither fails the task by
 name; a missing artifact file is no failure. Values have their declared kinds, and wherever they stand only what JSON
-can say: anything else is an error that names the output and the place in it. Lists keep all their elements, in order.
+can say: anything else is an error that names the output and the place in it, as is nesting that messages cannot carry.
+Lists keep all their elements, in order.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from penstock_ir.errors import InvalidParametersError
-from penstock_ir.json_text import JsonTextError, parse_json, plain_number
+from penstock_ir.json_text import JsonTextError, check_depth, parse_json, plain_number
 from penstock_ir.model import JsonValue, ParameterType
 from penstock_ir.parameters import convert_value, describe
 
@@ -65,6 +66,7 @@ def interpret_outputs(
     if not isinstance(written, dict):
         raise OutputError("output_metadata.json: parameterValues is no object")
     for name, value in written.items():
+        _bounded(value, f"output parameter {name!r}")
         kind = launch.output_parameters.get(name)
         parameters[name] = _typed(name, value, kind)
     for name, kind in launch.output_parameters.items():
@@ -121,10 +123,19 @@ def _parsed(name: str, kind: ParameterType, text: str) -> JsonValue:
         return stripped in _TRUE
     if kind in (ParameterType.LIST, ParameterType.STRUCT, ParameterType.TASK_FINAL_STATUS):
         try:
-            return _typed(name, parse_json(stripped, f"output parameter {name!r}"), kind)
+            value = parse_json(stripped, f"output parameter {name!r}")
         except JsonTextError as error:
             raise OutputError(f"{error} (it is declared as {kind.value})") from error
+        _bounded(value, f"output parameter {name!r}")
+        return _typed(name, value, kind)
     raise OutputError(f"output parameter {name!r} is no {kind.value}: {stripped[:60]!r}{_reason(stripped)}")
+
+
+def _bounded(value: JsonValue, place: str) -> None:
+    try:
+        check_depth(value, place)
+    except JsonTextError as error:
+        raise OutputError(str(error)) from error
 
 
 def _reason(text: str) -> str:
@@ -170,6 +181,8 @@ def _merged(
     metadata = entry.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise OutputError(f"output_metadata.json: metadata of artifact {port!r} is no object")
+    for key, value in metadata.items():
+        _bounded(value, f"metadata {key[:80]!r} of output artifact {port!r}")
     merged = {**base.metadata, **{key: value for key, value in metadata.items() if value is not None}}
     uri = entry.get("uri") or ""
     if isinstance(uri, str):

@@ -21,6 +21,7 @@ from penstock_executor.agent.results import (
 from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.written import OutputError
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_ir.json_text import MAX_DEPTH
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
 RESULT = AttemptResult(
@@ -305,3 +306,30 @@ def test_paths_of_files_are_mapped_back() -> None:
     )
     (artifact,) = outputs_of(task(root), result).artifacts["model"]
     assert (artifact.uri, artifact.absent) == (f"{root}/other", False)
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1])
+@pytest.mark.parametrize("where", ["file", "document", "metadata"])
+def test_outputs_that_messages_cannot_carry_fail_the_task_by_name(where: str, levels: int) -> None:
+    launch = replace(task(), output_parameters={"o": LIST})
+    given, named = {
+        "file": (replace(GOOD, parameters={"o": deep(levels)}), "output parameter 'o'"),
+        "document": (replace(GOOD, metadata=f'{{"parameterValues": {{"o": {deep(levels)}}}}}'), "output parameter 'o'"),
+        "metadata": (
+            replace(
+                GOOD,
+                parameters={"o": "[]"},
+                metadata=f'{{"artifacts": {{"model": {{"artifacts": [{{"metadata": {{"k": {deep(levels)}}}}}]}}}}}}',
+            ),
+            "metadata 'k' of output artifact 'model'",
+        ),
+    }[where]
+    if levels <= MAX_DEPTH:
+        assert outputs_of(launch, given).parameters
+        return
+    with pytest.raises(OutputError, match=f"{named} is nested deeper than {MAX_DEPTH} levels"):
+        outputs_of(launch, given)
