@@ -30,9 +30,11 @@ class World:
             database, clock, documents, self.runs, signal, zone="", namespace="", service_account="account"
         )
 
-    def add(self, name: str, trigger: Trigger | None = None) -> str:
+    def add(self, name: str, trigger: Trigger | None = None, **more: Any) -> str:
         spec = specs.container(["true"])
-        new = NewSchedule(name, pipeline_spec=spec, max_concurrency=1, enabled=True, trigger=trigger or Trigger())
+        new = NewSchedule(
+            name, pipeline_spec=spec, max_concurrency=1, enabled=True, trigger=trigger or Trigger(), **more
+        )
         return self.schedules.create(new).recurring_run_id
 
     def made(self) -> set[str]:
@@ -45,6 +47,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     database.migrate()
     yield World(database)
     database.dispose()
+
+
+@pytest.mark.parametrize("no_catchup", [True, False])
+def test_a_start_before_1970_fires(world: World, no_catchup: bool) -> None:
+    trigger = Trigger(interval_seconds=86_400, start_at=-86_400_000 * 365)
+    ids = {world.add(f"old {number}", trigger, no_catchup=no_catchup) for number in range(3)}
+    world.schedules.tick()
+    assert world.made() == ids
 
 
 def failing_for(world: World, poison: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:

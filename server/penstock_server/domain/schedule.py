@@ -2,8 +2,9 @@
 
 Invariants: pure. A fire is decided by the schedule and its latest fire alone, so two servers decide the same; with
 catch-up every point of the grid fires once, in order, without it only the latest one that was missed. `end_at` is
-inclusive. Times are milliseconds (UTC), 0 means none; a schedule without trigger fires exactly once. A cron expression
-begins with seconds; of six fields the last, the day of the week, may be left out, as upstream reads them.
+inclusive. Times are milliseconds (UTC), negative before 1970; 0 means none, so a fire at that very moment is told as
+the millisecond after it. A schedule without trigger fires exactly once. A cron expression begins with seconds; of six
+fields the last, the day of the week, may be left out, as upstream reads them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from croniter import croniter
 from penstock_server.errors import InvalidArgumentError
 
 MAX_CONCURRENCY = 10
+_EPOCH = 1
 _FIELD = "recurring_run.trigger.cron_schedule.cron"
 _ZONE = re.compile(r"^(?:CRON_TZ|TZ)=(\S+)\s+(.*)$")
 _EVERY = re.compile(r"^@every\s+((?:\d+(?:\.\d+)?(?:h|m|s|ms))+)$")
@@ -91,13 +93,18 @@ def next_fire(schedule: Schedule, zone: str) -> int:
     """When the schedule fires next by its grid, 0 for never again; it may lie in the past."""
     trigger = schedule.trigger
     reference = schedule.last_fired_at or trigger.start_at or schedule.created_at
+    if reference == _EPOCH:
+        reference = 0
+    found: int | None
     if trigger.cron:
-        found = _after(trigger.cron, max(reference, trigger.start_at), zone)
+        found = _after(trigger.cron, reference, zone)
     elif trigger.interval_seconds:
         found = reference + trigger.interval_seconds * 1000
     else:
-        found = 0 if schedule.fires else schedule.created_at
-    return 0 if trigger.end_at and found > trigger.end_at else found
+        found = None if schedule.fires else schedule.created_at
+    if found is None or (trigger.end_at and found > trigger.end_at):
+        return 0
+    return found or _EPOCH
 
 
 def fire_time(schedule: Schedule, now: int, zone: str) -> int:
@@ -107,7 +114,8 @@ def fire_time(schedule: Schedule, now: int, zone: str) -> int:
         return due
     until = min(now, trigger.end_at) if trigger.end_at else now
     if trigger.cron:
-        return max(due, _at_or_before(trigger.cron, until, zone))
+        latest = _at_or_before(trigger.cron, until, zone)
+        return due if latest is None else max(due, latest or _EPOCH)
     if trigger.interval_seconds:
         return until if until - due >= trigger.interval_seconds * 1000 else due
     return due
@@ -118,7 +126,7 @@ def run_name(schedule: Schedule, index: int, at: int) -> str:
     return f"{schedule.resource_name}-{index}-{_fnv32a(f'{schedule.recurring_run_id}/{index}/{at}')}"
 
 
-def _after(cron: str, reference: int, zone: str) -> int:
+def _after(cron: str, reference: int, zone: str) -> int | None:
     step = _every(cron)
     if step:
         return reference + step
@@ -128,10 +136,10 @@ def _after(cron: str, reference: int, zone: str) -> int:
     try:
         return _millis(found.get_next(datetime))
     except ValueError:
-        return 0
+        return None
 
 
-def _at_or_before(cron: str, until: int, zone: str) -> int:
+def _at_or_before(cron: str, until: int, zone: str) -> int | None:
     if _every(cron):
         return until
     grid, where = _grid(cron, zone)
@@ -140,7 +148,7 @@ def _at_or_before(cron: str, until: int, zone: str) -> int:
     try:
         return _millis(found.get_prev(datetime))
     except ValueError:
-        return 0
+        return None
 
 
 def _grid(cron: str, zone: str) -> tuple[str, tzinfo]:

@@ -48,6 +48,8 @@ LISTING = Listing(
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9-]")
 _DUE_AT_ONCE = 100
+# Before every fire: those before 1970 are negative.
+_FIRST = (-(2**63), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class RecurringRunService:
         """Makes the runs that are due, one per schedule; how many. A schedule that is held back, or cannot be fired for
         a reason nobody foresaw, keeps no other one waiting.
         """
-        now, after, fired = self._clock.now_millis(), (0, ""), 0
+        now, after, fired = self._clock.now_millis(), _FIRST, 0
         while True:
             with self._storage.reading() as uow:
                 due = uow.schedules.due(now, _DUE_AT_ONCE, after)

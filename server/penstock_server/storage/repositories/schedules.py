@@ -38,7 +38,7 @@ class SqlScheduleRepository:
         """Enabled schedules whose time has come, the longest waiting first; those behind (next fire, id) only."""
         statement = (
             select(table)
-            .where(table.c.enabled.is_(True), table.c.next_fire_at > 0, table.c.next_fire_at <= now)
+            .where(table.c.enabled.is_(True), table.c.next_fire_at != 0, table.c.next_fire_at <= now)
             .where(tuple_(table.c.next_fire_at, table.c.recurring_run_id) > tuple_(*after))
             .order_by(table.c.next_fire_at, table.c.recurring_run_id)
             .limit(limit)

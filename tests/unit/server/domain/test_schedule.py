@@ -47,7 +47,7 @@ def fires(given: Schedule, now: int = NOW, zone: str = "", most: int = 100) -> l
     """All fires until now."""
     found: list[int] = []
     current = replace(given, next_fire_at=next_fire(given, zone))
-    while 0 < current.next_fire_at <= now and len(found) < most:
+    while current.next_fire_at and current.next_fire_at <= now and len(found) < most:
         at = fire_time(current, now, zone)
         found.append(at)
         current = replace(current, fires=current.fires + 1, last_fired_at=at)
@@ -97,6 +97,19 @@ def test_five_fields_begin_with_seconds_too(cron: str, wanted: list[tuple[int, .
     created = _utc(2026, 7, 1, 0, 0)
     found = fires(schedule(Trigger(cron=cron), created_at=created), now=_utc(2026, 9, 1, 0, 0), most=len(wanted))
     assert found == [_utc(2026, *one) for one in wanted]
+
+
+BEFORE_1970: dict[str, Any] = {"start_at": -2 * MINUTE, "end_at": 2 * MINUTE}
+
+
+@pytest.mark.parametrize(
+    "trigger", [Trigger(cron="0 * * * * ?", **BEFORE_1970), Trigger(interval_seconds=60, **BEFORE_1970)]
+)
+def test_fires_before_1970_are_like_others(trigger: Trigger) -> None:
+    seconds = [at // 1000 for at in fires(schedule(trigger))]
+    assert seconds == [-60, 0, 60, 120]
+    assert [at // 1000 for at in fires(schedule(trigger, no_catchup=True))] == [120]
+    assert fires(schedule(replace(trigger, end_at=-MINUTE), no_catchup=True)) == [-MINUTE]
 
 
 def test_every() -> None:
