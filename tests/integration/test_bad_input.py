@@ -151,6 +151,45 @@ def test_what_is_nested_too_deep_is_refused_and_lists_go_on(up: Embedded, client
     assert listed.runs
 
 
+SCHEDULES = [
+    ({"cron_schedule": {"cron": "* * * * * *", "start_time": "9999-12-31T23:59:59Z"}}, "cron_schedule.start_time"),
+    (
+        {"cron_schedule": {"cron": "TZ=Pacific/Kiritimati 0 0 0 * * *", "start_time": "9999-12-31T23:59:59Z"}},
+        "start_time",
+    ),
+    ({"cron_schedule": {"cron": "@every 99999999999999h"}}, "cron_schedule.cron"),
+    ({"cron_schedule": {"cron": f"@every {'9' * 400}h"}}, "cron_schedule.cron"),
+    ({"cron_schedule": {"cron": "R R R * * *"}}, "cron_schedule.cron"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "field"), SCHEDULES)
+def test_schedules_at_the_edge_are_refused_by_name(up: Embedded, trigger: Any, field: str) -> None:
+    new = {"display_name": "edge", "pipeline_spec": SPEC_WITH_LIST, "max_concurrency": "1", "trigger": trigger}
+    reply = http.call("POST", f"{up.http}/apis/v2beta1/recurringruns", new)
+    assert reply.status == 400, reply
+    assert field in str(reply.json)
+
+
+@pytest.mark.parametrize("seconds", [253_402_300_800, -62_135_596_801, 2**62])
+def test_times_that_are_none_are_refused_by_name(client: Client, up: Embedded, seconds: int) -> None:
+    run = run_pb2.CreateRunRequest()
+    json_format.ParseDict({"display_name": "when", "pipeline_spec": SPEC_WITH_LIST}, run.run)
+    run.run.scheduled_at.seconds = seconds
+    recurring = recurring_run_pb2.CreateRecurringRunRequest()
+    new = {"display_name": "when", "pipeline_spec": SPEC_WITH_LIST, **RECURRING}
+    json_format.ParseDict(new, recurring.recurring_run)
+    recurring.recurring_run.trigger.periodic_schedule.end_time.seconds = seconds
+    for method, request, field in (
+        (client.runs.CreateRun, run, "run.scheduled_at"),
+        (client.recurring_runs.CreateRecurringRun, recurring, "periodic_schedule.end_time"),
+    ):
+        with pytest.raises(ClientError, match=field) as caught:
+            client.call(method, request)
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert http.call("GET", f"{up.http}/apis/v2beta1/runs?page_size=200").status == 200
+
+
 def test_a_pipeline_that_is_nested_too_deep_is_refused(up: Embedded) -> None:
     reply = http.upload(up.http, yaml.safe_dump(with_default(MAX_DEPTH - DEFAULT + 1)).encode())
     assert reply.status == 400, reply

@@ -57,6 +57,21 @@ def test_a_start_before_1970_fires(world: World, no_catchup: bool) -> None:
     assert world.made() == ids
 
 
+def test_an_expression_that_an_earlier_release_took_fires_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(recurring_runs, "checked", lambda trigger, zone: trigger)
+        earlier.setattr(recurring_runs, "next_fire", lambda schedule, zone: 1)
+        old = world.add("old", Trigger(cron="0 0 0 * * 7"))
+    other = world.add("other")
+    world.schedules.tick()
+    assert world.made() == {other}
+    kept = world.schedules.get(old)
+    assert "not within 0 to 6" in kept.error
+    assert kept.next_fire_at == 0
+
+
 def failing_for(world: World, poison: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     create = world.runs.create_in
 

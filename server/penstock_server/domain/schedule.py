@@ -14,19 +14,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
+from penstock_server.domain import cron as expressions
+from penstock_server.domain.cron import Cron, CronError
 from penstock_server.errors import InvalidArgumentError
 
 MAX_CONCURRENCY = 10
 _EPOCH = 1
 _FIELD = "recurring_run.trigger.cron_schedule.cron"
 _ZONE = re.compile(r"^(?:CRON_TZ|TZ)=(\S+)\s+(.*)$")
-_EVERY = re.compile(r"^@every\s+((?:\d+(?:\.\d+)?(?:h|m|s|ms))+)$")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_EVERY = re.compile(r"@every ((?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:h|ms|m|s))+)")
+_PART = re.compile(r"([0-9.]+)(h|ms|m|s)")
 _MILLIS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-# Half a year of seconds lie between two points of the rarest grid that makes sense; beyond that there is none.
-_YEARS = 8
+_LONGEST = 10 * 366 * 86_400
+# A start leaves room for its zone and for the search of the first fire in the years that there are, 1 to 9999.
+_EARLIEST = int(datetime(1, 1, 3, tzinfo=timezone.utc).timestamp()) * 1000
+_LATEST = int(datetime(9990, 1, 1, tzinfo=timezone.utc).timestamp()) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,16 @@ class Schedule:
 def checked(trigger: Trigger, zone: str) -> Trigger:
     """Raises InvalidArgumentError with what to do."""
     if trigger.cron:
-        _grid(trigger.cron, zone)
-    if trigger.interval_seconds < 0 or (not trigger.cron and trigger.interval_seconds > 10 * 366 * 86_400):
+        _read(trigger.cron, zone)
+    if trigger.interval_seconds < 0 or (not trigger.cron and trigger.interval_seconds > _LONGEST):
         raise InvalidArgumentError(
             "interval_second must be at least 1 and at most ten years",
             "recurring_run.trigger.periodic_schedule.interval_second",
+        )
+    if trigger.start_at and not _EARLIEST <= trigger.start_at < _LATEST:
+        kind = "cron_schedule" if trigger.cron else "periodic_schedule"
+        raise InvalidArgumentError(
+            "a schedule starts between 0001-01-03 and 9989-12-31", f"recurring_run.trigger.{kind}.start_time"
         )
     if trigger.start_at and trigger.end_at and trigger.end_at < trigger.start_at:
         raise InvalidArgumentError("end_time lies before start_time", "recurring_run.trigger")
@@ -127,69 +134,51 @@ def run_name(schedule: Schedule, index: int, at: int) -> str:
 
 
 def _after(cron: str, reference: int, zone: str) -> int | None:
-    step = _every(cron)
-    if step:
-        return reference + step
-    grid, where = _grid(cron, zone)
+    grid, where = _read(cron, zone)
+    if isinstance(grid, int):
+        return reference + grid
     # Points are whole seconds, and strictly after the reference.
-    found = croniter(grid, _local(reference, where), second_at_beginning=True, max_years_between_matches=_YEARS)
-    try:
-        return _millis(found.get_next(datetime))
-    except ValueError:
-        return None
+    return _millis(grid.after(_local(reference, where)))
 
 
 def _at_or_before(cron: str, until: int, zone: str) -> int | None:
-    if _every(cron):
+    grid, where = _read(cron, zone)
+    if isinstance(grid, int):
         return until
-    grid, where = _grid(cron, zone)
-    start = _local(until, where) + timedelta(milliseconds=1)
-    found = croniter(grid, start, second_at_beginning=True, max_years_between_matches=_YEARS)
-    try:
-        return _millis(found.get_prev(datetime))
-    except ValueError:
-        return None
+    return _millis(grid.before(_local(until, where) + timedelta(milliseconds=1)))
 
 
-def _grid(cron: str, zone: str) -> tuple[str, tzinfo]:
+def _read(cron: str, zone: str) -> tuple[Cron | int, tzinfo]:
+    """The grid, or milliseconds between two fires, and the zone it is in. Raises InvalidArgumentError."""
     match = _ZONE.match(cron.strip())
     text, name = (match.group(2), match.group(1)) if match else (cron.strip(), zone)
     try:
         where: tzinfo = ZoneInfo(name) if name else timezone.utc
     except (KeyError, ValueError, OSError) as error:
         raise InvalidArgumentError(f"{name!r} is no time zone; use a name such as Europe/Berlin", _FIELD) from error
-    if _every(text):
-        return text, where
-    fields = text.split()
-    if not text.startswith("@") and len(fields) not in (5, 6):
-        raise InvalidArgumentError(
-            f"{cron!r} has {len(fields)} fields, a schedule has six: second, minute, hour, day of the month, month and "
-            "day of the week, which may be left out",
-            _FIELD,
-        )
-    if len(fields) == 5:
-        text = f"{text} *"
     try:
-        croniter(text, datetime.now(timezone.utc), second_at_beginning=True)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidArgumentError(f"{cron!r} is no cron expression: {error}", _FIELD) from error
-    return text, where
+        return (_every(text) if text.startswith("@every") else expressions.parse(text)), where
+    except CronError as error:
+        raise InvalidArgumentError(f"{cron[:80]!r} is no cron expression: {error}", _FIELD) from error
 
 
-def _every(cron: str) -> int:
-    """Milliseconds of `@every 1h30m`, 0 for anything else."""
-    match = _EVERY.match(cron.strip())
+def _every(text: str) -> int:
+    """Milliseconds of `@every 1h30m`, whole seconds and at least one. Raises CronError."""
+    match = _EVERY.fullmatch(text)
     if not match:
-        return 0
-    return max(1000, int(sum(float(number) * _MILLIS[unit] for number, unit in _PART.findall(match.group(1)))))
+        raise CronError("@every takes a time such as 1h30m: hours, minutes, seconds, milliseconds")
+    seconds = sum(float(number) * _MILLIS[unit] for number, unit in _PART.findall(match.group(1))) / 1000
+    if seconds > _LONGEST:
+        raise CronError("@every takes at most ten years")
+    return max(1, int(seconds)) * 1000
 
 
 def _local(millis: int, where: tzinfo) -> datetime:
     return datetime.fromtimestamp(millis / 1000, tz=timezone.utc).astimezone(where)
 
 
-def _millis(at: datetime) -> int:
-    return int(at.timestamp()) * 1000
+def _millis(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp()) * 1000
 
 
 def _fnv32a(text: str) -> int:

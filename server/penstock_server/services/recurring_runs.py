@@ -3,7 +3,7 @@
 Invariants: a fire makes its run and advances its schedule in one transaction, and only if the schedule is as it was
 when the fire was decided: of two servers one makes it, and one that dies in between makes it again. A schedule that has
 nothing to do writes nothing. What a fire cannot make (arguments that a newer version does not take) is kept as the
-schedule's error and the schedule goes on.
+schedule's error and the schedule goes on; one whose cron expression only an earlier release took fires no more.
 """
 
 from __future__ import annotations
@@ -203,9 +203,16 @@ class RecurringRunService:
             after = (due[-1].next_fire_at, due[-1].recurring_run_id)
 
     def _fire(self, seen: Schedule, now: int) -> bool:
-        at = fire_time(seen, now, self._zone)
-        advanced = replace(seen, fires=seen.fires + 1, last_fired_at=at, error="")
-        advanced = replace(advanced, next_fire_at=next_fire(advanced, self._zone))
+        try:
+            at = fire_time(seen, now, self._zone)
+            advanced = replace(seen, fires=seen.fires + 1, last_fired_at=at, error="")
+            advanced = replace(advanced, next_fire_at=next_fire(advanced, self._zone))
+        except InvalidArgumentError as error:
+            # An earlier release took the expression, so nobody can say when it would fire again.
+            log.warning("recurring run %s fires no more: %s", seen.recurring_run_id, error)
+            with self._storage.writing() as uow:
+                uow.schedules.advance(seen, replace(seen, next_fire_at=0, error=f"it fires no more: {error}"))
+            return False
         try:
             with self._storage.writing() as uow:
                 if uow.runs.count_active(seen.recurring_run_id) >= seen.max_concurrency:

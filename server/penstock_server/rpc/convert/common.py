@@ -16,6 +16,7 @@ from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import InvalidArgumentError
 
 _ZERO_TIME = -62_135_596_800
+_LAST_TIME = 253_402_300_799
 
 
 def timestamp(millis: int) -> timestamp_pb2.Timestamp:
@@ -23,8 +24,13 @@ def timestamp(millis: int) -> timestamp_pb2.Timestamp:
     return timestamp_pb2.Timestamp(seconds=millis // 1000)
 
 
-def millis(time: timestamp_pb2.Timestamp) -> int:
-    """0, which is none, also for year 1: what Go programs send for a time that was not set."""
+def millis(time: timestamp_pb2.Timestamp, field: str) -> int:
+    """0, which is none, also for year 1: what Go programs send for a time that was not set.
+
+    Raises InvalidArgumentError for what is outside the years 1 to 9999: no reply could say it.
+    """
+    if not _ZERO_TIME <= time.seconds <= _LAST_TIME or not 0 <= time.nanos < 1_000_000_000:
+        raise InvalidArgumentError("it is no time in the years 1 to 9999", field)
     if time.seconds == _ZERO_TIME:
         return 0
     return time.seconds * 1000 + time.nanos // 1_000_000

@@ -100,8 +100,9 @@ def _trigger(message: pb.Trigger) -> Trigger:
     if kind is None:
         return Trigger()
     given = message.cron_schedule if kind == "cron_schedule" else message.periodic_schedule
-    start = millis(given.start_time) if given.HasField("start_time") else 0
-    end = millis(given.end_time) if given.HasField("end_time") else 0
+    place = f"recurring_run.trigger.{kind}"
+    start = millis(given.start_time, f"{place}.start_time") if given.HasField("start_time") else 0
+    end = millis(given.end_time, f"{place}.end_time") if given.HasField("end_time") else 0
     if kind == "cron_schedule":
         if not message.cron_schedule.cron.strip():
             raise InvalidArgumentError(

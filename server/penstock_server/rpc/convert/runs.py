@@ -48,7 +48,7 @@ def new_run(message: pb.Run) -> NewRun:
         pipeline_root=config.pipeline_root,
         runtime_config=text_of_config(config) if message.HasField("runtime_config") else None,
         service_account=message.service_account,
-        scheduled_at=millis(message.scheduled_at) if message.HasField("scheduled_at") else 0,
+        scheduled_at=millis(message.scheduled_at, "run.scheduled_at") if message.HasField("scheduled_at") else 0,
         recurring_run_id=message.recurring_run_id,
         plugins_input=plugins_text(message.plugins_input, "run.plugins_input") or "",
         options=_requested(message.options),

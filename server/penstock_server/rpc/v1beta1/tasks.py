@@ -25,8 +25,8 @@ class TaskServicerV1(task_pb2_grpc.TaskServiceServicer):
                 run_id=task.runId,
                 execution_id=task.mlmdExecutionID,
                 fingerprint=task.fingerprint,
-                created_at=millis(task.created_at),
-                finished_at=millis(task.finished_at),
+                created_at=millis(task.created_at, "task.created_at"),
+                finished_at=millis(task.finished_at, "task.finished_at"),
             )
         )
         return _to_proto(created)

@@ -17,6 +17,10 @@ MINUTE = 60_000
 NOW = 100 * 3600 * 1000
 
 
+def _utc(*parts: int) -> int:
+    return int(datetime(*parts, tzinfo=timezone.utc).timestamp() * 1000)  # type: ignore[misc,arg-type]
+
+
 def schedule(trigger: Trigger, **more: Any) -> Schedule:
     made = Schedule(
         recurring_run_id="id",
@@ -142,11 +146,87 @@ def test_an_hour_that_does_not_exist_fires_after_it() -> None:
         ("TZ=../../etc/passwd 0 * * * * *", "no time zone"),
         ("@never", "no cron expression"),
         ("0 * * * * *; rm -rf", "fields"),
+        ("0 0 0 * * 7", "not within 0 to 6"),
+        ("0 0 20-4 * * *", "begins after its end"),
+        ("0 0 0 * * FRI-MON", "begins after its end"),
+        ("0 0 0 L * ?", "no number"),
+        ("0 0 0 15W * ?", "no number"),
+        ("0 0 0 * * 1#2", "no number"),
+        ("R R R * * *", "no number"),
+        ("H H H * * *", "no number"),
+        ("0 0 0 ٣ * *", "no number"),
+        ("0 0 0 1-2-3 * *", "no number"),
+        ("*/0 * * * * *", "step"),
+        ("*/2/2 * * * * *", "step"),
+        ("@Daily", "there is @yearly"),
+        ("@reboot", "there is @yearly"),
+        ("@every 99999999999999h", "at most ten years"),
+        (f"@every {'9' * 400}h", "at most ten years"),
+        ("@every 87841h", "at most ten years"),
+        ("@every -1h", "a time such as 1h30m"),
+        ("@every 1.2.3h", "a time such as 1h30m"),
+        ("@everything", "a time such as 1h30m"),
     ],
 )
 def test_wrong_expressions_say_what_to_do(cron: str, wanted: str) -> None:
     with pytest.raises(InvalidArgumentError, match=wanted):
         checked(Trigger(cron=cron), "")
+
+
+# What robfig/cron v1.2.0 says of 12 o'clock on 28 November 2026, as days of the month it comes to.
+@pytest.mark.parametrize(
+    ("cron", "wanted"),
+    [
+        ("0 0 0 */2 * 1", "12-07 12-21 01-11 01-25"),
+        ("0 0 0 ? * 1", "11-30 12-07 12-14 12-21"),
+        ("0 0 0 1,15 * 1", "11-30 12-01 12-07 12-14"),
+        ("0 0 0 1-31 * 1", "11-29 11-30 12-01 12-02"),
+        ("0 0 0 13 * */2", "12-13 02-13 03-13 04-13"),
+        ("0 0 0 13 * 0-6", "11-29 11-30 12-01 12-02"),
+        ("0 0 0 13 * 5/1", "12-04 12-05 12-11 12-12"),
+        ("0 0 0 13 * ?", "12-13 01-13 02-13 03-13"),
+        ("0 0 0 1/2 * *", "11-29 12-01 12-03 12-05"),
+        ("0 0 0 31 * *", "12-31 01-31 03-31 05-31"),
+        ("0 0 0 29 2 1", "02-01 02-08 02-15 02-22"),
+        ("0 0 0 1 1/4 *", "01-01 05-01 09-01 01-01"),
+        ("0 0 0 1 jan,Feb ?", "01-01 02-01 01-01 02-01"),
+        ("? ?/61 ?/61 1 * ?", "12-01 12-01 12-01 12-01"),
+        ("@weekly", "11-29 12-06 12-13 12-20"),
+        ("@annually", "01-01 01-01 01-01 01-01"),
+    ],
+)
+def test_days_are_those_of_upstream(cron: str, wanted: str) -> None:
+    now = _utc(2026, 11, 28, 12, 0)
+    found = fires(schedule(Trigger(cron=cron), created_at=now), now=_utc(2040, 1, 1), most=4)
+    assert [datetime.fromtimestamp(at / 1000, timezone.utc).strftime("%m-%d") for at in found] == wanted.split()
+
+
+@pytest.mark.parametrize(
+    ("cron", "step"),
+    [("@every 1500ms", 1), ("@every 1ms", 1), ("@every 1.5h", 5400), ("@every .5m", 30), ("@every 87840h", 316224000)],
+)
+def test_every_is_in_whole_seconds(cron: str, step: int) -> None:
+    assert next_fire(schedule(Trigger(cron=cron)), "") == START + step * 1000
+
+
+@pytest.mark.parametrize("cron", ["", "* * * * * *", "TZ=Pacific/Kiritimati 0 0 0 * * *", "@every 87600h"])
+@pytest.mark.parametrize("at", [_utc(9990, 1, 1), _utc(9999, 12, 31, 23, 59, 59), _utc(1, 1, 1, 0, 0, 1), 10**30])
+def test_starts_at_the_edge_of_time_are_refused(cron: str, at: int) -> None:
+    kind = "cron_schedule" if cron else "periodic_schedule"
+    with pytest.raises(InvalidArgumentError) as caught:
+        checked(Trigger(cron=cron, interval_seconds=0 if cron else 60, start_at=at), "")
+    assert caught.value.field == f"recurring_run.trigger.{kind}.start_time"
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("cron", ["* * * * * *", "0 0 0 29 2 *", "0 0 0 31 2 *"])
+@pytest.mark.parametrize("at", [_utc(1, 1, 3), _utc(9989, 12, 31, 23, 59, 59)])
+def test_starts_within_them_fire_or_never_do(at: int, cron: str, zone: str) -> None:
+    given = schedule(checked(Trigger(cron=cron, start_at=at, end_at=_utc(9999, 12, 31, 23, 59, 59)), zone))
+    found = next_fire(given, zone)
+    assert found == 0 if "31 2" in cron else found > at
+    if found:
+        fire_time(replace(given, next_fire_at=found, no_catchup=True), found, zone)
 
 
 def test_a_day_that_never_comes() -> None:
@@ -165,7 +245,3 @@ def test_names_are_the_same_for_the_same_fire() -> None:
     given = schedule(Trigger())
     assert run_name(given, 1, 5) == run_name(given, 1, 5)
     assert len({run_name(given, 1, 5), run_name(given, 2, 5), run_name(given, 1, 6)}) == 3
-
-
-def _utc(*parts: int) -> int:
-    return int(datetime(*parts, tzinfo=timezone.utc).timestamp() * 1000)  # type: ignore[misc,arg-type]
