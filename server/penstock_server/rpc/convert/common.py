@@ -36,16 +36,19 @@ def millis(time: timestamp_pb2.Timestamp, field: str) -> int:
     return time.seconds * 1000 + time.nanos // 1_000_000
 
 
-def struct(document: Mapping[str, Any]) -> struct_pb2.Struct:
-    """An object of values. Of what nobody checked, and is nested deeper than messages carry, the rest is JSON text."""
+def struct(document: Mapping[str, Any], around: int = 0) -> struct_pb2.Struct:
+    """An object of values. Of what nobody checked, and is nested deeper than messages carry, the rest is JSON text.
+
+    `around`: how many messages are around it beyond a reply and an item of its list.
+    """
     message = struct_pb2.Struct()
-    fill_struct(message, document)
+    fill_struct(message, document, around)
     return message
 
 
-def fill_struct(message: struct_pb2.Struct, document: Mapping[str, Any]) -> None:
+def fill_struct(message: struct_pb2.Struct, document: Mapping[str, Any], around: int = 0) -> None:
     """As `struct`."""
-    parse_dict(within_depth(document, MAX_DEPTH + 1), message)
+    parse_dict(within_depth(document, max(1, MAX_DEPTH + 1 - around)), message)
 
 
 def fill_config(message: Message, kept: str) -> None:
@@ -58,8 +61,9 @@ def fill_config(message: Message, kept: str) -> None:
     parse_dict(document, message)
 
 
-def struct_of_text(text: str) -> struct_pb2.Struct:
-    return struct(json.loads(text))
+def struct_of_text(text: str, around: int = 0) -> struct_pb2.Struct:
+    """As `struct`."""
+    return struct(json.loads(text), around)
 
 
 def plain(value: struct_pb2.Value, field: str) -> Any:

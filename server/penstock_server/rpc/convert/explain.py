@@ -55,11 +55,12 @@ def plan_to_proto(plan: Plan) -> pb.PlanPipelineResponse:
     for problem in plan.problems:
         message.problems.add(place=problem.place, message=problem.message)
     for task in plan.tasks:
-        _fill(message.tasks.add(), task)
+        _fill(message.tasks.add(), task, 0)
     return message
 
 
-def _fill(message: pb.PlannedTask, task: PlannedTask) -> None:
+def _fill(message: pb.PlannedTask, task: PlannedTask, groups: int) -> None:
+    """`groups`: how many are around it; each is a message around its own."""
     message.path = task.path
     message.kind = task.kind
     message.display_name = task.display_name
@@ -68,7 +69,7 @@ def _fill(message: pb.PlannedTask, task: PlannedTask) -> None:
     message.depends_on.extend(task.depends_on)
     message.condition = task.condition
     known = {name: value for name, value in task.inputs.items() if not isinstance(value, Unknown)}
-    message.inputs.CopyFrom(struct_of_text(json.dumps(known)))
+    message.inputs.CopyFrom(struct_of_text(json.dumps(known), groups))
     for name, value in task.inputs.items():
         if isinstance(value, Unknown):
             message.unknown_inputs[name] = value.source
@@ -78,6 +79,6 @@ def _fill(message: pb.PlannedTask, task: PlannedTask) -> None:
     if task.iterations is not None:
         message.iterations = task.iterations
     message.parallelism_limit = task.parallelism_limit
-    message.container.CopyFrom(struct_of_text(json.dumps(task.container)))
+    message.container.CopyFrom(struct_of_text(json.dumps(task.container), groups))
     for child in task.children:
-        _fill(message.children.add(), child)
+        _fill(message.children.add(), child, groups + 1)

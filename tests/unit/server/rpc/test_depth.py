@@ -15,8 +15,10 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v1beta1 import run_pb2 as old_run_pb2
 from penstock_api.v2beta1 import pipeline_pb2, recurring_run_pb2, run_pb2
 from penstock_ir.json_text import MAX_DEPTH
+from penstock_ir.planned import Plan, PlannedTask
 from penstock_server.gateway.transcoder import to_json
 from penstock_server.rpc.convert.common import fill_config, struct
+from penstock_server.rpc.convert.explain import plan_to_proto
 from penstock_server.rpc.convert.runs import fill_plugins
 
 
@@ -64,3 +66,12 @@ def test_what_fits_is_as_it_was_and_the_rest_is_text() -> None:
     for _ in range(MAX_DEPTH):
         deepest = deepest["k"]
     assert deepest == '{"k":1}'
+
+
+@pytest.mark.parametrize("groups", [0, 25, 60])
+def test_plans_of_groups_in_groups_can_be_read(groups: int) -> None:
+    task = PlannedTask("innermost", "CONTAINER", "innermost", inputs={"p": nested(MAX_DEPTH)})
+    for _ in range(groups):
+        task = PlannedTask("group", "DAG", "group", inputs={"p": nested(MAX_DEPTH)}, children=[task])
+    reply = plan_to_proto(Plan([task], []))
+    assert type(reply).FromString(reply.SerializeToString()) == reply
