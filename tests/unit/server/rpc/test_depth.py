@@ -16,10 +16,14 @@ from penstock_api.v1beta1 import run_pb2 as old_run_pb2
 from penstock_api.v2beta1 import pipeline_pb2, recurring_run_pb2, run_pb2
 from penstock_ir.json_text import MAX_DEPTH
 from penstock_ir.planned import Plan, PlannedTask
+from penstock_server.domain.run import Run, RunState
+from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.gateway.transcoder import to_json
 from penstock_server.rpc.convert.common import fill_config, struct
 from penstock_server.rpc.convert.explain import plan_to_proto
+from penstock_server.rpc.convert.recurring_runs import to_proto as schedule_to_proto
 from penstock_server.rpc.convert.runs import fill_plugins
+from penstock_server.rpc.convert.runs import to_proto as run_to_proto
 
 
 def nested(levels: int) -> Any:
@@ -55,6 +59,31 @@ def test_replies_can_be_read(levels: int) -> None:
         again = type(reply)()
         json_format.Parse(to_json(reply), again)
         assert again == reply
+
+
+def test_runs_and_recurring_runs_of_an_earlier_release_can_be_read() -> None:
+    deep = json.dumps(nested(140))
+    config, plugins = json.dumps({"parameters": {"p": nested(140)}}), json.dumps({"a": nested(140)})
+    run = Run(
+        *("id", "experiment", "name", "", "", "", "AVAILABLE", RunState.PENDING, (), 1, 1, "hash"),
+        submitted_spec=deep,
+        runtime_config=config,
+        plugins_input=plugins,
+    )
+    schedule = Schedule(
+        *("id", "name", "", "experiment", "", "", "name", True, 1, False, Trigger(), "hash", "", ""),
+        submitted_spec=deep,
+        runtime_config=config,
+        parameters="{}",
+        pipeline_root="",
+        created_at=1,
+        updated_at=1,
+        plugins_input=plugins,
+    )
+    runs = run_pb2.ListRunsResponse(runs=[run_to_proto(run)])
+    schedules = recurring_run_pb2.ListRecurringRunsResponse(recurringRuns=[schedule_to_proto(schedule)])
+    for reply in (runs, schedules):
+        assert type(reply).FromString(reply.SerializeToString()) == reply
 
 
 def test_what_fits_is_as_it_was_and_the_rest_is_text() -> None:
