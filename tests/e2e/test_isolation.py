@@ -22,6 +22,38 @@ SECRET = "PENSTOCK_TEST_SECRET"
 INPUT = "{{$.inputs.artifacts['given'].path}}"
 OUTPUT = "{{$.outputs.parameters['answer'].output_file}}"
 
+# Changes a package in place; prints whether it was before, and is after, for other processes of the task.
+CHANGES = """
+import subprocess, sys, {package}
+def changed():
+    look = "import {package}; print(getattr({package}, 'changed', False))"
+    return subprocess.check_output([sys.executable, "-c", look], text=True).strip()
+def change():
+    before = changed()
+    with open({package}.__file__, "a") as file:
+        file.write("\\nchanged = True\\n")
+    return f"{{before}} {{changed()}}"
+"""
+LIGHTWEIGHT = [
+    *("sh", "-c"),
+    '\nif ! [ -x "$(command -v pip)" ]; then\n'
+    "    python3 -m ensurepip || python3 -m ensurepip --user || apt-get install python3-pip\nfi\n\n"
+    "PIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-warn-script-location 'kfp==2.17.0' "
+    '\'--no-deps\' && "$0" "$@"\n',
+    *("sh", "-ec"),
+    'program_path=$(mktemp -d)\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n'
+    "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main --component_module_path "
+    '"$program_path/ephemeral_component.py" "$@"\n',
+    CHANGES.format(package="kfp")
+    + """
+from kfp.dsl import OutputPath
+def component(answer: OutputPath(str)):
+    with open(answer, "w") as out:
+        out.write(change())
+""",
+    *("--executor_input", "{{$}}", "--function_to_execute", "component"),
+]
+
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -154,6 +186,20 @@ def test_the_file_of_an_importer_stays(alone: Client, tmp_path: Path) -> None:
     assert file.read_text() == (directory / "inner.csv").read_text() == "original"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["own", "own.csv"]
     assert file.stat().st_nlink == 1
+
+
+def test_what_it_writes_into_a_package_is_there_for_that_task_alone(alone: Client) -> None:
+    script = f"cat > change.py <<'END'\n{CHANGES.format(package='pip')}\nprint(change())\nEND\npython change.py"
+    assert [answer(alone, script) for _ in range(2)] == ["False True", "False True"]
+
+
+def test_what_a_lightweight_component_writes_into_a_package_is_there_for_it_alone(tmp_path: Path) -> None:
+    """Also what the process it was forked from has imported."""
+    with Embedded(tmp_path / "data") as embedded, Client(embedded.grpc) as client:
+        for _ in range(2):
+            run = runs.finished(client, runs.start(client, specs.container(LIGHTWEIGHT, outputs=["answer"])))
+            assert run.state == run_pb2.SUCCEEDED, runs.tasks(client, run.run_id)["only"].error
+            assert runs.outputs(client, run.run_id, "only")["answer"] == "False True"
 
 
 @pytest.mark.parametrize("overlays", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib.util
 import os
 import signal
 import subprocess
@@ -48,6 +49,10 @@ exec {python} "$@"
 
 def said_by(python: Path, program: str) -> str:
     return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def entries(place: Path) -> list[Path]:
+    return [path for path in place.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
 def has_open(process: subprocess.Popen[str], file: Path) -> bool:
@@ -186,3 +191,34 @@ async def test_settings_for_pip_hold(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailedError, match="not-there") as failed:
         await environments.get((("--find-links", "https://somebody:secret@127.0.0.1:9/", "not-there"),))
     assert "secret" not in str(failed.value)
+
+
+async def test_nothing_is_shared_with_the_installers_cache(tmp_path: Path) -> None:
+    """What is written into a file of one must not be there for others that install the same."""
+    wheel(tmp_path / "wheels", "only_here", "1.0")
+    base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels")}
+    base["UV_CACHE_DIR"] = str(tmp_path / "cache")
+    made = await TaskEnvironments(tmp_path / "environments", sys.executable, base).get((("only-here",),))
+    assert any(path.name == "only_here.py" for path in entries(made))
+    assert {path.stat().st_nlink for path in entries(made)} == {1}
+
+
+@pytest.mark.parametrize("installs", [(), (("only-here",),)], ids=["pip", "packages"])
+async def test_all_of_one_is_compiled(tmp_path: Path, installs: tuple[tuple[str, ...], ...]) -> None:
+    """Otherwise each task would compile what it imports, for itself."""
+    wheel(tmp_path / "wheels", "only_here", "1.0")
+    base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels")}
+    made = await TaskEnvironments(tmp_path / "environments", sys.executable, base).get(installs)
+    modules = [path for path in entries(made / "lib") if path.suffix == ".py"]
+    assert modules
+    assert [path for path in modules if not Path(importlib.util.cache_from_source(str(path))).exists()] == []
+
+
+async def test_its_files_are_read_only_where_tasks_see_them_themselves(tmp_path: Path) -> None:
+    environments = TaskEnvironments(tmp_path / "environments", sys.executable, {"PATH": os.defpath})
+    writable = await environments.get(())
+    environments.make_read_only()
+    made = await environments.get(())
+    assert made != writable
+    assert any(path.stat().st_mode & 0o200 for path in entries(writable))
+    assert [path for path in entries(made / "lib") if path.stat().st_mode & 0o222] == []

@@ -50,7 +50,7 @@ def in_view(view: View, script: str, user: int, within: Sequence[str] = ()) -> s
 
 def program_for(view: View) -> Path:
     """A copy that everybody may read."""
-    copy = view.overlays[0].scratch.parent / "fork_server.py"
+    copy = view.overlays[0].lower.parent / "fork_server.py"
     if not copy.exists():
         shutil.copy(PROGRAM, copy)
     return copy
@@ -105,6 +105,18 @@ def test_root_of_a_user_namespace(place: Path, user: int) -> None:
     script = f"echo spoilt >> {root}/other/data; cat {root}/other/data"
     assert in_view(view, script, user, ["unshare", "--user", "--map-root-user"]) == "originalspoilt\n"
     assert (root / "other" / "data").read_text() == "original"
+
+
+def test_what_is_written_is_kept_in_memory(place: Path, user: int) -> None:
+    root = place / "root"
+    before = sorted(root.rglob("*"))
+    script = f"cd {root}/other; echo more >> data; rm -r ../run; echo new > ../new; cat data ../new; ls .."
+    assert in_view(View((Overlay(root, root, None),)), script, user).split() == [
+        *("originalmore", "new"),
+        *("new", "other"),
+    ]
+    assert (root / "other" / "data").read_text() == "original"
+    assert sorted(root.rglob("*")) == before
 
 
 def test_strange_names(place: Path, user: int) -> None:

@@ -119,10 +119,10 @@ class LocalBackend:
         self._background = Background("the local backend")
         self._released: list[AttemptDirectory] = []
         self._pool = EnvironmentPool(settings.work_dir / ".environments", 2 * settings.parallelism)
-        environments = TaskEnvironments(settings.environments_dir, self._python, variables)
+        self._environments = TaskEnvironments(settings.environments_dir, self._python, variables)
         # Inputs are copied until the start has found out whether there can be views.
         inputs = LocalInputs(store, settings.work_dir, None, overlays=False)
-        self._preparation = Preparation(inputs, environments, self._pool, self._fork_servers, variables)
+        self._preparation = Preparation(inputs, self._environments, self._pool, self._fork_servers, variables)
         self._used: dict[AttemptKey, tuple[Path, Path]] = {}
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -131,15 +131,21 @@ class LocalBackend:
         self._deliver = deliver
         self._runs = runs
         work_dir, root = self._settings.work_dir, self._settings.root
-        seen = root or self._settings.environments_dir
-        for directory in (work_dir, seen):
+        environments = self._environments.directory
+        for directory in (work_dir, environments, root or environments):
             directory.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(self._pool.open)
-        work_dir, root = work_dir.resolve(), root.resolve() if root is not None else None
-        reason = await why_no_view(self._python, seen.resolve(), work_dir)
-        if reason:
-            log.info("inputs of tasks are copied: %s", reason)
-        self._preparation.inputs = LocalInputs(self._store, work_dir, root, overlays=not reason)
+        work_dir, root, environments = work_dir.resolve(), root.resolve() if root else None, environments.resolve()
+        unprotected = await why_no_view(self._python, environments, work_dir, in_memory=True)
+        if unprotected:
+            log.info("cached packages are read-only files: %s", unprotected)
+            self._environments.make_read_only()
+        else:
+            self._preparation.protected = environments
+        copied = await why_no_view(self._python, root or environments, work_dir)
+        if copied:
+            log.info("inputs of tasks are copied: %s", copied)
+        self._preparation.inputs = LocalInputs(self._store, work_dir, root, overlays=not copied)
 
     async def default_root(self, namespace: str) -> str:
         return ""

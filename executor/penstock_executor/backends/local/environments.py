@@ -3,7 +3,8 @@
 Invariants: an environment is used only when its `complete` mark is there; making it is serialised by a file lock,
 between executors too, and the programs that make it hold that lock as well: they may outlive an executor that is
 killed. A bounded number is made at a time; all who wait for one get the one result, and what cannot be installed is not
-tried again for a while; nothing is made that nobody waits for. Tasks never write into one (`attempt_environment`).
+tried again for a while; nothing is made that nobody waits for. Nothing in one is shared with the installer's cache, and
+tasks never change one: they see it under an overlay (`preparation`), or its files are read-only.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import random
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +37,7 @@ _TIMEOUT_SECONDS = 900
 _REMEMBERED_SECONDS = 60.0
 _LOCK_POLL_SECONDS = 0.05
 # Of an environment on disk; another number when older ones cannot be used any more.
-_FORM = 2
+_FORM = 3
 _NO = ("", "0", "false", "no", "off")
 # What people have set for pip holds for uv: name there, separator of lists there.
 _PIP_SETTINGS = {
@@ -73,6 +76,7 @@ class TaskEnvironments:
         self._python = python
         self._base = dict(base)
         self._places = asyncio.Semaphore(builds)
+        self._read_only = False
         self._builds: dict[str, _Build] = {}
         self._ready: dict[str, Path] = {}
         self._failed: dict[str, tuple[float, EnvironmentFailedError]] = {}
@@ -103,6 +107,14 @@ class TaskEnvironments:
                     del self._builds[name]
                 build.task.cancel()
 
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
+    def make_read_only(self) -> None:
+        """For tasks that see the environments themselves: the files of those it gives from now on are read-only."""
+        self._read_only = True
+
     def is_ready(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> bool:
         """Whether `get` gives it at once."""
         return self._name(installs, _settings(variables)) in self._ready
@@ -113,7 +125,7 @@ class TaskEnvironments:
             raise EnvironmentFailedError(str(error), transient=False)
 
     def _name(self, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> str:
-        text = json.dumps([_FORM, self._python, installs, sorted(settings.items())])
+        text = json.dumps([_FORM, self._python, self._read_only, installs, sorted(settings.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     async def _made(self, name: str, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> Path:
@@ -126,7 +138,11 @@ class TaskEnvironments:
                     self._failed = {one: kept for one, kept in self._failed.items() if kept[0] > now}
                     self._failed[name] = (now + _REMEMBERED_SECONDS, error)
                 raise
-        await asyncio.to_thread(old_sdks.prepare, made)
+        if await asyncio.to_thread(old_sdks.prepare, made):
+            # Imports, and so compiles, what was put there.
+            await output_of(str(made / "bin" / "python"), "-c", "", timeout=_TIMEOUT_SECONDS, variables=self._base)
+        if self._read_only:
+            await asyncio.to_thread(_make_read_only, made)
         self._ready[name] = made
         return made
 
@@ -181,6 +197,15 @@ def shown(arguments: Iterable[str]) -> str:
     return _CREDENTIALS.sub("//…@", " ".join(arguments))
 
 
+def _make_read_only(environment: Path) -> None:
+    """Its files, not its directories: whoever removes it must not need to change them first. Raises OSError."""
+    for directory, _, names in os.walk(environment):
+        for file in (Path(directory) / name for name in names):
+            mode = file.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & 0o222:
+                file.chmod(stat.S_IMODE(mode) & ~0o222)
+
+
 def _settings(variables: Mapping[str, str] | None) -> dict[str, str]:
     return {name: value for name, value in (variables or {}).items() if name in _SETTINGS}
 
@@ -214,7 +239,10 @@ class _Installer:
         environment = {
             **self._variables,
             "UV_NO_CONFIG": "1",
-            "UV_LINK_MODE": "hardlink",
+            # Not "clone": where blocks cannot be shared, that makes hard links. A copy shares them where it can.
+            "UV_LINK_MODE": "copy",
+            # As pip does. What a task compiles is there for that task alone.
+            "UV_COMPILE_BYTECODE": "1",
             "UV_PYTHON_DOWNLOADS": "never",
             # As pip does: the best version of all indexes.
             "UV_INDEX_STRATEGY": "unsafe-best-match",

@@ -8,8 +8,8 @@ Invariants: an attempt is started only by whoever creates its `claim` file, so n
 writes `pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that
 forking is safe. Nobody connected, nothing running and nothing to do for a while, or told to retire: it ends.
 
-A task with input artifacts sees them through a view: a mount namespace of its own, in which file systems that overlay
-the stored files take up what it writes, and the attempt's own outputs lead through to the store.
+A task sees cached packages and input artifacts through a view: a mount namespace of its own, in which file systems that
+overlay these files take up what it writes, and the attempt's own outputs lead through to the store.
 
 Usage: fork_server.py SOCKET [--preload MODULE]   (Python 3.8 or newer, POSIX)
        fork_server.py --view VIEW                 whether this machine can give such a view; VIEW as in a launch
@@ -213,7 +213,9 @@ class Server:
             try:
                 enter_view(task.get("view"))
             except OSError as error:
-                write_whole(task["dir"], "not-begun", {"error": "its inputs cannot be given to it: %s" % error})
+                write_whole(
+                    task["dir"], "not-begun", {"error": "its view of packages and inputs cannot be made: %s" % error}
+                )
                 os._exit(1)
             os.chdir(task["cwd"])
             os.environ.clear()
@@ -354,7 +356,8 @@ def enter_view(view):
     """Gives this process the view. OSError when the machine cannot; the process must end then.
 
     `overlays` are [lower, target, scratch]: at `target` lies what is in `lower`, and what is written there goes to the
-    empty directory `scratch`. Below one of them the directories `through` are what they were.
+    empty directory `scratch`, or is kept in memory when that is null, which takes no entries on a disk.
+    Below one of them the directories `through` are what they were.
     """
     if not view:
         return
@@ -364,6 +367,10 @@ def enter_view(view):
     # Held open: their paths lead elsewhere once something is mounted above them.
     through = [(os.open(path, os.O_PATH | os.O_DIRECTORY), path) for path in view["through"]]
     for lower, target, scratch in view["overlays"]:
+        shown = os.open(lower, os.O_PATH | os.O_DIRECTORY)
+        if scratch is None:
+            mount(system, "tmpfs", target, "tmpfs", 0, "mode=0700")
+            lower, scratch = "/proc/self/fd/%d" % shown, target
         upper, work = os.path.join(scratch, "upper"), os.path.join(scratch, "work")
         for directory in (upper, work):
             os.makedirs(directory, exist_ok=True)
@@ -372,13 +379,14 @@ def enter_view(view):
         options += ",volatile"
         if in_user_namespace:
             mount(system, "overlay", target, "overlay", 0, options + ",userxattr")
-            continue
-        try:
-            # So that directories of an input can be renamed.
-            mount(system, "overlay", target, "overlay", 0, options + ",redirect_dir=on")
-        except OSError:
-            # We are root of a user namespace, as in a container, or the file system keeps no such attribute.
-            mount(system, "overlay", target, "overlay", 0, options)
+        else:
+            try:
+                # So that directories of an input can be renamed.
+                mount(system, "overlay", target, "overlay", 0, options + ",redirect_dir=on")
+            except OSError:
+                # We are root of a user namespace, as in a container, or the file system keeps no such attribute.
+                mount(system, "overlay", target, "overlay", 0, options)
+        os.close(shown)
     for descriptor, path in through:
         mount(system, "/proc/self/fd/%d" % descriptor, path, None, MS_BIND, None)
         os.close(descriptor)

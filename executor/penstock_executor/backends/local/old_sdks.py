@@ -16,8 +16,12 @@ _FILES = {
 }
 
 
-def prepare(environment: Path) -> None:
-    """Puts the two files beside the packages of a virtual environment, where they are not yet. Raises OSError."""
+def prepare(environment: Path) -> bool:
+    """Puts the two files beside the packages of a virtual environment, where they are not yet; whether it put any.
+
+    Raises OSError.
+    """
+    changed = False
     for packages in environment.glob("lib/python3*/site-packages"):
         for name, content in _FILES.items():
             target = packages / name
@@ -25,3 +29,5 @@ def prepare(environment: Path) -> None:
                 part = packages / f".{name}.{uuid.uuid4().hex}"
                 part.write_bytes(content)
                 part.replace(target)
+                changed = True
+    return changed

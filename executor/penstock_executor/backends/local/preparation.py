@@ -6,7 +6,7 @@ Invariants: nothing of it starts the attempt; it may be cancelled at any point, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from penstock_executor.backends.local.environment_pool import EnvironmentPool
 from penstock_executor.backends.local.environments import TaskEnvironments, shown
 from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
+from penstock_executor.backends.local.views import Overlay, View
 
 # Settings of the interpreter itself, which a process that is forked from a running one cannot take up any more.
 _INTERPRETER = "PYTHON"
@@ -49,6 +50,8 @@ class Preparation:
         variables: Mapping[str, str],
     ) -> None:
         self.inputs = inputs
+        self.protected: Path | None = None
+        """The directory of the cached environments, its links followed, when tasks can have views of it."""
         self._environments = environments
         self._pool = pool
         self._fork_servers = fork_servers
@@ -71,7 +74,7 @@ class Preparation:
             "log": str(files.log),
             "cwd": str(directory.working),
             "env": {**self._task_variables(directory, environment), **own},
-            "view": files.view.message() if files.view else None,
+            "view": view.message() if (view := self._view(files)) else None,
         }
         if lightweight is None:
             message["argv"] = list(files.argv)
@@ -87,6 +90,13 @@ class Preparation:
             message.update(module=lightweight.module, argv=arguments, environment=environment.message())
             connection = self._fork_servers.of_environment(cached, lightweight.module)
         return Prepared(files, message, connection, (cached, seed))
+
+    def _view(self, files: TaskFiles) -> View | None:
+        if self.protected is None:
+            return files.view
+        view = files.view or View(())
+        overlay = Overlay(self.protected, self.protected, None)
+        return replace(view, overlays=(overlay, *view.overlays))
 
     async def _layers(
         self, lightweight: LightweightCommand | None, own: Mapping[str, str], waits: Callable[[str], None]

@@ -1,8 +1,9 @@
-"""How a task sees what is stored, so that its inputs are its own: what it writes to them is for it alone.
+"""How a task sees what it shares with others, its inputs and cached packages: what it writes to them is for it alone.
 
-A task on a machine with overlay file systems gets a view (`fork_server.enter_view`): the artifact root is under it,
-shows what is stored and takes up what the task writes, at no cost until it does. Elsewhere inputs are copied before the
-task starts, as blocks that are shared until written where the file system can do that.
+A task on a machine with overlay file systems gets a view (`fork_server.enter_view`): the cached environments and, when
+it has inputs, the artifact root are under it, which shows what is there and takes up what the task writes, at no cost
+until it does. Elsewhere inputs are copied before the task starts, as blocks that are shared until written where the
+file system can do that, and cached files are read-only (`environments`).
 
 Invariants: paths in a view are those of the store, so URIs mean the same to every task; files that lie outside the
 artifact root appear in the attempt's own directory, and the task never sees the user's own.
@@ -15,6 +16,7 @@ import contextlib
 import json
 import os
 import sys
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,11 @@ _COPY_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """What is in `lower` lies at `target`; `scratch` takes up what is written there."""
+    """What is in `lower` lies at `target`; `scratch` takes up what is written there, memory when there is none."""
 
     lower: Path
     target: Path
-    scratch: Path
+    scratch: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,23 @@ class View:
     def message(self) -> dict[str, Any]:
         """As the fork server takes it."""
         return {
-            "overlays": [[str(one.lower), str(one.target), str(one.scratch)] for one in self.overlays],
+            "overlays": [
+                [str(one.lower), str(one.target), None if one.scratch is None else str(one.scratch)]
+                for one in self.overlays
+            ],
             "through": [str(path) for path in self.through],
         }
 
 
-async def why_no_view(python: str, root: Path, work_dir: Path) -> str:
-    """Why tasks cannot have views of `root` with what they write under `work_dir`; empty when they can."""
+async def why_no_view(python: str, root: Path, work_dir: Path, *, in_memory: bool = False) -> str:
+    """Why tasks that work in `work_dir` cannot have views of the directory `root`; empty when they can. What they write
+    there is kept under `work_dir`, or `in_memory`."""
     if sys.platform != "linux":
         return f"there are no overlay file systems on {sys.platform}"
     if root in (work_dir, *work_dir.parents):
-        return f"tasks work in {work_dir}, which lies in the artifact root {root}"
-    scratch = work_dir / f".view-{os.getpid()}"
-    view = View((Overlay(root, root, scratch),))
+        return f"tasks work in {work_dir}, which lies in {root}"
+    scratch = work_dir / f".view-{uuid.uuid4().hex}"
+    view = View((Overlay(root, root, None if in_memory else scratch),))
     try:
         if not _is_ours(root):
             return f"{root} belongs to another user or group"
