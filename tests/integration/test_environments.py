@@ -222,3 +222,19 @@ async def test_its_files_are_read_only_where_tasks_see_them_themselves(tmp_path:
     assert made != writable
     assert any(path.stat().st_mode & 0o200 for path in entries(writable))
     assert [path for path in entries(made / "lib") if path.stat().st_mode & 0o222] == []
+
+
+async def test_the_configuration_of_pip_holds(tmp_path: Path) -> None:
+    """As it does for what a task installs by itself; what the command names outweighs it."""
+    wheel(tmp_path / "wheels", "only_here", "1.0")
+    (file := tmp_path / "pip.conf").write_text(
+        f"[global]\nfind-links =\n    {tmp_path / 'wheels'}\nindex-url = http://127.0.0.1:9/configured/simple\n"
+    )
+    base = {"PATH": os.defpath, "PIP_CONFIG_FILE": str(file), "UV_HTTP_RETRIES": "0"}
+    environments = TaskEnvironments(tmp_path / "environments", sys.executable, base)
+    made = await environments.get((("only-here", "--no-index"),))
+    assert said_by(made / "bin" / "python", "import only_here; print(only_here.version)") == "1.0"
+    with pytest.raises(EnvironmentFailedError, match=r"127\.0\.0\.1:9/configured/simple"):
+        await environments.get((("not-there",),))
+    with pytest.raises(EnvironmentFailedError, match=r"127\.0\.0\.1:9/named/simple"):
+        await environments.get((("--index-url", "http://127.0.0.1:9/named/simple", "not-there"),))

@@ -1,8 +1,9 @@
 """Recognises the command line that the SDK, 2.0 or later, generates for lightweight Python components.
 
 Why: run as it is, it spends most of its time letting pip find out that nothing is to be done. Invariant: recognised
-exactly or not at all; anything else runs unchanged, in an environment that has pip. What the shell would expand in the
-options of pip is expanded as the shell would.
+exactly or not at all; anything else runs unchanged, in an environment that has pip, and so does a command for whose
+installation something is set that only pip can follow. What the shell would expand in the options of pip is expanded as
+the shell would.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from penstock_executor.backends.local.pip_settings import of_installations
 from penstock_executor.backends.local.shell_words import NotPlainError, shell_words
 
 _PRELUDE = re.compile(
@@ -63,7 +65,7 @@ def recognise(argv: Sequence[str], variables: Mapping[str, str]) -> LightweightC
         return None
     program = _PROGRAM.fullmatch(rest[2])
     # Without an installation the SDK is the image's.
-    if program is None or not installs:
+    if program is None or not installs or of_installations(variables) is None:
         return None
     runtime = {"_KFP_RUNTIME": "true"} if program["runtime"] else {}
     return LightweightCommand(installs, rest[3], program["module"], tuple(rest[4:]), runtime)

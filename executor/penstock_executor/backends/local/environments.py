@@ -26,7 +26,7 @@ from typing import IO
 
 import uv
 
-from penstock_executor.backends.local import old_sdks
+from penstock_executor.backends.local import old_sdks, pip_settings
 from penstock_executor.backends.local.attempt_environment import share_scripts
 from penstock_executor.backends.local.programs import output_of
 
@@ -38,17 +38,7 @@ _REMEMBERED_SECONDS = 60.0
 _LOCK_POLL_SECONDS = 0.05
 # Of an environment on disk; another number when older ones cannot be used any more.
 _FORM = 3
-_NO = ("", "0", "false", "no", "off")
-# What people have set for pip holds for uv: name there, separator of lists there.
-_PIP_SETTINGS = {
-    "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", " "),
-    "PIP_EXTRA_INDEX_URL": ("UV_INDEX", " "),
-    "PIP_FIND_LINKS": ("UV_FIND_LINKS", ","),
-    "PIP_TRUSTED_HOST": ("UV_INSECURE_HOST", " "),
-    "PIP_CERT": ("SSL_CERT_FILE", " "),
-}
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
-_SETTINGS = {*_PIP_SETTINGS, "PIP_NO_INDEX"}
 _NETWORK = ("error sending request", "timed out", "connection", "temporarily", "dns error", "503", "502")
 
 
@@ -83,12 +73,12 @@ class TaskEnvironments:
 
     async def get(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> Path:
         """The directory of an environment with these `uv pip install` argument lists carried out; without any, of one
-        with pip. What `variables`, those of the task, say about indexes holds.
+        with pip. What `variables`, those of the task, and pip's files say about where packages come from holds.
 
         Raises EnvironmentFailedError: for a while also when the same installation failed before. Cancelled, it ends
         the installation unless somebody else waits for it.
         """
-        settings = _settings(variables)
+        settings = self._settings(variables)
         name = self._name(installs, settings)
         if name in self._ready:
             return self._ready[name]
@@ -117,7 +107,10 @@ class TaskEnvironments:
 
     def is_ready(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> bool:
         """Whether `get` gives it at once."""
-        return self._name(installs, _settings(variables)) in self._ready
+        return self._name(installs, self._settings(variables)) in self._ready
+
+    def _settings(self, variables: Mapping[str, str] | None) -> Mapping[str, str]:
+        return pip_settings.of_installations({**self._base, **(variables or {})}) or {}
 
     def _raise_remembered(self, name: str) -> None:
         until, error = self._failed.get(name, (0.0, None))
@@ -157,7 +150,7 @@ class TaskEnvironments:
                 return target
             for attempt in range(1, _TRIES + 1):
                 try:
-                    await self._build(target, installs, _Installer({**self._base, **settings}, lock.fileno()))
+                    await self._build(target, installs, _Installer(self._base, settings, lock.fileno()))
                     break
                 except EnvironmentFailedError as error:
                     if not error.transient or attempt == _TRIES:
@@ -206,10 +199,6 @@ def _make_read_only(environment: Path) -> None:
                 file.chmod(stat.S_IMODE(mode) & ~0o222)
 
 
-def _settings(variables: Mapping[str, str] | None) -> dict[str, str]:
-    return {name: value for name, value in (variables or {}).items() if name in _SETTINGS}
-
-
 async def _locked(lock: IO[str]) -> None:
     """Waits for the file's lock: an executor that died may have left programs that hold it."""
     while True:
@@ -222,14 +211,16 @@ async def _locked(lock: IO[str]) -> None:
 
 
 class _Installer:
-    """Runs the programs that make one environment, all of which hold its `lock`; `variables` are theirs."""
+    """Runs the programs that make one environment, all of which hold its `lock`; `variables` are theirs, `settings`
+    are for uv, by the names of pip's variables."""
 
-    def __init__(self, variables: Mapping[str, str], lock: int) -> None:
+    def __init__(self, variables: Mapping[str, str], settings: Mapping[str, str], lock: int) -> None:
         self._variables = variables
+        self._settings = settings
         self._lock = lock
 
     def no_index(self) -> list[str]:
-        return ["--no-index"] if self._variables.get("PIP_NO_INDEX", "0") not in _NO else []
+        return ["--no-index"] if "PIP_NO_INDEX" in self._settings else []
 
     async def uv(self, *arguments: str) -> None:
         await self.run(uv.find_uv_bin(), *arguments)
@@ -247,9 +238,9 @@ class _Installer:
             # As pip does: the best version of all indexes.
             "UV_INDEX_STRATEGY": "unsafe-best-match",
         }
-        for name, (for_uv, separator) in _PIP_SETTINGS.items():
-            if name in self._variables:
-                environment.setdefault(for_uv, separator.join(self._variables[name].split()))
+        for name, (for_uv, separator) in pip_settings.FOR_UV.items():
+            if name in self._settings:
+                environment.setdefault(for_uv, separator.join(self._settings[name].split()))
         try:
             code, text = await output_of(
                 program, *arguments, timeout=_TIMEOUT_SECONDS, variables=environment, keeps=[self._lock]

@@ -94,3 +94,10 @@ def test_anything_else_runs_as_it_is() -> None:
     assert recognise(argv(f"{INSTALL}$(cat requirements.txt)"), {}) is None
     # The image has the SDK, and nothing says which.
     assert recognise(argv(f"{INSTALL}'kfp'")[3:], {}) is None
+
+
+@pytest.mark.parametrize("name", ["PIP_PRE", "PIP_CONSTRAINT", "PIP_NO_BINARY"])
+def test_what_only_pip_can_follow_runs_unchanged(name: str) -> None:
+    command = argv(f"{INSTALL}'kfp==2.4.0' '--no-deps'")
+    assert recognise(command, {"PIP_NO_CACHE_DIR": "1", "PIP_INDEX_URL": "https://index.example/simple"}) is not None
+    assert recognise(command, {name: "1"}) is None

@@ -1,0 +1,83 @@
+"""What is set for pip, by variables and by its configuration files, and what of it holds for uv.
+
+Why: uv installs what a recognised command asks for, pip what a task installs by itself. Both must install the same, and
+uv reads neither pip's variables nor its files.
+
+Invariant: a setting that changes what is installed is either told to uv or makes the command one for pip alone.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Name for uv there, separator of lists there. Not UV_DEFAULT_INDEX: it outweighs `--index-url`.
+FOR_UV = {
+    "PIP_INDEX_URL": ("UV_INDEX_URL", " "),
+    "PIP_EXTRA_INDEX_URL": ("UV_INDEX", " "),
+    "PIP_FIND_LINKS": ("UV_FIND_LINKS", ","),
+    "PIP_TRUSTED_HOST": ("UV_INSECURE_HOST", " "),
+    "PIP_CERT": ("SSL_CERT_FILE", " "),
+}
+_NO = ("", "0", "false", "no", "off", "n", "f")
+_TOLD = {*FOR_UV, "PIP_NO_INDEX"}
+# How pip goes about it, or what an environment of its own makes pointless: not what is installed.
+_OTHERWISE_THE_SAME = {
+    *("PIP_CONFIG_FILE", "PIP_CACHE_DIR", "PIP_NO_CACHE_DIR", "PIP_COMPILE", "PIP_NO_COMPILE", "PIP_EXISTS_ACTION"),
+    *("PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT", "PIP_RETRIES", "PIP_RESUME_RETRIES", "PIP_NO_INPUT", "PIP_LOG"),
+    *("PIP_QUIET", "PIP_VERBOSE", "PIP_NO_COLOR", "PIP_PROGRESS_BAR", "PIP_NO_WARN_SCRIPT_LOCATION"),
+    *("PIP_DISABLE_PIP_VERSION_CHECK", "PIP_NO_PYTHON_VERSION_WARNING", "PIP_ROOT_USER_ACTION"),
+    *("PIP_USER", "PIP_BREAK_SYSTEM_PACKAGES", "PIP_REQUIRE_VIRTUALENV", "PIP_REQUIRE_VENV"),
+}
+
+
+def of_installations(variables: Mapping[str, str]) -> dict[str, str] | None:
+    """What uv has to be told, by the names of pip's variables; None when something is set that only pip can follow."""
+    files = _from_files(variables)
+    if files is None:
+        return None
+    # Pip takes what is empty for not set.
+    found = {**files, **{name: value for name, value in variables.items() if name.startswith("PIP_")}}
+    found = {name: value for name, value in found.items() if value.strip() and name not in _OTHERWISE_THE_SAME}
+    if found.keys() - _TOLD:
+        return None
+    if found.get("PIP_NO_INDEX", "0").lower() in _NO:
+        found.pop("PIP_NO_INDEX", None)
+    return found
+
+
+def _from_files(variables: Mapping[str, str]) -> dict[str, str] | None:
+    """As variables; None when pip itself would not understand them."""
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
+    for file in _files(variables):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read_string(file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError, configparser.Error):
+            return None
+        for section, found in sections.items():
+            if parser.has_section(section):
+                found.update({_variable(name): value for name, value in parser.items(section)})
+    return {**sections["global"], **sections["install"]}
+
+
+def _files(variables: Mapping[str, str]) -> list[Path]:
+    """Those that pip reads in a task with these variables, the most important last; its home has none."""
+    named = variables.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        return []
+    if sys.platform == "darwin":
+        places = [Path("/Library/Application Support/pip")]
+    else:
+        listed = variables.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+        places = [*(Path(one) / "pip" for one in listed.split(os.pathsep) if one), Path("/etc")]
+    return [*(place / "pip.conf" for place in places), *([Path(named)] if named else [])]
+
+
+def _variable(name: str) -> str:
+    return "PIP_" + name.removeprefix("--").replace("-", "_").upper()
