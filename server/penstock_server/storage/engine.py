@@ -9,6 +9,9 @@ a time that changes the schema; what the driver throws because the database is a
 
 from __future__ import annotations
 
+import random
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,15 +148,26 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions by itself: it would begin them late and without the write lock.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=NORMAL",
-        "foreign_keys=ON",
-        f"busy_timeout={_BUSY_MILLIS}",
-        "temp_store=MEMORY",
-    ):
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLIS}")
+    _switch_to_wal(cursor)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """Waits for whoever does the same. Where several open a new database at once, SQLite tells all but one at once that
+    it is locked, whatever the busy timeout: in the middle of the switch it does not wait.
+    """
+    until = time.monotonic() + _BUSY_MILLIS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - so that they do not meet again
 
 
 def _forget_sqlite_keys(connection: Any, _record: Any) -> None:

@@ -1,0 +1,39 @@
+"""Connections to SQLite."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from penstock_server.errors import UnavailableError
+from penstock_server.storage.engine import DEFAULT_POOL, open_engine, translated
+
+_AT_ONCE, _ROUNDS = 6, 50
+
+
+def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    """One of them switches it to WAL; SQLite tells the others that it is locked, and does not wait."""
+    together = Barrier(_AT_ONCE)
+
+    def mode(url: str) -> str:
+        engine = open_engine(url, DEFAULT_POOL)
+        together.wait(60)
+        with translated(), engine.connect() as connection:
+            found = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
+        engine.dispose()
+        return found
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for number in range(_ROUNDS):
+            url = f"sqlite:///{tmp_path}/{number}.db"
+            assert [*pool.map(mode, [url] * _AT_ONCE)] == ["wal"] * _AT_ONCE
+
+
+def test_what_is_no_database_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    engine = open_engine(f"sqlite:///{tmp_path}/directory", DEFAULT_POOL)
+    with pytest.raises(UnavailableError), translated(), engine.connect():
+        pass
+    engine.dispose()
