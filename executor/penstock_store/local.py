@@ -6,7 +6,6 @@ of the one that is stored, since who moves files may read more than who wrote th
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import stat
@@ -54,8 +53,10 @@ def check_file(path: Path) -> None:
     """Raises ContentError for what is no file, or none that we may read; OSError."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ContentError(f"{path}: it is neither a file nor a directory")
-    if not os.access(path, os.R_OK):
-        raise ContentError(f"{path} cannot be read: {os.strerror(errno.EACCES)}")
+    try:
+        path.open("rb").close()
+    except PermissionError as error:
+        raise ContentError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def tree(directory: Path, *, links: bool = True) -> Iterator[tuple[str, Path, int | None]]:

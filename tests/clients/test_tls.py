@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import experiment_pb2, experiment_pb2_grpc
+
+from tests.support.certificates import self_signed
 
 
 class _Experiments(experiment_pb2_grpc.ExperimentServiceServicer):
@@ -25,32 +24,11 @@ class _Experiments(experiment_pb2_grpc.ExperimentServiceServicer):
         return experiment_pb2.ListExperimentsResponse(experiments=found, next_page_token="1" if page == 0 else "")
 
 
-def certificate() -> tuple[bytes, bytes]:
-    """Key and certificate (PEM) of `localhost`, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return plain, signed.public_bytes(pem)
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, bytes]]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, bytes]]:
     """Its target, and the certificate to trust."""
-    key, signed = certificate()
+    files = self_signed(tmp_path_factory.mktemp("tls"), [x509.DNSName("localhost")])
+    signed, key = (file.read_bytes() for file in files)
     made = grpc.server(ThreadPoolExecutor(2))
     experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(_Experiments(), made)  # type: ignore[abstract]
     port = made.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, signed)]))
@@ -66,8 +44,8 @@ def test_an_authority_of_ones_own(server: tuple[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("trusted", ["nothing", "another", "plain text"])
-def test_who_is_not_trusted_is_not_spoken_to(server: tuple[str, bytes], trusted: str) -> None:
-    other = certificate()[1] if trusted == "another" else None
+def test_who_is_not_trusted_is_not_spoken_to(server: tuple[str, bytes], tmp_path: Path, trusted: str) -> None:
+    other = self_signed(tmp_path)[0].read_bytes() if trusted == "another" else None
     with Client(server[0], ca_certificate=other, tls=trusted != "plain text", deadline=5) as client:
         with pytest.raises(ClientError) as refused:
             client.call(client.experiments.ListExperiments, experiment_pb2.ListExperimentsRequest())

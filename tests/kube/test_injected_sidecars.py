@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import ipaddress
 import json
 import ssl
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
+from tests.support.certificates import self_signed
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock
 from tools.testing import kube_specs, runs
@@ -56,35 +53,11 @@ class _Injector(BaseHTTPRequestHandler):
         return
 
 
-def _certificate(address: str, directory: Path) -> tuple[Path, Path]:
-    """Signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "injector")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, key_file = directory / "tls.crt", directory / "tls.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate, key_file
-
-
 @contextmanager
 def injecting(cluster: Cluster, namespace: str, directory: Path) -> Iterator[list[str]]:
     """The names of the Pods that got a sidecar."""
     address = cluster.node_address()
-    certificate, key = _certificate(address, directory)
+    certificate, key = self_signed(directory, [x509.IPAddress(ipaddress.ip_address(address))])
     injected: list[str] = []
     handler = type("Injector", (_Injector,), {"injected": injected})
     server = ThreadingHTTPServer((address, 0), handler)

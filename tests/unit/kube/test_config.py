@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from penstock_kube import config
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import KubeConfigError
+
+from tests.support.certificates import self_signed
 
 _EXEC = "client.authentication.k8s.io/v1"
 
@@ -38,29 +35,6 @@ def kubeconfig(path: Path, *, current: str = "", cluster: dict[str, Any] | None 
         document["current-context"] = current  # type: ignore[assignment]
     path.write_text(yaml.safe_dump(document))
     return str(path)
-
-
-def authority(directory: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    certificate, private = directory / "tls.crt", directory / "tls.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate, private
 
 
 def plugin(path: Path, *, expires: str) -> dict[str, Any]:
@@ -144,7 +118,7 @@ def test_http_needs_no_certificates(tmp_path: Path) -> None:
 
 
 def test_certificates(tmp_path: Path) -> None:
-    certificate, key = authority(tmp_path)
+    certificate, key = self_signed(tmp_path)
     files = {"client-certificate": str(certificate), "client-key": str(key)}
     path = kubeconfig(tmp_path / "a", current="one", cluster={"certificate-authority": str(certificate)}, one=files)
     cluster = load_cluster(kubeconfig=path)
@@ -199,7 +173,7 @@ def test_a_file_or_a_context_that_is_not_there(tmp_path: Path) -> None:
 def test_inside_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kubernetes.config import incluster_config, kube_config
 
-    certificate, _ = authority(tmp_path)
+    certificate, _ = self_signed(tmp_path)
     token, namespace = tmp_path / "token", tmp_path / "namespace"
     token.write_text("mine\n")
     namespace.write_text("penstock")
