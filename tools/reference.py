@@ -1,4 +1,4 @@
-"""The references that are made from the programs themselves: docs/commands.md and docs/settings.md.
+"""The references that are made from the programs themselves: docs/commands.md, docs/settings.md, docs/imports.md.
 
 Why from the programs: what `--help` says is what holds; a page that is written by hand falls behind. A test makes both
 again and compares.
@@ -17,6 +17,8 @@ from penstock.cli.main import main as penstock
 from penstock_executor.main import main as penstock_executor
 from penstock_server.main import main as penstock_server
 
+from tools import import_picture
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _HELP = ("--help", "--version")
 _COMMANDS = """# Commands
@@ -34,7 +36,11 @@ it; an option that is given wins. Times are seconds. What a deployment on Kubern
 
 def pages() -> dict[Path, str]:
     """The content of each page, by its file."""
-    return {DOCS / "commands.md": _commands(), DOCS / "settings.md": _settings()}
+    return {
+        DOCS / "commands.md": _commands(),
+        DOCS / "settings.md": _settings(),
+        import_picture.PAGE: import_picture.page(),
+    }
 
 
 def programs() -> Iterator[tuple[str, click.Command]]:
