@@ -57,7 +57,11 @@ def main() -> int:
     except importlib.metadata.PackageNotFoundError:
         version = "none"
     if version != GENERATOR_VERSION:
-        print(f"needs grpcio-tools {GENERATOR_VERSION} (Python 3.10 to 3.12), found {version}", file=sys.stderr)
+        print(
+            f"needs grpcio-tools {GENERATOR_VERSION}, found {version}; it exists for Python 3.10 to 3.12: "
+            "run `make clean`, then `make setup PYTHON=python3.12`",
+            file=sys.stderr,
+        )
         return 2
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,18 +75,18 @@ def finished_run(open_server: Embedded) -> str:
 @pytest.fixture(scope="session")
 def python_calls(open_server: Embedded, package_url: str) -> int:
     with Client(open_server.grpc) as client:
-        return walked("python", package_url, python_clients.generated(client, "python"))
+        return walked("python", open_server, package_url, python_clients.generated(client, "python"))
 
 
 @pytest.fixture(scope="session")
 def reflection_calls(open_server: Embedded, package_url: str) -> int:
     with grpc.insecure_channel(open_server.grpc) as channel:
-        return walked("grpc", package_url, python_clients.by_reflection(channel, "grpc"))
+        return walked("grpc", open_server, package_url, python_clients.by_reflection(channel, "grpc"))
 
 
 @pytest.fixture(scope="session")
 def rest_calls(open_server: Embedded, package_url: str) -> int:
-    return walked("rest", package_url, python_clients.rest(open_server.http, "rest"))
+    return walked("rest", open_server, package_url, python_clients.rest(open_server.http, "rest"))
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +105,15 @@ def typescript_output(built: Path, open_server: Embedded, package_url: str, step
     return run(TYPESCRIPT, "node", program, f"http://{open_server.grpc}", str(steps_file), package_url)
 
 
-def walked(name: str, package_url: str, call: Call) -> int:
-    return walk(scenario.steps(), {"client": name, "package_url": package_url}, call)
+def walked(name: str, server: Embedded, package_url: str, call: Call) -> int:
+    """How many calls it took. A failure quotes what the server logged of the call."""
+    try:
+        return walk(scenario.steps(), {"client": name, "package_url": package_url}, call)
+    except AssertionError as error:
+        request = re.search(r"\(request ([\w-]+)\)", str(error))
+        lines = (server.data_dir / "logs" / "server.log").read_text().splitlines() if request else []
+        logged = [line for line in lines if request and request.group(1) in line]
+        raise AssertionError("\n".join([str(error), *logged])) from error
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,9 @@ names.
 A step: `call` (service/method), `request`, `save` (variable: path in the reply), `expect` (a subset of the reply; items
 of a list are compared in order), `code` (the status it must fail with), `until` (path: values to wait for, calling
 again). `${name}` stands for a variable. The reply of a stream is its first message, with their number as `messages`.
-`http` says how REST makes a call that has no annotation.
+`http` says how REST makes a call that has no annotation: `get` (a path), or `object` (the URI of an artifact), whose
+reply is the bytes `data`, or with `as` a document under that name; or `upload` (a path) of `content` under `file_name`,
+with `renamed` for fields that have another name in the query.
 """
 
 from __future__ import annotations

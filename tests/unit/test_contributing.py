@@ -19,6 +19,7 @@ from tools.bench.__main__ import MEASURES
 ROOT = Path(__file__).resolve().parents[2]
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 MEASUREMENTS = ROOT / "docs" / "measurements.md"
+WHERE = ROOT / "docs" / "where.md"
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 DECISIONS = sorted(path for path in (ROOT / "docs" / "decisions").glob("*.md") if path.name != "README.md")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -71,7 +72,7 @@ def test_targets_that_pages_name_exist(page: Path) -> None:
     assert named <= TARGETS
 
 
-@pytest.mark.parametrize("page", [CONTRIBUTING, MEASUREMENTS, *DECISIONS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [CONTRIBUTING, MEASUREMENTS, WHERE, *DECISIONS], ids=lambda page: page.stem)
 def test_paths_that_pages_name_exist(page: Path) -> None:
     named = paths(page.read_text())
     assert [path for path in named if not path.exists()] == []

@@ -25,8 +25,8 @@ from penstock_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 calls_log = logging.getLogger("penstock_server.calls")
-# Methods of these have a line each; those of executors, health checks and reflection are many and alike, and so are
-# reads that went well: whoever waits for a run polls.
+# Calls of these are logged, a line each. Calls of executors, health checks and reflection are not, nor are reads that
+# went well, because clients that wait for a run poll.
 _PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
 _READS = ("Get", "List", "Read", "Describe", "Explain")
 
