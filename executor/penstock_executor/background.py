@@ -1,7 +1,7 @@
-"""Work that goes on beside whoever began it.
+"""Background tasks of asyncio.
 
-Invariants: it is held on to until it ends, so the event loop does not drop it; an exception that nobody expected is in
-the log, never lost; what is cancelled with the owner says nothing.
+Invariants: a reference to each task is kept until it ends, so it is not garbage-collected; an unhandled exception is
+logged; a task that is cancelled logs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """`owner` names in the log whose work it is. To be used on one event loop."""
+    """The background tasks of `owner`, a name for the log. Belongs to one event loop."""
 
     def __init__(self, owner: str) -> None:
         self._owner = owner
@@ -24,20 +24,20 @@ class Background:
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._on_done)
         return task
 
     def cancel(self) -> None:
-        """Cancels what has not ended; does not wait for it."""
+        """Cancels every task that has not ended; does not wait for them."""
         for task in self._tasks:
             task.cancel()
 
     async def close(self) -> None:
-        """Cancels what has not ended and waits until it has."""
+        """Cancels every task that has not ended and waits until all have."""
         self.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a step of %s failed", self._owner, exc_info=error)

@@ -1,8 +1,7 @@
-"""Delays between tries, and calls that are made again: exponential with jitter, so that many executors do not return at
-the same moment.
+"""Retries with exponential backoff and jitter, so that many executors do not come back at the same moment.
 
-Invariants: what may succeed later is said by the error itself, with the one word `transient`; a call is made again for
-nothing else unless its caller says so. Whoever bounds the tries gets the last error as it was.
+Invariants: an error says by its attribute `transient` whether the same call may succeed later; only such calls are
+retried unless the caller decides otherwise. When the tries are used up, the last error is raised unchanged.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ async def retried(
     seconds: float = 0.0,
     failed: Callable[[BaseException], object] = lambda error: None,
 ) -> _T:
-    """What `call` gives, made again while it raises what `if_` accepts; raises the last error.
+    """The result of `call`, which is retried while it raises an error that `if_` accepts; raises the last error.
 
-    `tries` and `seconds` bound it, 0 means without end. `failed` hears of every error that is followed by another try;
-    what it raises ends the tries.
+    `tries` and `seconds` bound the retries, 0 means no bound. `failed` is called with every error before the next try;
+    an exception that it raises ends the tries.
     """
     stops: list[stop_base] = [stop_never]
     if tries:
@@ -53,16 +52,16 @@ async def retried(
     async def once() -> _T:
         return await call()
 
-    def tell(state: RetryCallState) -> None:
+    def report_failure(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
         if error is not None:
             failed(error)
 
-    trying = AsyncRetrying(
+    retrying = AsyncRetrying(
         wait=lambda state: next(pauses),
         stop=stop_any(*stops),
         retry=retry_if_exception(if_),
-        before_sleep=tell,
+        before_sleep=report_failure,
         reraise=True,
     )
-    return await trying(once)
+    return await retrying(once)

@@ -29,7 +29,7 @@ from penstock_store.files import FileArtifactStore, path_of
 from penstock_store.providers import parse_file
 from penstock_store.router import RoutedStore
 
-from penstock_executor import collector, logs
+from penstock_executor import garbage_collection, logs
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backoff import retried
 from penstock_executor.channel import addresses_of
@@ -210,7 +210,7 @@ def main(
         raise click.BadParameter(str(error), param_hint="--store-config") from error
     # Incarnations of one name are in order, so that a later one can tell that it is.
     executor_id = f"{name or socket.gethostname() + '-' + str(os.getpid())}/{time.time_ns():020d}"
-    collector.settle()
+    garbage_collection.tune()
     asyncio.run(
         _serve(
             executor_id=executor_id,

@@ -1,8 +1,8 @@
-"""What an executor tells Prometheus, and whether it is alive and ready, over HTTP.
+"""Metrics for Prometheus and health checks of an executor, over HTTP.
 
-Why apart: none of it is loaded unless `--http` asks for it; the executor itself only counts. Invariants: one registry,
-made by `main` and passed on; labels have few values, never ids. /livez answers as long as the event loop turns; /readyz
-is 503 with the reasons while the server does not answer.
+Why apart: it is imported only with `--http`; the executor itself only counts. Invariants: one registry, made by `main`
+and passed on; labels have few values, never ids. /livez answers as long as the event loop runs; /readyz is 503 with the
+reasons while the server does not answer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Telemetry:
 
     def application(self, vitals: Vitals) -> web.Application:
         """/metrics, /livez, /readyz."""
-        self._registry.register(_Figures(vitals))
+        self._registry.register(_VitalsCollector(vitals))
 
         async def metrics(request: web.Request) -> web.Response:
             return web.Response(body=generate_latest(self._registry), headers={"Content-Type": _CONTENT_TYPE})
@@ -69,7 +69,7 @@ class Telemetry:
 
     @asynccontextmanager
     async def serving(self, vitals: Vitals, host: str, port: int) -> AsyncIterator[int]:
-        """Serves for as long as the block lasts; gives the port. Raises OSError when the address is taken."""
+        """Serves until the block ends; yields the port. Raises OSError when the address is in use."""
         runner = web.AppRunner(self.application(vitals), access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -79,8 +79,8 @@ class Telemetry:
             await runner.cleanup()
 
 
-class _Figures(Collector):
-    """Read when they are asked for."""
+class _VitalsCollector(Collector):
+    """Reads the current values at every scrape."""
 
     def __init__(self, vitals: Vitals) -> None:
         self._vitals = vitals

@@ -43,7 +43,7 @@ MUTANTS = [
         "literals", "SUCCEEDED",
     ),
     Mutant(
-        "declared parameter that was not written", "penstock_executor/artifacts/written.py",
+        "declared parameter that was not written", "penstock_executor/artifacts/output_files.py",
         "        raise NotWrittenError(name)\n", '        return ""\n',
         "missing_parameter_output", "SUCCEEDED",
     ),

@@ -10,7 +10,7 @@ from collections import deque
 from statistics import median
 from typing import Any
 
-from penstock_executor import collector
+from penstock_executor import garbage_collection
 from penstock_executor.engine.effects import Effect, Launch
 from penstock_executor.engine.events import AttemptEnded, AttemptStarted, RunStarted
 from penstock_executor.engine.machine import apply
@@ -29,7 +29,7 @@ _ROUNDS = 3
 def measure() -> list[Row]:
     """Rates are medians; every size is measured in every round, so that a noisy moment hits them alike."""
     # As the executor's own program does.
-    collector.settle()
+    garbage_collection.tune()
     shapes = {"loop": _loop, "chain": _chain, "layers": _layers}
     rows = []
     for shape, build in shapes.items():

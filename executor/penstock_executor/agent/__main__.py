@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock_executor.agent.attempt import Attempt
-from penstock_executor.agent.outputs import Surroundings
+from penstock_executor.agent.outputs import PodFiles
 from penstock_executor.agent.protocol import SHARE, AgentTask
 from penstock_executor.agent.share import Share
 from penstock_executor.agent.stores import open_store
@@ -33,7 +33,7 @@ def main() -> int:
     attempt = Attempt(
         task,
         Share(arguments.share),
-        Surroundings(arguments.root, arguments.share),
+        PodFiles(arguments.root, arguments.share),
         lambda: open_store(task, os.environ),
     )
     if arguments.command == "fetch":
@@ -41,9 +41,9 @@ def main() -> int:
     else:
         result = attempt.run() if arguments.command == "run" else attempt.attend()
     if result is not None:
-        from penstock_executor.agent.leaving import leave
+        from penstock_executor.agent.delivery import deliver_result
 
-        leave(result, arguments.message, attempt)
+        deliver_result(result, arguments.message, attempt)
     # An init container that fails keeps the program from starting.
     return int(arguments.command == "fetch" and result is not None)
 

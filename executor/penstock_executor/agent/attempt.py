@@ -1,8 +1,8 @@
 """One attempt, from the agent's side: inputs, the program's end, outputs, result (docs/pods.md).
 
-Invariants: a wrapper that waits for inputs is told whatever happens; outputs are taken only of a program
-that ended well; SIGTERM means that the Pod is going: what was not begun is left, and the log is kept. What a transfer
-needs is imported when there is something to transfer.
+Invariants: a wrapper that waits for inputs always gets an answer, `ready` or `failed`; outputs are uploaded only if the
+program exited with 0; SIGTERM means that the Pod is being deleted: nothing new is begun, but the log is uploaded. The
+modules that a transfer needs are imported only when there is something to transfer.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER, AgentError
-from penstock_executor.agent.outputs import Kept, Surroundings, Upload, plan
+from penstock_executor.agent.outputs import PodFiles, Upload, UploadResult, plan_uploads
 from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessExit
-from penstock_executor.agent.share import Share, say
-from penstock_executor.artifacts.written import NoTextError, NotWrittenError, OutputError, metadata_text, parameter_text
+from penstock_executor.agent.share import Share, log_line
+from penstock_executor.artifacts.output_files import (
+    NoTextError,
+    NotWrittenError,
+    OutputError,
+    metadata_text,
+    parameter_text,
+)
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
@@ -43,7 +49,7 @@ class Attempt:
 
     task: AgentTask
     share: Share
-    where: Surroundings
+    where: PodFiles
     open_store: Callable[[], ArtifactStore]
     _store: ArtifactStore | None = None
     _loop: AbstractEventLoop | None = None
@@ -52,44 +58,46 @@ class Attempt:
     _ending: bool = False
 
     def run(self) -> AttemptResult:
-        """Beside a program under the wrapper."""
+        """The whole attempt, beside a program that the wrapper starts."""
         try:
             signal.signal(signal.SIGTERM, self._on_sigterm)
-            self.share.show_life()
-            failed = self._bring_inputs()
+            self.share.open_liveness_fifo()
+            failed = self._fetch_inputs()
             if failed is not None:
                 return failed
             self.share.wait_for_wrapper()
             self._starting = False
         except PodEndsError as error:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
-        return self.ended(self.share.wait_for_end())
+        return self.conclude(self.share.wait_for_end())
 
-    def ended(self, exit_: ProcessExit | None) -> AttemptResult:
-        """What a program under the wrapper left, once it has ended; `exit_` None when nobody wrote down how."""
+    def conclude(self, exit_: ProcessExit | None) -> AttemptResult:
+        """The result of a program that the wrapper started and that has ended; `exit_` None: the wrapper wrote none."""
         if exit_ is not None and exit_.reason:
-            return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(INFRASTRUCTURE, exit_.reason))
+            return AttemptResult(
+                exit_, log_stored=self._upload_outputs([]).log_stored, failure=(INFRASTRUCTURE, exit_.reason)
+            )
         if exit_ is None or exit_.code != 0:
-            return AttemptResult(exit=exit_, log_stored=self._keep([]).log_stored)
+            return AttemptResult(exit=exit_, log_stored=self._upload_outputs([]).log_stored)
         if self._ending:
             text = "the Pod was ended while its program ran, so its outputs were not taken"
-            return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(INFRASTRUCTURE, text))
-        return self._collected(exit_)
+            return AttemptResult(exit_, log_stored=self._upload_outputs([]).log_stored, failure=(INFRASTRUCTURE, text))
+        return self._collect_outputs(exit_)
 
     def fetch(self) -> AttemptResult | None:
-        """Before a program without the wrapper; a result when that failed."""
+        """Fetches the inputs of a program without the wrapper, before it starts; returns a result if that failed."""
         try:
             signal.signal(signal.SIGTERM, self._on_sigterm)
-            return self._bring_inputs()
+            return self._fetch_inputs()
         except PodEndsError as error:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
 
     def attend(self) -> AttemptResult:
-        """Beside a program without the wrapper: only the Pod's status says how it ended, and SIGTERM that it did."""
+        """Uploads the outputs of a program without the wrapper: SIGTERM means that it ended."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        self.share.show_life()
+        self.share.open_liveness_fifo()
         signal.sigwait({signal.SIGTERM})
-        return self._collected(None)
+        return self._collect_outputs(None)
 
     def store(self) -> ArtifactStore:
         """Raises ArtifactStoreError."""
@@ -97,22 +105,22 @@ class Attempt:
             self._store = self.open_store()
         return self._store
 
-    def move(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of what the store does."""
+    def run_coroutine(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs a coroutine of the store to its end, from synchronous code."""
         return self._event_loop().run_until_complete(work)
 
     def close(self) -> None:
-        """For who goes on living after the attempt."""
+        """For callers whose process goes on after the attempt."""
         if self._loop is not None:
             self._loop.close()
 
-    def _bring_inputs(self) -> AttemptResult | None:
+    def _fetch_inputs(self) -> AttemptResult | None:
         """Raises PodEndsError."""
         try:
             if self.task.inputs:
                 self._fetch()
         except AgentError as error:
-            say(error.text)
+            log_line(error.text)
             self.share.failed(error.text)
             return AttemptResult(exit=None, failure=(error.kind, error.text))
         except BaseException:
@@ -124,7 +132,7 @@ class Attempt:
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._ending = True
         if self._fetching is not None:
-            # Raised in here it would end up in whichever callback runs just now.
+            # An exception raised here would surface in whichever callback is running.
             self._event_loop().call_soon_threadsafe(self._fetching.cancel)
         elif self._starting:
             raise PodEndsError
@@ -155,7 +163,7 @@ class Attempt:
         finally:
             self._fetching = None
 
-    def _collected(self, exit_: ProcessExit | None) -> AttemptResult:
+    def _collect_outputs(self, exit_: ProcessExit | None) -> AttemptResult:
         parameters: dict[str, str | None] = {}
         metadata = None
         try:
@@ -166,23 +174,23 @@ class Attempt:
             if self.task.metadata:
                 metadata = metadata_text(self.where.checked(self.task.metadata, "output_metadata.json"))
         except (OutputError, AgentError) as error:
-            return AttemptResult(exit_, log_stored=self._keep([]).log_stored, failure=(USER, str(error)))
-        kept = self._keep(plan(self.task, metadata, self.where))
+            return AttemptResult(exit_, log_stored=self._upload_outputs([]).log_stored, failure=(USER, str(error)))
+        kept = self._upload_outputs(plan_uploads(self.task, metadata, self.where))
         failure = None if kept.failure is None else (kept.failure.kind, kept.failure.text)
         return AttemptResult(exit_, parameters, metadata, kept.stored, kept.log_stored, failure)
 
-    def _keep(self, uploads: list[Upload]) -> Kept:
+    def _upload_outputs(self, uploads: list[Upload]) -> UploadResult:
         log = None
         if self.task.log and Path(self.task.log).exists():
             log = Upload(LOG_PORT, self.task.log, f"{self.task.task_root}/{LOG_PORT}")
         if not uploads and log is None:
-            return Kept()
-        from penstock_executor.agent.uploads import keep
+            return UploadResult()
+        from penstock_executor.agent.uploads import upload_outputs
 
         try:
-            return self.move(keep(self.store(), uploads, log, self.where, self.task.timeout))
+            return self.run_coroutine(upload_outputs(self.store(), uploads, log, self.where, self.task.timeout))
         except ArtifactStoreError as error:
-            return Kept(failure=AgentError(CONFIGURATION, str(error)))
+            return UploadResult(failure=AgentError(CONFIGURATION, str(error)))
 
 
 def _text_or_none(name: str, path: Path) -> str | None:

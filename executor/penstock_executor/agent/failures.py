@@ -1,15 +1,15 @@
-"""What the agent could not do, in the words and kinds of an AttemptResult (docs/pods.md)."""
+"""Failures of the agent, with the kinds that an AttemptResult has (docs/pods.md)."""
 
 from __future__ import annotations
 
 INFRASTRUCTURE = "infrastructure"
 CONFIGURATION = "configuration"
 USER = "user"
-"""Values of `FailureKind`, whose module the agent does not import: it starts light."""
+"""Values of `FailureKind`. The agent does not import its module, to start fast."""
 
 
 class AgentError(Exception):
-    """`kind` says whose fault it is, hence whether a retry may help."""
+    """`kind` says who caused the failure, and so whether a retry may help."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

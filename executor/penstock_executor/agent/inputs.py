@@ -1,7 +1,7 @@
-"""Brings a task's inputs to their places before its program starts (docs/pods.md, executor.md §3.6).
+"""Fetches a task's inputs before its program starts (docs/pods.md, executor.md §3.6).
 
-Invariants: what lies at a place is whole; inputs that are nowhere are no error, except those that fill a workspace; any
-user may read and write what was brought, since the program's is not ours.
+Invariants: a fetched input is complete; a URI with nothing behind it is no error, except for a workspace; fetched files
+are open to every user, since the program may run as another user than the agent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER, AgentError
 from penstock_executor.agent.protocol import Transfer
-from penstock_executor.agent.share import say
+from penstock_executor.agent.share import log_line
 
 _AT_ONCE = 8
 
@@ -27,7 +27,7 @@ async def fetch_all(store: ArtifactStore, inputs: Sequence[Transfer], timeout: f
     """Several at a time, each within `timeout` seconds. Raises AgentError."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(transfer: Transfer) -> None:
+    async def fetch_one(transfer: Transfer) -> None:
         async with slots:
             try:
                 await asyncio.wait_for(_fetch(store, transfer), timeout)
@@ -41,14 +41,14 @@ async def fetch_all(store: ArtifactStore, inputs: Sequence[Transfer], timeout: f
                 text = f"the input {transfer.uri} cannot be put at {transfer.path}: {error.strerror or error}"
                 raise AgentError(INFRASTRUCTURE, text) from error
 
-    await asyncio.gather(*(one(transfer) for transfer in inputs))
+    await asyncio.gather(*(fetch_one(transfer) for transfer in inputs))
 
 
 async def _fetch(store: ArtifactStore, transfer: Transfer) -> None:
     target = Path(transfer.path)
     if transfer.keep:
         if not target.exists():
-            await _fill(store, transfer.uri, target)
+            await _fetch_into_workspace(store, transfer.uri, target)
         if transfer.link:
             link = Path(transfer.link)
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -56,19 +56,19 @@ async def _fetch(store: ArtifactStore, transfer: Transfer) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     if await store.fetch(transfer.uri, target):
-        _open_to_all(target)
+        _make_accessible(target)
     else:
-        say(f"nothing lies at {transfer.uri}")
+        log_line(f"nothing lies at {transfer.uri}")
 
 
-async def _fill(store: ArtifactStore, uri: str, target: Path) -> None:
-    """Other Pods of the run may do the same at the same time: it appears whole, whoever comes first."""
+async def _fetch_into_workspace(store: ArtifactStore, uri: str, target: Path) -> None:
+    """Fetches into a workspace. Other Pods of the run may do so at the same time: the first rename wins."""
     part = target.parent / f".part-{uuid.uuid4().hex}"
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
         if not await store.fetch(uri, part):
             raise AgentError(USER, f"{uri} is not there, so it cannot be copied into the workspace")
-        _open_to_all(part)
+        _make_accessible(part)
         try:
             part.rename(target)
         except OSError:
@@ -81,15 +81,15 @@ async def _fill(store: ArtifactStore, uri: str, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _open_to_all(path: Path) -> None:
-    """Links are left alone: what they lead to is not ours."""
-    _open(path)
+def _make_accessible(path: Path) -> None:
+    """Lets every user read and write a file or tree. Links are not followed: they may lead out of the tree."""
+    _make_entry_accessible(path)
     for directory, directories, files in os.walk(path):
         for name in (*directories, *files):
-            _open(Path(directory, name))
+            _make_entry_accessible(Path(directory, name))
 
 
-def _open(path: Path) -> None:
+def _make_entry_accessible(path: Path) -> None:
     mode = path.lstat().st_mode
     if stat.S_ISDIR(mode):
         path.chmod(0o777)

@@ -1,7 +1,7 @@
-"""Which files of a task are its outputs, and where they are to lie (docs/pods.md, executor.md §3.4).
+"""Which files of a task are its outputs, and to which URIs they are uploaded (docs/pods.md, executor.md §3.4).
 
-Invariants: pure but for looking at files. Nothing is read through a link that leads out of the directories that task
-and agent share: the agent may read what the task may not, its credentials among it.
+Invariants: pure, except that it asks which files exist. No link is followed out of the directories that task and agent
+share: the agent may read files that the task may not, such as its own credentials.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from penstock_executor.pod_paths import SHARED, is_moved, local_form, stored_uri
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`chosen`: the task named the URI itself, and may have put something there by its own means. `replaces`: it may
-    name one for all its runs; where runs keep their artifacts nothing is overwritten.
+    """`chosen`: the task named the URI itself, and may have stored something there without the agent. `replaces`: an
+    object at the URI is overwritten, which is allowed outside of the root under which runs keep their artifacts.
     """
 
     port: str
@@ -32,9 +32,9 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """`stored`: the URIs at which something lies now. `failure` is the first, of artifacts only: the executor archives
-    a log that is not kept here.
+class UploadResult:
+    """`stored`: the URIs at which there is an object now. `failure`: the first one, of artifacts only: a log that
+    could not be uploaded is archived by the executor.
     """
 
     stored: tuple[str, ...] = ()
@@ -43,8 +43,8 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where the Pod's places are (`/` but in tests), and the share, which holds copies of custom paths."""
+class PodFiles:
+    """Paths of the Pod below `root` (`/` except in tests), and `share`, which holds copies of custom paths."""
 
     root: Path
     share: Path
@@ -62,23 +62,23 @@ class Surroundings:
         return Path(real)
 
     def custom(self, path: str) -> str:
-        """Where to read what the task left at a path of its own: the wrapper's copy, or the place if it is shared."""
+        """Where to read an output at a custom path: the wrapper's copy if there is one, else the path itself."""
         copy = self.share / "custom" / fnv64(path.encode("utf-8", "surrogatepass"))
         return str(copy) if copy.exists() else self.path(path)
 
 
-def plan(task: AgentTask, metadata: str | None, where: Surroundings) -> list[Upload]:
-    """One for each artifact; a URI once. What output_metadata.json (`metadata`) says of a port wins."""
-    found: dict[str, Upload] = {}
-    said = _ports(metadata)
+def plan_uploads(task: AgentTask, metadata: str | None, where: PodFiles) -> list[Upload]:
+    """One upload for each artifact, one per URI. output_metadata.json (`metadata`) overrides the declared ports."""
+    uploads: dict[str, Upload] = {}
+    written_ports = _written_artifacts(metadata)
     for port, declared in task.outputs.items():
-        for upload in _uploads(port, declared, said.get(port), where, _root(task)):
-            found.setdefault(upload.uri, upload)
-    return list(found.values())
+        for upload in _uploads(port, declared, written_ports.get(port), where, _root(task)):
+            uploads.setdefault(upload.uri, upload)
+    return list(uploads.values())
 
 
 def fnv64(data: bytes) -> str:
-    """The name of a path's copy: the 64 bits of FNV-1a, as the wrapper has it."""
+    """The name of the copy of a custom path: 64-bit FNV-1a in hexadecimal, as in run.c."""
     value = 0xCBF29CE484222325
     for byte in data:
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
@@ -86,12 +86,12 @@ def fnv64(data: bytes) -> str:
 
 
 def _root(task: AgentTask) -> str:
-    """Below which runs keep their artifacts: a task's own root is `<root>/<pipeline>/<run>/<task>/<uuid>`."""
+    """The root under which all runs keep their artifacts; `task_root` is `<root>/<pipeline>/<run>/<task>/<uuid>`."""
     return task.task_root.rsplit("/", 4)[0]
 
 
-def _ports(metadata: str | None) -> Mapping[str, Any]:
-    # What is wrong with the document is for the executor to say.
+def _written_artifacts(metadata: str | None) -> Mapping[str, Any]:
+    # The executor reads the same text and reports what is wrong with it.
     try:
         document = json.loads(metadata.removeprefix("\ufeff")) if metadata is not None else {}
     except (ValueError, RecursionError):
@@ -100,8 +100,8 @@ def _ports(metadata: str | None) -> Mapping[str, Any]:
     return ports if isinstance(ports, dict) else {}
 
 
-def _uploads(port: str, declared: Transfer, said: Any, where: Surroundings, root: str) -> Iterator[Upload]:
-    entries = said.get("artifacts") if isinstance(said, dict) else None
+def _uploads(port: str, declared: Transfer, written: Any, where: PodFiles, root: str) -> Iterator[Upload]:
+    entries = written.get("artifacts") if isinstance(written, dict) else None
     if not isinstance(entries, list) or not entries:
         entries = [{}]
     for entry in entries:

@@ -1,7 +1,7 @@
-"""What executor, agent and wrapper tell each other (docs/pods.md).
+"""The messages between executor, agent and wrapper (docs/pods.md).
 
-Invariants: plain JSON that a program of fifty lines can write; a field may be added with a default, never renamed,
-since Pods of one release are read by executors of the next. Nothing here holds a secret.
+Invariants: plain JSON, simple enough for the wrapper in C; a field may be added with a default, never renamed, since
+the Pods of one release are read by executors of the next. No message holds a secret.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SHARE = "/penstock/share"
-"""The part of the Pod's emptyDir that wrapper and agent speak through."""
+"""The directory of the Pod's emptyDir through which wrapper and agent exchange files."""
 
 WRAPPER_DIR = "/penstock/bin"
 MESSAGE_BYTES = 4096
-"""What Kubernetes keeps of a container's termination message."""
+"""Kubernetes keeps no more of a container's termination message."""
 
 FRAME_MARK = "::penstock-result"
 FRAME_LINE_BYTES = 4096
@@ -27,8 +27,8 @@ RESULT_OBJECT = ".penstock-result.json"
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """`path` is where the bytes of `uri` are in the Pod. `keep`: leave it as it is when it is there already. `link`: a
-    second path that leads there, empty for none.
+    """`path` is where the bytes of `uri` are in the Pod. `keep`: do not fetch when `path` exists already. `link`: a
+    symbolic link to `path` that is made besides, empty for none.
     """
 
     uri: str
@@ -62,8 +62,8 @@ class AgentTask:
     @staticmethod
     def from_json(text: str) -> AgentTask:
         document = json.loads(text)
-        document["inputs"] = tuple(Transfer(**one) for one in document.get("inputs", ()))
-        document["outputs"] = {port: Transfer(**one) for port, one in document.get("outputs", {}).items()}
+        document["inputs"] = tuple(Transfer(**transfer) for transfer in document.get("inputs", ()))
+        document["outputs"] = {port: Transfer(**transfer) for port, transfer in document.get("outputs", {}).items()}
         return AgentTask(**document)
 
 
@@ -86,12 +86,12 @@ class ProcessExit:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What an attempt left. `exit` None: the program's container died without a word (OOM kill, eviction), or it has no
-    wrapper and only the Pod's status says how it ended.
+    """The result of an attempt. `exit` None: the program's container was killed before the wrapper wrote one (OOM kill,
+    eviction), or it has no wrapper and only the Pod's status says how it ended.
 
     Outputs are those of a program that ended well. `parameters` holds the texts of the files that were written, None
     for one that is no UTF-8; `metadata` the text of output_metadata.json; `stored` the URIs at which an object lies.
-    `failure` is (kind of `FailureKind`, text) of something that wrapper or agent could not do.
+    `failure` is (kind of `FailureKind`, text) of what wrapper or agent failed to do.
     """
 
     exit: ProcessExit | None
@@ -106,7 +106,7 @@ class AttemptResult:
 
     @staticmethod
     def from_json(text: str) -> AttemptResult:
-        """Raises ValueError, TypeError, KeyError for what is none."""
+        """Raises ValueError, TypeError or KeyError when `text` is not an AttemptResult."""
         document = json.loads(text)
         exit_ = document.get("exit")
         failure = document.get("failure")

@@ -1,7 +1,7 @@
 """What an attempt in a Pod left, read by the executor: termination messages, frames in logs, outputs (docs/pods.md).
 
-Invariants: pure. All of it was written where the user's program could write too, so nothing is believed that has not
-the right shape: what has not is None, never an exception.
+Invariants: pure. The user's program could have written any of it, so input of the wrong shape is expected: it is read
+as None and never raises.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from penstock_executor.agent.protocol import FRAME_LINE_BYTES, FRAME_MARK, AttemptResult
+from penstock_executor.artifacts.output_files import NoTextError, NotWrittenError
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
-from penstock_executor.artifacts.written import NoTextError, NotWrittenError
 from penstock_executor.attempts import FailureKind, TaskLaunch
 from penstock_executor.pod_paths import is_moved, stored_uri
 
@@ -24,7 +24,7 @@ _KINDS = {kind.value for kind in FailureKind}
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """An AttemptResult of `size` bytes lies at `uri`."""
+    """An AttemptResult of `size` bytes is stored at `uri`."""
 
     uri: str
     size: int
@@ -32,8 +32,8 @@ class StoredResult:
 
 @dataclass(frozen=True, slots=True)
 class FramedResult:
-    """An AttemptResult of `size` bytes is at the end of the log of `main`, marked with `token`; before it come what
-    the program wrote, `log_bytes`.
+    """An AttemptResult of `size` bytes at the end of the log of the container `main`, marked with `token`, behind
+    `log_bytes` bytes that the program wrote.
     """
 
     token: str
@@ -48,7 +48,7 @@ class FramedResult:
 
 
 def parse_message(text: str) -> Union[AttemptResult, StoredResult, FramedResult, None]:
-    """What a termination message says; None when it is none of ours."""
+    """The result that a termination message holds or points to; None when neither wrapper nor agent wrote it."""
     document = _object(text)
     if document is None:
         return None
@@ -64,29 +64,29 @@ def parse_message(text: str) -> Union[AttemptResult, StoredResult, FramedResult,
 
 
 def log_bytes_of(message: str) -> int:
-    """How much the program wrote, by a wrapper's termination message; 0 when it does not say."""
-    left = parse_message(message)
-    if isinstance(left, FramedResult):
-        return left.log_bytes
-    return left.exit.log_bytes if isinstance(left, AttemptResult) and left.exit is not None else 0
+    """The size of the program's log in bytes, from a wrapper's termination message; 0 when the message has none."""
+    parsed = parse_message(message)
+    if isinstance(parsed, FramedResult):
+        return parsed.log_bytes
+    return parsed.exit.log_bytes if isinstance(parsed, AttemptResult) and parsed.exit is not None else 0
 
 
 def parse_result(text: str | bytes) -> AttemptResult | None:
-    """The content of a termination message, a frame or a stored result; None for what has not its shape."""
+    """Parses the JSON of a termination message, a frame or a stored result; None when it has the wrong shape."""
     document = _object(text)
     if document is None or not _is_result(document):
         return None
     try:
         return AttemptResult.from_json(json.dumps(document))
     except TypeError:
-        # Of a later version.
+        # It has a field that only a later version knows.
         return None
 
 
 def find_frame(log_tail: bytes, token: str) -> bytes | None:
-    """The content of the last frame with the token; None when it is not there or not whole.
+    """The content of the last frame with the token; None when there is no such frame, or not all of it.
 
-    Lines of others may lie between those of the frame, or before them on the same line.
+    Output of other processes may stand between the lines of the frame, or before them on the same line.
     """
     mark = re.escape(f"{FRAME_MARK} {token}".encode())
     headers = list(re.finditer(mark + rb" (\d{1,12})(?:\n|$)", log_tail))
@@ -98,7 +98,7 @@ def find_frame(log_tail: bytes, token: str) -> bytes | None:
 
 
 def without_frame(log: bytes, token: str) -> bytes:
-    """A log as the program wrote it."""
+    """The log without the frame: what the program itself wrote."""
     if FRAME_MARK.encode() not in log:
         return log
     mark = re.escape(f"{FRAME_MARK} {token}".encode())
@@ -106,7 +106,7 @@ def without_frame(log: bytes, token: str) -> bytes:
 
 
 def outputs_of(launch: TaskLaunch, result: AttemptResult) -> CollectedOutputs:
-    """The outputs of an attempt whose program ended well and whose agent, if there was one, did what it had to.
+    """The outputs of an attempt whose program exited with 0 and whose agent, if it had one, did not fail.
 
     Raises OutputError.
     """
@@ -125,12 +125,13 @@ def outputs_of(launch: TaskLaunch, result: AttemptResult) -> CollectedOutputs:
         parameter_text=parameter_text,
         metadata_text=result.metadata,
         stored_uri=stored_uri,
-        # What nobody moves was put there by the task itself, which knows.
+        # The agent moves no other schemes: there the task stored the object itself, so its word is taken.
         present=lambda uri: uri in stored or not is_moved(uri),
     )
-    # A path in a Pod that is gone means nothing; what lay there lies at the URI now.
+    # A path in a Pod that is gone is of no use; the file was uploaded to the URI.
     artifacts = {
-        port: tuple(replace(artifact, custom_path="") for artifact in many) for port, many in outputs.artifacts.items()
+        port: tuple(replace(artifact, custom_path="") for artifact in elements)
+        for port, elements in outputs.artifacts.items()
     }
     return replace(outputs, artifacts=artifacts)
 
@@ -138,7 +139,7 @@ def outputs_of(launch: TaskLaunch, result: AttemptResult) -> CollectedOutputs:
 def _object(text: str | bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(text)
-        # Half of a surrogate pair is JSON but no text.
+        # JSON may hold half of a surrogate pair, which cannot be encoded as UTF-8: refused here.
         json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None

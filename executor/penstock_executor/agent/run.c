@@ -1,11 +1,11 @@
 /* The wrapper in a task's Pod (docs/pods.md): runs the user's program and says how it ended.
  *
- * Why C: it is mounted into images that may hold nothing else, no shell and no libc, as any user, without capabilities
- * and on a read-only file system, and a ConfigMap has to carry it.
+ * Why C: it is mounted into images that may have no shell and no libc, runs as any user, without capabilities and on a
+ * read-only file system, and has to fit into a ConfigMap.
  *
- * Invariants: memory is constant, whatever the program writes; nothing is waited for but the program itself, a
- * process it leaves behind may hold its pipes for ever; every way out leaves a result, except SIGKILL, which closes
- * the FIFO `alive`; the program gets the signal mask, dispositions and umask that the wrapper was given.
+ * Invariants: memory is constant, whatever the program writes; only the program itself is waited for, since a process
+ * that it leaves behind may hold its pipes open for ever; every exit writes a result, except SIGKILL, which closes the
+ * FIFO `alive`; the program gets the signal mask, dispositions and umask that the wrapper was given.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -142,7 +142,8 @@ static int make_directories(const char *path) {
 
 /* --- the result as JSON ---------------------------------------------------------------------------------------- */
 
-/* What is put is counted and kept as long as it fits into a message; put a second time, it goes out as a frame. */
+/* The put_ functions write the result into `message` and count its bytes in `total`, also those that do not fit. If it
+ * did not fit, it is put a second time with `framing` set, which writes it to stdout, line by line. */
 static char message[MESSAGE_BYTES];
 static size_t total;
 static int framing;
@@ -155,7 +156,7 @@ static void flush_line(void) {
   line_used = line_start;
 }
 
-/* Lines of a frame are no longer than a pipe writes at once and than a log keeps whole, and hold whole characters. */
+/* A line of a frame fits into one atomic write to a pipe and one log entry, and splits no UTF-8 sequence. */
 static void frame(const char *data, size_t size) {
   while (size) {
     size_t length = sequence((const unsigned char *)data, size);
@@ -221,7 +222,7 @@ static int text_of(int file, int out) {
     held += got;
     for (at = 0; at < held; at += length) {
       length = sequence(data + at, held - at);
-      /* A sequence may go on in the next piece. */
+      /* The rest of this sequence may be in the next piece. */
       if (!length && got && held - at < 4) break;
       if (!length) return 0;
       if (out) put_character(data + at, length);
@@ -234,7 +235,7 @@ static int text_of(int file, int out) {
 
 enum text { ABSENT, GOOD, INVALID, BROKEN };
 
-/* Opens a file that the program may have left; BROKEN sets the failure. Never blocks, whatever lies there. */
+/* Opens a file that the program may have written; BROKEN sets the failure. Never blocks, also not on a FIFO. */
 static enum text open_text(const char *path, long limit, const char *before, const char *name, const char *after,
                            int *file) {
   struct stat status;
@@ -271,7 +272,7 @@ static void put_file(int file) {
   close(file);
 }
 
-/* Whether it stands alone; every other option has a value. */
+/* Whether the option is a flag; every other option has a value. */
 static int is_flag(const char *name) { return !strcmp(name, "--wait") || !strcmp(name, "--count"); }
 
 static const char *next_option(const char *name, int *at) {
@@ -407,8 +408,8 @@ static void frame_result(void) {
 
 /* --- custom paths ---------------------------------------------------------------------------------------------- */
 
-/* A task may leave an artifact anywhere and say so in output_metadata.json. The agent sees the shared directories only,
- * so what lies elsewhere is copied into the share, under a name that both sides make of the path. */
+/* A task may write an artifact to any path and name it in output_metadata.json. The agent sees the shared directories
+ * only, so other paths are copied into the share, under a name that wrapper and agent derive from the path. */
 
 static int copy_file(const char *from, const char *to) {
   static char data[32768];
@@ -426,7 +427,7 @@ static int copy_file(const char *from, const char *to) {
   return got == 0 ? 0 : -1;
 }
 
-/* Links to files count as files, as everywhere when outputs are taken; links to directories and devices as nothing. */
+/* Links to files are copied as files, as everywhere with outputs; links to directories, and devices, are left out. */
 static int copy_tree(const char *from, const char *to, int depth) {
   struct stat status;
   char source[PATH_MAX], target[PATH_MAX];
@@ -454,7 +455,7 @@ static int copy_tree(const char *from, const char *to, int depth) {
   return done;
 }
 
-static void keep_custom(const char *path) {
+static void copy_custom_path(const char *path) {
   static const char *const shared[] = {"/tmp/kfp/", "/s3/", "/gcs/", "/minio/", "/az/", "/abfs/", "/penstock/"};
   uint64_t hash = 0xcbf29ce484222325u;
   char custom[PATH_MAX], target[PATH_MAX], name[17] = "";
@@ -480,7 +481,7 @@ struct scanner {
 };
 
 static void scanned_byte(struct scanner *scan, char byte) {
-  /* What is too long for a path is none, and neither is what has a NUL in it. */
+  /* Text that is too long for a path, or has a NUL in it, is marked as overlong, so that it is ignored. */
   if (!byte) scan->used = sizeof scan->text;
   if (scan->used < sizeof scan->text) scan->text[scan->used++] = byte;
 }
@@ -500,7 +501,7 @@ static void scanned_code(struct scanner *scan, uint32_t code) {
 static void scanned_string(struct scanner *scan) {
   int whole = scan->used < sizeof scan->text;
   if (whole) scan->text[scan->used] = 0;
-  if (scan->wanted && whole && scan->used) keep_custom(scan->text);
+  if (scan->wanted && whole && scan->used) copy_custom_path(scan->text);
   scan->is_key = !scan->wanted && whole && (!strcmp(scan->text, "customPath") || !strcmp(scan->text, "custom_path"));
   scan->wanted = 0;
 }
@@ -545,7 +546,7 @@ static void scan_byte(struct scanner *scan, unsigned char byte) {
   }
 }
 
-static void keep_customs(void) {
+static void copy_custom_paths(void) {
   static struct scanner scan;
   static unsigned char data[32768];
   ssize_t got;
@@ -566,7 +567,7 @@ static int64_t now(void) {
   return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
-static void say(const char *what) {
+static void log_line(const char *what) {
   char text[sizeof failure_text + 16] = "penstock: ";
   append(text, sizeof text, what);
   append(text, sizeof text, "\n");
@@ -575,37 +576,37 @@ static void say(const char *what) {
   if (log_file >= 0) write_all(log_file, text, strlen(text));
 }
 
-static void leave_exit(void) {
+static void write_exit(void) {
   char written[PATH_MAX], path[PATH_MAX];
   int file = open(in_share(".exit", written), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   put_exit(failure_text);
   if (file < 0 || write_all(file, message, total) || close(file) || rename(written, in_share("exit", path)))
-    say("the end of the program could not be written down");
+    log_line("the end of the program could not be written down");
 }
 
-static void leave_result(void) {
+static void write_result(void) {
   total = 0;
   put_result();
   if (total > sizeof message) frame_result();
   int file = open(message_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0 || write_all(file, message, total)) say("the termination message could not be written");
+  if (file < 0 || write_all(file, message, total)) log_line("the termination message could not be written");
 }
 
 static _Noreturn void finish(void) {
   ended.finished = now();
   if (!ended.started) ended.started = ended.finished;
-  if (share && metadata && ended.code == 0) keep_customs();
+  if (share && metadata && ended.code == 0) copy_custom_paths();
   if (share)
-    leave_exit();
-  /* Without an agent, or when it may be gone. */
-  if (!share || ended.code == OWN_FAILURE) leave_result();
+    write_exit();
+  /* The agent writes the result, unless there is none or it may be gone. */
+  if (!share || ended.code == OWN_FAILURE) write_result();
   _exit(ended.code);
 }
 
 static _Noreturn void fail(const char *before, const char *name, const char *after, int error) {
   ended.code = OWN_FAILURE;
   set_failure("infrastructure", before, name, after, error);
-  say(failure_text);
+  log_line(failure_text);
   finish();
 }
 
@@ -647,8 +648,8 @@ static void read_options(int count, char **arguments) {
   program = arguments + at + 1;
 }
 
-/* The FIFO has its final name only once it is open: an agent that finds it without a writer knows that we are gone. */
-static void show_life(void) {
+/* The FIFO gets its final name once it is open, so an agent that finds no writer knows that the wrapper is gone. */
+static void open_liveness_fifo(void) {
   char made[PATH_MAX], path[PATH_MAX];
   in_share(".alive", made);
   unlink(made);
@@ -661,7 +662,7 @@ static int next_signal(int signals) {
   return read_some(signals, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
 }
 
-/* The agent keeps its FIFO open as we do ours: without a writer it tells that nobody fetches any more. */
+/* The agent keeps a FIFO open likewise: when it has no writer, nobody fetches inputs any more. */
 static int agent_is_gone(int *life) {
   char path[PATH_MAX], byte;
   if (*life < 0) *life = open(in_share("agent", path), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -674,11 +675,11 @@ static void wait_for_inputs(int signals) {
   in_share("ready", ready);
   in_share("failed", failed);
   for (;;) {
-    /* Asked first: what the agent left before it went is seen then. */
+    /* Checked before the marker files, so that one which the agent wrote before it ended is not missed. */
     int gone = agent_is_gone(&life);
     if (!access(ready, F_OK)) break;
     if (!access(failed, F_OK)) {
-      say("the task's inputs could not be fetched");
+      log_line("the task's inputs could not be fetched");
       _exit(OWN_FAILURE);
     }
     if (gone) fail("the agent ended before it had fetched the inputs", "", "", 0);
@@ -703,7 +704,7 @@ struct stream {
 };
 static struct stream streams[2];
 
-static void take(struct stream *stream, size_t most) {
+static void fill_stream(struct stream *stream, size_t most) {
   ssize_t got = read_some(stream->from, stream->data, most < sizeof stream->data ? most : sizeof stream->data);
   if (got <= 0) {
     close(stream->from);
@@ -720,22 +721,22 @@ static void take(struct stream *stream, size_t most) {
   }
 }
 
-static void give(struct stream *stream, size_t most) {
+static void flush_stream(struct stream *stream, size_t most) {
   size_t size = stream->end - stream->start;
   if (size > most) size = most;
   if (stream->to >= 0 && write_all(stream->to, stream->data + stream->start, size)) stream->to = -1;
   stream->start = stream->to < 0 ? stream->end : stream->start + size;
 }
 
-/* What the program wrote before it ended is in the pipe now; what others write later is not waited for. */
+/* Copies what is in the pipe now, which is all that the program wrote; what its children write later is dropped. */
 static void drain(struct stream *stream) {
   int left = 0;
-  give(stream, sizeof stream->data);
+  flush_stream(stream, sizeof stream->data);
   if (stream->from < 0 || ioctl(stream->from, FIONREAD, &left)) return;
   while (left > 0 && stream->from >= 0) {
-    take(stream, left);
+    fill_stream(stream, left);
     left -= stream->end;
-    give(stream, sizeof stream->data);
+    flush_stream(stream, sizeof stream->data);
   }
 }
 
@@ -772,20 +773,20 @@ static pid_t start(const sigset_t *mask, const struct sigaction *pipe_action, mo
   return child;
 }
 
-/* Reaps whatever has ended; true when the program is among it. */
+/* Reaps every process that has ended; true when the program is one of them. */
 static int reap(pid_t child) {
-  int status, found = 0;
-  pid_t one;
-  while ((one = waitpid(-1, &status, WNOHANG)) > 0)
-    if (one == child) {
-      found = 1;
+  int status, child_ended = 0;
+  pid_t ended_pid;
+  while ((ended_pid = waitpid(-1, &status, WNOHANG)) > 0)
+    if (ended_pid == child) {
+      child_ended = 1;
       ended.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
       ended.code = ended.signal ? 128 + ended.signal : WEXITSTATUS(status);
     }
-  return found;
+  return child_ended;
 }
 
-static void attend(pid_t child, int signals) {
+static void supervise(pid_t child, int signals) {
   for (;;) {
     struct pollfd events[3] = {{.fd = signals, .events = POLLIN}};
     for (int i = 0; i < 2; i++) {
@@ -800,17 +801,17 @@ static void attend(pid_t child, int signals) {
       if (number == SIGCHLD) {
         if (reap(child)) return;
       } else if (number) {
-        /* A program may have left the group that it was given. */
+        /* A program may have left the process group that it was started in. */
         if (kill(-child, number)) kill(child, number);
       }
     }
     for (int i = 0; i < 2; i++) {
       if (!events[i + 1].revents) continue;
-      /* A pipe that can be written takes this much at once: signals are heard even when nobody reads our output. */
+      /* A writable pipe takes this much without blocking, so signals are handled even when nobody reads the output. */
       if (events[i + 1].events == POLLOUT)
-        give(streams + i, 4096);
+        flush_stream(streams + i, 4096);
       else
-        take(streams + i, sizeof streams[i].data);
+        fill_stream(streams + i, sizeof streams[i].data);
     }
   }
 }
@@ -828,7 +829,7 @@ int main(int count, char **arguments) {
   int signals = signalfd(-1, &own, SFD_CLOEXEC);
   if (signals < 0) fail("the wrapper cannot receive signals", "", "", errno);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  if (share) show_life();
+  if (share) open_liveness_fifo();
   if (waits) wait_for_inputs(signals);
   const char *directory;
   for (int at = 0; (directory = next_option("--mkdir", &at));)
@@ -838,7 +839,7 @@ int main(int count, char **arguments) {
     if (log_file < 0) fail("the log ", log_path, " cannot be written", errno);
   }
   pid_t child = start(&given, &pipe_action, mask_of_files);
-  attend(child, signals);
+  supervise(child, signals);
   for (int i = 0; i < 2; i++) drain(streams + i);
   if (ended.error) {
     ended.signal = 0;
@@ -847,7 +848,7 @@ int main(int count, char **arguments) {
     append(text, sizeof text, shown_command());
     append(text, sizeof text, ": ");
     append(text, sizeof text, strerror(ended.error));
-    say(text);
+    log_line(text);
   }
   finish();
 }

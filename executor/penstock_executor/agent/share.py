@@ -1,7 +1,8 @@
 """The agent's side of the directory that it shares with the wrapper (docs/pods.md).
 
-Invariants: each side hears the other's end through a FIFO that only the other keeps open, however it ends; marks appear
-whole, by rename. The user's program can write here too: nothing of it is trusted but what it may say of itself.
+Invariants: each side keeps a FIFO open for as long as it lives, so the other notices its death, however it died; marker
+files appear whole, by rename. The user's program can write here too, so a file is trusted only for what that program
+may decide about itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _LAST_POLL_SECONDS = 0.2
 _EXIT_BYTES = 16 * 1024
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """A line in the container's log."""
     sys.stderr.write(f"penstock agent: {text}\n")
     sys.stderr.flush()
@@ -30,13 +31,13 @@ class Share:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def show_life(self) -> None:
-        """The wrapper that waits for inputs hears when we are gone; the file is open as long as the process lives."""
-        made = self.directory / ".agent"
-        made.unlink(missing_ok=True)
-        os.mkfifo(made, 0o666)
-        os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        made.rename(self.directory / "agent")
+    def open_liveness_fifo(self) -> None:
+        """Keeps a FIFO open until this process ends, by which a wrapper that waits for inputs notices that it did."""
+        fifo = self.directory / ".agent"
+        fifo.unlink(missing_ok=True)
+        os.mkfifo(fifo, 0o666)
+        os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fifo.rename(self.directory / "agent")
 
     def ready(self) -> None:
         self._mark("ready", "")
@@ -52,35 +53,35 @@ class Share:
             delay = min(delay * 1.5, _LAST_POLL_SECONDS)
 
     def wait_for_end(self) -> ProcessExit | None:
-        """How the program ended; None when its container died without a word. Returns when the wrapper is gone."""
+        """Waits until the wrapper is gone. How the program ended; None when the wrapper was killed before."""
         file = os.open(self.directory / "alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             poll = select.poll()
-            # Only its end: nobody is meant to write, and whoever does must not keep us busy.
+            # Only POLLHUP: nobody is meant to write to the FIFO, and data in it must not wake this loop.
             poll.register(file, 0)
-            if not self._is_orphan(file):
+            if not self._writer_is_gone(file):
                 poll.poll()
         finally:
             os.close(file)
-        return self.left()
+        return self.read_exit()
 
     @staticmethod
-    def _is_orphan(file: int) -> bool:
-        """Whether the wrapper was gone before we opened its FIFO: the kernel reports the end of writers it showed."""
+    def _writer_is_gone(file: int) -> bool:
+        """Whether the wrapper was gone before the FIFO was opened: poll reports only a writer that leaves later."""
         try:
             return os.read(file, 1) == b""
         except BlockingIOError:
             return False
 
-    def left(self) -> ProcessExit | None:
-        """How the program ended, as the wrapper wrote it down; None when it did not."""
+    def read_exit(self) -> ProcessExit | None:
+        """How the program ended, as the wrapper wrote it to the file `exit`; None when there is no such file."""
         try:
             with (self.directory / "exit").open("rb") as stream:
                 return ProcessExit(**json.loads(stream.read(_EXIT_BYTES)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:
-            say(f"the program's end cannot be read: {type(error).__name__}")
+            log_line(f"the program's end cannot be read: {type(error).__name__}")
             return None
 
     def _mark(self, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The store of one task, as its agent opens it: what a transfer needs is imported when there is one.
+"""Opens the store for one task's agent. Its modules are imported only here, when there is something to transfer.
 
 Invariant: files are written under the task's own pipeline root alone.
 """

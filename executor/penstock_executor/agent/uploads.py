@@ -1,6 +1,6 @@
-"""Takes what a task left to where it is kept, and its log too (docs/pods.md, executor.md §3.4).
+"""Uploads a task's artifacts and its log to the store (docs/pods.md, executor.md §3.4).
 
-Invariants: a file that is not there is no failure, executor.md §3.4; of several failures the first is told.
+Invariants: a missing file is no failure (executor.md §3.4); of several failures the first is reported.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from pathlib import Path
 from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError, OutsideRootsError
 
 from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER, AgentError
-from penstock_executor.agent.outputs import Kept, Surroundings, Upload
-from penstock_executor.agent.share import say
+from penstock_executor.agent.outputs import PodFiles, Upload, UploadResult
+from penstock_executor.agent.share import log_line
 
 _AT_ONCE = 8
 
 
-async def keep(
-    store: ArtifactStore, uploads: Sequence[Upload], log: Upload | None, where: Surroundings, timeout: float
-) -> Kept:
+async def upload_outputs(
+    store: ArtifactStore, uploads: Sequence[Upload], log: Upload | None, where: PodFiles, timeout: float
+) -> UploadResult:
     """Several at a time, each within `timeout` seconds."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(upload: Upload) -> str | AgentError | None:
+    async def upload_one(upload: Upload) -> str | AgentError | None:
         async with slots:
             try:
                 return upload.uri if await _upload(store, upload, where, timeout) else None
             except AgentError as error:
-                say(error.text)
+                log_line(error.text)
                 return error
 
-    *done, logged = await asyncio.gather(*map(one, uploads), _nothing() if log is None else one(log))
+    *done, logged = await asyncio.gather(*map(upload_one, uploads), _nothing() if log is None else upload_one(log))
     failures = [result for result in done if isinstance(result, AgentError)]
-    return Kept(
+    return UploadResult(
         stored=tuple(result for result in done if isinstance(result, str)),
         log_stored=isinstance(logged, str),
         failure=failures[0] if failures else None,
@@ -46,7 +46,7 @@ async def _nothing() -> None:
     pass
 
 
-async def _upload(store: ArtifactStore, upload: Upload, where: Surroundings, timeout: float) -> bool:
+async def _upload(store: ArtifactStore, upload: Upload, where: PodFiles, timeout: float) -> bool:
     """Raises AgentError."""
     what = f"the artifact {upload.port!r}"
     source = Path(upload.source)
@@ -54,7 +54,7 @@ async def _upload(store: ArtifactStore, upload: Upload, where: Surroundings, tim
         if source.exists() or source.is_symlink():
             checked = where.checked(upload.source, what)
             return await asyncio.wait_for(store.upload(checked, upload.uri, replace=upload.replaces), timeout)
-        return upload.chosen and await _is_there(store, upload.uri, timeout)
+        return upload.chosen and await _exists(store, upload.uri, timeout)
     except asyncio.TimeoutError:
         text = f"{what} was not stored at {upload.uri} within {timeout:g} seconds"
         raise AgentError(INFRASTRUCTURE, text) from None
@@ -64,15 +64,15 @@ async def _upload(store: ArtifactStore, upload: Upload, where: Surroundings, tim
             kind = USER
         raise AgentError(kind, f"{what} cannot be stored: {error}") from error
     except OSError as error:
-        # A name that no file can have is one that the task gave.
+        # Only the task can have chosen a name that is too long.
         kind = USER if error.errno == errno.ENAMETOOLONG else INFRASTRUCTURE
         raise AgentError(kind, f"{what} cannot be read: {error.strerror or error}") from error
 
 
-async def _is_there(store: ArtifactStore, uri: str, timeout: float) -> bool:
+async def _exists(store: ArtifactStore, uri: str, timeout: float) -> bool:
     try:
         return await asyncio.wait_for(store.exists(uri), timeout)
     except ArtifactStoreError as error:
-        # The task's own credentials may reach what ours do not.
-        say(f"{uri} cannot be looked at: {error}")
+        # The task may have stored it with credentials that the agent does not have.
+        log_line(f"{uri} cannot be looked at: {error}")
         return False

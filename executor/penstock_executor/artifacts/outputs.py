@@ -1,11 +1,11 @@
-"""What a task left behind, as parameters and artifacts (executor.md §3.3, §3.4, §10.21).
+"""Turns the texts that a task wrote into parameters and artifacts (executor.md §3.3, §3.4, §10.21).
 
-Whoever calls has read the texts: from files of this machine, or from what an attempt in a Pod left (`agent.results`).
+The caller has read the texts: from files of this machine, or from the result of an attempt in a Pod (`agent.results`).
 
-Invariants: pure; a value in output_metadata.json wins over a file; a declared parameter in neither fails the task by
-name; a missing artifact file is no failure. Values have their declared kinds, and wherever they stand only what JSON
-can say: anything else is an error that names the output and the place in it, as is nesting that messages cannot carry.
-Lists keep all their elements, in order.
+Invariants: pure; a value in output_metadata.json overrides a file; a declared parameter in neither fails the task with
+an error that names it; a missing artifact file is no failure. Every value has its declared type and is valid JSON, not
+nested deeper than protobuf messages can be: anything else is an error that names the output and where in it. Lists keep
+all their elements, in order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from penstock_ir.model import JsonValue, ParameterType
 from penstock_ir.parameters import convert_value, describe
 
 from penstock_executor.artifact import Artifact
-from penstock_executor.artifacts.written import OutputError
+from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import OutputArtifact, TaskLaunch
 
 _TRUE = {"1", "t", "T", "TRUE", "true", "True"}
@@ -33,9 +33,9 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,400}")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INT64 = range(-(2**63), 2**63)
 _ARTIFACT_FIELDS = {"name", "uri", "metadata", "type", "customPath", "custom_path"}
-_NAMES_AT_FAULT = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EILSEQ}
+_BAD_NAME_ERRNOS = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EINVAL, errno.EILSEQ}
 _SHOWN_CHARACTERS = 200
-_FIELDS = {"artifacts", "parameterValues", "parameter_values", "parameters", "taskStatus"}
+_DOCUMENT_FIELDS = {"artifacts", "parameterValues", "parameter_values", "parameters", "taskStatus"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,44 +54,45 @@ def interpret_outputs(
     stored_uri: Callable[[str], str],
     present: Callable[[str], bool],
 ) -> CollectedOutputs:
-    """What an attempt that ended well left. `parameter_text` gives the text of a parameter's file or raises
-    OutputError; it is asked only for what output_metadata.json (`metadata_text`, None when there is none) does not say.
-    `stored_uri` turns a URI as the task saw it into the kept one, `present` says whether something lies at a kept URI.
+    """The outputs of an attempt that succeeded. `metadata_text` is output_metadata.json, None when there is none.
+    `parameter_text` returns the text of a parameter's file or raises OutputError; it is called only for parameters that
+    output_metadata.json does not have. `stored_uri` maps a URI as the task saw it to the stored one, `present` says
+    whether there is an object at a stored URI.
 
-    Raises OutputError, and the OSError of `present` where that is not about the name that the task gave.
+    Raises OutputError, and any OSError of `present` that is not caused by a name that the task chose.
     """
     document = _document(metadata_text)
     parameters: dict[str, JsonValue] = {}
-    written = document.get("parameterValues", document.get("parameter_values")) or {}
-    if not isinstance(written, dict):
+    metadata_parameters = document.get("parameterValues", document.get("parameter_values")) or {}
+    if not isinstance(metadata_parameters, dict):
         raise OutputError("output_metadata.json: parameterValues is no object")
-    for name, value in written.items():
-        _bounded(value, f"output parameter {name!r}")
+    for name, value in metadata_parameters.items():
+        _check_nesting(value, f"output parameter {name!r}")
         kind = launch.output_parameters.get(name)
         parameters[name] = _typed(name, value, kind)
     for name, kind in launch.output_parameters.items():
         if name not in parameters:
             parameters[name] = _parsed(name, kind, parameter_text(name))
-    given = document.get("artifacts") or {}
-    if not isinstance(given, dict):
+    metadata_artifacts = document.get("artifacts") or {}
+    if not isinstance(metadata_artifacts, dict):
         raise OutputError("output_metadata.json: artifacts is no object")
     artifacts = {
         port: tuple(
-            one if _lies_there(port, one.uri, present) else replace(one, absent=True)
-            for one in _artifacts(port, output, given.get(port), stored_uri)
+            artifact if _is_present(port, artifact.uri, present) else replace(artifact, absent=True)
+            for artifact in _artifacts(port, output, metadata_artifacts.get(port), stored_uri)
         )
         for port, output in launch.output_artifacts.items()
     }
     return CollectedOutputs(parameters, artifacts)
 
 
-def _lies_there(port: str, uri: str, present: Callable[[str], bool]) -> bool:
+def _is_present(port: str, uri: str, present: Callable[[str], bool]) -> bool:
     """Raises OutputError, OSError."""
     try:
         return present(uri)
     except OSError as error:
-        if error.errno in _NAMES_AT_FAULT:
-            text = f"artifact {port!r} cannot be looked for at {_cut(uri)}: {error.strerror}"
+        if error.errno in _BAD_NAME_ERRNOS:
+            text = f"artifact {port!r} cannot be looked for at {_shortened(uri)}: {error.strerror}"
             raise OutputError(text) from error
         raise
 
@@ -105,7 +106,7 @@ def _document(text: str | None) -> dict[str, Any]:
         raise OutputError(str(error)) from error
     if not isinstance(document, dict):
         raise OutputError("output_metadata.json is no object")
-    unknown = set(document) - _FIELDS
+    unknown = set(document) - _DOCUMENT_FIELDS
     if unknown:
         raise OutputError(f"output_metadata.json has an unknown field {sorted(unknown)[0]!r}")
     return document
@@ -126,20 +127,20 @@ def _parsed(name: str, kind: ParameterType, text: str) -> JsonValue:
             value = parse_json(stripped, f"output parameter {name!r}")
         except JsonTextError as error:
             raise OutputError(f"{error} (it is declared as {kind.value})") from error
-        _bounded(value, f"output parameter {name!r}")
+        _check_nesting(value, f"output parameter {name!r}")
         return _typed(name, value, kind)
-    raise OutputError(f"output parameter {name!r} is no {kind.value}: {stripped[:60]!r}{_reason(stripped)}")
+    raise OutputError(f"output parameter {name!r} is no {kind.value}: {stripped[:60]!r}{_not_finite(stripped)}")
 
 
-def _bounded(value: JsonValue, place: str) -> None:
+def _check_nesting(value: JsonValue, subject: str) -> None:
     try:
-        check_depth(value, place)
+        check_depth(value, subject)
     except JsonTextError as error:
         raise OutputError(str(error)) from error
 
 
-def _reason(text: str) -> str:
-    """Why what a program takes for a number is none here."""
+def _not_finite(text: str) -> str:
+    """The reason to append when Python reads `text` as a number that JSON does not have, such as NaN."""
     try:
         finite = math.isfinite(float(text))
     except ValueError:
@@ -150,24 +151,26 @@ def _reason(text: str) -> str:
 def _typed(name: str, value: JsonValue, kind: ParameterType | None) -> JsonValue:
     if kind is None or (value is None and kind is ParameterType.STRING):
         return value
-    place = f"output parameter {name!r}"
+    subject = f"output parameter {name!r}"
     try:
-        typed = convert_value(value, kind, place)
+        typed = convert_value(value, kind, subject)
     except InvalidParametersError as error:
         raise OutputError(str(error)) from error
     if kind is ParameterType.NUMBER_INTEGER and typed not in _INT64:
-        raise OutputError(f"{place} is no {kind.value}: {describe(typed)} takes more than 64 bits")
+        raise OutputError(f"{subject} is no {kind.value}: {describe(typed)} takes more than 64 bits")
     return typed
 
 
-def _artifacts(port: str, output: OutputArtifact, given: Any, stored_uri: Callable[[str], str]) -> tuple[Artifact, ...]:
-    entries = given.get("artifacts") if isinstance(given, dict) else None
+def _artifacts(
+    port: str, output: OutputArtifact, metadata_entry: Any, stored_uri: Callable[[str], str]
+) -> tuple[Artifact, ...]:
+    entries = metadata_entry.get("artifacts") if isinstance(metadata_entry, dict) else None
     if not entries:
         return (output.artifact,)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise OutputError(f"output_metadata.json: artifacts of {port!r} are no list of objects")
     if not output.definition.is_list:
-        # As upstream: a port that is no list has its first element only.
+        # As upstream: a port that is no list takes only the first element.
         entries = entries[:1]
     return tuple(_merged(port, output.artifact, entry, index, stored_uri) for index, entry in enumerate(entries))
 
@@ -182,7 +185,7 @@ def _merged(
     if not isinstance(metadata, dict):
         raise OutputError(f"output_metadata.json: metadata of artifact {port!r} is no object")
     for key, value in metadata.items():
-        _bounded(value, f"metadata {key[:80]!r} of output artifact {port!r}")
+        _check_nesting(value, f"metadata {key[:80]!r} of output artifact {port!r}")
     merged = {**base.metadata, **{key: value for key, value in metadata.items() if value is not None}}
     uri = entry.get("uri") or ""
     if isinstance(uri, str):
@@ -198,17 +201,17 @@ def _merged(
 
 
 def _check_uri(port: str, uri: str) -> None:
-    """Raises OutputError for what names no place whatever keeps it."""
-    what = f"output_metadata.json: the URI {_cut(uri)!r} of artifact {port!r}"
+    """Raises OutputError for a URI that no store could have."""
+    subject = f"output_metadata.json: the URI {_shortened(uri)!r} of artifact {port!r}"
     if "\0" in uri:
-        raise OutputError(f"{what} holds a NUL character")
+        raise OutputError(f"{subject} holds a NUL character")
     if uri.startswith("/"):
         return
     try:
         urlsplit(uri)
     except ValueError as error:
-        raise OutputError(f"{what} cannot be parsed: {error}") from error
+        raise OutputError(f"{subject} cannot be parsed: {error}") from error
 
 
-def _cut(uri: str) -> str:
+def _shortened(uri: str) -> str:
     return uri if len(uri) <= _SHOWN_CHARACTERS else f"{uri[:_SHOWN_CHARACTERS]}..."

@@ -1,7 +1,7 @@
 """The port through which lineage is recorded (executor.md §2.9).
 
-Invariants: recording twice changes nothing; a parent is recorded before, or in the same batch as, its children. The
-engine's shell finishes a run only when its last record is in.
+Invariants: recording twice changes nothing; a parent is recorded before, or in the same batch as, its children. A
+run is finished only when its last record is written.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class RecordedIds:
 
 
 class RecorderUnavailableError(Exception):
-    """The metadata store did not answer; the same batch may be tried again."""
+    """The metadata store did not answer; the same batch may be sent again."""
 
     transient = True
 
 
 class RecordRejectedError(Exception):
-    """The metadata store refused a record for good; `name` is the execution's. The run must not hang on it."""
+    """The metadata store refused a record for good; `name` is the execution's. The run goes on without it."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
@@ -37,14 +37,15 @@ class RecordRejectedError(Exception):
 
 
 class Recorder(Protocol):
-    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
-        """Writes a batch in few calls. `left` gives the seconds for which a run is certainly ours: no write of it is
-        sent later, none may take longer. Raises RecorderUnavailableError, also when they are over, RecordRejectedError.
+    async def record(self, batch: Sequence[ExecutionRecord], lease_seconds: Callable[[str], float]) -> RecordedIds:
+        """Writes a batch in few calls. `lease_seconds(run_id)` is how long the lease of a run is certain: no write of
+        the run is sent later or may take longer. Raises RecorderUnavailableError, also when it is over,
+        RecordRejectedError.
         """
         ...
 
     def forget(self, run_id: str) -> None:
-        """Drops what is remembered of a run that is finished or was lost."""
+        """Drops the cached ids of a run that is finished or was lost to another executor."""
         ...
 
     async def close(self) -> None: ...

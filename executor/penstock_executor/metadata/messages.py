@@ -1,7 +1,7 @@
 """Records as ML Metadata messages: names, types and properties as the web UI reads them (executor.md §2.9).
 
-Invariant: a message is a function of its record alone, and that of an artifact of the artifact alone: whoever uses an
-artifact says the same of it as who made it.
+Invariant: a message depends on its record alone, and that of an artifact on the artifact alone, so the task that made
+an artifact and one that uses it write the same message.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def execution_message(record: ExecutionRecord, type_id: int, parent_id: int | No
 
 
 def artifact_message(artifact: Artifact, type_id: int, port: str) -> pb.Artifact:
-    """`port` names only artifacts of a release that gave them no name."""
+    """`port` is the display name of artifacts from releases that recorded none."""
     message = pb.Artifact(
         type_id=type_id,
         name=artifact.name,

@@ -1,11 +1,12 @@
 """Records lineage in ML Metadata through its gRPC service, many executions per call.
 
-Why batches: one transaction per call is what costs. Why names: executions and contexts have deterministic names and
-artifacts an external id, so what a crash left half known is found again instead of written twice.
+Why batches: ML Metadata spends most of a call on its transaction. Why names: executions and contexts have deterministic
+names and artifacts an external id, so that after a crash they are found again instead of written twice.
 
-Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; a write that
-contradicts what the store has is made again with what the store has, because the answer to an earlier one may have been
-lost; a record the store refuses is singled out, the rest of its batch gets in.
+Invariants: a parent's id is known before its children are written, because the UI follows `parent_dag_id`; when the
+store refuses a write because it has other data than was assumed, that data is read and the write repeated, because the
+reply to an earlier write may have been lost; a record that the store refuses is singled out, the rest of its batch is
+written.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from penstock_executor.channel import ServerChannel
 from penstock_executor.lineage_records import ExecutionRecord, RunRecord
 from penstock_executor.metadata.base import RecordedIds, RecorderUnavailableError, RecordRejectedError
 from penstock_executor.metadata.messages import run_context
-from penstock_executor.metadata.subgraph import RunMemory, Subgraph, content, events_of
+from penstock_executor.metadata.subgraph import RecordedRun, Subgraph, comparable_bytes, events_of
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,13 @@ _TRANSIENT = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
 }
-# May pass (a deadlock in the database, a server that dies while it answers) or not: refused only when it comes again.
-_DOUBTFUL = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
-# What is remembered is not what the store has.
+# Transient (a deadlock in the database, a server killed during the call) or permanent: retried, refused if it persists.
+_MAYBE_TRANSIENT = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+# The store has other data than `RecordedRun` says.
 _STALE = {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND}
-_TRIES = 4
-_PAGE = 100
-_PIPELINES = 1_000
+_MAX_TRIES = 4
+_PAGE_SIZE = 100
+_MAX_PIPELINES = 1_000
 
 
 class MlmdRecorder:
@@ -57,10 +58,10 @@ class MlmdRecorder:
         channel: Any = self._channel
         self._stub = service_rpc.MetadataStoreServiceStub(channel)
         self._types: dict[tuple[str, str], int] = {}
-        self._runs: dict[str, RunMemory] = {}
+        self._runs: dict[str, RecordedRun] = {}
         self._pipelines: dict[str, pb.Context] = {}
 
-    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
+    async def record(self, batch: Sequence[ExecutionRecord], lease_seconds: Callable[[str], float]) -> RecordedIds:
         executions: dict[str, int] = {}
         artifacts: dict[str, int] = {}
         contexts: dict[str, tuple[int, int]] = {}
@@ -69,22 +70,26 @@ class MlmdRecorder:
         for record in batch:
             by_run.setdefault(record.run.run_id, []).append(record)
         for run_id, records in by_run.items():
-            memory = await self._memory(records[0].run)
-            contexts[run_id] = (memory.contexts[0].id, memory.contexts[1].id)
+            recorded = await self._recorded_run(records[0].run)
+            contexts[run_id] = (recorded.contexts[0].id, recorded.contexts[1].id)
             try:
-                await self._record_run(memory, records, partial(left, run_id))
+                await self._record_run(recorded, records, partial(lease_seconds, run_id))
             except RecordRejectedError as error:
                 rejected = error
             executions.update(
-                {one.name: memory.executions[one.name] for one in records if one.name in memory.executions}
+                {
+                    record.name: recorded.executions[record.name]
+                    for record in records
+                    if record.name in recorded.executions
+                }
             )
-            # Also those of an earlier recorder, which may have died before it told anybody.
+            # Also artifacts of an earlier recorder, which may have died before it returned their ids.
             artifacts.update(
                 {
-                    one.name: memory.artifacts[one.name]
+                    artifact.name: recorded.artifacts[artifact.name]
                     for record in records
-                    for _, _, one in events_of(record)
-                    if one.name in memory.artifacts
+                    for _, _, artifact in events_of(record)
+                    if artifact.name in recorded.artifacts
                 }
             )
         if rejected is not None:
@@ -100,42 +105,45 @@ class MlmdRecorder:
     # --- one run ---------------------------------------------------------------------------------------------------
 
     async def _record_run(
-        self, memory: RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
+        self, recorded: RecordedRun, records: Sequence[ExecutionRecord], lease_seconds: Callable[[], float]
     ) -> None:
-        """Level by level: those whose parent has an id, then their children."""
+        """Writes level by level: records whose parent has an id, then their children."""
         rejected: RecordRejectedError | None = None
-        rest = list(records)
-        while rest:
-            ready = [one for one in rest if not one.parent or one.parent in memory.executions]
+        pending = list(records)
+        while pending:
+            ready = [record for record in pending if not record.parent or record.parent in recorded.executions]
             if not ready:
-                # The parents are in no batch yet: look for them, then write without a parent rather than lose lineage.
-                await self._learn(memory)
-                ready = [one for one in rest if one.parent in memory.executions] or rest
-            names = {one.name for one in ready}
-            rest = [one for one in rest if one.name not in names]
+                # The parents are in none of our batches: read them back, else write without a parent rather than lose
+                # lineage.
+                await self._read_back(recorded)
+                ready = [record for record in pending if record.parent in recorded.executions] or pending
+            names = {record.name for record in ready}
+            pending = [record for record in pending if record.name not in names]
             try:
-                await self._put(memory, ready, left)
+                await self._put(recorded, ready, lease_seconds)
             except RecordRejectedError as error:
                 rejected = error
         if rejected is not None:
             raise rejected
 
-    async def _put(self, memory: RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]) -> None:
+    async def _put(
+        self, recorded: RecordedRun, records: Sequence[ExecutionRecord], lease_seconds: Callable[[], float]
+    ) -> None:
         try:
-            await self._put_subgraph(memory, records, left)
+            await self._put_subgraph(recorded, records, lease_seconds)
             return
         except grpc.aio.AioRpcError as error:
-            if error.code() in _STALE and await self._learn(memory):
-                await self._put(memory, records, left)
+            if error.code() in _STALE and await self._read_back(recorded):
+                await self._put(recorded, records, lease_seconds)
                 return
             if len(records) == 1:
                 raise RecordRejectedError(records[0].name, f"{error.code().name}: {error.details()}") from error
-        # Something in it is refused: halves find out what.
+        # The store refused the batch: split it in halves to find the record at fault.
         middle = len(records) // 2
         rejected: RecordRejectedError | None = None
         for half in (records[:middle], records[middle:]):
             try:
-                await self._put(memory, half, left)
+                await self._put(recorded, half, lease_seconds)
             except RecordRejectedError as error:
                 log.error("lineage refused: %s", error)
                 rejected = error
@@ -143,107 +151,107 @@ class MlmdRecorder:
             raise rejected
 
     async def _put_subgraph(
-        self, memory: RunMemory, records: Sequence[ExecutionRecord], left: Callable[[], float]
+        self, recorded: RecordedRun, records: Sequence[ExecutionRecord], lease_seconds: Callable[[], float]
     ) -> None:
         types = {("execution", record.type.value) for record in records}
         types |= {("artifact", artifact.type) for record in records for _, _, artifact in events_of(record)}
-        known = {one: await self._type(*one) for one in types}
-        graph = Subgraph.of(records, memory, lambda kind, name: known[kind, name])
+        type_ids = {key: await self._type(*key) for key in types}
+        graph = Subgraph.of(records, recorded, lambda kind, name: type_ids[kind, name])
         if graph.names:
-            graph.written(memory, await self._call(self._stub.PutLineageSubgraph, graph.request, left))
+            graph.apply_reply(recorded, await self._call(self._stub.PutLineageSubgraph, graph.request, lease_seconds))
 
-    async def _memory(self, run: RunRecord) -> RunMemory:
-        memory = self._runs.get(run.run_id)
-        if memory is None:
+    async def _recorded_run(self, run: RunRecord) -> RecordedRun:
+        recorded = self._runs.get(run.run_id)
+        if recorded is None:
             pipeline = await self._pipeline(run.pipeline_name)
-            of_run = await self._context("system.PipelineRun", run_context(run))
+            context = await self._context("system.PipelineRun", run_context(run))
             request = service_pb.PutParentContextsRequest()
-            request.parent_contexts.add(child_id=of_run.id, parent_id=pipeline.id)
+            request.parent_contexts.add(child_id=context.id, parent_id=pipeline.id)
             try:
                 await self._call(self._stub.PutParentContexts, request)
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                     raise
-            memory = self._runs[run.run_id] = RunMemory([pipeline, of_run])
-        return memory
+            recorded = self._runs[run.run_id] = RecordedRun([pipeline, context])
+        return recorded
 
     async def _pipeline(self, name: str) -> pb.Context:
-        """One for all runs of the pipeline; contexts are never deleted."""
-        known = self._pipelines.get(name)
-        if known is None:
-            if len(self._pipelines) >= _PIPELINES:
+        """The context that all runs of a pipeline share; contexts are never deleted."""
+        context = self._pipelines.get(name)
+        if context is None:
+            if len(self._pipelines) >= _MAX_PIPELINES:
                 self._pipelines.clear()
-            known = self._pipelines[name] = await self._context("system.Pipeline", pb.Context(name=name))
-        return known
+            context = self._pipelines[name] = await self._context("system.Pipeline", pb.Context(name=name))
+        return context
 
     async def _context(self, type_name: str, wanted: pb.Context) -> pb.Context:
-        """The context of that name, made if there is none; what exists is kept as it is (executor.md §2.1)."""
+        """Creates the context, or returns the existing one of that name unchanged (executor.md §2.1)."""
         wanted.type_id = await self._type("context", type_name)
         try:
-            made = await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
+            reply = await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
         else:
-            wanted.id = made.context_ids[0]
+            wanted.id = reply.context_ids[0]
             return wanted
-        found = await self._call(
+        existing = await self._call(
             self._stub.GetContextByTypeAndName,
             service_pb.GetContextByTypeAndNameRequest(type_name=type_name, context_name=wanted.name),
         )
-        if not found.HasField("context"):
+        if not existing.HasField("context"):
             raise RecorderUnavailableError(f"context {wanted.name!r} exists and cannot be found")
-        return found.context
+        return existing.context
 
     # --- after a crash ---------------------------------------------------------------------------------------------
 
-    async def _learn(self, memory: RunMemory) -> bool:
-        """Reads what the store has of the run: an earlier recorder's writes, and ours whose answer was lost.
+    async def _read_back(self, recorded: RecordedRun) -> bool:
+        """Reads the run's lineage from the store: writes of an earlier recorder, and ours whose reply was lost.
 
-        True when that is another thing than was remembered.
+        True when it differs from what `recorded` said before.
         """
-        found = RunMemory(memory.contexts)
-        request = service_pb.GetExecutionsByContextRequest(context_id=memory.contexts[1].id)
-        request.options.max_result_size = _PAGE
+        stored = RecordedRun(recorded.contexts)
+        request = service_pb.GetExecutionsByContextRequest(context_id=recorded.contexts[1].id)
+        request.options.max_result_size = _PAGE_SIZE
         while True:
             reply = await self._call(self._stub.GetExecutionsByContext, request)
-            named = [one for one in reply.executions if one.name]
-            found.executions.update({one.name: one.id for one in named})
-            found.read.update({one.name: content(one) for one in named})
+            executions = [execution for execution in reply.executions if execution.name]
+            stored.executions.update({execution.name: execution.id for execution in executions})
+            stored.read.update({execution.name: comparable_bytes(execution) for execution in executions})
             if not reply.next_page_token:
                 break
             request.options.next_page_token = reply.next_page_token
-        await self._read_events(found)
-        # Believed as a whole: if the store goes away in between, all of it is read again.
-        new = (found.executions, found.events) != (memory.executions, memory.events)
-        memory.executions, memory.artifacts = found.executions, found.artifacts
-        memory.events, memory.read = found.events, found.read
-        return new
+        await self._read_events(stored)
+        # Assigned together at the end: if the store fails half-way, everything is read again.
+        changed = (stored.executions, stored.events) != (recorded.executions, recorded.events)
+        recorded.executions, recorded.artifacts = stored.executions, stored.artifacts
+        recorded.events, recorded.read = stored.events, stored.read
+        return changed
 
-    async def _read_events(self, found: RunMemory) -> None:
-        names_of = {identifier: name for name, identifier in found.executions.items()}
+    async def _read_events(self, stored: RecordedRun) -> None:
+        names_of = {identifier: name for name, identifier in stored.executions.items()}
         identifiers = list(names_of)
-        for start in range(0, len(identifiers), _PAGE):
+        for start in range(0, len(identifiers), _PAGE_SIZE):
             events = await self._call(
                 self._stub.GetEventsByExecutionIDs,
-                service_pb.GetEventsByExecutionIDsRequest(execution_ids=identifiers[start : start + _PAGE]),
+                service_pb.GetEventsByExecutionIDsRequest(execution_ids=identifiers[start : start + _PAGE_SIZE]),
             )
             artifact_ids = sorted({event.artifact_id for event in events.events})
             artifacts = await self._call(
                 self._stub.GetArtifactsByID, service_pb.GetArtifactsByIDRequest(artifact_ids=artifact_ids)
             )
-            names = {one.id: one.external_id for one in artifacts.artifacts}
-            found.artifacts.update({name: identifier for identifier, name in names.items()})
-            found.events.update(
+            names = {artifact.id: artifact.external_id for artifact in artifacts.artifacts}
+            stored.artifacts.update({name: identifier for identifier, name in names.items()})
+            stored.events.update(
                 (names_of[event.execution_id], names[event.artifact_id], event.type) for event in events.events
             )
 
     # --- calls -----------------------------------------------------------------------------------------------------
 
     async def _type(self, kind: str, name: str) -> int:
-        known = self._types.get((kind, name))
-        if known is not None:
-            return known
+        type_id = self._types.get((kind, name))
+        if type_id is not None:
+            return type_id
         if kind == "execution":
             execution = service_pb.PutExecutionTypeRequest(can_add_fields=True, can_omit_fields=True)
             execution.execution_type.name = name
@@ -259,19 +267,19 @@ class MlmdRecorder:
         self._types[(kind, name)] = reply.type_id
         return int(reply.type_id)
 
-    async def _call(self, method: Any, request: Any, left: Callable[[], float] = lambda: inf) -> Any:
-        """Raises RecorderUnavailableError when the store is away for longer than a few tries, or `left` is over."""
+    async def _call(self, method: Any, request: Any, lease_seconds: Callable[[], float] = lambda: inf) -> Any:
+        """Raises RecorderUnavailableError when every try failed or `lease_seconds()` is 0."""
         pauses = delays()
-        for attempt in range(1, _TRIES + 1):
-            seconds = left()
+        for attempt in range(1, _MAX_TRIES + 1):
+            seconds = lease_seconds()
             if seconds <= 0:
                 raise RecorderUnavailableError("the lease of the run is not certain any more")
             try:
                 return await method(request, timeout=min(self._deadline, seconds))
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _TRANSIENT and (error.code() not in _DOUBTFUL or attempt == _TRIES):
+                if error.code() not in _TRANSIENT and (error.code() not in _MAYBE_TRANSIENT or attempt == _MAX_TRIES):
                     raise
-                if attempt == _TRIES:
+                if attempt == _MAX_TRIES:
                     raise RecorderUnavailableError(f"{error.code().name}: {error.details()}") from error
             await asyncio.sleep(next(pauses))
         raise AssertionError("the loop returns or raises")

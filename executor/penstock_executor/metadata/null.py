@@ -9,7 +9,7 @@ from penstock_executor.metadata.base import RecordedIds
 
 
 class NullRecorder:
-    async def record(self, batch: Sequence[ExecutionRecord], left: Callable[[str], float]) -> RecordedIds:
+    async def record(self, batch: Sequence[ExecutionRecord], lease_seconds: Callable[[str], float]) -> RecordedIds:
         return RecordedIds()
 
     def forget(self, run_id: str) -> None:

@@ -1,7 +1,7 @@
-"""What is known of a run's lineage in the store, and the request that brings the store up to date.
+"""What the store has of a run's lineage, and the request that adds what is missing.
 
-Invariants: an event is asked for once per (execution, artifact, type), which is what the store allows, with a step for
-each port; an execution that the store is known to have as it should be, events included, is not sent.
+Invariants: one event per (execution, artifact, type), since the store allows no more, with a step in its path for each
+port; an execution that the store has already, unchanged and with all its events, is not sent.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ EventKey = tuple[str, str, int]
 
 
 @dataclass(slots=True)
-class RunMemory:
-    """What is known of one run: its contexts, ids of executions and artifacts by name, events that are written.
+class RecordedRun:
+    """What the store has of one run: its contexts, ids of executions and artifacts by name, events.
 
-    `read` has executions as the store gave them (`content`), until they are written again.
+    `read` holds executions as they were read from the store (`comparable_bytes`), until they are written again.
     """
 
     contexts: list[pb.Context]
@@ -34,17 +34,17 @@ class RunMemory:
     read: dict[str, bytes] = field(default_factory=dict)
 
 
-def content(message: pb.Execution) -> bytes:
-    """What a record says of an execution, without what the store adds: equal bytes, equal records."""
-    said = pb.Execution(type_id=message.type_id, name=message.name, last_known_state=message.last_known_state)
+def comparable_bytes(message: pb.Execution) -> bytes:
+    """An execution without the fields that the store adds, serialized: equal bytes mean equal records."""
+    comparable = pb.Execution(type_id=message.type_id, name=message.name, last_known_state=message.last_known_state)
     for key, value in message.custom_properties.items():
-        said.custom_properties[key].CopyFrom(value)
-    return said.SerializeToString(deterministic=True)
+        comparable.custom_properties[key].CopyFrom(value)
+    return comparable.SerializeToString(deterministic=True)
 
 
 @dataclass(slots=True)
 class Subgraph:
-    """One request. `type_id(kind, name)` knows every type of the records."""
+    """One request, and which execution, artifact and event is where in it."""
 
     request: service_pb.PutLineageSubgraphRequest
     names: list[str] = field(default_factory=list)
@@ -52,22 +52,22 @@ class Subgraph:
     edges: dict[EventKey, service_pb.PutLineageSubgraphRequest.EventEdge] = field(default_factory=dict)
 
     @staticmethod
-    def of(records: Sequence[ExecutionRecord], memory: RunMemory, type_id: Callable[[str, str], int]) -> Subgraph:
+    def of(records: Sequence[ExecutionRecord], recorded: RecordedRun, type_id: Callable[[str, str], int]) -> Subgraph:
         graph = Subgraph(service_pb.PutLineageSubgraphRequest())
         graph.request.options.reuse_artifact_if_already_exist_by_external_id = True
-        graph.request.contexts.extend(memory.contexts)
+        graph.request.contexts.extend(recorded.contexts)
         for record in records:
-            parent = memory.executions.get(record.parent)
+            parent = recorded.executions.get(record.parent)
             message = execution_message(record, type_id("execution", record.type.value), parent)
             events = [
                 (key, port, artifact)
                 for kind, port, artifact in events_of(record)
-                if (key := (record.name, artifact.name, kind)) not in memory.events
+                if (key := (record.name, artifact.name, kind)) not in recorded.events
             ]
-            if not events and memory.read.get(record.name) == content(message):
+            if not events and recorded.read.get(record.name) == comparable_bytes(message):
                 continue
-            if record.name in memory.executions:
-                message.id = memory.executions[record.name]
+            if record.name in recorded.executions:
+                message.id = recorded.executions[record.name]
             index = len(graph.names)
             graph.names.append(record.name)
             graph.request.executions.append(message)
@@ -88,13 +88,13 @@ class Subgraph:
             self.edges[key].event.type = key[2]
         self.edges[key].event.path.steps.add(key=port)
 
-    def written(self, memory: RunMemory, reply: service_pb.PutLineageSubgraphResponse) -> None:
-        """Keeps what the store answered."""
+    def apply_reply(self, recorded: RecordedRun, reply: service_pb.PutLineageSubgraphResponse) -> None:
+        """Adds the ids of the reply to `recorded`."""
         for name, identifier in zip(self.names, reply.execution_ids, strict=True):
-            memory.executions[name] = identifier
-            memory.read.pop(name, None)
-        memory.events.update(self.edges)
-        memory.artifacts.update({name: reply.artifact_ids[position] for name, position in self.positions.items()})
+            recorded.executions[name] = identifier
+            recorded.read.pop(name, None)
+        recorded.events.update(self.edges)
+        recorded.artifacts.update({name: reply.artifact_ids[position] for name, position in self.positions.items()})
 
 
 def events_of(record: ExecutionRecord) -> Iterator[tuple[int, str, Artifact]]:
@@ -104,6 +104,6 @@ def events_of(record: ExecutionRecord) -> Iterator[tuple[int, str, Artifact]]:
         pb.Event.OUTPUT: record.output_artifacts,
     }
     for kind, ports in kinds.items():
-        for port, many in ports.items():
-            for artifact in many:
+        for port, artifacts in ports.items():
+            for artifact in artifacts:
                 yield kind, port, artifact

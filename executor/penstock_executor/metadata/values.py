@@ -1,8 +1,9 @@
 """JSON values as ML Metadata keeps them (executor.md §2.9).
 
 Invariants: the mapping is upstream's, because the web UI reads it: numbers are doubles, booleans 0 or 1, lists and
-objects are wrapped in a struct; nulls and numbers that are not finite have no form and are left out. What is nested
-deeper than messages can be read (loops collect lists of lists) is there as JSON text, so nothing is refused for it.
+objects are wrapped in a struct; nulls and numbers that are not finite are left out. Values nested deeper
+than protobuf parses (loops collect lists of lists) are written as JSON text, so the store refuses nothing for its
+depth.
 """
 
 from __future__ import annotations

@@ -377,7 +377,7 @@ class ContainerBackend:
 
         Raises RuntimeFailedError.
         """
-        exit_ = Share(attempt.directory.share).left()
+        exit_ = Share(attempt.directory.share).read_exit()
         if attempt.ended and exit_ is not None and exit_.code == 0:
             return None
         until = time.monotonic() + _ENDS_SECONDS

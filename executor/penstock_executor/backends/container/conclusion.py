@@ -20,7 +20,7 @@ from penstock_executor.agent.attempt import Attempt
 from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessExit, Transfer
 from penstock_executor.agent.results import outputs_of
 from penstock_executor.agent.share import Share
-from penstock_executor.artifacts.written import OutputError
+from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
@@ -59,7 +59,7 @@ def collect(
     share = Share(directory.share)
     attempt = Attempt(agent, share, directory.surroundings, lambda: open_store(agent))
     try:
-        return attempt.ended(share.left())
+        return attempt.conclude(share.read_exit())
     finally:
         attempt.close()
 

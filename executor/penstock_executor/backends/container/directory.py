@@ -10,7 +10,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from penstock_executor.agent.outputs import Surroundings
+from penstock_executor.agent.outputs import PodFiles
 from penstock_executor.attempts import AttemptKey
 from penstock_executor.pod_paths import SHARED, WORKSPACE
 
@@ -24,7 +24,7 @@ class AttemptDirectory:
         self.path = self.run / slug / str(key.attempt)
         self.share = self.path / "share"
         self.log = self.share / "log"
-        self.surroundings = Surroundings(self.path / "files", self.share)
+        self.surroundings = PodFiles(self.path / "files", self.share)
 
     @property
     def workspace(self) -> Path:

@@ -28,7 +28,7 @@ from penstock_executor.agent.results import (
     parse_message,
     parse_result,
 )
-from penstock_executor.artifacts.written import OutputError
+from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of

@@ -27,8 +27,8 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError,
 from penstock_store.files import path_of, uri_of
 
 from penstock_executor.artifact import Artifact
+from penstock_executor.artifacts.output_files import OutputError, metadata_text, parameter_text
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
-from penstock_executor.artifacts.written import OutputError, metadata_text, parameter_text
 from penstock_executor.attempts import (
     AttemptKey,
     BackendEvent,

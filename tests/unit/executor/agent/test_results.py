@@ -19,7 +19,7 @@ from penstock_executor.agent.results import (
     without_frame,
 )
 from penstock_executor.artifact import Artifact
-from penstock_executor.artifacts.written import OutputError
+from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_ir.json_text import MAX_DEPTH
 from penstock_ir.model import ArtifactDefinition, ParameterType

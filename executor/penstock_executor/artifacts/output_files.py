@@ -1,9 +1,9 @@
-"""The texts of the files in which a task leaves its output parameters and its output_metadata.json (executor.md §3.3).
+"""Reads the files in which a task writes its output parameters and its output_metadata.json (executor.md §3.3).
 
-Why apart from `outputs`: it is all that the agent in a Pod needs, and that has to start light.
+Why apart from `outputs`: the agent in a Pod needs only this, and has to start fast.
 
-Invariants: only regular files are read, whole or not at all; what is read is text; limits bound the memory of whoever
-reads. An OutputError's text names the output.
+Invariants: only regular files are read, whole or not at all, and only as UTF-8; size limits bound the memory used. The
+text of an OutputError names the output.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ MAX_METADATA_BYTES = 4 * MAX_PARAMETER_BYTES
 
 
 class OutputError(Exception):
-    """The task did not keep its word; the text names the output."""
+    """An output of the task is missing or malformed; the text names the output."""
 
 
 class NotWrittenError(OutputError):
-    """A declared parameter has no file."""
+    """The file of a declared output parameter does not exist."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the task did not write its output parameter {name!r}")
 
 
 class NoTextError(OutputError):
-    """A parameter's file is no UTF-8."""
+    """The file of an output parameter is not valid UTF-8."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"output parameter {name!r} is no UTF-8 text")
@@ -58,7 +58,7 @@ def metadata_text(path: Path) -> str | None:
 
 def _read(path: Path, limit: int, name: str) -> bytes | None:
     try:
-        # Without O_NONBLOCK a FIFO that the task left would hold us for ever.
+        # O_NONBLOCK: opening a FIFO that the task made would block for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
