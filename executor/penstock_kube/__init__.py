@@ -1,1 +1,1 @@
-"""Speaks to a Kubernetes API server: configuration, calls, lists and watches, as raw JSON."""
+"""A client of Kubernetes API servers: configuration, calls, lists and watches, as raw JSON."""

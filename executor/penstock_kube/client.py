@@ -1,9 +1,9 @@
-"""Calls to a Kubernetes API server over HTTP, with objects as the server writes them: dicts.
+"""Calls to a Kubernetes API server over HTTP, with objects as dicts, as the server sends them.
 
-Invariants: every call ends, by its deadline at the latest, with what was asked for or a KubeError. Reading is repeated
-until then when the network or the server falters. Creating and deleting is sent once: the caller knows whether the
-name makes it repeatable; only 429, which says that nothing was done, is waited out as long as the deadline allows. A
-server that no longer knows us (401) makes the client read its credentials anew, once per call.
+Invariants: every call ends, by its deadline at the latest, with its result or a KubeError. Reads are retried until then
+when the network or the server fails. Creating and deleting is sent once, since only the caller knows whether it may be
+repeated; 429, which means that nothing was done, is retried within the deadline. On 401 the client reads its
+credentials anew, once per call.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 
 CONNECT_SECONDS = 10.0
 STALL_SECONDS = 90.0
-"""How long a watch may say nothing: the server's bookmarks come once a minute."""
+"""How long a watch may receive nothing: the server sends a bookmark about once a minute."""
 _CREDENTIALS_SECONDS = 30.0
 _LIST_ATTEMPTS = 3
 _BACKOFF = (0.1, 5.0)
@@ -46,7 +46,7 @@ _BACKOFF = (0.1, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
-    """`resource_version` is that of the whole list: a watch from there on misses nothing."""
+    """`resource_version` is that of the whole list: a watch that starts there misses nothing."""
 
     items: list[dict[str, Any]]
     resource_version: str
@@ -54,7 +54,7 @@ class ObjectList:
 
 @dataclass(slots=True)
 class _Credentials:
-    """What was read of the cluster's credentials, and when."""
+    """The cluster's credentials as they were read last; `read_at` on the monotonic clock."""
 
     cluster: Cluster
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -63,17 +63,17 @@ class _Credentials:
 
 @dataclass(frozen=True, slots=True)
 class _Sessions:
-    """Two pools: a stream holds its connection for minutes and must not keep calls waiting."""
+    """Two connection pools, because a stream holds its connection for minutes and calls must not wait for it."""
 
     calls: aiohttp.ClientSession
     streams: aiohttp.ClientSession
 
 
 class KubeClient:
-    """One cluster, one pool of connections. `deadline` in seconds, of every call that is no stream.
+    """The client of one cluster. `deadline` in seconds, for every call that is no stream.
 
-    `connections` calls run at a time, more wait; watches and logs that are followed do not count. `observe(verb, code,
-    seconds)` hears of every try of a call that is no stream; the code is empty when nothing was answered.
+    At most `connections` calls run at a time, not counting watches and followed logs. `observe(verb, code, seconds)` is
+    called for every try of a call that is no stream; the code is empty when there was no response.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class KubeClient:
         self._deadline = deadline
         self._agent = f"{program}/{version('penstock')}"
         self._credentials = _Credentials(cluster)
-        self._renewing = asyncio.Lock()
+        self._renewal_lock = asyncio.Lock()
         self._connections = connections
-        self._opened: _Sessions | None = None
+        self._open_sessions: _Sessions | None = None
         self._observe = observe
 
     @property
     def namespace(self) -> str:
-        """The one that the configuration names."""
+        """The namespace that the configuration names."""
         return self._credentials.cluster.namespace
 
     async def __aenter__(self) -> KubeClient:
@@ -105,23 +105,23 @@ class KubeClient:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connections; streams that are open break off."""
-        if self._opened is not None:
-            await self._opened.calls.close()
-            await self._opened.streams.close()
+        """Closes all connections; open streams are cut off."""
+        if self._open_sessions is not None:
+            await self._open_sessions.calls.close()
+            await self._open_sessions.streams.close()
 
     async def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """The object, or the list, at `path` (`/api/v1/…`), with parameters as the API names them."""
         return _object(await self._call("GET", path, params=params))
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Creates `body` in the collection at `path`. An UnavailableError that is `ambiguous` may have created it."""
+        """Creates `body` in the collection at `path`. After an `ambiguous` UnavailableError it may exist."""
         return _object(await self._call("POST", path, body=body))
 
     async def delete(
         self, path: str, *, uid: str | None = None, grace_seconds: int | None = None, propagation: str = "Background"
     ) -> dict[str, Any]:
-        """Deletes the object at `path`: with `uid` only that very one, else ConflictError."""
+        """Deletes the object at `path`. With `uid`, raises ConflictError if another object has that name by now."""
         options: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
@@ -134,7 +134,7 @@ class KubeClient:
         return _object(await self._call("PATCH", path, body=body, content_type="application/merge-patch+json"))
 
     async def list_all(self, path: str, label_selector: str = "", *, limit: int = 500) -> ObjectList:
-        """Every object of the collection, read in chunks of `limit` that belong to one version of it."""
+        """Every object of the collection, in pages of `limit` that all show the same resource version."""
         attempt = 0
         while True:
             attempt += 1
@@ -146,15 +146,15 @@ class KubeClient:
                     resource_version = page.resource_version
                 return ObjectList(items, resource_version)
             except GoneError:
-                # The version was compacted between two chunks.
+                # The resource version was compacted between two pages.
                 if attempt == _LIST_ATTEMPTS:
                     raise
 
     async def pages(
         self, path: str, label_selector: str = "", *, field_selector: str = "", limit: int = 500
     ) -> AsyncGenerator[ObjectList, None]:
-        """The chunks of `list_all` as they come. Raises GoneError when the list has to be begun anew."""
-        params: dict[str, str | int] = {"limit": limit, **_selected(label_selector, field_selector)}
+        """The pages of `list_all`, one by one. Raises GoneError when the list has to be started again."""
+        params: dict[str, str | int] = {"limit": limit, **_selectors(label_selector, field_selector)}
         while True:
             items, metadata = await decode_list(await self._call("GET", path, params=params))
             yield ObjectList(items, str(metadata.get("resourceVersion", "")))
@@ -172,7 +172,7 @@ class KubeClient:
         tail_lines: int | None = None,
         limit_bytes: int | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """The container's log in pieces of any length. With `follow`, until the container ends."""
+        """The container's log in chunks of any length. With `follow`, until the container ends."""
         params: dict[str, str | int] = {"container": container}
         if follow:
             params["follow"] = "true"
@@ -196,20 +196,20 @@ class KubeClient:
         bookmarks: bool = True,
         stall_seconds: float = STALL_SECONDS,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """What happens to the collection after `resource_version`: documents with `type` and `object`.
+        """The watch events after `resource_version`: documents with `type` and `object`.
 
         Ends when the server ends it, after `timeout_seconds` at the latest. An ERROR event is raised: GoneError means
-        that the list has to be read again. A server that says nothing for `stall_seconds` is unavailable.
+        that the list has to be read again. A server that sends nothing for `stall_seconds` is unavailable.
         """
         params: dict[str, str | int] = {"watch": "1", "resourceVersion": resource_version}
         params["timeoutSeconds"] = timeout_seconds
-        params.update(_selected(label_selector, field_selector))
+        params.update(_selectors(label_selector, field_selector))
         if bookmarks:
             params["allowWatchBookmarks"] = "true"
         async with self._stream(path, params, silence=stall_seconds) as content:
-            rest = b""
+            incomplete = b""
             async for piece in content.iter_any():
-                *lines, rest = (rest + piece).split(b"\n")
+                *lines, incomplete = (incomplete + piece).split(b"\n")
                 for line in lines:
                     event = _object(line)
                     if event.get("type") == "ERROR":
@@ -229,16 +229,16 @@ class KubeClient:
         url = self._url(path, params)
         data = None if body is None else json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
         headers = {} if data is None else {"Content-Type": content_type}
-        reads = method == "GET"
+        is_read = method == "GET"
         backoff = _BACKOFF[0]
         renewed = False
-        answered: ThrottledError | UnavailableError | None = None
+        last_answer: ThrottledError | UnavailableError | None = None
         while True:
-            credentials = await self._known()
-            # What can be repeated must not wait for one attempt until its time is over.
-            seconds = min(max(0.001, until - time.monotonic()), self._deadline / (3 if reads else 1))
+            credentials = await self._fresh_credentials()
+            # A call that can be retried must not spend all of its time on one try.
+            seconds = min(max(0.001, until - time.monotonic()), self._deadline / (3 if is_read else 1))
             try:
-                return await self._once(method, url, data, headers, credentials, seconds)
+                return await self._send(method, url, data, headers, credentials, seconds)
             except UnauthorizedError:
                 if renewed:
                     raise
@@ -249,18 +249,18 @@ class KubeClient:
                 failure: ThrottledError | UnavailableError = error
                 pause = error.retry_after * random.uniform(1.0, 1.25)  # noqa: S311 - a delay
             except UnavailableError as error:
-                if not reads:
+                if not is_read:
                     raise
                 failure = error
                 pause = random.uniform(0, backoff)  # noqa: S311 - a delay
                 backoff = min(backoff * 2, _BACKOFF[1])
-            answered = failure if failure.status else answered
+            last_answer = failure if failure.status else last_answer
             if time.monotonic() + pause >= until:
-                # What the server said last says more than a last attempt that had no time left.
-                raise answered or failure
+                # The last response is a better error than the timeout of a last try.
+                raise last_answer or failure
             await asyncio.sleep(pause)
 
-    async def _once(
+    async def _send(
         self,
         method: str,
         url: URL,
@@ -269,12 +269,13 @@ class KubeClient:
         credentials: _Credentials,
         seconds: float,
     ) -> bytes:
-        # `connect` counts the wait for a place in the pool too, and ends before `total`: such a call was never sent.
+        # `connect` includes the wait for a free connection and is shorter than `total`: on its timeout nothing was
+        # sent.
         timeout = aiohttp.ClientTimeout(total=seconds, connect=seconds * 0.9, sock_connect=CONNECT_SECONDS)
         options = self._options(credentials, headers)
         started, code = time.monotonic(), ""
         try:
-            with _failures(f"{method} {url.path}"):
+            with _network_errors(f"{method} {url.path}"):
                 calls = self._sessions().calls
                 async with calls.request(method, url, data=data, timeout=timeout, **options) as response:
                     answer = await response.read()
@@ -292,9 +293,9 @@ class KubeClient:
     ) -> AsyncIterator[aiohttp.StreamReader]:
         url = self._url(path, params)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
-        with _failures(f"GET {path}"):
+        with _network_errors(f"GET {path}"):
             for renewed in (False, True):
-                credentials = await self._known()
+                credentials = await self._fresh_credentials()
                 options = self._options(credentials, {})
                 async with self._sessions().streams.get(url, timeout=timeout, **options) as response:
                     if response.status == 401 and not renewed:
@@ -305,18 +306,18 @@ class KubeClient:
                     try:
                         yield response.content
                     finally:
-                        _break_off(response)
+                        _abort(response)
                     return
 
     def _sessions(self) -> _Sessions:
-        if self._opened is None:
-            # No compression: it costs the server more than the bytes cost a network inside a cluster.
+        if self._open_sessions is None:
+            # No compression: it costs the server more CPU than it saves on a network inside the cluster.
             headers = {"User-Agent": self._agent, "Accept": "application/json", "Accept-Encoding": "identity"}
-            self._opened = _Sessions(
+            self._open_sessions = _Sessions(
                 calls=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections), headers=headers),
                 streams=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers),
             )
-        return self._opened
+        return self._open_sessions
 
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> URL:
         return URL(self._credentials.cluster.server + path + ("?" + urlencode(params) if params else ""), encoded=True)
@@ -325,7 +326,7 @@ class KubeClient:
         cluster = credentials.cluster
         options: dict[str, Any] = {"headers": {**credentials.headers, **headers}, "allow_redirects": False}
         if cluster.ssl is not None:
-            # Part of the pool's key: a context that was made anew gets connections of its own.
+            # Part of the pool's key: a new context gets new connections.
             options["ssl"] = cluster.ssl
         if cluster.server_name:
             options["server_hostname"] = cluster.server_name
@@ -333,19 +334,19 @@ class KubeClient:
             options["proxy"] = cluster.proxy
         return options
 
-    async def _known(self) -> _Credentials:
-        """The credentials, asked for again when they are old."""
+    async def _fresh_credentials(self) -> _Credentials:
+        """The credentials, read again when they are older than `_CREDENTIALS_SECONDS`."""
         if time.monotonic() - self._credentials.read_at > _CREDENTIALS_SECONDS:
-            async with self._renewing:
-                known = self._credentials
-                if time.monotonic() - known.read_at > _CREDENTIALS_SECONDS:
-                    headers = await _blocking(known.cluster.headers)
-                    self._credentials = _Credentials(known.cluster, headers, time.monotonic())
+            async with self._renewal_lock:
+                credentials = self._credentials
+                if time.monotonic() - credentials.read_at > _CREDENTIALS_SECONDS:
+                    headers = await _blocking(credentials.cluster.headers)
+                    self._credentials = _Credentials(credentials.cluster, headers, time.monotonic())
         return self._credentials
 
     async def _renew(self, refused: _Credentials) -> None:
-        """Reads everything anew, unless another call just did."""
-        async with self._renewing:
+        """Reads the configuration and credentials anew, unless another call has done so since."""
+        async with self._renewal_lock:
             if self._credentials is refused:
                 reload = refused.cluster.reload
                 cluster = refused.cluster if reload is None else await _blocking(reload)
@@ -353,7 +354,7 @@ class KubeClient:
 
 
 async def _blocking(read: Callable[[], _T]) -> _T:
-    """On a thread: a plugin may take seconds."""
+    """Calls `read` on a thread, since a plugin may take seconds."""
     try:
         return await asyncio.to_thread(read)
     except KubeConfigError as error:
@@ -361,8 +362,8 @@ async def _blocking(read: Callable[[], _T]) -> _T:
 
 
 @contextmanager
-def _failures(what: str) -> Iterator[None]:
-    """Turns what the network does into an UnavailableError that says whether the request may have arrived."""
+def _network_errors(what: str) -> Iterator[None]:
+    """Turns network errors into an UnavailableError that says whether the request may have arrived."""
     try:
         yield
     except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
@@ -373,14 +374,14 @@ def _failures(what: str) -> Iterator[None]:
         raise UnavailableError(0, "ConnectionLost", f"{what}: {error or type(error).__name__}") from error
 
 
-def _break_off(response: aiohttp.ClientResponse) -> None:
-    """Ends what is not read to its end without the farewell of TLS, which would outlive the client."""
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Aborts an unread response, without TLS's closing handshake, which would outlive the client."""
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
 
 
-def _selected(labels: str, fields: str) -> dict[str, str]:
+def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {name: text for name, text in (("labelSelector", labels), ("fieldSelector", fields)) if text}
 
 

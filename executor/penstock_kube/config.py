@@ -1,12 +1,12 @@
-"""The way to a cluster: server, TLS and credentials, from where every Kubernetes tool takes them.
+"""Address, TLS and credentials of a cluster, from a kubeconfig or the Pod's service account, as kubectl finds them.
 
-Why the `kubernetes` package: kubeconfig files have seven ways to log in, exec plugins and OIDC among them; it knows
-them. It is used for that alone and imported here alone, when a cluster is loaded: the import costs 1.3 s of CPU and
-65 MiB. Versions 28 to 37 name the entry of the token one way or the other.
+Why the `kubernetes` package: it knows all seven ways in which a kubeconfig logs in, such as exec plugins and OIDC. It
+is used for nothing else and imported only here, when a cluster is loaded: the import costs 1.3 s of CPU and 65 MiB. Its
+versions 28 to 37 differ in the name under which they keep the token.
 
-Invariants: a Cluster never changes; `headers()` is right for a minute (tokens of service accounts are read anew, exec
-plugins asked again before theirs expire); `reload()` reads everything anew, certificates too, for when the server no
-longer knows us. Both block, so they belong on a thread.
+Invariants: a Cluster never changes; `headers()` is valid for a minute (tokens of service accounts are read anew, exec
+plugins run again before theirs expire); `reload()` reads everything anew, certificates too, after the server answered
+401. Both block, so call them on a thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """`server` is a URL without a slash at its end; `ssl` is None for http. Times are the caller's business."""
+    """`server` is a URL without a slash at its end; `ssl` is None for http."""
 
     server: str
     ssl: ssl.SSLContext | None
@@ -35,7 +35,7 @@ class Cluster:
     namespace: str
     reload: Callable[[], Cluster] | None = None
     server_name: str = ""
-    """What the server's certificate must be made out to, when that is not the host of the URL."""
+    """The host name that the server's certificate must have, if not that of the URL."""
     proxy: str = ""
 
 
@@ -45,7 +45,7 @@ def load_cluster(*, kubeconfig: str = "", context: str = "") -> Cluster:
     Without `kubeconfig`: the files of KUBECONFIG or `~/.kube/config`; when there are none and no context is named, the
     cluster this process runs in. Blocks; may run an exec plugin. Raises KubeConfigError.
     """
-    # Heavy, see above.
+    # A slow import, see the module.
     from kubernetes.config import kube_config
 
     paths = kubeconfig or str(kube_config.KUBE_CONFIG_DEFAULT_LOCATION)
@@ -79,30 +79,32 @@ def _from_files(paths: str, context: str, reload: Callable[[], Cluster]) -> Clus
     try:
         merger = kube_config.KubeConfigMerger(paths)
         merged = merger.config
-        # As kubectl does: the first file that says it. The package takes the first file's or the last's, by version.
-        said = [file["current-context"] for file in merger.config_files.values() if file.get("current-context")]
-        active = context or (said[0] if said else "")
-        known = [str(entry["name"]) for entry in merged["contexts"]]
-        if active not in known:
+        # The first file that has a current context, as in kubectl. The package takes the first or the last, by version.
+        current_contexts = [
+            file["current-context"] for file in merger.config_files.values() if file.get("current-context")
+        ]
+        active = context or (current_contexts[0] if current_contexts else "")
+        context_names = [str(entry["name"]) for entry in merged["contexts"]]
+        if active not in context_names:
             missing = f"there is no context {active!r}" if active else "no context is chosen"
-            raise KubeConfigError(f"kubeconfig {paths}: {missing}; known are: {', '.join(known) or 'none'}")
+            raise KubeConfigError(f"kubeconfig {paths}: {missing}; known are: {', '.join(context_names) or 'none'}")
         loader = kube_config.KubeConfigLoader(merged, active_context=active, config_base_path=None)
         loader.load_and_set(configuration)
-        chosen = loader.current_context["context"]
-        node = merged["clusters"].get_with_name(chosen["cluster"])["cluster"]
-        user = merged["users"].get_with_name(chosen["user"], safe=True) if chosen.get("user") else None
+        selected = loader.current_context["context"]
+        cluster = merged["clusters"].get_with_name(selected["cluster"])["cluster"]
+        user = merged["users"].get_with_name(selected["user"], safe=True) if selected.get("user") else None
         plugin = user["user"].safe_get("exec") if user else None
-        proxy = str(node.safe_get("proxy-url") or "")
+        proxy = str(cluster.safe_get("proxy-url") or "")
     except (ConfigException, OSError, yaml.YAMLError, ValueError) as error:
         raise KubeConfigError(f"kubeconfig {paths}: {error}") from error
     except (TypeError, AttributeError, KeyError) as error:
-        # What the loaders make of YAML that is something else.
+        # The loaders raise these for YAML that is no kubeconfig.
         raise KubeConfigError(f"kubeconfig {paths}: not a kubeconfig file ({error})") from error
     if plugin and not _authorization(configuration) and not configuration.cert_file:
         raise KubeConfigError(
             f"kubeconfig {paths}: the plugin {plugin.get('command')!r} gave no credentials (see the log)"
         )
-    return _cluster(configuration, namespace=chosen.get("namespace") or "default", reload=reload, proxy=proxy)
+    return _cluster(configuration, namespace=selected.get("namespace") or "default", reload=reload, proxy=proxy)
 
 
 def _cluster(
@@ -129,26 +131,26 @@ def _cluster(
 
 
 def _authorization(configuration: Configuration) -> str:
-    known = (configuration.get_api_key_with_prefix(name) for name in ("BearerToken", "authorization"))
-    value = next(filter(None, known), "")
-    # A token file may end with a newline, which no header may hold.
+    values = (configuration.get_api_key_with_prefix(name) for name in ("BearerToken", "authorization"))
+    value = next(filter(None, values), "")
+    # A token file may end with a newline, which is not allowed in a header.
     return str(value).strip()
 
 
 def _tls(configuration: Configuration) -> ssl.SSLContext:
     authority, certificate, key = configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file
     try:
-        made = ssl.create_default_context(cafile=authority)
+        context = ssl.create_default_context(cafile=authority)
     except (OSError, ssl.SSLError) as error:
         raise KubeConfigError(f"certificate authority {authority} cannot be read: {error}") from error
-    # Python 3.13 began to insist on extensions that the authorities of many clusters do not have.
-    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    # Python 3.13 requires extensions by default that the certificate authorities of many clusters lack.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not configuration.verify_ssl:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if certificate:
         try:
-            made.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError) as error:
             raise KubeConfigError(f"client certificate {certificate} cannot be read: {error}") from error
-    return made
+    return context

@@ -1,8 +1,8 @@
-"""What a Kubernetes API server can answer instead of what was asked for, one class per way to react.
+"""Errors of a Kubernetes API server, one class for each way in which a caller reacts.
 
-Invariants: whatever goes wrong in a call is a KubeError; the message is the server's own words, cut to what fits
-a task's error. `from_status` is the only place where a status turns into an exception: it reads the Status object that
-the server sends as an answer and as the ERROR event of a watch alike.
+Invariants: every failure of a call is a KubeError; its message is the server's, cut to what fits into a task's error.
+`from_status` is the only function that turns a status into an exception: it reads the Status object, which the server
+sends as a response and as the ERROR event of a watch.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ MAX_MESSAGE = 2048
 
 
 class KubeConfigError(Exception):
-    """The way to a cluster cannot be read; the text names the file, context or plugin and what is wrong with it."""
+    """The configuration of a cluster cannot be read; the text names the file, context or plugin and what is wrong."""
 
 
 class KubeError(Exception):
-    """A call failed. `status` is HTTP's, 0 when there was no answer; `reason` is Kubernetes' word, may be empty.
+    """A call failed. `status` is HTTP's, 0 without a response; `reason` is that of the Status object, may be empty.
     `transient`: the same call may succeed later although nothing about it changed."""
 
     transient = False
@@ -37,15 +37,15 @@ class NotFoundError(KubeError):
 
 
 class AlreadyExistsError(KubeError):
-    """409 of a create: an object of that name is there, perhaps our own from before."""
+    """409 of a create: an object of that name exists, perhaps from an earlier try of ours."""
 
 
 class ConflictError(KubeError):
-    """409 otherwise: a precondition (uid, version) does not hold, or a quota was being counted. Nothing was changed."""
+    """409 otherwise: a precondition (uid, version) does not hold, or a quota is being recounted. Nothing changed."""
 
 
 class GoneError(KubeError):
-    """410, as an answer or as a watch's ERROR event: that version of the list is no longer known. List again."""
+    """410, as a response or a watch's ERROR event: the server no longer has that resource version. List again."""
 
 
 class InvalidError(KubeError):
@@ -53,7 +53,7 @@ class InvalidError(KubeError):
 
 
 class ForbiddenError(KubeError):
-    """403: a right is missing, or admission (Pod Security, a terminating namespace) refuses the object."""
+    """403: RBAC denies it, or admission (Pod Security, a terminating namespace) refuses the object."""
 
 
 class QuotaExceededError(KubeError):
@@ -63,7 +63,7 @@ class QuotaExceededError(KubeError):
 
 
 class UnauthorizedError(KubeError):
-    """401, with credentials that were read anew."""
+    """401, although the credentials were read anew."""
 
     transient = True
 
@@ -79,7 +79,7 @@ class ThrottledError(KubeError):
 
 
 class UnavailableError(KubeError):
-    """5xx, no connection, no answer in time. `ambiguous`: the request may have been carried out all the same."""
+    """5xx, no connection, or a timeout. `ambiguous`: the request may have been carried out nevertheless."""
 
     transient = True
 
@@ -88,7 +88,7 @@ class UnavailableError(KubeError):
         self.ambiguous = ambiguous
 
 
-_PLAIN: dict[int, type[KubeError]] = {
+_CLASSES: dict[int, type[KubeError]] = {
     400: InvalidError,
     401: UnauthorizedError,
     404: NotFoundError,
@@ -101,7 +101,7 @@ _PLAIN: dict[int, type[KubeError]] = {
 
 
 def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> KubeError:
-    """The error of an HTTP answer. The body is a Status object, or anything at all from what stands in between."""
+    """The error of an HTTP response. The body is a Status object, or any text when a proxy sent it."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -112,7 +112,7 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str]) -> KubeE
 
 
 def from_status(document: Mapping[str, Any], *, status: int = 0, retry_after: str = "") -> KubeError:
-    """The error that a `kind: Status` document describes. `status` counts where the document has no code."""
+    """The error that a `kind: Status` document describes. `status` comes before the code in the document."""
     code = status or _integer(document.get("code")) or 500
     reason = str(document.get("reason") or "")
     message = str(document.get("message") or "") or reason or f"HTTP status {code}"
@@ -128,7 +128,7 @@ def from_status(document: Mapping[str, Any], *, status: int = 0, retry_after: st
         return (QuotaExceededError if "exceeded quota" in message else ForbiddenError)(code, reason, message)
     if code >= 500:
         return UnavailableError(code, reason, message)
-    return _PLAIN.get(code, KubeError)(code, reason, message)
+    return _CLASSES.get(code, KubeError)(code, reason, message)
 
 
 def _integer(value: object) -> int:

@@ -1,11 +1,10 @@
-"""Decodes long lists without holding the event loop.
+"""Decodes long lists without blocking the event loop for long.
 
-Why not on a thread: the decoder keeps the interpreter's lock from its first byte to its last, so a chunk of 500 Pods
-(3 MB) stops the loop for 37 ms wherever it is decoded. Object by object it stops it for 6 ms at a time, 17 ms with the
-pauses of the cyclic garbage collector as the executor sets it (its defaults cost 100 ms a chunk: too much for a server
-that lists often).
+Why not on a thread: the decoder holds the GIL from its first byte to its last, so a page of 500 Pods (3 MB) blocks the
+loop for 37 ms on any thread. Decoded object by object it blocks for 6 ms at a time, 17 ms with the pauses of the cyclic
+garbage collector as the executor sets it (its defaults cost 100 ms a page: too much for a server that lists often).
 
-Invariant: what the server did not write the way it writes lists is decoded as a whole; the result is the same.
+Invariant: a list in another layout than API servers write is decoded as a whole, with the same result.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from penstock_kube.errors import UnavailableError
 
-_SLICE = 0.005
+_SLICE_SECONDS = 0.005
 _ITEMS = '"items":['
 _decoder = json.JSONDecoder()
 
@@ -37,20 +36,20 @@ async def decode_list(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]
 
 
 async def _piecewise(text: str, at: int) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
-    """None unless objects, a comma between two, are followed by the end of the document."""
+    """None unless the text is objects separated by commas, then the end of the document."""
     items: list[dict[str, Any]] = []
-    until = time.monotonic() + _SLICE
+    until = time.monotonic() + _SLICE_SECONDS
     try:
         head = json.loads(text[:at] + "]}")
-        more = text[at : at + 1] == "{"
-        while more:
+        has_item = text[at : at + 1] == "{"
+        while has_item:
             item, at = _decoder.raw_decode(text, at)
             items.append(item)
-            more = text[at : at + 2] == ",{"
-            at += more
+            has_item = text[at : at + 2] == ",{"
+            at += has_item
             if time.monotonic() > until:
                 await asyncio.sleep(0)
-                until = time.monotonic() + _SLICE
+                until = time.monotonic() + _SLICE_SECONDS
     except ValueError:
         return None
     if text[at:].strip() != "]}":

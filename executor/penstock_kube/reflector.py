@@ -1,9 +1,9 @@
-"""A copy of one collection that stays right: list, watch, and again whatever goes wrong in between.
+"""A reflector, as in client-go: mirrors one collection by list and watch, and starts over after any failure.
 
-Invariants: whoever listens hears of every object that appeared, and of every one that is gone, at least once, in the
-order of the server's versions, never of a version twice; what happened while the watch was down is told by the next
-list (an object that came and went meanwhile is not). It never gives up. `on_event` is called on the event loop after
-the cache was changed and must not block; what it raises is logged and harms nobody else.
+Invariants: the listener gets an event for every object that was created and every one that was deleted, in the order of
+resource versions, and no version twice; changes during an outage of the watch are found by the next list (except
+objects created and deleted in between). It never gives up. `on_event` is called on the event loop after the cache was
+changed and must not block; its exceptions are logged.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from penstock_kube.errors import GoneError, KubeError, ThrottledError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_SLICE = 0.01
-"""Seconds of work after which other tasks of the loop get their turn."""
-_TRUSTED_FAILURES = 3
-"""Watches in a row that break or stall without a word before the position itself is doubted: a server restored from a
-backup is silent until it reaches the version that it was asked to go on from."""
+_SLICE_SECONDS = 0.01
+"""Seconds of work after which the event loop runs other tasks."""
+_MAX_SILENT_WATCHES = 3
+"""After so many watches in a row that fail or stall without an event, the collection is listed again: a server restored
+from a backup sends nothing until it reaches the resource version that the watch starts from."""
 
 
 class EventKind(enum.Enum):
-    """The cluster's own names of what happened to an object."""
+    """The types of watch events."""
 
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
@@ -41,8 +41,10 @@ class EventKind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Times in seconds. A watch lives for a time drawn from `lifetime`; pauses grow from the first of `backoff`."""
+class ReflectorTiming:
+    """In seconds. `lifetime`: the range of a watch's timeout; `backoff`: the first and the longest pause after
+    failures; `stall`: how long a watch may receive nothing.
+    """
 
     lifetime: tuple[float, float] = (300.0, 600.0)
     backoff: tuple[float, float] = (0.2, 30.0)
@@ -50,9 +52,9 @@ class Pace:
 
 
 class Reflector(Generic[T]):
-    """Mirrors the objects at `path`, which lies in one namespace, that the selectors select.
+    """Mirrors the objects at `path`, a collection of one namespace, that the selectors match.
 
-    `trim` keeps what the caller needs of an object, which is all that stays in memory; `cache` is by name.
+    `trim` reduces an object to what the caller needs; only that stays in memory. `cache` is keyed by name.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Reflector(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         page: int = 500,
-        pace: Pace = Pace(),  # noqa: B008 - frozen
+        timing: ReflectorTiming = ReflectorTiming(),  # noqa: B008 - frozen
     ) -> None:
         self._client = client
         self._path = path
@@ -74,26 +76,26 @@ class Reflector(Generic[T]):
         self._trim = trim
         self._on_event = on_event
         self._page = page
-        self._pace = pace
+        self._timing = timing
         self._objects: dict[str, T] = {}
-        # uid and version by name: what tells an object from its successor, and a change from a repetition.
+        # uid and resource version by name: a new uid is a new object, a known version is a repeated event.
         self._identities: dict[str, tuple[str, str]] = {}
         self._position = ""
         self._pause = 0.0
         self._listed = asyncio.Event()
-        self._turn_ends = 0.0
+        self._slice_ends = 0.0
 
     @property
     def cache(self) -> Mapping[str, T]:
-        """A view: what it shows changes."""
+        """A live view by name."""
         return MappingProxyType(self._objects)
 
     async def synced(self) -> None:
-        """Returns when the collection was read once; its objects were told before."""
+        """Returns when the collection was listed once and `on_event` was called for its objects."""
         await self._listed.wait()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         silent = 0
         while True:
             before = self._position
@@ -115,18 +117,18 @@ class Reflector(Generic[T]):
             except (KeyError, TypeError):
                 log.exception("%s: not what a server says; listing again", self._path)
                 self._position = ""
-            heard = self._position not in ("", before)
-            silent = 0 if heard or ended else silent + 1
-            if silent >= _TRUSTED_FAILURES:
+            progressed = self._position not in ("", before)
+            silent = 0 if progressed or ended else silent + 1
+            if silent >= _MAX_SILENT_WATCHES:
                 self._position = ""
                 silent = 0
-            # A list alone is no success: one that is followed by nothing must not be repeated at once.
-            await self._rest(heard or time.monotonic() - started >= self._pace.backoff[1])
+            # A list alone is no success: if the watch after it fails, the next list must wait.
+            await self._back_off(progressed or time.monotonic() - started >= self._timing.backoff[1])
 
-    async def _rest(self, well: bool) -> None:
-        """Nothing after a watch that was of use; else a pause that grows."""
-        first, last = self._pace.backoff
-        if well:
+    async def _back_off(self, succeeded: bool) -> None:
+        """Resets the backoff after success, else sleeps for a growing pause."""
+        first, last = self._timing.backoff
+        if succeeded:
             self._pause = 0.0
             return
         self._pause = min(max(self._pause * 2, first), max(last, self._pause))
@@ -144,86 +146,88 @@ class Reflector(Generic[T]):
                 for item in page.items:
                     seen.add(item["metadata"]["name"])
                     self._put(item)
-                    await self._breathe()
+                    await self._yield_to_loop()
         for name in [name for name in self._objects if name not in seen]:
             self._remove(name)
-            await self._breathe()
+            await self._yield_to_loop()
         self._position = position
         self._listed.set()
 
     async def _watch(self) -> None:
-        seconds = random.uniform(*self._pace.lifetime)  # noqa: S311 - a delay
+        seconds = random.uniform(*self._timing.lifetime)  # noqa: S311 - a delay
         watch = self._client.watch(
             self._path,
             resource_version=self._position,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             timeout_seconds=max(1, round(seconds)),
-            stall_seconds=self._pace.stall,
+            stall_seconds=self._timing.stall,
         )
         async with contextlib.aclosing(watch) as events:
             async for event in events:
-                self._take(event["type"], event["object"])
-                await self._breathe()
+                self._apply_event(event["type"], event["object"])
+                await self._yield_to_loop()
 
-    def _take(self, kind: str, item: dict[str, Any]) -> None:
+    def _apply_event(self, kind: str, item: dict[str, Any]) -> None:
         metadata = item["metadata"]
         version = str(metadata["resourceVersion"])
-        if not _after(version, self._position):
+        if not _is_newer(version, self._position):
             return
         self._position = version
         if kind in ("ADDED", "MODIFIED"):
             self._put(item)
         elif kind == "DELETED":
-            known = self._identities.get(metadata["name"])
-            if known is not None and known[0] == metadata["uid"]:
+            previous = self._identities.get(metadata["name"])
+            if previous is not None and previous[0] == metadata["uid"]:
                 self._remove(metadata["name"], item)
 
     def _put(self, item: dict[str, Any]) -> None:
         metadata = item["metadata"]
         name, identity = metadata["name"], (metadata["uid"], str(metadata["resourceVersion"]))
-        known = self._identities.get(name)
-        if known == identity:
+        previous = self._identities.get(name)
+        if previous == identity:
             return
-        if known is not None and known[0] != identity[0]:
+        if previous is not None and previous[0] != identity[0]:
             self._remove(name)
-            known = None
+            previous = None
         try:
             trimmed = self._trim(item)
         except Exception:
-            # A defect of the caller's, of one object: it is left out, the mirror goes on.
+            # A defect of `trim`: this object is left out, the others are mirrored.
             log.exception("%s: %s cannot be read", self._path, name)
             return
         self._identities[name] = identity
         self._objects[name] = trimmed
-        self._tell(EventKind.ADDED if known is None else EventKind.MODIFIED, trimmed)
+        self._notify(EventKind.ADDED if previous is None else EventKind.MODIFIED, trimmed)
 
     def _remove(self, name: str, last: dict[str, Any] | None = None) -> None:
-        """`last` is the object as it was at its end, when that is known."""
+        """`last` is the object's last state, if the server sent it."""
         del self._identities[name]
-        known = self._objects.pop(name)
+        item = self._objects.pop(name)
         if last is not None:
             try:
-                known = self._trim(last)
+                item = self._trim(last)
             except Exception:
                 log.exception("%s: the last state of %s cannot be read", self._path, name)
-        self._tell(EventKind.DELETED, known)
+        self._notify(EventKind.DELETED, item)
 
-    def _tell(self, kind: EventKind, item: T) -> None:
+    def _notify(self, kind: EventKind, item: T) -> None:
         try:
             self._on_event(kind, item)
         except Exception:
             log.exception("%s: %s was not taken", self._path, kind.value)
 
-    async def _breathe(self) -> None:
+    async def _yield_to_loop(self) -> None:
         now = time.monotonic()
-        if now >= self._turn_ends:
+        if now >= self._slice_ends:
             await asyncio.sleep(0)
-            self._turn_ends = time.monotonic() + _SLICE
+            self._slice_ends = time.monotonic() + _SLICE_SECONDS
 
 
-def _after(version: str, position: str) -> bool:
-    """Whether a version is later than the position. Versions of one collection are numbers that grow (KEP 5504)."""
+def _is_newer(version: str, position: str) -> bool:
+    """Whether a resource version is newer than the position. Those of a collection are increasing numbers (KEP
+    5504).
+    """
     if version.isdecimal() and position.isdecimal():
         return int(version) > int(position)
     return version != position

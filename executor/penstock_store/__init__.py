@@ -1,1 +1,1 @@
-"""Where artifacts and logs lie, behind one port: files, S3, and what one cloud library reaches."""
+"""Stores of artifacts and logs, behind one port: files, S3, Google Cloud Storage, Azure Blob Storage."""

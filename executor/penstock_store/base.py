@@ -1,11 +1,10 @@
 """The port through which bytes of artifacts and logs are moved and read.
 
 Why a package of its own: the executor, the agent in a Pod and the server all reach the same objects, and server and
-executor never import each other. Importing this module imports no client library: the agent starts light.
+executor never import each other. Importing this module imports no client library, so that the agent starts fast.
 
 Invariants: a URI is written once, so an object never changes, unless a task named it itself; a failure is an
-ArtifactStoreError that names the URI and what to do; `transient` failures were retried already, within the store's own
-deadline.
+ArtifactStoreError that names the URI and what to do; `transient` failures were retried already, within `Limits`.
 """
 
 from __future__ import annotations
@@ -25,25 +24,26 @@ class ArtifactStoreError(Exception):
 
 
 class NoStoreError(ArtifactStoreError):
-    """Nothing here leads to the place: neither whether something lies there nor what can be known."""
+    """No store is configured for the URI, so it is unknown whether anything exists there."""
 
 
 class OutsideRootsError(ArtifactStoreError):
-    """The place is none that this store was told to serve."""
+    """The URI is outside of the roots that this store may serve."""
 
 
 class ContentError(ArtifactStoreError):
-    """The store is well, what was to be stored is at fault: it is no file or directory, it cannot be read, or something
-    else lies at its place already."""
+    """The content is at fault, not the store: it is no file or directory, it cannot be read, or the URI has other
+    content already.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In seconds. `patience`: how long a request that may succeed later is repeated. `timeout`: how long a transfer may
-    take as a whole. `stall`: how long a server may say nothing, `connect`: how long it may take to be reached.
+    """In seconds. `retry_seconds`: how long transient failures are retried. `timeout`: for a transfer as a whole.
+    `stall`: for a server to send the next bytes. `connect`: for a connection to be made.
     """
 
-    patience: float = 60.0
+    retry_seconds: float = 60.0
     timeout: float = 3600.0
     stall: float = 30.0
     connect: float = 5.0
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """`size` in bytes; None of a directory, which is what lies under a prefix."""
+    """`size` in bytes; None for a directory, that is, a prefix with objects under it."""
 
     uri: str
     size: int | None
@@ -71,13 +71,13 @@ class ArtifactStore(Protocol):
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         """Copies a file or directory to `uri`. False when `source` does not exist. Raises ContentError.
 
-        With `replace` files that lie there already are overwritten, what else lies in a directory stays; without it
-        they must be the same. A file never takes the place of a directory, nor the other way round.
+        With `replace` existing files are overwritten, other files of a directory stay; without it existing files must
+        have the same content. A file never replaces a directory, nor a directory a file.
         """
         ...
 
     async def write(self, content: bytes, uri: str) -> None:
-        """As `upload` of a file with this content, which is small enough to be held."""
+        """Like `upload` of a file with this content, which fits in memory."""
         ...
 
     async def exists(self, uri: str) -> bool: ...

@@ -1,8 +1,8 @@
 """Which settings and credentials reach which URI (executor.md §7).
 
 Invariants: pure. A StoreConfig holds names of Secrets and of environment variables, never a credential, so it may go
-anywhere. Variables are named after the place they belong to, so places never share one: `PENSTOCK_STORE_<PROVIDER>_…`
-for a provider's default, `PENSTOCK_STORE_<PROVIDER>_<n>_…` for its n-th override (from 1 on).
+anywhere. Variables are named after the settings they belong to, so none is shared: `PENSTOCK_STORE_<PROVIDER>_…` for a
+provider's default, `PENSTOCK_STORE_<PROVIDER>_<n>_…` for its n-th override (from 1 on).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class CredentialVariable:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Settings of what lies in `bucket` under `prefix`; empty ones mean everything of the provider.
+class BucketSettings:
+    """Settings for the objects in `bucket` under `prefix`; empty means every bucket of the provider.
 
     `endpoint` has a scheme, or is empty for the provider's own. `path_style` None: path style with an endpoint, the
-    provider's habit without. `max_attempts` 0: as long as the reader's patience lasts. `credentials` empty: what the
+    provider's default without. `max_attempts` 0: retried for `Limits.retry_seconds`. `credentials` empty: what the
     environment offers (keys, workload identity). `ca_bundle` is PEM, trusted besides the system's. `checksums`: SHA-256
     is stored with every object.
     """
@@ -61,85 +61,92 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfig:
-    """`places` in the order in which they are asked. `roots` are what a deployment's file says may be read."""
+    """`buckets`: the first whose bucket and prefix match is used. `roots`: what a deployment's file allows to be
+    read.
+    """
 
     default_root: str = ""
-    places: tuple[Place, ...] = ()
+    buckets: tuple[BucketSettings, ...] = ()
     roots: tuple[str, ...] = ()
 
-    def place(self, uri: str) -> Place:
+    def settings_for(self, uri: str) -> BucketSettings:
         """The settings of an object store's URI. Raises ArtifactStoreError."""
-        where = parse(uri)
-        provider = PROVIDERS.get(where.scheme)
+        location = parse(uri)
+        provider = PROVIDERS.get(location.scheme)
         if provider is None:
             raise ArtifactStoreError(
-                f"{uri}: no store for {where.scheme}://; use file or one of {', '.join(PROVIDERS)}"
+                f"{uri}: no store for {location.scheme}://; use file or one of {', '.join(PROVIDERS)}"
             )
-        for place in self.places:
-            if place.provider == provider and place.holds(where.bucket, where.key):
-                return place
-        return default_place(provider)
+        for settings in self.buckets:
+            if settings.provider == provider and settings.holds(location.bucket, location.key):
+                return settings
+        return default_settings(provider)
 
     def credentials_env(self, uris: Iterable[str]) -> tuple[CredentialVariable, ...]:
-        """What has to be in the environment of a program that reaches these URIs; `file://` ones need nothing."""
-        found = {variable for uri in uris if scheme_of(uri) in PROVIDERS for variable in self.place(uri).credentials}
-        return tuple(sorted(found, key=lambda variable: variable.name))
+        """The variables that a program needs in its environment to reach these URIs; `file://` needs none."""
+        variables = {
+            variable for uri in uris if scheme_of(uri) in PROVIDERS for variable in self.settings_for(uri).credentials
+        }
+        return tuple(sorted(variables, key=lambda variable: variable.name))
 
     def for_root(self, root: str) -> StoreConfig:
-        """With what the query string of a pipeline root says, which counts before everything else.
+        """A copy with the settings in the query string of a pipeline root, which come before all others.
 
         Raises ArtifactStoreError.
         """
         if scheme_of(root) not in ("s3", "minio") or "?" not in root:
             return self
-        where = parse_root(root)
-        unknown = set(where.query) - _QUERY - _QUERY_WITHOUT_EFFECT
+        location = parse_root(root)
+        unknown = set(location.query) - _QUERY - _QUERY_WITHOUT_EFFECT
         if unknown:
             raise ArtifactStoreError(f"{root}: unknown setting {sorted(unknown)[0]!r}; known are {', '.join(_QUERY)}")
-        said = {name: value.lower() in ("1", "t", "true") for name, value in where.query.items()}
-        style = said.get("s3ForcePathStyle", said.get("use_path_style"))
-        insecure = said.get("disableSSL", False) or said.get("disable_https", False)
-        place = Place(
-            provider=where.scheme,
+        flags = {name: value.lower() in ("1", "t", "true") for name, value in location.query.items()}
+        style = flags.get("s3ForcePathStyle", flags.get("use_path_style"))
+        insecure = flags.get("disableSSL", False) or flags.get("disable_https", False)
+        settings = BucketSettings(
+            provider=location.scheme,
             variables="",
-            bucket=where.bucket,
-            prefix=f"{where.prefix}/" if where.prefix else "",
-            endpoint=endpoint_url(where.query.get("endpoint", ""), insecure),
-            region=where.query.get("region", ""),
+            bucket=location.bucket,
+            prefix=f"{location.prefix}/" if location.prefix else "",
+            endpoint=endpoint_url(location.query.get("endpoint", ""), insecure),
+            region=location.query.get("region", ""),
             path_style=style,
         )
-        return replace(self, places=(place, *self.places))
+        return replace(self, buckets=(settings, *self.buckets))
 
     def named_roots(self) -> tuple[str, ...]:
-        """What a deployment says that its stores hold: the default root, `roots`, and buckets with settings of their
-        own. `file://` ones are left out.
+        """The object store URIs that the deployment names: the default root, `roots`, and buckets with settings of
+        their own.
         """
-        named = (f"{place.provider}://{place.bucket}/{place.prefix}" for place in self.places if place.bucket)
+        named = (
+            f"{settings.provider}://{settings.bucket}/{settings.prefix}" for settings in self.buckets if settings.bucket
+        )
         return tuple(root for root in (self.default_root, *self.roots, *named) if scheme_of(root) in PROVIDERS)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON without a credential."""
-        return asdict(self)
+        # Agents of earlier releases read `buckets` under this key.
+        return {"places" if name == "buckets" else name: value for name, value in asdict(self).items()}
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> StoreConfig:
-        """Of what `to_json` made, also of a later release: fields that are not known are ignored."""
-        names = {one.name for one in fields(Place)}
-        places = []
+        """The inverse of `to_json`. Fields of a later release are ignored."""
+        names = {field.name for field in fields(BucketSettings)}
+        buckets = []
         for entry in document.get("places", ()):
-            known = {name: value for name, value in entry.items() if name in names}
-            known["credentials"] = tuple(CredentialVariable(**one) for one in known.get("credentials", ()))
-            places.append(Place(**known))
-        return StoreConfig(document.get("default_root", ""), tuple(places), tuple(document.get("roots", ())))
+            values = {name: value for name, value in entry.items() if name in names}
+            values["credentials"] = tuple(CredentialVariable(**variable) for variable in values.get("credentials", ()))
+            buckets.append(BucketSettings(**values))
+        return StoreConfig(document.get("default_root", ""), tuple(buckets), tuple(document.get("roots", ())))
 
 
-def default_place(provider: str) -> Place:
-    """What counts for a provider that no configuration speaks of."""
+def default_settings(provider: str) -> BucketSettings:
+    """The settings of a provider that the configuration does not mention."""
     stem = f"PENSTOCK_STORE_{provider.upper()}"
     if provider != "minio":
-        return Place(provider, stem)
+        return BucketSettings(provider, stem)
     secret = "mlpipeline-minio-artifact"  # noqa: S105 - the name of a Secret
-    return Place(
+    return BucketSettings(
         provider,
         stem,
         endpoint=_MINIO_ENDPOINT,
@@ -152,7 +159,7 @@ def default_place(provider: str) -> Place:
 
 
 def endpoint_url(text: str, insecure: bool) -> str:
-    """With a scheme; empty for AWS itself, which is found without."""
+    """`text` with a scheme; empty for AWS, for which the client library needs no endpoint."""
     bare = text.split("://", 1)[-1].rstrip("/")
     if bare in ("", "s3.amazonaws.com"):
         return ""

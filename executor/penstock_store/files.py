@@ -1,7 +1,7 @@
-"""Artifacts in files: the store of a laptop, and of a claim that is mounted.
+"""Artifacts in files: the store of a laptop, and of a mounted volume claim.
 
-Invariants: URIs are `file://` with an absolute path; writing is confined to the root, reading piece by piece to the
-root and what else was named; a file appears whole or not at all, and what lies there already stays.
+Invariants: URIs are `file://` with an absolute path; writing is confined to the root, ObjectReader's reading to the
+root and `readable`; files are written atomically, and existing ones are not overwritten unless that is asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from penstock_store.base import ArtifactStoreError, ContentError, NoStoreError, ObjectInfo, OutsideRootsError
-from penstock_store.local import check_file, lies_there, tree, whole_file
+from penstock_store.local import atomic_file, check_file, source_exists, walk_tree
 
 _CHUNK = 256 * 1024
 
@@ -38,7 +38,7 @@ def uri_of(path: str | Path) -> str:
 
 
 class FileArtifactStore:
-    """ArtifactStore and ObjectReader; `readable` is what may be read piece by piece besides the root."""
+    """ArtifactStore and ObjectReader; the latter also reads the directories `readable`, besides the root."""
 
     def __init__(self, root: Path, readable: Sequence[Path] = ()) -> None:
         self._root = Path(os.path.realpath(root))
@@ -48,8 +48,8 @@ class FileArtifactStore:
         return path_of(uri)
 
     async def fetch(self, uri: str, target: Path) -> bool:
-        source = self._known(uri)
-        with _looking_at(uri):
+        source = self._path(uri)
+        with _stat_errors(uri):
             if not source.exists():
                 return False
         await asyncio.to_thread(_copy, source, target)
@@ -57,18 +57,18 @@ class FileArtifactStore:
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         real = self._writable(uri)
-        if not lies_there(source):
+        if not source_exists(source):
             return False
         if source.resolve() != real:
-            await asyncio.to_thread(_store, source, real, _replace if replace else _keep)
+            await asyncio.to_thread(_copy_to_store, source, real, _copy_over if replace else _copy_new)
         return True
 
     async def write(self, content: bytes, uri: str) -> None:
         await asyncio.to_thread(_write, content, self._writable(uri))
 
     async def exists(self, uri: str) -> bool:
-        path = self._known(uri)
-        with _looking_at(uri):
+        path = self._path(uri)
+        with _stat_errors(uri):
             if await asyncio.to_thread(path.exists):
                 return True
             if self._root in path.parents and not await asyncio.to_thread(self._root.exists):
@@ -77,38 +77,38 @@ class FileArtifactStore:
 
     def info(self, uri: str) -> ObjectInfo | None:
         path = self._served(uri)
-        with _looking_at(uri):
+        with _stat_errors(uri):
             if path.is_dir():
                 return ObjectInfo(uri, None)
             return ObjectInfo(uri, path.stat().st_size) if path.is_file() else None
 
     def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         path = self._served(uri)
-        with _looking_at(uri):
+        with _stat_errors(uri):
             is_file = path.is_file()
         if not is_file:
             raise ArtifactStoreError(f"{uri}: no file lies there")
         try:
             with path.open("rb") as stream:
                 stream.seek(offset)
-                left = length
-                while chunk := stream.read(_CHUNK if left is None else min(_CHUNK, left)):
+                remaining = length
+                while chunk := stream.read(_CHUNK if remaining is None else min(_CHUNK, remaining)):
                     yield chunk
-                    if left is not None:
-                        left -= len(chunk)
+                    if remaining is not None:
+                        remaining -= len(chunk)
         except OSError as error:
             raise ArtifactStoreError(f"{uri} cannot be read: {error.strerror}") from error
 
     def list(self, uri: str) -> Iterator[ObjectInfo]:
         path = self._served(uri)
-        with _looking_at(uri):
+        with _stat_errors(uri):
             is_directory = path.is_dir()
         if is_directory:
-            for name, _, size in tree(path, links=False):
-                # A plain path is literal, a file URI is not.
+            for name, _, size in walk_tree(path, links=False):
+                # In a plain path names are literal, in a file URI percent-encoded.
                 yield ObjectInfo(f"{uri.rstrip('/')}/{name if uri.startswith('/') else quote(os.fsencode(name))}", size)
 
-    def _known(self, uri: str) -> Path:
+    def _path(self, uri: str) -> Path:
         path = path_of(uri)
         if path is None:
             raise NoStoreError(f"{uri}: this store keeps files only; use a file:// pipeline root")
@@ -116,14 +116,14 @@ class FileArtifactStore:
 
     def _writable(self, uri: str) -> Path:
         """After following links. Raises OutsideRootsError."""
-        real = Path(os.path.realpath(self._known(uri)))
+        real = Path(os.path.realpath(self._path(uri)))
         if self._root not in real.parents:
             raise OutsideRootsError(f"{uri} lies outside the artifact root {self._root}")
         return real
 
     def _served(self, uri: str) -> Path:
         """After following links. Raises OutsideRootsError."""
-        path = self._known(uri)
+        path = self._path(uri)
         if "\0" in str(path):
             raise ArtifactStoreError(f"{uri}: it holds a NUL character")
         real = Path(os.path.realpath(path))
@@ -133,21 +133,21 @@ class FileArtifactStore:
 
 
 @contextmanager
-def _looking_at(place: object) -> Iterator[None]:
+def _stat_errors(subject: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ArtifactStoreError(f"{place} cannot be looked at: {error.strerror or error}") from error
+        raise ArtifactStoreError(f"{subject} cannot be looked at: {error.strerror or error}") from error
 
 
 def _copy(source: Path, target: Path) -> None:
-    _placed(source, target, _replace)
+    _copy_with(source, target, _copy_over)
 
 
-def _store(source: Path, target: Path, place: Callable[[str, str], None]) -> None:
+def _copy_to_store(source: Path, target: Path, copy_file: Callable[[str, str], None]) -> None:
     if target.exists() and source.is_dir() != target.is_dir():
         raise ContentError(f"{target}: something else lies there already; nothing is overwritten")
-    _placed(source, target, place)
+    _copy_with(source, target, copy_file)
 
 
 def _write(content: bytes, target: Path) -> None:
@@ -156,35 +156,35 @@ def _write(content: bytes, target: Path) -> None:
             if target.is_dir() or target.read_bytes() != content:
                 raise ContentError(f"{target}: something else lies there already; nothing is overwritten")
             return
-        with whole_file(target) as part:
+        with atomic_file(target) as part:
             part.write_bytes(content)
     except OSError as error:
         raise ArtifactStoreError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _placed(source: Path, target: Path, place: Callable[[str, str], None]) -> None:
-    def placed(file: str, at: str) -> None:
+def _copy_with(source: Path, target: Path, copy_file: Callable[[str, str], None]) -> None:
+    def copy_checked(file: str, destination: str) -> None:
         check_file(Path(file))
-        place(file, at)
+        copy_file(file, destination)
 
     try:
         if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True, copy_function=placed)
+            shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True, copy_function=copy_checked)
         else:
-            placed(str(source), str(target))
+            copy_checked(str(source), str(target))
     except OSError as error:
         raise ArtifactStoreError(f"{source} cannot be copied to {target}: {error}") from error
 
 
-def _replace(source: str, target: str) -> None:
-    with whole_file(Path(target)) as part:
+def _copy_over(source: str, target: str) -> None:
+    with atomic_file(Path(target)) as part:
         shutil.copy2(source, part)
 
 
-def _keep(source: str, target: str) -> None:
-    """An upload that is repeated finds what it left; anything else is somebody else's."""
+def _copy_new(source: str, target: str) -> None:
+    """Leaves an existing file with the same content, as a repeated upload finds it. Raises ContentError for another."""
     if Path(target).exists():
         if not filecmp.cmp(source, target, shallow=False):
             raise ContentError(f"{target}: something else lies there already; nothing is overwritten")
         return
-    _replace(source, target)
+    _copy_over(source, target)

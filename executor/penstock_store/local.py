@@ -1,7 +1,7 @@
-"""The local side of a transfer: files that appear whole, names that stay inside, trees that are walked.
+"""The local side of a transfer: atomic writes, paths that stay inside a directory, walks over a tree.
 
-Invariants: nothing is written outside the directory that was asked for; nothing is read through a link that leads out
-of the one that is stored, since who moves files may read more than who wrote them.
+Invariants: nothing is written outside of the target directory; no link is followed out of the source directory, since
+the process that moves files may have more rights than the one that wrote them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from penstock_store.base import ArtifactStoreError, ContentError
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
-    """A path beside `target` that takes its place when the block ends well. Raises OSError."""
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target`, renamed to it when the block ends without an exception. Raises OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.parent / f".part-{secrets.token_hex(8)}"
     try:
@@ -29,16 +29,16 @@ def whole_file(target: Path) -> Iterator[Path]:
         raise
 
 
-def inside(directory: Path, name: str) -> Path:
-    """The path of an object called `name` under `directory`. Raises ArtifactStoreError for names that climb."""
+def path_inside(directory: Path, name: str) -> Path:
+    """The path of an object called `name` under `directory`. Raises ArtifactStoreError for names with `..`."""
     segments = [segment for segment in name.split("/") if segment not in ("", ".")]
     if ".." in segments or "\0" in name or not segments:
         raise ArtifactStoreError(f"object {name!r}: its name leads out of the directory it belongs in")
     return directory.joinpath(*segments)
 
 
-def lies_there(source: Path) -> bool:
-    """Whether there is something to be stored. Raises ContentError for what cannot be."""
+def source_exists(source: Path) -> bool:
+    """Whether `source` exists. Raises ContentError when it does but cannot be stored."""
     try:
         if not source.exists():
             return False
@@ -50,7 +50,7 @@ def lies_there(source: Path) -> bool:
 
 
 def check_file(path: Path) -> None:
-    """Raises ContentError for what is no file, or none that we may read; OSError."""
+    """Raises ContentError when `path` is no regular file or is not readable, OSError when it cannot be looked at."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ContentError(f"{path}: it is neither a file nor a directory")
     try:
@@ -59,23 +59,23 @@ def check_file(path: Path) -> None:
         raise ContentError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def tree(directory: Path, *, links: bool = True) -> Iterator[tuple[str, Path, int | None]]:
-    """Name, path and size of what is in a directory, in order of names; size None of a directory that is empty.
+def walk_tree(directory: Path, *, links: bool = True) -> Iterator[tuple[str, Path, int | None]]:
+    """Name, path and size of every file under a directory, in order of names; an empty directory has the size None.
 
-    Raises ContentError for what cannot be stored; with `links` False that is left out, and so are links.
+    Raises ContentError for an entry that cannot be stored; with `links` False such entries and links are left out.
     """
-    yield from _below(Path(os.path.realpath(directory)), directory, "", links)
+    yield from _walk(Path(os.path.realpath(directory)), directory, "", links)
 
 
-def _below(base: Path, directory: Path, prefix: str, links: bool) -> Iterator[tuple[str, Path, int | None]]:
-    entries = sorted(os.scandir(directory), key=_key)
+def _walk(base: Path, directory: Path, prefix: str, links: bool) -> Iterator[tuple[str, Path, int | None]]:
+    entries = sorted(os.scandir(directory), key=_sort_key)
     for entry in entries:
         name, path = prefix + entry.name, Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             empty = True
-            for found in _below(base, path, f"{name}/", links):
+            for entry_below in _walk(base, path, f"{name}/", links):
                 empty = False
-                yield found
+                yield entry_below
             if empty:
                 yield name, path, None
             continue
@@ -83,8 +83,8 @@ def _below(base: Path, directory: Path, prefix: str, links: bool) -> Iterator[tu
             yield name, *_file(base, path)
 
 
-def _key(entry: os.DirEntry[str]) -> bytes:
-    """Objects are in the order of whole keys, in which a directory's name goes on with a slash."""
+def _sort_key(entry: os.DirEntry[str]) -> bytes:
+    """Sorts like object stores do, by whole keys, in which a slash follows the name of a directory."""
     return os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
 
 
@@ -93,9 +93,9 @@ def _file(base: Path, path: Path) -> tuple[Path, int]:
     if base not in real.parents:
         raise ContentError(f"{path}: it is a link that leads out of {base}; put the file itself there")
     try:
-        found = real.stat()
+        status = real.stat()
     except OSError as error:
         raise ContentError(f"{path} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ContentError(f"{path}: it is neither a file nor a directory, or a link to a directory")
-    return real, found.st_size
+    return real, status.st_size

@@ -1,13 +1,12 @@
-"""Artifacts in object stores: S3 and what speaks it, Google Cloud Storage, Azure Blob Storage.
+"""Artifacts in object stores: S3 and compatible ones, Google Cloud Storage, Azure Blob Storage.
 
 One client library for all of them (obstore): it costs 20 ms of processor and 20 MiB where boto3 costs 600 ms and
 50 MiB, and every task that moves an artifact pays that once.
 
-Invariants: a URI is written once: what lies there stays, and is an error unless it is the same. A file appears whole or
-not at all, on either side. Memory is bounded whatever the sizes: four files at a time or four parts of one. A directory
-is what lies under a prefix; an object with just that key is the object. Empty directories vanish, as upstream.
-Integrity: S3's signature covers the SHA-256 of everything that is sent; what is received has the length it was said to
-have.
+Invariants: a URI is written once: an existing object stays, and one with other content is an error. Writes are atomic
+on either side. Memory is bounded whatever the sizes: four files at a time or four parts of one. A directory is a prefix
+with objects under it, unless there is an object with just that key. Empty directories are not stored, as upstream.
+Integrity: S3's signature covers the SHA-256 of everything that is sent; the length of what is received is checked.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from obstore.exceptions import BaseError
 
 from penstock_store.base import ArtifactStoreError, ContentError, Limits, ObjectInfo
 from penstock_store.clients import credentials_of, endpoint_of, open_bucket
-from penstock_store.config import Place
+from penstock_store.config import BucketSettings
 from penstock_store.failures import Target, failure, is_lost_upload, is_missing, is_past_the_end
-from penstock_store.local import inside, lies_there, tree, whole_file
-from penstock_store.patience import Patience
+from penstock_store.local import atomic_file, path_inside, source_exists, walk_tree
+from penstock_store.retry_budget import RetryBudget
 from penstock_store.uris import ObjectUri, parse
 
 if TYPE_CHECKING:
@@ -42,173 +41,175 @@ _FILES_AT_ONCE = 4
 _CHUNK = 256 * 1024
 _PAGE = 1000
 _T = TypeVar("_T")
-_RAISED = (BaseError, ValueError, OSError)
+_CLIENT_ERRORS = (BaseError, ValueError, OSError)
 
 
 class ObjectBucket:
-    """One bucket by the settings of one place. ArtifactStore and ObjectReader."""
+    """One bucket. ArtifactStore and ObjectReader."""
 
-    def __init__(self, place: Place, where: ObjectUri, environ: Mapping[str, str], limits: Limits) -> None:
-        self._place = place
-        self._where = where
+    def __init__(
+        self, settings: BucketSettings, location: ObjectUri, environ: Mapping[str, str], limits: Limits
+    ) -> None:
+        self._settings = settings
+        self._location = location
         self._limits = limits
-        self._client = open_bucket(place, where, environ, limits)
+        self._client = open_bucket(settings, location, environ, limits)
 
     def local_path(self, uri: str) -> Path | None:
         return None
 
     async def fetch(self, uri: str, target: Path) -> bool:
-        return await self._bounded(uri, self._fetch(uri, target))
+        return await self._with_timeout(uri, self._fetch(uri, target))
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
-        return await self._bounded(uri, self._upload(source, uri, replace))
+        return await self._with_timeout(uri, self._upload(source, uri, replace))
 
     async def write(self, content: bytes, uri: str) -> None:
-        await self._bounded(uri, self._upload_one(content, len(content), uri))
+        await self._with_timeout(uri, self._upload_one(content, len(content), uri))
 
     async def exists(self, uri: str) -> bool:
-        return await self._bounded(uri, self._look(uri)) is not None
+        return await self._with_timeout(uri, self._info_async(uri)) is not None
 
     def info(self, uri: str) -> ObjectInfo | None:
         size = None
         if key := _key(uri):
-            with self._reaching(uri), _maybe_missing():
+            with self._translated_errors(uri), _ignore_missing():
                 size = obstore.head(self._client, key)["size"]
-        # An empty object may be what tools write to mark a directory.
+        # Tools mark a directory by an empty object of its name.
         is_directory = not size and next(self.list(uri), None) is not None
         return _info(uri, size, is_directory=is_directory)
 
     def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        key, patience = _key(uri), Patience(self._limits.patience)
-        part = _Part(offset, None if length is None else offset + length)
-        while not part.done:
-            with self._reaching(uri):
+        key, retries = _key(uri), RetryBudget(self._limits.retry_seconds)
+        remaining = _RemainingRange(offset, None if length is None else offset + length)
+        while not remaining.done:
+            with self._translated_errors(uri):
                 try:
-                    found = obstore.get(self._client, key, options=part.options())
+                    response = obstore.get(self._client, key, options=remaining.options())
                 except BaseError as error:
                     if is_past_the_end(error):
                         return
                     raise
-                part.opened(found)
-                chunks = found.stream(_CHUNK)
+                remaining.set_source(response)
+                chunks = response.stream(_CHUNK)
             try:
-                while not part.done:
-                    with self._reaching(uri):
+                while not remaining.done:
+                    with self._translated_errors(uri):
                         chunk = next(chunks, None)
-                    yield part.taken(chunk, uri)
-                    patience.progress()
+                    yield remaining.consume(chunk, uri)
+                    retries.progress()
             except ArtifactStoreError as error:
-                time.sleep(patience.pause_after(error))
+                time.sleep(retries.pause_after(error))
 
     def list(self, uri: str) -> Iterator[ObjectInfo]:
-        found = _Listing(self._where, _key(uri))
-        with self._reaching(uri):
-            for page in obstore.list(self._client, found.key or None, chunk_size=_PAGE):
-                yield from found.of(page)
-        yield from found.rest()
+        listing = _Listing(self._location, _key(uri))
+        with self._translated_errors(uri):
+            for page in obstore.list(self._client, listing.key or None, chunk_size=_PAGE):
+                yield from listing.entries(page)
+        yield from listing.flush()
 
-    async def _look(self, uri: str) -> ObjectInfo | None:
-        """`info` in the event loop, where it can be ended."""
+    async def _info_async(self, uri: str) -> ObjectInfo | None:
+        """`info` as a coroutine, which can be cancelled."""
         size = None
         if key := _key(uri):
-            with self._reaching(uri), _maybe_missing():
+            with self._translated_errors(uri), _ignore_missing():
                 size = (await obstore.head_async(self._client, key))["size"]
         is_directory = not size and await anext(self._entries(uri), None) is not None
         return _info(uri, size, is_directory=is_directory)
 
     async def _entries(self, uri: str) -> AsyncIterator[ObjectInfo]:
-        """`list` in the event loop."""
-        found = _Listing(self._where, _key(uri))
-        pages = obstore.list(self._client, found.key or None, chunk_size=_PAGE)
+        """`list` as an asynchronous generator."""
+        listing = _Listing(self._location, _key(uri))
+        pages = obstore.list(self._client, listing.key or None, chunk_size=_PAGE)
         while True:
-            with self._reaching(uri):
+            with self._translated_errors(uri):
                 page = await anext(pages, None)
             if page is None:
                 break
-            for one in found.of(page):
-                yield one
-        for one in found.rest():
-            yield one
+            for entry in listing.entries(page):
+                yield entry
+        for entry in listing.flush():
+            yield entry
 
     async def _fetch(self, uri: str, target: Path) -> bool:
-        found = await self._look(uri)
-        if found is None:
+        info = await self._info_async(uri)
+        if info is None:
             return False
-        if found.size is not None:
+        if info.size is not None:
             await self._download(uri, target)
             return True
-        prefix = f"{self._where.scheme}://{self._where.bucket}/{_key(uri)}".rstrip("/") + "/"
+        prefix = f"{self._location.scheme}://{self._location.bucket}/{_key(uri)}".rstrip("/") + "/"
         with _local_errors(target):
             target.mkdir(parents=True, exist_ok=True)
 
         async def jobs() -> AsyncIterator[Coroutine[Any, Any, None]]:
-            async for one in self._entries(uri):
-                yield self._download(one.uri, inside(target, one.uri.removeprefix(prefix)))
+            async for entry in self._entries(uri):
+                yield self._download(entry.uri, path_inside(target, entry.uri.removeprefix(prefix)))
 
-        await _side_by_side(jobs())
+        await _run_concurrently(jobs())
         return True
 
     async def _download(self, uri: str, target: Path) -> None:
-        key, patience, part = _key(uri), Patience(self._limits.patience), _Part()
-        # Opened by hand: a temporary file would be readable by its owner alone, and tasks have users of their own.
-        with _local_errors(target), whole_file(target) as path, path.open("xb") as file:
-            while not part.done:
-                with self._reaching(uri):
-                    found = await obstore.get_async(self._client, key, options=part.options())
-                    part.opened(found)
-                    chunks = found.stream(_CHUNK)
+        key, retries, remaining = _key(uri), RetryBudget(self._limits.retry_seconds), _RemainingRange()
+        # Not a temporary file: that would be readable by its owner alone, and tasks may run as other users.
+        with _local_errors(target), atomic_file(target) as path, path.open("xb") as file:
+            while not remaining.done:
+                with self._translated_errors(uri):
+                    response = await obstore.get_async(self._client, key, options=remaining.options())
+                    remaining.set_source(response)
+                    chunks = response.stream(_CHUNK)
                 try:
-                    while not part.done:
-                        with self._reaching(uri):
+                    while not remaining.done:
+                        with self._translated_errors(uri):
                             chunk = await anext(chunks, None)
-                        await asyncio.to_thread(file.write, part.taken(chunk, uri))
-                        patience.progress()
+                        await asyncio.to_thread(file.write, remaining.consume(chunk, uri))
+                        retries.progress()
                 except ArtifactStoreError as error:
-                    await asyncio.sleep(patience.pause_after(error))
+                    await asyncio.sleep(retries.pause_after(error))
 
     async def _upload(self, source: Path, uri: str, replace: bool) -> bool:
-        if not lies_there(source):
+        if not source_exists(source):
             return False
         if source.is_file():
             await self._upload_one(source, source.stat().st_size, uri, replace=replace)
             return True
-        there = await self._free(uri)
-        if there is not None and there.size is not None:
+        existing = await self._existing_at(uri)
+        if existing is not None and existing.size is not None:
             raise ContentError(f"{uri}: a file lies there already; nothing is overwritten")
 
         async def jobs() -> AsyncIterator[Coroutine[Any, Any, None]]:
-            files = tree(source)
-            while (one := await asyncio.to_thread(next, files, None)) is not None:
-                name, path, size = one
+            files = walk_tree(source)
+            while (file := await asyncio.to_thread(next, files, None)) is not None:
+                name, path, size = file
                 if size is None:
                     continue
-                at = f"{uri.rstrip('/')}/{name}"
-                known = await self._look(at) if there is not None and not replace else None
-                yield self._put(path, size, at, known, parts=1)
+                target = f"{uri.rstrip('/')}/{name}"
+                same_name = await self._info_async(target) if existing is not None and not replace else None
+                yield self._put(path, size, target, same_name, parts=1)
 
         with _local_errors(source):
-            # All of it is looked at before any of it is stored.
-            await asyncio.to_thread(deque, tree(source), 0)
-            await _side_by_side(jobs())
+            # Every file is checked before the first one is stored.
+            await asyncio.to_thread(deque, walk_tree(source), 0)
+            await _run_concurrently(jobs())
         return True
 
     async def _upload_one(self, source: Path | bytes, size: int, uri: str, *, replace: bool = False) -> None:
-        there = await self._free(uri)
-        if there is not None and there.size is None:
+        existing = await self._existing_at(uri)
+        if existing is not None and existing.size is None:
             raise ContentError(f"{uri}: a directory lies there already; nothing is overwritten")
-        await self._put(source, size, uri, None if replace else there, parts=_PARTS_AT_ONCE)
+        await self._put(source, size, uri, None if replace else existing, parts=_PARTS_AT_ONCE)
 
-    async def _free(self, uri: str) -> ObjectInfo | None:
-        """What lies where something is to be stored. Raises ArtifactStoreError for a URI of a bucket itself."""
+    async def _existing_at(self, uri: str) -> ObjectInfo | None:
+        """What exists at a URI that is to be written. Raises ArtifactStoreError for a bucket without a key."""
         if not _key(uri):
             raise ArtifactStoreError(f"{uri}: it names a bucket and no place in it")
-        return await self._look(uri)
+        return await self._info_async(uri)
 
-    async def _put(self, source: Path | bytes, size: int, uri: str, there: ObjectInfo | None, *, parts: int) -> None:
-        if there is not None:
-            await asyncio.to_thread(self._check_same, source, size, there)
+    async def _put(self, source: Path | bytes, size: int, uri: str, existing: ObjectInfo | None, *, parts: int) -> None:
+        if existing is not None:
+            await asyncio.to_thread(self._check_same, source, size, existing)
             return
-        with self._reaching(uri):
+        with self._translated_errors(uri):
             try:
                 await obstore.put_async(
                     self._client,
@@ -219,34 +220,34 @@ class ObjectBucket:
                     max_concurrency=parts,
                 )
             except FileNotFoundError as error:
-                # An upload in parts that was completed, and the answer lost, is unknown when it is completed again.
-                if not is_lost_upload(error) or await self._look(uri) != ObjectInfo(uri, size):
+                # When the reply to completing a multipart upload was lost, completing it again says that it is unknown.
+                if not is_lost_upload(error) or await self._info_async(uri) != ObjectInfo(uri, size):
                     raise
 
-    def _check_same(self, source: Path | bytes, size: int, there: ObjectInfo) -> None:
-        """An upload that is repeated finds what it left; anything else is somebody else's."""
-        same = there.size == size
+    def _check_same(self, source: Path | bytes, size: int, existing: ObjectInfo) -> None:
+        """Accepts an object with the same content, as a repeated upload finds it. Raises ContentError for another."""
+        same = existing.size == size
         if same:
             with _opened(source) as file:
-                same = all(file.read(len(chunk)) == chunk for chunk in self.read(there.uri))
+                same = all(file.read(len(chunk)) == chunk for chunk in self.read(existing.uri))
         if not same:
-            raise ContentError(f"{there.uri}: something else lies there already; nothing is overwritten")
+            raise ContentError(f"{existing.uri}: something else lies there already; nothing is overwritten")
 
-    async def _bounded(self, uri: str, work: Coroutine[Any, Any, _T]) -> _T:
+    async def _with_timeout(self, uri: str, work: Coroutine[Any, Any, _T]) -> _T:
         try:
             return await asyncio.wait_for(work, self._limits.timeout)
         except asyncio.TimeoutError as error:
             raise ArtifactStoreError(
-                f"{uri} at {endpoint_of(self._place)}: the transfer took more than {self._limits.timeout:g} s",
+                f"{uri} at {endpoint_of(self._settings)}: the transfer took more than {self._limits.timeout:g} s",
                 transient=True,
             ) from error
 
     @contextmanager
-    def _reaching(self, uri: str) -> Iterator[None]:
+    def _translated_errors(self, uri: str) -> Iterator[None]:
         try:
             yield
-        except _RAISED as error:
-            target = Target(uri, self._where.bucket, endpoint_of(self._place), credentials_of(self._place))
+        except _CLIENT_ERRORS as error:
+            target = Target(uri, self._location.bucket, endpoint_of(self._settings), credentials_of(self._settings))
             raise failure(error, target) from error
 
 
@@ -254,8 +255,8 @@ def _key(uri: str) -> str:
     return parse(uri).key.rstrip("/")
 
 
-class _Part:
-    """What is still wanted of an object, from one connection to the next."""
+class _RemainingRange:
+    """The range of an object that is still to be read, kept across connections."""
 
     def __init__(self, offset: int = 0, end: int | None = None) -> None:
         self._offset = offset
@@ -273,13 +274,13 @@ class _Part:
             options["if_match"] = self._tag
         return options
 
-    def opened(self, found: GetResult) -> None:
-        self._tag = found.meta["e_tag"]
-        self._end = found.range[1]
+    def set_source(self, response: GetResult) -> None:
+        self._tag = response.meta["e_tag"]
+        self._end = response.range[1]
         self.done = self._offset >= self._end
 
-    def taken(self, chunk: bytes | None, uri: str) -> bytes:
-        """Raises ArtifactStoreError for an end before the end."""
+    def consume(self, chunk: bytes | None, uri: str) -> bytes:
+        """The bytes of the next chunk. Raises ArtifactStoreError when the response ended too early."""
         if chunk is None:
             raise ArtifactStoreError(f"{uri}: it ended after {self._offset} of {self._end} bytes", transient=True)
         data = bytes(chunk)
@@ -289,31 +290,31 @@ class _Part:
 
 
 class _Listing:
-    """The objects under a prefix, page by page, without what is none: the empty objects `name/` by which tools mark
-    directories. The library shows them as `name`; what lies in the directory comes next.
+    """The objects under a prefix, page by page, without the empty objects `name/` by which tools mark directories. The
+    library shows such a marker as `name`, so an empty object is held back until the next one shows which it is.
     """
 
-    def __init__(self, where: ObjectUri, key: str) -> None:
+    def __init__(self, location: ObjectUri, key: str) -> None:
         self.key = key
-        self._base = f"{where.scheme}://{where.bucket}/"
-        self._held: str | None = None
+        self._base = f"{location.scheme}://{location.bucket}/"
+        self._pending_marker: str | None = None
 
-    def of(self, page: Sequence[ObjectMeta]) -> Iterator[ObjectInfo]:
+    def entries(self, page: Sequence[ObjectMeta]) -> Iterator[ObjectInfo]:
         for entry in page:
             path, size = entry["path"], entry["size"]
-            if self._held is not None and not path.startswith(f"{self._held}/"):
-                yield from self.rest()
-            self._held = None
+            if self._pending_marker is not None and not path.startswith(f"{self._pending_marker}/"):
+                yield from self.flush()
+            self._pending_marker = None
             if path == self.key:
                 continue
             if size == 0:
-                self._held = path
+                self._pending_marker = path
             else:
                 yield ObjectInfo(self._base + path, size)
 
-    def rest(self) -> Iterator[ObjectInfo]:
-        if self._held is not None:
-            yield ObjectInfo(self._base + self._held, 0)
+    def flush(self) -> Iterator[ObjectInfo]:
+        if self._pending_marker is not None:
+            yield ObjectInfo(self._base + self._pending_marker, 0)
 
 
 def _info(uri: str, size: int | None, *, is_directory: bool) -> ObjectInfo | None:
@@ -323,8 +324,8 @@ def _info(uri: str, size: int | None, *, is_directory: bool) -> ObjectInfo | Non
 
 
 @contextmanager
-def _maybe_missing() -> Iterator[None]:
-    """A question for an object that is not there is no failure."""
+def _ignore_missing() -> Iterator[None]:
+    """An object that does not exist is no failure."""
     try:
         yield
     except FileNotFoundError as error:
@@ -332,20 +333,20 @@ def _maybe_missing() -> Iterator[None]:
             raise
 
 
-async def _side_by_side(jobs: AsyncIterator[Coroutine[Any, Any, None]]) -> None:
-    """A few at a time; the first failure ends the others."""
+async def _run_concurrently(jobs: AsyncIterator[Coroutine[Any, Any, None]]) -> None:
+    """Runs a few at a time; the first failure cancels the others."""
     running: set[asyncio.Task[None]] = set()
     try:
         async for job in jobs:
             running.add(asyncio.ensure_future(job))
             if len(running) >= _FILES_AT_ONCE:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for one in done:
-                    one.result()
+                for task in done:
+                    task.result()
         await asyncio.gather(*running)
     finally:
-        for one in running:
-            one.cancel()
+        for task in running:
+            task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 

@@ -1,8 +1,7 @@
-"""The settings of stores as people write them: the `kfp-launcher` ConfigMap and the deployment's own file
-(executor.md §7).
+"""Parses the settings of stores: the `kfp-launcher` ConfigMap and the deployment's own file (executor.md §7).
 
-Invariants: pure; an error names the field. What upstream would ignore is refused: a misspelt setting is found before
-the first run. An override without `maxRetries` has the default's.
+Invariants: pure; an error names the field. Unknown settings, which upstream ignores, are refused, so that a misspelt
+one is found before the first run. An override without `maxRetries` has the default's.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from penstock_store.base import ArtifactStoreError
-from penstock_store.config import CredentialVariable, Place, StoreConfig, endpoint_url
+from penstock_store.config import BucketSettings, CredentialVariable, StoreConfig, endpoint_url
 
 _SECRET_KEYS: Mapping[str, Mapping[str, str]] = {
     # The part of a secretRef that names a key -> the end of the variable that gets its value.
@@ -33,7 +32,8 @@ _SETTINGS: Mapping[str, set[str]] = {
 def parse_launcher(data: Mapping[str, str]) -> StoreConfig:
     """The ConfigMap `kfp-launcher` by its `data`. Raises ArtifactStoreError that names the field."""
     return StoreConfig(
-        default_root=data.get("defaultPipelineRoot", ""), places=_places(_yaml(data.get("providers", ""), "providers"))
+        default_root=data.get("defaultPipelineRoot", ""),
+        buckets=_parse_providers(_yaml(data.get("providers", ""), "providers")),
     )
 
 
@@ -42,55 +42,55 @@ def parse_file(text: str) -> StoreConfig:
     be read besides the default root. Raises ArtifactStoreError that names the field.
     """
     document = _mapping(_yaml(text, "store configuration"), "store configuration")
-    _known(document, {"defaultPipelineRoot", "providers", "roots"}, "store configuration")
+    _refuse_unknown(document, {"defaultPipelineRoot", "providers", "roots"}, "store configuration")
     providers = document.get("providers")
     roots = document.get("roots") or []
     if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
         raise ArtifactStoreError("roots: it must be a list of URIs")
     return StoreConfig(
         default_root=_text(document, "defaultPipelineRoot", ""),
-        # A text as it stands in the ConfigMap will do as well.
-        places=_places(_yaml(providers, "providers") if isinstance(providers, str) else providers),
+        # The text of a ConfigMap is accepted as well.
+        buckets=_parse_providers(_yaml(providers, "providers") if isinstance(providers, str) else providers),
         roots=tuple(roots),
     )
 
 
-def _places(providers: Any) -> tuple[Place, ...]:
-    places: list[Place] = []
+def _parse_providers(providers: Any) -> tuple[BucketSettings, ...]:
+    parsed: list[BucketSettings] = []
     for provider, entry in _mapping(providers, "providers").items():
         where = f"providers.{provider}"
         if provider not in _SETTINGS:
             raise ArtifactStoreError(f"{where}: unknown provider; known are {', '.join(_SETTINGS)}")
         section = _mapping(entry, where)
-        _known(section, {"default", "overrides"}, where)
+        _refuse_unknown(section, {"default", "overrides"}, where)
         stem = f"PENSTOCK_STORE_{provider.upper()}"
         default = _mapping(section.get("default"), f"{where}.default")
         if not default.get("credentials"):
             raise ArtifactStoreError(f"{where}: missing default credentials")
-        everywhere = _place(provider, stem, default, f"{where}.default")
+        default_settings = _parse_section(provider, stem, default, f"{where}.default")
         overrides = section.get("overrides") or []
         if not isinstance(overrides, list):
             raise ArtifactStoreError(f"{where}.overrides: it must be a list")
         for index, override in enumerate(overrides):
             at = f"{where}.overrides[{index}]"
-            found = _mapping(override, at)
-            if not found.get("bucketName"):
+            section_override = _mapping(override, at)
+            if not section_override.get("bucketName"):
                 raise ArtifactStoreError(f"{at}.bucketName: it is required")
-            if not found.get("credentials"):
+            if not section_override.get("credentials"):
                 raise ArtifactStoreError(f"{at}: missing override credentials")
-            place = _place(provider, f"{stem}_{index + 1}", found, at)
-            places.append(replace(place, max_attempts=place.max_attempts or everywhere.max_attempts))
-        places.append(everywhere)
-    return tuple(places)
+            settings = _parse_section(provider, f"{stem}_{index + 1}", section_override, at)
+            parsed.append(replace(settings, max_attempts=settings.max_attempts or default_settings.max_attempts))
+        parsed.append(default_settings)
+    return tuple(parsed)
 
 
-def _place(provider: str, variables: str, entry: Mapping[str, Any], where: str) -> Place:
+def _parse_section(provider: str, variables: str, entry: Mapping[str, Any], where: str) -> BucketSettings:
     names = {"credentials", *_SETTINGS[provider]}
-    _known(entry, names if where.endswith(".default") else names | {"bucketName", "keyPrefix"}, where)
+    _refuse_unknown(entry, names if where.endswith(".default") else names | {"bucketName", "keyPrefix"}, where)
     attempts = entry.get("maxRetries")
     if attempts is not None and (not isinstance(attempts, int) or isinstance(attempts, bool)):
         raise ArtifactStoreError(f"{where}.maxRetries: it must be a number")
-    return Place(
+    return BucketSettings(
         provider=provider,
         variables=variables,
         bucket=_text(entry, "bucketName", where),
@@ -107,13 +107,13 @@ def _place(provider: str, variables: str, entry: Mapping[str, Any], where: str) 
 
 
 def _credentials(provider: str, variables: str, entry: Any, where: str) -> tuple[CredentialVariable, ...]:
-    found = _mapping(entry, where)
-    _known(found, {"fromEnv", "secretRef"}, where)
-    if _flag(found, "fromEnv", where):
+    section = _mapping(entry, where)
+    _refuse_unknown(section, {"fromEnv", "secretRef"}, where)
+    if _flag(section, "fromEnv", where):
         return ()
-    reference = _mapping(found.get("secretRef"), f"{where}.secretRef")
+    reference = _mapping(section.get("secretRef"), f"{where}.secretRef")
     keys = _SECRET_KEYS[provider]
-    _known(reference, {"secretName", *keys}, f"{where}.secretRef")
+    _refuse_unknown(reference, {"secretName", *keys}, f"{where}.secretRef")
     for name in ("secretName", *keys):
         if not _text(reference, name, f"{where}.secretRef"):
             raise ArtifactStoreError(f"{where}: neither fromEnv is true nor secretRef.{name} is given")
@@ -123,7 +123,7 @@ def _credentials(provider: str, variables: str, entry: Any, where: str) -> tuple
 
 
 def _yaml(text: str, where: str) -> Any:
-    # Imported here: configurations travel as JSON, and the agent reads nothing else.
+    # Imported late: the agent reads JSON only and does not need it.
     import yaml
 
     try:
@@ -140,7 +140,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _known(entry: Mapping[str, Any], names: set[str], where: str) -> None:
+def _refuse_unknown(entry: Mapping[str, Any], names: set[str], where: str) -> None:
     for name in entry:
         if name not in names:
             raise ArtifactStoreError(f"{where}.{name}: unknown; known are {', '.join(sorted(names))}")

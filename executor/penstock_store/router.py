@@ -1,7 +1,8 @@
-"""The store that programs use: every URI goes to the store of its scheme and bucket.
+"""The store that programs use: it hands every URI to the store of its scheme and bucket.
 
-Invariants: the environment is what the caller hands over; clients are made once for each bucket and settings, when they
-are first needed, and only then is a client library imported. With `roots`, nothing outside of them is read.
+Invariants: variables are read from the `environ` of the caller, not from the process; a client is made once for each
+bucket and settings, when it is first needed, and only then is the client library imported. With `roots`, nothing
+outside of them is read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock_store.base import Limits, NoStoreError, ObjectInfo, OutsideRootsError
-from penstock_store.config import PROVIDERS, Place, StoreConfig
+from penstock_store.config import PROVIDERS, BucketSettings, StoreConfig
 from penstock_store.files import FileArtifactStore
 from penstock_store.uris import parse, parse_root, scheme_of
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 class RoutedStore:
-    """ArtifactStore and ObjectReader. `files` None: there are no `file://` artifacts here. `roots` None: whatever the
-    credentials open; else the URIs of object stores under which everything asked for has to lie.
+    """ArtifactStore and ObjectReader. `files` None: `file://` is not served. `roots`: the object store URIs under which
+    every requested URI has to be; None: no restriction but the credentials' own.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class RoutedStore:
         self._files = files
         self._roots = None if roots is None else [parse_root(root) for root in roots]
         self._limits = limits or Limits()
-        self._buckets: dict[tuple[Place, str, str], ObjectBucket] = {}
+        self._buckets: dict[tuple[BucketSettings, str, str], ObjectBucket] = {}
         self._lock = threading.Lock()
 
     def local_path(self, uri: str) -> Path | None:
@@ -71,21 +72,23 @@ class RoutedStore:
         if scheme == "file" and self._files is not None:
             return self._files
         if scheme not in PROVIDERS:
-            known = ", ".join(f"{one}://" for one in (*(("file",) if self._files else ()), *PROVIDERS))
-            raise NoStoreError(f"{uri}: no store for it; use {known}")
-        where = parse(uri)
+            schemes = ", ".join(
+                f"{scheme_name}://" for scheme_name in (*(("file",) if self._files else ()), *PROVIDERS)
+            )
+            raise NoStoreError(f"{uri}: no store for it; use {schemes}")
+        location = parse(uri)
         if self._roots is not None and not any(
-            root.scheme == where.scheme
-            and root.bucket == where.bucket
-            and f"{where.key}/".startswith(f"{root.prefix}/" if root.prefix else "")
+            root.scheme == location.scheme
+            and root.bucket == location.bucket
+            and f"{location.key}/".startswith(f"{root.prefix}/" if root.prefix else "")
             for root in self._roots
         ):
             raise OutsideRootsError(f"{uri} lies outside the artifact roots")
-        place = self._config.place(uri)
-        name = (place, where.scheme, where.bucket)
+        settings = self._config.settings_for(uri)
+        key = (settings, location.scheme, location.bucket)
         with self._lock:
-            if name not in self._buckets:
+            if key not in self._buckets:
                 from penstock_store.objects import ObjectBucket
 
-                self._buckets[name] = ObjectBucket(place, where, self._environ, self._limits)
-            return self._buckets[name]
+                self._buckets[key] = ObjectBucket(settings, location, self._environ, self._limits)
+            return self._buckets[key]

@@ -1,7 +1,7 @@
 """URIs of objects, and roots of pipelines (executor.md §7).
 
-Invariants: pure. URIs of object stores are literal, nothing in them is percent-encoded, as Kubeflow Pipelines writes
-them. What climbs with `..` is refused, so that a path made of a URI stays where it belongs.
+Invariants: pure. URIs of object stores are literal, not percent-encoded, as in Kubeflow Pipelines. A segment `..` is
+refused, so that a path made from a URI stays below its root.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ObjectUri:
 
 @dataclass(frozen=True, slots=True)
 class BucketRoot:
-    """`scheme://bucket[/prefix][?query]`: where a run keeps its artifacts, and settings of the store for it."""
+    """`scheme://bucket[/prefix][?query]`: where a run keeps its artifacts; the query holds settings of the store."""
 
     scheme: str
     bucket: str

@@ -96,7 +96,7 @@ def store(kind: Kind, root: str) -> RoutedStore:
         # As a bucket, it is there before anything is kept in it.
         directory.mkdir(parents=True, exist_ok=True)
         files = FileArtifactStore(directory)
-    return RoutedStore(kind.config, kind.environ, files=files, limits=Limits(patience=5))
+    return RoutedStore(kind.config, kind.environ, files=files, limits=Limits(retry_seconds=5))
 
 
 async def test_files_and_directories_come_back(store: RoutedStore, root: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from obstore.store import S3Store
 from penstock_store.base import ArtifactStoreError, Limits
 from penstock_store.clients import open_bucket
-from penstock_store.config import Place
+from penstock_store.config import BucketSettings
 from penstock_store.providers import parse_file
 from penstock_store.router import RoutedStore
 from penstock_store.uris import parse
@@ -34,8 +34,8 @@ from tools import object_stores
 pytestmark = pytest.mark.timeout(900)
 _SECRET = {"secretRef": {"secretName": "keys", "accessKeyKey": "access", "secretKeyKey": "secret"}}
 # For what cannot succeed: the error comes when patience has run out.
-_SHORT = Limits(patience=1, stall=1, connect=1)
-_PATIENT = Limits(patience=30)
+_SHORT = Limits(retry_seconds=1, stall=1, connect=1)
+_PATIENT = Limits(retry_seconds=30)
 _ROOT = "s3://artifacts/faults"
 
 
@@ -157,7 +157,7 @@ async def test_a_store_that_is_away(server: object_stores.ObjectStore, tmp_path:
 async def test_a_store_that_refuses_for_a_while(
     server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
-    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
+    store = opened(server, proxy.endpoint, limits=Limits(retry_seconds=30, stall=5))
     source, uri = tmp_path / "source", f"{_ROOT}/refused"
     source.write_bytes(b"x" * 100_000)
     for work in (partial(store.upload, source, uri), partial(store.fetch, uri, tmp_path / "target")):
@@ -184,7 +184,7 @@ async def test_a_store_that_refuses_for_ever(
 
 
 async def test_a_store_that_stalls(server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path) -> None:
-    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=0.5))
+    store = opened(server, proxy.endpoint, limits=Limits(retry_seconds=30, stall=0.5))
     source, uri = tmp_path / "source", f"{_ROOT}/stalled"
     source.write_bytes(b"x" * 100_000)
     for work in (partial(store.upload, source, uri), partial(store.fetch, uri, tmp_path / "target")):
@@ -200,7 +200,7 @@ async def test_a_transfer_has_an_end(server: object_stores.ObjectStore, proxy: F
     error = await failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert "does not answer in time" in str(error)
-    patient = Limits(patience=60, stall=60, timeout=0.5)
+    patient = Limits(retry_seconds=60, stall=60, timeout=0.5)
     error = await failing(opened(server, proxy.endpoint, limits=patient).upload(Path(__file__), f"{_ROOT}/x"))
     assert error.transient
     assert "took more than 0.5 s" in str(error) or "does not answer in time" in str(error)
@@ -211,7 +211,7 @@ async def test_a_connection_that_breaks_off(
 ) -> None:
     data = bytes(range(256)) * 20_000
     uri = planted(server, "broken", data)
-    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
+    store = opened(server, proxy.endpoint, limits=Limits(retry_seconds=30, stall=5))
     target = tmp_path / "target"
     proxy.faults.extend([Cut(1_000_000), Cut(2_000_000), Cut(500_000)])
     assert await store.fetch(uri, target / "file")
@@ -232,7 +232,7 @@ async def test_an_upload_whose_last_answer_is_lost(
     server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
     (tmp_path / "big").write_bytes(os.urandom(20 << 20))
-    store = opened(server, proxy.endpoint, limits=Limits(patience=30, stall=5))
+    store = opened(server, proxy.endpoint, limits=Limits(retry_seconds=30, stall=5))
     unknown = Refuse("404 Not Found", "NoSuchUpload")
     proxy.lose_answer_to(b"POST /artifacts/faults/lost?uploadId=", unknown)
     assert await store.upload(tmp_path / "big", f"{_ROOT}/lost")
@@ -317,14 +317,19 @@ async def test_names_without_a_form_are_refused(server: object_stores.ObjectStor
 @pytest.mark.parametrize(
     ("place", "bucket", "endpoint", "virtual"),
     [
-        (Place("s3", ""), "plain", None, True),
-        (Place("s3", ""), "dotted.name", None, False),
-        (Place("s3", "", endpoint="https://store:9000"), "plain", "https://store:9000", False),
-        (Place("s3", "", endpoint="https://store:9000", path_style=False), "plain", "https://plain.store:9000", True),
-        (Place("minio", "", path_style=True), "plain", None, False),
+        (BucketSettings("s3", ""), "plain", None, True),
+        (BucketSettings("s3", ""), "dotted.name", None, False),
+        (BucketSettings("s3", "", endpoint="https://store:9000"), "plain", "https://store:9000", False),
+        (
+            BucketSettings("s3", "", endpoint="https://store:9000", path_style=False),
+            "plain",
+            "https://plain.store:9000",
+            True,
+        ),
+        (BucketSettings("minio", "", path_style=True), "plain", None, False),
     ],
 )
-def test_where_the_bucket_stands(place: Place, bucket: str, endpoint: str | None, virtual: bool) -> None:
+def test_where_the_bucket_stands(place: BucketSettings, bucket: str, endpoint: str | None, virtual: bool) -> None:
     made = open_bucket(place, parse(f"s3://{bucket}/x"), {"AWS_REGION": "eu-west-1"}, Limits())
     assert isinstance(made, S3Store)
     config = dict(made.config)

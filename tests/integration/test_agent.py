@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, Transfer
 from penstock_executor.agent.results import StoredResult, parse_message, parse_result
-from penstock_store.config import CredentialVariable, Place, StoreConfig
+from penstock_store.config import BucketSettings, CredentialVariable, StoreConfig
 
 from tests.support.pod import PodDirectory, finished
 from tools import object_stores
@@ -43,7 +43,9 @@ def s3() -> Iterator[object_stores.ObjectStore]:
 def s3_config(endpoint: str) -> StoreConfig:
     stem = "PENSTOCK_STORE_S3"
     credentials = tuple(CredentialVariable(f"{stem}_{end}", "secret", end) for end in ("ACCESS_KEY", "SECRET_KEY"))
-    return StoreConfig(places=(Place("s3", stem, endpoint=endpoint, region="us-east-1", credentials=credentials),))
+    return StoreConfig(
+        buckets=(BucketSettings("s3", stem, endpoint=endpoint, region="us-east-1", credentials=credentials),)
+    )
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_what_is_said_when_it_cannot_be_read(
         "PENSTOCK_STORE_S3_ACCESS_KEY": served.store.access_key,
         "PENSTOCK_STORE_S3_SECRET_KEY": secret or served.store.secret_key,
     }
-    reader = RoutedStore(config, environ, roots=["s3://artifacts"], limits=Limits(patience=0.2))
+    reader = RoutedStore(config, environ, roots=["s3://artifacts"], limits=Limits(retry_seconds=0.2))
     with pytest.raises(kind, match=text):
         next(StoredObjects(reader).read("s3://artifacts/none"))
     with pytest.raises(PermissionDeniedError, match="outside"):

@@ -22,7 +22,7 @@ from penstock_server.errors import FailedPreconditionError, NotFoundError, Permi
 
 _BLOCK = tarfile.BLOCKSIZE
 # Somebody waits for the answer.
-_LIMITS = Limits(patience=10, stall=15)
+_LIMITS = Limits(retry_seconds=10, stall=15)
 
 
 class StoredObjects:

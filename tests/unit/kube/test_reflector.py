@@ -14,7 +14,7 @@ import pytest
 from penstock_kube import client as client_module
 from penstock_kube.client import KubeClient
 from penstock_kube.config import Cluster
-from penstock_kube.reflector import EventKind, Pace, Reflector
+from penstock_kube.reflector import EventKind, Reflector, ReflectorTiming
 
 from tools.sim_kube.faults import Fault
 from tools.sim_kube.node import Latency
@@ -22,7 +22,7 @@ from tools.sim_kube.objects import PODS, RESOURCES
 from tools.sim_kube.server import SimKube
 
 PATH = "/api/v1/namespaces/default/configmaps"
-HASTY = Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=30.0)
+HASTY = ReflectorTiming(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=30.0)
 ADDED, MODIFIED, DELETED = EventKind.ADDED, EventKind.MODIFIED, EventKind.DELETED
 Item = tuple[str, str]
 
@@ -35,7 +35,7 @@ class Mirror:
         self.client = client
         self.told: list[tuple[EventKind, Item]] = []
         self._changed = asyncio.Event()
-        options.setdefault("pace", HASTY)
+        options.setdefault("timing", HASTY)
         self.reflector: Reflector[Item] = Reflector(
             client,
             PATH,
@@ -215,7 +215,7 @@ async def test_events_that_come_twice_are_told_once() -> None:
 
 
 async def test_a_watch_that_stalls_is_cut() -> None:
-    async with mirrored(pace=Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2)) as mirror:
+    async with mirrored(timing=ReflectorTiming(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2)) as mirror:
         mirror.server.watching.stall(True)
         await mirror.put("a", "1")
         # The server stays silent on the first; it is given up and another one opened.
@@ -227,7 +227,7 @@ async def test_a_watch_that_stalls_is_cut() -> None:
 async def test_a_server_that_fell_behind_is_listed_again() -> None:
     """As one that was restored from a backup: versions begin again below those that were told."""
 
-    async with mirrored(pace=Pace(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2)) as mirror:
+    async with mirrored(timing=ReflectorTiming(lifetime=(60.0, 60.0), backoff=(0.001, 0.01), stall=0.2)) as mirror:
         await mirror.put("a", "1")
         await mirror.until(lambda: "a" in mirror.cache)
         await mirror.server.stop()
@@ -296,7 +296,7 @@ async def test_a_listener_that_raises_misses_nothing_else() -> None:
 
 
 async def test_a_short_life_is_followed_by_the_next_without_a_list() -> None:
-    async with mirrored(pace=Pace(lifetime=(1.0, 1.0), backoff=(0.001, 0.01), stall=30.0)) as mirror:
+    async with mirrored(timing=ReflectorTiming(lifetime=(1.0, 1.0), backoff=(0.001, 0.01), stall=30.0)) as mirror:
         await mirror.put("a", "1")
         await mirror.until(lambda: "a" in mirror.cache)
         opened = mirror.requests
@@ -330,7 +330,7 @@ async def test_pods_are_mirrored_to_their_end_under_cuts_and_repetitions() -> No
     async with SimKube(latency=Latency(0.05), seed=7) as server:
         server.watching.repeat = 0.3
         async with KubeClient(Cluster(server.url, None, dict, "default")) as client:
-            reflector = Reflector(client, path, trim=trim, on_event=take, page=50, pace=HASTY)
+            reflector = Reflector(client, path, trim=trim, on_event=take, page=50, timing=HASTY)
             task = asyncio.create_task(reflector.run())
             await asyncio.wait_for(reflector.synced(), 30)
             spec = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "i"}]}

@@ -41,21 +41,21 @@ def config() -> StoreConfig:
 
 def test_the_first_override_that_matches_counts(config: StoreConfig) -> None:
     assert config.default_root == "s3://private/teams/alice"
-    alice = config.place("s3://private/teams/alice/run/data")
+    alice = config.settings_for("s3://private/teams/alice/run/data")
     assert alice.endpoint == "http://store.example:9000"
     assert alice.path_style is False
     assert alice.max_attempts == 2
-    assert config.place("s3://private/teams/alice") == alice
-    others = config.place("s3://private/teams/alicette/data")
+    assert config.settings_for("s3://private/teams/alice") == alice
+    others = config.settings_for("s3://private/teams/alicette/data")
     assert others.endpoint == "https://store.example:9000"
     assert others.credentials == ()
-    assert config.place("s3://public/data").region == "eu-central-1"
+    assert config.settings_for("s3://public/data").region == "eu-central-1"
 
 
 def test_the_public_endpoint_of_aws_is_none(config: StoreConfig) -> None:
-    assert config.place("s3://public/data").endpoint == ""
+    assert config.settings_for("s3://public/data").endpoint == ""
     text = "{s3: {default: {endpoint: 'https://s3.amazonaws.com/', credentials: {fromEnv: true}}}}"
-    assert parse_launcher({"providers": text}).place("s3://b/k").endpoint == ""
+    assert parse_launcher({"providers": text}).settings_for("s3://b/k").endpoint == ""
 
 
 def test_places_do_not_share_variables(config: StoreConfig) -> None:
@@ -74,7 +74,7 @@ def test_it_travels_as_json(config: StoreConfig) -> None:
     extended = config.for_root("minio://bucket/prefix?endpoint=other:9000&disableSSL=true")
     assert StoreConfig.from_json(json.loads(json.dumps(extended.to_json()))) == extended
     later = {**config.to_json(), "news": 1, "places": [{**config.to_json()["places"][0], "news": 1}]}
-    assert StoreConfig.from_json(later).places == config.places[:1]
+    assert StoreConfig.from_json(later).buckets == config.buckets[:1]
 
 
 def test_an_override_without_attempts_has_the_defaults() -> None:
@@ -84,15 +84,15 @@ minio:
   overrides: [{bucketName: one, credentials: {fromEnv: true}}]
 """
     config = parse_launcher({"providers": text})
-    assert config.place("minio://one/x").max_attempts == 7
-    assert config.place("minio://one/x").region == "minio"
+    assert config.settings_for("minio://one/x").max_attempts == 7
+    assert config.settings_for("minio://one/x").region == "minio"
     without = parse_launcher({"providers": text.replace("maxRetries: 7, ", "")})
-    assert without.place("minio://one/x").max_attempts == 0
+    assert without.settings_for("minio://one/x").max_attempts == 0
 
 
 def test_what_counts_without_a_configuration() -> None:
     config = parse_launcher({})
-    minio = config.place("minio://mlpipeline/v2/artifacts")
+    minio = config.settings_for("minio://mlpipeline/v2/artifacts")
     assert minio.endpoint == "http://seaweedfs.kubeflow:9000"
     assert minio.region == "minio"
     assert config.credentials_env(["minio://mlpipeline/x"]) == (
@@ -104,9 +104,9 @@ def test_what_counts_without_a_configuration() -> None:
 
 def test_a_query_counts_before_the_rest(config: StoreConfig) -> None:
     root = "s3://private/teams/alice?endpoint=http://mine:9000&region=here&s3ForcePathStyle=true&awssdk=v2"
-    place = config.for_root(root).place("s3://private/teams/alice/run")
+    place = config.for_root(root).settings_for("s3://private/teams/alice/run")
     assert (place.endpoint, place.region, place.path_style, place.credentials) == ("http://mine:9000", "here", True, ())
-    assert config.for_root(root).place("s3://private/other").endpoint == "https://store.example:9000"
+    assert config.for_root(root).settings_for("s3://private/other").endpoint == "https://store.example:9000"
     assert config.for_root("gs://b/p?x=y") is config
     with pytest.raises(ArtifactStoreError, match="unknown setting 'profile'"):
         config.for_root("s3://b/p?profile=x")
@@ -150,9 +150,9 @@ providers:
 {"".join(f"  {line}" for line in _PROVIDERS.splitlines(keepends=True))}
 """
     config = parse_file(text)
-    assert config.places == parse_launcher({"providers": _PROVIDERS}).places
+    assert config.buckets == parse_launcher({"providers": _PROVIDERS}).buckets
     assert (config.default_root, config.roots) == ("s3://one/prefix", ("gs://two", "minio://three/x"))
-    assert parse_file(json.dumps({"providers": _PROVIDERS})).places == config.places
+    assert parse_file(json.dumps({"providers": _PROVIDERS})).buckets == config.buckets
     assert parse_file("") == StoreConfig()
     for wrong, message in (("roots: x", "roots"), ("provider: {}", "provider: unknown"), ("[1]", "mapping")):
         with pytest.raises(ArtifactStoreError, match=message):
@@ -174,7 +174,7 @@ providers:
 
 def test_an_unknown_scheme_is_told_what_there_is(config: StoreConfig) -> None:
     with pytest.raises(ArtifactStoreError, match=r"http://.*s3, minio, gs"):
-        config.place("http://169.254.169.254/latest")
+        config.settings_for("http://169.254.169.254/latest")
 
 
 def test_no_client_library_is_imported_before_it_is_needed() -> None:

@@ -41,9 +41,9 @@ class NamespaceStore:
 
     def _of(self, uri: str) -> ArtifactStore:
         provider = PROVIDERS.get(scheme_of(uri))
-        if all(place.provider != provider for place in self._own.places):
+        if all(place.provider != provider for place in self._own.buckets):
             return self._deployment
-        if not self._own.place(uri).credentials:
+        if not self._own.settings_for(uri).credentials:
             raise NoStoreError(
                 f"{uri}: the namespace's kfp-launcher takes the credentials from the environment, which agents have "
                 "and the executor has not; name a Secret there to keep logs and large results"

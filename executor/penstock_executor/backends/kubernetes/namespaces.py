@@ -158,7 +158,7 @@ class Namespaces:
         config = replace(
             self._stores,
             default_root=own.default_root or self._stores.default_root,
-            places=(*own.places, *self._stores.places),
+            buckets=(*own.buckets, *self._stores.buckets),
         )
         policy = parse_policy((ours or {}).get("data"))
         await self._ensure_wrapper(namespace)
@@ -173,7 +173,7 @@ class Namespaces:
     async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
         """The variables with which the executor itself reaches the namespace's store, like its agents."""
         found: dict[str, str] = {}
-        for variable in (one for place in config.places for one in place.credentials):
+        for variable in (one for settings in config.buckets for one in settings.credentials):
             try:
                 secret = await self._client.get(f"/api/v1/namespaces/{namespace}/secrets/{variable.secret}")
                 found[variable.name] = base64.b64decode(secret["data"][variable.key]).decode()

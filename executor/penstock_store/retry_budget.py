@@ -1,6 +1,6 @@
-"""How long what breaks off is taken up again.
+"""How long an interrupted transfer is resumed.
 
-Invariant: patience begins anew with every progress, so a transfer that goes on slowly goes on.
+Invariant: the time is counted from the last progress, so a slow transfer is never given up.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from penstock_store.base import ArtifactStoreError
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-class Patience:
-    """Of one transfer, which may make no progress for `seconds`."""
+class RetryBudget:
+    """For one transfer, which fails after `seconds` without progress."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -25,9 +25,9 @@ class Patience:
         self._pause = _FIRST_PAUSE
 
     def pause_after(self, error: ArtifactStoreError) -> float:
-        """Seconds to wait before going on. Raises the error when that is pointless, or has lasted long enough."""
+        """Seconds to wait before resuming. Raises the error if it is not transient or the time is used up."""
         if not error.transient or time.monotonic() >= self._until:
             raise error
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        # Whoever was cut off together comes back apart.
+        # Full jitter: transfers that were cut off together resume at different times.
         return random.uniform(0, self._pause)  # noqa: S311 - a delay
