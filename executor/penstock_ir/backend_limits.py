@@ -1,8 +1,8 @@
-"""What a task needs that not every place where tasks run can give: told by a plan, and when the task would start.
+"""Features of tasks that not every backend supports. A plan reports them, and the executor when the task would start.
 
-Why here: the server plans and the executor starts, and both have to say the same. Invariants: pure; whatever is in no
-backend's table here every backend can do, or leaves aside because nothing depends on it on one machine (where to
-schedule, which account).
+Why here: the server plans and the executor starts tasks, and both must give the same answer. Invariants: pure; every
+backend supports what is in no table here, or ignores it because it has no effect on one machine (scheduling, service
+accounts).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCAL, CONTAINER, KUBERNETES = "local", "container", "kubernetes"
 
 
 class Need(str, Enum):
-    """Each in words that go on from "the task"."""
+    """The values continue a sentence that begins with "the task"."""
 
     ENTRYPOINT = "names no command, so that only its image knows what to run"
     CLAIM_TASK = "makes or deletes a volume claim"
@@ -29,20 +29,20 @@ class Need(str, Enum):
     POD_FIELD = "takes a variable from a field of its Pod"
 
 
-_CANNOT: Mapping[str, tuple[str, frozenset[Need]]] = {
+_UNSUPPORTED: Mapping[str, tuple[str, frozenset[Need]]] = {
     LOCAL: ("as a process of this machine", frozenset(Need)),
     CONTAINER: ("in a container of this machine", frozenset({Need.SECRET, Need.CONFIG_MAP, Need.INIT_CONTAINER})),
 }
-_ENTRYPOINT_TOO = ", or name the command in the component (its image is not used by processes)"
+_COMMAND_HINT = ", or name the command in the component (its image is not used by processes)"
 _LIGHTWEIGHT = "kfp.dsl.executor_main"
-"""In the command of a component whose packages make its environment."""
-_FIELDS = {
+"""Part of the command of every lightweight component, whose environment is made from its packages."""
+_NEEDS_BY_NAME = {
     "secretAsEnv": (Need.SECRET, "secretName"),
     "secretAsVolume": (Need.SECRET, "secretName"),
     "configMapAsEnv": (Need.CONFIG_MAP, "configMapName"),
     "configMapAsVolume": (Need.CONFIG_MAP, "configMapName"),
 }
-_WHATEVER_IT_SAYS = {
+_NEEDS_BY_FIELD = {
     "pvcMount": Need.VOLUME,
     "emptyDirMounts": Need.VOLUME,
     "genericEphemeralVolume": Need.VOLUME,
@@ -52,22 +52,22 @@ _WHATEVER_IT_SAYS = {
 
 
 def refusal(needs: Collection[Need], backend: str) -> str:
-    """Why a task with these needs cannot run there, and what to do; empty when it can, or the backend is unknown."""
-    where, impossible = _CANNOT.get(backend, ("", frozenset()))
-    missing = [need for need in Need if need in needs and need in impossible]
+    """Why a task with these needs cannot run on the backend, and what to do; empty when it can, or it is unknown."""
+    where, unsupported = _UNSUPPORTED.get(backend, ("", frozenset()))
+    missing = [need for need in Need if need in needs and need in unsupported]
     if not missing:
         return ""
-    others = _CANNOT[CONTAINER][1]
-    ways = "run it on Kubernetes"
-    if backend == LOCAL and not any(need in others for need in needs):
-        ways = "run it with `--backend container` or on Kubernetes"
+    container_unsupported = _UNSUPPORTED[CONTAINER][1]
+    advice = "run it on Kubernetes"
+    if backend == LOCAL and not any(need in container_unsupported for need in needs):
+        advice = "run it with `--backend container` or on Kubernetes"
     if missing == [Need.ENTRYPOINT]:
-        ways += _ENTRYPOINT_TOO
-    return f"the task {' and '.join(need.value for need in missing)}: it cannot run {where}; {ways}"
+        advice += _COMMAND_HINT
+    return f"the task {' and '.join(need.value for need in missing)}: it cannot run {where}; {advice}"
 
 
 def ignored_image(component: Component, backend: str) -> str:
-    """What a plan says of a task whose image is left aside; empty when that is the SDK's own doing, or it is used."""
+    """The note of a plan that a task's image is not used; empty when it is, or the component is a lightweight one."""
     container = component.implementation
     if backend != LOCAL or not isinstance(container, ContainerExecutor) or not container.command:
         return ""
@@ -77,26 +77,26 @@ def ignored_image(component: Component, backend: str) -> str:
 
 
 def needs_of(component: Component, parameters: Mapping[str, Value]) -> list[Need]:
-    """As far as known before a run; `parameters` are those of the pipeline around the task."""
+    """The needs that are known before a run; `parameters` are those of the DAG around the task."""
     container = component.implementation
     if not isinstance(container, ContainerExecutor):
         return []
     if component.manages_claim:
         return [Need.CLAIM_TASK]
-    found = [] if container.command else [Need.ENTRYPOINT]
+    needs = [] if container.command else [Need.ENTRYPOINT]
     config = component.kubernetes
-    for field, need in _WHATEVER_IT_SAYS.items():
+    for field, need in _NEEDS_BY_FIELD.items():
         if config.get(field):
-            found.append(need)
-    for field, (need, name) in _FIELDS.items():
+            needs.append(need)
+    for field, (need, name) in _NEEDS_BY_NAME.items():
         entries: Any = config.get(field) or ()
-        if any(not one.get("optional") and _is_given(one.get(f"{name}Parameter"), parameters) for one in entries):
-            found.append(need)
-    return list(dict.fromkeys(found))
+        if any(not entry.get("optional") and _is_given(entry.get(f"{name}Parameter"), parameters) for entry in entries):
+            needs.append(need)
+    return list(dict.fromkeys(needs))
 
 
 def _is_given(spec: Any, parameters: Mapping[str, Value]) -> bool:
-    """Whether a name given so is known not to be null, which leaves its entry out."""
+    """Whether a name is known not to be null; an entry whose name is null is left out."""
     if spec is None or "runtimeValue" in spec:
         return True
     value = parameters.get(spec.get("componentInputParameter", ""))

@@ -1,8 +1,8 @@
-"""From a loaded document to the typed `Pipeline`, with every problem at once.
+"""Compiles a loaded document to the typed `Pipeline`, and reports all problems at once.
 
-Invariants: what compiles can run as far as can be known beforehand: references resolve, DAGs are acyclic, conditions
-parse. Components are compiled once and shared by the tasks that refer to them; a component that contains itself is a
-problem, so the tree is finite. Cost is linear in the size of the document.
+Invariants: a compiled pipeline has no defect that can be found before a run: references resolve, DAGs are acyclic,
+conditions parse. A component is compiled once and shared by the tasks that refer to it; a component that contains
+itself is a problem, so the tree is finite. Cost is linear in the size of the document.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Compiler:
         self._kubernetes: Mapping[str, Any] = (kubernetes.get("deploymentSpec") or {}).get("executors") or {}
         self._config: Mapping[str, Any] = kubernetes.get("pipelineConfig") or {}
         self._components: dict[str, Component | None] = {}
-        self._open: list[str] = []
+        self._ancestors: list[str] = []
         self._problems: list[Problem] = []
 
     def pipeline(self) -> Pipeline:
@@ -77,22 +77,22 @@ class _Compiler:
         )
 
     def component(self, name: str, place: str) -> Component | None:
-        """The compiled component of a name; None, with a problem noted, when there is none."""
+        """The compiled component `name`; None, with a problem added, if it is missing or invalid."""
         if name in self._components:
             return self._components[name]
-        if name in self._open:
-            chain = " -> ".join([*self._open[self._open.index(name) :], name])
+        if name in self._ancestors:
+            chain = " -> ".join([*self._ancestors[self._ancestors.index(name) :], name])
             self._problem(place, f"component {name!r} contains itself: {chain}")
             return None
         if name not in self._specs:
             self._problem(place, f"component {name!r} is not in components")
             return None
-        if len(self._open) >= 100:
+        if len(self._ancestors) >= 100:
             self._problem(place, "components are nested deeper than 100 levels")
             return None
-        self._open.append(name)
+        self._ancestors.append(name)
         compiled = self._component(name, self._specs[name], f"components.{name}")
-        self._open.pop()
+        self._ancestors.pop()
         self._components[name] = compiled
         return compiled
 
@@ -104,8 +104,8 @@ class _Compiler:
         input_artifacts = definitions_of_artifacts(inputs)
         implementation: Dag | ContainerExecutor | ImporterExecutor | None
         if "dag" in spec:
-            shell = Component(name, input_parameters, input_artifacts, {}, {}, _NO_CONTAINER)
-            implementation = self._dag(spec["dag"], shell, f"{place}.dag")
+            declared = Component(name, input_parameters, input_artifacts, {}, {}, _NO_CONTAINER)
+            implementation = self._dag(spec["dag"], declared, f"{place}.dag")
         elif label:
             implementation = self._executor(label, input_parameters, place)
         else:
@@ -176,15 +176,15 @@ class _Compiler:
 
     def _dag(self, spec: Mapping[str, Any], component: Component, place: str) -> Dag | None:
         specs: Mapping[str, Any] = spec.get("tasks") or {}
-        before = len(self._problems)
+        problems_before = len(self._problems)
         compiler = TaskCompiler(component, specs, self.component, self._problems, place)
         edges = {name: compiler.dependencies(name) for name in specs}
-        if len(self._problems) == before:
+        if len(self._problems) == problems_before:
             cycle = find_cycle(edges)
             if cycle:
                 self._problem(f"{place}.tasks", "the tasks form a cycle: " + " -> ".join(cycle))
-        if len(self._problems) > before:
-            # The tasks are still looked at, so that their problems are told as well.
+        if len(self._problems) > problems_before:
+            # The tasks are compiled nevertheless, to report their problems too.
             for name in specs:
                 compiler.task(name, ())
             return None
@@ -206,7 +206,7 @@ class _Compiler:
         return Dag(
             tasks=tuple(tasks),
             index=index,
-            dependents=tuple(tuple(one) for one in dependents),
+            dependents=tuple(tuple(indices) for indices in dependents),
             parameter_outputs=self._parameter_outputs(outputs, by_name, f"{place}.outputs"),
             artifact_outputs=self._artifact_outputs(outputs, by_name, f"{place}.outputs"),
         )
@@ -214,37 +214,42 @@ class _Compiler:
     def _parameter_outputs(
         self, outputs: Mapping[str, Any], tasks: Mapping[str, Task], place: str
     ) -> dict[str, DagParameterOutput]:
-        found: dict[str, DagParameterOutput] = {}
+        compiled: dict[str, DagParameterOutput] = {}
         for name, spec in (outputs.get("parameters") or {}).items():
             where = f"{place}.parameters.{name}"
             one_of = "valueFromOneof" in spec
             raw = spec["valueFromOneof"].get("parameterSelectors") if one_of else [spec.get("valueFromParameter")]
             selectors = []
-            for one in raw or ():
-                producer, key = (one or {}).get("producerSubtask", ""), (one or {}).get("outputParameterKey", "")
-                if self._produces(tasks, producer, key, where, parameters=True):
+            for selector in raw or ():
+                producer, key = (
+                    (selector or {}).get("producerSubtask", ""),
+                    (selector or {}).get("outputParameterKey", ""),
+                )
+                if self._check_output(tasks, producer, key, where, parameters=True):
                     selectors.append(ParameterSelector(producer, key))
             if not raw:
                 self._problem(where, "the output selects nothing")
-            collected = any(_is_collected(tasks[one.producer], one.key) for one in selectors)
-            found[name] = DagParameterOutput(tuple(selectors), one_of, collected)
-        return found
+            collected = any(_is_collected(tasks[selector.producer], selector.key) for selector in selectors)
+            compiled[name] = DagParameterOutput(tuple(selectors), one_of, collected)
+        return compiled
 
     def _artifact_outputs(
         self, outputs: Mapping[str, Any], tasks: Mapping[str, Task], place: str
     ) -> dict[str, DagArtifactOutput]:
-        found: dict[str, DagArtifactOutput] = {}
+        compiled: dict[str, DagArtifactOutput] = {}
         for name, spec in (outputs.get("artifacts") or {}).items():
             where = f"{place}.artifacts.{name}"
             selectors = []
-            for one in spec.get("artifactSelectors") or ():
-                producer, key = one.get("producerSubtask", ""), one.get("outputArtifactKey", "")
-                if self._produces(tasks, producer, key, where, parameters=False):
+            for selector in spec.get("artifactSelectors") or ():
+                producer, key = selector.get("producerSubtask", ""), selector.get("outputArtifactKey", "")
+                if self._check_output(tasks, producer, key, where, parameters=False):
                     selectors.append(ParameterSelector(producer, key))
-            found[name] = DagArtifactOutput(tuple(selectors))
-        return found
+            compiled[name] = DagArtifactOutput(tuple(selectors))
+        return compiled
 
-    def _produces(self, tasks: Mapping[str, Task], producer: str, key: str, where: str, *, parameters: bool) -> bool:
+    def _check_output(
+        self, tasks: Mapping[str, Task], producer: str, key: str, where: str, *, parameters: bool
+    ) -> bool:
         task = tasks.get(producer)
         if task is None:
             self._problem(where, f"task {producer!r} is not in this dag")
@@ -272,7 +277,7 @@ def _is_collected(task: Task, key: str) -> bool:
 
 
 def compile_text(pipeline_spec: str, platform_spec: str = "") -> Pipeline:
-    """Compiles canonical texts, as the server stores them. Raises InvalidSpecError."""
+    """Compiles the canonical JSON texts that the server stores. Raises InvalidSpecError."""
     return compile_pipeline(
         PipelineDocument(json.loads(pipeline_spec), json.loads(platform_spec) if platform_spec else None)
     )

@@ -1,7 +1,7 @@
-"""Tasks of one DAG, and the declarations of components (executor.md §1.2, §1.3).
+"""Compiles the tasks of one DAG, and the declarations of components (executor.md §1.2, §1.3).
 
-Invariants: dependencies are explicit edges plus the producers of inputs, all of them siblings; an input of a kind we do
-not run is a problem here, not a surprise at run time.
+Invariants: dependencies are explicit edges plus the producers of inputs, all of them siblings; an unsupported kind of
+input is a problem here, not a failure at run time.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from penstock_ir.model import (
     TriggerStrategy,
 )
 
-_NO_NAME = re.compile(r"[/\[\]\x00-\x1f]")
+_FORBIDDEN_IN_NAME = re.compile(r"[/\[\]\x00-\x1f]")
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)s$")
 _TITLE = re.compile(r"^\s*title:\s*([\w.]+)", re.MULTILINE)
-_OLD_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
+_LEGACY_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
 
 
 class TaskCompiler:
@@ -57,17 +57,17 @@ class TaskCompiler:
         self._place = f"{place}.tasks"
 
     def component_of(self, name: str) -> Component | None:
-        """Of a task; None, and a problem, when there is none or it cannot be used."""
+        """The component of the task `name`; None, with a problem added, if it is missing or invalid."""
         reference = (self._specs[name].get("componentRef") or {}).get("name", "")
         return self._component(reference, f"{self._place}.{name}.componentRef")
 
     def dependencies(self, name: str) -> set[str]:
-        """Names of the siblings this task waits for; absent ones become problems."""
+        """Names of the siblings that the task waits for; missing ones are problems."""
         spec = self._specs[name]
-        found: set[str] = set()
+        producers: set[str] = set()
         for producer in spec.get("dependentTasks") or ():
             if self._is_sibling(producer, f"{self._place}.{name}.dependentTasks"):
-                found.add(producer)
+                producers.add(producer)
         inputs = spec.get("inputs") or {}
         for kind, keys in (
             ("parameters", ("taskOutputParameter", "taskFinalStatus")),
@@ -79,15 +79,15 @@ class TaskCompiler:
                         continue
                     producer = given[key].get("producerTask", "")
                     if self._is_sibling(producer, f"{self._place}.{name}.inputs.{kind}.{input_name}"):
-                        found.add(producer)
-        return found
+                        producers.add(producer)
+        return producers
 
     def task(self, name: str, dependencies: tuple[int, ...]) -> Task | None:
-        """None without a component; whatever else is wrong with the task is a problem at its place."""
+        """The compiled task; None if it has no component. Other defects are added to the problems."""
         spec = self._specs[name]
         place = f"{self._place}.{name}"
-        if not name or _NO_NAME.search(name):
-            # Paths of tasks are made of these; they have to be told apart.
+        if not name or _FORBIDDEN_IN_NAME.search(name):
+            # These characters separate the parts of a task's path.
             self._problem(place, f"{name!r} is no name of a task: it must not be empty or hold any of / [ ]")
         component = self.component_of(name)
         if component is None:
@@ -95,7 +95,7 @@ class TaskCompiler:
         trigger = spec.get("triggerPolicy") or {}
         condition = trigger.get("condition") or None
         if condition:
-            self._parses(compile_condition, condition, f"{place}.triggerPolicy.condition")
+            self._check_expression(compile_condition, condition, f"{place}.triggerPolicy.condition")
         inputs = spec.get("inputs") or {}
         if spec.get("parameterIterator") and spec.get("artifactIterator"):
             self._problem(place, "a task loops over parameters or over artifacts, not over both")
@@ -134,7 +134,7 @@ class TaskCompiler:
     def _parameter(self, given: Mapping[str, Any], place: str) -> ParameterInput | None:
         selector = given.get("parameterExpressionSelector") or None
         if selector:
-            self._parses(compile_selector, selector, f"{place}.parameterExpressionSelector")
+            self._check_expression(compile_selector, selector, f"{place}.parameterExpressionSelector")
         if "taskOutputParameter" in given:
             source = given["taskOutputParameter"]
             producer, key = source.get("producerTask", ""), source.get("outputParameterKey", "")
@@ -189,8 +189,8 @@ class TaskCompiler:
         items = iterator.get("items") or {}
         if "inputParameter" in items:
             name = items["inputParameter"]
-            known = (spec.get("inputs") or {}).get("parameters") or {}
-            if name not in component.input_parameters and name not in known:
+            task_parameters = (spec.get("inputs") or {}).get("parameters") or {}
+            if name not in component.input_parameters and name not in task_parameters:
                 self._problem(f"{where}.items", f"{name!r} is no input of the task")
             return ParameterIterator(item_input, items_input=name)
         try:
@@ -233,7 +233,7 @@ class TaskCompiler:
         self._problem(place, f"task {producer!r} is not in this dag")
         return False
 
-    def _parses(self, compile_text: Callable[[str], object], text: str, place: str) -> None:
+    def _check_expression(self, compile_text: Callable[[str], object], text: str, place: str) -> None:
         try:
             compile_text(text)
         except ExpressionError as error:
@@ -246,40 +246,40 @@ class TaskCompiler:
 def definitions_of_parameters(
     spec: Mapping[str, Any], place: str, problems: list[Problem]
 ) -> dict[str, ParameterDefinition]:
-    """The declared parameters by name. One of an unknown type is left out and added to `problems`, at its place."""
-    found: dict[str, ParameterDefinition] = {}
-    for name, one in (spec.get("parameters") or {}).items():
-        kind = one.get("parameterType") or _OLD_TYPES.get(one.get("type", ""), "")
+    """The declared parameters by name. One of an unknown type is left out and added to `problems`."""
+    definitions: dict[str, ParameterDefinition] = {}
+    for name, declaration in (spec.get("parameters") or {}).items():
+        kind = declaration.get("parameterType") or _LEGACY_TYPES.get(declaration.get("type", ""), "")
         try:
             parameter_type = ParameterType(kind)
         except ValueError:
             problems.append(Problem(f"{place}.parameters.{name}", f"unknown parameter type {kind!r}"))
             continue
-        found[name] = ParameterDefinition(
+        definitions[name] = ParameterDefinition(
             type=parameter_type,
-            default=one.get("defaultValue", MISSING),
-            optional=bool(one.get("isOptional", False)),
-            literals=tuple(one.get("literals") or ()),
+            default=declaration.get("defaultValue", MISSING),
+            optional=bool(declaration.get("isOptional", False)),
+            literals=tuple(declaration.get("literals") or ()),
         )
-    return found
+    return definitions
 
 
 def definitions_of_artifacts(spec: Mapping[str, Any]) -> dict[str, ArtifactDefinition]:
     """The declared artifacts by name."""
     return {
         name: ArtifactDefinition(
-            schema_title=schema_title(one.get("artifactType") or {}),
-            schema_version=(one.get("artifactType") or {}).get("schemaVersion", "0.0.1"),
-            is_list=bool(one.get("isArtifactList", False)),
-            optional=bool(one.get("isOptional", False)),
-            metadata=one.get("metadata") or {},
+            schema_title=schema_title(declaration.get("artifactType") or {}),
+            schema_version=(declaration.get("artifactType") or {}).get("schemaVersion", "0.0.1"),
+            is_list=bool(declaration.get("isArtifactList", False)),
+            optional=bool(declaration.get("isOptional", False)),
+            metadata=declaration.get("metadata") or {},
         )
-        for name, one in (spec.get("artifacts") or {}).items()
+        for name, declaration in (spec.get("artifacts") or {}).items()
     }
 
 
 def schema_title(schema: Mapping[str, Any]) -> str:
-    """Name of an artifact type from any of its three spellings."""
+    """The name of an artifact type, from any of the three fields that may hold it."""
     if schema.get("schemaTitle"):
         return str(schema["schemaTitle"])
     match = _TITLE.search(str(schema.get("instanceSchema", "")))

@@ -1,7 +1,7 @@
-"""Messages of the IR in a descriptor pool of their own.
+"""Message classes of the IR, in a descriptor pool of their own.
 
-Why: a process that imports the kfp SDK has `ml_pipelines.*` in the default pool already, and a second registration ends
-it ("duplicate symbol"). Invariant: nothing here touches the default pool.
+Why: a process that imports the kfp SDK has `ml_pipelines.*` in the default pool already, and a second registration
+fails ("duplicate symbol"). Invariant: nothing here touches the default pool.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ def message_class(full_name: str) -> type[message.Message]:
 @cache
 def fields_by_json_name(descriptor: Descriptor) -> Mapping[str, FieldDescriptor]:
     """The fields of a message, in the order of their names in JSON."""
-    return {field.json_name: field for field in sorted(descriptor.fields, key=lambda one: str(one.json_name))}
+    return {
+        field.json_name: field
+        for field in sorted(descriptor.fields, key=lambda field_descriptor: str(field_descriptor.json_name))
+    }
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
-    """Lists and maps. The field says so itself from protobuf 6.30 on; from then on the older `label` warns."""
+    """Whether the field is a list or map. protobuf has `is_repeated` from 6.30 on, where `label` is deprecated."""
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
     older: Any = field

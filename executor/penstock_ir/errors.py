@@ -1,7 +1,7 @@
-"""What can be wrong with a compiled pipeline or with the arguments of a run, in words for its author.
+"""Errors in a compiled pipeline or in the arguments of a run, in words for its author.
 
-Invariant: every problem names its place (a dotted path into the document), and a check reports all it finds at once,
-so that an author mends a file in one round.
+Invariant: every problem names its place (a dotted path into the document), and a check reports all problems at once, so
+that an author can fix them together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Problem:
 
 
 class InvalidSpecError(Exception):
-    """The document is no pipeline that can run."""
+    """The document is not a valid pipeline."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
@@ -38,4 +38,4 @@ class InvalidParametersError(Exception):
 
 
 class ExpressionError(Exception):
-    """A condition or selector that does not parse, fails, or gives a wrong kind of value: a failure, never `false`."""
+    """A condition or selector does not parse, fails, or has a result of the wrong type."""

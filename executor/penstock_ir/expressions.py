@@ -1,10 +1,9 @@
-"""Trigger conditions and selectors: CEL by cel-python, with the environment upstream gives them (executor.md §1.6,
-§1.7).
+"""Evaluates trigger conditions and selectors as CEL, with cel-python and upstream's variables (executor.md §1.6, §1.7).
 
-Invariants: whatever goes wrong is an ExpressionError, never `false`. Numbers of parameters are CEL doubles, and numbers
-of different kinds compare by value, as upstream's evaluator has it; a whole number that no double holds keeps its
-digits until something is computed with it. The library is imported on the first expression and
-programs are compiled once per text; evaluation has no side effects.
+Invariants: every failure is an ExpressionError, never `false`. Numbers of parameters are CEL doubles, and numbers of
+different types compare by value, as in upstream's evaluator; an integer that a double cannot represent keeps its digits
+until it is computed with. The library is imported with the first expression and each text is compiled once; evaluation
+has no side effects.
 """
 
 from __future__ import annotations
@@ -34,10 +33,10 @@ class Condition:
     def evaluate(
         self, parameters: Mapping[str, JsonValue], artifacts: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> bool:
-        """The truth of the condition for a task's inputs. Raises ExpressionError."""
+        """Whether the condition is true for a task's inputs. Raises ExpressionError."""
         inputs = {
             "parameter_values": dict(parameters),
-            "artifacts": {port: {"artifacts": list(many)} for port, many in artifacts.items()},
+            "artifacts": {port: {"artifacts": list(port_artifacts)} for port, port_artifacts in artifacts.items()},
         }
         result = _run(self._program, {"inputs": _to_cel(inputs)})
         from celpy import celtypes
@@ -56,9 +55,9 @@ class Selector:
 
     def select(self, value: JsonValue) -> JsonValue:
         """The part of the value that the selector names. Raises ExpressionError."""
-        bound = {"string_value": _to_cel(value_text(value))}
-        bound[_value_field(value)] = _to_cel(value)
-        return _from_cel(_run(self._program, bound))
+        variables = {"string_value": _to_cel(value_text(value))}
+        variables[_value_field(value)] = _to_cel(value)
+        return _from_cel(_run(self._program, variables))
 
 
 @lru_cache(maxsize=4096)
@@ -91,9 +90,9 @@ def _compile(text: str) -> Any:
 
 
 def _check_cost(tree: Any) -> None:
-    """An expression is decided on the engine's own thread, so it must end soon whatever it is given.
+    """Refuses expressions that may run long, because they are evaluated on the engine's own thread.
 
-    Macros inside macros cost the product of their lists, `reduce` can double what it carries with every element.
+    Nested macros cost the product of their lists' lengths, and `reduce` can double its value with every element.
     """
     stack: list[tuple[Any, bool]] = [(tree, False)]
     while stack:
@@ -108,11 +107,11 @@ def _check_cost(tree: Any) -> None:
             stack.append((child, inside or (macro and index == 2)))
 
 
-def _run(program: Any, bound: Mapping[str, Any]) -> Any:
+def _run(program: Any, variables: Mapping[str, Any]) -> Any:
     import celpy
 
     try:
-        return program.evaluate(bound)
+        return program.evaluate(variables)
     except celpy.CELEvalError as error:
         raise ExpressionError(_reason(error)) from error
     except RecursionError as error:
@@ -122,32 +121,32 @@ def _run(program: Any, bound: Mapping[str, Any]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The library gives (text, class of the cause, arguments of the cause)."""
+    """The message of an error whose arguments are (text, class of the cause, arguments of the cause)."""
     text, *_, cause = (*error.args, ()) if len(error.args) < 3 else error.args[:3]
-    named = ", ".join(str(part) for part in cause) if isinstance(cause, tuple) else ""
-    return (f"{text}: {named}" if named else str(text))[:300]
+    arguments = ", ".join(str(part) for part in cause) if isinstance(cause, tuple) else ""
+    return (f"{text}: {arguments}" if arguments else str(text))[:300]
 
 
 @lru_cache(maxsize=1)
 def _functions() -> dict[str, Callable[..., Any]]:  # noqa: C901 - many small ones, in here for the late import
     from celpy import CELEvalError, celtypes
 
-    # Arithmetic of the library gives plain floats.
+    # The library's arithmetic returns plain floats.
     numbers = (celtypes.IntType, celtypes.UintType, float)
 
     def both_numbers(left: Any, right: Any) -> bool:
         return isinstance(left, numbers) and isinstance(right, numbers)
 
-    def passes_errors(function: Callable[..., Any]) -> Callable[..., Any]:
-        """What went wrong in an argument is the result."""
+    def propagates_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns the first argument that is an error instead of calling the function."""
 
-        def guarded(*values: Any) -> Any:
-            error = next((one for one in values if isinstance(one, CELEvalError)), None)
+        def wrapper(*values: Any) -> Any:
+            error = next((value for value in values if isinstance(value, CELEvalError)), None)
             return function(*values) if error is None else error
 
-        return guarded
+        return wrapper
 
-    @passes_errors
+    @propagates_errors
     def equal(left: Any, right: Any) -> Any:
         if both_numbers(left, right):
             return celtypes.BoolType(_number(left) == _number(right))
@@ -155,7 +154,7 @@ def _functions() -> dict[str, Callable[..., Any]]:  # noqa: C901 - many small on
             return celtypes.BoolType(len(left) == len(right)) and all_equal(zip(left, right, strict=True))
         if isinstance(left, dict) and isinstance(right, dict):
             return celtypes.BoolType(left.keys() == right.keys()) and all_equal((left[key], right[key]) for key in left)
-        # Values of different kinds are not equal, which is no error.
+        # Values of different types are unequal; comparing them is no error.
         return celtypes.BoolType(_cel_kind(left) == _cel_kind(right) and bool(left == right))
 
     def all_equal(pairs: Iterable[tuple[Any, Any]]) -> Any:
@@ -170,7 +169,7 @@ def _functions() -> dict[str, Callable[..., Any]]:  # noqa: C901 - many small on
         return result if isinstance(result, CELEvalError) else celtypes.BoolType(not result)
 
     def ordered(compare: Callable[[Any, Any], bool], sign: str) -> Callable[[Any, Any], Any]:
-        @passes_errors
+        @propagates_errors
         def function(left: Any, right: Any) -> Any:
             if both_numbers(left, right):
                 return celtypes.BoolType(compare(_number(left), _number(right)))
@@ -180,19 +179,19 @@ def _functions() -> dict[str, Callable[..., Any]]:  # noqa: C901 - many small on
 
         return function
 
-    @passes_errors
+    @propagates_errors
     def modulo(left: Any, right: Any) -> Any:
         if not (isinstance(left, celtypes.IntType) and isinstance(right, celtypes.IntType)):
-            # The library would format text with it.
+            # On text Python's % would be string formatting.
             raise TypeError(f"{_cel_kind(left)} % {_cel_kind(right)}: whole numbers only")
         return left % right
 
-    @passes_errors
+    @propagates_errors
     def text(value: Any) -> Any:
         return celtypes.StringType(value_text(_from_cel(value)))
 
     return {
-        "parseJson": passes_errors(_parse_json),
+        "parseJson": propagates_errors(_parse_json),
         "_==_": equal,
         "_!=_": unequal,
         "_<_": ordered(lambda left, right: left < right, "<"),
@@ -210,7 +209,7 @@ def _parse_json(source: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _whole_number() -> Any:
-    """The class of a double that stands for a whole number it cannot hold: `int` and comparisons take its digits."""
+    """The class of CEL doubles for integers that a double cannot represent; `int` and comparisons use `digits`."""
     from celpy import celtypes
 
     class WholeNumber(celtypes.DoubleType):

@@ -1,7 +1,7 @@
 """The cache key of a task, composed as upstream composes it (executor.md §2.7).
 
-Invariants: a function of its arguments alone; keys are sorted and text is escaped as Go's JSON encoder does, so the
-document is upstream's, except that input artifacts count by Penstock's artifact names instead of ML Metadata ids.
+Invariants: pure; keys are sorted and text is escaped as by Go's JSON encoder, so the document equals upstream's, except
+that it has Penstock's names of input artifacts instead of their ids in ML Metadata.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType, Task
 _GO_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
-def result_is_kept(task: Task, *, works_in_workspace: bool) -> bool:
-    """Whether the cache is asked, if the run has one.
+def is_cacheable(task: Task, *, works_in_workspace: bool) -> bool:
+    """Whether the result of the task may come from the cache.
 
-    Not for what leaves its work in a claim or in the run's workspace: its outputs do not tell the whole of it, and a
-    second equal task has to do it again. A `cacheKey` is the author's word that it need not.
+    Not for a task that creates or deletes a volume claim or works in the run's workspace: its outputs are not all that
+    it does, so it has to run again. With a `cacheKey` the author declares that this is not needed for the workspace.
     """
     return (
         task.caching.enabled and not task.component.manages_claim and (not works_in_workspace or bool(task.caching.key))
@@ -39,7 +39,7 @@ def task_fingerprint(
     cmd_args: Sequence[str],
     pvc_names: Sequence[str] = (),
 ) -> str:
-    """Hex SHA-256. A custom `cache_key` makes everything else irrelevant but the component."""
+    """Hex SHA-256. With a custom `cache_key` only that and the component count."""
     if cache_key:
         return hashlib.sha256(f"{component_ref}\0{cache_key}".encode()).hexdigest()
     document = key_document(
@@ -65,7 +65,7 @@ def key_document(
     cmd_args: Sequence[str],
     pvc_names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What the hash is made of: two tasks share a result when theirs are equal."""
+    """The document that is hashed: tasks with equal ones share a result."""
     document: dict[str, Any] = {
         "inputArtifactNames": {port: {"artifactNames": list(names)} for port, names in input_artifacts.items()},
         "inputParameterValues": {name: value for name, value in input_parameters.items() if value is not None},

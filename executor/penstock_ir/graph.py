@@ -1,6 +1,6 @@
-"""Order and cycles of task graphs, without recursion.
+"""The topological order and the cycles of a task graph, without recursion.
 
-Invariant: the order is topological and, where that leaves a choice, by name, so equal graphs give equal orders.
+Invariant: ties in the topological order are broken by name, so equal graphs give equal orders.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def topological_order(edges: Mapping[str, Set[str]]) -> list[str]:
 
 def find_cycle(edges: Mapping[str, Set[str]]) -> list[str]:
     """The members of one cycle, first one repeated at the end; empty when there is none."""
-    left = {name: set(dependencies) for name, dependencies in edges.items()}
+    cyclic = {name: set(dependencies) for name, dependencies in edges.items()}
     for name in topological_order(edges):
-        del left[name]
-    if not left:
+        del cyclic[name]
+    if not cyclic:
         return []
-    # Every name left depends on another one left, so walking on must come back.
+    # Each of these depends on another of them, so following dependencies leads into a cycle.
     seen: dict[str, int] = {}
     walk: list[str] = []
-    name = min(left)
+    name = min(cyclic)
     while name not in seen:
         seen[name] = len(walk)
         walk.append(name)
-        name = min(dependency for dependency in left[name] if dependency in left)
+        name = min(dependency for dependency in cyclic[name] if dependency in cyclic)
     return [*walk[seen[name] :], name]

@@ -1,11 +1,11 @@
-"""JSON text from tasks and documents to plain values, and what a number is.
+"""Parses JSON of tasks and documents strictly, with integers kept as integers.
 
-Why: Python's parser takes NaN and Infinity, lets the last of two equal keys win, and makes a fraction of 1e18. Whoever
-reads a value that comes from outside reads it here, so that they are treated alike wherever they stand.
+Why: Python's parser accepts NaN and Infinity, keeps the last of duplicate keys, and reads 1e18 as a float. All values
+from outside are read here, so that the same rules hold everywhere.
 
-Invariants: only what JSON can say comes out. A number that is whole is an int, with every digit that was written or,
-where doubles were on the way, that the double holds. What is refused is named by its place. A value that nests at most
-MAX_DEPTH lists and objects can be written to, and read from, every message that carries it, by every client.
+Invariants: the result is valid JSON. A whole number is an int, with all digits of the text or, if it was a double on
+its way, of the double. An error names the path of the value. Every message and every client can carry a value that
+nests at most MAX_DEPTH lists and objects.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Metadata about an artifact, with eight: 8 + 3 * 30 = 98.
 """
 _SHOWN_KEYS = 8
 _WHOLE_LIMIT = 1e21
-_Place = Union[str, tuple["_Place", Union[str, int]]]
+_JsonPath = Union[str, tuple["_JsonPath", Union[str, int]]]
 
 
 class JsonTextError(ValueError):
-    """A text that is no JSON, or a value that JSON does not have; the message names the place."""
+    """A text is no JSON, or a value is none that JSON has; the message names the path of the value."""
 
 
-class _Doubled(dict[str, Any]):
-    """An object in which a key stands twice."""
+class _ObjectWithDuplicateKey(dict[str, Any]):
+    """An object whose text has the key `key` twice."""
 
     key: str
 
@@ -51,32 +51,34 @@ def parse_json(text: str, place: str) -> JsonValue:
 
 
 def plain_value(value: Any, place: str) -> JsonValue:
-    """JSON values of Python as they are passed on: whole numbers are ints, keys keep their order.
+    """A parsed JSON value in its normal form: whole numbers are ints, keys keep their order.
 
-    Raises JsonTextError for NaN, Infinity, keys that stand twice, and texts that cannot be written as UTF-8.
+    Raises JsonTextError for NaN, Infinity, duplicate keys, and text that cannot be encoded as UTF-8.
     """
     return _plain(value, place)
 
 
 def check_depth(value: Any, place: str) -> None:
     """Raises JsonTextError for a value of more than MAX_DEPTH nested lists and objects."""
-    if _too_deep(value, MAX_DEPTH):
+    if _is_too_deep(value, MAX_DEPTH):
         raise JsonTextError(f"{place} is nested deeper than {MAX_DEPTH} levels")
 
 
 def within_depth(value: Any, levels: int) -> Any:
-    """The value, with what is nested deeper as JSON text: for messages that carry what nobody checked."""
-    return _cut(value, levels) if _too_deep(value, levels) else value
+    """The value, in which lists and objects nested deeper than `levels` are JSON text instead."""
+    return _flatten_below(value, levels) if _is_too_deep(value, levels) else value
 
 
-def deep_place(value: Any, levels: int) -> str:
-    """The dotted keys that lead to what is nested deeper than `levels`, as far as they are keys; empty for nothing."""
-    if not _too_deep(value, levels):
+def path_to_deep_value(value: Any, levels: int) -> str:
+    """The dotted keys that lead to a value nested deeper than `levels`, up to the first list; empty if there is
+    none.
+    """
+    if not _is_too_deep(value, levels):
         return ""
     keys: list[str] = []
     while isinstance(value, dict) and len(keys) < _SHOWN_KEYS:
         levels -= 1
-        key = next(key for key, inside in value.items() if _too_deep(inside, levels))
+        key = next(key for key, nested in value.items() if _is_too_deep(nested, levels))
         keys.append(key[:80])
         value = value[key]
     return ".".join(keys)
@@ -85,72 +87,72 @@ def deep_place(value: Any, levels: int) -> str:
 def plain_number(value: float) -> int | float:
     """Whole numbers as int, so that 2 does not become 2.0, nor 10^18 become 1e+18, on its way through doubles.
 
-    From 10^21 on a double is no count of anything, and every JSON writer turns to exponents.
+    From 10^21 on JSON writers use exponents, so larger ones stay floats.
     """
     return int(value) if value.is_integer() and abs(value) < _WHOLE_LIMIT else value
 
 
-def _too_deep(value: Any, levels: int) -> bool:
-    """Without recursion: the value may be as deep as its parser takes it."""
+def _is_too_deep(value: Any, levels: int) -> bool:
+    """Without recursion, since a parser may return values deeper than Python's recursion limit."""
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(levels):
         level = [
-            inside
-            for one in level
-            for inside in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inside, (dict, list))
+            nested
+            for container in level
+            for nested in (container.values() if isinstance(container, dict) else container)
+            if isinstance(nested, (dict, list))
         ]
         if not level:
             return False
     return bool(level)
 
 
-def _cut(value: Any, levels: int) -> Any:
+def _flatten_below(value: Any, levels: int) -> Any:
     if not isinstance(value, (dict, list)):
         return value
     if levels == 0:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     if isinstance(value, dict):
-        return {key: _cut(inside, levels - 1) for key, inside in value.items()}
-    return [_cut(inside, levels - 1) for inside in value]
+        return {key: _flatten_below(nested, levels - 1) for key, nested in value.items()}
+    return [_flatten_below(nested, levels - 1) for nested in value]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    doubled, seen = _Doubled(found), set[str]()
-    doubled.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return doubled
+    document = dict(pairs)
+    if len(document) == len(pairs):
+        return document
+    duplicate, seen = _ObjectWithDuplicateKey(document), set[str]()
+    duplicate.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return duplicate
 
 
-def _plain(value: Any, place: _Place) -> JsonValue:
+def _plain(value: Any, place: _JsonPath) -> JsonValue:
     if isinstance(value, str):
         return _text(value, place)
     if isinstance(value, float):
         if not math.isfinite(value):
             name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-            raise JsonTextError(f"{_written(place)} is {name}, which is no number that JSON has")
+            raise JsonTextError(f"{_path_text(place)} is {name}, which is no number that JSON has")
         return plain_number(value)
     if isinstance(value, dict):
-        if isinstance(value, _Doubled):
-            raise JsonTextError(f"{_written(place)} has the key {value.key[:80]!r} twice")
+        if isinstance(value, _ObjectWithDuplicateKey):
+            raise JsonTextError(f"{_path_text(place)} has the key {value.key[:80]!r} twice")
         return {_text(key, place): _plain(item, (place, key)) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item, (place, index)) for index, item in enumerate(value)]
     return value
 
 
-def _text(value: str, place: _Place) -> str:
+def _text(value: str, place: _JsonPath) -> str:
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise JsonTextError(f"{_written(place)} holds half of a surrogate pair, which is no text") from error
+            raise JsonTextError(f"{_path_text(place)} holds half of a surrogate pair, which is no text") from error
     return value
 
 
-def _written(place: _Place) -> str:
+def _path_text(place: _JsonPath) -> str:
     parts: list[str] = []
     while not isinstance(place, str):
         place, key = place

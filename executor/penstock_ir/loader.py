@@ -1,9 +1,9 @@
-"""From bytes or JSON to a `PipelineDocument`: known fields only, one schema version, canonical form.
+"""Loads bytes or JSON as a `PipelineDocument`: known fields only, one schema version, canonical form.
 
-Invariants: a document that loads has no unknown field and schema version 2.1.0; its JSON is what protojson emits
-(camelCase, defaults dropped), so equal pipelines have equal hashes however they were spelled. Keys are in the order of
-their names, numbers in free-form values keep the digits they were written with: protobuf's maps have no order and its
-values are doubles, so both come from the document itself.
+Invariants: a loaded document has no unknown field and the schema version 2.1.0; its JSON is that of protojson
+(camelCase, defaults omitted), so equal pipelines have equal hashes in whichever spelling. Keys are sorted, and numbers
+in free-form values keep their digits: protobuf's maps have no order and its numbers are doubles, so both are taken from
+the source document.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class PipelineDocument:
 
 def parse_package(data: bytes, *, file_name: str = "", max_bytes: int = MAX_PACKAGE_BYTES) -> PipelineDocument:
     """Loads an uploaded package. Raises InvalidSpecError."""
-    found = documents(text_of_package(data, file_name, max_bytes))
-    if not found:
-        raise _unknown("the file holds no pipeline")
-    if len(found) > 2:
-        raise _unknown(f"expected a pipeline and at most one platform document, found {len(found)} documents")
-    platform = [one for one in found if _is_platform(one)]
-    pipelines = [one for one in found if not _is_platform(one)]
+    loaded = documents(text_of_package(data, file_name, max_bytes))
+    if not loaded:
+        raise _invalid("the file holds no pipeline")
+    if len(loaded) > 2:
+        raise _invalid(f"expected a pipeline and at most one platform document, found {len(loaded)} documents")
+    platform = [document for document in loaded if _is_platform(document)]
+    pipelines = [document for document in loaded if not _is_platform(document)]
     if len(pipelines) != 1 or not isinstance(pipelines[0], dict):
-        raise _unknown("there is no pipeline spec in it")
+        raise _invalid("there is no pipeline spec in it")
     wrapped: dict[str, JsonValue] = pipelines[0]
     if platform:
         wrapped = {"pipeline_spec": wrapped, "platform_spec": platform[0]}
@@ -85,9 +85,9 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
             platform = value.get("platform_spec", value.get("platformSpec"))
             extra = set(value) - {"pipeline_spec", "pipelineSpec", "platform_spec", "platformSpec"}
             if extra:
-                raise _unknown(f"unexpected field {sorted(extra)[0]!r} beside pipeline_spec")
+                raise _invalid(f"unexpected field {sorted(extra)[0]!r} beside pipeline_spec")
     if not isinstance(pipeline, Mapping):
-        raise _unknown("the pipeline spec is no object")
+        raise _invalid("the pipeline spec is no object")
     if "kind" in pipeline and "apiVersion" in pipeline:
         raise _kubernetes_object(str(pipeline["kind"])[:80], str(pipeline["apiVersion"])[:80])
     version = pipeline.get("schemaVersion", pipeline.get("schema_version"))
@@ -103,14 +103,14 @@ def document_from_json(value: Mapping[str, Any]) -> PipelineDocument:
             ]
         )
     if "deploymentSpec" in spec:
-        # The field is a Struct, so what is in it was not looked at yet.
+        # The field is a Struct, so its content has not been validated yet.
         spec["deploymentSpec"] = _normalised(
             spec["deploymentSpec"], "ml_pipelines.PipelineDeploymentConfig", "deploymentSpec: "
         )
     if platform is None or platform == {}:
         return PipelineDocument(spec)
     if not isinstance(platform, Mapping):
-        raise _unknown("the platform spec is no object")
+        raise _invalid("the platform spec is no object")
     return PipelineDocument(spec, _platform(platform, spec))
 
 
@@ -119,17 +119,17 @@ def _platform(written: Mapping[str, Any], pipeline: Mapping[str, Any]) -> dict[s
     if problems:
         raise InvalidSpecError(problems)
     spec = _normalised(written, "ml_pipelines.PlatformSpec", "platform_spec: ")
-    # Settings of executors are Structs, so what is in them was not looked at yet.
+    # Settings of executors are Structs, so their content has not been validated yet.
     kubernetes = (spec.get("platforms") or {}).get("kubernetes") or {}
     executors = (kubernetes.get("deploymentSpec") or {}).get("executors") or {}
-    known = (pipeline.get("deploymentSpec") or {}).get("executors") or {}
-    strangers = [
+    pipeline_executors = (pipeline.get("deploymentSpec") or {}).get("executors") or {}
+    unknown_executors = [
         Problem(f"platforms.kubernetes.deploymentSpec.executors.{label}", "the pipeline has no such executor")
         for label in executors
-        if label not in known
+        if label not in pipeline_executors
     ]
-    if strangers:
-        raise InvalidSpecError(strangers)
+    if unknown_executors:
+        raise InvalidSpecError(unknown_executors)
     for label in executors:
         place = f"platforms.kubernetes.deploymentSpec.executors.{label}: "
         executors[label] = _normalised(executors[label], KUBERNETES_SETTINGS, place)
@@ -141,27 +141,27 @@ def _normalised(value: Mapping[str, Any], message_name: str, place: str) -> dict
     descriptor: Any = message.DESCRIPTOR
     try:
         json_format.ParseDict(dict(value), message)
-        found: dict[str, Any] = _as_written(json_format.MessageToDict(message), value, descriptor)
-        return found
+        normalised: dict[str, Any] = _as_written(json_format.MessageToDict(message), value, descriptor)
+        return normalised
     except json_format.Error as error:
-        raise _unknown(f"{place}{str(error).splitlines()[0][:500]}") from error
+        raise _invalid(f"{place}{str(error).splitlines()[0][:500]}") from error
     except JsonTextError as error:
-        raise _unknown(f"{place}{error}") from error
+        raise _invalid(f"{place}{error}") from error
     except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise _unknown(f"{place}a value has the wrong kind: {str(error)[:300]}") from error
+        raise _invalid(f"{place}a value has the wrong kind: {str(error)[:300]}") from error
 
 
 def _as_written(canonical: Any, written: Any, descriptor: Descriptor) -> Any:
-    """The canonical JSON of a message with its keys in order and its free-form values as the document has them."""
+    """The canonical JSON of a message with sorted keys and the free-form values of the source document."""
     if descriptor.full_name in _FREE_FORM:
         return _ordered(plain_value(written, "a value"))
     if not isinstance(canonical, dict):
         return canonical
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, field in fields_by_json_name(descriptor).items():
         if name in canonical:
-            found[name] = _field_as_written(canonical[name], written.get(name, written.get(field.name)), field)
-    return found
+            fields[name] = _field_as_written(canonical[name], written.get(name, written.get(field.name)), field)
+    return fields
 
 
 def _field_as_written(canonical: Any, written: Any, field: FieldDescriptor) -> Any:
@@ -172,7 +172,7 @@ def _field_as_written(canonical: Any, written: Any, field: FieldDescriptor) -> A
         entry = kind.fields_by_name["value"]
         return {key: _field_as_written(canonical[key], written[key], entry) for key in sorted(canonical)}
     if is_repeated(field):
-        return [_as_written(one, other, kind) for one, other in zip(canonical, written, strict=True)]
+        return [_as_written(item, written_item, kind) for item, written_item in zip(canonical, written, strict=True)]
     return _as_written(canonical, written, kind)
 
 
@@ -200,11 +200,11 @@ def _kubernetes_object(kind: str, version: str) -> InvalidSpecError:
         what = f"this is an Argo {kind} ({version}), which version 1 of the kfp SDK compiles to"
     else:
         what = f"this is a Kubernetes object ({kind} of {version})"
-    return _unknown(
+    return _invalid(
         f"{what}, and no pipeline that Penstock can run: compile its source with the kfp SDK from version 2 on "
         "(`kfp dsl compile --py pipeline.py --output pipeline.yaml`)"
     )
 
 
-def _unknown(message: str) -> InvalidSpecError:
+def _invalid(message: str) -> InvalidSpecError:
     return InvalidSpecError([Problem("", f"unknown template format: {message}")])

@@ -1,7 +1,7 @@
-"""The typed form of a compiled pipeline (IR schema 2.1.0), the only form the engine ever sees.
+"""The typed form of a compiled pipeline (IR schema 2.1.0), the only one that the engine reads.
 
-Why it exists: protobuf messages are slow to read and mutable; the engine decides tens of thousands of transitions a
-second from these frozen dataclasses instead. Field meanings: contract executor.md §1.
+Why not protobuf messages: they are mutable and slow to read; from these frozen dataclasses the engine decides tens of
+thousands of transitions a second. Field meanings: contract executor.md §1.
 
 Invariants: a `Pipeline` is valid (every reference resolves, DAGs are acyclic); tasks of a `Dag` are in a topological
 order, ties broken by name, so equal documents give equal plans. JSON numbers that are whole are Python ints.
@@ -43,7 +43,7 @@ class ParameterType(str, Enum):
 
 
 class TriggerStrategy(str, Enum):
-    """Whether a task runs once its dependencies have succeeded, or once they have ended, however."""
+    """Whether a task runs when its dependencies have succeeded, or when they have ended in any state."""
 
     ALL_UPSTREAM_TASKS_SUCCEEDED = "ALL_UPSTREAM_TASKS_SUCCEEDED"
     ALL_UPSTREAM_TASKS_COMPLETED = "ALL_UPSTREAM_TASKS_COMPLETED"
@@ -51,7 +51,7 @@ class TriggerStrategy(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class ParameterDefinition:
-    """A declared input or output. `literals`, when there are some, are all the values that it may have."""
+    """A declared input or output. `literals`: the only allowed values, if there are any."""
 
     type: ParameterType
     default: JsonValue | Missing = MISSING
@@ -82,7 +82,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class ComponentInput:
-    """An input of the DAG in which the task stands."""
+    """An input of the DAG that contains the task."""
 
     name: str
 
@@ -97,7 +97,7 @@ class TaskOutput:
 
 @dataclass(frozen=True, slots=True)
 class FinalStatus:
-    """The final status of a sibling, for a task that runs after it whatever becomes of it."""
+    """The final status of a sibling, for a task that runs after it has ended in any state."""
 
     producer: str
 
@@ -150,7 +150,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CachingOptions:
-    """A `key` that is not empty takes the place of everything but the component in the fingerprint."""
+    """With a `key` that is not empty the fingerprint consists of that and the component."""
 
     enabled: bool = False
     key: str = ""
@@ -236,7 +236,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """`index`: of tasks by name. `dependents`: by a task's index, the indices of those that wait for it."""
+    """`index` maps names to indices of `tasks`; `dependents[i]` are the indices of the tasks that wait for task i."""
 
     tasks: tuple[Task, ...]
     index: Mapping[str, int]
@@ -261,7 +261,7 @@ class Component:
 
     @property
     def manages_claim(self) -> bool:
-        """It makes or deletes a PersistentVolumeClaim; its image stands for that and never runs (executor.md §4.3)."""
+        """It creates or deletes a PersistentVolumeClaim; its image is only a marker for that (executor.md §4.3)."""
         return isinstance(self.implementation, ContainerExecutor) and self.implementation.image in (
             CREATE_CLAIM,
             DELETE_CLAIM,

@@ -1,7 +1,7 @@
-"""Pipeline packages as they are uploaded: YAML or JSON text, or one such file in a zip or tar.gz (api.md §1.3).
+"""Reads uploaded pipeline packages: YAML or JSON text, or one such file in a zip or tar.gz (api.md §1.3).
 
-Invariants: nothing is written to disk, entry names are never used as paths; what comes out of an archive is bounded by
-the same limit as a plain file, so a zip bomb stops at it.
+Invariants: nothing is written to disk, and names of entries are never used as paths; the unpacked content has the same
+limit as a plain file, which stops a zip bomb.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAX_ENTRIES = 1000
 
 
 def text_of_package(data: bytes, file_name: str, max_bytes: int) -> str:
-    """The pipeline's text. Raises InvalidSpecError with what upstream's users know to look for."""
+    """The text of the pipeline. Raises InvalidSpecError, with the beginning of upstream's message."""
     if len(data) > max_bytes:
         raise _unreadable(f"it has more than {max_bytes} bytes")
     if file_name.lower().endswith(_TEXT_ENDINGS):
@@ -42,8 +42,8 @@ def _from_zip(data: bytes, max_bytes: int) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [entry.filename for entry in archive.infolist()[:_MAX_ENTRIES] if not entry.is_dir()]
-            with archive.open(_chosen(names)) as stream:
-                return _bounded(stream, max_bytes)
+            with archive.open(_pipeline_entry(names)) as stream:
+                return _read_bounded(stream, max_bytes)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise _unreadable(f"the zip archive is broken: {error}") from error
 
@@ -57,15 +57,15 @@ def _from_tar(data: bytes, max_bytes: int) -> bytes:
                     members.append(member)
                 if len(members) >= _MAX_ENTRIES or archive.offset > 4 * max_bytes:
                     break
-            name = _chosen([member.name for member in members])
+            name = _pipeline_entry([member.name for member in members])
             stream = archive.extractfile(next(member for member in members if member.name == name))
             assert stream is not None
-            return _bounded(stream, max_bytes)
+            return _read_bounded(stream, max_bytes)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise _unreadable(f"the tar.gz archive is broken: {error}") from error
 
 
-def _chosen(names: list[str]) -> str:
+def _pipeline_entry(names: list[str]) -> str:
     for name in names:
         if name == "pipeline.yaml":
             return name
@@ -74,7 +74,7 @@ def _chosen(names: list[str]) -> str:
     raise _unreadable("the archive has no pipeline.yaml and does not begin with a .yaml file")
 
 
-def _bounded(stream: IO[bytes], max_bytes: int) -> bytes:
+def _read_bounded(stream: IO[bytes], max_bytes: int) -> bytes:
     content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise _unreadable(f"unpacked it has more than {max_bytes} bytes")

@@ -1,7 +1,7 @@
-"""Parameter values: their declared kinds, their one text form, and the arguments of a run (executor.md §1.11, §1.12).
+"""Parameter values: declared types, text form, and the arguments of a run (executor.md §1.11, §1.12).
 
-Invariants: a value is never parsed out of a string, except where a STRING is wanted, which takes any kind as text; a
-bool is no number. All problems of a run's arguments are reported at once, by name.
+Invariants: strings are never parsed to get another type; any type is converted to its text where a STRING is declared;
+a bool is no number. All problems of a run's arguments are reported at once, by name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from penstock_ir.model import JsonValue, Missing, ParameterDefinition, Parameter
 
 
 def value_text(value: JsonValue) -> str:
-    """THE text of a value: digits in full, true/false, compact JSON, nothing for null (executor.md §1.10)."""
+    """The text of a value: numbers without exponent, true/false, compact JSON, empty for null (executor.md §1.10)."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -35,7 +35,7 @@ def value_text(value: JsonValue) -> str:
 
 
 def convert_value(value: JsonValue, kind: ParameterType, place: str) -> JsonValue:
-    """The value as its declared kind. Raises InvalidParametersError naming the place, the kind and what was given."""
+    """Converts to the declared type. Raises InvalidParametersError that names the place, the type and the value."""
     if kind is ParameterType.STRING:
         return value_text(value)
     if kind is ParameterType.NUMBER_INTEGER:
@@ -60,7 +60,7 @@ def convert_value(value: JsonValue, kind: ParameterType, place: str) -> JsonValu
 
 
 def bind_root_parameters(pipeline: Pipeline, given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """The arguments of a run: checked, defaults filled in, optional ones without a value null.
+    """The arguments of a run, checked, with defaults; optional ones without a value are null.
 
     Raises InvalidParametersError with every problem (executor.md §1.11).
     """
@@ -79,7 +79,7 @@ def bind_root_parameters(pipeline: Pipeline, given: Mapping[str, JsonValue]) -> 
             _fill_in(name, definition, bound, problems, place, null_given=name in given)
             continue
         try:
-            bound[name] = _bound(given[name], definition, place)
+            bound[name] = _checked_value(given[name], definition, place)
         except InvalidParametersError as error:
             problems.extend(error.problems)
     if problems:
@@ -88,7 +88,7 @@ def bind_root_parameters(pipeline: Pipeline, given: Mapping[str, JsonValue]) -> 
 
 
 def describe(value: JsonValue) -> str:
-    """A value for an error message: its kind and, when short, itself."""
+    """A value for an error message: its type and the beginning of its text."""
     if value is None:
         return "null"
     kinds = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
@@ -114,7 +114,7 @@ def _fill_in(
         problems.append(Problem(place, f"parameter {name!r} is required ({definition.type.value}) and was not given"))
 
 
-def _bound(value: JsonValue, definition: ParameterDefinition, place: str) -> JsonValue:
+def _checked_value(value: JsonValue, definition: ParameterDefinition, place: str) -> JsonValue:
     kind = definition.type
     if kind in (ParameterType.TASK_FINAL_STATUS, ParameterType.TASK_CONFIG):
         raise InvalidParametersError([Problem(place, f"a run cannot be given a {kind.value}")])

@@ -1,6 +1,6 @@
-"""Tasks by their path from the root, iterations in brackets: `for-loop-1[3]/train`.
+"""Finds tasks by their path from the root, with iterations in brackets: `for-loop-1[3]/train`.
 
-Invariant: a path names at most one task; whether an iteration of that number exists is for the run to say.
+Invariant: a path names at most one task; it is not checked whether the run has that iteration.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _SEGMENT = re.compile(r"^(?P<name>.*?)(?:\[(?P<index>\d+)\])?$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A task, the DAG it is in and the path of that DAG; `iteration` when the path ends in one."""
+class LocatedTask:
+    """A task, the DAG that contains it and the path of that DAG; `iteration` if the path ends in one."""
 
     task: Task
     dag: Dag
@@ -23,10 +23,10 @@ class Place:
     iteration: int | None = None
 
 
-def find_place(pipeline: Pipeline, path: str) -> Place | None:
-    """None for the root and for a path that no task has."""
+def locate_task(pipeline: Pipeline, path: str) -> LocatedTask | None:
+    """The task at a path; None for the root and for paths of no task."""
     dag = pipeline.root.implementation
-    place: Place | None = None
+    located: LocatedTask | None = None
     above = ""
     for segment in path.split("/"):
         match = _SEGMENT.match(segment)
@@ -36,12 +36,12 @@ def find_place(pipeline: Pipeline, path: str) -> Place | None:
         index = match.group("index")
         if index is not None and not task.is_loop:
             return None
-        place = Place(task, dag, above, None if index is None else int(index))
+        located = LocatedTask(task, dag, above, None if index is None else int(index))
         above = f"{above}/{segment}" if above else segment
         dag = task.component.implementation
-    return place
+    return located
 
 
 def without_iterations(path: str) -> str:
-    """The path as the pipeline's author thinks of it."""
+    """The path without the numbers of iterations, which is the same for all of them."""
     return re.sub(r"\[\d+\]", "", path)

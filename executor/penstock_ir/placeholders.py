@@ -1,7 +1,7 @@
-"""The text side of the placeholder language (executor.md §1.10): finding `{{$…}}` and putting something in its place.
+"""Finds and replaces placeholders `{{$…}}` in text (executor.md §1.10).
 
-Invariants: every text is scanned once, so a value that looks like a placeholder is never expanded again. A placeholder
-nobody knows stays as it is.
+Invariants: every text is scanned once, so a value that looks like a placeholder is never expanded. An unknown
+placeholder stays as it is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def substitute(text: str, lookup: Callable[[str], str | None]) -> str:
         return text
 
     def replace(match: re.Match[str]) -> str:
-        found = lookup(match.group(1).strip())
-        return match.group(0) if found is None else found
+        replacement = lookup(match.group(1).strip())
+        return match.group(0) if replacement is None else replacement
 
     return _PLACEHOLDER.sub(replace, text)
 

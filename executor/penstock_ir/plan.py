@@ -1,11 +1,11 @@
-"""What a run of a pipeline would do, as far as that can be known without running it.
+"""Plans a run: what it would do, as far as that is known without running it.
 
-Why it exists: an author wants to see the task tree, the Pods and every mistake before anything costs money. Values are
-known or not; what follows from known ones is decided with the same expressions, conversions, placeholders and cache key
-as in a run.
+Why it exists: an author wants to see the task tree, the Pods and all mistakes before anything costs money. Every value
+is known or `Unknown`; known ones are processed with the same expressions, conversions, placeholders and cache keys as
+in a run.
 
-Invariants: pure; the cache is asked through a function. A loop of unknown items is shown by one of them. A
-task that would be answered from the cache has known outputs, so that whole chains of hits are seen.
+Invariants: pure; the cache is a function that is passed in. A loop over unknown items is planned with one iteration. A
+task with a cache hit has known outputs, so chains of hits are found.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Union
 from penstock_ir.backend_limits import ignored_image, needs_of, refusal
 from penstock_ir.errors import ExpressionError, InvalidParametersError, Problem
 from penstock_ir.expressions import compile_condition, compile_selector
-from penstock_ir.fingerprint import result_is_kept, task_fingerprint
+from penstock_ir.fingerprint import is_cacheable, task_fingerprint
 from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.model import (
     Component,
@@ -52,19 +52,20 @@ def plan_pipeline(
     look_up: LookUp = lambda fingerprint: None,
     backends: Collection[str] = (),
 ) -> Plan:
-    """`arguments` are bound already (`bind_root_parameters`); `look_up` finds a cached result by its fingerprint;
-    what one of `backends`, the places where tasks run, cannot do is a problem."""
+    """`arguments` come from `bind_root_parameters`; `look_up` returns a cached result by fingerprint; a task that one
+    of `backends` cannot run is a problem.
+    """
     planner = _Planner(look_up, backends, has_workspace=bool(pipeline.config.get("workspace")))
     dag = pipeline.root.implementation
     assert isinstance(dag, Dag)
     scope = _Scope(dict(arguments), {})
     tasks = planner.dag(dag, scope, "", "root.dag", 0)
-    return Plan(tasks, planner.problems, planner.left <= 0)
+    return Plan(tasks, planner.problems, planner.remaining <= 0)
 
 
 @dataclass(slots=True)
 class _Scope:
-    """What a DAG was given, and what its tasks give."""
+    """The inputs of a DAG, and the decisions and outputs of its tasks."""
 
     parameters: dict[str, Value]
     artifacts: dict[str, Union[Sequence[str], Unknown]]
@@ -76,7 +77,7 @@ class _Scope:
 class _Planner:
     def __init__(self, look_up: LookUp, backends: Collection[str], *, has_workspace: bool) -> None:
         self.problems: list[Problem] = []
-        self.left = MAX_TASKS
+        self.remaining = MAX_TASKS
         self._look_up = look_up
         self._backends = sorted(backends)
         self._has_workspace = has_workspace
@@ -84,55 +85,55 @@ class _Planner:
     def dag(self, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> list[PlannedTask]:
         planned = []
         for task in dag.tasks:
-            if self.left <= 0:
+            if self.remaining <= 0:
                 break
-            self.left -= 1
+            self.remaining -= 1
             task_path = f"{path}/{task.name}" if path else task.name
             planned.append(self._task(task, dag, scope, task_path, f"{place}.tasks.{task.name}", retries))
         return planned
 
     def _task(self, task: Task, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> PlannedTask:
-        shown = PlannedTask(path, _kind(task), task.display_name)
-        shown.depends_on = tuple(dag.tasks[index].name for index in task.dependencies)
-        shown.condition = task.condition or ""
-        shown.max_retries = task.retry.max_retries if task.retry else retries
+        planned = PlannedTask(path, _kind(task), task.display_name)
+        planned.depends_on = tuple(dag.tasks[index].name for index in task.dependencies)
+        planned.condition = task.condition or ""
+        planned.max_retries = task.retry.max_retries if task.retry else retries
         exit_task = task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED
-        before = [scope.decisions[name] for name in shown.depends_on]
-        if not exit_task and any(one in (Decision.SKIPPED, Decision.OMITTED) for one in before):
-            shown.decision, shown.note = Decision.OMITTED, "a task it depends on is skipped"
-            return self._done(shown, scope, task)
-        if not exit_task and Decision.UNDECIDED in before:
-            shown.decision, shown.note = Decision.UNDECIDED, "a task it depends on may be skipped"
-        shown.inputs = self._inputs(task, scope, place)
+        decisions = [scope.decisions[name] for name in planned.depends_on]
+        if not exit_task and any(decision in (Decision.SKIPPED, Decision.OMITTED) for decision in decisions):
+            planned.decision, planned.note = Decision.OMITTED, "a task it depends on is skipped"
+            return self._record(planned, scope, task)
+        if not exit_task and Decision.UNDECIDED in decisions:
+            planned.decision, planned.note = Decision.UNDECIDED, "a task it depends on may be skipped"
+        planned.inputs = self._inputs(task, scope, place)
         artifacts = self._artifacts(task, scope)
-        self._decide(task, shown, place)
-        if shown.decision is Decision.SKIPPED:
-            return self._done(shown, scope, task)
+        self._evaluate_condition(task, planned, place)
+        if planned.decision is Decision.SKIPPED:
+            return self._record(planned, scope, task)
         implementation = task.component.implementation
         if task.is_loop:
-            self._loop(task, shown, artifacts, place, scope)
+            self._loop(task, planned, artifacts, place, scope)
         elif isinstance(implementation, Dag):
-            inner = self._group(task, shown, artifacts)
-            _hand_out(implementation, inner, scope, task.name)
+            inner = self._group(task, planned, artifacts)
+            _export_outputs(implementation, inner, scope, task.name)
         elif isinstance(implementation, ContainerExecutor):
-            shown.container = _container(task.component, implementation, shown.inputs)
-            self._cache(task, implementation, shown, artifacts, scope)
-            if shown.decision is not Decision.CACHED:
-                self._limits(task.component, shown, scope.parameters)
+            planned.container = _container(task.component, implementation, planned.inputs)
+            self._cache(task, implementation, planned, artifacts, scope)
+            if planned.decision is not Decision.CACHED:
+                self._check_backends(task.component, planned, scope.parameters)
         elif isinstance(implementation, ImporterExecutor):
-            shown.container = {"importer": {"uri": implementation.uri or f"input {implementation.uri_input!r}"}}
-        return self._done(shown, scope, task)
+            planned.container = {"importer": {"uri": implementation.uri or f"input {implementation.uri_input!r}"}}
+        return self._record(planned, scope, task)
 
-    def _done(self, shown: PlannedTask, scope: _Scope, task: Task) -> PlannedTask:
-        scope.decisions[task.name] = shown.decision
+    def _record(self, planned: PlannedTask, scope: _Scope, task: Task) -> PlannedTask:
+        scope.decisions[task.name] = planned.decision
         scope.outputs.setdefault(task.name, {})
         scope.output_artifacts.setdefault(task.name, {})
-        return shown
+        return planned
 
     # --- inputs ----------------------------------------------------------------------------------------------------
 
     def _inputs(self, task: Task, scope: _Scope, place: str) -> dict[str, Value]:
-        found: dict[str, Value] = {}
+        inputs: dict[str, Value] = {}
         constants: list[str] = []
         for name, given in task.parameters.items():
             where = f"{place}.inputs.parameters.{name}"
@@ -143,23 +144,23 @@ class _Planner:
             if isinstance(source, ComponentInput):
                 if source.name not in scope.parameters:
                     continue
-                found[name] = scope.parameters[source.name]
+                inputs[name] = scope.parameters[source.name]
             elif isinstance(source, TaskOutput):
                 outputs = scope.outputs.get(source.producer, {})
-                found[name] = outputs.get(source.key, Unknown(f"output {source.key!r} of {source.producer!r}"))
+                inputs[name] = outputs.get(source.key, Unknown(f"output {source.key!r} of {source.producer!r}"))
             else:
-                found[name] = Unknown(f"final status of {source.producer!r}")
-            found[name] = self._selected(given.selector, found[name], where)
+                inputs[name] = Unknown(f"final status of {source.producer!r}")
+            inputs[name] = self._apply_selector(given.selector, inputs[name], where)
         resolved: dict[str, Value] = {}
         for name in constants:
             given = task.parameters[name]
             assert isinstance(given.source, Constant)
-            value = with_placeholders(given.source.value, found)
-            resolved[name] = self._selected(given.selector, value, f"{place}.inputs.parameters.{name}")
-        found.update(resolved)
-        return self._checked(task, found, place)
+            value = with_placeholders(given.source.value, inputs)
+            resolved[name] = self._apply_selector(given.selector, value, f"{place}.inputs.parameters.{name}")
+        inputs.update(resolved)
+        return self._convert_inputs(task, inputs, place)
 
-    def _selected(self, selector: str | None, value: Value, where: str) -> Value:
+    def _apply_selector(self, selector: str | None, value: Value, where: str) -> Value:
         if not selector or isinstance(value, Unknown):
             return value
         try:
@@ -168,7 +169,7 @@ class _Planner:
             self.problems.append(Problem(f"{where}.parameterExpressionSelector", str(error)))
             return Unknown("a selector that fails")
 
-    def _checked(self, task: Task, found: dict[str, Value], place: str) -> dict[str, Value]:
+    def _convert_inputs(self, task: Task, inputs: dict[str, Value], place: str) -> dict[str, Value]:
         iterator = task.parameter_iterator
         for name, definition in task.component.input_parameters.items():
             where = f"{place}.inputs.parameters.{name}"
@@ -176,51 +177,51 @@ class _Planner:
                 continue
             if definition.type in (ParameterType.TASK_CONFIG, ParameterType.TASK_FINAL_STATUS):
                 continue
-            value = found.get(name)
-            if name not in found or value is None:
-                if name not in found and not isinstance(definition.default, Missing):
-                    found[name] = definition.default
+            value = inputs.get(name)
+            if name not in inputs or value is None:
+                if name not in inputs and not isinstance(definition.default, Missing):
+                    inputs[name] = definition.default
                 elif not definition.optional and isinstance(definition.default, Missing):
                     self.problems.append(Problem(where, f"input {name!r} is required and has no value"))
                 continue
             if isinstance(value, Unknown):
                 continue
             try:
-                found[name] = convert_value(value, definition.type, where)
+                inputs[name] = convert_value(value, definition.type, where)
             except InvalidParametersError as error:
                 self.problems.extend(error.problems)
-        return found
+        return inputs
 
     def _artifacts(self, task: Task, scope: _Scope) -> dict[str, Sequence[str] | Unknown]:
-        found: dict[str, Sequence[str] | Unknown] = {}
+        artifacts: dict[str, Sequence[str] | Unknown] = {}
         for name, given in task.artifacts.items():
             source = given.source
             if isinstance(source, ComponentInput):
                 if source.name in scope.artifacts:
-                    found[name] = scope.artifacts[source.name]
+                    artifacts[name] = scope.artifacts[source.name]
             else:
                 outputs = scope.output_artifacts.get(source.producer, {})
-                found[name] = outputs.get(source.key, Unknown(f"artifact {source.key!r} of {source.producer!r}"))
-        return found
+                artifacts[name] = outputs.get(source.key, Unknown(f"artifact {source.key!r} of {source.producer!r}"))
+        return artifacts
 
-    def _decide(self, task: Task, shown: PlannedTask, place: str) -> None:
+    def _evaluate_condition(self, task: Task, planned: PlannedTask, place: str) -> None:
         if not task.condition:
             return
         unknown = [
-            name for name, value in shown.inputs.items() if isinstance(value, Unknown) and name in task.condition
+            name for name, value in planned.inputs.items() if isinstance(value, Unknown) and name in task.condition
         ]
         if unknown or "inputs.artifacts" in task.condition:
-            shown.decision, shown.note = Decision.UNDECIDED, "its condition needs what other tasks give"
+            planned.decision, planned.note = Decision.UNDECIDED, "its condition needs what other tasks give"
             return
-        known = {name: value for name, value in shown.inputs.items() if not isinstance(value, Unknown)}
+        values = {name: value for name, value in planned.inputs.items() if not isinstance(value, Unknown)}
         try:
-            if not compile_condition(task.condition).evaluate(known, {}):
-                shown.decision, shown.note = Decision.SKIPPED, "its condition is false"
+            if not compile_condition(task.condition).evaluate(values, {}):
+                planned.decision, planned.note = Decision.SKIPPED, "its condition is false"
         except ExpressionError as error:
             self.problems.append(Problem(f"{place}.triggerPolicy.condition", f"the condition fails: {error}"))
 
-    def _limits(self, component: Component, shown: PlannedTask, parameters: Mapping[str, Value]) -> None:
-        """What the places where tasks run cannot do for the component, each said once."""
+    def _check_backends(self, component: Component, planned: PlannedTask, parameters: Mapping[str, Value]) -> None:
+        """Adds what the backends cannot do for the component to the problems, each once."""
         needs = needs_of(component, parameters)
         for backend in self._backends:
             text = refusal(needs, backend)
@@ -229,36 +230,38 @@ class _Planner:
                 self.problems.append(problem)
             ignored = ignored_image(component, backend)
             if ignored and not text:
-                shown.note = "; ".join(filter(None, (shown.note, ignored)))
+                planned.note = "; ".join(filter(None, (planned.note, ignored)))
 
     # --- kinds -----------------------------------------------------------------------------------------------------
 
-    def _group(self, task: Task, shown: PlannedTask, artifacts: Mapping[str, Sequence[str] | Unknown]) -> _Scope:
+    def _group(self, task: Task, planned: PlannedTask, artifacts: Mapping[str, Sequence[str] | Unknown]) -> _Scope:
         dag = task.component.implementation
         assert isinstance(dag, Dag)
-        scope = _Scope(dict(shown.inputs), dict(artifacts))
+        scope = _Scope(dict(planned.inputs), dict(artifacts))
         for name, definition in task.component.input_parameters.items():
             if name not in scope.parameters and definition.optional:
                 scope.parameters[name] = None
         place = f"components.{task.component.name}.dag"
-        shown.children = self.dag(dag, scope, shown.path, place, shown.max_retries)
+        planned.children = self.dag(dag, scope, planned.path, place, planned.max_retries)
         return scope
 
     def _loop(
         self,
         task: Task,
-        shown: PlannedTask,
+        planned: PlannedTask,
         artifacts: Mapping[str, Sequence[str] | Unknown],
         place: str,
         scope: _Scope,
     ) -> None:
-        shown.parallelism_limit = task.parallelism_limit
+        planned.parallelism_limit = task.parallelism_limit
         iterator = task.parameter_iterator
         items: Value = Unknown("artifacts of other tasks")
         item_input = task.artifact_iterator.item_input if task.artifact_iterator else ""
         if iterator is not None:
             item_input = iterator.item_input
-            items = list(iterator.items) if iterator.items is not None else shown.inputs.get(iterator.items_input or "")
+            items = (
+                list(iterator.items) if iterator.items is not None else planned.inputs.get(iterator.items_input or "")
+            )
         if isinstance(items, str):
             try:
                 decoded = parse_json(items, "the text")
@@ -267,17 +270,17 @@ class _Planner:
                 self.problems.append(Problem(f"{place}.parameterIterator.items", str(error)))
                 items = []
         if isinstance(items, Unknown):
-            self._iteration(task, shown, artifacts, "[*]", {item_input: Unknown("an item of the loop")})
+            self._iteration(task, planned, artifacts, "[*]", {item_input: Unknown("an item of the loop")})
             return
         if not isinstance(items, list):
             self.problems.append(Problem(f"{place}.parameterIterator.items", "the items are no list"))
             return
-        shown.iterations = len(items)
+        planned.iterations = len(items)
         inners = []
         for index, item in enumerate(items):
-            if self.left <= 0:
+            if self.remaining <= 0:
                 return
-            inners.append(self._iteration(task, shown, artifacts, f"[{index}]", {item_input: item}))
+            inners.append(self._iteration(task, planned, artifacts, f"[{index}]", {item_input: item}))
         _collect(task, inners, scope)
 
     def _iteration(
@@ -288,42 +291,42 @@ class _Planner:
         suffix: str,
         item: dict[str, Value],
     ) -> _Scope:
-        shown = PlannedTask(f"{loop.path}{suffix}", "iteration", suffix, loop.decision, max_retries=loop.max_retries)
-        shown.inputs = {**loop.inputs, **item}
-        loop.children.append(shown)
+        planned = PlannedTask(f"{loop.path}{suffix}", "iteration", suffix, loop.decision, max_retries=loop.max_retries)
+        planned.inputs = {**loop.inputs, **item}
+        loop.children.append(planned)
         implementation = task.component.implementation
         if isinstance(implementation, Dag):
-            return self._group(task, shown, artifacts)
+            return self._group(task, planned, artifacts)
         if isinstance(implementation, ContainerExecutor):
-            shown.container = _container(task.component, implementation, shown.inputs)
-            self._limits(task.component, shown, loop.inputs)
+            planned.container = _container(task.component, implementation, planned.inputs)
+            self._check_backends(task.component, planned, loop.inputs)
         return _Scope({}, {})
 
     def _cache(
         self,
         task: Task,
         container: ContainerExecutor,
-        shown: PlannedTask,
+        planned: PlannedTask,
         artifacts: Mapping[str, Sequence[str] | Unknown],
         scope: _Scope,
     ) -> None:
-        in_workspace = self._has_workspace and mentions_workspace(shown.inputs)
-        shown.caching = result_is_kept(task, works_in_workspace=in_workspace)
-        if not shown.caching or shown.decision is not Decision.RUN:
+        in_workspace = self._has_workspace and mentions_workspace(planned.inputs)
+        planned.caching = is_cacheable(task, works_in_workspace=in_workspace)
+        if not planned.caching or planned.decision is not Decision.RUN:
             return
-        known: dict[str, JsonValue] = {}
+        parameters: dict[str, JsonValue] = {}
         for name in task.parameters:
-            value = shown.inputs.get(name)
+            value = planned.inputs.get(name)
             if isinstance(value, Unknown):
                 return
             if value is not None:
-                known[name] = value
+                parameters[name] = value
         names: dict[str, Sequence[str]] = {}
-        for port, many in artifacts.items():
-            if isinstance(many, Unknown):
+        for port, artifact_names in artifacts.items():
+            if isinstance(artifact_names, Unknown):
                 return
-            names[port] = many
-        claims = claims_of(task.component, shown.inputs, scope.parameters, scope.outputs)
+            names[port] = artifact_names
+        claims = claims_of(task.component, planned.inputs, scope.parameters, scope.outputs)
         if claims is None:
             return
         component = task.component
@@ -332,7 +335,7 @@ class _Planner:
                 component_ref=component.name,
                 cache_key=task.caching.key,
                 input_artifacts=names,
-                input_parameters=known,
+                input_parameters=parameters,
                 output_artifacts=component.output_artifacts,
                 output_parameters={name: definition.type for name, definition in component.output_parameters.items()},
                 image=container.image,
@@ -341,7 +344,7 @@ class _Planner:
             )
         )
         if hit is not None:
-            shown.decision, shown.cached_run_id = Decision.CACHED, hit.run_id
+            planned.decision, planned.cached_run_id = Decision.CACHED, hit.run_id
             scope.outputs[task.name] = dict(hit.parameters)
             scope.output_artifacts[task.name] = dict(hit.artifacts)
 
@@ -354,22 +357,24 @@ def _kind(task: Task) -> str:
     return "importer" if isinstance(task.component.implementation, ImporterExecutor) else "container"
 
 
-def _hand_out(dag: Dag, inner: _Scope, scope: _Scope, name: str) -> None:
-    """The outputs of a group, as far as they are known, to the DAG around it."""
+def _export_outputs(dag: Dag, inner: _Scope, scope: _Scope, name: str) -> None:
+    """Adds the known outputs of a DAG to the scope of the DAG around it."""
     parameters = scope.outputs.setdefault(name, {})
     artifacts = scope.output_artifacts.setdefault(name, {})
     for key, output in dag.parameter_outputs.items():
-        selector = _chosen(output.selectors, inner)
-        known = inner.outputs.get(selector.producer, {}) if selector else {}
-        parameters[key] = known.get(selector.key if selector else "", Unknown(f"output {key!r} of {name!r}"))
+        selector = _deciding_selector(output.selectors, inner)
+        produced = inner.outputs.get(selector.producer, {}) if selector else {}
+        parameters[key] = produced.get(selector.key if selector else "", Unknown(f"output {key!r} of {name!r}"))
     for key, artifact_output in dag.artifact_outputs.items():
-        selector = _chosen(artifact_output.selectors, inner)
-        there = inner.output_artifacts.get(selector.producer, {}) if selector else {}
-        artifacts[key] = there.get(selector.key if selector else "", Unknown(f"artifact {key!r} of {name!r}"))
+        selector = _deciding_selector(artifact_output.selectors, inner)
+        produced_artifacts = inner.output_artifacts.get(selector.producer, {}) if selector else {}
+        artifacts[key] = produced_artifacts.get(
+            selector.key if selector else "", Unknown(f"artifact {key!r} of {name!r}")
+        )
 
 
-def _chosen(selectors: Sequence[ParameterSelector], inner: _Scope) -> ParameterSelector | None:
-    """The first whose task runs; None when that is not decided."""
+def _deciding_selector(selectors: Sequence[ParameterSelector], inner: _Scope) -> ParameterSelector | None:
+    """The first selector whose task runs; None if that is undecided."""
     for selector in selectors:
         decision = inner.decisions.get(selector.producer, Decision.UNDECIDED)
         if decision is Decision.UNDECIDED:
@@ -380,23 +385,23 @@ def _chosen(selectors: Sequence[ParameterSelector], inner: _Scope) -> ParameterS
 
 
 def _collect(task: Task, inners: Sequence[_Scope], scope: _Scope) -> None:
-    """What a loop gathers when everything its iterations give is known."""
+    """Adds the collected outputs of a loop to the scope, if all iterations' outputs are known."""
     dag = task.component.implementation
     if not isinstance(dag, Dag):
         return
-    given = _Scope({}, {})
+    collected = _Scope({}, {})
     for index, inner in enumerate(inners):
-        _hand_out(dag, inner, given, str(index))
+        _export_outputs(dag, inner, collected, str(index))
     parameters = scope.outputs.setdefault(task.name, {})
     artifacts = scope.output_artifacts.setdefault(task.name, {})
     for key in dag.parameter_outputs:
-        values = [one[key] for one in given.outputs.values()]
+        values = [outputs[key] for outputs in collected.outputs.values()]
         if not any(isinstance(value, Unknown) for value in values):
             parameters[key] = values  # type: ignore[assignment]
     for key in dag.artifact_outputs:
-        lists = [one[key] for one in given.output_artifacts.values()]
-        if not any(isinstance(many, Unknown) for many in lists):
-            artifacts[key] = [name for many in lists if not isinstance(many, Unknown) for name in many]
+        lists = [outputs[key] for outputs in collected.output_artifacts.values()]
+        if not any(isinstance(names, Unknown) for names in lists):
+            artifacts[key] = [name for names in lists if not isinstance(names, Unknown) for name in names]
 
 
 def _container(component: Component, container: ContainerExecutor, inputs: Mapping[str, Value]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Values in a plan: what is known before a run, and what only the run will tell (see `penstock_ir.plan`)."""
+"""Values in a plan that depend on others: known ones, and those known only in the run (see `penstock_ir.plan`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from penstock_ir.planned import Unknown, Value
 from penstock_ir.platform_values import WORKSPACE_PATH, claim_source, constant_of
 
 
-def with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
-    """The constant with known inputs in it; Unknown when it needs one that is not."""
+def with_placeholders(value: JsonValue, inputs: Mapping[str, Value]) -> Value:
+    """The constant with its placeholders replaced; Unknown if one of them has no known value."""
     missing: list[str] = []
     in_workspace = False
 
@@ -24,19 +24,19 @@ def with_placeholders(value: JsonValue, found: Mapping[str, Value]) -> Value:
             in_workspace |= expression == ".workspace_path" and isinstance(value, str)
             missing.append(expression.lstrip("."))
             return None
-        known = found.get(name)
-        if isinstance(known, Unknown):
-            in_workspace |= known.in_workspace and isinstance(value, str)
-            missing.append(known.source)
+        input_value = inputs.get(name)
+        if isinstance(input_value, Unknown):
+            in_workspace |= input_value.in_workspace and isinstance(value, str)
+            missing.append(input_value.source)
             return None
-        return value_text(known) if name in found else None
+        return value_text(input_value) if name in inputs else None
 
     resolved = resolve_value(value, lookup)
     return Unknown(f"a text with {missing[0]}", in_workspace) if missing else resolved
 
 
 def mentions_workspace(inputs: Mapping[str, Value]) -> bool:
-    """Whether an input leads into the workspace of the run."""
+    """Whether an input holds a path in the workspace of the run."""
     return any(
         value.in_workspace if isinstance(value, Unknown) else isinstance(value, str) and WORKSPACE_PATH in value
         for value in inputs.values()
@@ -49,10 +49,10 @@ def claims_of(
     scope: Mapping[str, Value],
     outputs: Mapping[str, Mapping[str, Value]],
 ) -> list[str] | None:
-    """The claims a task mounts, None when not all of them are known: `scope` is what the DAG around it was given,
-    `outputs` what its tasks give.
+    """The volume claims that a task mounts, None when not all are known. `scope` holds the inputs of the DAG around it,
+    `outputs` the outputs of that DAG's tasks.
     """
-    found: list[str] = []
+    claims: list[str] = []
     mounts: Any = component.kubernetes.get("pvcMount") or ()
     for mount in mounts:
         source = claim_source(mount)
@@ -65,5 +65,5 @@ def claims_of(
             name = with_placeholders(constant_of(source), inputs)
         if not isinstance(name, str):
             return None
-        found.append(name)
-    return found
+        claims.append(name)
+    return claims

@@ -1,4 +1,4 @@
-"""What a plan says (see `penstock_ir.plan`)."""
+"""A plan and its parts (see `penstock_ir.plan`)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from penstock_ir.model import JsonValue
 
 
 class Decision(str, Enum):
-    """What becomes of a task, as far as it is known before the run."""
+    """Whether a task will run, as far as it is known before the run."""
 
     RUN = "RUN"
     CACHED = "CACHED"
     SKIPPED = "SKIPPED"
     OMITTED = "OMITTED"
     UNDECIDED = "UNDECIDED"
-    """Whether it runs follows from what other tasks give."""
+    """It depends on outputs of other tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A value that only the run will tell; `source` says where it comes from.
+    """A value that is known only in the run; `source` says where it comes from.
 
-    `in_workspace`: it is a text with the workspace's path.
+    `in_workspace`: it is text that contains the path of the workspace.
     """
 
     source: str
@@ -47,7 +47,7 @@ class CachedOutputs:
 
 @dataclass(slots=True)
 class PlannedTask:
-    """`container` is what would be started: image, command, args, env, resources and platform settings."""
+    """`container`: image, command, args, env, resources and platform settings of the container that would start."""
 
     path: str
     kind: str
@@ -61,7 +61,7 @@ class PlannedTask:
     cached_run_id: str = ""
     max_retries: int = 0
     iterations: int | None = None
-    """Of a loop; None when only the run will tell."""
+    """The number of iterations of a loop; None when it is known only in the run."""
     parallelism_limit: int = 0
     container: dict[str, Any] = field(default_factory=dict)
     children: list[PlannedTask] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""What a platform document may say: every setting is known, or the document is refused.
+"""Refuses platform documents with unknown settings.
 
-Why: the settings of an executor are a free-form object in the IR, so protobuf accepts anything in them. A setting that
-nobody reads would be lost without a word, and a task that asked for a device would run without it.
+Why: the settings of an executor are a free-form object in the IR, so protobuf accepts anything in them. An unknown
+setting would be ignored silently, and a task that requests a device would run without it.
 
 Invariant: each unknown setting is one problem, with its path in the document.
 """
@@ -26,7 +26,7 @@ _OTHER_PLATFORM = "the only platform whose settings Penstock knows is 'kubernete
 
 
 def unknown_settings(platform_spec: Mapping[str, Any]) -> list[Problem]:
-    """Everything in a PlatformSpec (camelCase or snake_case) that no field stands for."""
+    """The settings in a PlatformSpec (camelCase or snake_case) that are no fields of its messages."""
     problems = list(_unknown(platform_spec, _descriptor("ml_pipelines.PlatformSpec"), ""))
     platforms = _object(platform_spec, "platforms")
     problems += (Problem(f"platforms.{name}", _OTHER_PLATFORM) for name in platforms if name != "kubernetes")
@@ -40,27 +40,27 @@ def unknown_settings(platform_spec: Mapping[str, Any]) -> list[Problem]:
 
 
 def _unknown(value: Any, descriptor: Any, prefix: str) -> Iterator[Problem]:
-    # What is of the wrong kind is for whoever reads the message to say.
+    # A value of the wrong type is reported when the message is parsed.
     if not isinstance(value, Mapping):
         return
     fields = fields_by_json_name(descriptor)
-    known = {**{field.name: field for field in fields.values()}, **fields}
+    fields_by_spelling = {**{field.name: field for field in fields.values()}, **fields}
     for key, given in value.items():
-        field = known.get(key)
+        field = fields_by_spelling.get(key)
         if field is None:
             yield Problem(f"{prefix}{key}", _UNKNOWN)
             continue
         kind: Any = field.message_type
         if kind is not None and kind.GetOptions().map_entry:
             kind = kind.fields_by_name["value"].message_type
-            inside = [(f"{prefix}{key}.{name}.", one) for name, one in _items(given)]
+            nested = [(f"{prefix}{key}.{name}.", nested_value) for name, nested_value in _items(given)]
         elif is_repeated(field) and isinstance(given, list):
-            inside = [(f"{prefix}{key}[{index}].", one) for index, one in enumerate(given)]
+            nested = [(f"{prefix}{key}[{index}].", nested_value) for index, nested_value in enumerate(given)]
         else:
-            inside = [(f"{prefix}{key}.", given)]
+            nested = [(f"{prefix}{key}.", given)]
         if kind is not None and not kind.full_name.startswith(_FREE_FORM):
-            for place, one in inside:
-                yield from _unknown(one, kind, place)
+            for place, nested_value in nested:
+                yield from _unknown(nested_value, kind, place)
 
 
 def _descriptor(name: str) -> Any:
@@ -72,5 +72,5 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 
 
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = value.get(key)
-    return found if isinstance(found, Mapping) else {}
+    member = value.get(key)
+    return member if isinstance(member, Mapping) else {}

@@ -1,6 +1,6 @@
-"""Values of the Kubernetes settings that are part of a task's cache key: read alike by a run and by a plan.
+"""Reads the Kubernetes settings that are part of a task's cache key, for runs and for plans.
 
-Invariant: pure; a claim of a document of any age has one source.
+Invariant: pure; the claim of a mount has one source, in documents of every kfp-kubernetes release.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ WORKSPACE_PATH = "/kfp-workspace"
 
 
 def claim_source(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of a `pvcMount`, as an InputParameterSpec; older documents have the source in the entry itself."""
+    """The claim name of a `pvcMount`, as an InputParameterSpec; older documents have its fields in the entry itself."""
     given: Mapping[str, Any] | None = entry.get("pvcNameParameter")
     if given is not None:
         return given

@@ -1,7 +1,8 @@
-"""YAML and JSON text from strangers to plain values.
+"""Parses untrusted YAML and JSON text.
 
-Invariants: only JSON types come out (dates and YAML 1.1 oddities stay text); size, depth, the number of nodes after
-alias expansion and duplicate keys are checked before anything is built, so a YAML bomb costs no more than its text.
+Invariants: the result has JSON types only (dates and other types of YAML 1.1 stay text); depth and the number of nodes
+after alias expansion are checked before any value is built, so a YAML bomb costs no more than its text; duplicate keys
+are refused.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class _JsonLoader(_BASE):  # type: ignore[misc]
 
 
 class _JsonDumper(_DUMPER_BASE):  # type: ignore[misc]
-    """Quotes text that either YAML 1.1 or the loader above would take for something else."""
+    """Quotes text that YAML 1.1 or the loader above would resolve to another type."""
 
 
 for _tag, _pattern, _first in (
@@ -45,7 +46,7 @@ for _tag, _pattern, _first in (
 
 def documents(text: str) -> list[JsonValue]:
     """All documents in a text, empty ones left out. Raises InvalidSpecError."""
-    found: list[JsonValue] = []
+    values: list[JsonValue] = []
     loader = _JsonLoader(text)
     try:
         while loader.check_node():
@@ -53,16 +54,16 @@ def documents(text: str) -> list[JsonValue]:
             _check(node)
             value = _build(node)
             if value is not None:
-                found.append(value)
+                values.append(value)
     except yaml.YAMLError as error:
-        raise _refused(_where(error)) from error
+        raise _invalid(_where(error)) from error
     except RecursionError as error:
-        raise _refused(f"the document is nested deeper than {MAX_DEPTH} levels") from error
+        raise _invalid(f"the document is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
-        raise _refused(str(error)) from error
+        raise _invalid(str(error)) from error
     finally:
         loader.dispose()
-    return found
+    return values
 
 
 def to_yaml(value: JsonValue) -> str:
@@ -72,33 +73,33 @@ def to_yaml(value: JsonValue) -> str:
 
 
 def _check(root: Node) -> None:
-    """Bounds the size the document has with all aliases written out, visiting every node once."""
+    """Checks the size and depth of the document with all aliases expanded, visiting every node once."""
     sizes: dict[int, int] = {}
     heights: dict[int, int] = {}
     stack: list[tuple[Node, bool]] = [(root, False)]
     open_nodes: set[int] = set()
     while stack:
-        node, leaving = stack.pop()
+        node, children_done = stack.pop()
         key = id(node)
         children = _children(node)
-        if leaving:
+        if children_done:
             open_nodes.discard(key)
             sizes[key] = 1 + sum(sizes[id(child)] for child in children)
             heights[key] = 1 + max((heights[id(child)] for child in children), default=0)
             if sizes[key] > MAX_NODES:
-                raise _refused(f"with its aliases expanded it has more than {MAX_NODES} values")
+                raise _invalid(f"with its aliases expanded it has more than {MAX_NODES} values")
             if heights[key] > MAX_DEPTH:
-                raise _refused(f"it is nested deeper than {MAX_DEPTH} levels")
+                raise _invalid(f"it is nested deeper than {MAX_DEPTH} levels")
             continue
         if key in sizes:
             continue
         if key in open_nodes:
-            raise _refused("an alias refers to a value that contains it")
+            raise _invalid("an alias refers to a value that contains it")
         open_nodes.add(key)
         stack.append((node, True))
         for child in children:
             if id(child) in open_nodes:
-                raise _refused("an alias refers to a value that contains it")
+                raise _invalid("an alias refers to a value that contains it")
             if id(child) not in sizes:
                 stack.append((child, False))
 
@@ -118,10 +119,10 @@ def _build(node: Node) -> JsonValue:
         result: dict[str, JsonValue] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                raise _refused(f"{_at(key_node)}: a key must be text")
+                raise _invalid(f"{_at(key_node)}: a key must be text")
             key = str(key_node.value)
             if key in result:
-                raise _refused(f"{_at(key_node)}: the key {key[:80]!r} stands twice")
+                raise _invalid(f"{_at(key_node)}: the key {key[:80]!r} stands twice")
             result[key] = _build(value_node)
         return result
     assert isinstance(node, ScalarNode)
@@ -137,7 +138,7 @@ def _scalar(node: ScalarNode) -> JsonValue:
         return text.lower() == "true"
     if tag == "tag:yaml.org,2002:int":
         if len(text) > 400:
-            raise _refused(f"{_at(node)}: a number with {len(text)} digits")
+            raise _invalid(f"{_at(node)}: a number with {len(text)} digits")
         return int(text)
     if tag == "tag:yaml.org,2002:float":
         try:
@@ -145,11 +146,11 @@ def _scalar(node: ScalarNode) -> JsonValue:
         except ValueError:
             return text
         if not math.isfinite(value):
-            raise _refused(f"{_at(node)}: {text[:40]} is no finite number")
+            raise _invalid(f"{_at(node)}: {text[:40]} is no finite number")
         return plain_number(value)
     if tag in ("tag:yaml.org,2002:str", "!"):
         return text
-    raise _refused(f"{_at(node)}: the tag {tag[:80]!r} is not allowed")
+    raise _invalid(f"{_at(node)}: the tag {tag[:80]!r} is not allowed")
 
 
 def _at(node: Node) -> str:
@@ -163,5 +164,5 @@ def _where(error: yaml.YAMLError) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
 
 
-def _refused(message: str) -> InvalidSpecError:
+def _invalid(message: str) -> InvalidSpecError:
     return InvalidSpecError([Problem("", f"unknown template format: {message}")])

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from penstock_ir.fingerprint import result_is_kept
+from penstock_ir.fingerprint import is_cacheable
 from penstock_ir.model import Dag, Task, TriggerStrategy
 from penstock_ir.task_rows import TaskState
 
@@ -330,7 +330,7 @@ class _Turn:
         platform = resolve_platform(node, context)
         node.attempt = self.state.attempt_floor
         self.state.open_tasks[node.path] = node
-        if context.caching and result_is_kept(task, works_in_workspace="workspace" in platform):
+        if context.caching and is_cacheable(task, works_in_workspace="workspace" in platform):
             node.fingerprint = fingerprint_of(node, task, claim_names(platform))
             self.decision.effects.append(LookUpCache(node.path, node.fingerprint))
             self._changed(node)

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock_ir.fingerprint import key_document
 from penstock_ir.model import ContainerExecutor, Pipeline
-from penstock_ir.paths import find_place, without_iterations
+from penstock_ir.paths import locate_task, without_iterations
 from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.history import TaskHistory
@@ -63,7 +63,7 @@ class CacheExplanation:
 
 def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistory) -> CacheExplanation | None:
     """The explanation when no other result has to be looked at; None for a plain miss."""
-    place = find_place(pipeline, row.path)
+    place = locate_task(pipeline, row.path)
     if place is None or row.kind is not TaskKind.CONTAINER:
         return CacheExplanation(
             CacheOutcome.NOT_ASKED, f"only container tasks have results that are kept, not a {row.kind.value}"
@@ -127,7 +127,7 @@ def differences(this: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[D
 
 
 def _document(pipeline: Pipeline, row: Task) -> dict[str, Any]:
-    place = find_place(pipeline, row.path)
+    place = locate_task(pipeline, row.path)
     if place is None or not isinstance(place.task.component.implementation, ContainerExecutor):
         return {}
     component, container = place.task.component, place.task.component.implementation

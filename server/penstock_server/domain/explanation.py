@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from penstock_ir.model import Pipeline, TriggerStrategy
-from penstock_ir.paths import Place, find_place
+from penstock_ir.paths import LocatedTask, locate_task
 from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.history import TaskHistory
@@ -85,7 +85,7 @@ class Explainer:
         row = self._rows.get(path)
         if row is not None:
             return self._task(row)
-        place = find_place(self._pipeline, path)
+        place = locate_task(self._pipeline, path)
         return None if place is None else self._not_reached(path, place, _MAX_DEPTH)
 
     # --- tasks the run has reached ---------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Explainer:
     def _task(self, row: Task) -> Explanation:
         found = Explanation(row.path, row.state.value, "")
         if row.state is TaskState.SKIPPED:
-            place = find_place(self._pipeline, row.path)
+            place = locate_task(self._pipeline, row.path)
             condition = place.task.condition if place else ""
             found.summary = f"its condition is false: {condition} with the inputs {row.inputs}"
         elif row.state is TaskState.OMITTED:
@@ -147,7 +147,7 @@ class Explainer:
             )
 
     def _budget(self, row: Task, attempts: int) -> str:
-        place = find_place(self._pipeline, row.path)
+        place = locate_task(self._pipeline, row.path)
         if not attempts or place is None:
             return ""
         retries = self._retries(row.path)
@@ -157,7 +157,7 @@ class Explainer:
 
     def _retries(self, path: str) -> int | None:
         while path:
-            place = find_place(self._pipeline, path)
+            place = locate_task(self._pipeline, path)
             if place is not None and place.task.retry is not None:
                 return place.task.retry.max_retries
             path = path.rpartition("/")[0]
@@ -165,7 +165,7 @@ class Explainer:
 
     def _omitted(self, row: Task, found: Explanation) -> None:
         found.summary = row.error or "a task it depends on did not succeed"
-        place = find_place(self._pipeline, row.path)
+        place = locate_task(self._pipeline, row.path)
         if place is None:
             return
         for name in _dependencies(place):
@@ -177,7 +177,7 @@ class Explainer:
 
     def _cause(self, row: Task, depth: int) -> str:
         if row.state is TaskState.OMITTED and depth:
-            place = find_place(self._pipeline, row.path)
+            place = locate_task(self._pipeline, row.path)
             for name in _dependencies(place) if place else ():
                 other = self._rows.get(_join(place.dag_path, name)) if place else None
                 if other is not None and not other.state.succeeded:
@@ -192,7 +192,7 @@ class Explainer:
         children = self._children.get(row.path, [])
         open_ = [child for child in children if not child.state.terminal]
         if row.kind is TaskKind.LOOP:
-            place = find_place(self._pipeline, row.path)
+            place = locate_task(self._pipeline, row.path)
             limit = place.task.parallelism_limit if place else 0
             found.summary = f"{len(children) - len(open_)} iterations have ended, {len(open_)} are under way"
             if limit:
@@ -203,7 +203,7 @@ class Explainer:
 
     # --- tasks the run has not reached -----------------------------------------------------------------------------
 
-    def _not_reached(self, path: str, place: Place, depth: int) -> Explanation:
+    def _not_reached(self, path: str, place: LocatedTask, depth: int) -> Explanation:
         found = Explanation(path, "", "")
         above = self._rows.get(place.dag_path)
         loop = _loop_of_iteration(path, place)
@@ -216,7 +216,7 @@ class Explainer:
             else:
                 found.summary = f"its loop is {row.state.value.lower()} and has no such iteration under way"
         elif above is None:
-            outer = find_place(self._pipeline, place.dag_path)
+            outer = locate_task(self._pipeline, place.dag_path)
             found.summary = f"the run has not reached {place.dag_path!r}"
             if outer is not None and depth:
                 found.reasons.append(
@@ -228,7 +228,7 @@ class Explainer:
             self._waits(place, found)
         return found
 
-    def _waits(self, place: Place, found: Explanation) -> None:
+    def _waits(self, place: LocatedTask, found: Explanation) -> None:
         names = _dependencies(place)
         open_ = [name for name in names if not self._has_ended(_join(place.dag_path, name))]
         kind = "end" if place.task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_COMPLETED else "succeed"
@@ -243,11 +243,11 @@ class Explainer:
         return row is not None and row.state.terminal
 
 
-def _dependencies(place: Place) -> list[str]:
+def _dependencies(place: LocatedTask) -> list[str]:
     return [place.dag.tasks[index].name for index in place.task.dependencies]
 
 
-def _loop_of_iteration(path: str, place: Place) -> str | None:
+def _loop_of_iteration(path: str, place: LocatedTask) -> str | None:
     return None if place.iteration is None else path[: path.rindex("[")]
 
 

@@ -23,7 +23,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from penstock.whole_numbers import parse_dict
 from penstock_ir.descriptors import is_repeated
-from penstock_ir.json_text import MAX_DEPTH, deep_place
+from penstock_ir.json_text import MAX_DEPTH, path_to_deep_value
 
 from penstock_server.gateway.protojson import to_dict
 
@@ -127,7 +127,7 @@ def parse_json(content: bytes, message: Message, place: str = "") -> None:
         raise BadRequestError(f"{prefix}the body is no valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadRequestError(f"{prefix}the body must be a JSON object")
-    deep = deep_place(document, _MAX_DEPTH)
+    deep = path_to_deep_value(document, _MAX_DEPTH)
     if deep:
         raise BadRequestError(f"{prefix}{deep}: the body is nested deeper than {_MAX_DEPTH} levels")
     try:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from penstock_ir.compile import compile_pipeline, compile_text
 from penstock_ir.errors import InvalidSpecError, Problem
-from penstock_ir.json_text import MAX_DEPTH, deep_place
+from penstock_ir.json_text import MAX_DEPTH, path_to_deep_value
 from penstock_ir.loader import PipelineDocument
 from penstock_ir.model import Pipeline
 
@@ -28,7 +28,7 @@ class Documents:
 
     def checked(self, document: PipelineDocument) -> Spec:
         """The document as it is stored. Raises InvalidSpecError with all its problems."""
-        deep = deep_place(document.to_struct_json(), MAX_DEPTH)
+        deep = path_to_deep_value(document.to_struct_json(), MAX_DEPTH)
         if deep:
             raise InvalidSpecError([Problem(deep, f"the document is nested deeper than {MAX_DEPTH} levels")])
         spec_hash = document.spec_hash()

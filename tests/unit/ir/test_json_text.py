@@ -11,8 +11,8 @@ from penstock_ir.json_text import (
     MAX_DEPTH,
     JsonTextError,
     check_depth,
-    deep_place,
     parse_json,
+    path_to_deep_value,
     plain_number,
     within_depth,
 )
@@ -100,5 +100,5 @@ def test_what_is_nested_deeper_is_told_as_text() -> None:
 
 
 def test_the_place_of_what_is_nested_deeper() -> None:
-    assert deep_place({"a": {}, "b": {"c": [[1]]}}, 3) == "b.c"
-    assert deep_place({"a": {}, "b": {"c": [[1]]}}, 4) == ""
+    assert path_to_deep_value({"a": {}, "b": {"c": [[1]]}}, 3) == "b.c"
+    assert path_to_deep_value({"a": {}, "b": {"c": [[1]]}}, 4) == ""
