@@ -9,7 +9,7 @@ from pathlib import Path
 from penstock_store.config import StoreConfig
 
 from penstock_server.domain.options import NO_SETTINGS, OptionDefaults
-from penstock_server.gateway.cross_site import THIS_MACHINE_ALONE, SitePolicy
+from penstock_server.gateway.cross_site import LOCAL_ONLY, SitePolicy
 from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
 
 
@@ -58,7 +58,7 @@ class Settings:
     schedule_timezone: str = ""
     namespace: str = "kubeflow"
     max_package_bytes: int = 32 * 1024 * 1024
-    sites: SitePolicy = THIS_MACHINE_ALONE
+    sites: SitePolicy = LOCAL_ONLY
     ui_directory: Path | None = None
     ui_deployment: str = ""
     hide_side_navigation: bool = False

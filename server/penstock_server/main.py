@@ -26,7 +26,7 @@ from penstock_server.domain.options import MAX_INFRASTRUCTURE_RETRIES, OptionDef
 from penstock_server.errors import PenstockError
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.cross_site import SitePolicy, host_name, origin
-from penstock_server.gateway.grpc_web import View
+from penstock_server.gateway.grpc_web import BrowserView
 from penstock_server.gateway.server import GatewayServer
 from penstock_server.gateway.ui import UiSettings
 from penstock_server.metadata import open_metadata
@@ -419,7 +419,7 @@ def serve(settings: Settings) -> None:
                 exposition=telemetry.exposition,
                 services=public_services(),
                 web_methods=web_methods(),
-                web_view=View(browser_uris.taken, browser_uris.shown),
+                web_view=BrowserView(browser_uris.request_from_browser, browser_uris.reply_for_browser),
                 problems=Readiness(storage.problems).problems,
                 max_package_bytes=settings.max_package_bytes,
                 sites=settings.sites,

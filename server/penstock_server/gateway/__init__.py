@@ -1,1 +1,1 @@
-"""REST by transcoding: every route comes from the descriptors' google.api.http annotations."""
+"""The HTTP server: REST by google.api.http annotations, gRPC-Web, uploads, the web UI."""

@@ -1,8 +1,8 @@
 """The HTTP application: annotated routes, uploads, logs, downloads, healthz, the web UI.
 
-Invariants: every reply carries X-Request-Id; what is unforeseen answers 500 with a fixed text and is logged; requests
-under way at the same time are bounded, one too many is told when to come back. No route, known or not, is reached by
-what a browser sends for another site (`cross_site`).
+Invariants: every reply has X-Request-Id; an unexpected exception is logged and becomes a 500 with a fixed text; the
+number of concurrent requests is bounded, and one more gets a 503 with Retry-After. No route, not even an unknown one,
+handles a request that a browser sends for a page of another site (`cross_site`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 from penstock_api.v1 import insight_pb2
 
 from penstock_server.gateway import calls, cross_site, replies
-from penstock_server.gateway.cross_site import THIS_MACHINE_ALONE, SitePolicy
-from penstock_server.gateway.grpc_web import AS_IT_IS, GrpcWeb, View
+from penstock_server.gateway.cross_site import LOCAL_ONLY, SitePolicy
+from penstock_server.gateway.grpc_web import UNCHANGED, BrowserView, GrpcWeb
 from penstock_server.gateway.streams import Streams
-from penstock_server.gateway.transcoder import BadRequestError, RouteTable, leave_out_additions, to_json
+from penstock_server.gateway.transcoder import BadRequestError, RouteTable, clear_penstock_fields, to_json
 from penstock_server.gateway.ui import NO_UI, UiSettings, WebInterface
 from penstock_server.gateway.uploads import Uploads
 from penstock_server.telemetry import CONTENT_TYPE
@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 requests_log = logging.getLogger("penstock_server.requests")
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-# As proxies write it: the client went away before it was answered.
+# The status that nginx logs when the client closed the connection before the reply.
 _CLIENT_GONE = 499
-# Everything is served below it too: where the web UI lives behind a central dashboard.
+# All routes exist below this prefix too, which the web UI has behind a central dashboard.
 UI_PREFIX = "/pipeline"
-# As the router calls the route of everything else.
-_ANYTHING = "/{path}"
+# The canonical name of the catch-all route in aiohttp.
+_CATCH_ALL = "/{path}"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -53,17 +53,17 @@ class GatewaySettings:
     tag: str = "unknown"
     concurrent_requests: int = 1000
     exposition: Callable[[], bytes] = bytes
-    """Figures for Prometheus; may block."""
+    """Returns the metrics for Prometheus; may block."""
     services: Sequence[ServiceDescriptor] = ()
-    """What is served by its annotations."""
+    """The services whose annotated methods are served over REST."""
     web_methods: Mapping[str, bool] = field(default_factory=dict)
-    """Methods that are served as gRPC-Web too, by full path, with whether the reply is a stream."""
-    web_view: View = AS_IT_IS
+    """The methods served as gRPC-Web, by full path; True for those with a streamed reply."""
+    web_view: BrowserView = UNCHANGED
     ui: UiSettings = NO_UI
     max_package_bytes: int = 32 * 1024 * 1024
     problems: Callable[[], list[str]] = list
-    """Why the server is not ready, empty when it is; may block."""
-    sites: SitePolicy = THIS_MACHINE_ALONE
+    """Returns why the server is not ready, nothing if it is; may block."""
+    sites: SitePolicy = LOCAL_ONLY
 
 
 def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Application:
@@ -71,7 +71,7 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
     gateway = _Gateway(server, settings)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[gateway.around, gateway.guarded],
+        middlewares=[gateway.request_middleware, gateway.cross_site_middleware],
         handler_args={"max_field_size": 16 * 1024},
     )
     uploads = Uploads(gateway.caller, settings.user_header, settings.max_package_bytes)
@@ -104,7 +104,7 @@ class _Gateway:
         self._active = 0
 
     @property
-    def around(self) -> Any:
+    def request_middleware(self) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self._active >= self._settings.concurrent_requests:
@@ -120,11 +120,11 @@ class _Gateway:
                     grpc.StatusCode.INVALID_ARGUMENT, f"the body is larger than {MAX_BODY_BYTES} bytes", 413
                 )
             except web.HTTPMethodNotAllowed:
-                reply = _wrong_verb()
+                reply = _method_not_allowed()
             except web.HTTPException as error:
                 reply = replies.plain_status(error.status, grpc.StatusCode.UNKNOWN, error.reason)
             except (ConnectionResetError, asyncio.CancelledError):
-                _note(request, _CLIENT_GONE, started)
+                _log_request(request, _CLIENT_GONE, started)
                 raise
             except Exception:
                 log.exception("%s %s failed, request %s", request.method, request.path, calls.request_id(request))
@@ -133,7 +133,7 @@ class _Gateway:
                 )
             finally:
                 self._active -= 1
-            _note(request, reply.status, started)
+            _log_request(request, reply.status, started)
             if not reply.prepared:
                 reply.headers["X-Request-Id"] = calls.request_id(request)
             return reply
@@ -141,7 +141,7 @@ class _Gateway:
         return middleware
 
     @property
-    def guarded(self) -> Any:
+    def cross_site_middleware(self) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             refused = cross_site.refusal(request, self._settings.sites)
@@ -152,13 +152,13 @@ class _Gateway:
         return middleware
 
     async def options(self, request: web.Request) -> web.StreamResponse:
-        """The verbs of a path, and nothing that would let other origins use them."""
+        """Lists the methods of a path, without CORS headers that would allow them to other origins."""
         path = _unprefixed(request)
         verbs = self._table.verbs(path)
         for resource in request.app.router.resources():
-            if resource.canonical != _ANYTHING:
-                _, known = await resource.resolve(request)
-                verbs |= {"GET", "HEAD"} if "*" in known else known
+            if resource.canonical != _CATCH_ALL:
+                _, methods = await resource.resolve(request)
+                verbs |= {"GET", "HEAD"} if "*" in methods else methods
         if self._web.serves(path):
             verbs.add("POST")
         if self.ui.has(path):
@@ -172,16 +172,16 @@ class _Gateway:
         path = _unprefixed(request)
         if self._web.serves(path):
             return await self._web.handle(request, path)
-        # What answers HEAD leaves the body out.
-        found = self._table.find("GET" if request.method == "HEAD" else request.method, path)
-        if found is None:
+        # aiohttp omits the body of a reply to HEAD.
+        match = self._table.find("GET" if request.method == "HEAD" else request.method, path)
+        if match is None:
             if self._table.verbs(path):
-                return _wrong_verb()
+                return _method_not_allowed()
             file = await self.ui.file(request, path)
             if file is not None:
                 return file
             return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
-        route, values = found
+        route, values = match
         request["route"] = route.path
         if not cross_site.carries_json(request):
             return replies.unsupported_type(request.headers.get("Content-Type", ""), cross_site.JSON_TYPE)
@@ -201,11 +201,11 @@ class _Gateway:
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
         if request.query.get("options", "").lower() not in ("true", "1"):
-            leave_out_additions(reply)
+            clear_penstock_fields(reply)
         return replies.json_reply(to_json(reply))
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
-        """With the keys of the API and those that the web UI's own server adds (api.md §1.4, §4.2)."""
+        """Has the keys of the API and those of the web UI's own server (api.md §1.4, §4.2)."""
         commit, tag = self._settings.commit, self._settings.tag
         document = {
             "commit_sha": commit,
@@ -229,7 +229,7 @@ class _Gateway:
         return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE})
 
     async def readyz(self, request: web.Request) -> web.StreamResponse:
-        """503 with the reasons while the server cannot do its work."""
+        """503 with the reasons while the server is not ready."""
         problems = await asyncio.to_thread(self._settings.problems)
         return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
 
@@ -237,7 +237,7 @@ class _Gateway:
         return web.json_response({"alive": True})
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
-        """What these routes are, for tools (OpenAPI 3)."""
+        """The OpenAPI 3 document of these routes."""
         return web.Response(body=_openapi(), content_type="application/json")
 
     async def log(self, request: web.Request) -> web.StreamResponse:
@@ -269,11 +269,11 @@ def _unprefixed(request: web.Request) -> str:
     return path
 
 
-def _note(request: web.Request, status: int, started: float) -> None:
-    """A line in the log: the route, never the path, which may hold anything."""
+def _log_request(request: web.Request, status: int, started: float) -> None:
+    """Logs the route of the request, never its path, which may hold anything."""
     resource = request.match_info.route.resource
     route = request.get("route") or (resource.canonical if resource else "")
-    # What asks every few seconds, a probe or whoever waits for a run, says nothing as long as all is well.
+    # Probes, and clients that wait for a run, ask every few seconds: only failures of reads are logged as INFO.
     level = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 else logging.INFO
     if not requests_log.isEnabledFor(level):
         return
@@ -287,7 +287,7 @@ def _note(request: web.Request, status: int, started: float) -> None:
     requests_log.log(level, "%s", " ".join(f"{key}={value}" for key, value in fields.items()), extra=fields)
 
 
-def _wrong_verb() -> web.Response:
+def _method_not_allowed() -> web.Response:
     return replies.plain_status(501, grpc.StatusCode.UNIMPLEMENTED, "Method Not Allowed")
 
 

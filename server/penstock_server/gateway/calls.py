@@ -1,7 +1,7 @@
-"""RPCs from the event loop.
+"""Calls RPCs from the event loop.
 
-Invariants: every call has a deadline; a client that goes away cancels its call; only the metadata the contract names is
-forwarded (api.md §2.1).
+Invariants: every unary call has a deadline; a client that disconnects cancels its call; only the metadata of the
+contract is forwarded (api.md §2.1).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Messages = AsyncGenerator[Any, None]
 
 
 def request_id(request: web.Request) -> str:
-    """The caller's id, or a new one; the same for all of a request."""
-    found: str | None = request.get("request_id")
-    if found is None:
+    """The request id that the caller sent, or a new one, kept for the whole request."""
+    identifier: str | None = request.get("request_id")
+    if identifier is None:
         given = request.headers.get("X-Request-Id", "")
-        found = given if _SAFE_ID.match(given) else uuid.uuid4().hex
-        request["request_id"] = found
-    return found
+        identifier = given if _SAFE_ID.match(given) else uuid.uuid4().hex
+        request["request_id"] = identifier
+    return identifier
 
 
 def metadata(request: web.Request, user_header: str, *extra: tuple[str, str]) -> Metadata:
-    """What goes along with a call: the request id, `Authorization`, the user's header, and `extra`."""
+    """The metadata of a call: the request id, `Authorization`, the user's header, and `extra`."""
     forwarded = [("x-request-id", request_id(request)), *extra]
     for header in ("Authorization", user_header):
         value = request.headers.get(header) if header else None
@@ -52,7 +52,7 @@ def deadline(request: web.Request) -> float:
 
 
 class Stream(Protocol):
-    """The messages of a call that answers with several."""
+    """The replies of a server-streaming call."""
 
     def next(self) -> Future[Any]:
         """The next message, None behind the last. The future raises grpc.RpcError."""
@@ -62,7 +62,7 @@ class Stream(Protocol):
 
 
 class Context(Protocol):
-    """By which a call that is under way can be ended."""
+    """Cancels a pending call."""
 
     def cancel(self) -> None: ...
 
@@ -95,14 +95,14 @@ class Caller:
         """The messages of a server stream. Raises grpc.RpcError."""
         messages = self._calls.stream(rpc, message, timeout, sent)
         try:
-            while (one := await asyncio.wrap_future(messages.next())) is not None:
-                yield one
+            while (reply := await asyncio.wrap_future(messages.next())) is not None:
+                yield reply
         finally:
             messages.cancel()
 
 
 class DeadlineExceededError(grpc.RpcError):
-    """As a client of gRPC sees it."""
+    """DEADLINE_EXCEEDED, in the form in which gRPC raises it."""
 
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.DEADLINE_EXCEEDED

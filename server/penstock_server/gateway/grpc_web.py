@@ -1,11 +1,11 @@
-"""gRPC-Web on the HTTP port: what browsers speak, the lineage view above all (api.md §4.4).
+"""Serves gRPC-Web on the HTTP port, mostly for the lineage view of the web UI (api.md §4.4).
 
-Why here: a browser cannot read HTTP/2 trailers, so the protocol puts them into the body as one last frame; that is all
-there is to it for unary and server-streaming calls (PROTOCOL-WEB of the gRPC project).
+Why here: a browser cannot read HTTP/2 trailers, so the protocol puts them into a last frame of the body; for unary and
+server-streaming calls nothing else differs (PROTOCOL-WEB of the gRPC project).
 
-Invariants: only methods that were named when the application was made are reachable, never the executors' door.
-Messages pass through as bytes, but for what a `View` changes for browsers. Errors travel as gRPC does, in the trailer
-frame of a 200; what is no gRPC-Web at all is a 4xx.
+Invariants: only the methods given to `GrpcWeb` can be called, never DispatchService. Messages are passed on as bytes,
+except for the changes of a `BrowserView`. Errors of a call are in the trailer frame of a 200, as in gRPC; a request
+that is not gRPC-Web gets a 4xx.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ _TEXT = ("application/grpc-web-text", "application/grpc-web-text+proto")
 _HEADER = struct.Struct(">BI")
 _TRAILERS = 0x80
 _COMPRESSED = 0x01
-# Everything printable but `%`, as grpc-message wants it.
+# grpc-message is percent-encoded, except these printable characters.
 _MESSAGE_SAFE = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What browsers see otherwise than everybody else, in messages of unary methods: by a method's full path and a
-    message, the message.
+class BrowserView:
+    """Changes messages of unary methods for browsers; each function gets the full path of the method and the
+    message.
     """
 
-    taken: Callable[[str, bytes], bytes] = lambda _path, request: request
-    shown: Callable[[str, bytes], bytes] = lambda _path, reply: reply
+    map_request: Callable[[str, bytes], bytes] = lambda _path, request: request
+    map_reply: Callable[[str, bytes], bytes] = lambda _path, reply: reply
 
 
-AS_IT_IS = View()
+UNCHANGED = BrowserView()
 
 
 class GrpcWeb:
     """`methods`: full method paths, with whether the reply is a stream."""
 
-    def __init__(self, caller: calls.Caller, methods: Mapping[str, bool], view: View, user_header: str) -> None:
+    def __init__(self, caller: calls.Caller, methods: Mapping[str, bool], view: BrowserView, user_header: str) -> None:
         self._caller = caller
         self._methods = methods
         self._view = view
@@ -86,14 +86,14 @@ class GrpcWeb:
         sent = calls.metadata(request, self._user_header)
         timeout = calls.deadline(request)
         if self._methods[path]:
-            async for one in self._caller.stream(path, message, timeout, sent):
-                await reply.write(_frame(0, one, text=text))
+            async for chunk in self._caller.stream(path, message, timeout, sent):
+                await reply.write(_frame(0, chunk, text=text))
         else:
-            # On a thread: a lineage of thousands of artifacts takes its time.
-            asked = await asyncio.to_thread(self._view.taken, path, message)
-            content = await self._caller.unary(path, asked, timeout, sent)
-            shown = await asyncio.to_thread(self._view.shown, path, content)
-            await reply.write(_frame(0, shown, text=text))
+            # On a thread: the lineage of thousands of artifacts takes long to decode.
+            mapped_request = await asyncio.to_thread(self._view.map_request, path, message)
+            content = await self._caller.unary(path, mapped_request, timeout, sent)
+            mapped_reply = await asyncio.to_thread(self._view.map_reply, path, content)
+            await reply.write(_frame(0, mapped_reply, text=text))
 
 
 def _message(body: bytes, *, text: bool) -> bytes:

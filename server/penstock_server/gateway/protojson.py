@@ -1,10 +1,9 @@
-"""Messages as protojson, several times as fast as the library does it, which replies over REST mostly wait for.
+"""Converts messages to protojson several times as fast as the library, which is most of the time of a REST reply.
 
-How: what to do with a field is decided once per type, not once per value. Invariant: the same document as
+How: the conversion of a field is decided once per message type, not once per value. Invariant: the result equals
 `json_format.MessageToDict(message, preserving_proto_field_name=True)`, except that whole doubles have no fraction, as
-protojson writes them (a test compares with anything in the messages), and that keys of maps are in order: the library
-gives them in that of a hash table, another in every process. Types that need more than their fields say (Any and the
-like) are left to the library.
+in protojson (a test compares both), and that keys of maps are sorted: the library returns them in the order of a hash
+table, which differs between processes. Well-known types with rules of their own, such as Any, are left to the library.
 """
 
 from __future__ import annotations
@@ -31,30 +30,30 @@ _writers: dict[str, Writer] = {}
 
 
 def to_dict(message: Message) -> Any:
-    """JSON values: what `json.dumps` takes."""
+    """The message as values for `json.dumps`."""
     return _writer(message.DESCRIPTOR)(message)
 
 
 def _writer(descriptor: Any) -> Writer:
     name = descriptor.full_name
-    found = _writers.get(name)
-    if found is None:
-        found = _writers[name] = _SPECIAL.get(name) or (
-            _library if name.startswith("google.protobuf.") else _plain(descriptor)
+    writer = _writers.get(name)
+    if writer is None:
+        writer = _writers[name] = _SPECIAL.get(name) or (
+            _library_writer if name.startswith("google.protobuf.") else _message_writer(descriptor)
         )
-    return found
+    return writer
 
 
-def _plain(descriptor: Any) -> Writer:
+def _message_writer(descriptor: Any) -> Writer:
     fields: dict[int, tuple[str, Writer | None]] = {}
 
     def write(message: Any) -> dict[str, Any]:
         document = {}
         for field, value in message.ListFields():
-            known = fields.get(field.number)
-            if known is None:
-                known = fields[field.number] = (field.name, _field(field))
-            name, convert = known
+            entry = fields.get(field.number)
+            if entry is None:
+                entry = fields[field.number] = (field.name, _field(field))
+            name, convert = entry
             document[name] = value if convert is None else convert(value)
         return document
 
@@ -63,14 +62,16 @@ def _plain(descriptor: Any) -> Writer:
 
 def _field(field: Any) -> Writer | None:
     """None for values that are JSON already."""
-    one: Any
+    convert: Any
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        one = _scalar(field.message_type.fields_by_name["value"])
-        return lambda values: {_key(key): values[key] if one is None else one(values[key]) for key in sorted(values)}
-    one = _scalar(field)
+        convert = _scalar(field.message_type.fields_by_name["value"])
+        return lambda values: {
+            _key(key): values[key] if convert is None else convert(values[key]) for key in sorted(values)
+        }
+    convert = _scalar(field)
     if not is_repeated(field):
-        return one
-    return list if one is None else lambda values: [one(value) for value in values]
+        return convert
+    return list if convert is None else lambda values: [convert(value) for value in values]
 
 
 def _scalar(field: Any) -> Writer | None:
@@ -117,7 +118,7 @@ def _value(message: Any) -> Any:
     return message.bool_value if kind == "bool_value" else None
 
 
-def _library(message: Message) -> Any:
+def _library_writer(message: Message) -> Any:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 

@@ -1,4 +1,4 @@
-"""gRPC outcomes as HTTP replies (api.md §2.1, §2.2)."""
+"""Converts the results of RPCs to HTTP replies (api.md §2.1, §2.2)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DETAILS = "grpc-status-details-bin"
 
 
 def json_reply(content: bytes, status: int = 200) -> web.Response:
-    """With the header that grpc-gateway adds to each of its replies."""
+    """A JSON reply with the header that grpc-gateway adds to all of its replies."""
     return web.Response(
         body=content,
         status=status,
@@ -43,16 +43,16 @@ def json_reply(content: bytes, status: int = 200) -> web.Response:
 
 
 def http_status(code: grpc.StatusCode) -> int:
-    """As grpc-gateway maps codes."""
+    """The HTTP status of a gRPC code, as in grpc-gateway."""
     return _HTTP[code]
 
 
 def error_reply(code: grpc.StatusCode, message: str, status: int | None = None) -> web.Response:
-    """A google.rpc.Status as the gateway words it."""
-    found = status_pb2.Status(code=code.value[0], message=message)
-    detail = found.details.add()
+    """An error as a google.rpc.Status with one detail, as in grpc-gateway."""
+    rpc_status = status_pb2.Status(code=code.value[0], message=message)
+    detail = rpc_status.details.add()
     detail.Pack(status_pb2.Status(code=code.value[0], message=message))
-    return _reply(found, code, status)
+    return _reply(rpc_status, code, status)
 
 
 def rpc_error_reply(error: grpc.RpcError) -> web.Response:
@@ -66,13 +66,13 @@ def rpc_error_reply(error: grpc.RpcError) -> web.Response:
 
 
 def unsupported_type(given: str, accepted: str) -> web.Response:
-    """415: a body in a type that the route does not take."""
+    """415: the route does not accept the type of the body."""
     text = f"a body of type {given[:255]!r} is not taken here; send it with Content-Type: {accepted}"
     return error_reply(grpc.StatusCode.INVALID_ARGUMENT, text, 415)
 
 
 def plain_status(status: int, code: grpc.StatusCode, message: str) -> web.Response:
-    """Without details: what the router itself says."""
+    """An error of the router itself, a status without details."""
     return json_reply(json.dumps({"code": code.value[0], "message": message}, separators=(",", ":")).encode(), status)
 
 
@@ -82,6 +82,6 @@ def upload_error(message: str, details: str, status: int) -> web.Response:
     return json_reply(json.dumps(document, ensure_ascii=False).encode(), status)
 
 
-def _reply(found: status_pb2.Status, code: grpc.StatusCode, status: int | None = None) -> web.Response:
-    document = json_format.MessageToDict(found, preserving_proto_field_name=True)
+def _reply(rpc_status: status_pb2.Status, code: grpc.StatusCode, status: int | None = None) -> web.Response:
+    document = json_format.MessageToDict(rpc_status, preserving_proto_field_name=True)
     return json_reply(json.dumps(document, ensure_ascii=False).encode(), status or _HTTP[code])

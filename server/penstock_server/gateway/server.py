@@ -1,4 +1,4 @@
-"""Runs the HTTP application on an event loop of its own, in a thread of its own."""
+"""Runs the HTTP application in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class GatewayServer:
         self._grace = 5.0
 
     def start(self) -> int:
-        """Binds and serves; the port it got. Raises OSError when the address is taken."""
+        """Binds and serves; returns the port. Raises OSError when the address is in use."""
         bound: Future[int] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(bound)), name="gateway", daemon=True)
         self._thread.start()
         return bound.result()
 
     def stop(self, grace_seconds: float) -> None:
-        """Refuses new connections, lets requests under way finish for so long."""
+        """Refuses new connections and gives pending requests `grace_seconds` to finish."""
         self._grace = grace_seconds
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
@@ -44,7 +44,7 @@ class GatewayServer:
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5.0,
-            # A client that goes away takes its call with it: nobody follows a log for nobody.
+            # A client that disconnects cancels its request, so no log is followed for nobody.
             handler_cancellation=True,
         )
         try:

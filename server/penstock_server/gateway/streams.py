@@ -1,8 +1,8 @@
-"""Bytes from server streams to HTTP: logs, artifacts, objects.
+"""Sends server streams as HTTP bodies: logs, artifacts, objects.
 
-Invariants: the status line waits for the first chunk, so that what is not there is a 404 and not a broken 200; a stream
-that breaks after that breaks the connection, so that nobody takes the part for the whole. What tasks wrote is never
-served as a page of our own origin.
+Invariants: the status line is sent with the first chunk, so that a missing object is a 404 and not a broken 200; if the
+stream fails after that, the connection is closed, so that no client takes the part for the whole. Content that tasks
+wrote is never served as a page of the server's own origin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from penstock_server.gateway import calls, replies
 log = logging.getLogger(__name__)
 _INSIGHT = "/penstock.v1.InsightService"
 _RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$", re.ASCII)
-# Sent with everything that tasks wrote: browsers must neither guess its type nor run what is in it.
+# Headers for all content that tasks wrote: browsers must not guess its type nor run scripts in it.
 UNTRUSTED: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -34,45 +34,45 @@ class Streams:
         self._user_header = user_header
 
     async def send(self, request: web.Request, method: str, message: Message, content_type: str) -> web.StreamResponse:
-        """The chunks of a method of InsightService as a body."""
+        """The chunks that a method of InsightService streams, as a body."""
         chunks = self._chunks(request, method, message)
         try:
             first = await anext(chunks, None)
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
         reply = self._reply(request, 200, content_type)
-        return await self._sent(request, reply, first, chunks)
+        return await self._send_body(request, reply, first, chunks)
 
     async def send_object(
         self, request: web.Request, uri: str, *, unpack: bool, peek: int = 0, file_name: str = ""
     ) -> web.StreamResponse:
-        """An object, or the part of it that a Range header asks for where its size is known (RFC 9110 §14)."""
+        """An object; if its size is known, the part of it that a Range header asks for (RFC 9110 §14)."""
         message = insight_pb2.ReadObjectRequest(uri=uri, unpack=unpack, max_bytes=peek)
-        span: tuple[int, int] | None = None
+        byte_range: tuple[int, int] | None = None
         try:
             if not peek and request.headers.get("Range"):
                 size = await self._size(request, uri, unpack=unpack)
-                span = None if size is None else _span(request.headers["Range"], size)
-                if span is not None and size is not None:
-                    if span[0] >= min(size, span[1]):
+                byte_range = None if size is None else _byte_range(request.headers["Range"], size)
+                if byte_range is not None and size is not None:
+                    if byte_range[0] >= min(size, byte_range[1]):
                         return _unsatisfiable(size)
-                    message.offset, message.max_bytes = span[0], span[1] - span[0]
+                    message.offset, message.max_bytes = byte_range[0], byte_range[1] - byte_range[0]
             chunks = self._chunks(request, "ReadObject", message)
             first = await anext(chunks, None)
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
         size = first.total_bytes if first is not None and first.HasField("total_bytes") else None
-        reply = self._reply(request, 206 if span else 200, "application/octet-stream")
-        if span:
-            reply.headers["Content-Range"] = f"bytes {span[0]}-{span[1] - 1}/{size}"
-            reply.content_length = span[1] - span[0]
+        reply = self._reply(request, 206 if byte_range else 200, "application/octet-stream")
+        if byte_range:
+            reply.headers["Content-Range"] = f"bytes {byte_range[0]}-{byte_range[1] - 1}/{size}"
+            reply.content_length = byte_range[1] - byte_range[0]
         elif size is not None:
             reply.headers["Accept-Ranges"] = "bytes"
             reply.content_length = min(size, peek) if peek else size
         if file_name:
             safe = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
             reply.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
-        return await self._sent(request, reply, first, chunks)
+        return await self._send_body(request, reply, first, chunks)
 
     async def _size(self, request: web.Request, uri: str, *, unpack: bool) -> int | None:
         probe = insight_pb2.ReadObjectRequest(uri=uri, unpack=unpack, max_bytes=1)
@@ -89,7 +89,7 @@ class Streams:
         headers = {"Content-Type": content_type, "X-Request-Id": calls.request_id(request), **UNTRUSTED}
         return web.StreamResponse(status=status, headers=headers)
 
-    async def _sent(
+    async def _send_body(
         self, request: web.Request, reply: web.StreamResponse, first: insight_pb2.Chunk | None, chunks: calls.Messages
     ) -> web.StreamResponse:
         await reply.prepare(request)
@@ -98,7 +98,7 @@ class Streams:
             return reply
         try:
             if reply.content_length is not None:
-                # A client that has got every byte goes away; the stream is to have ended by then.
+                # A client may disconnect when it has all bytes, so the last chunk is sent when the stream has ended.
                 while (chunk := await anext(chunks, None)) is not None:
                     await reply.write(first.data if first is not None else b"")
                     first = chunk
@@ -114,8 +114,8 @@ class Streams:
         return reply
 
 
-def _span(header: str, size: int) -> tuple[int, int] | None:
-    """From which byte to before which one; None for what is no single range of bytes, which is then ignored."""
+def _byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """First byte and the one behind the last; None if the header is no single range of bytes, which is then ignored."""
     match = _RANGE.match(header)
     if match is None or match.group() == "bytes=-":
         return None

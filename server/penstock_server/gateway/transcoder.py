@@ -1,9 +1,9 @@
-"""HTTP requests to RPC requests and back, from google.api.http annotations (api.md §2.1).
+"""Transcodes HTTP requests to RPC requests and replies back, by google.api.http annotations (api.md §2.1).
 
-Invariants: pure; routes are compiled once from descriptors. Bodies are strict (an unknown key is refused by name),
-query strings are lenient (unknown names are ignored, empty values mean unset). Replies are protojson with proto names
-and without defaults, and without the fields that we added to upstream's messages unless they are asked for: there are
-clients that take an unknown name for an error.
+Invariants: pure; routes are compiled once from descriptors. Bodies are strict (an error names an unknown key), query
+strings are lenient (unknown names are ignored, empty values mean unset). Replies are protojson with proto names and
+without defaults, and without the fields that Penstock adds to upstream's messages unless the request wants them: some
+clients fail on unknown names.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from penstock_ir.json_text import MAX_DEPTH, path_to_deep_value
 
 from penstock_server.gateway.protojson import to_dict
 
-# A value or a document within its limit, and the fields around it.
+# The depth of a value or document, and of the fields around it.
 _MAX_DEPTH = MAX_DEPTH + 4
-_FIRST_ADDITION = 1000
+_FIRST_PENSTOCK_FIELD = 1000
 _VARIABLE = re.compile(r"\{([\w.]+)\}")
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: 32,
@@ -40,7 +40,7 @@ _INTEGERS = {
 
 
 class BadRequestError(Exception):
-    """The HTTP request is no valid call; the text names the field."""
+    """The HTTP request is no valid call of the method; the text names the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +87,29 @@ class RouteTable:
         return None
 
     def verbs(self, path: str) -> set[str]:
-        """Those that have this path."""
+        """The verbs of the routes that match a path."""
         return {route.verb for route in self.routes if route.pattern.fullmatch(path)}
 
 
 def to_json(message: Message) -> bytes:
-    """protojson as the contract has it."""
+    """The message as protojson text."""
     return json.dumps(to_dict(message), separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def leave_out_additions(message: Any) -> None:
-    """Clears the fields that upstream's message has not; we number them from 1000."""
+def clear_penstock_fields(message: Any) -> None:
+    """Clears the fields that Penstock adds to upstream's messages, which have numbers from 1000 on."""
     for field, value in message.ListFields():
-        if field.number >= _FIRST_ADDITION:
+        if field.number >= _FIRST_PENSTOCK_FIELD:
             message.ClearField(field.name)
-        elif field.message_type is not None and _holds_additions(field.message_type):
-            for one in value if is_repeated(field) else (value,):
-                leave_out_additions(one)
+        elif field.message_type is not None and _has_penstock_fields(field.message_type):
+            for nested in value if is_repeated(field) else (value,):
+                clear_penstock_fields(nested)
 
 
 @cache
-def _holds_additions(kind: Descriptor) -> bool:
-    """In itself; a list of such is the deepest that there is."""
-    return any(field.number >= _FIRST_ADDITION for field in kind.fields)
+def _has_penstock_fields(kind: Descriptor) -> bool:
+    """Whether the message has such fields itself; they are nested no deeper than in a list of a reply."""
+    return any(field.number >= _FIRST_PENSTOCK_FIELD for field in kind.fields)
 
 
 def parse_json(content: bytes, message: Message, place: str = "") -> None:
@@ -127,9 +127,9 @@ def parse_json(content: bytes, message: Message, place: str = "") -> None:
         raise BadRequestError(f"{prefix}the body is no valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise BadRequestError(f"{prefix}the body must be a JSON object")
-    deep = path_to_deep_value(document, _MAX_DEPTH)
-    if deep:
-        raise BadRequestError(f"{prefix}{deep}: the body is nested deeper than {_MAX_DEPTH} levels")
+    deep_path = path_to_deep_value(document, _MAX_DEPTH)
+    if deep_path:
+        raise BadRequestError(f"{prefix}{deep_path}: the body is nested deeper than {_MAX_DEPTH} levels")
     try:
         parse_dict(document, message)
     except json_format.ParseError as error:
@@ -170,7 +170,7 @@ def _route(method: MethodDescriptor, verb: str, path: str, body: str) -> Route:
 
 def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -> None:
     for name, value in query:
-        target, field = _reached(message, name.split("."), body)
+        target, field = _resolve_field(message, name.split("."), body)
         if value == "" or field is None or field.message_type is not None:
             continue
         if is_repeated(field):
@@ -179,8 +179,8 @@ def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -
             setattr(target, field.name, _scalar(field, value))
 
 
-def _reached(message: Message, path: list[str], body: str) -> tuple[Message, FieldDescriptor | None]:
-    """The field that `resource_key.id` or `page_size` names, and the message it is in; None for what cannot be set."""
+def _resolve_field(message: Message, path: list[str], body: str) -> tuple[Message, FieldDescriptor | None]:
+    """The field that a path such as `resource_key.id` names, and its message; None if it cannot be set by a query."""
     for depth, name in enumerate(path):
         field = _field(message.DESCRIPTOR, name)
         if field is None or (depth == 0 and field.name == body):
@@ -215,8 +215,8 @@ def _scalar(field: FieldDescriptor, text: str) -> Any:
             return value
         if kind == FieldDescriptor.CPPTYPE_ENUM:
             kinds: Any = field.enum_type
-            known = kinds.values_by_name.get(text)
-            return known.number if known else kinds.values_by_number[int(text)].number
+            enum_value = kinds.values_by_name.get(text)
+            return enum_value.number if enum_value else kinds.values_by_number[int(text)].number
     except (ValueError, KeyError) as error:
         raise BadRequestError(f"{field.name}: {text[:80]!r} cannot be read") from error
     if "\0" in text:
@@ -228,7 +228,7 @@ _BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": F
 
 
 def _set_text(message: Message, dotted: str, value: str) -> None:
-    """Sets a variable of the path; it wins over what the body says."""
+    """Sets a field to a variable of the path, which overrides the body."""
     *parents, name = dotted.split(".")
     for parent in parents:
         message = getattr(message, parent)
@@ -241,8 +241,8 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice[:80]!r} stands twice")
+        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {duplicate[:80]!r} stands twice")
     return document
 
 

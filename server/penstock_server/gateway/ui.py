@@ -1,7 +1,7 @@
-"""What the web UI's own server answers besides the API (api.md §4.2), so that a built UI needs none.
+"""The endpoints of the web UI's own Node server (api.md §4.2), so that a built UI runs without it.
 
-Invariants: nothing outside the given directory is served; nothing is asked of a cloud's metadata address, ever; an
-object is read by the rules of the artifact store, whatever its URL says of providers and endpoints.
+Invariants: no file outside the given directory is served; a cloud's metadata address is never contacted; an object is
+read through the artifact store, whose settings count, not providers and endpoints in its URL.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from penstock_server.gateway.streams import Streams
 
 _SOURCES = ("minio", "s3", "gcs", "http", "https", "volume", "file")
 _SCHEMES = {"gcs": "gs"}
-# The volume whose files are this machine's, by what `rpc/browser_uris.py` makes of their URIs.
+# The name under which `rpc/browser_uris.py` shows files of this machine as a volume.
 _OWN_VOLUME = "localhost"
 _DASHBOARD = re.compile(r'<script id="kubeflow-client-placeholder"\s*></script>')
 _DASHBOARD_SCRIPT = '<script id="kubeflow-client-placeholder" src="/dashboard_lib.bundle.js"></script>'
@@ -78,7 +78,7 @@ class WebInterface:
             return _invalid(f"peek: it must be a number of bytes up to {_MAX_PEEK}")
         source, bucket, key = query["source"], query["bucket"], query["key"]
         if source == "volume" and query.get("keyEncoding") != "storage":
-            # As it stands in the URI.
+            # Such a key is percent-encoded, as in the URI.
             key = unquote(key)
         uri = _uri(source, bucket, key)
         if uri is None:
@@ -86,7 +86,7 @@ class WebInterface:
         return await self._streams.send_object(request, uri, unpack=True, peek=int(peek))
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """An artifact as it is: a directory as a tar file."""
+        """The content of an artifact unchanged; a directory as a tar file."""
         source, bucket, key = (request.match_info[name] for name in ("source", "bucket", "key"))
         if source not in _SOURCES:
             return _invalid(f"source: it must be one of {', '.join(_SOURCES)}")
@@ -97,13 +97,13 @@ class WebInterface:
         return await self._streams.send_object(request, uri, unpack=False, file_name=name)
 
     async def pod(self, request: web.Request) -> web.StreamResponse:
-        return await self._described(request, lambda found: to_dict(found.pod))
+        return await self._pod_reply(request, lambda response: to_dict(response.pod))
 
     async def pod_events(self, request: web.Request) -> web.StreamResponse:
-        def listed(found: insight_pb2.DescribePodResponse) -> object:
-            return {"apiVersion": "v1", "kind": "EventList", "items": [to_dict(one) for one in found.events]}
+        def event_list(response: insight_pb2.DescribePodResponse) -> object:
+            return {"apiVersion": "v1", "kind": "EventList", "items": [to_dict(event) for event in response.events]}
 
-        return await self._described(request, listed)
+        return await self._pod_reply(request, event_list)
 
     async def pod_logs(self, request: web.Request) -> web.StreamResponse:
         """The log of the task that has this Pod, from the running process or the archive."""
@@ -121,13 +121,13 @@ class WebInterface:
         return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "metadata of a cloud provider is not asked for")
 
     async def file(self, request: web.Request, path: str) -> web.StreamResponse | None:
-        """A file of the UI; its page for the root; None when there is none."""
-        found = self._file(path)
-        if found is None or request.method not in ("GET", "HEAD"):
+        """A file of the UI, index.html for the root; None if there is none."""
+        file = self._file(path)
+        if file is None or request.method not in ("GET", "HEAD"):
             return None
-        if found.name == "index.html":
-            return web.Response(text=self._page(found), content_type="text/html", headers={"Cache-Control": "no-cache"})
-        return web.FileResponse(found, headers={"X-Content-Type-Options": "nosniff"})
+        if file.name == "index.html":
+            return web.Response(text=self._page(file), content_type="text/html", headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(file, headers={"X-Content-Type-Options": "nosniff"})
 
     def has(self, path: str) -> bool:
         """Whether the UI has a file there."""
@@ -137,11 +137,11 @@ class WebInterface:
         name = unquote(path).lstrip("/") or "index.html"
         if self._root is None or "\0" in name:
             return None
-        found = Path(os.path.realpath(self._root / name))
-        return found if self._root in found.parents and found.is_file() else None
+        file = Path(os.path.realpath(self._root / name))
+        return file if self._root in file.parents and file.is_file() else None
 
     def _page(self, path: Path) -> str:
-        """The page with the flags it reads at its start."""
+        """The page, with a script that sets the flags which it reads at its start."""
         flags = {
             "DEPLOYMENT": self._settings.deployment or None,
             "HIDE_SIDENAV": self._settings.hide_side_navigation,
@@ -149,22 +149,22 @@ class WebInterface:
         script = "".join(f"window.KFP_FLAGS.{name}={json.dumps(value)};" for name, value in flags.items())
         html = _FLAG.sub("", path.read_text("utf-8", errors="replace"))
         if self._settings.deployment == "KUBEFLOW":
-            # The page waits for the dashboard's namespace, which this script brings.
+            # The page waits for a namespace, which this script gets from the dashboard.
             html = _DASHBOARD.sub(_DASHBOARD_SCRIPT, html)
         tag = f"<script>window.KFP_FLAGS=window.KFP_FLAGS||{{}};{script}</script>"
-        # After the page's own script, which begins with an empty object.
+        # Behind the page's own script, which sets the flags to an empty object.
         head, separator, rest = html.partition("</head>")
         return f"{head}{tag}{separator}{rest}" if separator else f"{tag}{html}"
 
-    async def _described(
-        self, request: web.Request, shown: Callable[[insight_pb2.DescribePodResponse], object]
+    async def _pod_reply(
+        self, request: web.Request, to_document: Callable[[insight_pb2.DescribePodResponse], object]
     ) -> web.StreamResponse:
         name = request.query.get("podname", "")
         if not name:
             return _invalid("podname: the parameter is required")
         message = insight_pb2.DescribePodRequest(pod_name=name, run_id=request.query.get("runid", ""))
         try:
-            found = await self._caller.unary(
+            response = await self._caller.unary(
                 "/penstock.v1.InsightService/DescribePod",
                 message,
                 calls.deadline(request),
@@ -172,11 +172,11 @@ class WebInterface:
             )
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
-        return replies.json_reply(json.dumps(shown(found), ensure_ascii=False).encode())
+        return replies.json_reply(json.dumps(to_document(response), ensure_ascii=False).encode())
 
 
 def _uri(source: str, bucket: str, key: str) -> str | None:
-    """None for a volume that is not ours."""
+    """None for a volume other than this machine's files."""
     if source == "volume":
         return f"file:///{quote(key)}" if bucket == _OWN_VOLUME else None
     scheme = _SCHEMES.get(source, source)

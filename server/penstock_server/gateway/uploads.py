@@ -1,7 +1,7 @@
 """Multipart uploads of pipeline packages (api.md §1.3).
 
-Invariants: parameters come from the query string; one part `uploadfile`, read in chunks and refused as
-soon as it is too large; failures have the upload endpoints' own body.
+Invariants: parameters come from the query string; the part `uploadfile` is read in chunks and refused as soon as it is
+too large; errors have the body that upstream's upload endpoints use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from penstock_server.gateway.transcoder import to_json
 _SERVICE = "/penstock.v1.PipelineUploadService"
 
 
-class _RefusedError(Exception):
+class _UploadError(Exception):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
@@ -69,7 +69,7 @@ class Uploads:
 
         return await self._upload(request, "UploadPipelineVersion", message, "pipeline version")
 
-    async def _upload(self, request: web.Request, method: str, message: Any, what: str) -> web.StreamResponse:
+    async def _upload(self, request: web.Request, method: str, message: Any, resource: str) -> web.StreamResponse:
         try:
             tags = _tags(request.query.get("tags", ""))
             content, file_name = await _content(request, self._max_bytes)
@@ -80,49 +80,49 @@ class Uploads:
                 calls.metadata(request, self._user_header),
             )
             if "/v1beta1/" in request.path:
-                stored = await self._as_v1(request, stored)
-        except _RefusedError as error:
-            return replies.upload_error(f"Failed to upload {what}: {error}", str(error), error.status)
+                stored = await self._read_as_v1beta1(request, stored)
+        except _UploadError as error:
+            return replies.upload_error(f"Failed to upload {resource}: {error}", str(error), error.status)
         except grpc.RpcError as error:
             status = replies.http_status(error.code())
             if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
                 status = 400
             details = error.details() or error.code().name
-            return replies.upload_error(f"Failed to upload {what}: {details}", details, status)
+            return replies.upload_error(f"Failed to upload {resource}: {details}", details, status)
         return replies.json_reply(to_json(stored))
 
-    async def _as_v1(self, request: web.Request, stored: Message) -> Message:
-        """What was stored, as v1beta1 shows it."""
+    async def _read_as_v1beta1(self, request: web.Request, stored: Message) -> Message:
+        """Reads the stored pipeline or version again, as a message of v1beta1."""
         if isinstance(stored, pipeline_pb2.PipelineVersion):
             rpc = "GetPipelineVersionV1"
-            wanted: Message = pipeline_v1_pb2.GetPipelineVersionRequest(version_id=stored.pipeline_version_id)
+            message: Message = pipeline_v1_pb2.GetPipelineVersionRequest(version_id=stored.pipeline_version_id)
         else:
             assert isinstance(stored, pipeline_pb2.Pipeline)
             rpc = "GetPipelineV1"
-            wanted = pipeline_v1_pb2.GetPipelineRequest(id=stored.pipeline_id)
+            message = pipeline_v1_pb2.GetPipelineRequest(id=stored.pipeline_id)
         sent = calls.metadata(request, self._user_header)
-        return await self._caller.unary(f"/api.PipelineService/{rpc}", wanted, calls.deadline(request), sent)
+        return await self._caller.unary(f"/api.PipelineService/{rpc}", message, calls.deadline(request), sent)
 
 
 async def _content(request: web.Request, max_bytes: int) -> tuple[bytes, str]:
     if request.content_type != "multipart/form-data":
-        raise _RefusedError("the body must be multipart/form-data with a part `uploadfile`", 415)
+        raise _UploadError("the body must be multipart/form-data with a part `uploadfile`", 415)
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "uploadfile":
-                return await _bounded(part, max_bytes), part.filename or ""
+                return await _read_bounded(part, max_bytes), part.filename or ""
     except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as error:
-        raise _RefusedError(f"the multipart body is broken: {error}") from error
-    raise _RefusedError("the part `uploadfile` is missing")
+        raise _UploadError(f"the multipart body is broken: {error}") from error
+    raise _UploadError("the part `uploadfile` is missing")
 
 
-async def _bounded(part: BodyPartReader, max_bytes: int) -> bytes:
+async def _read_bounded(part: BodyPartReader, max_bytes: int) -> bytes:
     content = bytearray()
     while chunk := await part.read_chunk(256 * 1024):
         content += chunk
         if len(content) > max_bytes:
-            raise _RefusedError(f"the file is larger than {max_bytes / 1024 / 1024:g} MiB", 413)
+            raise _UploadError(f"the file is larger than {max_bytes / 1024 / 1024:g} MiB", 413)
     return bytes(content)
 
 
@@ -132,7 +132,7 @@ def _tags(text: str) -> dict[str, str]:
     try:
         tags = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _RefusedError(f"tags: no valid JSON: {error}") from error
+        raise _UploadError(f"tags: no valid JSON: {error}") from error
     if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
-        raise _RefusedError("tags: expected a JSON object of texts")
+        raise _UploadError("tags: expected a JSON object of texts")
     return tags

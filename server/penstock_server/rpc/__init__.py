@@ -1,1 +1,1 @@
-"""gRPC: one servicer and one converter per resource, interceptors, the table of statuses."""
+"""The gRPC server: a servicer and a converter per resource, the interceptor, the table of statuses."""

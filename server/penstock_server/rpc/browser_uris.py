@@ -1,12 +1,12 @@
-"""Places of artifacts in a form that the web UI can parse, for what travels as gRPC-Web.
+"""Maps file URIs of artifacts to volume URIs for the web UI, in gRPC-Web messages.
 
-Why: the UI turns an artifact's URI into a request for its content, and for that it takes URIs apart by schemes that it
-knows (api.md §4.2). `file` is none of them, so a preview of a local artifact failed before anything was asked; `volume`
-is one, with a volume's name and a path in it. The files of this machine are its volume `localhost`, as in
-file://localhost/path; what comes back with that name is read as the file (`gateway/ui.py`).
+Why: to preview an artifact, the UI parses its URI, and it knows a few schemes only (api.md §4.2). `file` is none of
+them, so previews of local artifacts fail in the UI; `volume` is one, with the name of a volume and a path in it. Files
+of this machine are shown as its volume `localhost`, as in file://localhost/path, and `gateway/ui.py` reads that volume
+as files.
 
-Invariants: one prefix stands for the other, in replies and in requests, and nothing else is changed; ML Metadata itself
-and every client over gRPC has the file's URI.
+Invariants: one prefix is replaced by the other, in replies and back in requests, and nothing else is changed; ML
+Metadata itself and all clients over gRPC have the file URI.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ _FILES = "file:///"
 _VOLUME = "volume://localhost/"
 
 
-def shown(method: str, reply: bytes) -> bytes:
-    """A reply of the method (by its full path) as a browser gets it."""
-    found = _METHODS.get(method)
-    return reply if found is None else _rewritten(found.output_type, reply, _FILES, _VOLUME)
+def reply_for_browser(method: str, reply: bytes) -> bytes:
+    """The reply of a method (by full path) with volume URIs."""
+    descriptor = _METHODS.get(method)
+    return reply if descriptor is None else _rewrite(descriptor.output_type, reply, _FILES, _VOLUME)
 
 
-def taken(method: str, request: bytes) -> bytes:
-    """A browser's request as the method gets it."""
-    found = _METHODS.get(method)
-    return request if found is None else _rewritten(found.input_type, request, _VOLUME, _FILES)
+def request_from_browser(method: str, request: bytes) -> bytes:
+    """A browser's request with file URIs."""
+    descriptor = _METHODS.get(method)
+    return request if descriptor is None else _rewrite(descriptor.input_type, request, _VOLUME, _FILES)
 
 
-def _rewritten(kind: Descriptor, content: bytes, old: str, new: str) -> bytes:
+def _rewrite(kind: Descriptor, content: bytes, old: str, new: str) -> bytes:
     asks_by_uri = kind.name == "GetArtifactsByURIRequest"
-    if old.encode() not in content or not (asks_by_uri or _carries_artifacts(kind)):
+    if old.encode() not in content or not (asks_by_uri or _contains_artifacts(kind)):
         return content
     message: Any = message_factory.GetMessageClass(kind)()
     try:
         message.ParseFromString(content)
     except DecodeError:
-        # The service says so in its own words.
+        # The service itself reports a request that it cannot decode.
         return content
     for artifact in _artifacts(message):
-        artifact.uri = _moved(artifact.uri, old, new)
+        artifact.uri = _replace_prefix(artifact.uri, old, new)
     if asks_by_uri:
-        message.uris[:] = [_moved(uri, old, new) for uri in message.uris]
+        message.uris[:] = [_replace_prefix(uri, old, new) for uri in message.uris]
     written: bytes = message.SerializeToString()
     return written
 
 
-def _moved(uri: str, old: str, new: str) -> str:
+def _replace_prefix(uri: str, old: str, new: str) -> str:
     return new + uri[len(old) :] if uri.startswith(old) else uri
 
 
@@ -66,21 +66,21 @@ def _artifacts(message: Message) -> Iterator[Any]:
         yield message
         return
     for field, value in message.ListFields():
-        if field.message_type is not None and _carries_artifacts(field.message_type):
-            for one in (value,) if isinstance(value, Message) else value:
-                yield from _artifacts(one)
+        if field.message_type is not None and _contains_artifacts(field.message_type):
+            for nested in (value,) if isinstance(value, Message) else value:
+                yield from _artifacts(nested)
 
 
 @cache
-def _carries_artifacts(kind: Descriptor) -> bool:
-    """Anywhere in it; kinds may hold each other."""
+def _contains_artifacts(kind: Descriptor) -> bool:
+    """Whether the message type has artifacts at any depth; types may be recursive."""
     seen: set[str] = set()
-    open_ = [kind]
-    while open_:
-        one = open_.pop()
-        if one.full_name == _ARTIFACT:
+    pending = [kind]
+    while pending:
+        current = pending.pop()
+        if current.full_name == _ARTIFACT:
             return True
-        if one.full_name not in seen:
-            seen.add(one.full_name)
-            open_ += [field.message_type for field in one.fields if field.message_type is not None]
+        if current.full_name not in seen:
+            seen.add(current.full_name)
+            pending += [field.message_type for field in current.fields if field.message_type is not None]
     return False

@@ -1,4 +1,4 @@
-"""DispatchService: executors' side door."""
+"""DispatchService, the internal API of executors."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ class ExperimentServicer(experiment_pb2_grpc.ExperimentServiceServicer):
     def ListExperiments(
         self, request: pb.ListExperimentsRequest, context: grpc.ServicerContext
     ) -> pb.ListExperimentsResponse:
-        found, total, token = self._service.list(list_request(request))
+        experiments, total, token = self._service.list(list_request(request))
         return pb.ListExperimentsResponse(
-            experiments=map(convert.to_proto, found), total_size=total, next_page_token=token
+            experiments=map(convert.to_proto, experiments), total_size=total, next_page_token=token
         )
 
     def ArchiveExperiment(self, request: pb.ArchiveExperimentRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:

@@ -1,9 +1,9 @@
-"""What happens around every call: request id, deadline, errors to statuses, a log line for what went wrong.
+"""Wraps every call: request id, deadline, errors to statuses, metrics, a log line.
 
-Why one interceptor: all four need the same wrapped handler, and their order is fixed. Invariants: a call that came
-without a deadline gets one; streams that are open at the same time are bounded; work whose deadline has passed while it
-waited for a thread is not begun; the request id of the caller is kept, or made, and returned as `x-request-id`; a
-message that cannot be decoded is the caller's error, where grpc would call it INTERNAL.
+Why one interceptor: all of them need the same wrapped handler, and their order is fixed. Invariants: a call that came
+without a deadline gets one; the number of open streams is bounded; a call whose deadline passed while it waited for a
+thread is not begun; the request id, the caller's or a new one, is returned as `x-request-id`; a message that cannot be
+decoded is INVALID_ARGUMENT, where grpc would use INTERNAL.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from penstock_server.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 calls_log = logging.getLogger("penstock_server.calls")
-# Calls of these are logged, a line each. Calls of executors, health checks and reflection are not, nor are reads that
-# went well, because clients that wait for a run poll.
+# Calls of these services are logged as INFO, except successful reads, because clients poll; those of executors, health
+# checks and reflection are too many.
 _PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
 _READS = ("Get", "List", "Read", "Describe", "Explain")
 
-# A stream that is followed holds a thread: some are kept for everybody else.
+# A stream holds a thread, so some of the threads are reserved for other calls.
 MAX_STREAMS = 48
 REQUEST_ID = "x-request-id"
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
@@ -54,31 +54,31 @@ class CallInterceptor(grpc.ServerInterceptor):
         if handler.request_streaming:
             assert handler.response_streaming, "reflection is the only service whose callers stream"
             return grpc.stream_stream_rpc_method_handler(
-                _both_streaming(handler.stream_stream, method, request_id),
-                _tolerant(handler.request_deserializer),
-                _in_order(handler.response_serializer),
+                _bidirectional(handler.stream_stream, method, request_id),
+                _deferring_errors(handler.request_deserializer),
+                _deterministic(handler.response_serializer),
             )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _streaming(handler.unary_stream, method, request_id, self._telemetry, self._streams),
-                _tolerant(handler.request_deserializer),
-                _in_order(handler.response_serializer),
+                _deferring_errors(handler.request_deserializer),
+                _deterministic(handler.response_serializer),
             )
         return grpc.unary_unary_rpc_method_handler(
             _unary(handler.unary_unary, method, request_id, self._telemetry),
-            _tolerant(handler.request_deserializer),
-            _in_order(handler.response_serializer),
+            _deferring_errors(handler.request_deserializer),
+            _deterministic(handler.response_serializer),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Undecodable:
-    """What stands for a message that is none."""
+    """Takes the place of a request message that cannot be decoded."""
 
     reason: str
 
 
-def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+def _deferring_errors(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
     if deserialize is None:
         return None
 
@@ -91,12 +91,12 @@ def _tolerant(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], A
     return decoded
 
 
-def _in_order(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """Maps are written in the order of their keys; otherwise it is that of a hash table, another in every process."""
+def _deterministic(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Serializes maps in the order of their keys; by default it is a hash table's, which differs between processes."""
     return None if serialize is None else lambda reply: reply.SerializeToString(deterministic=True)
 
 
-def _checked(request: Any) -> Any:
+def _require_decoded(request: Any) -> Any:
     if isinstance(request, _Undecodable):
         raise InvalidArgumentError(f"the message cannot be decoded: {request.reason}")
     return request
@@ -107,15 +107,15 @@ def _unary(
 ) -> Callable[[Any, grpc.ServicerContext], Any]:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
         with telemetry.call(method) as observe:
-            ended = _Ended(observe, method, request_id, request)
-            _begin(context, request_id)
+            record = _CallRecord(observe, method, request_id, request)
+            _start_call(context, request_id)
             try:
-                reply = behaviour(_checked(request), context)
-            except Exception as error:  # noqa: BLE001 - the one place where everything ends as a status
-                ended(_code_of(error))
+                reply = behaviour(_require_decoded(request), context)
+            except Exception as error:  # noqa: BLE001 - the one place where every error becomes a status
+                record(_code_of(error))
                 _abort(context, error, method, request_id)
             else:
-                ended("OK", reply)
+                record("OK", reply)
                 return reply
 
     return call
@@ -126,43 +126,43 @@ def _streaming(
 ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         with telemetry.call(method) as observe:
-            ended = _Ended(observe, method, request_id, request)
-            _begin(context, request_id)
-            free = streams.acquire(blocking=False)
+            record = _CallRecord(observe, method, request_id, request)
+            _start_call(context, request_id)
+            acquired = streams.acquire(blocking=False)
             try:
-                if not free:
+                if not acquired:
                     raise ResourceExhaustedError(
                         f"{MAX_STREAMS} streams are open already; try again when one has ended"
                     )
-                yield from behaviour(_checked(request), context)
-                ended("OK")
+                yield from behaviour(_require_decoded(request), context)
+                record("OK")
             except GeneratorExit:
-                ended("CANCELLED")
+                record("CANCELLED")
                 raise
             except Exception as error:  # noqa: BLE001 - as above
-                ended(_code_of(error))
+                record(_code_of(error))
                 _abort(context, error, method, request_id)
             finally:
-                if free:
+                if acquired:
                     streams.release()
 
     return call
 
 
-def _both_streaming(
+def _bidirectional(
     behaviour: Any, method: str, request_id: str
 ) -> Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]:
     def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         try:
-            yield from behaviour(map(_checked, requests), context)
+            yield from behaviour(map(_require_decoded, requests), context)
         except InvalidArgumentError as error:
             _abort(context, error, method, request_id)
 
     return call
 
 
-class _Ended:
-    """Called once, when the status is known: the figures and the line in the log."""
+class _CallRecord:
+    """Records the metrics and the log line of a call; called once, with its status."""
 
     def __init__(self, observe: Callable[[str], None], method: str, request_id: str, request: Any) -> None:
         self._observe = observe
@@ -173,7 +173,7 @@ class _Ended:
 
     def __call__(self, code: str, reply: Any = None) -> None:
         self._observe(code)
-        level = logging.INFO if self._is_told(code) else logging.DEBUG
+        level = logging.INFO if self._is_logged(code) else logging.DEBUG
         if not calls_log.isEnabledFor(level):
             return
         millis = round((time.perf_counter() - self._started) * 1000, 2)
@@ -184,9 +184,9 @@ class _Ended:
         text = " ".join(f"{key}={value}" for key, value in list(fields.items())[2:])
         calls_log.log(level, "%s %s %s", self._method, code, text, extra=fields)
 
-    def _is_told(self, code: str) -> bool:
-        read = self._method.rpartition("/")[2].startswith(_READS)
-        return self._method.startswith(_PUBLIC) and not (read and code == "OK")
+    def _is_logged(self, code: str) -> bool:
+        is_read = self._method.rpartition("/")[2].startswith(_READS)
+        return self._method.startswith(_PUBLIC) and not (is_read and code == "OK")
 
 
 def _code_of(error: Exception) -> str:
@@ -195,24 +195,24 @@ def _code_of(error: Exception) -> str:
     return status.grpc_code(status.status_of(error)).name
 
 
-def _begin(context: grpc.ServicerContext, request_id: str) -> None:
-    left = context.time_remaining()
-    if left is not None and left <= 0:
+def _start_call(context: grpc.ServicerContext, request_id: str) -> None:
+    remaining = context.time_remaining()
+    if remaining is not None and remaining <= 0:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call could begin")
     context.send_initial_metadata(((REQUEST_ID, request_id),))
 
 
 def _abort(context: grpc.ServicerContext, error: Exception, method: str, request_id: str) -> None:
     if type(error) is Exception and not error.args:
-        # What grpc raises to leave a handler that aborted by itself.
+        # grpc raises this to leave a handler that called `abort`.
         raise error
-    found = status.status_of(error, request_id)
-    if status.foreseen(error):
+    rpc_status = status.status_of(error, request_id)
+    if status.is_expected(error):
         log.debug("%s %s: %s", method, request_id, error)
     else:
         log.error("%s failed, request %s", method, request_id, exc_info=error)
-    context.set_trailing_metadata((("grpc-status-details-bin", found.SerializeToString()),))
-    context.abort(status.grpc_code(found), found.message)
+    context.set_trailing_metadata((("grpc-status-details-bin", rpc_status.SerializeToString()),))
+    context.abort(status.grpc_code(rpc_status), rpc_status.message)
 
 
 def _request_id(details: grpc.HandlerCallDetails) -> str:

@@ -1,9 +1,9 @@
-"""Calls from within the process, past the network: what the REST gateway uses.
+"""In-process calls of the server's own handlers, for the REST gateway.
 
-Why: a call over a socket to oneself costs four changes of thread and two encodings, as much as the work itself
-(docs/decisions/in-process-gateway.md). Invariants: a call goes through the same interceptors and handlers as one that
-came by gRPC, on threads of a bounded pool, and ends in the same status; its deadline is kept; one that nobody waits for
-any more is told so (`is_active`).
+Why: a call over a loopback socket costs four thread switches and two encodings, as much as the work itself
+(docs/decisions/in-process-gateway.md). Invariants: a call goes through the same interceptors and handlers as over gRPC,
+on threads of a bounded pool, and ends in the same status; its deadline is kept; a handler can see that its call was
+cancelled (`is_active`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Details:
 
 
 class LocalCallError(grpc.RpcError):
-    """A status other than OK, as a client of gRPC would see it."""
+    """A status other than OK, in the form in which gRPC raises it."""
 
     def __init__(self, code: grpc.StatusCode, details: str, trailing: Metadata = ()) -> None:
         super().__init__(f"{code.name}: {details}")
@@ -44,8 +44,10 @@ class LocalCallError(grpc.RpcError):
         return self._trailing
 
 
-class Handlers:
-    """Stands for a server while services are added; passes them on and remembers them."""
+class HandlerRegistry:
+    """Passed as the server to generated `add_…_to_server` functions: adds the handlers to it and keeps them for
+    `find`.
+    """
 
     def __init__(self, server: grpc.Server) -> None:
         self._server = server
@@ -56,23 +58,23 @@ class Handlers:
         self._server.add_generic_rpc_handlers(handlers)
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """What generated code calls besides, in newer versions of grpc."""
+        """Called by code that newer versions of grpc generate."""
         add = getattr(self._server, "add_registered_method_handlers", None)
         if add is not None:
             add(service, handlers)
 
     def find(self, details: Any) -> Any:
-        return next(filter(None, (one.service(details) for one in self._generic)), None)
+        return next(filter(None, (generic_handler.service(details) for generic_handler in self._generic)), None)
 
 
 class LocalCalls:
     """Unary and streaming calls by full method name. `messages` are objects of the generated classes, or bytes."""
 
-    def __init__(self, handlers: Handlers, interceptor: grpc.ServerInterceptor) -> None:
+    def __init__(self, handlers: HandlerRegistry, interceptor: grpc.ServerInterceptor) -> None:
         self._handlers = handlers
         self._interceptor = interceptor
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="local")
-        # A stream that waits for more holds its thread, so it must not be one of those for everybody.
+        # A stream that waits for more holds its thread, so streams have a pool of their own.
         self._streams = ThreadPoolExecutor(_THREADS, thread_name_prefix="stream")
 
     def unary(self, method: str, message: Any, timeout: float, metadata: Metadata) -> tuple[Future[Any], LocalContext]:
@@ -84,7 +86,7 @@ class LocalCalls:
         return LocalStream(self, method, message, LocalContext(metadata, timeout))
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
-        """On a thread for streams."""
+        """Runs `work` on a thread of the pool for streams."""
         return self._streams.submit(work)
 
     def close(self) -> None:
@@ -93,15 +95,15 @@ class LocalCalls:
 
     def handler(self, method: str, metadata: Metadata) -> Any:
         details: Any = _Details(method, metadata)
-        found = self._interceptor.intercept_service(self._handlers.find, details)
-        if found is None:
+        handler = self._interceptor.intercept_service(self._handlers.find, details)
+        if handler is None:
             raise LocalCallError(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-        return found
+        return handler
 
     def _unary(self, method: str, message: Any, context: LocalContext) -> Any:
         handler = self.handler(method, context.invocation_metadata())
         request = _decoded(handler, message)
-        with context.statuses():
+        with context.status_scope():
             reply = handler.unary_unary(request, context)
         return _encoded(handler, reply) if isinstance(message, bytes) else reply
 
@@ -123,7 +125,7 @@ class LocalStream:
         return self._calls.submit(self._next)
 
     def cancel(self) -> None:
-        """Lets the handler know, and ends it where it stands as soon as it is not at work."""
+        """Cancels the context, and closes the handler's generator as soon as it is not running."""
         self._context.cancel()
         self._calls.submit(self._close)
 
@@ -134,7 +136,7 @@ class LocalStream:
                 close()
 
     def _next(self) -> Any:
-        with self._lock, self._context.statuses():
+        with self._lock, self._context.status_scope():
             if self._messages is None:
                 handler = self._calls.handler(self._method, self._context.invocation_metadata())
                 if isinstance(self._message, bytes):
@@ -142,31 +144,31 @@ class LocalStream:
                 self._messages = handler.unary_stream(_decoded(handler, self._message), self._context)
             if not self._context.is_active():
                 return None
-            one = next(self._messages, None)
-            return None if one is None else self._encode(one)
+            message = next(self._messages, None)
+            return None if message is None else self._encode(message)
 
 
 class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
-    """What handlers see of a call."""
+    """The context of an in-process call."""
 
     def __init__(self, metadata: Metadata, timeout: float | None) -> None:
         self._metadata = metadata
-        self._ends = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         self._canceled = threading.Event()
         self._trailing: Metadata = ()
         self._status: tuple[grpc.StatusCode, str] | None = None
 
-    def statuses(self) -> _Statuses:
-        return _Statuses(self)
+    def status_scope(self) -> _StatusScope:
+        return _StatusScope(self)
 
-    def failed(self) -> LocalCallError | None:
+    def aborted_with(self) -> LocalCallError | None:
         return None if self._status is None else LocalCallError(*self._status, self._trailing)
 
     def invocation_metadata(self) -> Any:
         return self._metadata
 
     def time_remaining(self) -> Any:
-        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def is_active(self) -> bool:
         return not self._canceled.is_set() and self.time_remaining() != 0.0
@@ -179,7 +181,7 @@ class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
 
     def abort(self, code: grpc.StatusCode, details: str) -> Any:
         self._status = (code, details)
-        # As grpc leaves a handler.
+        # grpc raises a bare Exception as well.
         raise Exception
 
     def abort_with_status(self, status: Any) -> Any:
@@ -211,8 +213,8 @@ class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
         return {}
 
 
-class _Statuses:
-    """Around a handler: how it ended, as the caller is to see it."""
+class _StatusScope:
+    """Entered around a handler: turns its exception into the LocalCallError that the caller sees."""
 
     def __init__(self, context: LocalContext) -> None:
         self._context = context
@@ -221,9 +223,9 @@ class _Statuses:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        failed = self._context.failed()
-        if failed is not None:
-            raise failed from error
+        aborted_with = self._context.aborted_with()
+        if aborted_with is not None:
+            raise aborted_with from error
         if isinstance(error, Exception) and not isinstance(error, LocalCallError):
             raise LocalCallError(grpc.StatusCode.UNKNOWN, "Internal Server Error") from error
 

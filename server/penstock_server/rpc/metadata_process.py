@@ -1,8 +1,8 @@
-"""The process that holds ML Metadata's store: reads calls from stdin, writes replies to stdout.
+"""The process that runs ML Metadata's store: reads calls from stdin, writes replies to stdout.
 
-Why a process: the extension holds the interpreter's lock while it waits for its database, so a database that hangs
-would stop everything else in the server. Started by path, without the installed packages, to stay small: it knows
-nothing of messages, it passes bytes. It ends with its parent.
+Why a process: the extension holds the GIL while it waits for its database, so a database that hangs would block the
+whole server. It is started by path, without site-packages, to stay small: it passes bytes and parses no messages. It
+ends with its parent.
 
 Frames: a call is two parts (method, request), a reply three (status code as text, error text, reply); a part is its
 length (4 bytes, big endian) and its bytes. The first call's method is empty and its request the connection's config.
@@ -25,21 +25,21 @@ _PR_SET_PDEATHSIG = 1
 
 def read_part(stream: IO[bytes]) -> bytes:
     """Raises EOFError when the stream has ended."""
-    (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
-    return _exactly(stream, length)
+    (length,) = _LENGTH.unpack(_read_exactly(stream, _LENGTH.size))
+    return _read_exactly(stream, length)
 
 
 def write_parts(stream: IO[bytes], *parts: bytes) -> None:
-    """Each behind its length, as four bytes; all of them in one write."""
+    """Writes the parts, each with its length as a prefix, in one write."""
     stream.write(b"".join(_LENGTH.pack(len(part)) + part for part in parts))
     stream.flush()
 
 
 def main(library: str) -> None:
-    """Serves calls until stdin ends, by the extension at `library`; a call without a method opens the store."""
+    """Serves calls with the extension at `library` until stdin ends; the call without a method opens the store."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
-        # Also when the extension is waiting while its parent is killed.
+        # So that it ends with its parent even while the extension waits for its database.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     calls, replies = sys.stdin.buffer, sys.stdout.buffer
     extension = _extension(library)
@@ -62,7 +62,7 @@ def main(library: str) -> None:
 
 
 def _extension(library: str) -> Any:
-    """The compiled module alone: its package would bring protobuf, grpc and more."""
+    """Loads the compiled module alone: its package would import protobuf, grpc and more."""
     spec = importlib.util.spec_from_file_location("metadata_store_extension", library)
     assert spec is not None
     assert spec.loader is not None
@@ -71,7 +71,7 @@ def _extension(library: str) -> Any:
     return module.metadata_store
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
         raise EOFError

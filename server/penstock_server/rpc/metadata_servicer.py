@@ -1,9 +1,9 @@
-"""`ml_metadata.MetadataStoreService`, by handing bytes to the wheel.
+"""`ml_metadata.MetadataStoreService`, by passing bytes to the ml-metadata library.
 
-Invariants: requests and replies pass unparsed; the store's own status codes and texts are the caller's, which is what
-the stock client turns back into its typed errors, but for two things: what its database refuses because of what the
-caller sent is the caller's error where the store says INTERNAL, and statements of SQL are cut off. Methods that the
-extension lacks are built from those it has, or answered with UNIMPLEMENTED.
+Invariants: requests and replies are not parsed; the store's status codes and texts are returned, because the stock
+client maps them to its typed errors, with two exceptions: INTERNAL becomes the right code if the database refused the
+caller's data, and SQL statements are removed from texts. Methods that the library lacks are built from others, or are
+UNIMPLEMENTED.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from penstock_server.rpc.metadata_store import SERVICE, MetadataDatabase, suppor
 log = logging.getLogger(__name__)
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-# In the words of SQLite, PostgreSQL, MySQL and MariaDB.
+# Messages of SQLite, PostgreSQL, MySQL and MariaDB.
 _REFUSALS = (
     (grpc.StatusCode.ALREADY_EXISTS, re.compile("UNIQUE constraint failed|duplicate key value|Duplicate entry")),
     (
@@ -60,9 +60,9 @@ def _method(database: MetadataDatabase, name: str) -> _Call:
 
 
 def _call(database: MetadataDatabase, name: str, request: bytes, context: grpc.ServicerContext) -> bytes:
-    left = context.time_remaining()
-    # A call without a deadline has one of centuries, which is more than a lock can wait.
-    seconds = _DEFAULT_TIMEOUT_SECONDS if left is None else min(left, _LONGEST_SECONDS)
+    remaining = context.time_remaining()
+    # grpc may report centuries for a call without a deadline, more than a lock can wait.
+    seconds = _DEFAULT_TIMEOUT_SECONDS if remaining is None else min(remaining, _LONGEST_SECONDS)
     try:
         reply, text, code = database.call(name, request, seconds)
     except TimeoutError:
@@ -73,15 +73,15 @@ def _call(database: MetadataDatabase, name: str, request: bytes, context: grpc.S
 
 
 def _status(code: int, text: str) -> tuple[grpc.StatusCode, str]:
-    found = _CODES.get(code, grpc.StatusCode.UNKNOWN)
-    if found is grpc.StatusCode.INTERNAL:
-        found = next((better for better, said in _REFUSALS if said.search(text)), found)
-    if found is grpc.StatusCode.INTERNAL:
+    status_code = _CODES.get(code, grpc.StatusCode.UNKNOWN)
+    if status_code is grpc.StatusCode.INTERNAL:
+        status_code = next((refusal_code for refusal_code, pattern in _REFUSALS if pattern.search(text)), status_code)
+    if status_code is grpc.StatusCode.INTERNAL:
         log.error("the metadata store failed: %s", text)
-    return found, _STATEMENT.sub("", text)
+    return status_code, _STATEMENT.sub("", text)
 
 
-# Many contexts at once, in terms of the call for one: (request, reply, single request, single reply).
+# Methods for many contexts, by the method for one: request, reply, its name, its request, its reply, field of contexts.
 _BATCHES = {
     "GetParentContextsByContexts": (
         pb.GetParentContextsByContextsRequest,
@@ -105,13 +105,13 @@ _BATCHES = {
 def _batch(database: MetadataDatabase, name: str, request: bytes, context: grpc.ServicerContext) -> bytes:
     many_request, many_reply, single, single_request, single_reply, field = _BATCHES[name]
     try:
-        wanted = many_request.FromString(request)
+        batch_request = many_request.FromString(request)
     except DecodeError as error:
         raise InvalidArgumentError(f"the message cannot be decoded: {error}") from error
     reply = many_reply()
-    for context_id in wanted.context_ids:
+    for context_id in batch_request.context_ids:
         raw = _call(database, single, single_request(context_id=context_id).SerializeToString(), context)
-        found = single_reply.FromString(raw).contexts
-        if found:
-            getattr(reply.contexts[context_id], field).extend(found)
+        contexts = single_reply.FromString(raw).contexts
+        if contexts:
+            getattr(reply.contexts[context_id], field).extend(contexts)
     return reply.SerializeToString()  # type: ignore[no-any-return]

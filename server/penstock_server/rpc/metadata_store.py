@@ -1,15 +1,15 @@
 """The ML Metadata store inside the ml-metadata wheel, in a process of its own.
 
-Why: the wheel's extension takes and returns serialized messages by method name, so it is the metadata service; see
-metadata_process for why it is not in this process. SQLite is put into WAL mode once, which the file remembers: a write
-costs 0.3 ms instead of 8 ms, and committed rows survive the death of the process.
+Why: the wheel's C++ extension implements the service on serialized messages; metadata_process says why it has a process
+of its own. SQLite is put into WAL mode once, which the file remembers: a write costs 0.3 ms instead of 8 ms, and
+committed rows survive the death of the process.
 
-Invariants: one call at a time, in order; a call whose deadline passes while it waits is not begun; callers that wait
-are bounded, so they never take all threads; a store that does not answer for HANG_SECONDS is killed and started again
-with the next call, which loses nothing: what it had not answered, it had not promised. A process that died between two
-calls fails none; one that dies during a call fails that call alone, which is not sent again because it may have been
-carried out; when a check of the library ended it, the request is refused. One whose database broke the connection off
-is of no use any more and ended. The worker outlives whatever happens to the process.
+Invariants: one call at a time, in order; a call whose deadline passes while it waits is not begun; the number of
+waiting callers is bounded, so they never take all threads. A process that does not answer for HANG_SECONDS is killed
+and started again with the next call; only unanswered calls are lost. A process that dies between two calls fails no
+call; one that dies during a call fails that call, which is not repeated because it may have been carried out; if an
+assertion of the library ended it, the request is refused. A process whose database connection broke is ended, since the
+extension does not reconnect. The worker thread survives all of this.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 SERVICE = metadata_store_service_pb2.DESCRIPTOR.services_by_name["MetadataStoreService"]
 HANG_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
-_MAKE_TYPES = ("PutArtifactType", "PutExecutionType", "PutContextType", "PutTypes")
+_TYPE_METHODS = ("PutArtifactType", "PutExecutionType", "PutContextType", "PutTypes")
 _MAX_CALLERS = 32
 _LIBRARY = metadata_store_extension.__file__
 _INVALID_ARGUMENT = 3
 _INTERNAL = 13
-_OWN_ENDS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
-# What the extension says of a connection that broke, which it never makes anew. PostgreSQL's client gives no reason but
-# the first time; errors of statements begin with ERROR.
+_CRASH_SIGNALS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+# Texts of the extension for a broken connection; it never reconnects. PostgreSQL's client gives a reason only the first
+# time; errors of statements begin with ERROR.
 _BROKEN = re.compile(
     r"PostgreSQL metadata source error: (\s*$|FATAL|server closed the connection|no connection to the server|"
     r"could not|connection to server|SSL )|Lost connection to|server has gone away|Can't connect to"
@@ -56,25 +56,25 @@ Reply = tuple[bytes, str, int]
 
 
 class MetadataDatabase:
-    """Thread-safe. `alone` is entered around calls that make types: of two servers that make one of the same name at
-    the same moment, the library would make two.
+    """Thread-safe. `type_lock` is entered around calls that make types: if two servers made
+    the same type at the same moment, the library would make it twice.
     """
 
-    def __init__(self, config: bytes, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    def __init__(self, config: bytes, type_lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._config = config
-        self._alone = alone
+        self._type_lock = type_lock
         self._process: subprocess.Popen[bytes] | None = None
         self._callers = threading.BoundedSemaphore(_MAX_CALLERS)
         self._calls: queue.SimpleQueue[tuple[str, bytes, Future[Reply]] | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="metadata", daemon=True)
 
     @staticmethod
-    def open(url: str, alone: Callable[[], AbstractContextManager[None]] = nullcontext) -> MetadataDatabase:
+    def open(url: str, type_lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> MetadataDatabase:
         """Opens `sqlite:///path`, `mysql://user:password@host:port/db` or `postgresql://…`, making tables as needed.
 
         Raises InvalidArgumentError for a URL it does not know, UnavailableError when the database cannot be opened.
         """
-        database = MetadataDatabase(_connection(url).SerializeToString(), alone)
+        database = MetadataDatabase(_connection(url).SerializeToString(), type_lock)
         try:
             database._start()
         except UnavailableError:
@@ -99,14 +99,14 @@ class MetadataDatabase:
             self._callers.release()
 
     def close(self) -> None:
-        """Lets the call under way end."""
+        """Waits for the pending call, then ends the process."""
         self._calls.put(None)
         self._worker.join(_CLOSE_SECONDS)
         self._kill()
 
     def _work(self) -> None:
-        while (one := self._calls.get()) is not None:
-            method, request, future = one
+        while (item := self._calls.get()) is not None:
+            method, request, future = item
             if not future.set_running_or_notify_cancel():
                 continue
             try:
@@ -115,7 +115,7 @@ class MetadataDatabase:
                     self._kill()
                 if self._process is None:
                     self._start()
-                with self._alone() if method in _MAKE_TYPES else nullcontext():
+                with self._type_lock() if method in _TYPE_METHODS else nullcontext():
                     reply = self._exchange(method.encode(), request)
                 if reply[2] == _INTERNAL and _BROKEN.search(reply[1]):
                     raise UnavailableError("the metadata store has lost its database; try again")
@@ -124,7 +124,7 @@ class MetadataDatabase:
                 self._kill()
                 future.set_exception(error)
             except (OSError, RuntimeError) as error:
-                # No process or thread to be had: that passes, a worker that is gone would not.
+                # The system had no process or thread left: that may pass, but this worker must not end.
                 self._kill()
                 log.error("the metadata process cannot be used: %s", error)
                 future.set_exception(UnavailableError("the metadata store cannot be started; try again"))
@@ -155,7 +155,7 @@ class MetadataDatabase:
             metadata_process.write_parts(process.stdin, method, request)
             code, text, reply = (metadata_process.read_part(process.stdout) for _ in range(3))
         except (OSError, EOFError) as error:
-            if _ended_by_itself(process):
+            if _has_crashed(process):
                 log.error("the metadata library ended on %s", method.decode())
                 return b"", "the metadata library cannot carry this request out", _INVALID_ARGUMENT
             raise UnavailableError("the metadata store did not answer; try again") from error
@@ -170,10 +170,10 @@ class MetadataDatabase:
             process.communicate()
 
 
-def _ended_by_itself(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a check of the library failed, such as that every value has a type: the same request does it again."""
+def _has_crashed(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the library crashed or failed an assertion: the same request would do it again."""
     try:
-        return -process.wait(_CLOSE_SECONDS) in _OWN_ENDS
+        return -process.wait(_CLOSE_SECONDS) in _CRASH_SIGNALS
     except subprocess.TimeoutExpired:
         return False
 

@@ -30,8 +30,10 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
-        found, total, token = self._service.list(list_request(request))
-        return pb.ListPipelinesResponse(pipelines=map(convert.to_proto, found), total_size=total, next_page_token=token)
+        pipelines, total, token = self._service.list(list_request(request))
+        return pb.ListPipelinesResponse(
+            pipelines=map(convert.to_proto, pipelines), total_size=total, next_page_token=token
+        )
 
     def DeletePipeline(self, request: pb.DeletePipelineRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.delete(request.pipeline_id, cascade=request.cascade)
@@ -65,11 +67,11 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelineVersions(
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
-        found, total, token = self._service.list_versions(
+        versions, total, token = self._service.list_versions(
             request.pipeline_id, list_request(request, request.pipeline_id)
         )
         return pb.ListPipelineVersionsResponse(
-            pipeline_versions=map(convert.version_to_proto, found), total_size=total, next_page_token=token
+            pipeline_versions=map(convert.version_to_proto, versions), total_size=total, next_page_token=token
         )
 
     def DeletePipelineVersion(
@@ -140,5 +142,5 @@ def _upload_naming(request: upload_pb2.UploadPipelineRequest | upload_pb2.Upload
 
 
 def _clears_tags(context: grpc.ServicerContext) -> bool:
-    """The only way to remove all tags (api.md §2.1)."""
+    """Whether the caller wants all tags removed, which an empty map in the message cannot say (api.md §2.1)."""
     return any(key == "x-clear-tags" and value == "true" for key, value in context.invocation_metadata() or ())

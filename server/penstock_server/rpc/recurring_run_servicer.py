@@ -11,7 +11,7 @@ from penstock_server.rpc.convert import recurring_runs as convert
 from penstock_server.rpc.convert.common import list_request
 from penstock_server.services.recurring_runs import RecurringRunService
 
-# What depends on the schedule goes with it: the work of its runs. Their rows stay, as with every policy.
+# With these policies the unfinished runs of the schedule are terminated. Rows of runs are kept with every policy.
 _TERMINATING = (pb.FOREGROUND, pb.BACKGROUND)
 
 
@@ -30,9 +30,11 @@ class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
     def ListRecurringRuns(
         self, request: pb.ListRecurringRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRecurringRunsResponse:
-        found, total, token = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
+        schedules, total, token = self._service.list(
+            list_request(request, request.experiment_id), request.experiment_id
+        )
         return pb.ListRecurringRunsResponse(
-            recurringRuns=map(convert.to_proto, found), total_size=total, next_page_token=token
+            recurringRuns=map(convert.to_proto, schedules), total_size=total, next_page_token=token
         )
 
     def EnableRecurringRun(

@@ -26,8 +26,8 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.details_to_proto(self._service.get(request.run_id))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        found, total, token = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
-        return pb.ListRunsResponse(runs=map(convert.to_proto, found), total_size=total, next_page_token=token)
+        runs, total, token = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
+        return pb.ListRunsResponse(runs=map(convert.to_proto, runs), total_size=total, next_page_token=token)
 
     def ArchiveRun(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.archive(request.run_id)

@@ -49,18 +49,18 @@ from penstock_server.rpc.dispatch_servicer import DispatchServicer
 from penstock_server.rpc.experiment_servicer import ExperimentServicer
 from penstock_server.rpc.insight_servicer import InsightServicer
 from penstock_server.rpc.interceptor import CallInterceptor
-from penstock_server.rpc.local import Handlers, LocalCalls
+from penstock_server.rpc.local import HandlerRegistry, LocalCalls
 from penstock_server.rpc.metadata_servicer import metadata_handler
 from penstock_server.rpc.metadata_store import SERVICE as METADATA_SERVICE
 from penstock_server.rpc.metadata_store import MetadataDatabase
 from penstock_server.rpc.pipeline_servicer import PipelineServicer, PipelineUploadServicer
 from penstock_server.rpc.recurring_run_servicer import RecurringRunServicer
 from penstock_server.rpc.run_servicer import RunServicer
-from penstock_server.rpc.v1beta1.answers import AuthServicerV1, VisualizationServicerV1
 from penstock_server.rpc.v1beta1.experiments import ExperimentServicerV1
 from penstock_server.rpc.v1beta1.jobs import JobServicerV1
 from penstock_server.rpc.v1beta1.pipelines import PipelineServicerV1
 from penstock_server.rpc.v1beta1.runs import RunServicerV1
+from penstock_server.rpc.v1beta1.stubs import AuthServicerV1, VisualizationServicerV1
 from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
@@ -95,16 +95,16 @@ _REGISTERED = tuple(
     )
 )
 SERVICES = tuple(service.full_name for service in _REGISTERED)
-_EXECUTORS_DOOR = dispatch_pb2.DESCRIPTOR.services_by_name["DispatchService"].full_name
+_DISPATCH_SERVICE = dispatch_pb2.DESCRIPTOR.services_by_name["DispatchService"].full_name
 
 
 def public_services() -> list[ServiceDescriptor]:
-    """All of ours but the executors' door."""
-    return [service for service in _REGISTERED if service.full_name != _EXECUTORS_DOOR]
+    """All of Penstock's services but DispatchService."""
+    return [service for service in _REGISTERED if service.full_name != _DISPATCH_SERVICE]
 
 
 def web_methods() -> dict[str, bool]:
-    """Methods that browsers may call, by full path, with whether the reply is a stream."""
+    """The methods that browsers may call, by full path; True for those with a streamed reply."""
     return {
         f"/{service.full_name}/{method.name}": bool(method.server_streaming)
         for service in (*public_services(), METADATA_SERVICE)
@@ -115,7 +115,7 @@ def web_methods() -> dict[str, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases that servicers hand their calls to."""
+    """The application services that the servicers call."""
 
     experiments: ExperimentService
     pipelines: PipelineService
@@ -130,7 +130,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """`local` makes the same calls inside the process; `health` is what grpc.health.v1 answers from."""
+    """`local` makes the same calls inside the process; `health` is the servicer of grpc.health.v1."""
 
     server: grpc.Server
     local: LocalCalls
@@ -143,16 +143,16 @@ class RunningServer:
 
 
 def build_server(services: Services, metadata: MetadataDatabase | None, telemetry: Telemetry) -> RunningServer:
-    """A server with everything registered, not started and bound to nothing."""
+    """A server with all services registered, not yet started or bound to a port."""
     interceptor = CallInterceptor(telemetry)
-    bound = grpc.server(
+    grpc_server = grpc.server(
         ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="rpc"),
         interceptors=[interceptor],
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.so_reuseport", 0),
-            # Executors look often whether we live, and we look whether they do: a claim is for nobody dead.
+            # Executors and server ping each other often, so that no run is handed to an executor that is gone.
             ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.keepalive_time_ms", 10_000),
@@ -160,7 +160,7 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
             ("grpc.http2.max_pings_without_data", 0),
         ],
     )
-    handlers = Handlers(bound)
+    handlers = HandlerRegistry(grpc_server)
     server: Any = handlers
     experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(services.experiments), server)
     pipeline_pb2_grpc.add_PipelineServiceServicer_to_server(PipelineServicer(services.pipelines), server)
@@ -176,11 +176,11 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
     if metadata is not None:
         server.add_generic_rpc_handlers((metadata_handler(metadata),))
         names = (*names, METADATA_SERVICE.full_name)
-    checks = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    health_servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflected = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(reflected, server, pool=descriptor_pool.Default())
-    return RunningServer(bound, LocalCalls(handlers, interceptor), checks)
+    return RunningServer(grpc_server, LocalCalls(handlers, interceptor), health_servicer)
 
 
 def _add_v1beta1(services: Services, server: Any) -> None:

@@ -1,7 +1,7 @@
-"""THE table from errors to gRPC statuses (api.md §2.2). Nothing else makes a status.
+"""The table that maps errors to gRPC statuses (api.md §2.2). No other module creates a status.
 
-Invariants: a foreseen error shows its own message; an unforeseen one a fixed text and the request id, its cause goes to
-the log. `google.rpc.Status` travels in the trailing metadata, so the gateway and rich clients see one detail.
+Invariants: an error in the table is returned with its own message; any other as a fixed text with the request id, and
+its cause is logged. The `google.rpc.Status` is sent in the trailing metadata, with one detail.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_MESSAGE = 4000
 
 
 def status_of(error: Exception, request_id: str = "") -> status_pb2.Status:
-    """The status a caller gets for an error."""
+    """The status that is returned for an error."""
     for kind, code in _CODES:
         if isinstance(error, kind):
             text = str(error)
@@ -43,8 +43,8 @@ def status_of(error: Exception, request_id: str = "") -> status_pb2.Status:
     return _status(code_pb2.INTERNAL, f"{INTERNAL_TEXT} (request {request_id})" if request_id else INTERNAL_TEXT)
 
 
-def foreseen(error: Exception) -> bool:
-    """Whether the table has a row for it."""
+def is_expected(error: Exception) -> bool:
+    """Whether the table has the error."""
     return isinstance(error, tuple(kind for kind, _ in _CODES))
 
 

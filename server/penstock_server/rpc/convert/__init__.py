@@ -1,1 +1,1 @@
-"""Protos to domain values and back, one module per resource. No decisions."""
+"""Converts messages to domain values and back, one module per resource, without any logic of the domain."""

@@ -1,4 +1,4 @@
-"""Times, JSON and lists, as every resource needs them (api.md §2.1)."""
+"""Conversions that all resources share: times, JSON, list requests (api.md §2.1)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LAST_TIME = 253_402_300_799
 
 
 def timestamp(millis: int) -> timestamp_pb2.Timestamp:
-    """Whole seconds; 0 is the epoch, which clients read as `not yet`."""
+    """Truncated to seconds; 0 is the epoch, which clients read as not set."""
     return timestamp_pb2.Timestamp(seconds=millis // 1000)
 
 
 def millis(time: timestamp_pb2.Timestamp, field: str) -> int:
-    """0, which is none, also for year 1: what Go programs send for a time that was not set.
+    """Milliseconds since the epoch; 0 means not set, also for year 1, which is Go's zero time.
 
-    Raises InvalidArgumentError for what is outside the years 1 to 9999: no reply could say it.
+    Raises InvalidArgumentError outside of the years 1 to 9999, which no reply could have.
     """
     if not _ZERO_TIME <= time.seconds <= _LAST_TIME or not 0 <= time.nanos < 1_000_000_000:
         raise InvalidArgumentError("it is no time in the years 1 to 9999", field)
@@ -37,9 +37,9 @@ def millis(time: timestamp_pb2.Timestamp, field: str) -> int:
 
 
 def struct(document: Mapping[str, Any], around: int = 0) -> struct_pb2.Struct:
-    """An object of values. Of what nobody checked, and is nested deeper than messages carry, the rest is JSON text.
+    """A JSON object as a Struct. Values that are nested deeper than messages may be are replaced by JSON text.
 
-    `around`: how many messages are around it beyond a reply and an item of its list.
+    `around`: the number of messages around it, besides the reply and an item of its list.
     """
     message = struct_pb2.Struct()
     fill_struct(message, document, around)
@@ -51,9 +51,9 @@ def fill_struct(message: struct_pb2.Struct, document: Mapping[str, Any], around:
     parse_dict(within_depth(document, max(1, MAX_DEPTH + 1 - around)), message)
 
 
-def fill_config(message: Message, kept: str) -> None:
-    """A runtime config as it is kept, of either API; its values as in `struct`."""
-    document = json.loads(kept)
+def fill_config(message: Message, stored: str) -> None:
+    """Fills a RuntimeConfig of either API from its stored text; values as in `struct`."""
+    document = json.loads(stored)
     if "parameters" in document:
         document["parameters"] = {
             name: within_depth(value, MAX_DEPTH) for name, value in document["parameters"].items()
@@ -67,9 +67,9 @@ def struct_of_text(text: str, around: int = 0) -> struct_pb2.Struct:
 
 
 def plain(value: struct_pb2.Value, field: str) -> Any:
-    """A Value as plain JSON: whole numbers are ints, keys are in order, because a map of protobuf's has none.
+    """A Value as JSON: whole numbers are ints, and keys are sorted, because protobuf's maps have no order.
 
-    NaN and Infinity: raises InvalidArgumentError naming the field.
+    Raises InvalidArgumentError, which names the field, for NaN and Infinity.
     """
     kind = value.WhichOneof("kind")
     if kind == "number_value":
@@ -98,5 +98,5 @@ def plain_values(values: Mapping[str, struct_pb2.Value], field: str) -> dict[str
 
 
 def list_request(request: Any, scope: str = "") -> ListRequest:
-    """Of any list request with the usual four fields."""
+    """The ListRequest of any list method's request."""
     return ListRequest(request.page_token, request.page_size, request.sort_by, request.filter, scope)

@@ -1,4 +1,4 @@
-"""Messages of the internal service."""
+"""Messages of DispatchService."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def hold_to_proto(hold: RunHold) -> pb.RunHold:
     return pb.RunHold(run_id=hold.run_id, state=_HOLDS[hold.state], executor_id=hold.executor_id)
 
 
-def _word(words: type[_E], word: str, field: str) -> _E:
+def _enum_value(enum_type: type[_E], text: str, field: str) -> _E:
     try:
-        return words(word)
+        return enum_type(text)
     except ValueError as error:
-        known = ", ".join(one.value for one in words)
-        raise InvalidArgumentError(f"{word[:64]!r} is none of {known}", f"tasks.{field}") from error
+        allowed = ", ".join(member.value for member in enum_type)
+        raise InvalidArgumentError(f"{text[:64]!r} is none of {allowed}", f"tasks.{field}") from error
 
 
 def _task(run_id: str, row: pb.TaskRow) -> Task:
@@ -120,11 +120,11 @@ def _task(run_id: str, row: pb.TaskRow) -> Task:
         run_id=run_id,
         path=row.path,
         name=row.name,
-        kind=_word(TaskKind, row.kind, "kind"),
-        state=_word(TaskState, row.state, "state"),
+        kind=_enum_value(TaskKind, row.kind, "kind"),
+        state=_enum_value(TaskState, row.state, "state"),
         display_name=row.display_name,
         parent_path=row.parent_path,
-        history=tuple((_word(TaskState, change.state, "history"), change.at_millis) for change in row.history),
+        history=tuple((_enum_value(TaskState, change.state, "history"), change.at_millis) for change in row.history),
         attempt=row.attempt,
         created_at=row.created_at_millis,
         started_at=row.started_at_millis,
@@ -175,9 +175,9 @@ def _json(content: bytes, field: str) -> str:
         return "{}"
     try:
         text = content.decode()
-        known = isinstance(json.loads(text), dict)
+        is_object = isinstance(json.loads(text), dict)
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{field} is no JSON object: {str(error)[:200]}", field) from error
-    if not known:
+    if not is_object:
         raise InvalidArgumentError(f"{field} is no JSON object", field)
     return text

@@ -19,24 +19,24 @@ _OUTCOMES = {
 }
 
 
-def explanation_to_proto(found: Explanation) -> pb.ExplainTaskResponse:
-    message = pb.ExplainTaskResponse(task=found.task, state=found.state, summary=found.summary)
-    for reason in found.reasons:
+def explanation_to_proto(explanation: Explanation) -> pb.ExplainTaskResponse:
+    message = pb.ExplainTaskResponse(task=explanation.task, state=explanation.state, summary=explanation.summary)
+    for reason in explanation.reasons:
         added = message.reasons.add(text=reason.text, task=reason.task)
         if reason.at:
             added.at.FromMilliseconds(reason.at)
     return message
 
 
-def cache_to_proto(found: CacheExplanation) -> pb.ExplainCacheResponse:
+def cache_to_proto(explanation: CacheExplanation) -> pb.ExplainCacheResponse:
     message = pb.ExplainCacheResponse(
-        outcome=_OUTCOMES[found.outcome],
-        summary=found.summary,
-        other_run_id=found.other_run_id,
-        other_task=found.other_task,
+        outcome=_OUTCOMES[explanation.outcome],
+        summary=explanation.summary,
+        other_run_id=explanation.other_run_id,
+        other_task=explanation.other_task,
     )
-    for one in found.differences:
-        message.differences.add(field=one.field, this_value=one.this, other_value=one.other)
+    for difference in explanation.differences:
+        message.differences.add(field=difference.field, this_value=difference.this, other_value=difference.other)
     return message
 
 
@@ -60,7 +60,7 @@ def plan_to_proto(plan: Plan) -> pb.PlanPipelineResponse:
 
 
 def _fill(message: pb.PlannedTask, task: PlannedTask, groups: int) -> None:
-    """`groups`: how many are around it; each is a message around its own."""
+    """`groups`: the number of groups around the task, each of which adds a message around it."""
     message.path = task.path
     message.kind = task.kind
     message.display_name = task.display_name
@@ -68,8 +68,8 @@ def _fill(message: pb.PlannedTask, task: PlannedTask, groups: int) -> None:
     message.note = task.note
     message.depends_on.extend(task.depends_on)
     message.condition = task.condition
-    known = {name: value for name, value in task.inputs.items() if not isinstance(value, Unknown)}
-    message.inputs.CopyFrom(struct_of_text(json.dumps(known), groups))
+    known_inputs = {name: value for name, value in task.inputs.items() if not isinstance(value, Unknown)}
+    message.inputs.CopyFrom(struct_of_text(json.dumps(known_inputs), groups))
     for name, value in task.inputs.items():
         if isinstance(value, Unknown):
             message.unknown_inputs[name] = value.source

@@ -23,7 +23,7 @@ from penstock_server.services.recurring_runs import NewSchedule
 
 
 def new_schedule(message: pb.RecurringRun) -> NewSchedule:
-    """What a CreateRecurringRun request asks for. Raises InvalidArgumentError."""
+    """The schedule that a CreateRecurringRun request describes. Raises InvalidArgumentError."""
     config = message.runtime_config
     reference = message.pipeline_version_reference
     inline = message.WhichOneof("pipeline_source") == "pipeline_spec"
@@ -80,7 +80,7 @@ def to_proto(schedule: Schedule) -> pb.RecurringRun:
 
 
 def fill_trigger(message: pb.Trigger | job_pb2.Trigger, trigger: Trigger) -> None:
-    """The same in v2beta1 and v1beta1."""
+    """Fills a Trigger of v2beta1 or v1beta1, which have the same fields."""
     target: Any = None
     if trigger.cron:
         target = message.cron_schedule

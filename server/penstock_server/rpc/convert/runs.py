@@ -33,7 +33,7 @@ _TASK_STATES = {TaskState.CACHED: "SUCCEEDED", TaskState.OMITTED: "RUNTIME_STATE
 
 
 def new_run(message: pb.Run) -> NewRun:
-    """What a CreateRun request asks for."""
+    """The run that a CreateRun request describes."""
     config = message.runtime_config
     reference = message.pipeline_version_reference
     inline = message.WhichOneof("pipeline_source") == "pipeline_spec"
@@ -51,7 +51,7 @@ def new_run(message: pb.Run) -> NewRun:
         scheduled_at=millis(message.scheduled_at, "run.scheduled_at") if message.HasField("scheduled_at") else 0,
         recurring_run_id=message.recurring_run_id,
         plugins_input=plugins_text(message.plugins_input, "run.plugins_input") or "",
-        options=_requested(message.options),
+        options=_requested_options(message.options),
     )
 
 
@@ -129,7 +129,7 @@ def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], arti
     for state, at in task.history:
         message.state_history.add(update_time=timestamp(at), state=_task_state(state))
     if task.waiting and message.state_history:
-        # The error of a state that is not final says what keeps the task in it.
+        # The error of a state that is not final is the reason why the task is still in it.
         message.state_history[-1].error.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=task.waiting))
     for child in children:
         message.child_tasks.add(task_id=child.task_id)
@@ -137,12 +137,12 @@ def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], arti
         message.child_tasks.add(pod_name=task.pod_name)
     for document, target in ((task.input_artifacts, message.inputs), (task.output_artifacts, message.outputs)):
         for port, names in json.loads(document).items():
-            known = [artifact_ids[name] for name in names if name in artifact_ids]
-            if known:
-                target[port].artifact_ids.extend(known)
+            ids = [artifact_ids[name] for name in names if name in artifact_ids]
+            if ids:
+                target[port].artifact_ids.extend(ids)
 
 
-def _requested(options: pb.RunOptions) -> RequestedOptions:
+def _requested_options(options: pb.RunOptions) -> RequestedOptions:
     return RequestedOptions(
         fail_fast=options.fail_fast,
         caching=options.caching if options.HasField("caching") else None,
@@ -159,7 +159,7 @@ def _task_state(state: TaskState) -> Any:
 
 
 def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
-    """A runtime config as it is kept, to be echoed. Raises InvalidArgumentError."""
+    """A RuntimeConfig as the text that is stored, to be returned in replies. Raises InvalidArgumentError."""
     document: dict[str, Any] = {}
     if config.parameters:
         document["parameters"] = plain_values(config.parameters, "runtime_config.parameters")
@@ -169,7 +169,7 @@ def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:
 
 
 def plugins_text(given: Mapping[str, struct_pb2.Struct], field: str) -> str | None:
-    """What is handed to plugins as it is kept, None for nothing. Raises InvalidArgumentError naming the field."""
+    """The input of plugins as the text that is stored, None if empty. Raises InvalidArgumentError with the field."""
     documents = {name: plain_struct(given[name], field) for name in sorted(given)}
     for name, document in documents.items():
         try:
@@ -179,7 +179,7 @@ def plugins_text(given: Mapping[str, struct_pb2.Struct], field: str) -> str | No
     return json.dumps(documents) if documents else None
 
 
-def fill_plugins(target: Any, kept: str) -> None:
+def fill_plugins(target: Any, stored: str) -> None:
     """The inverse of `plugins_text`, for a reply."""
-    for name, document in json.loads(kept).items():
+    for name, document in json.loads(stored).items():
         fill_struct(target[name], document)

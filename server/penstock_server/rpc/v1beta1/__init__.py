@@ -1,1 +1,1 @@
-"""The v1beta1 API as far as the web UI and the SDK still call it (api.md §1.6): other words for the same use cases."""
+"""The part of the v1beta1 API that the web UI and the SDK still call (api.md §1.6), over the same services."""

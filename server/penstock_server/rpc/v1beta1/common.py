@@ -1,4 +1,4 @@
-"""What several v1beta1 resources share: references, lists narrowed by them, documents as text."""
+"""Shared by v1beta1 resources: references, list filters, pipelines as text."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ def reference(kind: Any, identifier: str, relationship: Any, name: str = "") -> 
     return Reference(key=key, relationship=relationship, name=name)
 
 
-def narrowed(key: resource_reference_pb2.ResourceKey, field: str, kind: Any, *, required: bool = False) -> str:
-    """The id that a list is narrowed to, empty for none. Namespaces narrow nothing in single-user mode (api.md §2.5).
+def list_filter_id(key: resource_reference_pb2.ResourceKey, field: str, kind: Any, *, required: bool = False) -> str:
+    """The id of the resource by which a list is filtered, empty for none. In single-user mode a namespace filters
+    nothing (api.md §2.5).
 
     Raises InvalidArgumentError.
     """
     if key.type == kind and key.id:
         return key.id
-    wanted = resource_reference_pb2.ResourceType.Name(kind)
+    type_name = resource_reference_pb2.ResourceType.Name(kind)
     if required:
-        raise InvalidArgumentError(f"type {wanted} and an id are required", field)
+        raise InvalidArgumentError(f"type {type_name} and an id are required", field)
     if key.type not in (kind, NAMESPACE, resource_reference_pb2.UNKNOWN_RESOURCE_TYPE):
-        # Callers may send numbers that no name was given.
-        known = resource_reference_pb2.ResourceType.DESCRIPTOR.values_by_number.get(key.type)
-        given = known.name if known is not None else key.type
-        raise InvalidArgumentError(f"this list can be narrowed by {wanted}, not by {given}", f"{field}.type")
+        # Callers may send numbers that the enumeration does not have.
+        enum_value = resource_reference_pb2.ResourceType.DESCRIPTOR.values_by_number.get(key.type)
+        given_type = enum_value.name if enum_value is not None else key.type
+        raise InvalidArgumentError(f"this list can be narrowed by {type_name}, not by {given_type}", f"{field}.type")
     return ""
 
 
 def manifest(spec: Spec) -> str:
-    """A stored document as the YAML that compilers write: the pipeline, then the platform's part if there is one."""
+    """A stored document as YAML, as the SDK's compiler writes it: the pipeline, then the platform spec if any."""
     parts = [spec.pipeline_spec, *([spec.platform_spec] if spec.platform_spec else [])]
     return "---\n".join(to_yaml(json.loads(part)) for part in parts)
 
@@ -67,7 +68,7 @@ def parameters(pipeline: Pipeline) -> Iterable[pipeline_spec_pb2.Parameter]:
 def pipeline_spec(
     pipeline_id: str, runtime_config: str | None, spec: Spec | None = None, name: str = ""
 ) -> pipeline_spec_pb2.PipelineSpec:
-    """`runtime_config` as it is kept; without `spec` there is no document in the reply."""
+    """`runtime_config` is its stored text; without `spec` the reply has no pipeline manifest."""
     message = pipeline_spec_pb2.PipelineSpec(pipeline_id=pipeline_id, pipeline_name=name)
     if spec is not None:
         message.pipeline_manifest = manifest(spec)

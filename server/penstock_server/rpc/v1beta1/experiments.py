@@ -9,7 +9,7 @@ from penstock_api.v1beta1 import experiment_pb2_grpc
 
 from penstock_server.domain.experiment import ARCHIVED, Experiment
 from penstock_server.rpc.convert.common import list_request, timestamp
-from penstock_server.rpc.v1beta1.common import NAMESPACE, narrowed
+from penstock_server.rpc.v1beta1.common import NAMESPACE, list_filter_id
 from penstock_server.services.experiments import ExperimentService
 
 
@@ -26,9 +26,11 @@ class ExperimentServicerV1(experiment_pb2_grpc.ExperimentServiceServicer):
     def ListExperimentsV1(
         self, request: pb.ListExperimentsRequest, context: grpc.ServicerContext
     ) -> pb.ListExperimentsResponse:
-        narrowed(request.resource_reference_key, "resource_reference_key", NAMESPACE)
-        found, total, token = self._service.list(list_request(request))
-        return pb.ListExperimentsResponse(experiments=map(_to_proto, found), total_size=total, next_page_token=token)
+        list_filter_id(request.resource_reference_key, "resource_reference_key", NAMESPACE)
+        experiments, total, token = self._service.list(list_request(request))
+        return pb.ListExperimentsResponse(
+            experiments=map(_to_proto, experiments), total_size=total, next_page_token=token
+        )
 
     def DeleteExperimentV1(self, request: pb.DeleteExperimentRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.delete(request.id)

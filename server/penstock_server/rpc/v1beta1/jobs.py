@@ -23,9 +23,11 @@ class JobServicerV1(job_pb2_grpc.JobServiceServicer):
         return _to_proto(*self._service.with_document(request.id))
 
     def ListJobs(self, request: pb.ListJobsRequest, context: grpc.ServicerContext) -> pb.ListJobsResponse:
-        experiment_id = common.narrowed(request.resource_reference_key, "resource_reference_key", common.EXPERIMENT)
-        found, total, token = self._service.list(list_request(request, experiment_id), experiment_id)
-        return pb.ListJobsResponse(jobs=map(_to_proto, found), total_size=total, next_page_token=token)
+        experiment_id = common.list_filter_id(
+            request.resource_reference_key, "resource_reference_key", common.EXPERIMENT
+        )
+        schedules, total, token = self._service.list(list_request(request, experiment_id), experiment_id)
+        return pb.ListJobsResponse(jobs=map(_to_proto, schedules), total_size=total, next_page_token=token)
 
     def EnableJob(self, request: pb.EnableJobRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.set_enabled(request.id, True)

@@ -10,7 +10,15 @@ from penstock_api.v1beta1 import pipeline_pb2_grpc
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion
 from penstock_server.errors import NotFoundError
 from penstock_server.rpc.convert.common import list_request, timestamp
-from penstock_server.rpc.v1beta1.common import NAMESPACE, OWNER, PIPELINE, manifest, narrowed, parameters, reference
+from penstock_server.rpc.v1beta1.common import (
+    NAMESPACE,
+    OWNER,
+    PIPELINE,
+    list_filter_id,
+    manifest,
+    parameters,
+    reference,
+)
 from penstock_server.services.documents import Documents
 from penstock_server.services.pipelines import PipelineService
 
@@ -29,9 +37,9 @@ class PipelineServicerV1(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelinesV1(
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
-        narrowed(request.resource_reference_key, "resource_reference_key", NAMESPACE)
-        found, total, token = self._service.list(list_request(request))
-        return pb.ListPipelinesResponse(pipelines=map(_to_proto, found), total_size=total, next_page_token=token)
+        list_filter_id(request.resource_reference_key, "resource_reference_key", NAMESPACE)
+        pipelines, total, token = self._service.list(list_request(request))
+        return pb.ListPipelinesResponse(pipelines=map(_to_proto, pipelines), total_size=total, next_page_token=token)
 
     def DeletePipelineV1(self, request: pb.DeletePipelineRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.delete(request.id, cascade=True)
@@ -51,10 +59,10 @@ class PipelineServicerV1(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelineVersionsV1(
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
-        pipeline_id = narrowed(request.resource_key, "resource_key", PIPELINE, required=True)
-        found, total, token = self._service.list_versions(pipeline_id, list_request(request, pipeline_id))
+        pipeline_id = list_filter_id(request.resource_key, "resource_key", PIPELINE, required=True)
+        versions, total, token = self._service.list_versions(pipeline_id, list_request(request, pipeline_id))
         return pb.ListPipelineVersionsResponse(
-            versions=map(self._version, found), total_size=total, next_page_token=token
+            versions=map(self._version, versions), total_size=total, next_page_token=token
         )
 
     def DeletePipelineVersionV1(

@@ -29,9 +29,11 @@ class RunServicerV1(run_pb2_grpc.RunServiceServicer):
         return pb.RunDetail(run=_to_proto(run, spec), pipeline_runtime=pb.PipelineRuntime())
 
     def ListRunsV1(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        experiment_id = common.narrowed(request.resource_reference_key, "resource_reference_key", common.EXPERIMENT)
-        found, total, token = self._service.list(list_request(request, experiment_id), experiment_id)
-        return pb.ListRunsResponse(runs=map(_to_proto, found), total_size=total, next_page_token=token)
+        experiment_id = common.list_filter_id(
+            request.resource_reference_key, "resource_reference_key", common.EXPERIMENT
+        )
+        runs, total, token = self._service.list(list_request(request, experiment_id), experiment_id)
+        return pb.ListRunsResponse(runs=map(_to_proto, runs), total_size=total, next_page_token=token)
 
     def ArchiveRunV1(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.archive(request.id)

@@ -1,4 +1,4 @@
-"""api.TaskService: what upstream's drivers remember of finished tasks (api.md §1.6)."""
+"""api.TaskService, in which upstream's drivers record finished tasks (api.md §1.6)."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class TaskServicerV1(task_pb2_grpc.TaskServiceServicer):
         return _to_proto(created)
 
     def ListTasksV1(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
-        found, total, token = self._service.list(list_request(request))
-        return pb.ListTasksResponse(tasks=map(_to_proto, found), total_size=total, next_page_token=token)
+        tasks, total, token = self._service.list(list_request(request))
+        return pb.ListTasksResponse(tasks=map(_to_proto, tasks), total_size=total, next_page_token=token)
 
 
 def _to_proto(task: DriverTask) -> pb.Task:

@@ -1,4 +1,4 @@
-"""api.AuthService and api.VisualizationService: answers that clients wait for, without a resource behind them."""
+"""api.AuthService and api.VisualizationService: fixed replies, because clients call them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from penstock_server.errors import UnimplementedError
 
 class AuthServicerV1(auth_pb2_grpc.AuthServiceServicer):
     def AuthorizeV1(self, request: auth_pb2.AuthorizeRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        """Everybody may do everything in single-user mode (api.md §6.1)."""
+        """Allows everything, as in single-user mode (api.md §6.1)."""
         return empty_pb2.Empty()
 
 
