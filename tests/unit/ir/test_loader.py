@@ -97,13 +97,13 @@ from penstock_api.v2beta1 import pipeline_pb2
 from penstock_ir.loader import document_from_json
 from penstock_server.gateway.protojson import to_dict
 from penstock_server.rpc.convert.common import plain_struct, struct
-from penstock_server.rpc.interceptor import _in_order
+from penstock_server.rpc.interceptor import _deterministic
 document = document_from_json(json.load(sys.stdin))
 reply = pipeline_pb2.PipelineVersion(pipeline_spec=struct(document.pipeline_spec), tags={"b": "1", "a": "2", "c": "3"})
 print(json.dumps(document.pipeline_spec))
 print(json.dumps(to_dict(reply)))
 print(json.dumps(plain_struct(reply.pipeline_spec, "")))
-print(_in_order(reply.SerializeToString)(reply).hex())
+print(_deterministic(reply.SerializeToString)(reply).hex())
 """
 
 
