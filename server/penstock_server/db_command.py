@@ -1,7 +1,7 @@
-"""`penstock-server db`: the schema of the database, by hand.
+"""`penstock-server db`: shows and migrates the schema of the database.
 
-Why by hand: a server brings its database up to date when it starts; going back to an older release may need the
-opposite, and some want to see or do the change apart from the start.
+Why a command: a server upgrades its schema when it starts; going back to an older release may need a downgrade, and
+some operators want to migrate separately from the start.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def current_command(url: str) -> None:
     Example: penstock-server db current
     """
     with _schema(url) as schema:
-        found = schema.current()
-    click.echo(found or "empty")
-    known = [one.name for one in known_revisions()]
-    for one in known_revisions():
-        there = found is not None and (found not in known or one.name <= found)
-        click.echo(f"  {'*' if there else ' '} {one.name}  {one.text}")
-    if found is not None and found not in known:
-        click.echo(f"  * {found}  of a later release")
+        current = schema.current()
+    click.echo(current or "empty")
+    names = [revision.name for revision in known_revisions()]
+    for revision in known_revisions():
+        applied = current is not None and (current not in names or revision.name <= current)
+        click.echo(f"  {'*' if applied else ' '} {revision.name}  {revision.text}")
+    if current is not None and current not in names:
+        click.echo(f"  * {current}  of a later release")
 
 
 @db_command.command("upgrade")

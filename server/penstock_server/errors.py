@@ -1,21 +1,21 @@
-"""What can be wrong with a request, in the caller's words. Knows no transport.
+"""Errors that callers may see, independent of the transport.
 
-Invariants: the message is meant for the caller and names the field or resource; causes are chained, never pasted in.
-`rpc.status` alone turns these into statuses.
+Invariants: the message is for the caller and names the field or resource; causes are chained, not part of the message.
+Only `rpc.status` maps them to statuses.
 """
 
 from __future__ import annotations
 
 
 class PenstockError(Exception):
-    """Base of all errors a caller may see."""
+    """Base of the errors that callers may see."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
 
     def for_operators(self) -> str:
-        """With the words of what caused it: for the terminal of whoever runs the server, never for callers."""
+        """The message with its root cause, for the operator's terminal, never for callers."""
         cause: BaseException = self
         while cause.__cause__ is not None:
             cause = cause.__cause__
@@ -24,7 +24,7 @@ class PenstockError(Exception):
 
 
 class InvalidArgumentError(PenstockError):
-    """The request cannot be right, whatever the state of the server. `field` is its wire name."""
+    """The request is wrong in any state of the server. `field` is the field's name in the message."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(f"{field}: {message}" if field else message)
@@ -41,19 +41,19 @@ class NotFoundError(PenstockError):
 
 
 class AlreadyExistsError(PenstockError):
-    """A name that has to be unique is taken."""
+    """A unique name is in use already."""
 
 
 class FailedPreconditionError(PenstockError):
-    """Right request, wrong moment."""
+    """The request is valid, but not in the current state of the resource."""
 
 
 class AbortedError(PenstockError):
-    """What upstream calls a bad request: it is answered with a conflict."""
+    """The request is refused with ABORTED (HTTP 409), as upstream does for what it calls a bad request."""
 
 
 class UnavailableError(PenstockError):
-    """Something this server needs is away; the same request may succeed later."""
+    """The server cannot reach something that it needs; the same request may succeed later."""
 
 
 class ResourceExhaustedError(PenstockError):
@@ -61,8 +61,8 @@ class ResourceExhaustedError(PenstockError):
 
 
 class UnimplementedError(PenstockError):
-    """The API has it, this server does not."""
+    """The API has this feature, this server does not."""
 
 
 class PermissionDeniedError(PenstockError):
-    """What is asked for lies outside of what this server may show."""
+    """The server may not return what was requested."""

@@ -1,4 +1,4 @@
-"""How the server writes its log: lines for people, or JSON objects for machines, on stderr.
+"""Configures logging: text lines or JSON objects, on stderr.
 
 Invariants: one line per call that changes something or fails at level info, with method, status, duration, request id
 and, where the call is about one, the run's id; reads that went well and executors' calls, of which there are many, at

@@ -393,7 +393,7 @@ def serve(settings: Settings) -> None:
         namespace=settings.namespace,
         service_account=settings.service_account,
     )
-    explain = ExplainService(storage, documents, dispatch.backends.known)
+    explain = ExplainService(storage, documents, dispatch.backends.names)
     services = Services(
         experiments=experiments,
         pipelines=PipelineService(storage, clock, documents, fetch, settings.max_package_bytes),

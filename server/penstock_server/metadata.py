@@ -1,16 +1,16 @@
-"""Opens the metadata store where several servers share one database.
+"""Opens the metadata store, also where several servers share its database.
 
-Why: the ml-metadata library expects to be alone. Two that make its tables at once spoil the database for good, and two
-that make a type of one name at once make two of it. So both are done under a lock in that database.
+Why: the ml-metadata library expects to be the only user. Two programs that create its tables at once corrupt the
+database, and two that create the same type at once create it twice. Both are done under a lock in that database.
 """
 
 from __future__ import annotations
 
 from penstock_server.rpc.metadata_store import MetadataDatabase
-from penstock_server.storage.locks import alone_on
+from penstock_server.storage.locks import exclusive_on
 
 
 def open_metadata(url: str) -> MetadataDatabase:
     """Raises InvalidArgumentError for a URL it does not know, UnavailableError when it cannot be opened."""
-    with alone_on(url, "metadata"):
-        return MetadataDatabase.open(url, lambda: alone_on(url, "metadata"))
+    with exclusive_on(url, "metadata"):
+        return MetadataDatabase.open(url, lambda: exclusive_on(url, "metadata"))

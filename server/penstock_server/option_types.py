@@ -1,4 +1,4 @@
-"""What options of the command line hold besides texts and numbers. Invariant: what cannot be read is a usage error."""
+"""Types of command line options. Invariant: a value that cannot be parsed is a usage error."""
 
 from __future__ import annotations
 

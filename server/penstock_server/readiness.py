@@ -1,7 +1,7 @@
-"""Whether the server can do its work, for whoever asks how often.
+"""Caches whether the server is ready, so that probes may ask often.
 
-Invariants: it is looked at once a second at most and once at a time, whoever asks; who asks gets an answer within
-seconds, also when the look hangs.
+Invariants: the check runs at most once a second and never twice at the same time; callers get an answer within seconds,
+even if the check hangs.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
 _FRESH_SECONDS = 1.0
-_PATIENCE_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 
 
 class Readiness:
-    """`look` gives the problems and may block; what it raises is raised to who asks."""
+    """`check` returns the problems and may block; its exceptions are raised to callers of `problems`."""
 
-    def __init__(self, look: Callable[[], list[str]], patience: float = _PATIENCE_SECONDS) -> None:
-        self._look = look
-        self._patience = patience
+    def __init__(self, check: Callable[[], list[str]], timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._check = check
+        self._timeout = timeout
         self._lock = threading.Lock()
-        self._found: Future[list[str]] | None = None
+        self._result: Future[list[str]] | None = None
         self._stale_at = 0.0
 
     def problems(self) -> list[str]:
-        """What is wrong, empty when nothing is."""
+        """Why the server is not ready, empty when it is."""
         with self._lock:
-            found = self._found
-            if found is None or (found.done() and time.monotonic() >= self._stale_at):
-                found = self._found = Future()
-                threading.Thread(target=self._run, args=(found,), name="readiness", daemon=True).start()
+            result = self._result
+            if result is None or (result.done() and time.monotonic() >= self._stale_at):
+                result = self._result = Future()
+                threading.Thread(target=self._run, args=(result,), name="readiness", daemon=True).start()
         try:
-            return found.result(self._patience)
+            return result.result(self._timeout)
         except FutureTimeoutError:
-            return [f"the database did not answer within {self._patience:g} seconds"]
+            return [f"the database did not answer within {self._timeout:g} seconds"]
 
-    def _run(self, found: Future[list[str]]) -> None:
+    def _run(self, result: Future[list[str]]) -> None:
         try:
-            problems = self._look()
-        except Exception as error:  # noqa: BLE001 - who asks is told
+            problems = self._check()
+        except Exception as error:  # noqa: BLE001 - raised to the callers
             self._stale_at = time.monotonic()
-            found.set_exception(error)
+            result.set_exception(error)
         else:
             self._stale_at = time.monotonic() + _FRESH_SECONDS
-            found.set_result(problems)
+            result.set_result(problems)

@@ -1,4 +1,4 @@
-"""The outside as use cases see it: the clock, the bell that wakes executors, the wish that the program ends."""
+"""Adapters of the process: the clock, the signal that wakes waiting claims, the signal that stops the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class SystemClock:
 
 
 class ConditionSignal:
-    """Within one process; other servers' runs are found by the re-check of a waiting claim."""
+    """Wakes the claims that wait in this process. Runs created by other servers are found when a claim polls."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -32,10 +32,10 @@ class ConditionSignal:
 
 
 class StopSignal:
-    """SIGTERM or SIGINT, to be made and waited for on the main thread.
+    """Waits for SIGTERM or SIGINT; to be created and waited for on the main thread.
 
-    Why not an Event that a handler sets: the system may give a signal to any thread, such as one of a library; Python's
-    handlers run on the main thread, and one that waits for a lock is not woken by what another thread was given.
+    Why not an Event set by a handler: the system may deliver a signal to any thread, such as a library's. Python's
+    handlers run on the main thread, and a signal to another thread does not wake it while it waits for a lock.
     """
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class StopSignal:
         self._writer.setblocking(False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        # Written to by the C handler, on whichever thread it runs.
+        # The C handler writes to it, on any thread.
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 
     def wait(self) -> None:
-        """Returns at once when there was one since this was made."""
+        """Returns immediately if a signal came since this object was created."""
         self._reader.recv(1)

@@ -1,7 +1,7 @@
-"""What the server tells Prometheus about itself.
+"""Metrics of the server for Prometheus.
 
 Invariants: one registry, made by `main` and passed on; labels have few values (methods that are registered, status
-codes), never ids or texts of callers. Gauges of the queue are read from the database when they are asked for.
+codes), never ids or texts of callers. Gauges of the queue are read from the database at every scrape.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Telemetry:
-    """`queue` gives (runs that wait for an executor, runs that one holds); it may raise, then the gauges are absent."""
+    """`queue` returns (runs that wait for an executor, runs that are held); if it raises, the gauges are absent."""
 
     def __init__(self, queue: Callable[[], tuple[int, int]]) -> None:
         self._registry = CollectorRegistry()
@@ -29,7 +29,7 @@ class Telemetry:
             "penstock_rpc_seconds", "Calls by method and status.", ("method", "code"),
             buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
-        self._under_way = Gauge(
+        self._pending = Gauge(
             "penstock_rpc_under_way", "Calls not answered yet by method.", ("method",), registry=self._registry
         )
         self._transactions = Histogram(
@@ -43,14 +43,14 @@ class Telemetry:
 
     @contextmanager
     def call(self, method: str) -> Iterator[Callable[[str], None]]:
-        """Around a call; what it gives is called with the status when that is known."""
+        """Entered around a call; yields a function to be called with the status."""
         started = time.perf_counter()
-        under_way = self._under_way.labels(method)
-        under_way.inc()
+        pending = self._pending.labels(method)
+        pending.inc()
         try:
             yield lambda code: self._calls.labels(method, code).observe(time.perf_counter() - started)
         finally:
-            under_way.dec()
+            pending.dec()
 
     def transaction(self, kind: str, seconds: float) -> None:
         self._transactions.labels(kind).observe(seconds)
@@ -73,7 +73,7 @@ class _Queue(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
             waiting, held = self._read()
-        except Exception:  # noqa: BLE001 - a database that is away must not take the other figures with it
+        except Exception:  # noqa: BLE001 - the other metrics are exported even without a database
             return
         yield GaugeMetricFamily("penstock_runs_waiting", "Runs that wait for an executor.", value=waiting)
         yield GaugeMetricFamily("penstock_runs_held", "Runs that an executor holds.", value=held)

@@ -17,7 +17,7 @@ from penstock_api.v2beta1 import run_pb2
 from penstock_server.errors import UnavailableError
 from penstock_server.readiness import Readiness
 from penstock_server.storage.database import Database
-from penstock_server.storage.probe import unwritable
+from penstock_server.storage.probe import write_problem
 from penstock_server.telemetry import Telemetry
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg import sql
@@ -131,8 +131,8 @@ def test_a_busy_database_is_ready(tmp_path: Path) -> None:
     database.migrate()
     taken = threading.Lock()
     taken.acquire()
-    assert unwritable(database.engine, taken, time.monotonic) == ""
-    assert "cannot be written to" in unwritable(database.engine, taken, lambda: 0.0)
+    assert write_problem(database.engine, taken, time.monotonic) == ""
+    assert "cannot be written to" in write_problem(database.engine, taken, lambda: 0.0)
     database.dispose()
 
 
@@ -145,7 +145,7 @@ def test_readiness_is_looked_at_once_at_a_time() -> None:
         goes_on.wait(30)
         return ["found"]
 
-    readiness = Readiness(look, patience=0.05)
+    readiness = Readiness(look, timeout=0.05)
     assert "did not answer" in readiness.problems()[0]
     assert "did not answer" in readiness.problems()[0]
     goes_on.set()

@@ -61,7 +61,7 @@ def test_an_expression_that_an_earlier_release_took_fires_no_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as earlier:
-        earlier.setattr(recurring_runs, "checked", lambda trigger, zone: trigger)
+        earlier.setattr(recurring_runs, "validated", lambda trigger, zone: trigger)
         earlier.setattr(recurring_runs, "next_fire", lambda schedule, zone: 1)
         old = world.add("old", Trigger(cron="0 0 0 * * 7"))
     other = world.add("other")
@@ -101,7 +101,7 @@ def test_a_schedule_that_cannot_fire_keeps_no_other_waiting(world: World, monkey
 
 
 def test_schedules_that_are_held_back_keep_no_other_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurring_runs, "_DUE_AT_ONCE", 2)
+    monkeypatch.setattr(recurring_runs, "_PAGE_SIZE", 2)
     missed = Trigger(interval_seconds=60, start_at=SystemClock().now_millis() - 3_600_000)
     held = {world.add(f"schedule {number}", missed) for number in range(5)}
     assert world.schedules.tick() == 5

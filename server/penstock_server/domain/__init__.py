@@ -1,1 +1,1 @@
-"""Pure rules: what resources are and how they may change. No I/O, no transport, no storage."""
+"""Domain values and the rules by which they change. Pure: no I/O, no transport, no storage."""

@@ -1,7 +1,7 @@
-"""Why a task was or was not answered from the cache: its key against the nearest one that is kept.
+"""Explains cache hits and misses, by comparing a task's key with the most similar one in the cache.
 
-Invariants: pure. Keys are composed as the engine composes them (`penstock_ir.fingerprint`), from what the rows say; the
-nearest entry is the one with the fewest differences, the newest of several.
+Invariants: pure. Keys are computed as by the engine (`penstock_ir.fingerprint`), from the task rows; the nearest entry
+is the one with the fewest differences, the newest of several.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from penstock_server.domain.history import TaskHistory
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import CacheEntry, Task
 
-_SHOWN = 200
+_MAX_SHOWN = 200
 
 
 class CacheOutcome(Enum):
-    """NOT_ASKED: the cache had no say, because of what the task is, its options, or since it was not reached."""
+    """NOT_ASKED: the cache was not looked up, because of the kind of task, its options, or as it was not reached."""
 
     HIT = 1
     MISS = 2
@@ -34,7 +34,7 @@ class CacheOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One part of the key, as this task and the other have it; texts for people."""
+    """A part of the key that differs, with the values of this task and the other as text."""
 
     field: str
     this: str
@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A kept result with the row and the pipeline of the task that made it."""
+    """A cache entry with the row and the pipeline of the task that made it."""
 
     entry: CacheEntry
     row: Task
@@ -52,7 +52,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class CacheExplanation:
-    """`other_*` name the nearest result that is kept, empty when there is none; `differences` are to its key."""
+    """`other_*` name the nearest cache entry, empty when there is none; `differences` are to its key."""
 
     outcome: CacheOutcome
     summary: str
@@ -61,10 +61,10 @@ class CacheExplanation:
     differences: list[Difference] = field(default_factory=list)
 
 
-def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistory) -> CacheExplanation | None:
-    """The explanation when no other result has to be looked at; None for a plain miss."""
-    place = locate_task(pipeline, row.path)
-    if place is None or row.kind is not TaskKind.CONTAINER:
+def explain_from_log(run: Run, pipeline: Pipeline, row: Task, history: TaskHistory) -> CacheExplanation | None:
+    """The explanation that needs no other cache entries; None for a plain miss."""
+    located = locate_task(pipeline, row.path)
+    if located is None or row.kind is not TaskKind.CONTAINER:
         return CacheExplanation(
             CacheOutcome.NOT_ASKED, f"only container tasks have results that are kept, not a {row.kind.value}"
         )
@@ -72,11 +72,11 @@ def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistor
         return CacheExplanation(
             CacheOutcome.NOT_ASKED, "caching is off for this run, by its options or by the server's"
         )
-    if not place.task.caching.enabled:
+    if not located.task.caching.enabled:
         return CacheExplanation(CacheOutcome.NOT_ASKED, "the pipeline does not enable caching for this task")
     answer = history.cache_answer
     if answer is None:
-        return CacheExplanation(CacheOutcome.NOT_ASKED, _why_unanswered(row))
+        return CacheExplanation(CacheOutcome.NOT_ASKED, _why_not_asked(row))
     hit = answer.get("hit")
     if hit and row.state is TaskState.CACHED:
         summary = f"answered by task {hit.get('path')!r} of run {hit.get('runId')}"
@@ -86,7 +86,7 @@ def without_looking(run: Run, pipeline: Pipeline, row: Task, history: TaskHistor
     return None
 
 
-def _why_unanswered(row: Task) -> str:
+def _why_not_asked(row: Task) -> str:
     if row.state in (TaskState.SKIPPED, TaskState.OMITTED):
         return "the task did not start"
     if row.fingerprint:
@@ -97,29 +97,29 @@ def _why_unanswered(row: Task) -> str:
     )
 
 
-def against(pipeline: Pipeline, row: Task, candidates: Sequence[Candidate], kept: int) -> CacheExplanation:
-    """A miss, with the nearest of the candidates (newest first). `kept` counts the pipeline's results in all."""
+def explain_miss(pipeline: Pipeline, row: Task, candidates: Sequence[Candidate], total: int) -> CacheExplanation:
+    """Explains a miss by the nearest candidate (newest first). `total`: the number of the pipeline's cache entries."""
     name = without_iterations(row.path)
     mine = _document(pipeline, row)
     nearest: tuple[int, Candidate, list[Difference]] | None = None
     for candidate in candidates:
         if without_iterations(candidate.row.path) != name:
             continue
-        found = list(differences(mine, _document(candidate.pipeline, candidate.row)))
-        if nearest is None or len(found) < nearest[0]:
-            nearest = (len(found), candidate, found)
+        diffs = list(differences(mine, _document(candidate.pipeline, candidate.row)))
+        if nearest is None or len(diffs) < nearest[0]:
+            nearest = (len(diffs), candidate, diffs)
     if nearest is None:
-        why = "none of them is of this task" if kept else "this is the first one"
-        return CacheExplanation(CacheOutcome.MISS, f"{kept} results of pipeline {pipeline.name!r} are kept; {why}")
-    _, candidate, found = nearest
+        reason = "none of them is of this task" if total else "this is the first one"
+        return CacheExplanation(CacheOutcome.MISS, f"{total} results of pipeline {pipeline.name!r} are kept; {reason}")
+    _, candidate, diffs = nearest
     made_by = f"run {candidate.entry.run_id}, task {candidate.entry.task_path!r}"
-    fields = ", ".join(one.field for one in found[:5])
-    summary = f"the nearest result ({made_by}) differs in {fields}" if found else f"its result was made by {made_by}"
-    return CacheExplanation(CacheOutcome.MISS, summary, candidate.entry.run_id, candidate.entry.task_path, found)
+    fields = ", ".join(difference.field for difference in diffs[:5])
+    summary = f"the nearest result ({made_by}) differs in {fields}" if diffs else f"its result was made by {made_by}"
+    return CacheExplanation(CacheOutcome.MISS, summary, candidate.entry.run_id, candidate.entry.task_path, diffs)
 
 
 def differences(this: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
-    """Leaves that are not equal, by dotted path."""
+    """The values that differ, by dotted path."""
     mine, theirs = dict(_leaves(this, "")), dict(_leaves(other, ""))
     for name in sorted(mine.keys() | theirs.keys()):
         if mine.get(name) != theirs.get(name):
@@ -127,12 +127,12 @@ def differences(this: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[D
 
 
 def _document(pipeline: Pipeline, row: Task) -> dict[str, Any]:
-    place = locate_task(pipeline, row.path)
-    if place is None or not isinstance(place.task.component.implementation, ContainerExecutor):
+    located = locate_task(pipeline, row.path)
+    if located is None or not isinstance(located.task.component.implementation, ContainerExecutor):
         return {}
-    component, container = place.task.component, place.task.component.implementation
-    if place.task.caching.key:
-        return {"component": component.name, "cacheKey": place.task.caching.key}
+    component, container = located.task.component, located.task.component.implementation
+    if located.task.caching.key:
+        return {"component": component.name, "cacheKey": located.task.caching.key}
     return key_document(
         input_artifacts=json.loads(row.input_artifacts),
         input_parameters=json.loads(row.inputs),
@@ -158,4 +158,4 @@ def _shown(leaves: Mapping[str, Any], name: str) -> str:
     if name not in leaves:
         return "(absent)"
     text = json.dumps(leaves[name], ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"

@@ -1,10 +1,10 @@
-"""Cron expressions as robfig/cron v1.2.0 reads them, which upstream schedules with (api.md §2.9).
+"""Parses cron expressions like robfig/cron v1.2.0, with which upstream schedules (api.md §2.9).
 
-Why: croniter finds the points of a grid, but reads expressions in a dialect of its own: it takes `7` for Sunday, ranges
-that wrap around, `L`, `W`, `#` and random fields, and joins the two fields of days by another rule.
+Why not croniter alone: it computes the points in time, but parses another dialect: it accepts `7` for Sunday, ranges
+that wrap around, `L`, `W`, `#` and random fields, and combines the two day fields by another rule.
 
-Invariants: pure. Croniter is given numbers and stars alone. A star or question mark in a field of days, with a step
-or among others too, makes both of those fields hold; else a day is one of either. What upstream refuses is refused.
+Invariants: pure. Croniter is given only numbers and stars. If a day field has a star or question mark, also with a step
+or in a list, a day must match both day fields; otherwise it must match one of them. What upstream refuses is refused.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class CronError(ValueError):
-    """No cron expression; the text says why."""
+    """The text is no cron expression; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    what: str
-    least: int
-    most: int
+    label: str
+    minimum: int
+    maximum: int
     names: Mapping[str, int]
 
 
@@ -56,35 +56,35 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """`fields` as croniter takes them; `either`: a day is one of the month's or one of the week's."""
+    """`fields` as croniter takes them; `day_or`: a day is one of the month's or one of the week's."""
 
     fields: str
-    either: bool
+    day_or: bool
 
     def after(self, at: datetime) -> datetime | None:
         """The first point after a time, in its zone; None when none comes within SEARCHED_YEARS."""
         try:
-            found: datetime = self._points(at).get_next(datetime)
+            point: datetime = self._points(at).get_next(datetime)
         except ValueError:
             return None
-        return found
+        return point
 
     def before(self, at: datetime) -> datetime | None:
-        """The last point before a time; as `after`."""
+        """The last point before a time; None as in `after`."""
         try:
-            found: datetime = self._points(at).get_prev(datetime)
+            point: datetime = self._points(at).get_prev(datetime)
         except ValueError:
             return None
-        return found
+        return point
 
     def _points(self, at: datetime) -> croniter:
         return croniter(
-            self.fields, at, second_at_beginning=True, day_or=self.either, max_years_between_matches=SEARCHED_YEARS
+            self.fields, at, second_at_beginning=True, day_or=self.day_or, max_years_between_matches=SEARCHED_YEARS
         )
 
 
 def parse(text: str) -> Cron:
-    """Six fields, seconds first, of which the last may be left out, or a descriptor such as `@daily`.
+    """Parses six fields, beginning with seconds, of which the last may be omitted, or a descriptor such as `@daily`.
 
     Raises CronError.
     """
@@ -92,56 +92,56 @@ def parse(text: str) -> Cron:
         if text not in _DESCRIPTORS:
             raise CronError(f"there is {', '.join(_DESCRIPTORS)} and @every")
         text = _DESCRIPTORS[text]
-    given = text.split()
-    if len(given) not in (5, 6):
+    parts = text.split()
+    if len(parts) not in (5, 6):
         raise CronError(
-            f"it has {len(given)} fields, a schedule has six: second, minute, hour, day of the month, month and day of "
+            f"it has {len(parts)} fields, a schedule has six: second, minute, hour, day of the month, month and day of "
             "the week, which may be left out"
         )
-    parsed = [_values(one, field) for one, field in zip([*given, "*"], _FIELDS, strict=False)]
+    parsed = [_values(part, field) for part, field in zip([*parts, "*"], _FIELDS, strict=False)]
     texts = [_text(numbers, field) for (numbers, _), field in zip(parsed, _FIELDS, strict=True)]
     (_, month_star), (_, week_star) = parsed[3], parsed[5]
-    either = not month_star and not week_star
-    if either and "*" in (texts[3], texts[5]):
+    day_or = not month_star and not week_star
+    if day_or and "*" in (texts[3], texts[5]):
         texts[3] = texts[5] = "*"
-    return Cron(" ".join(texts), either)
+    return Cron(" ".join(texts), day_or)
 
 
 def _values(text: str, field: _Field) -> tuple[set[int], bool]:
     """The numbers of a field, and whether a star is in it."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     star = False
     for part in text.split(","):
-        span, slash, step = part.partition("/")
-        if span in ("*", "?"):
+        values, slash, step = part.partition("/")
+        if values in ("*", "?"):
             star = True
-            first, last = field.least, field.most
+            first, last = field.minimum, field.maximum
         else:
-            low, dash, high = span.partition("-")
+            low, dash, high = values.partition("-")
             first = _number(low, field)
-            last = _number(high, field) if dash else field.most if slash else first
+            last = _number(high, field) if dash else field.maximum if slash else first
         for number in (first, last):
-            if not field.least <= number <= field.most:
-                raise CronError(f"{field.what}: {part[:40]!r} is not within {field.least} to {field.most}")
+            if not field.minimum <= number <= field.maximum:
+                raise CronError(f"{field.label}: {part[:40]!r} is not within {field.minimum} to {field.maximum}")
         if first > last:
-            raise CronError(f"{field.what}: {part[:40]!r} begins after its end")
+            raise CronError(f"{field.label}: {part[:40]!r} begins after its end")
         if slash and (not _NUMBER.fullmatch(step) or not int(step)):
-            raise CronError(f"{field.what}: the step of {part[:40]!r} is no number from 1 on")
-        found.update(range(first, last + 1, int(step) if slash else 1))
-    return found, star
+            raise CronError(f"{field.label}: the step of {part[:40]!r} is no number from 1 on")
+        numbers.update(range(first, last + 1, int(step) if slash else 1))
+    return numbers, star
 
 
 def _number(text: str, field: _Field) -> int:
-    known = field.names.get(text.lower())
-    if known is not None:
-        return known
+    named = field.names.get(text.lower())
+    if named is not None:
+        return named
     if not _NUMBER.fullmatch(text):
         also = f" or a name such as {next(iter(field.names))}" if field.names else ""
-        raise CronError(f"{field.what}: {text[:40]!r} is no number{also}")
+        raise CronError(f"{field.label}: {text[:40]!r} is no number{also}")
     return int(text)
 
 
 def _text(numbers: set[int], field: _Field) -> str:
-    if len(numbers) == field.most - field.least + 1:
+    if len(numbers) == field.maximum - field.minimum + 1:
         return "*"
     return ",".join(str(number) for number in sorted(numbers))

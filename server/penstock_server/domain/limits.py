@@ -1,7 +1,6 @@
 """Lengths, names and tags (api.md §2.4). Limits count bytes, as upstream's do.
 
-Invariant: a violation names the field; these are the caller's mistakes, so InvalidArgumentError, where upstream says
-500.
+Invariant: a violation is an InvalidArgumentError that names the field, where upstream returns 500.
 """
 
 from __future__ import annotations

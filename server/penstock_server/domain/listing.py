@@ -33,7 +33,7 @@ class KeyKind(Enum):
 
     TEXT = "text"
     TIME = "time"
-    """Milliseconds inside, whole seconds for callers."""
+    """Stored in milliseconds, compared in whole seconds."""
     METRIC = "metric"
     """A number that a run reported, by its name; for sorting only."""
 
@@ -42,7 +42,7 @@ _VALUE_TYPES = {KeyKind.TEXT: str, KeyKind.TIME: int, KeyKind.METRIC: float}
 
 
 class Operation(Enum):
-    """Of predicates, by the numbers that upstream's filter has for them."""
+    """The operations of predicates, with their numbers in upstream's filter.proto."""
 
     EQUALS = 1
     NOT_EQUALS = 2
@@ -56,11 +56,10 @@ class Operation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a listing can be sorted and filtered by; `column` is the storage's name.
+    """A key by which a listing can be sorted and filtered; `column` is its name in the storage.
 
-    `values` are all that there are, in capitals where not every text is one: whatever its spelling (v1 clients say
-    Succeeded), a value is compared in capitals, and what differs from one of them is one of the others, which an index
-    finds.
+    `values`: all values of an enumeration, in upper case. Filters on such a key are compared in upper case, since v1
+    clients send `Succeeded`, and NOT_EQUALS becomes IN of the other values, which can use an index.
     """
 
     column: str
@@ -79,7 +78,7 @@ class Listing:
     metrics: bool = False
 
     def sort_key(self, name: str) -> Key | None:
-        """What a name sorts by, None when it cannot be sorted by."""
+        """The key of a name, None when it cannot be sorted by."""
         if self.metrics and name.startswith(METRIC) and len(name) > len(METRIC):
             return Key(name[len(METRIC) :], KeyKind.METRIC)
         key = self.keys.get(name)
@@ -99,7 +98,7 @@ class Predicate:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: the value that is sorted by, and the id, of its first row."""
+    """The sort value and the id of the first row of a page."""
 
     value: Any
     identifier: str
@@ -108,7 +107,7 @@ class Cursor:
 @dataclass(frozen=True, slots=True)
 class ListQuery:
     """A checked request. `column` is what is sorted by: a column, or a metric's name where `kind` is METRIC; `scope`
-    says whose list it is, so that a token is not taken to another."""
+    says whose list it is, so that a token is not used for another."""
 
     listing: Listing
     column: str
@@ -137,7 +136,7 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """What the caller sent, as it came. `scope` is what else narrows the listing (an experiment, a pipeline)."""
+    """The parameters of a list request, not yet checked. `scope`: the experiment or pipeline whose list it is."""
 
     page_token: str = ""
     page_size: int = 0
@@ -152,7 +151,7 @@ def parse(listing: Listing, request: ListRequest) -> ListQuery:
         raise InvalidArgumentError("it must not be negative", "page_size")
     page_size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
     sort_key, descending = _order(listing, request.sort_by)
-    filter_text = _unescaped(request.filter)
+    filter_text = _unescape_filter(request.filter)
     cursor = None
     if request.page_token:
         token = _token(request.page_token, listing, request.scope)
@@ -187,7 +186,7 @@ def _order(listing: Listing, sort_by: str) -> tuple[str, bool]:
         raise InvalidArgumentError(
             f"{sort_by[:80]!r} is not of the form `field`, `field asc` or `field desc`", "sort_by"
         )
-    # Names of metrics are the users' own, their case counts.
+    # Names of metrics are case-sensitive.
     name = words[0] if words[0].startswith(METRIC) else words[0].lower()
     if listing.sort_key(name) is None:
         known = ", ".join([*sorted(name for name in listing.keys if listing.sort_key(name)), *_metric_hint(listing)])
@@ -199,8 +198,8 @@ def _metric_hint(listing: Listing) -> list[str]:
     return [f"{METRIC}<name>"] if listing.metrics else []
 
 
-def _unescaped(text: str) -> str:
-    """Filters are unescaped once more after the transport did: the web UI escapes twice."""
+def _unescape_filter(text: str) -> str:
+    """Unescapes a filter that the transport has unescaped once, because the web UI escapes twice."""
     if len(text) > _MAX_FILTER:
         raise InvalidArgumentError(f"it is longer than {_MAX_FILTER} characters", "filter")
     stripped = text.strip()
@@ -252,7 +251,7 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
         raise InvalidArgumentError("a predicate must be an object", place)
     fields = {_snake(name): value for name, value in entry.items()}
     if "op" in fields and "operation" not in fields:
-        # v1beta1's name of it.
+        # The name in v1beta1.
         fields["operation"] = fields.pop("op")
     unknown = set(fields) - {"operation", "key", *_VALUES}
     if unknown:
@@ -270,28 +269,28 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
     if key is None:
         known = ", ".join(sorted(listing.keys))
         raise InvalidArgumentError(f"cannot filter {listing.name} by {name[:80]!r}; known keys: {known}", place)
-    many = value.get("values") if isinstance(value, dict) and kind.endswith("_values") else [value]
-    if not isinstance(many, list) or len(many) > _MAX_VALUES:
+    values = value.get("values") if isinstance(value, dict) and kind.endswith("_values") else [value]
+    if not isinstance(values, list) or len(values) > _MAX_VALUES:
         raise InvalidArgumentError(f"values must be a list of at most {_MAX_VALUES}", place)
     convert = _seconds if key.kind is KeyKind.TIME and operation is not Operation.IS_SUBSTRING else _text
-    converted = tuple(convert(one, place) for one in many)
+    converted = tuple(convert(value, place) for value in values)
     if key.values:
-        converted = tuple(str(one).upper() for one in converted)
+        converted = tuple(str(value).upper() for value in converted)
         if operation is Operation.NOT_EQUALS:
-            others = tuple(one for one in key.values if one != converted[0])
-            return Predicate(Operation.IN, key.column, key.kind, others)
+            other_values = tuple(value for value in key.values if value != converted[0])
+            return Predicate(Operation.IN, key.column, key.kind, other_values)
     return Predicate(operation, key.column, key.kind, converted if operation is Operation.IN else converted[0])
 
 
 def _operand(fields: Mapping[str, Any], operation: Operation, place: str) -> tuple[str, Any]:
-    """The one value of a predicate, with the name of its field, which has to suit the operation."""
-    given = [value for value in _VALUES if fields.get(value) is not None]
-    if len(given) != 1:
+    """The field name and value of a predicate's operand, which must fit the operation."""
+    value_fields = [value for value in _VALUES if fields.get(value) is not None]
+    if len(value_fields) != 1:
         raise InvalidArgumentError("exactly one value is needed", place)
-    kind = given[0]
+    kind = value_fields[0]
     if (operation is Operation.IN) != kind.endswith("_values"):
-        wanted = "a list of values" if operation is Operation.IN else "a single value"
-        raise InvalidArgumentError(f"{operation.name} needs {wanted}", place)
+        expected = "a list of values" if operation is Operation.IN else "a single value"
+        raise InvalidArgumentError(f"{operation.name} needs {expected}", place)
     if operation is Operation.IS_SUBSTRING and kind != "string_value":
         raise InvalidArgumentError("IS_SUBSTRING needs a string_value", place)
     return kind, fields[kind]
@@ -301,8 +300,8 @@ def _operation(value: Any, place: str) -> Operation:
     try:
         return Operation[value] if isinstance(value, str) else Operation(value)
     except (KeyError, ValueError, TypeError) as error:
-        known = ", ".join(one.name for one in Operation)
-        raise InvalidArgumentError(f"the operation is none of {known}", place) from error
+        names = ", ".join(operation.name for operation in Operation)
+        raise InvalidArgumentError(f"the operation is none of {names}", place) from error
 
 
 def _text(value: Any, place: str) -> str:

@@ -1,4 +1,4 @@
-"""Macros in string arguments of a run (executor.md §1.11): expanded once, when the run is created."""
+"""Expands macros in string arguments of a run, once, when the run is created (executor.md §1.11)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _GO_FORMATS = dict(_GO_LAYOUT)
 
 
 def expand(value: Any, *, run_id: str, now: int, scheduled: int = 0, index: int | None = None) -> Any:
-    """Expands macros in every string of a JSON value. Times in milliseconds; 0 leaves ScheduledTime as it stands."""
+    """Expands macros in every string of a JSON value. Times in milliseconds; with 0 ScheduledTime is not expanded."""
     if isinstance(value, str):
         return _expand_text(value, run_id, now, scheduled, index) if "[[" in value or "{{$" in value else value
     if isinstance(value, list):
-        return [expand(one, run_id=run_id, now=now, scheduled=scheduled, index=index) for one in value]
+        return [expand(item, run_id=run_id, now=now, scheduled=scheduled, index=index) for item in value]
     if isinstance(value, dict):
         return {
-            key: expand(one, run_id=run_id, now=now, scheduled=scheduled, index=index) for key, one in value.items()
+            key: expand(item, run_id=run_id, now=now, scheduled=scheduled, index=index) for key, item in value.items()
         }
     return value
 

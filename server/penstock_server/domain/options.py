@@ -1,7 +1,7 @@
-"""How a run is executed where its pipeline leaves it open.
+"""Options of a run, which are not part of its pipeline.
 
-Invariant: what a run gets is fixed when it is created, the server's own settings included, because its log is replayed
-with them: a server that is started with other settings changes later runs only.
+Invariant: options are fixed when the run is created, including those from the server's settings, because its event log
+is replayed with them: changed settings of a server affect later runs only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_INFRASTRUCTURE_RETRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class RequestedOptions:
-    """What a caller asks for; None and 0 leave it to the server. Times in seconds."""
+    """The options of a request; None and 0 mean the server's default. Times in seconds."""
 
     fail_fast: bool = False
     caching: bool | None = None
@@ -38,7 +38,7 @@ class OptionDefaults:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run has. Times in seconds; 0 means no limit, for `deadline` the pipeline's own."""
+    """The options of a run. Times in seconds; 0 means no limit, for `deadline` the pipeline's own."""
 
     fail_fast: bool = False
     caching: bool = True
@@ -51,16 +51,16 @@ class RunOptions:
     def to_text(self) -> str:
         document = asdict(self)
         if self.infrastructure_retries == DEFAULT_OPTIONS.infrastructure_retries:
-            # A server of the release before reads no option that it does not know.
+            # A server of the release before fails on an option that it does not know.
             del document["infrastructure_retries"]
         return json.dumps(document, separators=(",", ":"))
 
     @staticmethod
     def from_text(text: str) -> RunOptions:
-        """Options of a later release are passed over."""
-        known = {field.name for field in fields(RunOptions)}
+        """Options of a later release are ignored."""
+        names = {field.name for field in fields(RunOptions)}
         document = json.loads(text) if text else {}
-        return RunOptions(**{name: value for name, value in document.items() if name in known})
+        return RunOptions(**{name: value for name, value in document.items() if name in names})
 
 
 NOTHING_REQUESTED = RequestedOptions()
@@ -68,8 +68,8 @@ NO_SETTINGS = OptionDefaults()
 DEFAULT_OPTIONS = RunOptions()
 
 
-def settled(requested: RequestedOptions, defaults: OptionDefaults) -> RunOptions:
-    """A run cannot switch on what the server switched off. Raises InvalidArgumentError."""
+def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> RunOptions:
+    """The options of a new run. It cannot enable what the server disables. Raises InvalidArgumentError."""
     for value, field in (
         (requested.max_cache_age, "run.options.max_cache_age_seconds"),
         (requested.deadline, "run.options.deadline_seconds"),

@@ -19,7 +19,7 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A document by the hash of its canonical text; `platform_spec` is empty without a platform document."""
+    """A pipeline document; `spec_hash` is that of its canonical text, `platform_spec` is empty if there is none."""
 
     spec_hash: str
     pipeline_spec: str

@@ -1,7 +1,7 @@
-"""A task's latest attempt in the words of Kubernetes' API, for the web UI's Pod and events tabs (api.md §4.2).
+"""A task's latest attempt as a Pod and Events of Kubernetes, for the web UI's tabs (api.md §4.2).
 
-Why made here: Pods are removed when they have ended, and a local process never was one. Invariant: only what the run's
-own record says is told; an annotation says where it comes from.
+Why: Pods are deleted after they have ended, and a local process has none. Invariant: the documents contain only data of
+the run's record, and an annotation says so.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def pod_document(run: Run, task: Task) -> dict[str, Any]:
 
 
 def event_documents(task: Task) -> list[dict[str, Any]]:
-    """v1 Events, the oldest first: one for each change of the task's state, and one for what it waits for."""
+    """v1 Events, the oldest first: one for each state of the task, and one if it waits for something."""
     events = []
     for number, (state, at) in enumerate(task.history):
         failed = state.failed and task.error
@@ -70,7 +70,7 @@ def event_documents(task: Task) -> list[dict[str, Any]]:
 
 
 def waiting_events(task: Task) -> list[dict[str, Any]]:
-    """What keeps the task's attempt from running, as an Event; none when it waits for nothing."""
+    """The reason why the task's attempt waits, as an Event; empty when it does not wait."""
     if not task.waiting:
         return []
     since = task.history[-1][1] if task.history else task.created_at

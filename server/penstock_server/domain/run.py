@@ -2,8 +2,8 @@
 
 Invariants: PENDING -> RUNNING -> SUCCEEDED | FAILED | SKIPPED | CANCELED; CANCELING comes before the end of a run
 and is left only for a final state; a final state is left only by a retry. The history gains an entry with
-every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8). Its times never go back,
-whatever the clocks of those who tell them.
+every change that an executor reports, none from TerminateRun, as upstream (api.md §2.8). Its times never
+decrease, even if the clocks of executors differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from penstock_server.domain.options import DEFAULT_OPTIONS, RunOptions
 
 
 class RunState(str, Enum):
-    """`RuntimeState` of v2beta1, by its names. PAUSED is upstream's; no run of ours gets it."""
+    """`RuntimeState` of v2beta1, by its names. PAUSED exists upstream only."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -33,7 +33,7 @@ class RunState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """`at`: milliseconds since 1970."""
+    """`at`: milliseconds since the epoch."""
 
     state: RunState
     at: int
@@ -41,7 +41,7 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`submitted_spec` is an inline spec as it came (JSON text), else empty; `runtime_config` None when not sent."""
+    """`submitted_spec`: an inline spec as it was sent (JSON text), else empty; `runtime_config`: None if not sent."""
 
     run_id: str
     experiment_id: str
@@ -72,29 +72,29 @@ class Run:
     options: RunOptions = DEFAULT_OPTIONS
 
 
-def moved(run: Run, state: RunState, at: int, error: str = "") -> Run:
-    """The run after an executor's report; unchanged when the report says nothing new or comes too late."""
+def with_reported_state(run: Run, state: RunState, at: int, error: str = "") -> Run:
+    """The run after an executor reported a state; unchanged if the state is the same or the report comes too late."""
     if run.state.final or run.state is state:
         return run
     if run.state is RunState.CANCELING and not state.final:
         return run
-    history = _entered(run, state, at)
+    history = _with_state_change(run, state, at)
     finished_at = history[-1].at if state.final else run.finished_at
     return replace(run, state=state, state_history=history, error=error, finished_at=finished_at)
 
 
 def reopened(run: Run, at: int) -> Run:
-    """The run after its retry was asked for."""
+    """The run after a retry was requested."""
     return replace(
         run,
         state=RunState.PENDING,
-        state_history=_entered(run, RunState.PENDING, at),
+        state_history=_with_state_change(run, RunState.PENDING, at),
         finished_at=0,
         error="",
         terminate_requested=False,
     )
 
 
-def _entered(run: Run, state: RunState, at: int) -> tuple[StateChange, ...]:
+def _with_state_change(run: Run, state: RunState, at: int) -> tuple[StateChange, ...]:
     latest = run.state_history[-1].at if run.state_history else at
     return (*run.state_history, StateChange(state, max(at, latest)))

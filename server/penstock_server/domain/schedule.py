@@ -1,10 +1,10 @@
-"""Recurring runs and the one function that says when they fire (api.md §2.9).
+"""Recurring runs, and when they fire (api.md §2.9).
 
-Invariants: pure. A fire is decided by the schedule and its latest fire alone, so two servers decide the same; with
-catch-up every point of the grid fires once, in order, without it only the latest one that was missed. `end_at` is
-inclusive. Times are milliseconds (UTC), negative before 1970; 0 means none, so a fire at that very moment is told as
-the millisecond after it. A schedule without trigger fires exactly once. A cron expression begins with seconds; of six
-fields the last, the day of the week, may be left out, as upstream reads them.
+Invariants: pure. A fire depends only on the schedule and its last fire, so two servers compute the same; with catch-up
+every missed point fires once, in order, without it only the latest. `end_at` is inclusive. Times are milliseconds
+(UTC), negative before 1970; 0 means none, so a fire at the epoch itself is stored as 1. A schedule without trigger
+fires exactly once. A cron expression has six fields, beginning with seconds; the last, the day of the week, may be
+omitted, as upstream.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from penstock_server.domain.cron import Cron, CronError
 from penstock_server.errors import InvalidArgumentError
 
 MAX_CONCURRENCY = 10
-_EPOCH = 1
+_AT_EPOCH = 1
 _FIELD = "recurring_run.trigger.cron_schedule.cron"
 _ZONE = re.compile(r"^(?:CRON_TZ|TZ)=(\S+)\s+(.*)$")
 _EVERY = re.compile(r"@every ((?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:h|ms|m|s))+)")
 _PART = re.compile(r"([0-9.]+)(h|ms|m|s)")
 _MILLIS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _LONGEST = 10 * 366 * 86_400
-# A start leaves room for its zone and for the search of the first fire in the years that there are, 1 to 9999.
+# Bounds of start times, so that time zones and the search for the first fire stay within the years 1 to 9999.
 _EARLIEST = int(datetime(1, 1, 3, tzinfo=timezone.utc).timestamp()) * 1000
 _LATEST = int(datetime(9990, 1, 1, tzinfo=timezone.utc).timestamp()) * 1000
 
@@ -43,11 +43,11 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One row of `recurring_runs`. `fires` counts the runs made, which is the index of the latest.
+    """One row of `recurring_runs`. `fires` is the number of runs made, and so the index of the latest.
 
-    `spec_hash` is empty when each fire takes the newest version of `pipeline_id`; `submitted_spec` is an inline spec as
-    it came; `runtime_config` and `plugins_input` are JSON, None when none was sent; `next_fire_at` is 0 when it never
-    fires again.
+    `spec_hash` is empty if each fire uses the newest version of `pipeline_id`; `submitted_spec` is an inline spec as it
+    was sent; `runtime_config` and `plugins_input` are JSON, None if not sent; `next_fire_at` is 0 if it never fires
+    again.
     """
 
     recurring_run_id: str
@@ -77,10 +77,10 @@ class Schedule:
     plugins_input: str | None = None
 
 
-def checked(trigger: Trigger, zone: str) -> Trigger:
+def validated(trigger: Trigger, zone: str) -> Trigger:
     """Raises InvalidArgumentError with what to do."""
     if trigger.cron:
-        _read(trigger.cron, zone)
+        _parse_cron(trigger.cron, zone)
     if trigger.interval_seconds < 0 or (not trigger.cron and trigger.interval_seconds > _LONGEST):
         raise InvalidArgumentError(
             "interval_second must be at least 1 and at most ten years",
@@ -97,59 +97,59 @@ def checked(trigger: Trigger, zone: str) -> Trigger:
 
 
 def next_fire(schedule: Schedule, zone: str) -> int:
-    """When the schedule fires next by its grid, 0 for never again; it may lie in the past."""
+    """The time of the next fire, which may be in the past; 0 if it never fires again."""
     trigger = schedule.trigger
     reference = schedule.last_fired_at or trigger.start_at or schedule.created_at
-    if reference == _EPOCH:
+    if reference == _AT_EPOCH:
         reference = 0
-    found: int | None
+    fire: int | None
     if trigger.cron:
-        found = _after(trigger.cron, reference, zone)
+        fire = _after(trigger.cron, reference, zone)
     elif trigger.interval_seconds:
-        found = reference + trigger.interval_seconds * 1000
+        fire = reference + trigger.interval_seconds * 1000
     else:
-        found = None if schedule.fires else schedule.created_at
-    if found is None or (trigger.end_at and found > trigger.end_at):
+        fire = None if schedule.fires else schedule.created_at
+    if fire is None or (trigger.end_at and fire > trigger.end_at):
         return 0
-    return found or _EPOCH
+    return fire or _AT_EPOCH
 
 
 def fire_time(schedule: Schedule, now: int, zone: str) -> int:
-    """For which moment a schedule that is due fires now: the first one missed, or without catch-up the latest."""
+    """The scheduled time of a fire that is due: the first missed point, or without catch-up the latest."""
     due, trigger = schedule.next_fire_at, schedule.trigger
     if not schedule.no_catchup:
         return due
     until = min(now, trigger.end_at) if trigger.end_at else now
     if trigger.cron:
         latest = _at_or_before(trigger.cron, until, zone)
-        return due if latest is None else max(due, latest or _EPOCH)
+        return due if latest is None else max(due, latest or _AT_EPOCH)
     if trigger.interval_seconds:
         return until if until - due >= trigger.interval_seconds * 1000 else due
     return due
 
 
 def run_name(schedule: Schedule, index: int, at: int) -> str:
-    """`<name>-<index>-<hash>`: the same for the same fire, whoever makes it."""
+    """`<name>-<index>-<hash>`, deterministic, so that a fire that is repeated gives the same name."""
     return f"{schedule.resource_name}-{index}-{_fnv32a(f'{schedule.recurring_run_id}/{index}/{at}')}"
 
 
 def _after(cron: str, reference: int, zone: str) -> int | None:
-    grid, where = _read(cron, zone)
+    grid, where = _parse_cron(cron, zone)
     if isinstance(grid, int):
         return reference + grid
-    # Points are whole seconds, and strictly after the reference.
+    # Points in time are whole seconds, strictly after the reference.
     return _millis(grid.after(_local(reference, where)))
 
 
 def _at_or_before(cron: str, until: int, zone: str) -> int | None:
-    grid, where = _read(cron, zone)
+    grid, where = _parse_cron(cron, zone)
     if isinstance(grid, int):
         return until
     return _millis(grid.before(_local(until, where) + timedelta(milliseconds=1)))
 
 
-def _read(cron: str, zone: str) -> tuple[Cron | int, tzinfo]:
-    """The grid, or milliseconds between two fires, and the zone it is in. Raises InvalidArgumentError."""
+def _parse_cron(cron: str, zone: str) -> tuple[Cron | int, tzinfo]:
+    """The cron expression, or the interval in milliseconds, and its time zone. Raises InvalidArgumentError."""
     match = _ZONE.match(cron.strip())
     text, name = (match.group(2), match.group(1)) if match else (cron.strip(), zone)
     try:
@@ -163,7 +163,7 @@ def _read(cron: str, zone: str) -> tuple[Cron | int, tzinfo]:
 
 
 def _every(text: str) -> int:
-    """Milliseconds of `@every 1h30m`, whole seconds and at least one. Raises CronError."""
+    """The interval of `@every 1h30m` in milliseconds, truncated to seconds, at least 1 s. Raises CronError."""
     match = _EVERY.fullmatch(text)
     if not match:
         raise CronError("@every takes a time such as 1h30m: hours, minutes, seconds, milliseconds")

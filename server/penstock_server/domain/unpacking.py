@@ -1,7 +1,7 @@
-"""What a preview shows of packed objects: the first file inside (api.md §4.2).
+"""Unpacks gzip and tar objects for previews: the first file inside (api.md §4.2).
 
-Invariants: pure over an iterator of bytes; nothing is held whole, so a bomb costs what its reader takes of it; what
-looks packed and is not comes out as it was.
+Invariants: pure over an iterator of bytes; everything is streamed, so a decompression bomb costs only what is read of
+it; content that only looks packed is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEAD_BYTES = 512
 _CHUNK = 64 * 1024
 
 
-def packed(head: bytes) -> bool:
+def is_packed(head: bytes) -> bool:
     """Whether bytes with this beginning (at least 512 of them, if there are as many) are gzip or tar."""
     return head.startswith(_GZIP) or _is_tar(head)
 
@@ -28,33 +28,33 @@ def packed(head: bytes) -> bool:
 def first_file(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The content of the first regular file in gzip, tar or both; anything else unchanged.
 
-    Raises FailedPreconditionError, maybe late, for what begins like an archive and is broken.
+    Raises FailedPreconditionError, possibly after some chunks, for a broken archive.
     """
-    head, chunks = peeked(chunks)
+    head, chunks = peek(chunks)
     if head.startswith(_GZIP):
-        yield from _first_member(_gunzipped(chunks))
+        yield from _first_member(_gunzip(chunks))
     else:
         yield from _first_member(chunks)
 
 
-def peeked(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes, and everything again."""
-    taken: list[bytes] = []
-    while sum(map(len, taken)) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
-        taken.append(chunk)
-    return b"".join(taken)[:HEAD_BYTES], itertools.chain(taken, chunks)
+def peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first HEAD_BYTES bytes, and an iterator over everything including them."""
+    read_chunks: list[bytes] = []
+    while sum(map(len, read_chunks)) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
+        read_chunks.append(chunk)
+    return b"".join(read_chunks)[:HEAD_BYTES], itertools.chain(read_chunks, chunks)
 
 
-def limited(chunks: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
-    """At most so many bytes; 0 means all."""
-    left = max_bytes
+def limit_bytes(chunks: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """At most `max_bytes` bytes; 0 means all."""
+    remaining = max_bytes
     for chunk in chunks:
         if not max_bytes:
             yield chunk
             continue
-        yield chunk[:left]
-        left -= len(chunk)
-        if left <= 0:
+        yield chunk[:remaining]
+        remaining -= len(chunk)
+        if remaining <= 0:
             return
 
 
@@ -63,7 +63,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _first_member(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    head, chunks = peeked(chunks)
+    head, chunks = peek(chunks)
     if not _is_tar(head):
         yield from chunks
         return
@@ -79,7 +79,7 @@ def _first_member(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise FailedPreconditionError(f"the object's tar data is broken: {error}") from error
 
 
-def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=31)
     for chunk in chunks:
         data = chunk

@@ -15,7 +15,7 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         self._service = service
 
     def ClaimRuns(self, request: pb.ClaimRunsRequest, context: grpc.ServicerContext) -> pb.ClaimRunsResponse:
-        self._service.backends.heard(request.executor_id, request.backend)
+        self._service.backends.record(request.executor_id, request.backend)
         claimed = self._service.claim(
             request.executor_id, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
         )

@@ -1,9 +1,9 @@
 """Wraps every call: request id, deadline, errors to statuses, metrics, a log line.
 
-Why one interceptor: all of them need the same wrapped handler, and their order is fixed. Invariants: a call that came
-without a deadline gets one; the number of open streams is bounded; a call whose deadline passed while it waited for a
-thread is not begun; the request id, the caller's or a new one, is returned as `x-request-id`; a message that cannot be
-decoded is INVALID_ARGUMENT, where grpc would use INTERNAL.
+Why one interceptor: all of them need the same wrapped handler, and their order is fixed. Invariants: the number of open
+streams is bounded; a call whose deadline passed while it waited for a thread is not begun; the request id, the caller's
+or a new one, is returned as `x-request-id`; a message that cannot be decoded is INVALID_ARGUMENT, where grpc would use
+INTERNAL.
 """
 
 from __future__ import annotations

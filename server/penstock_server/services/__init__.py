@@ -1,1 +1,1 @@
-"""Use cases: one method per thing a caller can ask for, on ports; no transport, no SQL."""
+"""Application services: one method per operation of the API, on ports; no transport, no SQL."""

@@ -1,6 +1,6 @@
-"""Where the executors that ask here for work run their tasks: what a plan says it cannot do.
+"""The backends of the executors that claim runs from this server, for the checks of a plan.
 
-Invariants: in memory alone, since every executor asks again within half a minute; one that does not any more is
+Invariants: kept in memory only, since every executor claims again within half a minute; executors that stop are
 forgotten.
 """
 
@@ -14,19 +14,19 @@ _SECONDS = 90.0
 
 class Backends:
     def __init__(self) -> None:
-        self._heard: dict[str, tuple[str, float]] = {}
+        self._recorded: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
-    def heard(self, executor_id: str, backend: str) -> None:
-        """`backend` empty: an executor of a release that does not say."""
+    def record(self, executor_id: str, backend: str) -> None:
+        """Called for every claim. `backend` is empty for executors of releases that do not send it."""
         with self._lock:
             now = time.monotonic()
-            self._heard = {name: one for name, one in self._heard.items() if now - one[1] < _SECONDS}
-            self._heard[executor_id] = (backend, now)
+            self._recorded = {name: entry for name, entry in self._recorded.items() if now - entry[1] < _SECONDS}
+            self._recorded[executor_id] = (backend, now)
 
-    def known(self) -> set[str]:
-        """What executors that asked lately said; empty when none did, or one did not say."""
+    def names(self) -> set[str]:
+        """The backends of recent claims; empty if there were none, or if one executor did not send its backend."""
         with self._lock:
             now = time.monotonic()
-            found = {backend for backend, at in self._heard.values() if now - at < _SECONDS}
-        return set() if "" in found else found
+            names = {backend for backend, at in self._recorded.values() if now - at < _SECONDS}
+        return set() if "" in names else names

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from penstock_server.domain.run import Run, RunState, moved
+from penstock_server.domain.run import Run, RunState, with_reported_state
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.services.backends import Backends
@@ -327,7 +327,7 @@ def _move(uow: UnitOfWork, reports: Sequence[RunReport]) -> None:
     changed: dict[str, Run] = {}
     for report in reports:
         before = known[report.run_id]
-        after = moved(before, _state(report), report.at, report.error)
+        after = with_reported_state(before, _state(report), report.at, report.error)
         if report.pipeline_run_context_id:
             after = replace(
                 after,

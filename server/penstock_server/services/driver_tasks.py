@@ -1,7 +1,7 @@
-"""Tasks that upstream's drivers report, to answer later tasks from (api.TaskService, api.md §1.6).
+"""Tasks that upstream's drivers record as their cache (api.TaskService, api.md §1.6).
 
-Why apart from our cache: such a task says where its result is in ML Metadata and nothing of the result itself, so
-Penstock's executor could not use it, and our entries have more than this service can say.
+Why separate from Penstock's cache: such a task has the id of an execution in ML Metadata instead of the outputs, so
+Penstock's executor could not use it, and the messages of this service cannot carry Penstock's entries.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class DriverTaskService:
         self._clock = clock
 
     def create(self, task: DriverTask) -> DriverTask:
-        """Raises InvalidArgumentError naming the field that is missing or given without need."""
+        """Raises InvalidArgumentError that names a missing field, or the id, which the server assigns."""
         if task.task_id:
             raise InvalidArgumentError("it is given by the server", "task.id")
         required = {

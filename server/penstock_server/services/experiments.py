@@ -58,16 +58,16 @@ class ExperimentService:
         return experiment
 
     def ensure_default(self) -> Experiment:
-        """The experiment of runs that name none; made at the first start."""
+        """The default experiment, which is created at the first start."""
         try:
             with self._storage.writing() as uow:
-                found = uow.experiments.by_name(DEFAULT_NAME, "")
-                if found is None:
-                    found = self._new(DEFAULT_NAME, DEFAULT_DESCRIPTION)
-                    uow.experiments.add(found)
-                return found
+                experiment = uow.experiments.by_name(DEFAULT_NAME, "")
+                if experiment is None:
+                    experiment = self._new(DEFAULT_NAME, DEFAULT_DESCRIPTION)
+                    uow.experiments.add(experiment)
+                return experiment
         except AlreadyExistsError:
-            # Another server starts at the same moment and was faster.
+            # Another server that starts at the same time created it first.
             return self.ensure_default()
 
     def get(self, experiment_id: str) -> Experiment:

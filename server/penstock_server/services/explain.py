@@ -1,4 +1,4 @@
-"""Questions about runs: why a task is where it is, why the cache did not answer, what a run would do, its whole log.
+"""Answers questions about runs: why a task is in its state, why the cache had no hit, what a run would do, its log.
 
 Invariants: read-only; a stream holds no database connection while it sends.
 """
@@ -45,7 +45,7 @@ class PlanRequest:
 
 class ExplainService:
     def __init__(self, storage: Storage, documents: Documents, backends: Callable[[], Collection[str]]) -> None:
-        """`backends` says where executors run tasks."""
+        """`backends` returns the names of the executors' backends."""
         self._storage = storage
         self._documents = documents
         self._backends = backends
@@ -57,11 +57,11 @@ class ExplainService:
             pipeline = self._pipeline(uow, run)
             rows = with_waits(uow.tasks.list_for_run(run_id))
             events = uow.queue.events(run_id)
-        explainer = Explainer(run, pipeline, rows, lambda one: history_of(events, one))
-        found = explainer.task(path) if path else explainer.run()
-        if found is None:
+        explainer = Explainer(run, pipeline, rows, lambda task_path: history_of(events, task_path))
+        explanation = explainer.task(path) if path else explainer.run()
+        if explanation is None:
             raise NotFoundError("Task", path)
-        return found
+        return explanation
 
     def cache(self, run_id: str, path: str) -> CacheExplanation:
         """Raises NotFoundError."""
@@ -72,30 +72,32 @@ class ExplainService:
                 raise NotFoundError("Task", path)
             pipeline = self._pipeline(uow, run)
             history = history_of(uow.queue.events(run_id), path)
-            simple = cache_explanation.without_looking(run, pipeline, row, history)
-            if simple is not None:
-                return simple
-            before = (history.cache_answer or {}).get("at", 0)
-            kept, entries = uow.cache.before(pipeline.name, run.namespace, before, _CANDIDATES)
+            explanation = cache_explanation.explain_from_log(run, pipeline, row, history)
+            if explanation is not None:
+                return explanation
+            asked_at = (history.cache_answer or {}).get("at", 0)
+            total, entries = uow.cache.before(pipeline.name, run.namespace, asked_at, _CANDIDATES)
             candidates: list[Candidate] = []
             compiled: dict[str, Pipeline | None] = {run_id: pipeline}
             for entry in entries:
                 if entry.run_id not in compiled:
                     other = uow.runs.get(entry.run_id)
                     compiled[entry.run_id] = self._pipeline(uow, other) if other else None
-                of_entry = compiled[entry.run_id]
-                made_by = uow.tasks.get(entry.run_id, task_id_of(entry.run_id, entry.task_path)) if of_entry else None
-                if of_entry is not None and made_by is not None:
-                    candidates.append(Candidate(entry, made_by, of_entry))
-        return cache_explanation.against(pipeline, row, candidates, kept)
+                entry_pipeline = compiled[entry.run_id]
+                entry_task = (
+                    uow.tasks.get(entry.run_id, task_id_of(entry.run_id, entry.task_path)) if entry_pipeline else None
+                )
+                if entry_pipeline is not None and entry_task is not None:
+                    candidates.append(Candidate(entry, entry_task, entry_pipeline))
+        return cache_explanation.explain_miss(pipeline, row, candidates, total)
 
     def plan(self, request: PlanRequest) -> Plan:
-        """A document or arguments that cannot run give a plan without tasks, with every problem.
+        """Plans a run. An invalid document or invalid arguments give a plan without tasks and with all problems.
 
         Raises InvalidArgumentError, NotFoundError.
         """
         try:
-            pipeline = self._requested(request)
+            pipeline = self._requested_pipeline(request)
             arguments = bind_root_parameters(pipeline, request.parameters)
         except (InvalidSpecError, InvalidParametersError) as error:
             return Plan((), tuple(error.problems))
@@ -107,13 +109,16 @@ class ExplainService:
                     return None
                 outputs = json.loads(hit.entry.outputs)
                 ports = outputs.get("artifacts") or {}
-                names = {port: tuple(str(one.get("name", "")) for one in many) for port, many in ports.items()}
+                names = {
+                    port: tuple(str(artifact.get("name", "")) for artifact in port_artifacts)
+                    for port, port_artifacts in ports.items()
+                }
                 return CachedOutputs(hit.entry.run_id, outputs.get("parameters") or {}, names)
 
             return plan_pipeline(pipeline, arguments, look_up, self._backends())
 
     def event_log(self, run_id: str) -> Iterator[bytes]:
-        """JSON lines: what the run is, its events, its tasks (docs/architecture.md, "Replay")."""
+        """JSON lines: the run, its events, its tasks (docs/architecture.md, "Replay")."""
         with self._storage.reading() as uow:
             run = runs.find(uow, run_id)
             spec = self._spec(uow, run)
@@ -141,7 +146,7 @@ class ExplainService:
         for row in rows:
             yield _line({"task": row.path, "state": row.state, "outputs": json.loads(row.outputs)})
 
-    def _requested(self, request: PlanRequest) -> Pipeline:
+    def _requested_pipeline(self, request: PlanRequest) -> Pipeline:
         if request.pipeline_spec is not None:
             return self._documents.compiled(self._documents.checked(document_from_json(request.pipeline_spec)))
         if not request.pipeline_version_id:

@@ -1,7 +1,7 @@
 """Pipelines and versions (api.md §2.7).
 
-Invariants: a version's document compiles before it is stored; a pipeline and its first version come in one transaction;
-deleting a pipeline leaves the runs that were made from it.
+Invariants: a version is stored only if its document compiles; a pipeline and its first version are stored in one
+transaction; deleting a pipeline does not delete its runs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Fetch = Callable[[str], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What a caller says of a pipeline or version. `fallback` is a file's name, used when no name is given."""
+    """Names and descriptions of a new pipeline or version. `fallback` is a file name, used when there is no name."""
 
     name: str = ""
     display_name: str = ""
@@ -61,7 +61,7 @@ class Naming:
     code_source_url: str = ""
 
     def resolved(self, place: str, limit: int, label: str) -> tuple[str, str]:
-        """Name and display name; each stands in for the other. Raises InvalidArgumentError."""
+        """Name and display name; each defaults to the other. Raises InvalidArgumentError."""
         name = self.name or self.display_name or self.fallback
         limits.check_name(name, f"{place}.name", limit, label)
         display_name = self.display_name or name
@@ -95,24 +95,24 @@ class PipelineService:
 
     def create_with_version(self, naming: Naming, version: Naming, url: str) -> Pipeline:
         """A pipeline and its first version from a URL; the version has the pipeline's names."""
-        document = self._fetched(url, "pipeline_version.package_url.pipeline_url")
+        document = self._fetch_document(url, "pipeline_version.package_url.pipeline_url")
         fallback = url.rsplit("/", 1)[-1]
         named = Naming(naming.name, naming.display_name, naming.description, naming.tags, fallback)
         return self._store_with_version(named, document, url, version.tags, version.code_source_url)[0]
 
     def upload(self, naming: Naming, content: bytes) -> Pipeline:
         """A pipeline and its first version from a package."""
-        document = self._parsed(content, naming.fallback)
+        document = self._parse_document(content, naming.fallback)
         return self._store_with_version(naming, document, "", {}, naming.code_source_url)[0]
 
     def create_version(self, pipeline_id: str, naming: Naming, url: str) -> PipelineVersion:
-        document = self._fetched(url, "pipeline_version.package_url.pipeline_url")
+        document = self._fetch_document(url, "pipeline_version.package_url.pipeline_url")
         return self._store_version(pipeline_id, naming, document, url)
 
     def upload_version(self, pipeline_id: str, naming: Naming, content: bytes) -> PipelineVersion:
         if not pipeline_id:
             raise InvalidArgumentError("the id of the pipeline is required", "pipelineid")
-        document = self._parsed(content, naming.fallback)
+        document = self._parse_document(content, naming.fallback)
         return self._store_version(pipeline_id, naming, document, "")
 
     def get(self, pipeline_id: str) -> Pipeline:
@@ -138,9 +138,9 @@ class PipelineService:
         limits.check_length(display_name, "pipeline.display_name", 256)
         limits.check_tags(tags, "pipeline.tags")
         with self._storage.writing() as uow:
-            known = find_pipeline(uow, pipeline_id)
+            pipeline = find_pipeline(uow, pipeline_id)
             new_tags = tags if tags or clear_tags else None
-            uow.pipelines.update(pipeline_id, display_name or known.display_name, new_tags)
+            uow.pipelines.update(pipeline_id, display_name or pipeline.display_name, new_tags)
             return find_pipeline(uow, pipeline_id)
 
     def delete(self, pipeline_id: str, *, cascade: bool) -> None:
@@ -178,9 +178,9 @@ class PipelineService:
         limits.check_length(display_name, "pipeline_version.display_name", 256)
         limits.check_tags(tags, "pipeline_version.tags")
         with self._storage.writing() as uow:
-            known = find_version(uow, version_id)
+            version = find_version(uow, version_id)
             new_tags = tags if tags or clear_tags else None
-            uow.versions.update(version_id, display_name or known.display_name, new_tags)
+            uow.versions.update(version_id, display_name or version.display_name, new_tags)
             return find_version(uow, version_id)
 
     def delete_version(self, version_id: str) -> None:
@@ -188,12 +188,12 @@ class PipelineService:
             if not uow.versions.delete(version_id):
                 raise NotFoundError("PipelineVersion", version_id)
 
-    def _fetched(self, url: str, place: str) -> PipelineDocument:
+    def _fetch_document(self, url: str, place: str) -> PipelineDocument:
         if not url:
             raise InvalidArgumentError("the URL of the package is required", place)
-        return self._parsed(self._fetch(url), url.split("?", 1)[0].rsplit("/", 1)[-1])
+        return self._parse_document(self._fetch(url), url.split("?", 1)[0].rsplit("/", 1)[-1])
 
-    def _parsed(self, content: bytes, file_name: str) -> PipelineDocument:
+    def _parse_document(self, content: bytes, file_name: str) -> PipelineDocument:
         return parse_package(content, file_name=file_name, max_bytes=self._max_package_bytes)
 
     def _pipeline(self, naming: Naming) -> Pipeline:
@@ -252,10 +252,10 @@ def find_pipeline(uow: UnitOfWork, pipeline_id: str) -> Pipeline:
     return pipeline
 
 
-def source(
+def resolve_source(
     uow: UnitOfWork, inline: Spec | None, pipeline_id: str, version_id: str, place: str
 ) -> tuple[Spec, str, str]:
-    """The document a run is made from, with the ids of its pipeline and version, empty for an inline one.
+    """The document that a run executes, with the ids of its pipeline and version, which are empty for an inline one.
 
     Raises NotFoundError, InvalidArgumentError, FailedPreconditionError.
     """

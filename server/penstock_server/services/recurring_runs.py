@@ -1,9 +1,9 @@
 """Recurring runs (api.md §2.9).
 
-Invariants: a fire makes its run and advances its schedule in one transaction, and only if the schedule is as it was
-when the fire was decided: of two servers one makes it, and one that dies in between makes it again. A schedule that has
-nothing to do writes nothing. What a fire cannot make (arguments that a newer version does not take) is kept as the
-schedule's error and the schedule goes on; one whose cron expression only an earlier release took fires no more.
+Invariants: a fire creates its run and advances its schedule in one transaction, and only if the schedule has not
+changed since it was read: of two servers only one succeeds, and after a crash the fire is repeated. A schedule that is
+not due writes nothing. If a fire cannot create a run (a newer version has other parameters), the schedule keeps the
+error and goes on; a schedule whose cron expression only an earlier release accepted fires no more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from penstock_ir.parameters import bind_root_parameters
 from penstock_server.domain import limits, listing
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.pipeline import Spec
-from penstock_server.domain.schedule import MAX_CONCURRENCY, Schedule, Trigger, checked, fire_time, next_fire, run_name
+from penstock_server.domain.schedule import (
+    MAX_CONCURRENCY,
+    Schedule,
+    Trigger,
+    fire_time,
+    next_fire,
+    run_name,
+    validated,
+)
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
 from penstock_server.services import experiments, pipelines
 from penstock_server.services.documents import Documents
@@ -47,14 +55,14 @@ LISTING = Listing(
 )
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9-]")
-_DUE_AT_ONCE = 100
-# Before every fire: those before 1970 are negative.
-_FIRST = (-(2**63), "")
+_PAGE_SIZE = 100
+# A position before every schedule; times before 1970 are negative.
+_BEFORE_ALL = (-(2**63), "")
 
 
 @dataclass(frozen=True, slots=True)
 class NewSchedule:
-    """What a caller asks for."""
+    """The fields of a schedule to create."""
 
     display_name: str
     description: str = ""
@@ -107,7 +115,7 @@ class RecurringRunService:
                 f"recurring_run.max_concurrency must be 1 to {MAX_CONCURRENCY}, it is {new.max_concurrency}",
                 "recurring_run.max_concurrency",
             )
-        trigger = checked(new.trigger, self._zone)
+        trigger = validated(new.trigger, self._zone)
         inline = self._documents.checked(document_from_json(new.pipeline_spec)) if new.pipeline_spec else None
         now = self._clock.now_millis()
         with self._storage.writing() as uow:
@@ -116,7 +124,7 @@ class RecurringRunService:
                 if new.experiment_id
                 else self._runs.default_experiment(uow)
             )
-            spec, pipeline_id, version_id = pipelines.source(
+            spec, pipeline_id, version_id = pipelines.resolve_source(
                 uow, inline, new.pipeline_id, new.pipeline_version_id, "recurring_run"
             )
             pinned = inline is not None or bool(new.pipeline_version_id)
@@ -155,7 +163,7 @@ class RecurringRunService:
             return find(uow, recurring_run_id)
 
     def with_document(self, recurring_run_id: str) -> tuple[Schedule, Spec | None]:
-        """A schedule and what its next run would execute, None when its pipeline has gone."""
+        """A schedule and the document that its next run would execute, None if its pipeline was deleted."""
         with self._storage.reading() as uow:
             schedule = find(uow, recurring_run_id)
             if schedule.spec_hash:
@@ -175,7 +183,7 @@ class RecurringRunService:
         self._signal.notify()
 
     def delete(self, recurring_run_id: str, *, terminate: bool = False) -> None:
-        """The runs it made stay; `terminate`: those that have not ended are terminated."""
+        """Keeps the runs of the schedule; with `terminate`, unfinished ones are terminated."""
         with self._storage.writing() as uow:
             if not uow.schedules.delete(recurring_run_id):
                 raise NotFoundError("RecurringRun", recurring_run_id)
@@ -185,20 +193,24 @@ class RecurringRunService:
             self._signal.notify()
 
     def tick(self) -> int:
-        """Makes the runs that are due, one per schedule; how many. A schedule that is held back, or cannot be fired for
-        a reason nobody foresaw, keeps no other one waiting.
+        """Creates the runs that are due, one per schedule, and returns how many. A schedule at its max_concurrency, or
+        one that fails unexpectedly, does not hold up others.
         """
-        now, after, fired = self._clock.now_millis(), _FIRST, 0
+        now, after, fired = self._clock.now_millis(), _BEFORE_ALL, 0
         while True:
             with self._storage.reading() as uow:
-                due = uow.schedules.due(now, _DUE_AT_ONCE, after)
-                ready = [one for one in due if uow.runs.count_active(one.recurring_run_id) < one.max_concurrency]
+                due = uow.schedules.due(now, _PAGE_SIZE, after)
+                ready = [
+                    schedule
+                    for schedule in due
+                    if uow.runs.count_active(schedule.recurring_run_id) < schedule.max_concurrency
+                ]
             for schedule in ready:
                 try:
                     fired += self._fire(schedule, now)
                 except Exception:
                     log.exception("recurring run %s could not fire; it will be tried again", schedule.recurring_run_id)
-            if len(due) < _DUE_AT_ONCE:
+            if len(due) < _PAGE_SIZE:
                 return fired
             after = (due[-1].next_fire_at, due[-1].recurring_run_id)
 
@@ -208,7 +220,7 @@ class RecurringRunService:
             advanced = replace(seen, fires=seen.fires + 1, last_fired_at=at, error="")
             advanced = replace(advanced, next_fire_at=next_fire(advanced, self._zone))
         except InvalidArgumentError as error:
-            # An earlier release took the expression, so nobody can say when it would fire again.
+            # An earlier release accepted the expression, which has no meaning here, so there is no next fire.
             log.warning("recurring run %s fires no more: %s", seen.recurring_run_id, error)
             with self._storage.writing() as uow:
                 uow.schedules.advance(seen, replace(seen, next_fire_at=0, error=f"it fires no more: {error}"))
@@ -221,7 +233,7 @@ class RecurringRunService:
                     return False
                 self._runs.create_in(uow, self._new_run(seen, advanced.fires, at))
         except UnavailableError:
-            # Nothing is wrong with the schedule: the fire is still due when the database is back.
+            # The schedule is in order: the fire stays due until the database is back.
             raise
         except (PenstockError, InvalidSpecError, InvalidParametersError) as error:
             log.warning("recurring run %s: the fire for %d made no run: %s", seen.recurring_run_id, at, error)
@@ -253,10 +265,10 @@ class RecurringRunService:
 
 def find(uow: UnitOfWork, recurring_run_id: str) -> Schedule:
     """Raises NotFoundError."""
-    found = uow.schedules.get(recurring_run_id)
-    if found is None:
+    schedule = uow.schedules.get(recurring_run_id)
+    if schedule is None:
         raise NotFoundError("RecurringRun", recurring_run_id)
-    return found
+    return schedule
 
 
 def _resource_name(display_name: str) -> str:

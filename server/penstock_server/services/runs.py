@@ -1,7 +1,7 @@
 """Runs (api.md §2.8).
 
-Invariants: a run is stored together with its place in the queue before the caller hears of it; what it executes is
-frozen at creation; its state is moved by executors' reports only, apart from the wishes terminate and retry.
+Invariants: a run is stored and queued in one transaction before the call returns; the document that it executes is
+fixed at creation; only reports of executors change its state, except for the requests to terminate and retry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from penstock_ir.parameters import bind_root_parameters
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME, STORAGE_STATES
 from penstock_server.domain.listing import Key, KeyKind, Listing
-from penstock_server.domain.options import NO_SETTINGS, NOTHING_REQUESTED, OptionDefaults, RequestedOptions, settled
+from penstock_server.domain.options import (
+    NO_SETTINGS,
+    NOTHING_REQUESTED,
+    OptionDefaults,
+    RequestedOptions,
+    resolve_options,
+)
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
 from penstock_server.domain.task import Task, with_waits
@@ -47,20 +53,20 @@ LISTING = Listing(
         "state_history": Key("state_history"),
         "status": Key("state", values=_STATES),
         "recurring_run_id": Key("recurring_run_id"),
-        # Names of the tasks it has: upstream compares with the whole manifest of its workflow.
+        # Filters by names of tasks; upstream filters by the text of the workflow manifest.
         "runtime_details": Key("task_names", sortable=False),
     },
     metrics=True,
 )
-_STOPPABLE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
+_TERMINABLE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a caller asks for. Exactly one of `pipeline_spec` and `pipeline_id` is the source.
+    """The fields of a run to create. Exactly one of `pipeline_spec` and `pipeline_id` is its source.
 
-    `runtime_config` is what was sent, as JSON text, None when nothing was.
+    `runtime_config`: the config as it was sent, as JSON text, None if not sent.
     """
 
     display_name: str
@@ -76,9 +82,9 @@ class NewRun:
     scheduled_at: int = 0
     recurring_run_id: str = ""
     spec_hash: str = ""
-    """A document that is stored already and wins over what the source says now."""
+    """The hash of a stored document to execute, instead of the source's current one."""
     index: int | None = None
-    """Which run of its schedule it is, from 1."""
+    """The number of the run within its schedule, from 1."""
     plugins_input: str = ""
     options: RequestedOptions = NOTHING_REQUESTED
 
@@ -123,11 +129,11 @@ class RunService:
         return run
 
     def create_in(self, uow: UnitOfWork, new: NewRun, inline: Spec | None = None) -> Run:
-        """Within a transaction of the caller's, who notifies executors after it."""
+        """Like `create`, in the caller's transaction; the caller notifies executors after it."""
         if new.recurring_run_id:
-            known = uow.runs.by_recurring(new.recurring_run_id, new.display_name)
-            if known is not None:
-                return known
+            existing = uow.runs.by_recurring(new.recurring_run_id, new.display_name)
+            if existing is not None:
+                return existing
         experiment_id = (
             experiments.find(uow, new.experiment_id).experiment_id
             if new.experiment_id
@@ -141,7 +147,7 @@ class RunService:
         return run
 
     def default_experiment(self, uow: UnitOfWork) -> str:
-        """Where runs go that name no experiment. Raises NotFoundError."""
+        """The id of the experiment of runs that name none. Raises NotFoundError."""
         default = uow.experiments.by_name(DEFAULT_NAME, "")
         if default is None:
             raise NotFoundError("Experiment", DEFAULT_NAME)
@@ -153,7 +159,7 @@ class RunService:
             return RunDetails(run, with_waits(uow.tasks.list_for_run(run_id)), uow.artifacts.ids_for_run(run_id))
 
     def with_document(self, run_id: str) -> tuple[Run, Spec | None]:
-        """A run and what it executes."""
+        """A run and the document that it executes."""
         with self._storage.reading() as uow:
             run = find(uow, run_id)
             return run, uow.specs.get(run.spec_hash)
@@ -186,16 +192,16 @@ class RunService:
     def terminate(self, run_id: str) -> None:
         with self._storage.writing() as uow:
             run = find(uow, run_id)
-            if run.state not in _STOPPABLE:
+            if run.state not in _TERMINABLE:
                 raise FailedPreconditionError(f"run {run_id!r} is {run.state.value} and cannot be terminated")
-            _stop(uow, run)
+            _terminate(uow, run)
         self._signal.notify()
 
     def terminate_of_schedule_in(self, uow: UnitOfWork, recurring_run_id: str) -> None:
-        """What a schedule has made and goes on, within a transaction of the caller's, who notifies executors after."""
+        """Terminates the unfinished runs of a schedule, in the caller's transaction; the caller notifies executors."""
         for run in uow.runs.active(recurring_run_id):
-            if run.state in _STOPPABLE:
-                _stop(uow, run)
+            if run.state in _TERMINABLE:
+                _terminate(uow, run)
 
     def retry(self, run_id: str) -> None:
         with self._storage.writing() as uow:
@@ -216,7 +222,7 @@ class RunService:
             if pinned is None:
                 raise NotFoundError("PipelineSpec", new.spec_hash)
             return pinned, new.pipeline_id, new.pipeline_version_id
-        return pipelines.source(uow, inline, new.pipeline_id, new.pipeline_version_id, "run")
+        return pipelines.resolve_source(uow, inline, new.pipeline_id, new.pipeline_version_id, "run")
 
     def _run(self, new: NewRun, experiment_id: str, spec: Spec, pipeline_id: str, version_id: str) -> Run:
         now = self._clock.now_millis()
@@ -250,12 +256,12 @@ class RunService:
             pipeline_root=new.pipeline_root,
             recurring_run_id=new.recurring_run_id,
             plugins_input=new.plugins_input,
-            options=settled(new.options, self._defaults),
+            options=resolve_options(new.options, self._defaults),
             resource_name=f"{pipeline.name.rsplit('/', 1)[-1][:240]}-{suffix}",
         )
 
 
-def _stop(uow: UnitOfWork, run: Run) -> None:
+def _terminate(uow: UnitOfWork, run: Run) -> None:
     uow.runs.set_states([replace(run, state=RunState.CANCELING, terminate_requested=True)])
 
 
@@ -268,7 +274,7 @@ def find(uow: UnitOfWork, run_id: str) -> Run:
 
 
 def _run_id(new: NewRun) -> str:
-    """Random, except for runs of a schedule, whose id makes creating them twice the same (api.md §2.8)."""
+    """Random, except for runs of a schedule: a deterministic id makes creating them idempotent (api.md §2.8)."""
     if new.recurring_run_id:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{new.recurring_run_id}/{new.display_name}"))
     return str(uuid.uuid4())

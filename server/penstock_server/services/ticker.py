@@ -1,7 +1,7 @@
-"""Lets recurring runs fire: a thread that asks now and then what is due.
+"""A thread that fires recurring runs when they are due.
 
-Invariants: any number of servers may tick at once (`services.recurring_runs` has the reason). A tick that fails is
-logged and tried again; the thread ends only when it is stopped.
+Invariants: any number of servers may run it at once (`services.recurring_runs` says why). A failed tick is logged and
+repeated; the thread ends only when it is stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SECONDS = 0.5
 
 
 class Ticker:
-    """`fired(count)` hears of the runs made."""
+    """`fired(count)` is called with the number of runs created by a tick."""
 
     def __init__(self, service: RecurringRunService, fired: Callable[[int], None] = lambda count: None) -> None:
         self._service = service
@@ -30,7 +30,7 @@ class Ticker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when the tick under way is over."""
+        """Waits for the current tick to end."""
         self._stop.set()
         self._thread.join(10)
 
@@ -42,6 +42,6 @@ class Ticker:
             except Exception:
                 log.exception("schedules could not be looked at; they will be again")
                 fired = 0
-            # A schedule that catches up has its next fire due already.
+            # The next fire of a schedule that catches up may be due already.
             if not fired:
                 self._stop.wait(_SECONDS)

@@ -1,7 +1,7 @@
 """The database's clock as an SQL expression.
 
-Why: leases are compared by several servers whose own clocks may differ by seconds; all of them ask the one clock they
-share. Invariant: the value is that of the statement's beginning, so an index can be used with it.
+Why: several servers, whose clocks may differ by seconds, compare leases; all of them use the clock of the database.
+Invariant: the value is constant within a statement, so that an index can be used with it.
 """
 
 from __future__ import annotations
@@ -33,5 +33,5 @@ def _postgresql(element: Any, compiler: Any, **_: Any) -> str:
 @compiles(now_millis, "mysql")
 @compiles(now_millis, "mariadb")
 def _mysql(element: Any, compiler: Any, **_: Any) -> str:
-    # In UTC throughout: UNIX_TIMESTAMP(NOW()) is an hour off when clocks are put back.
+    # UTC on both sides: UNIX_TIMESTAMP(NOW()) is an hour off when daylight saving time ends.
     return "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)"

@@ -1,11 +1,11 @@
-"""Opens a database and hands out transactions.
+"""Opens a database and provides transactions.
 
-On SQLite writers of one process queue in the process, where waiting is cheap, instead of polling the file. On
-PostgreSQL and MySQL writers run side by side (read committed); what a writer reads in order to change it, it locks
-(`FOR UPDATE`), rows of several runs in the order of their ids.
+On SQLite the writers of one process wait for a lock of the process, which is cheaper than polling the file. On
+PostgreSQL and MySQL writers run concurrently (read committed); a writer locks the rows that it reads in order to change
+them (`FOR UPDATE`), rows of several runs in the order of their ids.
 
-Invariants: nothing outside this package sees a connection; `reading` and `writing` are the only ways in; what the
-driver throws because the database is away comes out as UnavailableError.
+Invariants: no other package gets a connection, only `reading` and `writing`; errors of the driver for a database that
+cannot be reached become UnavailableError.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine
 
 from penstock_server.errors import UnavailableError
 from penstock_server.services import ports
-from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings, open_engine, translated
-from penstock_server.storage.probe import unwritable
+from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings, database_errors, open_engine
+from penstock_server.storage.probe import write_problem
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
@@ -68,24 +68,24 @@ class Database:
         return self._engine
 
     def observe(self, observer: Callable[[str, float], None]) -> None:
-        """`observer(kind, seconds)` hears of every transaction."""
+        """`observer(kind, seconds)` is called after every transaction."""
         self._observer = observer
 
     @contextmanager
     def reading(self) -> Iterator[SqlUnitOfWork]:
-        with self._timed("read"), translated(), self._engine.begin() as connection:
+        with self._timed("read"), database_errors(), self._engine.begin() as connection:
             yield SqlUnitOfWork(connection, writing=False)
 
     @contextmanager
     def writing(self) -> Iterator[SqlUnitOfWork]:
-        with self._timed("write"), translated(), self._writer:
+        with self._timed("write"), database_errors(), self._writer:
             engine = self._engine.execution_options(penstock_writing=True)
             with engine.begin() as connection:
                 yield SqlUnitOfWork(connection, writing=True)
             self._wrote_at = time.monotonic()
 
     def migrate(self) -> None:
-        """Brings the schema up to date. Raises UnavailableError when the database cannot be reached."""
+        """Upgrades the schema. Raises UnavailableError when the database cannot be reached."""
         schema = Schema(self._url)
         try:
             schema.upgrade()
@@ -93,17 +93,17 @@ class Database:
             schema.dispose()
 
     def problems(self) -> list[str]:
-        """Why it cannot be used, empty when it can: it does not answer, its schema is another program's, or it takes no
+        """Why the database cannot be used, empty when it can: it does not answer, has another schema, or takes no
         writes.
         """
         try:
-            with translated(), self._engine.connect() as connection:
-                found = problem(connection)
-            with translated():
-                found = found or unwritable(self._engine, self._lock, lambda: self._wrote_at)
+            with database_errors(), self._engine.connect() as connection:
+                reason = problem(connection)
+            with database_errors():
+                reason = reason or write_problem(self._engine, self._lock, lambda: self._wrote_at)
         except UnavailableError as error:
-            found = str(error)
-        return [f"database: {found}"] if found else []
+            reason = str(error)
+        return [f"database: {reason}"] if reason else []
 
     @contextmanager
     def _timed(self, kind: str) -> Iterator[None]:

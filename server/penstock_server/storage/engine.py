@@ -1,10 +1,10 @@
-"""How connections are made: drivers, time-outs, pools, and what SQLite needs to be told.
+"""Creates engines: drivers, timeouts, pools, and SQLite's pragmas.
 
 SQLite runs in WAL mode with synchronous=NORMAL: a commit survives the death of the process (kill -9), which is what a
-laptop needs; a power failure may lose the last commits but never corrupts. Writers take the lock when they begin.
+laptop needs; a power failure may lose the last commits but never corrupts. Writers take the lock at BEGIN.
 
-Invariants: nothing waits for ever, not for a connection, not for a lock, not for a statement, but for one connection at
-a time that changes the schema; what the driver throws because the database is away comes out as UnavailableError.
+Invariants: waits for connections, locks and statements have timeouts, except on the one connection that migrates the
+schema; errors of the driver for a database that cannot be reached become UnavailableError.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MYSQL = {"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60, "charse
 _CONNECT: dict[str, dict[str, Any]] = {
     "postgresql": {
         "connect_timeout": 5,
-        # A server that is gone without a word is noticed when nothing comes back for a while.
+        # A server that disappears without closing the connection is noticed by keepalives.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -48,11 +48,11 @@ _A_DAY = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """Connections to a database server; SQLite's are files. Times in seconds.
+    """The connection pool of a database server. Times in seconds.
 
-    `size` are kept, `overflow` more are made when they are all in use; `wait` is for a free one; older ones than
-    `recycle` are replaced, which has to happen before a proxy on the way closes them; `pre_ping` asks a connection
-    whether it still lives before it is used.
+    `size` connections are kept, up to `overflow` more are opened when all are in use; `wait`: for a free one; older
+    connections than `recycle` are replaced, which must be before a proxy closes them; `pre_ping`: each connection is
+    tested before it is used.
     """
 
     size: int = 16
@@ -66,11 +66,11 @@ DEFAULT_POOL = PoolSettings()
 
 
 def open_engine(url: str, pool: PoolSettings) -> Engine:
-    """Of SQLite, PostgreSQL, MySQL or MariaDB; for a file of SQLite its directory is made. Connects to nothing yet.
+    """An engine for SQLite, PostgreSQL, MySQL or MariaDB, not yet connected. Creates the directory of an SQLite file.
 
-    Raises InvalidArgumentError for what is no URL of one of them.
+    Raises InvalidArgumentError for other URLs.
     """
-    parsed = _parsed(url)
+    parsed = _parse_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         engine = sqlalchemy.create_engine(parsed, pool_size=pool.size, max_overflow=pool.overflow)
@@ -79,7 +79,7 @@ def open_engine(url: str, pool: PoolSettings) -> Engine:
         return engine
     return sqlalchemy.create_engine(
         parsed,
-        # MariaDB's own default would show a writer what was there when it began, not what it is about to change.
+        # With MariaDB's default, REPEATABLE READ, a writer would read old versions of the rows that it changes.
         isolation_level="READ COMMITTED",
         pool_size=pool.size,
         max_overflow=pool.overflow,
@@ -91,14 +91,15 @@ def open_engine(url: str, pool: PoolSettings) -> Engine:
 
 
 def open_schema_engine(url: str) -> Engine:
-    """For changes of the schema, which may take long. SQLite's keys are off: a table that is rebuilt is dropped first,
-    and its rows' dependents with it otherwise."""
-    parsed = _parsed(url)
+    """An engine for migrations, which may take long. SQLite's foreign keys are off, since rebuilding a table drops it
+    first, which would delete the rows that refer to it.
+    """
+    parsed = _parse_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         engine = sqlalchemy.create_engine(parsed, poolclass=NullPool)
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "connect", _forget_sqlite_keys)
+        event.listen(engine, "connect", _disable_foreign_keys)
         event.listen(engine, "begin", _begin_sqlite)
         return engine.execution_options(penstock_writing=True)
     connect = dict(_CONNECT.get(backend, {}))
@@ -106,14 +107,14 @@ def open_schema_engine(url: str) -> Engine:
         connect["options"] = "-c statement_timeout=0 -c lock_timeout=0"
     else:
         connect["read_timeout"] = connect["write_timeout"] = _A_DAY
-        # A change that waits for a table keeps everybody else from it, too.
+        # While a migration waits for a table's lock, it blocks all others that need the table.
         connect["init_command"] = "SET SESSION lock_wait_timeout = 15"
     return sqlalchemy.create_engine(parsed, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=connect)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raises AlreadyExistsError, UnavailableError for what the driver raises."""
+def database_errors() -> Iterator[None]:
+    """Turns errors of the driver into AlreadyExistsError and UnavailableError."""
     try:
         yield
     except IntegrityError as error:
@@ -126,7 +127,7 @@ def translated() -> Iterator[None]:
         raise
 
 
-def _parsed(url: str) -> sqlalchemy.URL:
+def _parse_url(url: str) -> sqlalchemy.URL:
     """Raises InvalidArgumentError."""
     try:
         parsed = sqlalchemy.make_url(url)
@@ -145,7 +146,7 @@ def _parsed(url: str) -> sqlalchemy.URL:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver must not begin transactions by itself: it would begin them late and without the write lock.
+    # Otherwise the driver begins transactions itself, late and without the write lock.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLIS}")
@@ -156,8 +157,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _switch_to_wal(cursor: Any) -> None:
-    """Waits for whoever does the same. Where several open a new database at once, SQLite tells all but one at once that
-    it is locked, whatever the busy timeout: in the middle of the switch it does not wait.
+    """Retries while another connection switches. When several open a new database at once, SQLite reports it as locked
+    to all but one immediately: during the switch it ignores the busy timeout.
     """
     until = time.monotonic() + _BUSY_MILLIS / 1000
     while True:
@@ -167,10 +168,10 @@ def _switch_to_wal(cursor: Any) -> None:
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > until:
                 raise
-        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - so that they do not meet again
+        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - a delay
 
 
-def _forget_sqlite_keys(connection: Any, _record: Any) -> None:
+def _disable_foreign_keys(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=OFF")
     cursor.close()

@@ -1,10 +1,10 @@
-"""List queries as SQL: one statement for the page, one for the number of rows, whatever the size of the table.
+"""List queries as SQL: one statement for the page and one for the number of rows.
 
-Why rows are counted, off an index, where a page does not hold them all (5 ms for 100,000 on PostgreSQL): counters would
-have to be kept by every server on the database, also by those of the release before.
+Why COUNT on an index when there is more than one page (5 ms for 100,000 rows on PostgreSQL): counters would have to be
+maintained by every server on the database, also by those of the release before.
 
-Invariants: pages are found by key (sort column, id), never by offset. Values are bound, columns come from the listing's
-table of keys, wildcards in substrings are escaped. Times are compared in whole seconds, as callers see them.
+Invariants: keyset pagination by (sort column, id), never by offset. Values are bound, columns come from the listing's
+keys, wildcards in substrings are escaped. Times are compared in whole seconds, as callers see them.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from sqlalchemy import (
 from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Predicate
 from penstock_server.storage.tables import run_metrics
 
-Test = Callable[[ColumnElement[Any]], ColumnElement[bool]]
-Related = Mapping[str, Callable[[Test], ColumnElement[bool]]]
+ValueTest = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+Related = Mapping[str, Callable[[ValueTest], ColumnElement[bool]]]
 _SORT = "sort_value"
 # The lowest finite double.
-_BELOW_ALL = -sys.float_info.max
+_LOWEST = -sys.float_info.max
 
 
 def page(
@@ -54,17 +54,22 @@ def page(
 ) -> tuple[Sequence[Row[Any]], int, str]:
     """Rows of one page, the number of all rows, and the next page's token (empty on the last).
 
-    `tags` is the table of tags and the name of its column that refers to `identifier`. `related` answers predicates on
-    what is no column of the table: a function per name that gets a test for one value and says whether some value of
-    the row passes it.
+    `tags` is the table of tags and the name of its column that refers to `identifier`. `related` handles predicates on
+    keys that are no columns of the table: for each, a function that gets a test of one value and returns whether any
+    value of the row matches.
     """
-    conditions = [*where, *(_condition(table, identifier, one, tags, related or {}) for one in query.predicates)]
+    conditions = [
+        *where,
+        *(_condition(table, identifier, predicate, tags, related or {}) for predicate in query.predicates),
+    ]
     sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else table.c[query.column]
-    chosen: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(*conditions)
+    page_query: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(
+        *conditions
+    )
     if query.cursor is not None:
-        chosen = chosen.where(_from(sort, identifier, query.cursor, query.descending))
+        page_query = page_query.where(_at_or_after(sort, identifier, query.cursor, query.descending))
     order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
-    rows = connection.execute(chosen.order_by(*order).limit(query.page_size + 1)).all()
+    rows = connection.execute(page_query.order_by(*order).limit(query.page_size + 1)).all()
     if len(rows) <= query.page_size and query.cursor is None:
         return rows, len(rows), ""
     total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
@@ -76,18 +81,20 @@ def page(
 
 
 def _metric(run_id: Column[Any], name: str) -> ColumnElement[Any]:
-    """The value of a metric; runs without it stand below all others."""
+    """The value of a metric; runs without it are sorted below all others."""
     value = select(run_metrics.c.value).where(run_metrics.c.run_id == run_id, run_metrics.c.name == name)
-    return func.coalesce(value.scalar_subquery(), _BELOW_ALL)
+    return func.coalesce(value.scalar_subquery(), _LOWEST)
 
 
-def _from(sort: ColumnElement[Any], identifier: Column[Any], cursor: Cursor, descending: bool) -> ColumnElement[bool]:
-    """This row and all that follow it."""
-    # Said twice: none of the databases begins in the middle of an index because of an OR.
-    onward = sort <= cursor.value if descending else sort >= cursor.value
-    beyond = sort < cursor.value if descending else sort > cursor.value
-    same = identifier <= cursor.identifier if descending else identifier >= cursor.identifier
-    return and_(onward, or_(beyond, and_(sort == cursor.value, same)))
+def _at_or_after(
+    sort: ColumnElement[Any], identifier: Column[Any], cursor: Cursor, descending: bool
+) -> ColumnElement[bool]:
+    """The condition for the row at the cursor and all behind it."""
+    # `not_before` is implied by the rest, but none of the databases uses an index range for an OR.
+    not_before = sort <= cursor.value if descending else sort >= cursor.value
+    after = sort < cursor.value if descending else sort > cursor.value
+    tie = identifier <= cursor.identifier if descending else identifier >= cursor.identifier
+    return and_(not_before, or_(after, and_(sort == cursor.value, tie)))
 
 
 def _condition(
@@ -107,12 +114,12 @@ def _condition(
     if predicate.column in related:
         if predicate.operation is Operation.NOT_EQUALS:
             equal = replace(predicate, operation=Operation.EQUALS)
-            return not_(related[predicate.column](lambda value: _test(value, equal)))
-        return related[predicate.column](lambda value: _test(value, predicate))
-    return _test(table.c[predicate.column], predicate)
+            return not_(related[predicate.column](lambda value: _matches(value, equal)))
+        return related[predicate.column](lambda value: _matches(value, predicate))
+    return _matches(table.c[predicate.column], predicate)
 
 
-def _test(column: ColumnElement[Any], predicate: Predicate) -> ColumnElement[bool]:
+def _matches(column: ColumnElement[Any], predicate: Predicate) -> ColumnElement[bool]:
     if predicate.operation is Operation.IS_SUBSTRING:
         text = cast(column // 1000, String(20)) if predicate.kind is KeyKind.TIME else column
         pattern = predicate.value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

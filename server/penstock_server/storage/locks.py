@@ -1,6 +1,6 @@
-"""Locks that programs on several machines share: in the database they work on.
+"""Locks between programs on several machines, in the database that they share.
 
-Invariant: a lock ends with its connection, so nobody can die and keep it.
+Invariant: a lock ends with its connection, so a program that dies cannot keep it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
-from penstock_server.storage.engine import open_schema_engine, translated
+from penstock_server.storage.engine import database_errors, open_schema_engine
 
 log = logging.getLogger(__name__)
 
@@ -19,33 +19,36 @@ _TRY_SECONDS = 20
 
 
 @contextmanager
-def alone(connection: Connection, what: str) -> Iterator[None]:
-    """A transaction during which nobody else on this database does `what`; waits for its turn."""
+def exclusive(connection: Connection, purpose: str) -> Iterator[None]:
+    """A transaction that holds the lock for `purpose` in this database; waits for it."""
     dialect = connection.dialect.name
     if dialect == "sqlite":
-        # Its transaction is the lock.
+        # A write transaction of SQLite excludes all other writers.
         with connection.begin():
             yield
     elif dialect == "postgresql":
         with connection.begin():
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": what})
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended(:purpose, 0))"), {"purpose": purpose}
+            )
             yield
     else:
-        # Changes of the schema end transactions, so the lock is the connection's; of this database, not of the server.
-        name = {"what": f"penstock {what} "}
-        take = text(f"SELECT GET_LOCK(LEFT(CONCAT(:what, DATABASE()), 64), {_TRY_SECONDS})")
-        while connection.execute(take, name).scalar() != 1:
-            log.info("waiting for another program: %s", what)
+        # DDL commits implicitly, so the lock belongs to the connection; its name contains the database, since it is
+        # global.
+        name = {"purpose": f"penstock {purpose} "}
+        acquire = text(f"SELECT GET_LOCK(LEFT(CONCAT(:purpose, DATABASE()), 64), {_TRY_SECONDS})")
+        while connection.execute(acquire, name).scalar() != 1:
+            log.info("waiting for another program: %s", purpose)
         connection.commit()
         with connection.begin():
             yield
-        connection.execute(text("SELECT RELEASE_LOCK(LEFT(CONCAT(:what, DATABASE()), 64))"), name)
+        connection.execute(text("SELECT RELEASE_LOCK(LEFT(CONCAT(:purpose, DATABASE()), 64))"), name)
         connection.commit()
 
 
 @contextmanager
-def alone_on(url: str, what: str) -> Iterator[None]:
-    """The same, for what is done over other connections; nothing on SQLite, which locks by itself.
+def exclusive_on(url: str, purpose: str) -> Iterator[None]:
+    """Like `exclusive`, for work over other connections; no lock on SQLite, which locks by itself.
 
     Raises UnavailableError.
     """
@@ -54,9 +57,9 @@ def alone_on(url: str, what: str) -> Iterator[None]:
         return
     engine = open_schema_engine(url)
     try:
-        with translated():
+        with database_errors():
             connection = engine.connect()
-        with connection, alone(connection, what):
+        with connection, exclusive(connection, purpose):
             yield
     finally:
         engine.dispose()

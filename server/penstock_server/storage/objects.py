@@ -1,7 +1,7 @@
-"""Artifacts and logs as the server shows them: the stores' bytes, a directory as a tar stream.
+"""Reads artifacts and logs for callers: bytes from the stores, a directory as a tar stream.
 
-Invariants: only what lies below the configured roots is ever read, whatever a caller names; nothing is held whole. A
-store's failure becomes an error of ours here and nowhere else.
+Invariants: nothing outside of the configured roots is read; no object is held in memory as a whole. Errors of stores
+are turned into the server's errors here and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from penstock_server.domain import unpacking
 from penstock_server.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError, UnavailableError
 
 _BLOCK = tarfile.BLOCKSIZE
-# Somebody waits for the answer.
+# Shorter than the defaults, because a caller is waiting.
 _LIMITS = Limits(retry_seconds=10, stall=15)
 
 
@@ -31,7 +31,7 @@ class StoredObjects:
 
     @staticmethod
     def configured(roots: Sequence[str], config: StoreConfig, environ: Mapping[str, str]) -> StoredObjects:
-        """Serves what lies below `roots`, paths and URIs (at least one path), and what `config` names.
+        """Serves objects under `roots`, paths and URIs (at least one path), and under the roots that `config` names.
 
         Raises ArtifactStoreError.
         """
@@ -48,39 +48,39 @@ class StoredObjects:
         chunk.
         """
         if self.size(uri) is None:
-            yield from unpacking.limited(self._tar(uri), max_bytes)
+            yield from unpacking.limit_bytes(self._tar(uri), max_bytes)
             return
-        with _shown():
+        with _translated_errors():
             yield from self._reader.read(uri, offset=offset, length=max_bytes or None)
 
     def size(self, uri: str) -> int | None:
         """In bytes, None of a directory. Raises what `read` does."""
-        with _shown():
-            found = self._reader.info(uri)
-        if found is None:
+        with _translated_errors():
+            info = self._reader.info(uri)
+        if info is None:
             raise NotFoundError("Object", uri)
-        return found.size
+        return info.size
 
     def _tar(self, uri: str) -> Iterator[bytes]:
         """Uncompressed, in the order of names."""
         prefix = f"{uri.rstrip('/')}/"
-        with _shown():
-            for found in self._reader.list(uri):
-                name = found.uri.removeprefix(prefix)
-                member = tarfile.TarInfo(os.fsdecode(unquote_to_bytes(name)) if found.uri.startswith("file:") else name)
-                if found.size is None:
+        with _translated_errors():
+            for entry in self._reader.list(uri):
+                name = entry.uri.removeprefix(prefix)
+                member = tarfile.TarInfo(os.fsdecode(unquote_to_bytes(name)) if entry.uri.startswith("file:") else name)
+                if entry.size is None:
                     member.type, member.mode = tarfile.DIRTYPE, 0o755
                 else:
-                    member.size = found.size
+                    member.size = entry.size
                 yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-                if found.size:
-                    yield from self._reader.read(found.uri, length=found.size)
-                    yield b"\0" * (-found.size % _BLOCK)
+                if entry.size:
+                    yield from self._reader.read(entry.uri, length=entry.size)
+                    yield b"\0" * (-entry.size % _BLOCK)
         yield b"\0" * (2 * _BLOCK)
 
 
 @contextmanager
-def _shown() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except OutsideRootsError as error:

@@ -1,10 +1,10 @@
-"""Asks the cluster about Pods: documents, events, logs while they are written.
+"""Reads Pods, their events and running logs from the cluster.
 
-Why the server may: it serves the web UI's Pod tabs and the logs of running tasks; its rights are to read only.
-Blocking, as all storage is; the calls run on a loop of their own on one thread.
+Why in the server: it serves the Pod tabs of the web UI and the logs of running tasks; its RBAC rights are read-only.
+The methods block, like all storage; the calls run on an event loop in a thread of its own.
 
-Invariants: a cluster that does not answer is an UnavailableError within seconds; a log holds one piece in memory; a
-stream that nobody reads any more is closed.
+Invariants: if the cluster does not answer, UnavailableError is raised within seconds; of a log one piece is in memory;
+a stream without a reader is closed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import TimeoutError as NotYetError
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, TypeVar
 
 from penstock_kube.client import KubeClient
@@ -24,7 +24,7 @@ from penstock_server.errors import UnavailableError
 
 _T = TypeVar("_T")
 _SECONDS = 10.0
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 class ClusterPods:
@@ -34,7 +34,7 @@ class ClusterPods:
         self._default = default_namespace
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="pods", daemon=True).start()
-        self._client = self._wait(self._made(cluster))
+        self._client = self._wait(self._create_client(cluster))
 
     def document(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Pod as the API server has it, None when it is gone. Raises UnavailableError."""
@@ -49,11 +49,11 @@ class ClusterPods:
         """Events of the Pod, the oldest first. Raises UnavailableError."""
         selector = f"involvedObject.kind=Pod,involvedObject.name={name}"
         try:
-            listed = self._wait(self._client.get(f"{self._path(namespace)}/events", fieldSelector=selector))
+            event_list = self._wait(self._client.get(f"{self._path(namespace)}/events", fieldSelector=selector))
         except KubeError as error:
             raise UnavailableError(f"the cluster does not tell of the events of {name}: {error}") from error
-        items: list[dict[str, Any]] = listed.get("items") or []
-        return sorted(items, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
+        items: list[dict[str, Any]] = event_list.get("items") or []
+        return sorted(items, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def log(self, namespace: str, name: str, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
         """The log of the user's container; None when the Pod is gone or has not begun. Raises UnavailableError."""
@@ -64,9 +64,9 @@ class ClusterPods:
             return None
         except KubeError as error:
             raise UnavailableError(f"the cluster does not give the log of {name}: {error}") from error
-        return self._rest(first, pieces, name, active)
+        return self._stream(first, pieces, name, active)
 
-    def _rest(
+    def _stream(
         self, first: bytes | None, pieces: AsyncGenerator[bytes, None], name: str, active: Callable[[], bool]
     ) -> Iterator[bytes]:
         try:
@@ -76,24 +76,24 @@ class ClusterPods:
         except KubeError as error:
             raise UnavailableError(f"the log of {name} broke off: {error}") from error
         finally:
-            with contextlib.suppress(NotYetError):
+            with contextlib.suppress(FutureTimeoutError):
                 self._wait(pieces.aclose())
 
     def _next(self, pieces: AsyncGenerator[bytes, None], active: Callable[[], bool]) -> bytes | None:
-        """The next piece, None at the end and when nobody listens any more."""
+        """The next piece; None at the end, or when the caller is gone."""
 
-        async def taken() -> bytes | None:
+        async def next_piece() -> bytes | None:
             return await anext(pieces, None)
 
-        waiting = asyncio.run_coroutine_threadsafe(taken(), self._loop)
+        pending = asyncio.run_coroutine_threadsafe(next_piece(), self._loop)
         while True:
             try:
-                return waiting.result(_LOOK_SECONDS)
-            except NotYetError:
-                if waiting.done():
+                return pending.result(_POLL_SECONDS)
+            except FutureTimeoutError:
+                if pending.done():
                     raise
                 if not active():
-                    waiting.cancel()
+                    pending.cancel()
                     return None
 
     def _path(self, namespace: str) -> str:
@@ -103,5 +103,5 @@ class ClusterPods:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
     @staticmethod
-    async def _made(cluster: Cluster) -> KubeClient:
+    async def _create_client(cluster: Cluster) -> KubeClient:
         return KubeClient(cluster, program="penstock-server", deadline=_SECONDS / 2)

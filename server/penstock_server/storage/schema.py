@@ -1,12 +1,12 @@
-"""Versions of the schema: which one a database has, and the way to another.
+"""Revisions of the schema: which one a database has, upgrades and downgrades.
 
-Invariants: changes are made by one program at a time, also when several servers start at once: they take a lock in the
-database, and whoever comes second finds nothing to do. A schema newer than this server knows is used as it is: by the
-rule of docs/architecture.md ("Versions") what a release adds, its predecessor can live with, and only what two releases
-have not used any more is taken away. Revisions are a chain without branches, each in a file that begins with its name.
+Invariants: one program at a time migrates, also when several servers start at once: they take a lock in the database,
+and the second finds nothing to do. A schema newer than this server knows is used unchanged: by the rule of
+docs/architecture.md ("Versions") the release before works with what a release adds, and nothing is removed that the
+release before still uses. Revisions are a chain without branches, each in a file that begins with its name.
 
-Alembic makes the changes, and is imported when there is one: it costs a fifth of a server's start (0.4 s of CPU), which
-nearly always finds nothing to change.
+Alembic makes the changes. It is imported only for that, since it costs a fifth of a server's start (0.4 s of CPU) and
+there is nearly always nothing to change.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
-from penstock_server.storage.engine import open_schema_engine, translated
-from penstock_server.storage.locks import alone
+from penstock_server.storage.engine import database_errors, open_schema_engine
+from penstock_server.storage.locks import exclusive
 
 log = logging.getLogger(__name__)
 
@@ -44,49 +44,50 @@ def known_revisions() -> tuple[Revision, ...]:
     """Oldest first."""
     files = sorted((_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
     return tuple(
-        Revision(one.name.partition("_")[0], (ast.get_docstring(ast.parse(one.read_text())) or "").strip())
-        for one in files
+        Revision(path.name.partition("_")[0], (ast.get_docstring(ast.parse(path.read_text())) or "").strip())
+        for path in files
     )
 
 
 def problem(connection: Connection) -> str:
-    """Why a server of this version cannot work with the schema, empty when it can."""
-    found, wanted = _current(connection), known_revisions()[-1].name
-    if found == wanted or _is_newer(found):
+    """Why this server cannot use the schema, empty when it can."""
+    current, newest = _current(connection), known_revisions()[-1].name
+    if current == newest or _is_newer(current):
         return ""
-    return f"its schema is at {found}, this server wants {wanted}"
+    return f"its schema is at {current}, this server wants {newest}"
 
 
 class Schema:
-    """Of one database. Raises UnavailableError when it cannot be reached."""
+    """The schema of one database. Methods raise UnavailableError when it cannot be reached."""
 
     def __init__(self, url: str) -> None:
         self._engine = open_schema_engine(url)
 
     def current(self) -> str | None:
-        """The revision it has, None when it is empty."""
-        with translated(), self._engine.connect() as connection:
+        """The revision of the database, None when it is empty."""
+        with database_errors(), self._engine.connect() as connection:
             return _current(connection)
 
     def upgrade(self, revision: str = "head") -> None:
-        """Does nothing when the schema is newer than this server knows.
+        """Upgrades the schema; does nothing when it is newer than this server knows.
 
         Raises InvalidArgumentError, FailedPreconditionError.
         """
         _check_known(revision)
-        found = self.current()
-        if _is_newer(found):
-            log.info("the schema is at %s, newer than this server knows; it is used as it is", found)
-        elif found != known_revisions()[-1].name or revision != "head":
+        current = self.current()
+        if _is_newer(current):
+            log.info("the schema is at %s, newer than this server knows; it is used as it is", current)
+        elif current != known_revisions()[-1].name or revision != "head":
             self._change("upgrade", revision)
 
     def downgrade(self, revision: str) -> None:
-        """`base` leaves nothing. Raises InvalidArgumentError, FailedPreconditionError."""
+        """Downgrades the schema; `base` removes all of it. Raises InvalidArgumentError, FailedPreconditionError."""
         _check_known(revision)
-        found = self.current()
-        if _is_newer(found):
+        current = self.current()
+        if _is_newer(current):
             raise FailedPreconditionError(
-                f"the schema is at {found}, which this version does not know: only the version that made it can undo it"
+                f"the schema is at {current}, which this version does not know: only the version that made it can undo "
+                "it"
             )
         self._change("downgrade", revision)
 
@@ -96,11 +97,11 @@ class Schema:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
-        with translated(), self._engine.connect() as connection:
+        with database_errors(), self._engine.connect() as connection:
             try:
-                with alone(connection, "schema"):
+                with exclusive(connection, "schema"):
                     if connection.dialect.name == "postgresql":
-                        # A change that waits for a table keeps everybody else from it, too.
+                        # While a migration waits for a table's lock, it blocks all others that need the table.
                         connection.execute(text("SET LOCAL lock_timeout = '15s'"))
                     config.attributes["connection"] = connection
                     (command.upgrade if direction == "upgrade" else command.downgrade)(config, revision)
@@ -117,17 +118,17 @@ def _current(connection: Connection) -> str | None:
     if not inspect(connection).has_table(_VERSIONS):
         return None
     statement = text(f"SELECT version_num FROM {_VERSIONS}")  # noqa: S608 - a constant
-    found: str | None = connection.execute(statement).scalar()
-    return found
+    revision: str | None = connection.execute(statement).scalar()
+    return revision
 
 
-def _is_newer(found: str | None) -> bool:
-    """By a later version of ours: its revisions go on counting."""
+def _is_newer(revision: str | None) -> bool:
+    """Whether a later release made the revision: its number is higher than all that are known here."""
     newest = known_revisions()[-1].name
-    return found is not None and found.isdecimal() and len(found) == len(newest) and found > newest
+    return revision is not None and revision.isdecimal() and len(revision) == len(newest) and revision > newest
 
 
 def _check_known(revision: str) -> None:
-    names = [one.name for one in known_revisions()]
+    names = [known.name for known in known_revisions()]
     if revision not in ("head", "base", *names):
         raise InvalidArgumentError(f"{revision!r} is no revision of the schema: it is one of {', '.join(names)}")

@@ -1,8 +1,8 @@
-"""The schema. One table per resource, plus what the dispatch of runs needs.
+"""The tables: one per resource, and the columns that dispatching runs needs.
 
 Invariants: times are integer milliseconds (UTC); 0 means "not yet". Ids are UUID text. JSON documents are text, never a
 database's own JSON type, so that SQLite, PostgreSQL and MySQL behave alike. Texts that are indexed fit MySQL's key
-limits. Rows of a run's log, tasks and artifacts go with the run; cache entries outlive it (executor.md §10.24).
+limits. Deleting a run deletes its events, tasks and artifacts, but not its cache entries (executor.md §10.24).
 """
 
 from __future__ import annotations
@@ -131,14 +131,15 @@ runs = Table(
     Column("finished_at", BigInteger, nullable=False, default=0),
     Column("pipeline_id", Id, nullable=False, default=""),
     Column("pipeline_version_id", Id, nullable=False, default=""),
-    # What the run executes, frozen at creation; `submitted_spec` is an inline spec exactly as it came, to be echoed.
+    # The document that the run executes, fixed at creation; `submitted_spec` is an inline spec as it was sent, for
+    # replies.
     Column("spec_hash", String(64), ForeignKey("specs.spec_hash"), nullable=False),
     Column("submitted_spec", LongText, nullable=False, default=""),
     # Null: the caller sent no runtime_config at all.
     Column("runtime_config", LongText, nullable=True),
-    # How it is executed, JSON text; empty for runs of before there were options.
+    # RunOptions as JSON text; empty for runs of releases without options.
     Column("options", String(1024), nullable=False, default="", server_default=""),
-    # Arguments with macros expanded, what the engine gets; JSON text.
+    # The arguments for the engine, with macros expanded; JSON text.
     Column("arguments", LongText, nullable=False, default="{}"),
     Column("pipeline_root", LongText, nullable=False, default=""),
     Column("recurring_run_id", Id, nullable=False, default=""),
@@ -157,7 +158,7 @@ runs = Table(
     Index(None, "experiment_id", "created_at", "run_id"),
     Index(None, "state", "created_at", "run_id"),
     Index(None, "storage_state", "created_at", "run_id"),
-    # For counting: PostgreSQL reads a table whose rows nearly all pass rather than an index of three columns.
+    # For COUNT: when nearly all rows match, PostgreSQL scans the table rather than an index of three columns.
     Index(None, "storage_state"),
     Index(None, "finished_at", "run_id"),
     Index(None, "display_name", "run_id"),
@@ -166,7 +167,7 @@ runs = Table(
     Index(None, "spec_hash"),
 )
 
-# The decisions of a run in order: the truth from which an executor rebuilds its state.
+# The event log of a run, from which an executor rebuilds its state.
 run_events = Table(
     "run_events",
     metadata,
@@ -179,7 +180,7 @@ tasks = Table(
     "tasks",
     metadata,
     Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
-    # Hash of the path: paths may be longer than an index key.
+    # A hash of the path, since paths may be too long for an index key.
     Column("task_id", Id, primary_key=True),
     Column("path", LongText, nullable=False),
     Column("ordinal", BigInteger, nullable=False),
@@ -266,7 +267,7 @@ recurring_runs = Table(
     Index(None, "enabled", "next_fire_at"),
 )
 
-# No foreign key to runs: deleting a run must not take other runs' hits away.
+# No foreign key to runs: deleting a run must not delete results that other runs may reuse.
 cache_entries = Table(
     "cache_entries",
     metadata,

@@ -1,6 +1,6 @@
-"""Many rows at once, new or changed, on every database.
+"""Upserts of many rows on every database.
 
-Invariant: the statement is the dialect's own upsert, so a batch costs one round trip however many of its rows exist.
+Invariant: the statement is the dialect's own upsert, so a batch costs one round trip, however many of its rows exist.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()) -> None:
-    """Inserts rows; of those whose key exists, replaces every column but the key's and those in `keep`."""
+    """Inserts rows; if a key exists, updates every column except the key's and those in `keep`."""
     if not rows:
         return
     statement = _statement(table, connection.dialect.name, tuple(rows[0]), tuple(keep))

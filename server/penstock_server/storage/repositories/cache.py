@@ -47,7 +47,7 @@ class SqlCacheRepository:
     def newest(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], CacheHit]:
         """The newest entry per (fingerprint, pipeline name, namespace): two statements for any few hundred keys."""
         wanted = set(keys)
-        found: dict[tuple[str, str, str], CacheHit] = {}
+        hits: dict[tuple[str, str, str], CacheHit] = {}
         ordered = sorted(wanted)
         for start in range(0, len(ordered), _CHUNK):
             fingerprints = {key[0] for key in ordered[start : start + _CHUNK]}
@@ -59,8 +59,8 @@ class SqlCacheRepository:
             for row in self._connection.execute(select(table).where(table.c.entry_id.in_(newest))):
                 key = (row.fingerprint, row.pipeline_name, row.namespace)
                 if key in wanted:
-                    found[key] = CacheHit(_entry(row))
-        return self._with_execution_ids(found)
+                    hits[key] = CacheHit(_entry(row))
+        return self._with_execution_ids(hits)
 
     def _with_execution_ids(self, hits: dict[tuple[str, str, str], CacheHit]) -> dict[tuple[str, str, str], CacheHit]:
         if not hits:

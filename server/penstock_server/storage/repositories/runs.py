@@ -12,7 +12,7 @@ from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.options import RunOptions
 from penstock_server.domain.run import Run, RunState, StateChange
-from penstock_server.storage.listing import Test, page
+from penstock_server.storage.listing import ValueTest, page
 from penstock_server.storage.tables import runs as table
 from penstock_server.storage.tables import tasks
 
@@ -22,7 +22,7 @@ _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 
 
 class SqlRunRepository:
-    """`lock`: a run that is read stays as it is until the transaction ends."""
+    """`lock`: rows are read `FOR UPDATE`, so that they do not change until the transaction ends."""
 
     def __init__(self, connection: Connection, *, lock: bool) -> None:
         self._connection = connection
@@ -42,16 +42,16 @@ class SqlRunRepository:
         return _run(row) if row else None
 
     def get_many(self, run_ids: Sequence[str]) -> dict[str, Run]:
-        """Of the runs that exist."""
-        found: dict[str, Run] = {}
+        """The runs that exist, by id."""
+        runs: dict[str, Run] = {}
         ordered = sorted(set(run_ids))
         for start in range(0, len(ordered), _CHUNK):
             statement = select(*_COLUMNS).where(table.c.run_id.in_(ordered[start : start + _CHUNK]))
             if self._lock:
                 statement = statement.order_by(table.c.run_id).with_for_update()
             for row in self._connection.execute(statement):
-                found[row.run_id] = _run(row)
-        return found
+                runs[row.run_id] = _run(row)
+        return runs
 
     def by_recurring(self, recurring_run_id: str, display_name: str) -> Run | None:
         statement = select(*_COLUMNS).where(
@@ -108,7 +108,7 @@ class SqlRunRepository:
         return [_run(row) for row in rows]
 
     def set_states(self, runs: Sequence[Run]) -> None:
-        """Writes what a change of state may change."""
+        """Writes the columns that a change of state affects."""
         if not runs:
             return
         rows = [
@@ -130,8 +130,8 @@ class SqlRunRepository:
         return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0
 
 
-def _has_task(passes: Test) -> ColumnElement[bool]:
-    return exists().where(tasks.c.run_id == table.c.run_id, passes(tasks.c.name))
+def _has_task(matches: ValueTest) -> ColumnElement[bool]:
+    return exists().where(tasks.c.run_id == table.c.run_id, matches(tasks.c.name))
 
 
 def _history_text(run: Run) -> str:

@@ -13,7 +13,7 @@ from penstock_server.storage.listing import page
 from penstock_server.storage.tables import recurring_runs as table
 
 _TRIGGER = ("cron", "interval_seconds", "start_at", "end_at")
-_PLAIN = [column.name for column in table.c if column.name not in _TRIGGER]
+_COLUMNS = [column.name for column in table.c if column.name not in _TRIGGER]
 
 
 class SqlScheduleRepository:
@@ -21,7 +21,7 @@ class SqlScheduleRepository:
         self._connection = connection
 
     def add(self, schedule: Schedule) -> None:
-        values = {name: getattr(schedule, name) for name in _PLAIN}
+        values = {name: getattr(schedule, name) for name in _COLUMNS}
         values.update({name: getattr(schedule.trigger, name) for name in _TRIGGER})
         self._connection.execute(insert(table).values(**values))
 
@@ -35,7 +35,7 @@ class SqlScheduleRepository:
         return [_schedule(row) for row in rows], total, token
 
     def due(self, now: int, limit: int, after: tuple[int, str]) -> Sequence[Schedule]:
-        """Enabled schedules whose time has come, the longest waiting first; those behind (next fire, id) only."""
+        """Enabled schedules that are due, the earliest first; only those behind `after`, (next fire, id)."""
         statement = (
             select(table)
             .where(table.c.enabled.is_(True), table.c.next_fire_at != 0, table.c.next_fire_at <= now)
@@ -46,7 +46,7 @@ class SqlScheduleRepository:
         return [_schedule(row) for row in self._connection.execute(statement)]
 
     def advance(self, seen: Schedule, advanced: Schedule) -> bool:
-        """Writes a fire, unless the schedule is not any more as it was seen."""
+        """Compare-and-set: writes a fire unless the schedule has changed since `seen` was read."""
         statement = (
             update(table)
             .where(

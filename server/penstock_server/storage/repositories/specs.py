@@ -14,9 +14,9 @@ class SqlSpecRepository:
         self._connection = connection
 
     def put(self, spec: Spec) -> None:
-        """Keeps a document unless it is kept already."""
-        known = select(table.c.spec_hash).where(table.c.spec_hash == spec.spec_hash)
-        if self._connection.execute(known).first() is None:
+        """Stores a document unless it is stored already."""
+        existing = select(table.c.spec_hash).where(table.c.spec_hash == spec.spec_hash)
+        if self._connection.execute(existing).first() is None:
             row = {
                 "spec_hash": spec.spec_hash,
                 "pipeline_spec": spec.pipeline_spec,

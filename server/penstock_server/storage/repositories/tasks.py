@@ -39,10 +39,10 @@ class SqlTaskRepository:
         return _task(row) if row else None
 
     def upsert_many(self, tasks: Sequence[Task]) -> None:
-        """New ones come after those that their run has."""
+        """Inserts or replaces rows; new ones get ordinals behind those of their run."""
         if not tasks:
             return
-        ordinals = self._free_ordinals({task.run_id for task in tasks})
+        ordinals = self._next_ordinals({task.run_id for task in tasks})
         rows = [
             {
                 "run_id": task.run_id,
@@ -71,16 +71,16 @@ class SqlTaskRepository:
                 "fingerprint": task.fingerprint,
                 "phase": task.phase,
                 "wake_at": task.wake_at,
-                # What was said of the task as it was before holds no more.
+                # The reason for waiting belonged to the state before.
                 "waiting": None,
             }
             for task in tasks
         ]
         upsert(self._connection, table, rows, keep=("ordinal", "path", "execution_id"))
 
-    def _free_ordinals(self, run_ids: Collection[str]) -> dict[str, Iterator[int]]:
-        """Of each run the numbers that are free."""
-        # A look at the end of the index for each run: a maximum by group would read all rows of all of them.
+    def _next_ordinals(self, run_ids: Collection[str]) -> dict[str, Iterator[int]]:
+        """For each run, an iterator of ordinals behind the last one."""
+        # One index lookup for each run: MAX with GROUP BY would read all rows of all runs.
         last = (
             select(table.c.ordinal)
             .where(table.c.run_id == runs.c.run_id)
@@ -89,11 +89,11 @@ class SqlTaskRepository:
             .scalar_subquery()
         )
         ordered = sorted(run_ids)
-        found: dict[str, int | None] = {}
+        last_ordinals: dict[str, int | None] = {}
         for start in range(0, len(ordered), _CHUNK):
             statement = select(runs.c.run_id, last).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
-            found.update((run_id, number) for run_id, number in self._connection.execute(statement))
-        return {run_id: count((found.get(run_id) or 0) + 1) for run_id in ordered}
+            last_ordinals.update((run_id, number) for run_id, number in self._connection.execute(statement))
+        return {run_id: count((last_ordinals.get(run_id) or 0) + 1) for run_id in ordered}
 
     def set_execution_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
         """Ids in ML Metadata by run id and task path."""

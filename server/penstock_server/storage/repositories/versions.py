@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, ins
 
 from penstock_server.domain.listing import ListQuery
 from penstock_server.domain.pipeline import PipelineVersion, Spec
-from penstock_server.storage.listing import Test, page
+from penstock_server.storage.listing import ValueTest, page
 from penstock_server.storage.repositories.tags import replace_tags, tags_of
 from penstock_server.storage.tables import pipeline_version_tags as tags_table
 from penstock_server.storage.tables import pipeline_versions as table
@@ -37,11 +37,11 @@ class SqlVersionRepository:
         replace_tags(self._connection, tags_table, "pipeline_version_id", version.pipeline_version_id, version.tags)
 
     def get(self, version_id: str) -> PipelineVersion | None:
-        return self._one(select(table).where(table.c.pipeline_version_id == version_id))
+        return self._first(select(table).where(table.c.pipeline_version_id == version_id))
 
     def latest(self, pipeline_id: str) -> PipelineVersion | None:
         order = (table.c.created_at.desc(), table.c.pipeline_version_id.desc())
-        return self._one(select(table).where(table.c.pipeline_id == pipeline_id).order_by(*order).limit(1))
+        return self._first(select(table).where(table.c.pipeline_id == pipeline_id).order_by(*order).limit(1))
 
     def count(self, pipeline_id: str) -> int:
         statement = select(func.count()).select_from(table).where(table.c.pipeline_id == pipeline_id)
@@ -68,7 +68,7 @@ class SqlVersionRepository:
     def delete(self, version_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.pipeline_version_id == version_id)).rowcount > 0
 
-    def _one(self, statement: Select[Any]) -> PipelineVersion | None:
+    def _first(self, statement: Select[Any]) -> PipelineVersion | None:
         row = self._connection.execute(statement).first()
         return self._versions([row])[0] if row else None
 
@@ -96,10 +96,10 @@ class SqlVersionRepository:
         ]
 
 
-def _status(passes: Test) -> ColumnElement[bool]:
-    """A version is stored when its document has been checked, hence ready."""
-    return passes(literal("READY"))
+def _status(matches: ValueTest) -> ColumnElement[bool]:
+    """Every stored version has been validated, so its status is READY."""
+    return matches(literal("READY"))
 
 
-def _document(passes: Test) -> ColumnElement[bool]:
-    return table.c.spec_hash.in_(select(specs.c.spec_hash).where(passes(specs.c.pipeline_spec)))
+def _document(matches: ValueTest) -> ColumnElement[bool]:
+    return table.c.spec_hash.in_(select(specs.c.spec_hash).where(matches(specs.c.pipeline_spec)))

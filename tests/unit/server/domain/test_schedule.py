@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from penstock_server.domain.schedule import Schedule, Trigger, checked, fire_time, next_fire, run_name
+from penstock_server.domain.schedule import Schedule, Trigger, fire_time, next_fire, run_name, validated
 from penstock_server.errors import InvalidArgumentError
 
 START = 10 * 3600 * 1000
@@ -170,7 +170,7 @@ def test_an_hour_that_does_not_exist_fires_after_it() -> None:
 )
 def test_wrong_expressions_say_what_to_do(cron: str, wanted: str) -> None:
     with pytest.raises(InvalidArgumentError, match=wanted):
-        checked(Trigger(cron=cron), "")
+        validated(Trigger(cron=cron), "")
 
 
 # What robfig/cron v1.2.0 says of 12 o'clock on 28 November 2026, as days of the month it comes to.
@@ -214,7 +214,7 @@ def test_every_is_in_whole_seconds(cron: str, step: int) -> None:
 def test_starts_at_the_edge_of_time_are_refused(cron: str, at: int) -> None:
     kind = "cron_schedule" if cron else "periodic_schedule"
     with pytest.raises(InvalidArgumentError) as caught:
-        checked(Trigger(cron=cron, interval_seconds=0 if cron else 60, start_at=at), "")
+        validated(Trigger(cron=cron, interval_seconds=0 if cron else 60, start_at=at), "")
     assert caught.value.field == f"recurring_run.trigger.{kind}.start_time"
 
 
@@ -222,7 +222,7 @@ def test_starts_at_the_edge_of_time_are_refused(cron: str, at: int) -> None:
 @pytest.mark.parametrize("cron", ["* * * * * *", "0 0 0 29 2 *", "0 0 0 31 2 *"])
 @pytest.mark.parametrize("at", [_utc(1, 1, 3), _utc(9989, 12, 31, 23, 59, 59)])
 def test_starts_within_them_fire_or_never_do(at: int, cron: str, zone: str) -> None:
-    given = schedule(checked(Trigger(cron=cron, start_at=at, end_at=_utc(9999, 12, 31, 23, 59, 59)), zone))
+    given = schedule(validated(Trigger(cron=cron, start_at=at, end_at=_utc(9999, 12, 31, 23, 59, 59)), zone))
     found = next_fire(given, zone)
     assert found == 0 if "31 2" in cron else found > at
     if found:

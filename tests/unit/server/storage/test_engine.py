@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 from penstock_server.errors import UnavailableError
-from penstock_server.storage.engine import DEFAULT_POOL, open_engine, translated
+from penstock_server.storage.engine import DEFAULT_POOL, database_errors, open_engine
 
 _AT_ONCE, _ROUNDS = 6, 50
 
@@ -20,7 +20,7 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
     def mode(url: str) -> str:
         engine = open_engine(url, DEFAULT_POOL)
         together.wait(60)
-        with translated(), engine.connect() as connection:
+        with database_errors(), engine.connect() as connection:
             found = str(connection.exec_driver_sql("PRAGMA journal_mode").scalar())
         engine.dispose()
         return found
@@ -34,6 +34,6 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path: Path) -> None
 def test_what_is_no_database_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     engine = open_engine(f"sqlite:///{tmp_path}/directory", DEFAULT_POOL)
-    with pytest.raises(UnavailableError), translated(), engine.connect():
+    with pytest.raises(UnavailableError), database_errors(), engine.connect():
         pass
     engine.dispose()
