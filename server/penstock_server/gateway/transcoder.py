@@ -72,7 +72,10 @@ class Route:
 
 
 class RouteTable:
-    """Finds the route of a path and verb."""
+    """Finds the route of a path and verb.
+
+    Raises ValueError for an annotation that names no field of the RPC's request.
+    """
 
     def __init__(self, services: Iterable[ServiceDescriptor]) -> None:
         self.routes = tuple(route for service in services for route in _routes_of(service))
@@ -156,16 +159,28 @@ def _route(method: MethodDescriptor, verb: str, path: str, body: str) -> Route:
         pattern += re.escape(path[end : match.start()]) + r"([^/:]+)"
         end = match.end()
     pattern += re.escape(path[end:])
+    rpc = f"/{method.containing_service.full_name}/{method.name}"
+    for name in (*_VARIABLE.findall(path), body):
+        if name not in ("", "*") and not _names_a_field(method.input_type, name):
+            raise ValueError(f"{rpc}: its route {path} names {name!r}, which is no field of {method.input_type.name}")
     return Route(
         verb=verb,
         path=path,
         pattern=re.compile(pattern),
         variables=tuple(_VARIABLE.findall(path)),
         body=body,
-        rpc=f"/{method.containing_service.full_name}/{method.name}",
+        rpc=rpc,
         request=message_factory.GetMessageClass(method.input_type),
         reply=message_factory.GetMessageClass(method.output_type),
     )
+
+
+def _names_a_field(message: Descriptor | None, path: str) -> bool:
+    for name in path.split("."):
+        if message is None or name not in message.fields_by_name:
+            return False
+        message = message.fields_by_name[name].message_type
+    return True
 
 
 def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -> None:
