@@ -1,7 +1,7 @@
-"""Runs a module as a supervised child: when its parent dies, however, it gets SIGTERM.
+"""Runs a module as a supervised child, which gets SIGTERM when its parent dies, also by SIGKILL.
 
-Why: `kill -9` of `penstock up` must not leave a server behind that holds the ports. Linux tells a process of its
-parent's death (PR_SET_PDEATHSIG); elsewhere a thread watches the parent's id.
+Why: after `kill -9` of `penstock up` no server may be left that holds the ports. Linux sends the signal at the parent's
+death (PR_SET_PDEATHSIG); elsewhere a thread watches the parent's id.
 
 Usage: python -m penstock._child PARENT_PID MODULE [ARGUMENTS…]
 """
@@ -26,12 +26,12 @@ def main() -> None:
         if os.getppid() != parent:
             sys.exit(1)
     else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
     sys.argv = sys.argv[2:]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def _watch(parent: int) -> None:
+def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,8 +1,7 @@
 """A channel to a server with deadlines, bounded retries and paging.
 
-Invariants: every call has a deadline; calls that only read are retried a few times while the server is unavailable, by
-the channel itself (gRPC service config, gRFC A6), writes never; what goes wrong is a `ClientError` with one clear
-line.
+Invariants: every unary call has a deadline; reads are retried a few times while the server is unavailable, by the
+channel itself (gRPC service config, gRFC A6), writes never; every failure is a `ClientError` with a one-line message.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ _SERVICES = (
     (recurring_run_pb2, "RecurringRunService"),
     (insight_pb2, "InsightService"),
 )
-_ENDED = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
+_FINAL_STATES = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
 
 
 def _service_config() -> str:
-    """Retries for every method that only reads, known by its name."""
+    """A retry policy for the reading methods, which are recognized by their names."""
     reads = [
         {"service": service.full_name, "method": method.name}
         for service in (file.DESCRIPTOR.services_by_name[name] for file, name in _SERVICES)
@@ -77,7 +76,7 @@ class Client:
         options = [
             ("grpc.service_config", _service_config()),
             ("grpc.enable_retries", 1),
-            # A server that restarts is there again after seconds; the library's own pauses grow to two minutes.
+            # A server restarts within seconds; gRPC's default backoff grows to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 200),
             ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.primary_user_agent", "penstock-python/0.1.0"),
@@ -106,7 +105,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends calls that are under way, streams included."""
+        """Closes the channel, which cancels pending calls and streams."""
         self.channel.close()
 
     def call(self, method: Callable[..., Any], request: Any, deadline: float | None = None) -> Any:
@@ -114,51 +113,61 @@ class Client:
         try:
             return method(request, timeout=deadline or self.deadline)
         except grpc.RpcError as error:
-            raise self._translated(error) from error
+            raise self._to_client_error(error) from error
 
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
-        """A server stream without a deadline: it ends when the server ends it. Raises ClientError."""
+        """A server stream without a deadline, which ends when the server ends it. Raises ClientError."""
         try:
             yield from method(request)
         except grpc.RpcError as error:
-            raise self._translated(error) from error
+            raise self._to_client_error(error) from error
 
     def list_experiments(self, **filters: Any) -> Iterator[experiment_pb2.Experiment]:
-        """Of all pages; `filters` are fields of ListExperimentsRequest. Raises ClientError, at whichever page."""
+        """Iterates over the experiments of all pages; `filters` are fields of ListExperimentsRequest. Raises
+        ClientError.
+        """
         request = experiment_pb2.ListExperimentsRequest(page_size=_PAGE, **filters)
         return self._pages(self.experiments.ListExperiments, request, "experiments")
 
     def list_pipelines(self, **filters: Any) -> Iterator[pipeline_pb2.Pipeline]:
-        """Of all pages; `filters` are fields of ListPipelinesRequest. Raises ClientError, at whichever page."""
+        """Iterates over the pipelines of all pages; `filters` are fields of ListPipelinesRequest. Raises
+        ClientError.
+        """
         request = pipeline_pb2.ListPipelinesRequest(page_size=_PAGE, **filters)
         return self._pages(self.pipelines.ListPipelines, request, "pipelines")
 
     def list_runs(self, **filters: Any) -> Iterator[run_pb2.Run]:
-        """Of all pages; `filters` are fields of ListRunsRequest. Raises ClientError, at whichever page."""
+        """Iterates over the runs of all pages; `filters` are fields of ListRunsRequest. Raises ClientError."""
         return self._pages(self.runs.ListRuns, run_pb2.ListRunsRequest(page_size=_PAGE, **filters), "runs")
 
     def list_artifacts(self, **filters: Any) -> Iterator[insight_pb2.Artifact]:
-        """Of all pages; `filters` are fields of ListArtifactsRequest. Raises ClientError, at whichever page."""
+        """Iterates over the artifacts of all pages; `filters` are fields of ListArtifactsRequest. Raises
+        ClientError.
+        """
         request = insight_pb2.ListArtifactsRequest(page_size=_PAGE, **filters)
         return self._pages(self.insight.ListArtifacts, request, "artifacts")
 
     def list_recurring_runs(self, **filters: Any) -> Iterator[recurring_run_pb2.RecurringRun]:
-        """Of all pages; `filters` are fields of ListRecurringRunsRequest. Raises ClientError, at whichever page."""
+        """Iterates over the recurring runs of all pages; `filters` are fields of ListRecurringRunsRequest. Raises
+        ClientError.
+        """
         request = recurring_run_pb2.ListRecurringRunsRequest(page_size=_PAGE, **filters)
         return self._pages(self.recurring_runs.ListRecurringRuns, request, "recurringRuns")
 
     def list_pipeline_versions(self, pipeline_id: str, **filters: Any) -> Iterator[pipeline_pb2.PipelineVersion]:
-        """Of all pages; `filters` are fields of ListPipelineVersionsRequest. Raises ClientError, at whichever page."""
+        """Iterates over the versions of all pages; `filters` are fields of ListPipelineVersionsRequest. Raises
+        ClientError.
+        """
         request = pipeline_pb2.ListPipelineVersionsRequest(pipeline_id=pipeline_id, page_size=_PAGE, **filters)
         return self._pages(self.pipelines.ListPipelineVersions, request, "pipeline_versions")
 
     def wait_for_run(self, run_id: str, timeout: float | None = None) -> run_pb2.Run:
-        """The run when it has ended. Raises TimeoutError after so many seconds, ClientError."""
+        """Waits until the run has ended. Raises TimeoutError after `timeout` seconds, ClientError."""
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.1
         while True:
             run: run_pb2.Run = self.call(self.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
-            if run.state in _ENDED:
+            if run.state in _FINAL_STATES:
                 return run
             if until is not None and time.monotonic() + pause > until:
                 raise TimeoutError(f"run {run_id} is {run_pb2.RuntimeState.Name(run.state)} after {timeout:g} s")
@@ -173,7 +182,7 @@ class Client:
                 return
             request.page_token = reply.next_page_token
 
-    def _translated(self, error: grpc.RpcError) -> ClientError:
+    def _to_client_error(self, error: grpc.RpcError) -> ClientError:
         code: grpc.StatusCode = error.code()
         details = error.details() or code.name
         if code is grpc.StatusCode.UNAVAILABLE and "connect" in details:

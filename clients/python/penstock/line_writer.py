@@ -1,10 +1,10 @@
-"""Hands lines to something that may stall or fail, on a thread of its own.
+"""Writes lines on a thread of its own, because the destination may block or fail.
 
-Why: who reads a program's output must go on reading whatever becomes of the log file and of the terminal. A pipe that
-nobody empties fills up, and then the program stands still.
+Why: the reader of a program's output must go on reading when the log file or the terminal does not: a pipe that is not
+read fills up, and then the program blocks.
 
-Invariants: `put` neither waits nor raises; memory is bounded; lines that could not be written, or were too many, are
-counted, and the next one that can be written is preceded by how many are missing and why.
+Invariants: `put` neither blocks nor raises; memory is bounded; lines that could not be written, or were too many, are
+counted, and before the next line it is written how many are missing and why.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import queue
 import threading
 from collections.abc import Callable
 
-_WAITING_LINES = 10_000
+_DEFAULT_CAPACITY = 10_000
 
 
 class LineWriter:
-    """`write` gets one line at a time, without its end; it may raise OSError."""
+    """`write` gets one line at a time, without its newline; it may raise OSError. `capacity`: lines in the queue."""
 
-    def __init__(self, write: Callable[[str], None], waiting_lines: int = _WAITING_LINES) -> None:
+    def __init__(self, write: Callable[[str], None], capacity: int = _DEFAULT_CAPACITY) -> None:
         self._write = write
-        self._lines: queue.Queue[str | None] = queue.Queue(waiting_lines)
+        self._lines: queue.Queue[str | None] = queue.Queue(capacity)
         self._missing = 0
         self._reason = ""
         self._lock = threading.Lock()
@@ -29,14 +29,14 @@ class LineWriter:
         self._thread.start()
 
     def put(self, line: str) -> None:
-        """Waits for nothing: a line for which there is no room is counted as missing."""
+        """Queues a line, or counts it as missing when the queue is full."""
         try:
             self._lines.put_nowait(line)
         except queue.Full:
-            self._missed("they came faster than they could be written")
+            self._count_missing("they came faster than they could be written")
 
     def close(self, timeout: float) -> None:
-        """Waits so many seconds for what was put to be written; none may be put any more."""
+        """Waits up to `timeout` seconds until all lines are written; no line may be put after this."""
         try:
             self._lines.put(None, timeout=timeout)
         except queue.Full:
@@ -53,9 +53,9 @@ class LineWriter:
                     missing = 0
                 self._write(line)
             except OSError as error:
-                self._missed(error.strerror or str(error), missing + 1)
+                self._count_missing(error.strerror or str(error), missing + 1)
 
-    def _missed(self, reason: str, count: int = 1) -> None:
+    def _count_missing(self, reason: str, count: int = 1) -> None:
         with self._lock:
             self._missing += count
             self._reason = reason

@@ -27,7 +27,7 @@ _ENDED = {"SUCCEEDED", "CACHED", "FAILED", "CANCELED", "SKIPPED", "OMITTED"}
 
 
 def state_text(state: str) -> Text:
-    """The state in its colour; one that is not known here has none."""
+    """The state in its colour; an unknown state has none."""
     return Text(state, style=_STYLES.get(state, ""))
 
 
@@ -51,14 +51,14 @@ def moment(timestamp: Any) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
     """A table without lines; cells that are no `Text` are shown by `str`, without markup."""
-    built = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    result = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for row in rows:
-        built.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-    return built
+        result.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    return result
 
 
 def task_table(tasks: Sequence[insight_pb2.Task], now_millis: int, title: str = "") -> Table:
-    """What `runs get` and `run --watch` show."""
+    """The table of `runs get` and `run --watch`."""
     rows = []
     for depth, task in _tree(tasks):
         took = task.duration_millis
@@ -66,26 +66,26 @@ def task_table(tasks: Sequence[insight_pb2.Task], now_millis: int, title: str = 
             took = max(0, now_millis - task.started_at.ToMilliseconds())
         error = task.error.splitlines()[0] if task.error else f"waits: {task.waiting}" if task.waiting else ""
         label = "  " * depth + _label(task)
-        shown = _took(task, took) if task.state in _ENDED | {"RUNNING"} and task.started_at.seconds else ""
+        took_text = _duration_text(task, took) if task.state in _ENDED | {"RUNNING"} and task.started_at.seconds else ""
         attempts = str(task.attempts) if task.attempts > 1 else ""
-        rows.append((label, state_text(task.state), shown, attempts, error))
+        rows.append((label, state_text(task.state), took_text, attempts, error))
     return table(("task", "state", "took", "attempts", "error, or what it waits for"), rows, title)
 
 
-def _took(task: insight_pb2.Task, millis: int) -> str:
-    """A container that runs without our wrapper is known by the kubelet's clock alone, which has whole seconds."""
-    ran = task.kind == "container" and task.state in ("SUCCEEDED", "FAILED", "CANCELED")
-    return "< 1 s" if ran and not millis else duration(millis)
+def _duration_text(task: insight_pb2.Task, millis: int) -> str:
+    """The duration; without the wrapper the times of a container are the kubelet's, in whole seconds."""
+    has_run = task.kind == "container" and task.state in ("SUCCEEDED", "FAILED", "CANCELED")
+    return "< 1 s" if has_run and not millis else duration(millis)
 
 
 def _label(task: insight_pb2.Task) -> str:
-    """The name people gave it; of an iteration its place in the loop."""
+    """The display name of a task; the index of an iteration."""
     last = task.path.rsplit("/", 1)[-1]
     return last if task.kind == "iteration" else task.display_name or last
 
 
 def _tree(tasks: Sequence[insight_pb2.Task]) -> Iterator[tuple[int, insight_pb2.Task]]:
-    """Every task below its parent, in the order they began, with its depth."""
+    """Every task with its depth, children below their parent, in the order in which they began."""
     children: dict[str, list[insight_pb2.Task]] = {}
     for task in tasks:
         if task.path:
@@ -98,13 +98,13 @@ def _tree(tasks: Sequence[insight_pb2.Task]) -> Iterator[tuple[int, insight_pb2.
 
 
 def progress(tasks: Sequence[insight_pb2.Task]) -> tuple[int, int]:
-    """Tasks that have ended, tasks known."""
-    known = [task for task in tasks if task.path]
-    return sum(task.state in _ENDED for task in known), len(known)
+    """The number of tasks that have ended, and of all tasks that the run has reached."""
+    started = [task for task in tasks if task.path]
+    return sum(task.state in _ENDED for task in started), len(started)
 
 
 def plan_tree(plan: insight_pb2.PlanPipelineResponse, name: str, *, pods: bool) -> Tree:
-    """What `penstock plan` shows: the tasks with what is known of each."""
+    """The tree of `penstock plan`: the tasks with their notes."""
     root = Tree(Text(name, style="bold"))
     for task in plan.tasks:
         _add_planned(root, task, pods)
@@ -128,7 +128,7 @@ def _notes(task: insight_pb2.PlannedTask) -> list[str]:
     return notes
 
 
-def _add_planned(above: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None:
+def _add_planned(parent: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None:
     label = Text(task.path.rsplit("/", 1)[-1])
     if task.kind != "iteration":
         label.append(f"  {task.kind}", style="dim")
@@ -136,7 +136,7 @@ def _add_planned(above: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None
         label.append(f"  {task.decision}", style=_STYLES.get(task.decision, "yellow"))
     if notes := _notes(task):
         label.append(f"  ({'; '.join(notes)})", style="dim")
-    branch = above.add(label)
+    branch = parent.add(label)
     for key, source in sorted(task.unknown_inputs.items()):
         branch.add(Text(f"{key} = <{source}>", style="dim"))
     if pods and task.HasField("container") and task.container.fields:

@@ -45,7 +45,7 @@ def test_nobody_waits_for_what_stalls() -> None:
         assert goes_on.wait(30)
         written.append(line)
 
-    writer = LineWriter(write, waiting_lines=2)
+    writer = LineWriter(write, capacity=2)
     writer.put("first")
     assert stalls.wait(10)
     for number in range(10):
@@ -61,7 +61,7 @@ def test_closing_waits_no_longer_than_told() -> None:
     def write(_line: str) -> None:
         goes_on.wait(30)
 
-    writer = LineWriter(write, waiting_lines=1)
+    writer = LineWriter(write, capacity=1)
     for line in ("taken", "waits", "too many"):
         writer.put(line)
     writer.close(0.05)

@@ -33,11 +33,13 @@ def list_artifacts(run_id: str, type_name: str, limit: int, client: Client, as_j
     """
     from penstock import render
 
-    found = list(islice(client.list_artifacts(run_id=run_id, type=type_name), limit))
+    artifacts_listed = list(islice(client.list_artifacts(run_id=run_id, type=type_name), limit))
     if as_json:
-        print_messages(found)
+        print_messages(artifacts_listed)
         return
-    rows = [(one.name, one.type, one.task_path, one.port, one.uri) for one in found]
+    rows = [
+        (artifact.name, artifact.type, artifact.task_path, artifact.port, artifact.uri) for artifact in artifacts_listed
+    ]
     print_table(render.table(("artifact", "type", "task", "port", "uri"), rows))
 
 

@@ -28,12 +28,14 @@ def explain(run_id: str, task: str, client: Client, as_json: bool) -> None:
     """
     from penstock import render
 
-    found = client.call(client.insight.ExplainCache, insight_pb2.ExplainCacheRequest(run_id=run_id, task=task))
+    explanation = client.call(client.insight.ExplainCache, insight_pb2.ExplainCacheRequest(run_id=run_id, task=task))
     if as_json:
-        print_message(found)
+        print_message(explanation)
         return
-    outcome = insight_pb2.ExplainCacheResponse.Outcome.Name(found.outcome).removeprefix("OUTCOME_").lower()
-    click.echo(f"{outcome.replace('_', ' ')}: {found.summary}")
-    if found.differences:
-        rows = [(one.field, one.this_value, one.other_value) for one in found.differences]
+    outcome = insight_pb2.ExplainCacheResponse.Outcome.Name(explanation.outcome).removeprefix("OUTCOME_").lower()
+    click.echo(f"{outcome.replace('_', ' ')}: {explanation.summary}")
+    if explanation.differences:
+        rows = [
+            (difference.field, difference.this_value, difference.other_value) for difference in explanation.differences
+        ]
         print_table(render.table(("part of the key", "this task", "the nearest result"), rows))

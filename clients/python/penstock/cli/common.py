@@ -1,4 +1,4 @@
-"""What all commands share: the server's address, --json, errors as one line."""
+"""Shared by all commands: the server's address, --json, errors as one line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def print_messages(messages: Iterable[Any]) -> None:
 
 
 def print_table(table: Any) -> None:
-    """On stdout; 200 columns wide where that is no terminal, so that a pipe or a file gets whole lines."""
+    """Prints to stdout; 200 columns wide if that is no terminal, so that lines in a pipe or file are not cut."""
     from rich.console import Console
 
     console = Console(file=sys.stdout)

@@ -62,7 +62,7 @@ def doctor(data_dir: Path, server: str, as_json: bool) -> None:
         *_server(server),
     ]
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in findings], indent=2))
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         from rich.text import Text
 
@@ -70,9 +70,12 @@ def doctor(data_dir: Path, server: str, as_json: bool) -> None:
         from penstock.cli.common import print_table
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-        rows = [(Text(one.level, style=styles[one.level]), one.check, one.text, one.advice) for one in findings]
+        rows = [
+            (Text(finding.level, style=styles[finding.level]), finding.check, finding.text, finding.advice)
+            for finding in findings
+        ]
         print_table(render.table(("", "check", "found", "what to do"), rows))
-    raise SystemExit(1 if any(one.level == "fail" for one in findings) else 0)
+    raise SystemExit(1 if any(finding.level == "fail" for finding in findings) else 0)
 
 
 def _python() -> Iterator[Finding]:
@@ -89,23 +92,23 @@ def _packages() -> Iterator[Finding]:
         ("google.protobuf", "protobuf"),
     ):
         yield _import(module, package)
-    found = _import("ml_metadata", "ml-metadata")
-    if found.level == "fail" and sys.version_info >= (3, 12):
+    finding = _import("ml_metadata", "ml-metadata")
+    if finding.level == "fail" and sys.version_info >= (3, 12):
         libc, number = platform.libc_ver()
-        found = Finding(
-            found.check,
+        finding = Finding(
+            finding.check,
             "fail",
-            found.text,
+            finding.text,
             f"on Python 3.12 and newer it needs glibc 2.39 (here {libc} {number}); use Python 3.11",
         )
-    yield found
+    yield finding
 
 
 def _import(module: str, package: str) -> Finding:
     try:
         importlib.import_module(module)
         return Finding(f"package {package}", "ok", importlib.metadata.version(package))
-    except Exception as error:  # noqa: BLE001 - whatever an import throws is the finding
+    except Exception as error:  # noqa: BLE001 - any exception of the import is the finding
         return Finding(f"package {package}", "fail", f"{module}: {error}", f"install {package}")
 
 
@@ -116,8 +119,8 @@ def _tools() -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - as above
         yield Finding("uv", "fail", str(error), "install uv: it makes the task environments")
     for program in ("sh",):
-        where = shutil.which(program)
-        yield Finding(f"program {program}", "ok" if where else "fail", where or "not found", "")
+        path = shutil.which(program)
+        yield Finding(f"program {program}", "ok" if path else "fail", path or "not found", "")
 
 
 def _containers() -> Iterator[Finding]:
@@ -128,13 +131,13 @@ def _containers() -> Iterator[Finding]:
     except ImportError:
         return
     try:
-        found = probe.find()
+        runtime = probe.find()
     except probe.NoRuntimeError as error:
         yield Finding(check, "warn", str(error), "for --backend container install podman, or start docker")
         return
-    yield Finding(check, "ok", str(found))
-    for lacking in found.lacking():
-        yield Finding(check, "warn", lacking, "nothing, unless the task needs it")
+    yield Finding(check, "ok", str(runtime))
+    for feature in runtime.lacking():
+        yield Finding(check, "warn", feature, "nothing, unless the task needs it")
 
 
 def _directory(directory: Path) -> Iterator[Finding]:
@@ -154,7 +157,7 @@ def _directory(directory: Path) -> Iterator[Finding]:
 
 
 def _inputs(directory: Path) -> Iterator[Finding]:
-    """How tasks on this machine get inputs of their own; looked at only where `up` was before; nothing stays."""
+    """Whether tasks on this machine can get their inputs through overlays; checked only if `up` has run before."""
     try:
         views = importlib.import_module("penstock_executor.backends.local.views")
     except ImportError:
@@ -178,13 +181,13 @@ def _server(address: str) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield Finding("server", "warn", f"{address}: {error}", "start one with `penstock up`, or name it with --server")
         return
-    yield _called("server", address, _health)
-    yield _called("database", address, _database)
+    yield _call_server("server", address, _health)
+    yield _call_server("database", address, _database)
 
 
-def _called(check: str, address: str, look: Callable[[str], str]) -> Finding:
+def _call_server(check: str, address: str, probe: Callable[[str], str]) -> Finding:
     try:
-        return Finding(check, "ok", look(address))
+        return Finding(check, "ok", probe(address))
     except Exception as error:  # noqa: BLE001 - as above
         return Finding(check, "fail", str(error), "see the server's log")
 

@@ -47,19 +47,19 @@ def list_experiments(client: Client, as_json: bool) -> None:
     """
     from penstock import render
 
-    found = list(client.list_experiments(sort_by="created_at desc"))
+    experiments_found = list(client.list_experiments(sort_by="created_at desc"))
     if as_json:
-        print_messages(found)
+        print_messages(experiments_found)
         return
     rows = [
         (
-            one.experiment_id,
-            one.display_name,
-            pb.Experiment.StorageState.Name(one.storage_state),
-            render.moment(one.created_at),
-            render.moment(one.last_run_created_at),
+            experiment.experiment_id,
+            experiment.display_name,
+            pb.Experiment.StorageState.Name(experiment.storage_state),
+            render.moment(experiment.created_at),
+            render.moment(experiment.last_run_created_at),
         )
-        for one in found
+        for experiment in experiments_found
     ]
     print_table(render.table(("experiment", "name", "state", "created", "last run"), rows))
 

@@ -1,4 +1,4 @@
-"""The group of commands. Commands are imported when they are called, so that `penstock --help` is quick."""
+"""The group of commands, which are imported when they are called, so that `penstock --help` is fast."""
 
 from __future__ import annotations
 

@@ -61,11 +61,14 @@ def list_pipelines(client: Client, as_json: bool) -> None:
     """
     from penstock import render
 
-    found = list(client.list_pipelines(sort_by="created_at desc"))
+    pipelines_found = list(client.list_pipelines(sort_by="created_at desc"))
     if as_json:
-        print_messages(found)
+        print_messages(pipelines_found)
         return
-    rows = [(one.pipeline_id, one.name, render.moment(one.created_at), one.description) for one in found]
+    rows = [
+        (pipeline.pipeline_id, pipeline.name, render.moment(pipeline.created_at), pipeline.description)
+        for pipeline in pipelines_found
+    ]
     print_table(render.table(("pipeline", "name", "created", "description"), rows))
 
 

@@ -34,14 +34,14 @@ def plan(file: Path, params: tuple[str, ...], pods: bool, client: Client, as_jso
         parse_dict({"parameters": documents.arguments(document, params)}, request)
     except json_format.ParseError as error:
         raise click.ClickException(f"{file}: {error}") from error
-    found = client.call(client.insight.PlanPipeline, request)
+    response = client.call(client.insight.PlanPipeline, request)
     if as_json:
-        print_message(found)
+        print_message(response)
     else:
-        if found.tasks:
-            print_table(render.plan_tree(found, documents.name_of(document), pods=pods))
-        for problem in found.problems:
+        if response.tasks:
+            print_table(render.plan_tree(response, documents.name_of(document), pods=pods))
+        for problem in response.problems:
             click.echo(f"{problem.place}: {problem.message}", err=True)
-        if found.truncated:
+        if response.truncated:
             click.echo("the plan is longer than what is shown", err=True)
-    raise SystemExit(1 if found.problems else 0)
+    raise SystemExit(1 if response.problems else 0)

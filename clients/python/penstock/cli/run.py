@@ -93,17 +93,19 @@ def run(
 
 
 def experiment_id(client: Client, name: str) -> str:
-    """The id of an experiment by name; it is made when there is none."""
-    for found in client.list_experiments():
-        if found.display_name == name:
-            return found.experiment_id
+    """The id of an experiment by name, which is created if it does not exist."""
+    for existing in client.list_experiments():
+        if existing.display_name == name:
+            return existing.experiment_id
     request = experiment_pb2.CreateExperimentRequest()
     request.experiment.display_name = name
     return str(client.call(client.experiments.CreateExperiment, request).experiment_id)
 
 
 def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float = 0.0) -> run_pb2.Run:
-    """Shows the tasks until the run has ended; Ctrl-C lets go of it. Raises click.ClickException on timeout."""
+    """Shows the tasks until the run has ended; Ctrl-C stops watching, not the run. Raises click.ClickException on
+    timeout.
+    """
     from penstock_api.v1 import insight_pb2
     from rich.console import Console, Group
     from rich.live import Live
@@ -121,9 +123,9 @@ def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float =
             while True:
                 current: run_pb2.Run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
                 tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
-                done, known = render.progress(tasks)
+                done, total = render.progress(tasks)
                 state = run_pb2.RuntimeState.Name(current.state)
-                bar.update(line, description=state.lower(), completed=done, total=known or None)
+                bar.update(line, description=state.lower(), completed=done, total=total or None)
                 live.update(Group(render.task_table(tasks, int(time.time() * 1000)), bar))
                 if ended(current.state):
                     break

@@ -39,19 +39,19 @@ def list_runs(experiment: str, limit: int, client: Client, as_json: bool) -> Non
     filters: dict[str, Any] = {"sort_by": "created_at desc"}
     if experiment:
         filters["experiment_id"] = experiment_id(client, experiment)
-    found = list(islice(client.list_runs(**filters), limit))
+    runs_found = list(islice(client.list_runs(**filters), limit))
     if as_json:
-        print_messages(found)
+        print_messages(runs_found)
         return
     rows = [
         (
-            one.run_id,
-            one.display_name,
-            render.state_text(run_pb2.RuntimeState.Name(one.state)),
-            render.moment(one.created_at),
-            _took(one),
+            run.run_id,
+            run.display_name,
+            render.state_text(run_pb2.RuntimeState.Name(run.state)),
+            render.moment(run.created_at),
+            _duration_text(run),
         )
-        for one in found
+        for run in runs_found
     ]
     print_table(render.table(("run", "name", "state", "created", "took"), rows))
 
@@ -66,15 +66,15 @@ def get(run_id: str, client: Client, as_json: bool) -> None:
     """
     from penstock import render
 
-    found = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+    run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
     if as_json:
-        print_message(found)
+        print_message(run)
         return
     tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
-    state = run_pb2.RuntimeState.Name(found.state)
-    click.echo(f"{found.display_name}  {state}  created {render.moment(found.created_at)}  took {_took(found)}")
-    if found.error.message:
-        click.echo(f"error: {found.error.message}")
+    state = run_pb2.RuntimeState.Name(run.state)
+    click.echo(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {_duration_text(run)}")
+    if run.error.message:
+        click.echo(f"error: {run.error.message}")
     print_table(render.task_table(tasks, int(time.time() * 1000)))
 
 
@@ -109,8 +109,8 @@ def logs(run_id: str, task: str, keep: bool, client: Client, as_json: bool) -> N
     if task:
         names = [task]
     else:
-        listed = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
-        names = [one.path for one in listed if one.log_uri]
+        tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
+        names = [task_row.path for task_row in tasks if task_row.log_uri]
     for name in names:
         if len(names) > 1:
             click.echo(f"==> {name} <==", err=True)
@@ -129,12 +129,12 @@ def why(run_id: str, task: str, client: Client, as_json: bool) -> None:
 
     Example: penstock runs why 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 for-loop-1[0]/train
     """
-    found = client.call(client.insight.ExplainTask, insight_pb2.ExplainTaskRequest(run_id=run_id, task=task))
+    explanation = client.call(client.insight.ExplainTask, insight_pb2.ExplainTaskRequest(run_id=run_id, task=task))
     if as_json:
-        print_message(found)
+        print_message(explanation)
         return
-    click.echo(f"{found.task or 'the run'} ({found.state.lower() or 'not reached'}): {found.summary}")
-    for reason in found.reasons:
+    click.echo(f"{explanation.task or 'the run'} ({explanation.state.lower() or 'not reached'}): {explanation.summary}")
+    for reason in explanation.reasons:
         click.echo(f"  {reason.task}: {reason.text}" if reason.task else f"  {reason.text}")
 
 
@@ -176,9 +176,9 @@ _action("unarchive", "Bring archived runs back.", "UnarchiveRun", run_pb2.Unarch
 _action("delete", "Delete runs.", "DeleteRun", run_pb2.DeleteRunRequest, "is deleted")
 
 
-def _took(found: run_pb2.Run) -> str:
+def _duration_text(run: run_pb2.Run) -> str:
     from penstock import render
 
-    if not ended(found.state):
+    if not ended(run.state):
         return ""
-    return render.duration(max(0, found.finished_at.seconds - found.created_at.seconds) * 1000)
+    return render.duration(max(0, run.finished_at.seconds - run.created_at.seconds) * 1000)
