@@ -1,7 +1,7 @@
-"""A Kubernetes cluster as tests and benchmarks use it: namespaces of their own, Pods looked at, the node's address.
+"""Access to a Kubernetes cluster for tests and benchmarks: temporary namespaces, Pods, the node's address.
 
-Blocking, because its users are. Invariants: the cluster is that of KUBECONFIG; what was made here is removed when its
-block ends, however it ends; nothing outside the namespaces made here is changed.
+The methods block, because the callers are synchronous. Invariants: the cluster is that of KUBECONFIG; what a block
+creates is deleted when it ends, also by an exception; nothing outside of these namespaces is changed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Cluster:
 
     def make_namespace(self, name: str, labels: Mapping[str, str]) -> None:
         self.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": dict(labels)}})
-        # The controller makes it a little later, and no Pod is admitted before.
+        # The controller creates it asynchronously, and no Pod is admitted before.
         self.until(lambda: self.get(f"/api/v1/namespaces/{name}/serviceaccounts/default"), lambda one: one is not None)
         self.create(f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": "pipeline-runner"}})
 
@@ -101,7 +101,7 @@ class Cluster:
         return addresses["InternalIP"]
 
     def until(self, look: Callable[[], _T], holds: Callable[[_T], bool], timeout: float = 60.0) -> _T:
-        """What `look` gives as soon as `holds` accepts it. Raises AssertionError when it does not."""
+        """Polls `look` until `holds` accepts its result, and returns that. Raises AssertionError on timeout."""
         end = time.monotonic() + timeout
         pause = 0.05
         while True:
@@ -115,5 +115,5 @@ class Cluster:
 
 
 async def _made(make: Callable[[], _T]) -> _T:
-    """Clients of aiohttp want to be made where their loop runs."""
+    """Clients of aiohttp have to be created in their event loop."""
     return make()

@@ -1,8 +1,8 @@
-"""Throw-away database servers for tests and benchmarks: a real PostgreSQL or MariaDB in a directory of its own.
+"""Temporary database servers for tests and benchmarks: a real PostgreSQL or MariaDB in a directory of its own.
 
-Invariants: nothing listens but a socket in that directory and a free port of one address, loopback unless the caller
-names another; the server is ended when the block ends; what is missing is installed. Writes need not survive a power
-cut (fsync is off), except where durability is what is measured.
+Invariants: the server listens only on a socket in that directory and a free port of one address, loopback by default;
+it is stopped when the block ends; missing packages are installed. fsync is off, so writes may not survive a power
+failure, except where durability is measured.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class PostgreSQL:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Its processes stand still: connections stay and nothing answers."""
+        """Stops all processes with SIGSTOP: connections stay open and nothing answers."""
         leader = psutil.Process(int((self._directory / "data" / "postmaster.pid").read_text().split()[0]))
         stopped = [leader, *leader.children(recursive=True)]
         for process in stopped:

@@ -1,6 +1,6 @@
-"""Installs Debian's packages where tests want a program that is not there.
+"""Installs Debian packages for programs that tests need and that are missing.
 
-Invariants: a program that is there is left alone; of several that install at once each waits for the others.
+Invariants: existing programs are not changed; concurrent installations wait for each other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Checks deploy/: renders every overlay, holds it against what we promise, and against the API server of KUBECONFIG.
+"""Checks deploy/: renders every overlay, checks it by the rules of its README and with the API server of KUBECONFIG.
 
-Invariants: nothing is left in the cluster; without KUBECONFIG the API server's own word is left out, and the program
-says so. Each rule of `problems` is one sentence of deploy/README.md.
+Invariants: nothing is left in the cluster; without KUBECONFIG the API server's check is skipped, and the program says
+so. Each rule of `problems` is one sentence of deploy/README.md.
 
 Example: KUBECONFIG=… python -m tools.deploy_check
 """
@@ -42,13 +42,13 @@ def main() -> int:
 
 
 def compose_problems(file: Path) -> list[str]:
-    """The reference implementation's objections to a compose file."""
+    """The errors that the reference implementation reports for a compose file."""
     done = subprocess.run([str(go_program(_COMPOSE, name="compose-spec")), str(file)], capture_output=True, text=True)
     return [] if done.returncode == 0 else [done.stderr or done.stdout]
 
 
 def problems(documents: Sequence[Object], *, complete: bool) -> list[str]:
-    """What the objects lack of what we promise, one line each."""
+    """The rules that the objects violate, one line each."""
     workloads = [one for one in documents if one["kind"] == "Deployment"]
     lines = [line for one in workloads for line in _workload(one)]
     lines += [line for one in workloads for line in _references(one, documents)]
@@ -65,8 +65,8 @@ def problems(documents: Sequence[Object], *, complete: bool) -> list[str]:
     return lines
 
 
-def _workload(one: Object) -> Iterator[str]:
-    name, spec = identity(one), one["spec"]["template"]["spec"]
+def _workload(deployment: Object) -> Iterator[str]:
+    name, spec = identity(deployment), deployment["spec"]["template"]["spec"]
     security = spec.get("securityContext", {})
     if not security.get("runAsNonRoot") or security.get("seccompProfile") != {"type": "RuntimeDefault"}:
         yield f"{name}: has to run as non-root with the runtime's seccomp profile"
@@ -91,7 +91,7 @@ def _workload(one: Object) -> Iterator[str]:
 
 
 def _references(one: Object, documents: Sequence[Object]) -> Iterator[str]:
-    there = {(doc["kind"], doc["metadata"].get("namespace"), doc["metadata"]["name"]) for doc in documents}
+    existing = {(doc["kind"], doc["metadata"].get("namespace"), doc["metadata"]["name"]) for doc in documents}
     spec, namespace = one["spec"]["template"]["spec"], one["metadata"]["namespace"]
     wanted = [("ServiceAccount", spec["serviceAccountName"])]
     for volume in spec["volumes"]:
@@ -102,7 +102,7 @@ def _references(one: Object, documents: Sequence[Object]) -> Iterator[str]:
     sources = [variable.get("valueFrom", {}) for container in spec["containers"] for variable in container["env"]]
     wanted += [("ConfigMap", one["configMapKeyRef"]["name"]) for one in sources if "configMapKeyRef" in one]
     for kind, name in wanted:
-        if (kind, namespace, name) not in there:
+        if (kind, namespace, name) not in existing:
             yield f"{identity(one)}: there is no {kind} {name}"
 
 
@@ -132,13 +132,13 @@ def _selectors(one: Object, documents: Sequence[Object]) -> Iterator[str]:
             yield f"{identity(one)}: no Pod has a port {port['targetPort']}"
 
 
-def _binding(one: Object, documents: Sequence[Object]) -> Iterator[str]:
-    there = {(doc["kind"], doc["metadata"].get("namespace"), doc["metadata"]["name"]) for doc in documents}
-    if ("Role", one["metadata"]["namespace"], one["roleRef"]["name"]) not in there:
-        yield f"{identity(one)}: there is no Role {one['roleRef']['name']}"
-    for subject in one["subjects"]:
-        if (subject["kind"], subject["namespace"], subject["name"]) not in there:
-            yield f"{identity(one)}: there is no {subject['kind']} {subject['namespace']}/{subject['name']}"
+def _binding(binding: Object, documents: Sequence[Object]) -> Iterator[str]:
+    existing = {(doc["kind"], doc["metadata"].get("namespace"), doc["metadata"]["name"]) for doc in documents}
+    if ("Role", binding["metadata"]["namespace"], binding["roleRef"]["name"]) not in existing:
+        yield f"{identity(binding)}: there is no Role {binding['roleRef']['name']}"
+    for subject in binding["subjects"]:
+        if (subject["kind"], subject["namespace"], subject["name"]) not in existing:
+            yield f"{identity(binding)}: there is no {subject['kind']} {subject['namespace']}/{subject['name']}"
 
 
 def _agent_image(workloads: Sequence[Object]) -> Iterator[str]:

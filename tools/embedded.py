@@ -1,7 +1,7 @@
 """`penstock up` as a child of a test, a benchmark or the demo.
 
-Invariants: ports are free ones chosen by the system; what was started is ended when the block ends, however it ends;
-the log is a file in the data directory, so that a full pipe can stop nobody.
+Invariants: ports are free ones chosen by the system; the processes are stopped when the block ends, also by an
+exception; the log is a file in the data directory, so that no process can block on a full pipe.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def generate_openapi(target: Path) -> None:
 
 
 def go_plugins() -> dict[str, Path]:
-    """Paths by name; built when they are missing or of another version."""
+    """The paths of the plugins by name, which are built if they are missing or of another version."""
     GO_BIN.mkdir(parents=True, exist_ok=True)
     for name, module in GO_PLUGINS.items():
         mark = GO_BIN / f".{name}"
@@ -204,42 +204,42 @@ def run_protoc(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *arguments], cwd=ROOT, env=environment, check=True)
 
 
-def differences(made: Path) -> list[str]:
+def differences(generated: Path) -> list[str]:
     """Paths that are missing, stale or different, relative to the repository."""
-    found = []
+    paths = []
     for root in ROOTS:
         relative = root.relative_to(ROOT)
-        fresh = {path.relative_to(made) for path in (made / relative).rglob("*") if path.is_file()}
+        fresh = {path.relative_to(generated) for path in (generated / relative).rglob("*") if path.is_file()}
         present = {
             path.relative_to(ROOT)
             for path in root.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
         }
-        found += [f"missing: {path}" for path in sorted(fresh - present)]
-        found += [f"stale: {path}" for path in sorted(present - fresh)]
-        found += [
+        paths += [f"missing: {path}" for path in sorted(fresh - present)]
+        paths += [f"stale: {path}" for path in sorted(present - fresh)]
+        paths += [
             f"different: {path}"
             for path in sorted(fresh & present)
-            if not filecmp.cmp(made / path, ROOT / path, shallow=False)
+            if not filecmp.cmp(generated / path, ROOT / path, shallow=False)
         ]
-    return found
+    return paths
 
 
-def report(found: list[str]) -> int:
-    for line in found:
+def report(paths: list[str]) -> int:
+    for line in paths:
         print(line, file=sys.stderr)
-    if found:
+    if paths:
         print("generated code differs from the protos; run `make generate` and commit the result", file=sys.stderr)
         return 1
     print("generated code is what the protos give")
     return 0
 
 
-def install(made: Path) -> None:
+def install(generated: Path) -> None:
     for root in ROOTS:
         if root.exists():
             shutil.rmtree(root)
-        shutil.copytree(made / root.relative_to(ROOT), root)
+        shutil.copytree(generated / root.relative_to(ROOT), root)
 
 
 if __name__ == "__main__":

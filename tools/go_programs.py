@@ -1,7 +1,7 @@
 """Programs of Go modules that tools and tests use, built once into build/bin.
 
 Invariants: the Go compiler is the one of the development environment; a file's name carries its version, so a newer one
-is built beside it; a program appears whole, also when two build it at a time.
+is built beside it; a program is installed atomically, also when two processes build it at the same time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What fake-gcs-server lacks of Google Cloud Storage: uploads of the XML API, which the client library uses.
+"""A proxy that adds to fake-gcs-server the uploads of the XML API, which the client library uses.
 
 Invariants: an upload becomes one of the JSON API at the real server; everything else (reads, lists, what is missing)
 goes there as it is and comes back as it is.

@@ -1,4 +1,4 @@
-"""A kind of import contract that import-linter does not have: modules chosen by the last part of their name.
+"""A kind of import contract that import-linter lacks: modules selected by the last part of their name.
 
 Why: its wildcards replace whole names, and a test module is known by the beginning of its own.
 

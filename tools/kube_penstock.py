@@ -41,7 +41,7 @@ class Surroundings:
     store: Path
 
     def reach_store_at(self, endpoint: str) -> None:
-        """Sends programs that are started from now on, and the agents, to what stands before the object store."""
+        """Lets programs that are started from now on, and the agents, use a proxy instead of the object store."""
         Path(self.environment["PENSTOCK_STORE_CONFIG"]).write_text(_store_config(endpoint))
 
 

@@ -1,11 +1,11 @@
-"""A proxy in front of a real API server that makes trouble: `python -m tools.kube_proxy --kubeconfig FILE`.
+"""A proxy in front of a real API server that injects faults: `python -m tools.kube_proxy --kubeconfig FILE`.
 
 Requests go on with the credentials of the cluster it stands before (`--upstream`, or KUBECONFIG), unless they bring
 their own; what happens to them on the way is a list of faults (tools/sim_kube/faults.py) under one seed. Watches and
 logs pass piece by piece.
 
 Invariants: an injected answer other than `-after` means that the server never saw the request; one line `ready URL`
-goes to stdout when it listens. `/proxy/faults`, `/proxy/cut` and `/proxy/stats` are for whoever makes the trouble.
+goes to stdout when it listens. `/proxy/faults`, `/proxy/cut` and `/proxy/stats` control the faults.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class KubeProxy:
             await self._session.close()
 
     def cut(self) -> None:
-        """Every watch and log that is open breaks off."""
+        """Cuts off every open watch and log."""
         for transport in list(self._streams):
             transport.abort()
 
@@ -141,7 +141,7 @@ def kube_proxy(upstream: str, *, faults: list[dict[str, Any]] | None = None, see
     """A running proxy before the cluster of the kubeconfig `upstream`."""
     arguments = ("--upstream", upstream, "--seed", str(seed))
     with troublemaker("tools.kube_proxy", "/proxy/", *arguments) as process:
-        process.trouble("faults", faults or [])
+        process.control("faults", faults or [])
         yield process
 
 

@@ -59,7 +59,9 @@ class Applier:
             self._send(document)
 
     def check(self, documents: Sequence[Object]) -> list[str]:
-        """What the API server objects to, as lines: it admits, defaults, validates, and keeps nothing."""
+        """The errors of a server-side dry run, which admits, defaults and validates but stores nothing, one line
+        each.
+        """
         problems = []
         for document in documents:
             try:
@@ -81,7 +83,7 @@ class Applier:
             self.delete(missing)
 
     def delete(self, documents: Sequence[Object]) -> None:
-        """Dependents go first; what is not there is well. Returns when namespaces are really gone."""
+        """Deletes objects, dependents first; missing ones are ignored. Returns when namespaces are gone."""
         for document in sorted(documents, key=_order, reverse=True):
             self._gone(document, lambda resource, where: resource.delete(**where))
         for document in documents:

@@ -1,4 +1,4 @@
-"""Throw-away object stores for tests: real servers of S3, Google Cloud Storage and Azure Blob Storage.
+"""Temporary object stores for tests: real servers of S3, Google Cloud Storage and Azure Blob Storage.
 
 Invariants: nothing listens but a free port on loopback; the server is ended when the block ends; what is missing is
 built once into `build/bin` (Go programs from their modules, Azurite from npm) and used again. Two builds at a time do
@@ -155,7 +155,7 @@ def _azurite() -> Path:
             try:
                 made.replace(home)
             except OSError:
-                # Somebody else was first.
+                # Another process built it first.
                 if not home.exists():
                     raise
     return home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"

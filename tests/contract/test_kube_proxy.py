@@ -26,17 +26,17 @@ def proxy() -> Iterator[Troublemaker]:
 @pytest.fixture
 def place(proxy: Troublemaker) -> Iterator[Place]:
     yield Place(load_cluster(kubeconfig=str(proxy.kubeconfig)), "contract", "busybox")
-    proxy.trouble("faults", [])
+    proxy.control("faults", [])
 
 
 class TestProxy(KubernetesContract):
     async def test_faults_befall_what_they_name(self, place: Place, proxy: Troublemaker) -> None:
         async with place.client() as client:
             path = place.path("configmaps")
-            proxy.trouble("faults", [{"action": "status", "status": 409, "method": "POST", "times": 1}])
+            proxy.control("faults", [{"action": "status", "status": 409, "method": "POST", "times": 1}])
             with pytest.raises(ConflictError):
                 await client.create(path, config_map(fresh("fault")))
-            proxy.trouble("faults", [{"action": "drop-after", "method": "POST", "times": 1}])
+            proxy.control("faults", [{"action": "drop-after", "method": "POST", "times": 1}])
             name = fresh("fault")
             with pytest.raises(UnavailableError) as lost:
                 await client.create(path, config_map(name))
@@ -50,9 +50,9 @@ class TestProxy(KubernetesContract):
             path = place.path("configmaps")
             await client.create(path, config_map(fresh("cut")))
             if how == "fault":
-                proxy.trouble("faults", [{"action": "drop-after", "path": "watch=1", "times": 1}])
+                proxy.control("faults", [{"action": "drop-after", "path": "watch=1", "times": 1}])
             with pytest.raises(UnavailableError):
                 async with aclosing(client.watch(path, resource_version="0", timeout_seconds=60)) as watch:
                     async for _ in watch:
                         if how == "cut":
-                            proxy.trouble("cut")
+                            proxy.control("cut")

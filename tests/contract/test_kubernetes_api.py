@@ -33,7 +33,7 @@ class TestSimulatedServer(KubernetesContract):
             pages = client.pages(path, limit=2)
             version = (await pages.__anext__()).resource_version
             await client.create(path, config_map(fresh("gone")))
-            server.trouble("compact")
+            server.control("compact")
             with pytest.raises(GoneError):
                 await pages.__anext__()
             with pytest.raises(GoneError) as refused:

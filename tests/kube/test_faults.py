@@ -157,12 +157,12 @@ def test_an_api_server_that_refuses(
     with kube_proxy(cluster.kubeconfig, seed=fault_seed) as proxy:
 
         def cut(world: FaultWorld) -> bool:
-            proxy.trouble("cut")
+            proxy.control("cut")
             return True
 
         settings = {"KUBECONFIG": str(proxy.kubeconfig)}
         with fault_world(cluster, postgresql_server, tmp_path, fault_seed, settings=settings) as world:
-            proxy.trouble("faults", REFUSALS)
+            proxy.control("faults", REFUSALS)
             found = world.storm(30, cut, at_most=10)
         met = proxy.stats()["met"]
         assert {"status 409", "status 429", "status 500", "drop", "drop-after"} <= set(met), met

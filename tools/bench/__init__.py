@@ -1,1 +1,1 @@
-"""Measurements: each prints a table and leaves JSON; peers and limits are measured in the same run."""
+"""Benchmarks: each prints a table and writes JSON; reference programs and limits are measured in the same run."""

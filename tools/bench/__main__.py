@@ -1,8 +1,8 @@
 """Measures Penstock on this machine; prints a table, writes JSON.
 
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
-runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. isolation: what it
-costs that inputs are a task's own. local: whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
+runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. isolation: the cost
+of giving each task its own inputs. local: whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
 terminate: the end of a run of many Pods.
 
 Example: python -m tools.bench --only engine
@@ -41,7 +41,7 @@ MEASURES: dict[str, Measure] = {
     "local": bench_local.measure,
     "terminate": bench_terminate.measure,
 }
-# A cluster is not everywhere, so these are asked for by name.
+# These need a cluster, so they run only when they are named.
 _ON_A_CLUSTER = ("kube", "terminate")
 
 

@@ -1,8 +1,8 @@
 """The API with many rows, on SQLite and PostgreSQL: latency, rate and CPU per request, over gRPC and REST.
 
 With 1,000, 10,000 and 100,000 runs, a hundredth as many experiments, a tenth as many pipelines; one client at a time,
-and 16 at once where there are most rows. Every figure is the median of rounds, so that what else the machine does for a
-moment counts little. A client is a thread of this process: what it costs lies in the latencies of 16 clients.
+and 16 at once where there are most rows. Every figure is the median of several rounds, so that other load of the
+machine has little effect. A client is a thread of this process, so its own cost is part of the latencies of 16 clients.
 
 Example: python -m tools.bench --only api
 """
@@ -79,7 +79,7 @@ class _Server:
 
 @contextmanager
 def _server(directory: Path, url: str) -> Iterator[_Server]:
-    """The server alone: no executor takes the runs that the bench makes."""
+    """The server without an executor, so that the runs of the benchmark stay pending."""
     command = [sys.executable, "-m", "penstock_server.main", "--data-dir", str(directory), "--log-level", "warning"]
     command += ["--database", url, "--metadata-database", "none"]
     started = subprocess.Popen(
@@ -167,7 +167,7 @@ def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str,
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """Milliseconds, calls per second, the server's CPU milliseconds per call."""
+    """Latencies in milliseconds, calls per second, CPU milliseconds of the server per call."""
 
     median: float
     p99: float
@@ -186,7 +186,7 @@ def _rows(label: str, figures: _Figures, p99_limit: float | None = None) -> list
 
 
 def _timed(up: _Server, call: Callable[[], object], clients: int, count: int) -> _Figures:
-    """`count` calls a client and round."""
+    """`count` calls per client and round."""
     for _ in range(5):
         call()
     rounds = [_round(up, call, clients, count) for _ in range(_ROUNDS)]
@@ -226,7 +226,7 @@ def _rest(up: _Server, path: str, body: str | None = None) -> Iterator[Callable[
 
 
 def _with_one(gets: SimpleQueue[Callable[[], object]]) -> None:
-    """A call over a connection that nobody else uses meanwhile."""
+    """A call over a connection that no other thread uses at that time."""
     get = gets.get()
     try:
         get()
@@ -257,7 +257,7 @@ def _new(ids: dict[str, str]) -> run_pb2.CreateRunRequest:
 
 
 def _fill(url: str, size: int) -> dict[str, str]:
-    """Rows of runs that are over, their experiments and pipelines; ids of one of each."""
+    """Inserts finished runs, their experiments and pipelines; returns an id of each."""
     database = Database(url)
     database.migrate()
     spec = json.dumps(specs.container(["true"]))
@@ -323,7 +323,7 @@ def _fill(url: str, size: int) -> dict[str, str]:
         ],
     )  # fmt: skip
     if database.engine.dialect.name == "postgresql":
-        # What autovacuum does after so many new rows, at a time of its own.
+        # Autovacuum would do this after so many new rows, at an unpredictable time.
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
     database.dispose()

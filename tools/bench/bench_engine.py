@@ -27,7 +27,7 @@ _ROUNDS = 3
 
 
 def measure() -> list[Row]:
-    """Rates are medians; every size is measured in every round, so that a noisy moment hits them alike."""
+    """Rates are medians; every size is measured in every round, so that noise affects them alike."""
     # As the executor's own program does.
     garbage_collection.tune()
     shapes = {"loop": _loop, "chain": _chain, "layers": _layers}
@@ -51,7 +51,7 @@ def _context(spec: dict[str, Any]) -> RunContext:
 
 
 def _rate(context: RunContext, times: int) -> float:
-    """Over several runs when one is too short for the clock. The collector's pauses are the run's own."""
+    """Measures several runs if one is too short for the clock. Includes the pauses of the garbage collector."""
     count, seconds = 0, 0.0
     for _ in range(times):
         state = RunState(context)
@@ -64,7 +64,7 @@ def _rate(context: RunContext, times: int) -> float:
 
 
 def _bytes(context: RunContext, size: int) -> float:
-    """The most the state ever holds, without the compiled pipeline."""
+    """The largest size of the state, without the compiled pipeline."""
     state = RunState(context)
     gc.collect()
     tracemalloc.start()
@@ -118,7 +118,7 @@ def _chain(size: int) -> dict[str, Any]:
 
 
 def _layers(size: int) -> dict[str, Any]:
-    """Each task waits for three of the layer before."""
+    """Each task depends on three tasks of the previous layer."""
 
     def before(n: int) -> list[str]:
         layer, place = divmod(n, _WIDTH)

@@ -1,6 +1,6 @@
 """A loop of trivial container commands on the local machine, end to end: tasks per second and memory of both programs.
 
-Beside it, in the same run, what the machine takes to start as many processes one by one.
+For comparison, in the same run, the time to start as many processes one by one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _run(up: Embedded, client: Client, size: int) -> list[Row]:
     started = time.perf_counter()
     run_id = runs.start(client, specs.loop(size))
     peaks = dict.fromkeys(programs, 0)
-    # One row without its tasks: a poll must not cost what is measured.
+    # Reads one row without tasks, so that polling does not disturb the measurement.
     predicate = json.dumps({"predicates": [{"operation": "EQUALS", "key": "run_id", "string_value": run_id}]})
     request = run_pb2.ListRunsRequest(filter=predicate)
     while True:

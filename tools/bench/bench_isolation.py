@@ -1,4 +1,4 @@
-"""What it costs that a task's inputs are its own: 1 GB and 50,000 files, seen through a view and copied.
+"""The cost of giving a task its own inputs, 1 GB and 50,000 files: through a file system view, and as copies.
 
 The figures are those of whole runs of an importer and a task that looks at its input; what a large input costs is the
 difference to one of a few bytes. Copies are measured with tasks that work below the artifact root, where there can be

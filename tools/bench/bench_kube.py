@@ -1,11 +1,11 @@
 """Pipelines on a cluster beside bare Pods of the same image on the same cluster, in one run.
 
-Why ratios: a cluster's own pace (the kubelet looks at its Pods once a second) is most of what is measured, and it is
-not ours. A bare Pod is what `kubectl run` makes; a chain of three is three of them, each made when the one before was
-seen to end; a loop is as many at once, removed at the end, and once more removed one by one as they end, which is what
-Penstock does. Medians of several rounds, Penstock and bare Pods in turn.
+Why ratios: most of the time is the cluster's own (the kubelet syncs its Pods once a second), not Penstock's. A bare Pod
+is one as of `kubectl run`; a chain of three is three of them, each created when the previous one has ended; a loop is
+as many at once, deleted at the end, and in another measurement deleted one by one as they end, like Penstock does.
+Medians of several rounds, alternating between Penstock and bare Pods.
 
-Invariant: what is counted is what the API server saw: Pods from the watch, our writes from the executor's own figures.
+Invariant: counts come from the API server: Pods from a watch, writes from the executor's metrics.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from tools.testing import kube_specs, runs
 ROUNDS = 5
 LOOPS = (20, 100)
 LATENCY_CHAIN = 15
-# Seconds between two looks at a run, in its first second and later.
+# Seconds between two polls of a run, in its first second and later.
 _OFTEN, _SELDOM = 0.01, 0.05
 
 
 @dataclass(slots=True)
 class _Case:
-    """`pods` is how many container tasks the pipeline runs; `bare` takes as many Pods to their end, or is None."""
+    """`pods`: the number of container tasks of the pipeline; `bare` runs as many Pods to their end, or is None."""
 
     name: str
     spec: Mapping[str, Any]
@@ -71,7 +71,7 @@ async def _measure(kube: KubePenstock, client: Client, metrics: str) -> list[Row
     watch = PodWatch(kube.cluster.client, kube.namespace)
     watching = asyncio.create_task(watch.run())
     try:
-        # The namespace's wrapper, the image, the connections: not what a second run pays.
+        # Creates the namespace's wrapper, pulls the image and opens connections, which only a first run pays for.
         await _run(client, kube_specs.container(["true"]))
         before = _writes(metrics)
         made_before = watch.created
@@ -147,7 +147,7 @@ async def _case(case: _Case, watch: PodWatch, client: Client) -> list[Row]:
 
 
 async def _latency(watch: PodWatch, client: Client) -> list[Row]:
-    """From the moment the end of a task is seen on a watch to the moment the next Pod is."""
+    """Seconds between a watch showing the end of a task and the watch showing the next Pod."""
     names = [f"t{number:02}" for number in range(LATENCY_CHAIN)]
     watch.times.clear()
     await _run(client, kube_specs.chain({name: ["true"] for name in names}))
@@ -193,7 +193,7 @@ async def _run(client: Client, spec: Mapping[str, Any]) -> float:
 
 
 def _writes(metrics: str) -> float:
-    """Creates, deletes and patches of the executor so far."""
+    """The number of creates, deletes and patches of the executor so far."""
     with urllib.request.urlopen(metrics, timeout=10) as reply:
         lines = reply.read().decode().splitlines()
     wanted = ('verb="POST"', 'verb="DELETE"', 'verb="PATCH"', 'verb="PUT"')

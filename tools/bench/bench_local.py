@@ -63,7 +63,7 @@ def _beside_peer(
 
 
 def _timed(up: Embedded, client: Client, spec: dict[str, Any]) -> tuple[float, float]:
-    """CPU seconds of everything below `up`, and wall seconds, of one run."""
+    """CPU seconds of all processes below `up`, and wall seconds, of one run."""
     before, started = _cpu(up), time.perf_counter()
     run = runs.finished(client, runs.start(client, spec))
     seconds = time.perf_counter() - started
@@ -140,7 +140,7 @@ def peer_environment() -> Path:
 
 
 def _compiled(directory: Path) -> dict[str, dict[str, Any]]:
-    """The bench pipelines without caching, so that every run runs."""
+    """The benchmark pipelines without caching, so that every run executes its tasks."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import pipelines; from kfp import compiler\n"
         "for name in ('chain', 'fan_out', 'single'):\n"

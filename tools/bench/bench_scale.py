@@ -1,7 +1,7 @@
-"""Loops of thousands of Pods: what server and executor cost, and how the cost grows.
+"""Loops of thousands of Pods: the cost of server and executor, and how it grows.
 
-Two ways. Simulated: an API server of our own making that speaks the real protocol and whose Pods end by themselves, as
-a process beside us on the same cores; it shows how cost grows. Real: the API server of KUBECONFIG with KWOK's fake
+Two ways. Simulated: with `tools.sim_kube`, an API server with the real protocol whose Pods end by themselves, in a
+process on the same cores; it shows how cost grows. Real: the API server of KUBECONFIG with KWOK's fake
 nodes, next to the rate at which a plain client makes and removes bare Pods there in the same run.
 
 Example: python -m tools.bench.bench_scale --sizes 1000,10000 --real 1000
@@ -38,7 +38,7 @@ from tools.kwok import kwok
 from tools.sim_kube.process import Troublemaker, sim_kube
 from tools.testing import kube_specs, runs
 
-# What the wrapper of a task without outputs leaves.
+# The termination message of a task without outputs.
 MESSAGE = json.dumps({"exit": {"code": 0, "started_at": 1, "finished_at": 2}, "parameters": {}})
 NAMESPACE = "tasks"
 _BUCKET = "artifacts"
@@ -46,7 +46,7 @@ _BUCKET = "artifacts"
 
 @dataclass(slots=True)
 class Cost:
-    """Of one load. CPU in seconds, memory in bytes."""
+    """The measurements of one load. CPU in seconds, memory in bytes."""
 
     seconds: float
     cpu: float
@@ -72,7 +72,7 @@ class Programs:
 
 @contextmanager
 def penstock(directory: Path, kubeconfig: str, namespace: str) -> Iterator[Embedded]:
-    """With an S3 server, to which every task's log goes."""
+    """With an S3 server, where the logs of all tasks are archived."""
     with object_stores.s3([_BUCKET]) as s3:
         directory.mkdir(parents=True, exist_ok=True)
         config = directory / "store.yaml"
@@ -228,7 +228,7 @@ def real(sizes: list[int]) -> list[Row]:
 
 
 async def plain_rate(client: Any, namespace: str, spec: Mapping[str, Any], count: int) -> float:
-    """Pods a second that a plain client makes, sees to their end and removes, as many at a time as it may."""
+    """The rate in Pods per second at which a plain client creates Pods, sees them end and deletes them."""
     watch = PodWatch(client, namespace, spec)
     watching = asyncio.create_task(watch.run())
     try:

@@ -1,7 +1,7 @@
 """A run of many Pods that is terminated, beside the removal of as many bare Pods on the same cluster, in one run.
 
-Why beside: how fast a node ends its Pods is the kubelet's and the container runtime's; what is ours is asking for it
-and taking note of it. The programs end at SIGTERM and use no processor while they run.
+Why the comparison: how fast a node stops its Pods depends on the kubelet and the container runtime; Penstock's part is
+to request it and to notice it. The programs end at SIGTERM and use no processor while they run.
 """
 
 from __future__ import annotations

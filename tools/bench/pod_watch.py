@@ -1,4 +1,4 @@
-"""Pods of a namespace as they come and go, and bare ones to compare with."""
+"""Watches the Pods of a namespace, and runs bare Pods for comparison."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class PodWatch:
         await self._pods.run()
 
     async def bare(self, count: int, *, as_they_end: bool = False) -> None:
-        """Makes so many Pods, 100 at a time, waits for their ends, removes them: all then, or each when it ended."""
+        """Creates `count` Pods, 100 at a time, waits for their ends and deletes them: all at the end, or each when
+        it ends.
+        """
         names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
         slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -52,14 +54,14 @@ class PodWatch:
         )
         # One that cannot be made would be waited for in vain.
         making.add_done_callback(lambda _: self._turn.set())
-        left, removing = set(names), []
-        while left:
+        remaining, removing = set(names), []
+        while remaining:
             if making.done():
                 making.result()
-            ended = left & self._ended
-            left -= ended
+            ended = remaining & self._ended
+            remaining -= ended
             removing += [remove(name) for name in ended if as_they_end]
-            if left:
+            if remaining:
                 self._turn.clear()
                 await self._turn.wait()
         await making
@@ -96,7 +98,7 @@ class PodWatch:
         await self.quiet()
 
     async def quiet(self) -> None:
-        """Waits until nothing is left of what ran before, so that it is in nobody's way."""
+        """Waits until all Pods of the previous measurement are gone, so that they do not disturb the next."""
         while self._pods.cache:
             self._turn.clear()
             await self._turn.wait()

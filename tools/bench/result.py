@@ -1,4 +1,4 @@
-"""What a measurement gives: rows with a unit and, where there is one, a target."""
+"""The result of a benchmark: rows with a unit and an optional target."""
 
 from __future__ import annotations
 

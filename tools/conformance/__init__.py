@@ -1,1 +1,3 @@
-"""Runs directories of compiled pipelines against a server of its own and compares with what they must come to."""
+"""Runs directories of compiled pipelines against a server of its own and compares the results with the expected
+ones.
+"""

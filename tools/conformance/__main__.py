@@ -1,4 +1,4 @@
-"""Runs every pipeline of a corpus and says which came to what they must.
+"""Runs every pipeline of a corpus and reports which had the expected result.
 
 Starts its own `penstock up` with a data directory of its own. A corpus is a directory with an `index.json`.
 
@@ -106,7 +106,7 @@ def _penstock(backend: str, directory: Path, scratch: Path, namespace: str) -> I
     with (
         Cluster() as cluster,
         surroundings(cluster, directory, namespace=namespace) as around,
-        # Before the executor reads what holds in the namespace.
+        # Before the executor reads the settings of the namespace.
         shared_by_pods(cluster, around.namespace, scratch),
         Embedded(directory, "--backend", "kubernetes", environment=around.environment) as up,
     ):

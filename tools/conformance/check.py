@@ -43,9 +43,9 @@ class RunView:
 
 
 def differences(record: Mapping[str, Any], run: RunView) -> Iterator[str]:
-    """What is not as the record says, one line each."""
+    """The differences to the record, one line each."""
     expected = record.get("expected_state", "SUCCEEDED")
-    # None: whether it succeeds is the image's business, that it ends is ours.
+    # None: success depends on the image, so it is only checked that the run ends.
     if expected is not None and run.state != expected:
         yield f"state {run.state}, expected {expected}; {_reasons(run)}"
     by_name: dict[str, list[TaskView]] = {}
@@ -80,17 +80,17 @@ def cache_misses(run: RunView) -> Iterator[str]:
             yield f"{task.path}: {task.state} in the second run, expected CACHED"
 
 
-def equal(found: Any, expected: Any) -> bool:
+def equal(actual: Any, expected: Any) -> bool:
     """Numbers by value, true and 1 apart, everything else by structure."""
-    if isinstance(found, bool) or isinstance(expected, bool):
-        return found is expected
-    if isinstance(found, (int, float)) and isinstance(expected, (int, float)):
-        return float(found) == float(expected)
-    if isinstance(found, list) and isinstance(expected, list):
-        return len(found) == len(expected) and all(map(equal, found, expected))
-    if isinstance(found, dict) and isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(equal(found[key], expected[key]) for key in found)
-    return type(found) is type(expected) and bool(found == expected)
+    if isinstance(actual, bool) or isinstance(expected, bool):
+        return actual is expected
+    if isinstance(actual, (int, float)) and isinstance(expected, (int, float)):
+        return float(actual) == float(expected)
+    if isinstance(actual, list) and isinstance(expected, list):
+        return len(actual) == len(expected) and all(map(equal, actual, expected))
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        return actual.keys() == expected.keys() and all(equal(actual[key], expected[key]) for key in actual)
+    return type(actual) is type(expected) and bool(actual == expected)
 
 
 def _outputs(record: Mapping[str, Any], by_name: Mapping[str, list[TaskView]]) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _outputs(record: Mapping[str, Any], by_name: Mapping[str, list[TaskView]]) -
     for name, outputs in (record.get("expected_loop_outputs") or {}).items():
         for key, values in outputs.items():
             found = [task.outputs.get(key) for task in by_name.get(name, [])]
-            if not _same_bag(found, values):
+            if not _same_multiset(found, values):
                 yield f"{name}.{key}: {found!r}, expected {values!r} in any order"
 
 
@@ -142,14 +142,14 @@ def _text(run: RunView, artifact: str) -> str:
     return run.content(artifact).decode("utf-8", "replace")
 
 
-def _same_bag(found: list[Any], expected: list[Any]) -> bool:
-    left = list(found)
+def _same_multiset(actual: list[Any], expected: list[Any]) -> bool:
+    unmatched = list(actual)
     for value in expected:
-        match = next((index for index, one in enumerate(left) if equal(one, value)), None)
+        match = next((index for index, one in enumerate(unmatched) if equal(one, value)), None)
         if match is None:
             return False
-        del left[match]
-    return not left
+        del unmatched[match]
+    return not unmatched
 
 
 def _reasons(run: RunView) -> str:

@@ -1,7 +1,7 @@
-"""A directory of this machine that the Pods of a namespace share, and objects that they import.
+"""A directory of this machine that all Pods of a namespace mount, and objects that they import.
 
-Why: some pipelines count their tries in a file, others import what lies outside. The volume is a hostPath, so the node
-has to be this machine.
+Why: some pipelines count their attempts in a file, others import existing objects. The volume is a hostPath, so the
+node has to be this machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`index.json` of a corpus: what each compiled pipeline must come to.
+"""`index.json` of a corpus: the expected result of each compiled pipeline.
 
 Invariant: fields are read by name with a default, so an index may say less than it could; `format` must be 1.
 """
@@ -37,7 +37,7 @@ class Case:
         return named if self._needs_a_cluster() else [*named, CONTAINER]
 
     def _needs_a_cluster(self) -> bool:
-        """Whether it takes Secrets or ConfigMaps, by its record or by what a plan says of containers."""
+        """Whether the pipeline needs Secrets or ConfigMaps, by its record or by a plan for the container backend."""
         given = " ".join((self.record.get("needs") or {}).get("cluster", ())).lower()
         if "secret" in given or "configmap" in given:
             return True
@@ -88,7 +88,7 @@ def load(directory: Path) -> Index:
 
 
 Put = Callable[[str], str]
-"""Leaves a text where tasks can import it from; its URI or path."""
+"""Stores a text where tasks can import it; returns its URI or path."""
 
 
 def put_file(directory: Path) -> Put:

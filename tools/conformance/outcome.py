@@ -1,7 +1,7 @@
-"""What a run came to, in a form in which runs of the same pipeline on different backends can be compared.
+"""The result of a run, in a form that can be compared between backends.
 
-Invariants: ids, which differ from run to run, are left out; executions of one task in a loop are a bag, their order
-means nothing; of artifacts the content counts, not where it lies; answered from the cache is as good as run.
+Invariants: ids, which differ from run to run, are left out; executions of one task in a loop are a multiset;
+artifacts are compared by content, not by URI; CACHED equals SUCCEEDED.
 """
 
 from __future__ import annotations

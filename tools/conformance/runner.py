@@ -55,7 +55,7 @@ class Runner:
         self._client.close()
 
     def run(self, case: Case) -> Result:
-        """Never raises for what a pipeline or the server does."""
+        """Runs a case. Failures of the pipeline or the server are part of the result, not exceptions."""
         result = Result(case.name)
         started = time.monotonic()
         try:

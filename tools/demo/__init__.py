@@ -1,1 +1,1 @@
-"""The first run, shown: a real pipeline through the unmodified SDK, its lineage read back, and again from the cache."""
+"""The demo: a real pipeline through the unmodified SDK, its lineage read back, and again from the cache."""

@@ -21,7 +21,7 @@ class Lineage:
         self._artifact_types: dict[int, str] = {one.id: one.name for one in self._store.get_artifact_types()}
 
     def tree(self, artifact_id: int) -> Tree:
-        """The artifact, the execution that made it, what that read, and so on upwards; each artifact once."""
+        """The artifact, the execution that made it, its inputs, and so on upstream; each artifact once."""
         artifact = self._store.get_artifacts_by_id([artifact_id])[0]
         root = Tree(self._artifact_text(artifact))
         self._grow(root, artifact_id, {artifact_id})

@@ -1,4 +1,4 @@
-"""Properties that hold for whatever comes from outside, and the strategies that make it.
+"""Properties that hold for any input, and the strategies that generate inputs.
 
 `python -m tools.fuzz` tries them for as long as asked, `tests/fuzz` a few hundred examples of each.
 """

@@ -30,7 +30,7 @@ def _fuzz(index: int, until: float) -> tuple[int, str]:
     while time.time() < until:
         try:
             run()
-        except BaseException:  # noqa: BLE001 - whatever it is, it is what we look for
+        except BaseException:  # noqa: BLE001 - any exception is a finding
             return tried, traceback.format_exc()
         tried += _BATCH
     return tried, ""

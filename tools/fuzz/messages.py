@@ -1,4 +1,4 @@
-"""Messages of any type with anything in them, for calls that must be refused in words or answered."""
+"""Generates messages of any type with random content, for calls that must be answered or refused with a message."""
 
 from __future__ import annotations
 

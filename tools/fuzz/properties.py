@@ -1,6 +1,6 @@
-"""What must hold for whatever comes in: a refusal in words, or something that runs.
+"""Properties of any input: it is refused with a message, or it works.
 
-Invariant: a property raises nothing when all is well; whatever it raises is a finding.
+Invariant: a property that holds raises nothing; any exception is a finding.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What fuzzing draws from: documents near valid ones, texts near CEL, JSON of every kind."""
+"""Strategies for fuzzing: nearly valid documents, texts similar to CEL, JSON of every kind."""
 
 from __future__ import annotations
 

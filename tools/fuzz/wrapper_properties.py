@@ -1,8 +1,8 @@
-"""What must hold for the wrapper of a task's Pod: it reads whatever a task leaves as Python reads the same bytes.
+"""Properties of the wrapper of a task's Pod: it reads the files of a task as Python reads the same bytes.
 
-Why: it reads JSON, UTF-8 and options by hand, in C. Invariants: every example is one run of the binary that ends at the
-first access outside of an object and the first undefined operation; what is expected comes from Python's own decoders
-alone.
+Why: it parses JSON, UTF-8 and options in C, without a library. Invariants: every example is one run of the binary that
+ends at the first access outside of an object and the first undefined operation; what is expected comes from Python's
+own decoders alone.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _character(one: str, plain: bool, hexadecimal: str) -> str:
 
 
 def _changed(draw: Any, data: bytes) -> bytes:
-    """Some bytes others, or gone."""
+    """Some bytes replaced or removed."""
     for _ in range(draw(st.integers(0, 3))):
         if data:
             at = draw(st.integers(0, len(data) - 1))
@@ -187,7 +187,7 @@ def _decoded(data: bytes) -> str | None:
 
 
 def _shown(name: bytes) -> str:
-    """Bytes that are no part of UTF-8 as one replacement character each."""
+    """Decodes with one replacement character for each byte that is not valid UTF-8."""
     return "".join("\ufffd" if "\udc80" <= one <= "\udcff" else one for one in name.decode("utf-8", "surrogateescape"))
 
 
@@ -234,7 +234,7 @@ _words = st.sampled_from([*_OPTIONS, *_FLAGS, "--nonsense", "-"]) | st.text(
 
 
 def _refusal(arguments: Sequence[str]) -> str:
-    """What it has to say of its arguments, empty when there is nothing wrong with them."""
+    """The error that the wrapper must report for its arguments, empty if they are valid."""
     share, token, waits, at = False, "-", False, 0
     wrongs: list[str] = []
     while at < len(arguments) and arguments[at] != "--":

@@ -1,4 +1,4 @@
-"""What clients ask before they ask for objects: versions and resources. Enough for kubectl and field selectors.
+"""API discovery: versions and resources, as far as kubectl needs them; and field selectors.
 
 Invariant: all of it follows from RESOURCES.
 """

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose between a client and the simulated server.
+"""Injected faults between a client and the simulated server.
 
 Invariant: with one seed and one order of requests, the same requests go wrong.
 """

@@ -1,4 +1,4 @@
-"""The scheduler, the node and its kubelet in one: moves Pods on by timers.
+"""Simulates scheduler, node and kubelet together: moves Pods through their phases by timers.
 
 Invariants: a Pod's steps come in the order a cluster takes them, each is one stored version; a Pod that is gone takes
 no further step. A deletion is carried out as a kubelet does it: at once for what never ran or has ended, after the
@@ -57,7 +57,7 @@ class _Run:
 
 
 class Node:
-    """`decide` says what becomes of a Pod that has no annotation; by default it ends with 0."""
+    """`decide` returns the outcome of a Pod without the annotation; by default it exits with 0."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Node:
         self._runs: dict[str, _Run] = {}
 
     def take(self, stored: Stored, document: Mapping[str, Any]) -> None:
-        """A Pod was created."""
+        """Called when a Pod was created."""
         annotation = (document["metadata"].get("annotations") or {}).get(ANNOTATION)
         outcome = Outcome.from_annotation(annotation) if annotation else self._decide(document)
         spec = document.get("spec") or {}
@@ -87,11 +87,11 @@ class Node:
         if limit is not None and limit < run:
             outcome, run = Outcome("deadline"), float(limit)
         grace = spec.get("terminationGracePeriodSeconds", 30)
-        one = _Run(
+        simulated_run = _Run(
             stored.namespace, stored.name, stored.uid, Containers.of(spec), outcome, (schedule, start, run), grace
         )
-        self._runs[stored.uid] = one
-        self._later(schedule, one, self._schedule)
+        self._runs[stored.uid] = simulated_run
+        self._later(schedule, simulated_run, self._schedule)
 
     def log(self, stored: Stored) -> tuple[str, asyncio.Event, bool]:
         """What the Pod wrote, when it is over, and whether it began."""

@@ -1,4 +1,4 @@
-"""Turns what clients send into stored objects and calls into changes: what an API server's registry does.
+"""Turns requests into stored objects and changes, like the registry of an API server.
 
 Invariant: every refusal is a Refusal with the code, reason and words of a real server.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a simulated Pod, and the status that tells it, as bytes.
+"""The outcome of a simulated Pod, and the status that shows it, as bytes.
 
 The statuses are those a kubelet, the scheduler and the node controller of Kubernetes 1.34 write. Invariant: a status is
 a function of the containers, the outcome and whole seconds, so Pods of one kind in one second share their bytes.
@@ -34,7 +34,7 @@ class Outcome:
 
     @staticmethod
     def from_annotation(text: str) -> Outcome:
-        """Raises ValueError or TypeError for what is no outcome."""
+        """Raises ValueError or TypeError if the text is no outcome."""
         outcome = Outcome(**json.loads(text))
         if outcome.kind not in KINDS:
             raise ValueError(f"no such outcome: {outcome.kind}; known are {', '.join(KINDS)}")

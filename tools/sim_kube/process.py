@@ -1,6 +1,6 @@
-"""The simulated API server, or another program that makes trouble, as a process of its own.
+"""The simulated API server, or another program that injects faults, as a process of its own.
 
-For programs that measure what is beside it. Invariant: the process ends with the block.
+For benchmarks, whose own process must not be loaded. Invariant: the process ends with the block.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Troublemaker:
         self._prefix = prefix
 
     def stats(self) -> dict[str, Any]:
-        """What the program counted."""
+        """The statistics of the program."""
         with urllib.request.urlopen(f"{self.url}{self._prefix}stats") as answer:
             return dict(json.load(answer))
 
-    def trouble(self, what: str, document: Any = None) -> None:
+    def control(self, what: str, document: Any = None) -> None:
         """`faults` with a list of faults that take the place of those before, `cut`, or what else the program knows."""
         body = json.dumps({} if document is None else document).encode()
         urllib.request.urlopen(f"{self.url}{self._prefix}{what}", data=body).close()

@@ -31,7 +31,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class Target:
-    """What a path means."""
+    """A parsed path of the API."""
 
     __slots__ = ("name", "namespace", "resource", "sub")
 
@@ -305,7 +305,7 @@ class SimKube:
 
 
 async def befall(fault: Fault, request: web.BaseRequest) -> web.StreamResponse:
-    """What the client gets instead of its answer."""
+    """The response that a fault puts in place of the real one."""
     if fault.action == "status":
         reason = fault.reason or {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}.get(fault.status, "")
         response = _status(fault.status, reason, fault.message)

@@ -75,7 +75,7 @@ class Change(NamedTuple):
 
 
 class Watcher:
-    """What one watch still has to be told of the changes after a version, which may not have come yet.
+    """The changes after a version that a watch has not sent yet; the version may be in the future.
 
     `wake` is called when there is something new.
     """
@@ -87,7 +87,7 @@ class Watcher:
         self._wake = wake
         self.waiting: list[bytes] = []
 
-    def tell(self, change: Change, encoded: dict[str, bytes]) -> None:
+    def notify(self, change: Change, encoded: dict[str, bytes]) -> None:
         """`encoded` keeps the event's bytes by type, for the next watcher."""
         stored, before = change.stored, change.before
         if (self._namespace and stored.namespace != self._namespace) or stored.version <= self.after:
@@ -131,7 +131,7 @@ class Store:
         return self._objects.get(resource, {}).get(namespace, {}).get(name)
 
     def put(self, stored: Stored) -> Stored:
-        """Stores under the next version and tells everyone."""
+        """Stores under the next version and notifies all watchers."""
         names = self._objects.setdefault(stored.resource, {}).setdefault(stored.namespace, {})
         before = names.get(stored.name)
         stored = Stored(*stored[:7], self._next(), *stored[8:])
@@ -181,7 +181,7 @@ class Store:
         return [change for change in changes if change.stored.version > version]
 
     def compact(self) -> None:
-        """Forgets all history: whoever was not told yet has to list again."""
+        """Drops the history, so that watchers behind it have to list again."""
         for resource in self._objects:
             self._forgotten[resource] = self.version
         self._changes.clear()
@@ -203,6 +203,6 @@ class Store:
         if watchers:
             encoded: dict[str, bytes] = {}
             for watcher in watchers:
-                watcher.tell(change, encoded)
+                watcher.notify(change, encoded)
         for listener in self.listeners:
             listener(change)

@@ -58,7 +58,7 @@ class _Open:
 
 
 class Watching:
-    """`repeat` is the share of writes whose events are told twice."""
+    """`repeat` is the share of writes whose events are sent twice."""
 
     def __init__(self, store: Store, *, bookmark_seconds: float, source: random.Random) -> None:
         self._store = store
@@ -74,9 +74,9 @@ class Watching:
         return len(self._opened)
 
     def cut(self) -> None:
-        """Every watch breaks off in the middle."""
-        for one in list(self._opened):
-            one.transport.abort()
+        """Cuts off every watch in the middle."""
+        for watch in list(self._opened):
+            watch.transport.abort()
 
     def stall(self, on: bool) -> None:
         """Every watch falls silent and stays open, those that are opened meanwhile too."""
@@ -95,46 +95,48 @@ class Watching:
         transport = request.transport
         assert transport is not None
         wants_bookmarks = query.get("allowWatchBookmarks") in ("1", "true")
-        one = _Open(
+        watch = _Open(
             transport,
             seconds=float(query.get("timeoutSeconds") or _DEFAULT_SECONDS),
             bookmark_seconds=self._bookmark_seconds if wants_bookmarks else None,
         )
-        watcher = Watcher(namespace, selector, int(asked or 0), one.news.set)
+        watcher = Watcher(namespace, selector, int(asked or 0), watch.news.set)
         try:
             self._catch_up(watcher, resource, namespace, asked)
         except Gone:
             watcher.waiting.append(_error(asked, self._store.version))
-            one.end()
+            watch.end()
         watchers = self._store.watchers.setdefault(resource, set())
         watchers.add(watcher)
-        self._opened.add(one)
+        self._opened.add(watch)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
-            await self._tell(response, resource, watcher, one)
+            await self._send_events(response, resource, watcher, watch)
             await response.write_eof()
             return response
         finally:
-            one.close()
+            watch.close()
             watchers.discard(watcher)
-            self._opened.discard(one)
+            self._opened.discard(watch)
 
     def _catch_up(self, watcher: Watcher, resource: Resource, namespace: str, asked: str) -> None:
         """Raises Gone."""
         if asked in ("", "0"):
             for stored in self._store.select(resource, namespace, selectors.everything):
-                watcher.tell(Change("ADDED", stored, None), {})
+                watcher.notify(Change("ADDED", stored, None), {})
             return
         for change in self._store.since(resource, int(asked)):
-            watcher.tell(change, {})
+            watcher.notify(change, {})
 
-    async def _tell(self, response: web.StreamResponse, resource: Resource, watcher: Watcher, one: _Open) -> None:
-        while not one.over or watcher.waiting:
+    async def _send_events(
+        self, response: web.StreamResponse, resource: Resource, watcher: Watcher, watch: _Open
+    ) -> None:
+        while not watch.over or watcher.waiting:
             if not watcher.waiting:
-                one.news.clear()
-                await one.news.wait()
+                watch.news.clear()
+                await watch.news.wait()
                 # What happens at nearly the same time goes together.
                 await asyncio.sleep(_GATHER_SECONDS)
             if not self._flowing.is_set():
@@ -144,8 +146,8 @@ class Watching:
                 await response.write(events)
                 if self.repeat and self._random.random() < self.repeat:
                     await response.write(events)
-            if one.bookmark_due and not watcher.waiting and watcher.after <= self._store.version:
-                one.bookmark_due = False
+            if watch.bookmark_due and not watcher.waiting and watcher.after <= self._store.version:
+                watch.bookmark_due = False
                 await response.write(_bookmark(resource, self._store.version))
 
 

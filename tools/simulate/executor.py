@@ -1,8 +1,8 @@
 """The engine's shell, reduced to what matters for its guarantees: group commits, effects after them, adoption.
 
 Invariant: as the real one, it carries an effect out only after the event that caused it is committed and while its
-lease is certain, and resends a report whose answer it did not get. It may stand still at any moment (`pause`): then
-nothing of it happens, and when it wakes it knows what it knew.
+lease is certain, and resends a report whose answer it did not get. It may be suspended at any moment (`pause`)
+and continues later with the state it had.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Executor:
             return
         self._adopting = True
         for effect in machine.outstanding(self.state):
-            self._take(effect)
+            self._queue_effect(effect)
         if self._world.terminate_requested and not self.state.terminating:
             self.deliver(TerminateRequested(self._world.now))
         self._soon()
@@ -95,7 +95,7 @@ class Executor:
         self._world.at(delay, lambda: self.when_awake(action))
 
     def _renew(self) -> None:
-        """Who is awake and was never told otherwise has sent a heartbeat within the last second."""
+        """An executor that is not suspended has sent a heartbeat within the last second, unless it lost the run."""
         if self._renews:
             self._renewed_at = max(self._renewed_at, self._world.now // _HEARTBEAT_MILLIS * _HEARTBEAT_MILLIS)
             self._leases.granted([_RUN], self._renewed_at / 1000, LEASE_MILLIS / 1000)
@@ -121,10 +121,10 @@ class Executor:
             return
         self._events.append(encode(event))
         for effect in decision.effects:
-            self._take(effect)
+            self._queue_effect(effect)
         self._soon()
 
-    def _take(self, effect: Effect) -> None:
+    def _queue_effect(self, effect: Effect) -> None:
         if isinstance(effect, LookUpCache):
             self._later(self._world.delay(200), lambda: self._answer(effect))
         else:

@@ -101,7 +101,7 @@ def at_the_end(world: World) -> RunState:
 
 
 def summary(state: RunState) -> dict[str, Any]:
-    """What a run came to: state and outputs of every task, without times."""
+    """The result of a run: state and outputs of every task, without times."""
     return {node.path: (node.state.value, node.outputs.to_json()) for node in walk(state)}
 
 

@@ -1,4 +1,4 @@
-"""One seed: a random pipeline, its undisturbed run, and disturbed ones that must come to the same."""
+"""One seed: a random pipeline, its run without faults, and runs with faults that must have the same result."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class World:
             self.at(1 + self.delay(15_000), lambda: self.claim() if self.holds(dead) else None)
 
     def committed_something(self, executor: Executor) -> None:
-        """The worst moment to stand still: what was committed is to be carried out now."""
+        """Suspends the executor at the worst moment: between a commit and its effects."""
         if self._pauses and self._pauses[0] <= self.now and executor is self.owner:
             self._pauses.pop(0)
             executor.pause(self.random.choice([self.delay(10_000), 10_000 + self.delay(60_000)]))
@@ -234,12 +234,12 @@ class World:
             if not self._hangs(key, node):
                 self.at(1 + self.delay(5_000), lambda: self._end(key))
         process.watchers.append(executor)
-        self._tell(executor, AttemptStarted(key[0], key[1], self.now, "log"))
+        self._deliver(executor, AttemptStarted(key[0], key[1], self.now, "log"))
         if process.outcome is not None:
-            self._tell(executor, process.outcome)
+            self._deliver(executor, process.outcome)
 
     def _hangs(self, key: Key, node: ContainerNode) -> bool:
-        """Some tasks of runs that are sure to be ended early never end by themselves."""
+        """Some tasks never end by themselves, in runs that are certain to be terminated."""
         ended = self.plan.deadline_millis > 0 or (self.plan.terminate and not self.plan.retries)
         return ended and not node.exempt and self._draw(f"{key} hangs") % 10 == 0
 
@@ -262,9 +262,9 @@ class World:
         process.live = False
         process.outcome = self._outcome(key, process)
         for executor in process.watchers:
-            self._tell(executor, process.outcome)
+            self._deliver(executor, process.outcome)
 
-    def _tell(self, executor: Executor, event: Event) -> None:
+    def _deliver(self, executor: Executor, event: Event) -> None:
         chance = self.random.random() if self.faults else 1.0
         if chance < 0.05:
             # Lost. Whoever watches lists anew now and then, and sees how things are, not how they came about.

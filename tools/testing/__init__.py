@@ -1,4 +1,4 @@
-"""What the tests and the programs of `tools` share: pipelines to send, runs to follow, launches and Pods to make.
+"""Shared by tests and the programs of `tools`: pipeline specs, runs, launches, settings of Pods.
 
 Invariant: it imports no test, and neither does anything else in `tools`.
 """

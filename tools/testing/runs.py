@@ -32,8 +32,8 @@ def start(
 
 
 def get(client: Client, run_id: str) -> run_pb2.Run:
-    found: run_pb2.Run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
-    return found
+    run: run_pb2.Run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+    return run
 
 
 def finished(client: Client, run_id: str, timeout: float = 120.0) -> run_pb2.Run:
@@ -60,7 +60,7 @@ def outputs(client: Client, run_id: str, path: str) -> dict[str, Any]:
 
 
 def until(look: Callable[[], Any], holds: Callable[[Any], bool], timeout: float = 60.0) -> Any:
-    """What `look` gives as soon as `holds` accepts it; errors of a server that restarts are looked past."""
+    """Polls `look` until `holds` accepts its result, and returns that; ignores errors of a server that restarts."""
     end = time.monotonic() + timeout
     last: Any = None
     pause = 0.02

@@ -19,8 +19,8 @@ _TEXT = {"parameterType": "STRING"}
 
 def compiled(name: str) -> dict[str, Any]:
     """A pipeline of tests/pipelines/compiled, as a run takes it."""
-    found = list(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
-    return {"pipeline_spec": found[0], "platform_spec": found[1]} if len(found) > 1 else dict(found[0])
+    documents = list(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
+    return {"pipeline_spec": documents[0], "platform_spec": documents[1]} if len(documents) > 1 else dict(documents[0])
 
 
 def container(

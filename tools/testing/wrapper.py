@@ -1,4 +1,4 @@
-"""Runs the wrapper of a task's Pod as a container runtime would, and reads what it leaves.
+"""Runs the wrapper of a task's Pod as a container runtime would, and reads its results.
 
 Two binaries: the committed one, and one of the same source that ends as soon as it reads or writes outside of an object
 or does what C leaves undefined. The compiler of the committed one has no runtime library for the first of the two
@@ -75,7 +75,7 @@ def wrapper_of(process: subprocess.Popen[bytes]) -> psutil.Process:
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Waits for what has to come."""
+    """Polls until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

@@ -33,12 +33,12 @@ def list_artifacts(run_id: str, type_name: str, limit: int, client: Client, as_j
     """
     from penstock import render
 
-    artifacts_listed = list(islice(client.list_artifacts(run_id=run_id, type=type_name), limit))
+    listed_artifacts = list(islice(client.list_artifacts(run_id=run_id, type=type_name), limit))
     if as_json:
-        print_messages(artifacts_listed)
+        print_messages(listed_artifacts)
         return
     rows = [
-        (artifact.name, artifact.type, artifact.task_path, artifact.port, artifact.uri) for artifact in artifacts_listed
+        (artifact.name, artifact.type, artifact.task_path, artifact.port, artifact.uri) for artifact in listed_artifacts
     ]
     print_table(render.table(("artifact", "type", "task", "port", "uri"), rows))
 

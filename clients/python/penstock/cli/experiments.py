@@ -47,9 +47,9 @@ def list_experiments(client: Client, as_json: bool) -> None:
     """
     from penstock import render
 
-    experiments_found = list(client.list_experiments(sort_by="created_at desc"))
+    listed_experiments = list(client.list_experiments(sort_by="created_at desc"))
     if as_json:
-        print_messages(experiments_found)
+        print_messages(listed_experiments)
         return
     rows = [
         (
@@ -59,7 +59,7 @@ def list_experiments(client: Client, as_json: bool) -> None:
             render.moment(experiment.created_at),
             render.moment(experiment.last_run_created_at),
         )
-        for experiment in experiments_found
+        for experiment in listed_experiments
     ]
     print_table(render.table(("experiment", "name", "state", "created", "last run"), rows))
 

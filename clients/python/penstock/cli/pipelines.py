@@ -61,13 +61,13 @@ def list_pipelines(client: Client, as_json: bool) -> None:
     """
     from penstock import render
 
-    pipelines_found = list(client.list_pipelines(sort_by="created_at desc"))
+    listed_pipelines = list(client.list_pipelines(sort_by="created_at desc"))
     if as_json:
-        print_messages(pipelines_found)
+        print_messages(listed_pipelines)
         return
     rows = [
         (pipeline.pipeline_id, pipeline.name, render.moment(pipeline.created_at), pipeline.description)
-        for pipeline in pipelines_found
+        for pipeline in listed_pipelines
     ]
     print_table(render.table(("pipeline", "name", "created", "description"), rows))
 

@@ -39,9 +39,9 @@ def list_runs(experiment: str, limit: int, client: Client, as_json: bool) -> Non
     filters: dict[str, Any] = {"sort_by": "created_at desc"}
     if experiment:
         filters["experiment_id"] = experiment_id(client, experiment)
-    runs_found = list(islice(client.list_runs(**filters), limit))
+    listed_runs = list(islice(client.list_runs(**filters), limit))
     if as_json:
-        print_messages(runs_found)
+        print_messages(listed_runs)
         return
     rows = [
         (
@@ -51,7 +51,7 @@ def list_runs(experiment: str, limit: int, client: Client, as_json: bool) -> Non
             render.moment(run.created_at),
             _duration_text(run),
         )
-        for run in runs_found
+        for run in listed_runs
     ]
     print_table(render.table(("run", "name", "state", "created", "took"), rows))
 
