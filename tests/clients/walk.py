@@ -1,4 +1,4 @@
-"""Carries out the scenario with what makes one call; the same rules as in clients/go and clients/typescript.
+"""Runs the scenario with a function that makes one call, by the same rules as clients/go and clients/typescript.
 
 Invariant: a step that cannot be carried out, or whose reply is not what it must be, ends the walk with the step's name.
 """

@@ -1,4 +1,4 @@
-"""Connections that break, that are too few, that cannot be made: on PostgreSQL and MariaDB."""
+"""Database connections that break, run out or cannot be opened, on PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy that makes trouble leaves all as it is when there is none, and does what it is told."""
+"""The fault-injecting proxy: without faults it changes nothing, with faults it injects those that are set."""
 
 from __future__ import annotations
 

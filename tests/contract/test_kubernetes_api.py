@@ -1,4 +1,4 @@
-"""The contract of an API server on the simulated one: what tests prove on it holds on a cluster."""
+"""The contract of an API server, on the simulated one, so that tests with it prove the same as tests on a cluster."""
 
 from __future__ import annotations
 

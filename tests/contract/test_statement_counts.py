@@ -1,4 +1,4 @@
-"""No list asks the database once per row, or reads the rows of earlier pages: its cost does not grow with them."""
+"""The number of SQL statements of a list does not grow with its rows or with the number of the page."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Object stores that are away, refuse, stall, break off or hold something else than expected: what is tried again, and
-what is said.
+"""Object stores that are unreachable, refuse, stall, disconnect or hold unexpected objects: which requests are retried,
+and which errors are reported.
 """
 
 from __future__ import annotations

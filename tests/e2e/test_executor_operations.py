@@ -1,4 +1,4 @@
-"""What an executor tells of itself: figures, and whether it is alive and ready."""
+"""Metrics and health checks of an executor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that misbehave, each with one clear error; what else runs goes on."""
+"""Tasks that misbehave: each gets one clear error, and other tasks go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task on this machine has what a container would give it: packages, inputs, home, variables of its own."""
+"""Isolation of local tasks: each has its own packages, inputs, home directory and environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ML Metadata says of artifacts, as the web UI reads it (executor.md §2.9)."""
+"""Artifacts in ML Metadata, as the web UI reads them (executor.md §2.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`penstock up --artifacts s3://…`: tasks of this machine, what they leave in an object store."""
+"""`penstock up --artifacts s3://…`: local tasks whose artifacts are in an object store."""
 
 from __future__ import annotations
 

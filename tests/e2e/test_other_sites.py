@@ -1,4 +1,6 @@
-"""Pages in a real browser: those of other sites and of names made to point here do nothing, our own work."""
+"""Cross-site requests and DNS rebinding in a real browser: foreign pages can do nothing, the server's own pages
+work.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What grpcurl and other services rely on: reflection, health, request ids, the metadata service's own client."""
+"""Reflection, health checks, request ids and the stock metadata client, over gRPC."""
 
 from __future__ import annotations
 

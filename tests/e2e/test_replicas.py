@@ -1,4 +1,4 @@
-"""Several servers and executors on one database: whoever dies, stands still or leaves, no task runs twice.
+"""Several servers and executors on one database: when one dies, is suspended or shuts down, no task runs twice.
 
 Executors of one machine that share a data directory adopt each other's tasks: an attempt is claimed in its directory,
 and the fork server that started it outlives whoever asked. That is what is tested here. With directories of their own

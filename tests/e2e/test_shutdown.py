@@ -1,4 +1,4 @@
-"""`penstock up` that is told to stop leaves nothing behind but what still runs for its successor."""
+"""After `penstock up` is stopped, only tasks are left running, which the next start adopts."""
 
 from __future__ import annotations
 

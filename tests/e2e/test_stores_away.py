@@ -1,4 +1,4 @@
-"""What the server needs goes away and comes back: the database, the metadata store.
+"""The database or the metadata store of a server becomes unreachable and comes back.
 
 Calls are refused meanwhile or go on, everything is well afterwards, nothing is lost and nothing runs twice.
 """

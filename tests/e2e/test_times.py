@@ -1,4 +1,4 @@
-"""When things happened: a retry takes nothing back of what was said before it."""
+"""Times of runs and tasks: a retry does not change those of earlier attempts."""
 
 from __future__ import annotations
 

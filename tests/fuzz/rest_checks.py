@@ -1,4 +1,4 @@
-"""Checks of ours for schemathesis: a reply never shows what is inside the server, and says what is wrong in words."""
+"""Checks for schemathesis: a reply shows no internals of the server, and an error has a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""schemathesis against the OpenAPI document: whatever is sent, no reply but those that the document has, in words.
+"""schemathesis against the OpenAPI document: any request gets a reply that the document has, errors with a message.
 
 `REST_FUZZ_SECONDS` sets for how long.
 """

@@ -1,4 +1,4 @@
-"""Whatever a caller sends, a call is answered or refused in words: never INTERNAL, never a trace, never SQL.
+"""Any request is answered or refused with a message, never with INTERNAL, a stack trace or SQL.
 
 Messages are made from what reflection tells of their types; some name objects that exist; some are changed byte by byte
 after they were encoded. `RPC_FUZZ_SECONDS` sets for how long, with new messages every time.

@@ -1,4 +1,4 @@
-"""Whatever a caller sends: one clear error that names the field, and the server goes on."""
+"""Invalid requests: each gets one clear error that names the field, and the server goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser sends for another site is refused, on every route; programs and pages of our own go on."""
+"""Cross-site requests of browsers are refused on every route; programs and the server's own pages are served."""
 
 from __future__ import annotations
 

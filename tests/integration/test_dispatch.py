@@ -1,4 +1,4 @@
-"""What executors may ask of a server, on a real one: claims, handing back, where runs stand."""
+"""DispatchService on a real server: claims, releases, the state of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that stall, flood and lie about what they send: they get an answer or none, and nobody else notices."""
+"""Hostile clients, which stall, flood or send false data: other clients are not affected."""
 
 from __future__ import annotations
 

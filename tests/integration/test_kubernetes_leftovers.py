@@ -1,4 +1,4 @@
-"""What stays of an attempt that is over: sidecars of others, Pods of runs that ended, Pods kept for a while."""
+"""Pods that outlive their attempt: with foreign sidecars, of ended runs, or kept by the retention policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an attempt has no Pod that runs yet: told in words, and bounds that hold."""
+"""The reasons why an attempt waits for its Pod to run, and the limits on numbers of Pods."""
 
 from __future__ import annotations
 

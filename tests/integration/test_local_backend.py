@@ -1,4 +1,4 @@
-"""The local backend by itself: what goes wrong beside the task ends it with words, and is never lost."""
+"""The local backend by itself: errors outside of the task's program end the task with a message and are never lost."""
 
 from __future__ import annotations
 

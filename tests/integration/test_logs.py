@@ -1,4 +1,4 @@
-"""Logs of tasks that have none: a sentence instead of an error, over every way to ask."""
+"""Tasks without a log: every API returns a sentence that says why, instead of an error."""
 
 from __future__ import annotations
 

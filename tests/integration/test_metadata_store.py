@@ -1,4 +1,4 @@
-"""The metadata store's process dies or cannot be started: what its callers see."""
+"""The errors that callers get when the metadata store's process dies or cannot be started."""
 
 from __future__ import annotations
 

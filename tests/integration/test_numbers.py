@@ -1,4 +1,4 @@
-"""Numbers with all their digits and keys in one order, over every way into a server and out of it."""
+"""Numbers keep all digits and keys are sorted, through every API of the server."""
 
 from __future__ import annotations
 

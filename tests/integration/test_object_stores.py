@@ -1,4 +1,4 @@
-"""A server whose artifacts and logs lie in S3: what the web UI and the API read of them, and what they may not."""
+"""A server whose artifacts and logs are in S3: which objects the web UI and the API can read, and which are refused."""
 
 from __future__ import annotations
 

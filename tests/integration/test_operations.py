@@ -1,4 +1,4 @@
-"""What operators ask: figures, readiness."""
+"""Metrics and readiness of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lineage in the real store: what a recorder does with what another one left behind."""
+"""The lineage recorder with a real store, which has records of another recorder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the web UI needs besides the API: artifacts, Pods, logs, its own files (api.md §4.2)."""
+"""The endpoints of the web UI besides the API: artifacts, Pods, logs, its own files (api.md §4.2)."""
 
 from __future__ import annotations
 

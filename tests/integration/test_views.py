@@ -1,4 +1,4 @@
-"""What a task writes where it sees the store stays with it: as whoever starts Penstock, with and without privileges."""
+"""File system views: what a task writes to its inputs does not reach the store, with and without privileges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is killed, refused, cut off or frozen while runs go on: at most one Pod per attempt, nothing lost, nothing left.
+"""Components are killed, refuse requests, are cut off or suspended during runs: one Pod per attempt, nothing lost or
+left.
 
 The tests that kill parts of the node or of a container run on the node itself, as root; what they kill of the cluster
 is brought back by the command PENSTOCK_CLUSTER_UP. A failure prints the seed; PENSTOCK_FAULT_SEED takes it again,

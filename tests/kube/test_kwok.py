@@ -1,4 +1,4 @@
-"""Fake nodes: what is bound to them runs and succeeds, nothing else is touched, and nothing is left."""
+"""Fake nodes: Pods bound to them run and succeed, other Pods are not affected, and nothing is left afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tasks in Pods come to: results of any size, and every way to fail told apart in plain words."""
+"""Results of tasks in Pods: of any size, and for every kind of failure a message of its own."""
 
 from __future__ import annotations
 

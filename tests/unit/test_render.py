@@ -1,4 +1,4 @@
-"""What the command line shows of tasks: names as people gave them, and why a task waits."""
+"""Tables of tasks on the command line: display names, and why a task waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole numbers that no double holds, in messages."""
+"""Integers in messages that a double cannot represent."""
 
 from __future__ import annotations
 

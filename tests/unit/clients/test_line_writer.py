@@ -1,4 +1,4 @@
-"""Lines go to something that stalls or fails, and who gives them notices nothing."""
+"""LineWriter when its destination blocks or fails: the caller is not affected."""
 
 from __future__ import annotations
 

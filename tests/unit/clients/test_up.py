@@ -1,4 +1,4 @@
-"""`penstock up`, as far as it can be seen without starting anything."""
+"""`penstock up`: what can be tested without starting processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that are made again, and when they are not."""
+"""Retries with backoff: which calls are retried, and until when."""
 
 from __future__ import annotations
 

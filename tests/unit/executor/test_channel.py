@@ -1,4 +1,4 @@
-"""Of several servers one is asked; one that is away or does not answer is left for the next, by all."""
+"""A channel to several servers calls one of them, and all calls move to the next one when it does not answer."""
 
 from __future__ import annotations
 

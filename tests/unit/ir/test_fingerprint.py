@@ -1,4 +1,4 @@
-"""What a result is looked up by."""
+"""The cache key of a task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON text: what is refused and where, what becomes of numbers."""
+"""Parsing of JSON text: refused values with their paths, and numbers."""
 
 from __future__ import annotations
 

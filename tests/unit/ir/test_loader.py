@@ -1,4 +1,4 @@
-"""Documents as they are kept: every digit, one order of keys."""
+"""Documents in canonical form: numbers keep their digits, keys are sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML as JSON: plain values, and bounds for what is hostile."""
+"""YAML as JSON values, and limits for hostile documents."""
 
 from __future__ import annotations
 

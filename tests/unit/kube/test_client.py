@@ -1,4 +1,4 @@
-"""Calls that go wrong: what is repeated, what is not, and what the caller is told."""
+"""Failing calls: which are retried, which are not, and the errors that callers get."""
 
 from __future__ import annotations
 

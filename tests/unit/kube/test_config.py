@@ -1,4 +1,4 @@
-"""The way to a cluster, from files, plugins and Pods."""
+"""The configuration of a cluster from kubeconfig files, plugins and service accounts of Pods."""
 
 from __future__ import annotations
 

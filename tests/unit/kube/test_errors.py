@@ -1,4 +1,4 @@
-"""One way to read what a server refuses with."""
+"""Errors from the responses and Status objects of an API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mirror of a collection under everything that befalls a watch, on the simulated server.
+"""The reflector under every fault of a watch, on the simulated server.
 
 Invariant: nothing waits for a time to pass; every wait is for a state, and every fault is one that the test made.
 """

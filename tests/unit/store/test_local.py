@@ -1,4 +1,4 @@
-"""The local side of a transfer: names that climb, links that lead out, files that appear whole."""
+"""The local side of a transfer: names with `..`, links out of the directory, atomic writes."""
 
 from __future__ import annotations
 

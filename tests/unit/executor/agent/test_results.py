@@ -1,4 +1,4 @@
-"""What the executor makes of what an attempt in a Pod left."""
+"""How the executor reads the result of an attempt in a Pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a program ended, in words."""
+"""Messages about how a program ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An environment is used again only as it was made, and what is removed is the attempt's own."""
+"""An environment is reused only if it was not changed, and only an attempt's own files are removed."""
 
 from __future__ import annotations
 

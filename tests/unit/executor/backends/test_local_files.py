@@ -1,4 +1,4 @@
-"""What a task calls its files, and what they are called where they are kept."""
+"""The paths of files as a local task sees them, and their stored URIs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend of one machine cannot do for a task: plan and start say the same, before anything runs."""
+"""Features that a backend of one machine lacks: plan and start report the same, before anything runs."""
 
 from __future__ import annotations
 

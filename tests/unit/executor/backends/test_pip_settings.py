@@ -1,4 +1,4 @@
-"""What is set for pip holds for uv, or makes the command one that pip carries out."""
+"""Settings of pip are passed to uv, or the packages are installed with pip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words as the machine's own shell makes them, or none."""
+"""Splits words like the machine's own shell, or refuses to split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a cached result counts, by what its store says or does not say."""
+"""Whether a cached result is used, depending on the store's answers about its artifacts."""
 
 from __future__ import annotations
 

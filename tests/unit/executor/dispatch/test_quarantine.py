@@ -1,4 +1,4 @@
-"""A run that brings a defect of ours to light ends, says so, and takes no other run with it."""
+"""A run that triggers a defect of the executor fails with a message and does not affect other runs."""
 
 from __future__ import annotations
 

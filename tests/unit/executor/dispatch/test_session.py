@@ -1,4 +1,4 @@
-"""What a session lets out before its commit, and what has to wait for it."""
+"""Which effects of a session happen before its commit, and which wait for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an importer imports when a task tells it where."""
+"""An importer whose URI is the output of a task: a path in a container becomes the stored URI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which imports are one artifact."""
+"""When two imports are the same artifact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine decides; outcomes are given by hand."""
+"""Decisions of the engine, with outcomes of attempts given by the tests."""
 
 from __future__ import annotations
 

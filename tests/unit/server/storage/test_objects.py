@@ -1,4 +1,4 @@
-"""What the server reads: below its roots, and what its stores' configuration names."""
+"""Which objects the server reads: below its roots, and those that the stores' configuration names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of a container: what the runtime is told, and what is refused before it is asked."""
+"""The command line of a container, and tasks that are refused before the runtime is called."""
 
 from __future__ import annotations
 

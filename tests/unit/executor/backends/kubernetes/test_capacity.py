@@ -1,4 +1,4 @@
-"""How many Pods may be there at a time."""
+"""Limits on the number of Pods at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose credentials reach which place: a namespace's settings never get the deployment's."""
+"""Which credentials are used for which store: a namespace's settings never get the deployment's credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a namespace's ConfigMap says, and what its Pod template makes of a task's Pod."""
+"""A namespace's ConfigMap, and how its Pod template changes a task's Pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API server's list of rights says of the rights that every task takes."""
+"""Which rights that every task needs are missing in the API server's list of rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Kubernetes makes of texts, and that programs get what they were to get."""
+"""References `$(NAME)` in the texts of a Pod: programs get texts unchanged, variables may refer to earlier ones."""
 
 from __future__ import annotations
 
