@@ -141,7 +141,7 @@ class LaunchQueue:
             entry = self._next()
             if entry is not None:
                 return entry
-            # Places that others of the installation give back ring no bell here.
+            # Other executors do not notify this one when they free a slot of the installation, so it polls.
             recheck = _RECHECK_SECONDS if self._queues else None
             try:
                 await asyncio.wait_for(self._changed.wait(), recheck)
