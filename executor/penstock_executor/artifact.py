@@ -1,7 +1,7 @@
 """Artifacts as values; their bytes are reached through `penstock_store`.
 
 Invariants: a URI is written once (every attempt has its own random-looking segment, executor.md §10.28); `name` is
-unique and deterministic, so recording an artifact twice gives one row.
+unique and deterministic, so an artifact that is recorded twice has one row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from penstock_ir.model import JsonValue
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """`type` is a schema title (`system.Model`). `uri` may be `file://…`, `s3://…`, …; metadata holds no nulls.
-    `display_name` is the output port of whoever made it; a `display_name` in the metadata is the maker's own and wins.
+    `display_name` is the output port of the producing task; a `display_name` in the metadata overrides it.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Artifact:
     workspace: bool = False
     """Imported into the run's workspace: tasks of the run use a copy there (executor.md §3.8)."""
     absent: bool = False
-    """The task left nothing at the URI, as metrics do: a cached result does not need an object there."""
+    """The task wrote nothing to the URI, as with metrics: a cached result is valid without an object there."""
 
     def to_json(self) -> dict[str, JsonValue]:
         """The form in event logs and cache entries; `from_json` is its inverse."""

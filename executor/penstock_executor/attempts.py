@@ -1,7 +1,7 @@
-"""One attempt of a task: what has to be run, and what comes back.
+"""One attempt of a task: its launch and its outcome, as values.
 
-Why on the ground floor: the engine says what is to be launched, backends launch it, the agent in a Pod reports on it;
-none of them needs to know another for that. Invariant: values alone, nothing here does anything.
+Why in the lowest layer: the engine creates launches, backends carry them out, and the agent in a Pod reports results,
+without importing each other. Invariant: this module has only data types.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class AttemptKey:
 
 @dataclass(frozen=True, slots=True)
 class OutputArtifact:
-    """Where an attempt is to leave one output port."""
+    """The artifact that an attempt is expected to write for one output port."""
 
     artifact: Artifact
     definition: ArtifactDefinition
@@ -35,7 +35,7 @@ class OutputArtifact:
 
 @dataclass(frozen=True, slots=True)
 class TaskLaunch:
-    """A task, resolved as far as it can be without knowing the machine.
+    """A task to launch, resolved as far as possible without knowing the machine.
 
     `command` and `args` still hold placeholders: they are resolved by the backend with
     `penstock_executor.engine.placeholders.resolve_command`, once local paths are known. `task_root` is the URI
@@ -64,23 +64,24 @@ class TaskLaunch:
     namespace: str = ""
     service_account: str = ""
     deadline_seconds: float = 0.0
-    """Wall time after which the attempt is ended as failed; 0 means no limit."""
+    """Wall time after which the attempt is stopped and fails; 0 means no limit."""
     ttl_succeeded: float | None = None
-    """Seconds for which its Pod stays after it has ended well; None means that the installation's policy holds."""
+    """Seconds for which its Pod is kept after success; None means the installation's policy."""
     ttl_failed: float | None = None
     pipeline_root: str = ""
     run_display_name: str = ""
     run_resource_name: str = ""
     uses_workspace: bool = False
     pod_name: str = ""
-    """Of its Pod, or of what stands for one; the same whoever launches the attempt."""
+    """The name of its Pod, or on one machine the name that the API shows instead; the same for every executor."""
     seen_running: bool = False
-    """The attempt is known to have started: it is adopted or it is gone, never begun again."""
+    """The attempt has started before: it is adopted or lost, but never started again."""
 
 
 class FailureKind(str, Enum):
-    """USER: the command failed. INFRASTRUCTURE: it never ran or its host went away. CANCELED: we ended it.
-    CONFIGURATION: it cannot run here (no such command, bad image, unwritable store) and a retry will not help."""
+    """USER: the command failed. INFRASTRUCTURE: it never ran, or its host was lost. CANCELED: the executor stopped it.
+    CONFIGURATION: it cannot run (no such command, bad image, unwritable store), and a retry does not help.
+    """
 
     USER = "user"
     INFRASTRUCTURE = "infrastructure"
@@ -90,7 +91,7 @@ class FailureKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class TaskStarted:
-    """The attempt's process runs. `at_millis` from the wall clock of the machine that runs it."""
+    """The attempt's process has started. `at_millis`: wall clock of the machine that runs it."""
 
     key: AttemptKey
     at_millis: int
@@ -108,7 +109,7 @@ class TaskOutcome:
     exit_code: int | None = None
     failure: FailureKind | None = None
     error: str = ""
-    """Plain words for the user, with the last lines of the log when the command failed (at most 4 KiB)."""
+    """A message for the user, with the last lines of the log if the command failed (at most 4 KiB)."""
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
     log_uri: str = ""
@@ -121,8 +122,9 @@ class TaskOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TaskWaiting:
-    """Why the attempt does not run yet, in plain words; empty when nothing can be said any more. For people: nothing is
-    decided by it."""
+    """Why the attempt does not run yet, as a message; empty when there is no reason any more. No decision depends
+    on it.
+    """
 
     key: AttemptKey
     text: str

@@ -1,4 +1,4 @@
-"""What can go wrong between an executor and its surroundings."""
+"""Errors of calls to the server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ class ExecutorError(Exception):
 
 
 class ServerUnavailableError(ExecutorError):
-    """The server did not answer in time; the same call may be made again."""
+    """The server did not answer in time; the same call may be repeated."""
 
     transient = True
 
 
 class ServerRejectedError(ExecutorError):
-    """The server refused a call for good: a defect of ours or a version that does not fit."""
+    """The server refused a call permanently: a defect of the executor, or incompatible versions."""

@@ -1,7 +1,6 @@
-"""Lineage as values: what ML Metadata is told of a run and its tasks (executor.md §2.9).
+"""Lineage as values: the records of a run and its tasks for ML Metadata (executor.md §2.9).
 
-Invariants: names are deterministic, so recording twice changes nothing; a record replaces what was recorded under its
-name before.
+Invariants: names are deterministic, so recording twice changes nothing; a record replaces an earlier one of its name.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class ExecutionType(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Both contexts of a run. `pipeline_root` is `<root>/<pipeline>/<run>`."""
+    """The contexts of a run and of its pipeline. `pipeline_root` is `<root>/<pipeline>/<run>`."""
 
     run_id: str
     pipeline_name: str

@@ -1,11 +1,11 @@
-"""Where the bytes of a URI are in a task's Pod (docs/pods.md, executor.md §3.5), and the way back.
+"""Maps artifact URIs to paths in a task's Pod (docs/pods.md, executor.md §3.5), and back.
 
-Why apart: the agent needs it and starts light, and who makes the Pod needs the same.
+Why apart: both the agent, which has to start fast, and the code that makes the Pod need it.
 
-Invariants: the mapping is the SDK's, which knows nothing of us and of three schemes only. What is moved besides, files
-and Azure's blobs, it is told to lie in a bucket of MinIO that cannot exist: every SDK since 2.0 finds the path of that,
-while only those from 2.5 on take a path as it is. A URI of any other scheme is moved by nobody.
-`stored_uri(local_form(uri)) == stored_uri(shown_uri(uri)) == uri` for what is moved.
+Invariants: the mapping is the SDK's, which has paths for three schemes only. URIs of the other schemes that the agent
+transfers, files and Azure's blobs, are shown to the task as a MinIO bucket that cannot exist: every SDK since 2.0 maps
+that to a path, while only those from 2.5 on accept a path. URIs of any other scheme are not transferred.
+`stored_uri(local_form(uri)) == stored_uri(shown_uri(uri)) == uri` for transferred URIs.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ OUTPUT_PARAMETERS = f"{SCRATCH}/outputs"
 WORKSPACE = "/kfp-workspace"
 _MINIO = "/minio/"
 FILES = f"{_MINIO}_file"
-_TOLD = {"file": FILES, "az": f"{_MINIO}_az", "abfs": f"{_MINIO}_abfs"}
-_KNOWN = {"gs": "/gcs", "s3": "/s3", "minio": "/minio"}
+_AS_MINIO_BUCKET = {"file": FILES, "az": f"{_MINIO}_az", "abfs": f"{_MINIO}_abfs"}
+_SDK_PREFIXES = {"gs": "/gcs", "s3": "/s3", "minio": "/minio"}
 # The longer prefixes come first.
-_MOVED = {**_TOLD, **_KNOWN}
-# What a Pod that an earlier release made says.
-_FORMER = {"file": "/penstock/files", "az": "/az", "abfs": "/abfs"}
-SHARED = (SCRATCH, WORKSPACE, *_KNOWN.values())
-"""The directories that the task and its agent both see."""
+_PREFIXES = {**_AS_MINIO_BUCKET, **_SDK_PREFIXES}
+# The prefixes in Pods that an earlier release made.
+_EARLIER_PREFIXES = {"file": "/penstock/files", "az": "/az", "abfs": "/abfs"}
+SHARED = (SCRATCH, WORKSPACE, *_SDK_PREFIXES.values())
+"""The directories that the containers of the task and of its agent share."""
 
 
 def local_form(uri: str) -> str | None:
-    """The path of a URI's bytes in the Pod; None for a scheme that has none."""
+    """The path of a URI in the Pod; None for schemes without one."""
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return f"{FILES}{uri}" if uri.startswith("/") else None
     if scheme == "oci":
         return f"/oci/{rest.replace('/', '_')}/models"
-    prefix = _MOVED.get(scheme)
+    prefix = _PREFIXES.get(scheme)
     return f"{prefix}/{rest.lstrip('/') if scheme == 'file' else rest}" if prefix else None
 
 
 def is_moved(uri: str) -> bool:
-    """Whether the agent brings and takes what lies at the URI, in whichever form it is given."""
+    """Whether the agent transfers the URI, which may be given in any of its forms."""
     scheme, separator, _ = stored_uri(uri).partition("://")
-    return scheme in _MOVED if separator else uri.startswith("/")
+    return scheme in _PREFIXES if separator else uri.startswith("/")
 
 
 def shown_uri(uri: str) -> str:
-    """The URI as the task is shown it."""
-    known = uri.partition("://")[0] in _KNOWN
-    path = None if known or not is_moved(uri) else local_form(uri)
+    """The form of a URI that is passed to the task."""
+    has_sdk_prefix = uri.partition("://")[0] in _SDK_PREFIXES
+    path = None if has_sdk_prefix or not is_moved(uri) else local_form(uri)
     return f"minio://{path.removeprefix(_MINIO)}" if path else uri
 
 
 def stored_uri(shown: str) -> str:
-    """The URI of what a task named by its URI or by its path in the Pod."""
+    """The stored URI of an artifact that a task named by a shown URI or a path in the Pod."""
     path = shown.replace("minio://_", f"{_MINIO}_", 1) if shown.startswith("minio://_") else shown
-    for scheme, prefix in (*_MOVED.items(), *_FORMER.items()):
+    for scheme, prefix in (*_PREFIXES.items(), *_EARLIER_PREFIXES.items()):
         if path.startswith(f"{prefix}/"):
             return f"{scheme}://{path[len(prefix) + (scheme != 'file') :]}"
     return shown
