@@ -109,6 +109,23 @@ build: $(STAMP) ## Build the wheels into dist/
 test-wheels: build ## Install the wheels with plain pip and run the demo's pipeline
 	$(BIN)/python -m tools.check_wheels dist
 
+# What the site has, as it lies in the repository: pages, and files that they link to.
+SITE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs deploy $(wildcard clients/*/README.md clients/*/examples) \
+	tests/pipelines/wine_quality.py
+
+.PHONY: docs docs-serve docs-pages
+docs-pages:
+	rm -rf build/pages
+	for one in $(SITE); do mkdir -p build/pages/$$(dirname $$one) && ln -s $(CURDIR)/$$one build/pages/$$one || exit; done
+
+docs docs-serve: export NO_MKDOCS_2_WARNING = 1
+
+docs: $(STAMP) docs-pages ## Build the documentation into build/site; a link that leads nowhere is an error
+	$(BIN)/mkdocs build --strict
+
+docs-serve: $(STAMP) docs-pages ## Show the documentation on port 8000, built again when a page is saved
+	$(BIN)/mkdocs serve --livereload $(ARGS)
+
 .PHONY: image deploy-check
 image: build ## Build the container image into build/penstock.tar, over the OCI archive PENSTOCK_BASE_ARCHIVE
 	$(BIN)/python -m tools.build_image $(ARGS)
