@@ -60,12 +60,13 @@ test-kube-faults: $(STAMP) ## Kills, refusals and stalls on the cluster of KUBEC
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/kube/test_faults.py $(ARGS)
 
-lint: $(STAMP) ## Format, lint, types, import contracts, protos
+lint: $(STAMP) ## Format, lint, types, import contracts, protos, links of the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
+	@$(MAKE) --no-print-directory docs
 
 format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
@@ -110,21 +111,30 @@ test-wheels: build ## Install the wheels with plain pip and run the demo's pipel
 	$(BIN)/python -m tools.check_wheels dist
 
 # What the site has, as it lies in the repository: pages, and files that they link to.
-SITE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs deploy $(wildcard clients/*/README.md clients/*/examples) \
-	tests/pipelines/wine_quality.py
+SITE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs deploy tests/pipelines/wine_quality.py \
+	$(wildcard clients/*/README.md clients/*/examples/run_pipeline*)
+# Draws the diagrams in the browser. Fetched once, so that no page asks another host for it.
+MERMAID_VERSION := 11.12.0
+MERMAID := build/mermaid/$(MERMAID_VERSION)/package/dist/mermaid.min.js
 
 .PHONY: docs docs-serve docs-pages
-docs-pages:
-	rm -rf build/pages
-	for one in $(SITE); do mkdir -p build/pages/$$(dirname $$one) && ln -s $(CURDIR)/$$one build/pages/$$one || exit; done
+$(MERMAID): | $(STAMP)
+	mkdir -p build/mermaid/$(MERMAID_VERSION)
+	cd build/mermaid && PATH="$(CURDIR)/$(BIN):$$PATH" npm pack --silent mermaid@$(MERMAID_VERSION)
+	tar -xzmf build/mermaid/mermaid-$(MERMAID_VERSION).tgz -C build/mermaid/$(MERMAID_VERSION) package/dist/mermaid.min.js
+
+docs-pages: $(MERMAID)
+	@rm -rf build/pages
+	@for one in $(SITE); do mkdir -p build/pages/$$(dirname $$one) && ln -s $(CURDIR)/$$one build/pages/$$one || exit; done
+	@ln -s $(CURDIR)/$(MERMAID) build/pages/mermaid.js
 
 docs docs-serve: export NO_MKDOCS_2_WARNING = 1
 
 docs: $(STAMP) docs-pages ## Build the documentation into build/site; a link that leads nowhere is an error
-	$(BIN)/mkdocs build --strict
+	$(BIN)/mkdocs build --strict $(ARGS)
 
 docs-serve: $(STAMP) docs-pages ## Show the documentation on port 8000, built again when a page is saved
-	$(BIN)/mkdocs serve --livereload $(ARGS)
+	$(BIN)/mkdocs serve --livereload $(addprefix --watch ,$(SITE)) $(ARGS)
 
 .PHONY: image deploy-check
 image: build ## Build the container image into build/penstock.tar, over the OCI archive PENSTOCK_BASE_ARCHIVE
