@@ -97,8 +97,9 @@ fuzz-grpc: $(STAMP) ## Messages made over reflection, some changed byte by byte,
 api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients really call
 	PENSTOCK_WRITE_API_COVERAGE=1 $(BIN)/python -m pytest -q tests/clients/test_coverage.py
 
-reference: $(STAMP) ## Write docs/commands.md and docs/settings.md from the programs
+reference: $(STAMP) ## Write the pages of docs/ that are made from the programs, the protos and the code
 	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tools.reference_rest
 
 bench: $(STAMP) ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
 	$(BIN)/python -m tools.bench $(ARGS)
