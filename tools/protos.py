@@ -46,7 +46,7 @@ def protos() -> Protos:
 
     Raises CalledProcessError when they do not compile.
     """
-    command = [Path(sys.executable).with_name("buf"), "build", "--as-file-descriptor-set", "-o", "-#format=binpb"]
+    command = [str(Path(sys.executable).with_name("buf")), "build", "--as-file-descriptor-set", "-o", "-#format=binpb"]
     image = FileDescriptorSet.FromString(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
     found = Protos({}, {}, {}, {})
     for file in image.file:
