@@ -100,6 +100,7 @@ api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients reall
 reference: $(STAMP) ## Write the pages of docs/ that are made from the programs, the protos and the code
 	$(BIN)/python -m tools.reference
 	$(BIN)/python -m tools.reference_rest
+	$(BIN)/python -m tools.reference_metrics
 
 bench: $(STAMP) ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
 	$(BIN)/python -m tools.bench $(ARGS)

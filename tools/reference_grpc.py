@@ -116,7 +116,7 @@ def _page(package: str, described: set[str]) -> str:
     title, _ = PACKAGES[package]
     text = f"# {title}\n\nPackage `{package}`. Made by `make reference` from the protos; [all services](README.md).\n"
     for name, service in _served(package):
-        text += f"\n## {service.name}\n\n{_wrapped(service_comment(name))}"
+        text += f"\n## {service.name}\n\n{wrapped(service_comment(name))}"
         text += "\n| RPC | takes | gives | over REST | meaning |\n|---|---|---|---|---|\n"
         text += "".join(_method(name, method) for method in service.method)
     text += "\n## Messages and enumerations\n"
@@ -131,10 +131,11 @@ def _page(package: str, described: set[str]) -> str:
 
 def _said(name: str) -> str:
     comment = protos().comments.get(name)
-    return f"\n{_wrapped(comment)}" if comment else ""
+    return f"\n{wrapped(comment)}" if comment else ""
 
 
-def _wrapped(comment: str) -> str:
+def wrapped(comment: str) -> str:
+    """A paragraph in lines of at most 120 characters."""
     return textwrap.fill(comment, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 

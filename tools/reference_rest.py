@@ -69,7 +69,8 @@ def pages() -> dict[Path, str]:
         for service in (name for name in sections if package_of(name) == package):
             short = service.removeprefix(f"{package}.")
             text += f"\n## {short} of {page.removesuffix('.md')}\n\n"
-            text += f"As [over gRPC]({page}#{short.lower()}). {reference_grpc.service_comment(service)}\n"
+            said = f"As [over gRPC]({page}#{short.lower()}). {reference_grpc.service_comment(service)}"
+            text += reference_grpc.wrapped(said)
             text += _table(sections[service])
     return {DIRECTORY / "rest.md": text + _WITHOUT_RPC + _table(sections[_PLAIN])}
 

@@ -1,11 +1,11 @@
-"""The pages of docs/guide, carried out: what a reader types and saves works, and comes to what the page shows.
+"""The pages of docs/guide and docs/admin, carried out: what a reader types works, and comes to what the page shows.
 
 A page is one session in a directory of its own. A `python` block is a file, named in its first line; a `sh` block is
 run by bash, with the variables of the blocks before it; a `text` block behind a `sh` block has lines of what that
 printed, in their order. Ids, times and URIs of files are compared by their form, widths of columns not at all. A `py`
-block is of another system and has to be Python; a `console` block starts a server or needs a cluster, and is not run.
-The pages name the addresses that `penstock up` has unless told otherwise; the test's server has others, which take
-their places.
+block is of another system and has to be Python, a `yaml` or `json` block has to be that; a `console` block starts a
+server or needs a cluster, and is not run. The pages name the addresses that `penstock up` has unless told otherwise;
+the test's server has others, which take their places, and its data directory is that of commands that name none.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+import yaml
 
 from tools import debian
 from tools.embedded import Embedded
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
-PAGES = sorted(GUIDE.glob("*.md"), key=lambda page: -page.stat().st_size)
-"""The longest first, so that none is waited for at the end."""
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = sorted(
+    (page for page in (*DOCS.glob("guide/*.md"), *DOCS.glob("admin/*.md")) if "```" in page.read_text("utf-8")),
+    key=lambda page: -page.stat().st_size,
+)
+"""Those that have blocks, the longest first, so that none is waited for at the end."""
 TOKEN = {"WAREHOUSE_TOKEN": "a token of the test"}
 Session: TypeAlias = "Future[subprocess.CompletedProcess[str]]"
 _BLOCK = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
@@ -58,6 +62,10 @@ def file_of(block: Block) -> str:
     named = _NAMED.match(block.text)
     assert named, f"a python block does not name its file:\n{block.text}"
     return named.group(1)
+
+
+def name_of(page: Path) -> str:
+    return f"{page.parent.name}-{page.stem}"
 
 
 def form(line: str) -> str:
@@ -95,7 +103,10 @@ def carry_out(page: Path, server: Embedded, directory: Path) -> subprocess.Compl
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", "\n".join(script)], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PATH": programs, "PENSTOCK_SERVER": server.grpc, "PYTHONWARNINGS": "ignore"}, timeout=200,
+        env={
+            **os.environ, "PATH": programs, "PENSTOCK_SERVER": server.grpc, "PENSTOCK_DATA_DIR": str(server.data_dir),
+            "PYTHONWARNINGS": "ignore",
+        }, timeout=200,
     )  # fmt: skip
 
 
@@ -104,10 +115,10 @@ def sessions(server: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Of all pages, two at a time."""
     directory = tmp_path_factory.mktemp("pages")
     with ThreadPoolExecutor(2) as pool:
-        yield {page: pool.submit(carry_out, page, server, directory / page.stem) for page in PAGES}
+        yield {page: pool.submit(carry_out, page, server, directory / name_of(page)) for page in PAGES}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_comes_to_what_it_shows(page: Path, sessions: dict[Path, Session]) -> None:
     done = sessions[page].result()
     assert done.returncode == 0, f"{page.name}: a command failed:\n{done.stdout[-3000:]}"
@@ -121,11 +132,11 @@ def test_a_page_comes_to_what_it_shows(page: Path, sessions: dict[Path, Session]
     assert not [*printed]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
     every = blocks(page)
     assert page.read_text("utf-8").count("```") == 2 * len(every)
-    assert {block.language for block in every} <= {"python", "sh", "text", "py", "console"}
+    assert {block.language for block in every} <= {"python", "sh", "text", "py", "yaml", "json", "console"}
     shell = "".join(block.text for block in every if block.language == "sh")
     python = "".join(block.text for block in every if block.language == "python")
     for before, block in zip([Block("", ""), *every[:-1]], every, strict=True):
@@ -133,6 +144,8 @@ def test_every_block_is_of_a_kind_that_is_checked(page: Path) -> None:
             assert before.language == "sh", f"nothing prints:\n{block.text}"
         elif block.language == "py":
             compile(block.text, page.name, "exec")
+        elif block.language in ("yaml", "json"):
+            assert [*yaml.safe_load_all(block.text)] != [None]
         elif block.language == "python":
             name = file_of(block)
             assert name in shell or f"from {name.removesuffix('.py')} import" in python, f"nothing runs {name}"
