@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_server.domain.listing import KeyKind, Listing, ListRequest, Operation
+from penstock_server.domain.listing import KeyKind, Listing, ListRequest, Operation, Page
 from penstock_server.services import experiments, pipelines, recurring_runs, runs
 from penstock_server.storage.database import Database
 
 from tests.support.world import World
 
 ROWS = 7
-Rows = tuple[Sequence[Any], int, str]
-LISTS: dict[str, tuple[Listing, str, Callable[[World, ListRequest], Rows]]] = {
+LISTS: dict[str, tuple[Listing, str, Callable[[World, ListRequest], Page[Any]]]] = {
     "experiments": (experiments.LISTING, "experiment_id", lambda world, ask: world.experiments.list(ask)),
     "pipelines": (pipelines.PIPELINES, "pipeline_id", lambda world, ask: world.pipelines.list(ask)),
     "versions": (
@@ -65,11 +64,11 @@ def test_orders(world: World, name: str) -> None:
     listing, identifier, rows = LISTS[name]
 
     def ids(ask: ListRequest) -> tuple[list[str], str]:
-        found, total, token = rows(world, ask)
-        assert total == len(everything)
-        return [getattr(one, identifier) for one in found], token
+        page = rows(world, ask)
+        assert page.total_size == len(everything)
+        return [getattr(one, identifier) for one in page.items], page.next_page_token
 
-    everything = rows(world, ListRequest(page_size=200))[0]
+    everything = rows(world, ListRequest(page_size=200)).items
     assert len(everything) >= ROWS
     sortable = [key for key in listing.keys if listing.sort_key(key)]
     for key in [*sortable, *(["metric:absent"] if listing.metrics else [])]:
@@ -87,10 +86,11 @@ def test_orders(world: World, name: str) -> None:
 def test_filters(world: World, name: str) -> None:
     """Whatever is compared, an operation and its opposite share the rows among them."""
     listing, _, rows = LISTS[name]
-    (one, *_), everything, _ = rows(world, ListRequest(page_size=1))
+    first = rows(world, ListRequest(page_size=1))
+    one, everything = first.items[0], first.total_size
 
     def count(key: str, operation: Operation, value: Any) -> int:
-        return rows(world, ListRequest(filter=predicate(key, operation, listing.keys[key].kind, value)))[1]
+        return rows(world, ListRequest(filter=predicate(key, operation, listing.keys[key].kind, value))).total_size
 
     for key, meant in listing.keys.items():
         found = getattr(one, meant.column, None)
@@ -112,6 +112,6 @@ def test_tags(world: World, name: str) -> None:
     _, _, rows = LISTS[name]
 
     def count(key: str, value: str) -> int:
-        return rows(world, ListRequest(filter=predicate(key, Operation.EQUALS, KeyKind.TEXT, value)))[1]
+        return rows(world, ListRequest(filter=predicate(key, Operation.EQUALS, KeyKind.TEXT, value))).total_size
 
     assert (count("tags.team", "a"), count("tags.team", "b"), count("tags.other", "a")) == (ROWS, 0, 0)

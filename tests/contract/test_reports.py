@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from penstock_ir.task_rows import TaskKind, TaskState
+from penstock_server.domain.dispatch import Lease, Outcome, RunReport, RunTransitions
 from penstock_server.domain.run import RunState
 from penstock_server.domain.task import Artifact, CacheEntry, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.runtime import ConditionSignal
-from penstock_server.services.dispatch import DispatchService, Lease, Outcome, RunReport
+from penstock_server.services.dispatch import DispatchService
 from penstock_server.storage.database import Database
 
 from tests.support.rows import prepared
@@ -28,7 +29,7 @@ def claimed(database: Database, *run_ids: str) -> tuple[DispatchService, dict[st
     return service, {one.run.run_id: one.fence for one in runs}
 
 
-def report(run_id: str, fence: int, first: int = 0, **parts: Any) -> RunReport:
+def transitions(run_id: str, fence: int, first: int = 0, **parts: Any) -> RunTransitions:
     """Two events, two tasks, an artifact and a cache entry; `parts` replace what they name."""
     filled: dict[str, Any] = {
         "events": [f"{run_id} {first}".encode(), f"{run_id} {first + 1}".encode()],
@@ -40,26 +41,26 @@ def report(run_id: str, fence: int, first: int = 0, **parts: Any) -> RunReport:
         "state": "RUNNING",
         "at": 5,
     }
-    return RunReport(run_id, fence, first, **{**filled, **parts})
+    return RunTransitions(run_id, fence, first, **{**filled, **parts})
 
 
 def test_runs_of_one_report_do_not_mix(database: Database) -> None:
     service, fences = claimed(database, "r1", "r2", "r3")
-    service.report([report("r2", fences["r2"])])
+    service.report([transitions("r2", fences["r2"])])
     with database.writing() as uow:
         uow.runs.delete("r3")
-    outcomes = service.report(
+    reports = service.report(
         [
-            report("r1", fences["r1"] - 1),
-            report("r2", fences["r2"], 2, execution_ids={"t0": 20, "t1": 21}, artifact_ids={"r2-a0": 7}),
-            report("r3", fences["r3"]),
-            report("r1", fences["r1"], execution_ids={"t1": 11}),
-            report("r1", fences["r1"], 5),
+            transitions("r1", fences["r1"] - 1),
+            transitions("r2", fences["r2"], 2, execution_ids={"t0": 20, "t1": 21}, artifact_ids={"r2-a0": 7}),
+            transitions("r3", fences["r3"]),
+            transitions("r1", fences["r1"], execution_ids={"t1": 11}),
+            transitions("r1", fences["r1"], 5),
             # Once more, as after a lost answer, with one event that is new.
-            report("r1", fences["r1"], 1, events=[b"r1 1", b"r1 2"], state="SUCCEEDED", finished=True),
+            transitions("r1", fences["r1"], 1, events=[b"r1 1", b"r1 2"], state="SUCCEEDED", finished=True),
         ]
     )
-    assert [outcome for outcome, _ in outcomes] == [
+    assert [one.outcome for one in reports] == [
         Outcome.FENCED,
         Outcome.COMMITTED,
         Outcome.DELETED,
@@ -87,14 +88,14 @@ def test_runs_of_one_report_do_not_mix(database: Database) -> None:
         states = {run_id: run.state for run_id, run in uow.runs.get_many(["r1", "r2", "r3"]).items()}
         assert states == {"r1": RunState.SUCCEEDED, "r2": RunState.RUNNING}
         assert uow.queue.depth() == (0, 1)
-    hits = service.look_up([CacheKey(f"print of {run_id}", "pipeline", "", 0) for run_id in ("r1", "r2", "r3")])
+    hits = service.look_up([CacheKey(f"print of {run_id}", "pipeline", "") for run_id in ("r1", "r2", "r3")])
     assert [hit.entry.run_id if hit else None for hit in hits] == ["r1", "r2", None]
 
 
 def test_a_report_is_one_transaction(database: Database) -> None:
     service, fences = claimed(database, "r1", "r2")
     with pytest.raises(InvalidArgumentError, match="no state of a run"):
-        service.report([report("r1", fences["r1"]), report("r2", fences["r2"], state="NONSENSE")])
+        service.report([transitions("r1", fences["r1"]), transitions("r2", fences["r2"], state="NONSENSE")])
     with database.reading() as uow:
         assert uow.queue.events_of(["r1", "r2"]) == {}
         assert uow.tasks.list_for_run("r1") == []
@@ -102,14 +103,14 @@ def test_a_report_is_one_transaction(database: Database) -> None:
 
 def test_claims_bring_each_run_its_own_log(database: Database) -> None:
     service, fences = claimed(database, "r1", "r2")
-    service.report([report("r2", fences["r2"])])
+    service.report([transitions("r2", fences["r2"])])
     service.heartbeat("e/1", [Lease(run_id, fence) for run_id, fence in fences.items()], LEASE, release=True)
     again = {one.run.run_id: one for one in service.claim("f/1", 100, 0, LEASE).runs}
     assert {run_id: list(one.events) for run_id, one in again.items()} == {"r1": [], "r2": [b"r2 0", b"r2 1"]}
     assert {run_id: one.fence for run_id, one in again.items()} == {
         run_id: fence + 1 for run_id, fence in fences.items()
     }
-    assert service.report([report("r2", fences["r2"], 2)]) == [(Outcome.FENCED, False)]
+    assert service.report([transitions("r2", fences["r2"], 2)]) == [RunReport("r2", Outcome.FENCED)]
 
 
 def test_statements_do_not_grow_with_the_runs_of_a_report(database: Database) -> None:
@@ -118,7 +119,7 @@ def test_statements_do_not_grow_with_the_runs_of_a_report(database: Database) ->
 
     def told(run_ids: list[str], first: int) -> int:
         with statements(database) as seen:
-            service.report([report(run_id, fences[run_id], first, execution_ids={"t0": 1}) for run_id in run_ids])
+            service.report([transitions(run_id, fences[run_id], first, execution_ids={"t0": 1}) for run_id in run_ids])
         return len(seen)
 
     assert told(every[:1], 0) == told(every[1:], 0) <= 12

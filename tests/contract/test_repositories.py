@@ -10,6 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from penstock_server.domain import listing
+from penstock_server.domain.dispatch import HoldState, LogEntry, QueueDepth, RunHold
 from penstock_server.domain.experiment import Experiment
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import AlreadyExistsError
@@ -53,9 +54,10 @@ def test_pages_give_everything_once_in_order(database: Database, order: str) -> 
     while True:
         query = listing.parse(EXPERIMENTS, ListRequest(page_size=4, page_token=token, sort_by=order))
         with database.reading() as uow:
-            found, total, token = uow.experiments.list(query, "")
-        assert total == 25
-        seen += found
+            page = uow.experiments.list(query, "")
+        assert page.total_size == 25
+        seen += page.items
+        token = page.next_page_token
         if not token:
             break
     values = [(one.created_at if order.startswith("created") else one.name) for one in seen]
@@ -70,25 +72,25 @@ ENDED = -1_000
 def test_of_several_claimants_one_wins(database: Database) -> None:
     prepared(database, "r1")
     with database.writing() as uow:
-        ((run_id, fence, expires),) = uow.queue.claimable(5, "a/1")
-        assert uow.queue.take(run_id, fence, expires, "a/1", LEASE)
-        assert not uow.queue.take(run_id, fence, expires, "b/1", LEASE)
+        (entry,) = uow.queue.claimable(5, "a/1")
+        assert uow.queue.take(entry, "a/1", LEASE)
+        assert not uow.queue.take(entry, "b/1", LEASE)
         assert uow.queue.claimable(5, "b/1") == []
         assert not uow.queue.any_waits()
         uow.queue.renew(["r1"], ENDED)
     with database.reading() as uow:
-        assert [one[0] for one in uow.queue.claimable(5, "b/1")] == ["r1"]
+        assert [one.run_id for one in uow.queue.claimable(5, "b/1")] == ["r1"]
         assert uow.queue.any_waits()
 
 
 def test_a_later_incarnation_takes_its_predecessors_runs_and_never_the_reverse(database: Database) -> None:
     prepared(database, "r1")
     with database.writing() as uow:
-        ((run_id, fence, expires),) = uow.queue.claimable(5, "up/001")
-        uow.queue.take(run_id, fence, expires, "up/001", LEASE)
+        (entry,) = uow.queue.claimable(5, "up/001")
+        uow.queue.take(entry, "up/001", LEASE)
         assert uow.queue.claimable(5, "up/001") == []
-        ((run_id, fence, expires),) = uow.queue.claimable(5, "up/002")
-        assert uow.queue.take(run_id, fence, expires, "up/002", LEASE)
+        (entry,) = uow.queue.claimable(5, "up/002")
+        assert uow.queue.take(entry, "up/002", LEASE)
         assert uow.queue.claimable(5, "up/001") == []
         assert uow.queue.claimable(5, "other_up/003") == []
 
@@ -97,38 +99,40 @@ def test_leases_are_counted_by_the_databases_clock(database: Database) -> None:
     prepared(database, "r1")
     before = time.time_ns() // 1_000_000
     with database.writing() as uow:
-        ((run_id, fence, expires),) = uow.queue.claimable(5, "a/1")
-        uow.queue.take(run_id, fence, expires, "a/1", ENDED)
+        (entry,) = uow.queue.claimable(5, "a/1")
+        uow.queue.take(entry, "a/1", ENDED)
     after = time.time_ns() // 1_000_000
     with database.reading() as uow:
-        ((_, _, expires),) = uow.queue.claimable(5, "b/1")
+        (entry,) = uow.queue.claimable(5, "b/1")
     # One machine, one clock; a database rounds to a millisecond in its own way.
-    assert before - 1 <= expires - ENDED <= after + 1
+    assert before - 1 <= entry.lease_expires_at - ENDED <= after + 1
 
 
 def test_where_runs_stand(database: Database) -> None:
     prepared(database, "waiting", "held", "lapsed", "finished")
     with database.writing() as uow:
-        for run_id, fence, expires in uow.queue.claimable(9, "a/1"):
-            if run_id != "waiting":
-                uow.queue.take(run_id, fence, expires, "a/1", ENDED if run_id == "lapsed" else LEASE)
+        for entry in uow.queue.claimable(9, "a/1"):
+            if entry.run_id != "waiting":
+                uow.queue.take(entry, "a/1", ENDED if entry.run_id == "lapsed" else LEASE)
         assert list(uow.queue.held_by("a/1")) == ["finished", "held", "lapsed"]
         uow.queue.finish(["finished"])
     with database.reading() as uow:
         assert uow.queue.holds(["waiting", "held", "lapsed", "finished", "nobody"]) == {
-            "waiting": (True, ""),
-            "held": (True, "a/1"),
-            "lapsed": (True, ""),
-            "finished": (False, ""),
+            "waiting": RunHold("waiting", HoldState.WAITING),
+            "held": RunHold("held", HoldState.HELD, "a/1"),
+            "lapsed": RunHold("lapsed", HoldState.WAITING),
+            "finished": RunHold("finished", HoldState.FINISHED),
         }
-        assert uow.queue.depth() == (2, 1)
+        assert uow.queue.depth() == QueueDepth(waiting=2, held=1)
         assert list(uow.queue.held_by("a/1")) == ["held", "lapsed"]
 
 
 def test_the_event_log_keeps_order_and_bytes(database: Database) -> None:
     prepared(database, "r1", "r2")
     with database.writing() as uow:
-        uow.queue.append([("r1", 0, b'{"a": "\xc3\xbc"}'), ("r2", 0, b"other"), ("r1", 1, b"second")])
+        uow.queue.append(
+            [LogEntry("r1", 0, b'{"a": "\xc3\xbc"}'), LogEntry("r2", 0, b"other"), LogEntry("r1", 1, b"second")]
+        )
     with database.reading() as uow:
         assert list(uow.queue.events("r1")) == [b'{"a": "\xc3\xbc"}', b"second"]
         assert uow.queue.events_of(["r2", "r1", "nobody"]) == {"r1": list(uow.queue.events("r1")), "r2": [b"other"]}
@@ -147,12 +151,11 @@ def test_many_claim_and_each_run_goes_to_one(database: Database) -> None:
     prepared(database, *ids)
 
     def claim(executor: int) -> list[str]:
-        won = []
+        won: list[str] = []
         for _ in range(len(ids)):
             with database.writing() as uow:
-                for run_id, fence, expires_at in uow.queue.claimable(3, f"e{executor}/1"):
-                    if uow.queue.take(run_id, fence, expires_at, f"e{executor}/1", LEASE):
-                        won.append(run_id)
+                waiting = uow.queue.claimable(3, f"e{executor}/1")
+                won += [entry.run_id for entry in waiting if uow.queue.take(entry, f"e{executor}/1", LEASE)]
         return won
 
     with ThreadPoolExecutor(6) as pool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_server.domain.listing import ListRequest
+from penstock_server.domain.listing import ListRequest, Page
 from penstock_server.storage.database import Database
 
 from tests.support.statements import statements
@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     database.dispose()
 
 
-PAGES: dict[str, Callable[[World, ListRequest], Any]] = {
+PAGES: dict[str, Callable[[World, ListRequest], Page[Any]]] = {
     "experiments": lambda world, ask: world.experiments.list(ask),
     "pipelines": lambda world, ask: world.pipelines.list(ask),
     "versions": lambda world, ask: world.pipelines.list_versions(world.pipeline_id, ask),
@@ -39,7 +39,7 @@ def test_lists(world: World, name: str) -> None:
         if number in (0, 29):
             with statements(world.database) as seen:
                 found = PAGES[name](world, ListRequest(page_size=200))
-            assert len(found[0]) >= number + 1
+            assert len(found.items) >= number + 1
             counts.append(len(seen))
     assert counts[0] == counts[1] <= 6, seen
 
@@ -49,7 +49,7 @@ def test_lists(world: World, name: str) -> None:
 def test_a_later_page_begins_in_the_middle_of_an_index(world: World, name: str, order: str) -> None:
     for number in range(5):
         world.add(number)
-    token = PAGES[name](world, ListRequest(page_size=2, sort_by=order))[2]
+    token = PAGES[name](world, ListRequest(page_size=2, sort_by=order)).next_page_token
     with statements(world.database) as seen:
         PAGES[name](world, ListRequest(page_size=2, page_token=token))
     (page,) = [(text, values) for text, values in seen if "ORDER BY" in text and "LIMIT" in text]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_plus
 
 from penstock_server.errors import InvalidArgumentError
@@ -26,6 +26,21 @@ _MAX_FILTER = 64 * 1024
 _MAX_TOKEN = 128 * 1024
 _MAX_PREDICATES = 50
 _MAX_VALUES = 1000
+_T = TypeVar("_T")
+_U = TypeVar("_U")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_T]):
+    """`total_size` counts the items of all pages; `next_page_token` is empty on the last page."""
+
+    items: Sequence[_T]
+    total_size: int
+    next_page_token: str
+
+    def with_items(self, items: Sequence[_U]) -> Page[_U]:
+        """The same page, its items converted."""
+        return Page(items, self.total_size, self.next_page_token)
 
 
 class KeyKind(Enum):

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from penstock_ir.task_rows import TaskKind, TaskState
 
@@ -114,14 +115,12 @@ class CacheHit:
     execution_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey:
-    """`not_before` (milliseconds): entries made earlier do not count."""
+class CacheKey(NamedTuple):
+    """What a task's result is kept under; a NamedTuple, because dictionaries are looked up by it."""
 
     fingerprint: str
     pipeline_name: str
     namespace: str
-    not_before: int = 0
 
 
 def with_waits(tasks: Sequence[Task]) -> list[Task]:

@@ -6,8 +6,9 @@ import grpc
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc
 
+from penstock_server.domain.dispatch import Lease
 from penstock_server.rpc.convert import dispatch as convert
-from penstock_server.services.dispatch import DispatchService, Lease
+from penstock_server.services.dispatch import DispatchService
 
 
 class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
@@ -39,17 +40,16 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
     def ReportTransitions(
         self, request: pb.ReportTransitionsRequest, context: grpc.ServicerContext
     ) -> pb.ReportTransitionsResponse:
-        outcomes = self._service.report([convert.report_from_proto(run) for run in request.runs])
-        return pb.ReportTransitionsResponse(
-            results=[
-                convert.outcome_to_proto(run.run_id, outcome, terminate)
-                for run, (outcome, terminate) in zip(request.runs, outcomes, strict=True)
-            ]
-        )
+        reports = self._service.report([convert.transitions_from_proto(run) for run in request.runs])
+        return pb.ReportTransitionsResponse(results=map(convert.report_to_proto, reports))
 
     def LookupCache(self, request: pb.LookupCacheRequest, context: grpc.ServicerContext) -> pb.LookupCacheResponse:
-        keys = [convert.key_from_proto(key) for key in request.keys]
-        return pb.LookupCacheResponse(answers=map(convert.hit_to_proto, self._service.look_up(keys), keys))
+        hits = self._service.look_up([convert.key_from_proto(key) for key in request.keys])
+        return pb.LookupCacheResponse(
+            answers=[
+                convert.hit_to_proto(hit, key.not_before_millis) for hit, key in zip(hits, request.keys, strict=True)
+            ]
+        )
 
     def FilterRuns(self, request: pb.FilterRunsRequest, context: grpc.ServicerContext) -> pb.FilterRunsResponse:
         return pb.FilterRunsResponse(holds=map(convert.hold_to_proto, self._service.filter(list(request.run_ids))))

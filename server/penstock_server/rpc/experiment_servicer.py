@@ -26,9 +26,11 @@ class ExperimentServicer(experiment_pb2_grpc.ExperimentServiceServicer):
     def ListExperiments(
         self, request: pb.ListExperimentsRequest, context: grpc.ServicerContext
     ) -> pb.ListExperimentsResponse:
-        experiments, total, token = self._service.list(list_request(request))
+        page = self._service.list(list_request(request))
         return pb.ListExperimentsResponse(
-            experiments=map(convert.to_proto, experiments), total_size=total, next_page_token=token
+            experiments=map(convert.to_proto, page.items),
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
 
     def ArchiveExperiment(self, request: pb.ArchiveExperimentRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:

@@ -26,8 +26,10 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def ListArtifacts(
         self, request: pb.ListArtifactsRequest, context: grpc.ServicerContext
     ) -> pb.ListArtifactsResponse:
-        artifacts, token = self._service.artifacts(request.run_id, request.type, request.page_size, request.page_token)
-        return pb.ListArtifactsResponse(artifacts=map(convert.artifact_to_proto, artifacts), next_page_token=token)
+        page = self._service.artifacts(request.run_id, request.type, request.page_size, request.page_token)
+        return pb.ListArtifactsResponse(
+            artifacts=map(convert.artifact_to_proto, page.items), next_page_token=page.next_page_token
+        )
 
     def GetArtifact(self, request: pb.GetArtifactRequest, context: grpc.ServicerContext) -> pb.Artifact:
         return convert.artifact_to_proto(self._service.artifact(request.name))

@@ -30,9 +30,11 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
-        pipelines, total, token = self._service.list(list_request(request))
+        page = self._service.list(list_request(request))
         return pb.ListPipelinesResponse(
-            pipelines=map(convert.to_proto, pipelines), total_size=total, next_page_token=token
+            pipelines=map(convert.to_proto, page.items),
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
 
     def DeletePipeline(self, request: pb.DeletePipelineRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
@@ -67,11 +69,11 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelineVersions(
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
-        versions, total, token = self._service.list_versions(
-            request.pipeline_id, list_request(request, request.pipeline_id)
-        )
+        page = self._service.list_versions(request.pipeline_id, list_request(request, request.pipeline_id))
         return pb.ListPipelineVersionsResponse(
-            pipeline_versions=map(convert.version_to_proto, versions), total_size=total, next_page_token=token
+            pipeline_versions=map(convert.version_to_proto, page.items),
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
 
     def DeletePipelineVersion(

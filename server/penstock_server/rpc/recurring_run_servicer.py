@@ -30,11 +30,11 @@ class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
     def ListRecurringRuns(
         self, request: pb.ListRecurringRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRecurringRunsResponse:
-        schedules, total, token = self._service.list(
-            list_request(request, request.experiment_id), request.experiment_id
-        )
+        page = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
         return pb.ListRecurringRunsResponse(
-            recurringRuns=map(convert.to_proto, schedules), total_size=total, next_page_token=token
+            recurringRuns=map(convert.to_proto, page.items),
+            total_size=page.total_size,
+            next_page_token=page.next_page_token,
         )
 
     def EnableRecurringRun(

@@ -26,8 +26,10 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.details_to_proto(self._service.get(request.run_id))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        runs, total, token = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
-        return pb.ListRunsResponse(runs=map(convert.to_proto, runs), total_size=total, next_page_token=token)
+        page = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
+        return pb.ListRunsResponse(
+            runs=map(convert.to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
+        )
 
     def ArchiveRun(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.archive(request.run_id)

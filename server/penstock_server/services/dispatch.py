@@ -12,12 +12,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from penstock_server.domain.dispatch import (
+    Claim,
+    ClaimedRun,
+    HeartbeatAnswer,
+    HoldState,
+    Lease,
+    LeaseRow,
+    LogEntry,
+    Outcome,
+    RunHold,
+    RunReport,
+    RunTransitions,
+)
 from penstock_server.domain.run import Run, RunState, with_reported_state
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
+from penstock_server.domain.task import CacheHit, CacheKey
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.services.backends import Backends
 from penstock_server.services.ports import Storage, UnitOfWork, WorkSignal
@@ -25,104 +37,19 @@ from penstock_server.services.ports import Storage, UnitOfWork, WorkSignal
 log = logging.getLogger(__name__)
 
 MAX_WAIT_MILLIS = 30_000
-# Leases that end, and runs that other servers make or hand back, ring no bell here.
+# Nobody notifies `WorkSignal` of leases that end, nor of runs that other servers make or hand back.
 _RECHECK_SECONDS = 0.5
 MAX_FILTERED = 1000
 MAX_LEASE_MILLIS = 10 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedRun:
-    """A run with its new fence, its documents (JSON) and its event log so far."""
-
-    run: Run
-    fence: int
-    pipeline_spec: str
-    platform_spec: str
-    events: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """`waited_millis`: how long after the call, at least, the leases began."""
-
-    runs: Sequence[ClaimedRun] = ()
-    waited_millis: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """What an executor believes to hold: a run, under this fence."""
-
-    run_id: str
-    fence: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeartbeatAnswer:
-    """Ids of the runs that are not (or no longer) held, whose users wish their end, and that were deleted."""
-
-    lost: list[str] = field(default_factory=list)
-    terminate: list[str] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What one executor says of one run. `state` empty: unchanged."""
-
-    run_id: str
-    fence: int
-    first_sequence: int
-    events: Sequence[bytes] = ()
-    tasks: Sequence[Task] = ()
-    artifacts: Sequence[Artifact] = ()
-    cache_entries: Sequence[CacheEntry] = ()
-    execution_ids: Mapping[str, int] = field(default_factory=dict)
-    artifact_ids: Mapping[str, int] = field(default_factory=dict)
-    state: str = ""
-    error: str = ""
-    at: int = 0
-    finished: bool = False
-    pipeline_context_id: int = 0
-    pipeline_run_context_id: int = 0
-    waits: Mapping[str, str] = field(default_factory=dict)
-    """Why tasks do not run yet, by path."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Accepted:
-    """`fresh`: the events that are not in the log yet, which ends before `next_sequence`."""
+    """`new_events` are not in the log yet, which ends before `next_sequence`."""
 
-    report: RunReport
+    transitions: RunTransitions
     next_sequence: int
-    fresh: Sequence[bytes]
-
-
-class Outcome(Enum):
-    """What became of a report. FENCED: its fence is old, and nothing of it was taken."""
-
-    COMMITTED = 1
-    FENCED = 2
-    DELETED = 3
-
-
-class HoldState(Enum):
-    """How a run stands with executors. UNKNOWN: it was deleted, or is of another installation."""
-
-    UNKNOWN = 1
-    FINISHED = 2
-    WAITING = 3
-    HELD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class RunHold:
-    """`executor_id` is empty unless the run is held."""
-
-    run_id: str
-    state: HoldState
-    executor_id: str = ""
+    new_events: Sequence[bytes]
 
 
 class DispatchService:
@@ -139,9 +66,9 @@ class DispatchService:
         self._committed = committed
         self.backends = Backends()
         self._stopping = False
-        self._looking = threading.Lock()
-        self._looked_at = 0.0
-        self._anything = False
+        self._recheck_lock = threading.Lock()
+        self._rechecked_at = 0.0
+        self._runs_waited = False
 
     def stop(self) -> None:
         """Lets claims that wait end at once, as unavailable: executors go to another server, or try again."""
@@ -162,21 +89,24 @@ class DispatchService:
         Raises UnavailableError when the server stops.
         """
         started = time.monotonic()
-        until = started + min(max(wait_millis, 0), MAX_WAIT_MILLIS) / 1000
-        look = True
+        deadline = started + min(max(wait_millis, 0), MAX_WAIT_MILLIS) / 1000
+        runs_wait = True
         while wanted():
             if self._stopping:
                 raise UnavailableError("the server is stopping; try again")
             now = time.monotonic()
-            runs = self._claim_now(executor_id, max(1, min(max_runs, 1000)), _lease(lease_millis)) if look else []
+            runs: list[ClaimedRun] = []
+            if runs_wait:
+                runs = self._claim_now(executor_id, max(1, min(max_runs, 1000)), _bounded_lease(lease_millis))
             if runs and not wanted():
                 # The caller went away meanwhile and will never know what it got.
-                self.heartbeat(executor_id, [Lease(one.run.run_id, one.fence) for one in runs], 0, release=True)
+                leases = [Lease(claimed.run.run_id, claimed.fence) for claimed in runs]
+                self.heartbeat(executor_id, leases, 0, release=True)
                 break
-            left = until - time.monotonic()
+            left = deadline - time.monotonic()
             if runs or left <= 0:
                 return Claim(runs, int((now - started) * 1000))
-            look = self._signal.wait(min(left, _RECHECK_SECONDS)) or self._anything_waits()
+            runs_wait = self._signal.wait(min(left, _RECHECK_SECONDS)) or self._recheck()
         return Claim()
 
     def heartbeat(
@@ -194,70 +124,70 @@ class DispatchService:
             return answer
         held: list[str] = []
         with self._storage.writing() as uow:
-            known = uow.queue.leases([lease.run_id for lease in leases])
+            rows = uow.queue.leases([lease.run_id for lease in leases])
             for lease in leases:
-                row = known.get(lease.run_id)
+                row = rows.get(lease.run_id)
                 if row is None:
                     answer.deleted.append(lease.run_id)
-                elif row[0] != lease.fence or row[1] != executor_id:
+                elif row.fence != lease.fence or row.owner != executor_id:
                     answer.lost.append(lease.run_id)
                 else:
                     held.append(lease.run_id)
-                    if row[3]:
+                    if row.terminate_requested:
                         answer.terminate.append(lease.run_id)
             if release_all:
                 uow.queue.release(uow.queue.held_by(executor_id))
             elif release:
                 uow.queue.release(held)
             else:
-                uow.queue.renew(held, _lease(lease_millis))
+                uow.queue.renew(held, _bounded_lease(lease_millis))
         if release or release_all:
             self._signal.notify()
         return answer
 
-    def report(self, reports: Sequence[RunReport]) -> list[tuple[Outcome, bool]]:
-        """Commits all reports in one transaction; per report its outcome and whether its end was asked for."""
+    def report(self, transitions: Sequence[RunTransitions]) -> list[RunReport]:
+        """Commits the transitions of all runs in one transaction; an answer for each, in order."""
         with self._storage.writing() as uow:
             # All rows at once, in order: two executors never wait for each other's.
-            known = uow.queue.leases([report.run_id for report in reports])
+            rows = uow.queue.leases([one.run_id for one in transitions])
             accepted: list[_Accepted] = []
-            outcomes: list[tuple[Outcome, bool]] = []
-            for report in reports:
-                row = known.get(report.run_id)
-                outcome = _judged(report, row)
-                outcomes.append((outcome, row is not None and outcome is Outcome.COMMITTED and row[3]))
-                if row is not None and outcome is Outcome.COMMITTED:
-                    fence, owner, next_sequence, terminate = row
-                    fresh = report.events[next_sequence - report.first_sequence :]
-                    known[report.run_id] = (fence, owner, next_sequence + len(fresh), terminate)
-                    accepted.append(_Accepted(report, next_sequence, fresh))
+            reports: list[RunReport] = []
+            for one in transitions:
+                row = rows.get(one.run_id)
+                outcome = _outcome_of(one, row)
+                if row is None or outcome is not Outcome.COMMITTED:
+                    reports.append(RunReport(one.run_id, outcome))
+                    continue
+                reports.append(RunReport(one.run_id, outcome, row.terminate_requested))
+                new_events = one.events[row.next_sequence - one.first_sequence :]
+                rows[one.run_id] = replace(row, next_sequence=row.next_sequence + len(new_events))
+                accepted.append(_Accepted(one, row.next_sequence, new_events))
             _write(uow, accepted)
-        self._committed(sum(len(report.events) for report in reports))
-        return outcomes
+        self._committed(sum(len(one.events) for one in transitions))
+        return reports
 
     def look_up(self, keys: Sequence[CacheKey]) -> list[CacheHit | None]:
-        """The newest entry per fingerprint in its scope, in order, however old."""
-        places = [(key.fingerprint, key.pipeline_name, key.namespace) for key in keys]
+        """The newest entry of each key, in order, however old."""
         with self._storage.reading() as uow:
-            found = uow.cache.newest(places)
-        return [found.get(place) for place in places]
+            hits = uow.cache.newest(keys)
+        return [hits.get(key) for key in keys]
 
     def filter(self, run_ids: Sequence[str]) -> list[RunHold]:
         """Where each run stands, in order. Raises InvalidArgumentError for more than MAX_FILTERED."""
         if len(run_ids) > MAX_FILTERED:
             raise InvalidArgumentError(f"{len(run_ids)} runs are more than {MAX_FILTERED}", "run_ids")
         with self._storage.reading() as uow:
-            found = uow.queue.holds(run_ids)
-        return [_hold(run_id, found.get(run_id)) for run_id in run_ids]
+            holds = uow.queue.holds(run_ids)
+        return [holds.get(run_id) or RunHold(run_id, HoldState.UNKNOWN) for run_id in run_ids]
 
-    def _anything_waits(self) -> bool:
-        """One look for all claims that wait here, however many they are."""
-        with self._looking:
-            if time.monotonic() - self._looked_at >= _RECHECK_SECONDS / 2:
+    def _recheck(self) -> bool:
+        """Whether a run waits for an executor: one query for all claims that wait here, however many they are."""
+        with self._recheck_lock:
+            if time.monotonic() - self._rechecked_at >= _RECHECK_SECONDS / 2:
                 with self._storage.reading() as uow:
-                    self._anything = uow.queue.any_waits()
-                self._looked_at = time.monotonic()
-            return self._anything
+                    self._runs_waited = uow.queue.any_waits()
+                self._rechecked_at = time.monotonic()
+            return self._runs_waited
 
     def _claim_now(self, executor_id: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
         with self._storage.reading() as uow:
@@ -265,15 +195,15 @@ class DispatchService:
                 return []
         claimed = []
         with self._storage.writing() as uow:
-            taken = {
-                run_id: fence + 1
-                for run_id, fence, expires_at in uow.queue.claimable(max_runs, executor_id)
-                if uow.queue.take(run_id, fence, expires_at, executor_id, lease_millis)
+            fences = {
+                entry.run_id: entry.fence + 1
+                for entry in uow.queue.claimable(max_runs, executor_id)
+                if uow.queue.take(entry, executor_id, lease_millis)
             }
-            found, events = uow.runs.get_many(list(taken)), uow.queue.events_of(list(taken))
-            specs = {spec_hash: uow.specs.get(spec_hash) for spec_hash in {run.spec_hash for run in found.values()}}
-            for run_id, fence in taken.items():
-                run = found[run_id]
+            runs, events = uow.runs.get_many(list(fences)), uow.queue.events_of(list(fences))
+            specs = {spec_hash: uow.specs.get(spec_hash) for spec_hash in {run.spec_hash for run in runs.values()}}
+            for run_id, fence in fences.items():
+                run = runs[run_id]
                 spec = specs[run.spec_hash]
                 if spec is not None:
                     documents = (spec.pipeline_spec, spec.platform_spec)
@@ -281,19 +211,17 @@ class DispatchService:
         return claimed
 
 
-def _judged(report: RunReport, row: tuple[int, str, int, bool] | None) -> Outcome:
-    """`row` as QueueRepository.leases gives it."""
+def _outcome_of(transitions: RunTransitions, row: LeaseRow | None) -> Outcome:
     if row is None:
         return Outcome.DELETED
-    fence, _, next_sequence, _ = row
-    if fence != report.fence:
+    if row.fence != transitions.fence:
         return Outcome.FENCED
-    if report.first_sequence > next_sequence:
+    if transitions.first_sequence > row.next_sequence:
         log.error(
             "run %s: report begins at event %d, the log ends at %d; the executor is told to let go",
-            report.run_id,
-            report.first_sequence,
-            next_sequence,
+            row.run_id,
+            transitions.first_sequence,
+            row.next_sequence,
         )
         return Outcome.FENCED
     return Outcome.COMMITTED
@@ -301,64 +229,55 @@ def _judged(report: RunReport, row: tuple[int, str, int, bool] | None) -> Outcom
 
 def _write(uow: UnitOfWork, accepted: Sequence[_Accepted]) -> None:
     """Table by table, because statements are what costs: their number does not grow with that of the runs."""
-    reports = [one.report for one in accepted]
-    events = [
-        (one.report.run_id, one.next_sequence + index, event)
+    every = [one.transitions for one in accepted]
+    entries = [
+        LogEntry(one.transitions.run_id, one.next_sequence + index, event)
         for one in accepted
-        for index, event in enumerate(one.fresh)
+        for index, event in enumerate(one.new_events)
     ]
-    uow.queue.append(events)
-    uow.queue.advance({run_id: sequence + 1 for run_id, sequence, _ in events})
-    uow.tasks.upsert_many([task for report in reports for task in report.tasks])
-    uow.tasks.set_waits({(report.run_id, path): text for report in reports for path, text in report.waits.items()})
-    uow.artifacts.upsert_many([artifact for report in reports for artifact in report.artifacts])
-    uow.cache.add_many([entry for one in accepted if one.fresh for entry in one.report.cache_entries])
+    uow.queue.append(entries)
+    uow.queue.advance({entry.run_id: entry.sequence + 1 for entry in entries})
+    uow.tasks.upsert_many([task for run in every for task in run.tasks])
+    uow.tasks.set_waits({(run.run_id, path): text for run in every for path, text in run.waits.items()})
+    uow.artifacts.upsert_many([artifact for run in every for artifact in run.artifacts])
+    uow.cache.add_many([entry for one in accepted if one.new_events for entry in one.transitions.cache_entries])
     uow.tasks.set_execution_ids(
-        {(report.run_id, path): number for report in reports for path, number in report.execution_ids.items()}
+        {(run.run_id, path): number for run in every for path, number in run.execution_ids.items()}
     )
     uow.artifacts.set_metadata_ids(
-        {(report.run_id, name): number for report in reports for name, number in report.artifact_ids.items()}
+        {(run.run_id, name): number for run in every for name, number in run.artifact_ids.items()}
     )
-    _move(uow, [report for report in reports if report.state])
+    _move(uow, [run for run in every if run.state])
 
 
-def _move(uow: UnitOfWork, reports: Sequence[RunReport]) -> None:
-    known = dict(uow.runs.get_many([report.run_id for report in reports]))
+def _move(uow: UnitOfWork, transitions: Sequence[RunTransitions]) -> None:
+    runs = dict(uow.runs.get_many([one.run_id for one in transitions]))
     changed: dict[str, Run] = {}
-    for report in reports:
-        before = known[report.run_id]
-        after = with_reported_state(before, _state(report), report.at, report.error)
-        if report.pipeline_run_context_id:
+    for one in transitions:
+        before = runs[one.run_id]
+        after = with_reported_state(before, _state(one), one.at, one.error)
+        if one.pipeline_run_context_id:
             after = replace(
                 after,
-                pipeline_context_id=report.pipeline_context_id,
-                pipeline_run_context_id=report.pipeline_run_context_id,
+                pipeline_context_id=one.pipeline_context_id,
+                pipeline_run_context_id=one.pipeline_run_context_id,
             )
         if after is not before:
-            known[report.run_id] = changed[report.run_id] = after
+            runs[one.run_id] = changed[one.run_id] = after
     uow.runs.set_states(list(changed.values()))
-    uow.queue.finish([report.run_id for report in reports if report.finished])
+    uow.queue.finish([one.run_id for one in transitions if one.finished])
 
 
-def _state(report: RunReport) -> RunState:
+def _state(transitions: RunTransitions) -> RunState:
     """Raises InvalidArgumentError."""
     try:
-        state = RunState(report.state)
+        state = RunState(transitions.state)
     except ValueError as error:
-        raise InvalidArgumentError(f"{report.state!r} is no state of a run", "run.state") from error
-    if state.final and not report.finished:
-        raise InvalidArgumentError(f"run {report.run_id}: a final state without finished", "run.finished")
+        raise InvalidArgumentError(f"{transitions.state!r} is no state of a run", "run.state") from error
+    if state.final and not transitions.finished:
+        raise InvalidArgumentError(f"run {transitions.run_id}: a final state without finished", "run.finished")
     return state
 
 
-def _lease(millis: int) -> int:
+def _bounded_lease(millis: int) -> int:
     return min(max(millis, 1000), MAX_LEASE_MILLIS)
-
-
-def _hold(run_id: str, found: tuple[bool, str] | None) -> RunHold:
-    if found is None:
-        return RunHold(run_id, HoldState.UNKNOWN)
-    live, owner = found
-    if not live:
-        return RunHold(run_id, HoldState.FINISHED)
-    return RunHold(run_id, HoldState.HELD if owner else HoldState.WAITING, owner)

@@ -7,11 +7,10 @@ Penstock's executor could not use it, and the messages of this service cannot ca
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
 
 from penstock_server.domain import limits, listing
-from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page
 from penstock_server.domain.task import DriverTask
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.services.ports import Clock, Storage
@@ -56,7 +55,7 @@ class DriverTaskService:
             uow.driver_tasks.add(stored)
         return stored
 
-    def list(self, request: listing.ListRequest) -> tuple[Sequence[DriverTask], int, str]:
+    def list(self, request: listing.ListRequest) -> Page[DriverTask]:
         query = listing.parse(LISTING, request)
         with self._storage.reading() as uow:
             return uow.driver_tasks.list(query)

@@ -8,7 +8,6 @@ its runs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 
 from penstock_server.domain import limits, listing
 from penstock_server.domain.experiment import (
@@ -19,7 +18,7 @@ from penstock_server.domain.experiment import (
     STORAGE_STATES,
     Experiment,
 )
-from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page
 from penstock_server.errors import AbortedError, AlreadyExistsError, NotFoundError
 from penstock_server.services.ports import Clock, Storage, UnitOfWork
 
@@ -74,7 +73,7 @@ class ExperimentService:
         with self._storage.reading() as uow:
             return find(uow, experiment_id)
 
-    def list(self, request: listing.ListRequest) -> tuple[Sequence[Experiment], int, str]:
+    def list(self, request: listing.ListRequest) -> Page[Experiment]:
         query = listing.parse(LISTING, request)
         with self._storage.reading() as uow:
             return uow.experiments.list(query, "")

@@ -23,7 +23,7 @@ from penstock_server.domain.explanation import Explainer, Explanation
 from penstock_server.domain.history import history_of
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run
-from penstock_server.domain.task import task_id_of, with_waits
+from penstock_server.domain.task import CacheKey, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import pipelines, runs
 from penstock_server.services.documents import Documents
@@ -104,7 +104,8 @@ class ExplainService:
         with self._storage.reading() as uow:
 
             def look_up(fingerprint: str) -> CachedOutputs | None:
-                hit = uow.cache.newest([(fingerprint, pipeline.name, "")]).get((fingerprint, pipeline.name, ""))
+                key = CacheKey(fingerprint, pipeline.name, namespace="")
+                hit = uow.cache.newest([key]).get(key)
                 if hit is None:
                     return None
                 outputs = json.loads(hit.entry.outputs)

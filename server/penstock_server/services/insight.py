@@ -74,15 +74,14 @@ class InsightService:
             runs.find(uow, run_id)
             return with_waits(uow.tasks.list_for_run(run_id))
 
-    def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> tuple[Sequence[Artifact], str]:
+    def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> listing.Page[Artifact]:
         """Newest first."""
         request = listing.ListRequest(
             page_token=page_token, page_size=page_size, sort_by="created_at desc", scope=run_id
         )
         query = listing.parse(ARTIFACTS, request)
         with self._storage.reading() as uow:
-            artifacts, _, token = uow.artifacts.list(query, run_id, type_name)
-            return artifacts, token
+            return uow.artifacts.list(query, run_id, type_name)
 
     def artifact(self, name: str) -> Artifact:
         with self._storage.reading() as uow:

@@ -7,13 +7,13 @@ transaction; deleting a pipeline does not delete its runs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from penstock_ir.loader import MAX_PACKAGE_BYTES, PipelineDocument, parse_package
 
 from penstock_server.domain import limits, listing
-from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
 from penstock_server.errors import AlreadyExistsError, FailedPreconditionError, InvalidArgumentError, NotFoundError
 from penstock_server.services.documents import Documents
@@ -126,7 +126,7 @@ class PipelineService:
                 raise NotFoundError("Pipeline", name)
             return pipeline
 
-    def list(self, request: listing.ListRequest) -> tuple[Sequence[Pipeline], int, str]:
+    def list(self, request: listing.ListRequest) -> Page[Pipeline]:
         query = listing.parse(PIPELINES, request)
         with self._storage.reading() as uow:
             return uow.pipelines.list(query, "")
@@ -162,9 +162,7 @@ class PipelineService:
             find_pipeline(uow, pipeline_id)
             return uow.versions.latest(pipeline_id)
 
-    def list_versions(
-        self, pipeline_id: str, request: listing.ListRequest
-    ) -> tuple[Sequence[PipelineVersion], int, str]:
+    def list_versions(self, pipeline_id: str, request: listing.ListRequest) -> Page[PipelineVersion]:
         if not pipeline_id:
             raise InvalidArgumentError("the id of the pipeline is required", "pipeline_id")
         query = listing.parse(VERSIONS, request)

@@ -13,7 +13,7 @@ import logging
 import re
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from penstock_ir.loader import document_from_json
 from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing
-from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.schedule import (
     MAX_CONCURRENCY,
@@ -171,7 +171,7 @@ class RecurringRunService:
             latest = uow.versions.latest(schedule.pipeline_id)
             return schedule, latest.spec if latest else None
 
-    def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Schedule], int, str]:
+    def list(self, request: listing.ListRequest, experiment_id: str) -> Page[Schedule]:
         query = listing.parse(LISTING, request)
         with self._storage.reading() as uow:
             return uow.schedules.list(query, experiment_id)

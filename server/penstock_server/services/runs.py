@@ -18,7 +18,7 @@ from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME, STORAGE_STATES
-from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page
 from penstock_server.domain.options import (
     NO_SETTINGS,
     NOTHING_REQUESTED,
@@ -164,7 +164,7 @@ class RunService:
             run = find(uow, run_id)
             return run, uow.specs.get(run.spec_hash)
 
-    def list(self, request: listing.ListRequest, experiment_id: str) -> tuple[Sequence[Run], int, str]:
+    def list(self, request: listing.ListRequest, experiment_id: str) -> Page[Run]:
         query = listing.parse(LISTING, request)
         with self._storage.reading() as uow:
             return uow.runs.list(query, experiment_id, "")
@@ -209,7 +209,7 @@ class RunService:
             if run.state not in (RunState.FAILED, RunState.CANCELED):
                 raise AbortedError(f"run {run_id!r} is {run.state.value}: only failed runs can be retried")
             now = self._clock.now_millis()
-            if uow.queue.leases([run_id])[run_id][2] > 0:
+            if uow.queue.leases([run_id])[run_id].next_sequence > 0:
                 event = json.dumps({"type": "RetryRequested", "at": now}, separators=(",", ":"))
                 uow.queue.append_next(run_id, event.encode())
             uow.runs.set_states([reopened(run, now)])

@@ -31,7 +31,7 @@ from sqlalchemy import (
     select,
 )
 
-from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Predicate
+from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Page, Predicate
 from penstock_server.storage.tables import run_metrics
 
 ValueTest = Callable[[ColumnElement[Any]], ColumnElement[bool]]
@@ -51,8 +51,8 @@ def page(
     where: Sequence[ColumnElement[bool]] = (),
     tags: tuple[Table, str] | None = None,
     related: Related | None = None,
-) -> tuple[Sequence[Row[Any]], int, str]:
-    """Rows of one page, the number of all rows, and the next page's token (empty on the last).
+) -> Page[Row[Any]]:
+    """One page of rows.
 
     `tags` is the table of tags and the name of its column that refers to `identifier`. `related` handles predicates on
     keys that are no columns of the table: for each, a function that gets a test of one value and returns whether any
@@ -71,13 +71,13 @@ def page(
     order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
     rows = connection.execute(page_query.order_by(*order).limit(query.page_size + 1)).all()
     if len(rows) <= query.page_size and query.cursor is None:
-        return rows, len(rows), ""
+        return Page(rows, len(rows), "")
     total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
     if len(rows) <= query.page_size:
-        return rows, total, ""
+        return Page(rows, total, "")
     first = rows[query.page_size]
     cursor = Cursor(first._mapping[_SORT], first._mapping[identifier.name])
-    return rows[: query.page_size], total, query.token(cursor)
+    return Page(rows[: query.page_size], total, query.token(cursor))
 
 
 def _metric(run_id: Column[Any], name: str) -> ColumnElement[Any]:

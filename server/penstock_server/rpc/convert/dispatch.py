@@ -9,9 +9,9 @@ from typing import TypeVar
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.task_rows import TaskKind, TaskState
 
+from penstock_server.domain.dispatch import ClaimedRun, HoldState, Outcome, RunHold, RunReport, RunTransitions
 from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
 from penstock_server.errors import InvalidArgumentError
-from penstock_server.services.dispatch import ClaimedRun, HoldState, Outcome, RunHold, RunReport
 
 _OUTCOMES = {
     Outcome.COMMITTED: pb.RunReport.OUTCOME_COMMITTED,
@@ -57,10 +57,10 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
     )
 
 
-def report_from_proto(message: pb.RunTransitions) -> RunReport:
+def transitions_from_proto(message: pb.RunTransitions) -> RunTransitions:
     run_id = message.run_id
     update = message.run
-    return RunReport(
+    return RunTransitions(
         run_id=run_id,
         fence=message.fence,
         first_sequence=message.first_sequence,
@@ -80,18 +80,21 @@ def report_from_proto(message: pb.RunTransitions) -> RunReport:
     )
 
 
-def outcome_to_proto(run_id: str, outcome: Outcome, terminate: bool) -> pb.RunReport:
-    return pb.RunReport(run_id=run_id, outcome=_OUTCOMES[outcome], terminate_requested=terminate)
+def report_to_proto(report: RunReport) -> pb.RunReport:
+    return pb.RunReport(
+        run_id=report.run_id, outcome=_OUTCOMES[report.outcome], terminate_requested=report.terminate_requested
+    )
 
 
 def key_from_proto(key: pb.LookupCacheRequest.Key) -> CacheKey:
-    return CacheKey(key.fingerprint, key.pipeline_name, key.namespace, key.not_before_millis)
+    return CacheKey(key.fingerprint, key.pipeline_name, key.namespace)
 
 
-def hit_to_proto(hit: CacheHit | None, key: CacheKey) -> pb.LookupCacheResponse.Answer:
+def hit_to_proto(hit: CacheHit | None, not_before: int) -> pb.LookupCacheResponse.Answer:
+    """`not_before` (milliseconds since 1970): an entry that was made earlier does not count."""
     if hit is None:
         return pb.LookupCacheResponse.Answer(found=False)
-    if hit.entry.created_at < key.not_before:
+    if hit.entry.created_at < not_before:
         age = "older than the run allows"
         return pb.LookupCacheResponse.Answer(found=False, reason=f"the result of run {hit.entry.run_id} is {age}")
     return pb.LookupCacheResponse.Answer(

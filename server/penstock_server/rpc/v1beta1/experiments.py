@@ -27,9 +27,9 @@ class ExperimentServicerV1(experiment_pb2_grpc.ExperimentServiceServicer):
         self, request: pb.ListExperimentsRequest, context: grpc.ServicerContext
     ) -> pb.ListExperimentsResponse:
         list_filter_id(request.resource_reference_key, "resource_reference_key", NAMESPACE)
-        experiments, total, token = self._service.list(list_request(request))
+        page = self._service.list(list_request(request))
         return pb.ListExperimentsResponse(
-            experiments=map(_to_proto, experiments), total_size=total, next_page_token=token
+            experiments=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )
 
     def DeleteExperimentV1(self, request: pb.DeleteExperimentRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:

@@ -26,8 +26,10 @@ class JobServicerV1(job_pb2_grpc.JobServiceServicer):
         experiment_id = common.list_filter_id(
             request.resource_reference_key, "resource_reference_key", common.EXPERIMENT
         )
-        schedules, total, token = self._service.list(list_request(request, experiment_id), experiment_id)
-        return pb.ListJobsResponse(jobs=map(_to_proto, schedules), total_size=total, next_page_token=token)
+        page = self._service.list(list_request(request, experiment_id), experiment_id)
+        return pb.ListJobsResponse(
+            jobs=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
+        )
 
     def EnableJob(self, request: pb.EnableJobRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.set_enabled(request.id, True)

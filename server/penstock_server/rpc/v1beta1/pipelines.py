@@ -38,8 +38,10 @@ class PipelineServicerV1(pipeline_pb2_grpc.PipelineServiceServicer):
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
         list_filter_id(request.resource_reference_key, "resource_reference_key", NAMESPACE)
-        pipelines, total, token = self._service.list(list_request(request))
-        return pb.ListPipelinesResponse(pipelines=map(_to_proto, pipelines), total_size=total, next_page_token=token)
+        page = self._service.list(list_request(request))
+        return pb.ListPipelinesResponse(
+            pipelines=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
+        )
 
     def DeletePipelineV1(self, request: pb.DeletePipelineRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.delete(request.id, cascade=True)
@@ -60,9 +62,9 @@ class PipelineServicerV1(pipeline_pb2_grpc.PipelineServiceServicer):
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
         pipeline_id = list_filter_id(request.resource_key, "resource_key", PIPELINE, required=True)
-        versions, total, token = self._service.list_versions(pipeline_id, list_request(request, pipeline_id))
+        page = self._service.list_versions(pipeline_id, list_request(request, pipeline_id))
         return pb.ListPipelineVersionsResponse(
-            versions=map(self._version, versions), total_size=total, next_page_token=token
+            versions=map(self._version, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )
 
     def DeletePipelineVersionV1(

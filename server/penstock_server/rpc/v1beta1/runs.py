@@ -32,8 +32,10 @@ class RunServicerV1(run_pb2_grpc.RunServiceServicer):
         experiment_id = common.list_filter_id(
             request.resource_reference_key, "resource_reference_key", common.EXPERIMENT
         )
-        runs, total, token = self._service.list(list_request(request, experiment_id), experiment_id)
-        return pb.ListRunsResponse(runs=map(_to_proto, runs), total_size=total, next_page_token=token)
+        page = self._service.list(list_request(request, experiment_id), experiment_id)
+        return pb.ListRunsResponse(
+            runs=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
+        )
 
     def ArchiveRunV1(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.archive(request.id)

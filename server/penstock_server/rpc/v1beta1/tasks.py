@@ -32,8 +32,10 @@ class TaskServicerV1(task_pb2_grpc.TaskServiceServicer):
         return _to_proto(created)
 
     def ListTasksV1(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
-        tasks, total, token = self._service.list(list_request(request))
-        return pb.ListTasksResponse(tasks=map(_to_proto, tasks), total_size=total, next_page_token=token)
+        page = self._service.list(list_request(request))
+        return pb.ListTasksResponse(
+            tasks=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
+        )
 
 
 def _to_proto(task: DriverTask) -> pb.Task:

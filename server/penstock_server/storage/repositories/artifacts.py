@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.task import Artifact, metrics_of
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import artifacts as table
@@ -48,14 +48,14 @@ class SqlArtifactRepository:
         row = self._connection.execute(statement).first()
         return _artifact(row) if row else None
 
-    def list(self, query: ListQuery, run_id: str, type_name: str) -> tuple[Sequence[Artifact], int, str]:
+    def list(self, query: ListQuery, run_id: str, type_name: str) -> Page[Artifact]:
         where = []
         if run_id:
             where.append(table.c.run_id == run_id)
         if type_name:
             where.append(table.c.type == type_name)
-        rows, total, token = page(self._connection, query, table, table.c.name, where=where)
-        return [_artifact(row) for row in rows], total, token
+        found = page(self._connection, query, table, table.c.name, where=where)
+        return found.with_items([_artifact(row) for row in found.items])
 
     def set_metadata_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
         """Ids in ML Metadata by run id and artifact name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, insert, select
 
-from penstock_server.domain.task import CacheEntry, CacheHit, task_id_of
+from penstock_server.domain.task import CacheEntry, CacheHit, CacheKey, task_id_of
 from penstock_server.storage.tables import cache_entries as table
 from penstock_server.storage.tables import tasks
 
@@ -44,25 +44,25 @@ class SqlCacheRepository:
         statement = select(table).where(*where).order_by(table.c.entry_id.desc()).limit(limit)
         return count, [_entry(row) for row in self._connection.execute(statement)]
 
-    def newest(self, keys: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], CacheHit]:
-        """The newest entry per (fingerprint, pipeline name, namespace): two statements for any few hundred keys."""
+    def newest(self, keys: Iterable[CacheKey]) -> dict[CacheKey, CacheHit]:
+        """The newest entry of each key that has one: two statements for any few hundred keys."""
         wanted = set(keys)
-        hits: dict[tuple[str, str, str], CacheHit] = {}
+        hits: dict[CacheKey, CacheHit] = {}
         ordered = sorted(wanted)
         for start in range(0, len(ordered), _CHUNK):
-            fingerprints = {key[0] for key in ordered[start : start + _CHUNK]}
+            fingerprints = {key.fingerprint for key in ordered[start : start + _CHUNK]}
             newest = (
                 select(func.max(table.c.entry_id))
                 .where(table.c.fingerprint.in_(fingerprints))
                 .group_by(table.c.fingerprint, table.c.pipeline_name, table.c.namespace)
             )
             for row in self._connection.execute(select(table).where(table.c.entry_id.in_(newest))):
-                key = (row.fingerprint, row.pipeline_name, row.namespace)
+                key = CacheKey(row.fingerprint, row.pipeline_name, row.namespace)
                 if key in wanted:
                     hits[key] = CacheHit(_entry(row))
         return self._with_execution_ids(hits)
 
-    def _with_execution_ids(self, hits: dict[tuple[str, str, str], CacheHit]) -> dict[tuple[str, str, str], CacheHit]:
+    def _with_execution_ids(self, hits: dict[CacheKey, CacheHit]) -> dict[CacheKey, CacheHit]:
         if not hits:
             return hits
         by_task = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Row, insert
 
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.task import DriverTask
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import driver_tasks as table
@@ -20,10 +20,10 @@ class SqlDriverTaskRepository:
     def add(self, task: DriverTask) -> None:
         self._connection.execute(insert(table).values(**asdict(task)))
 
-    def list(self, query: ListQuery) -> tuple[Sequence[DriverTask], int, str]:
-        rows, total, token = page(self._connection, query, table, table.c.task_id)
-        return (
-            [DriverTask(**{column.name: getattr(row, column.name) for column in table.c}) for row in rows],
-            total,
-            token,
-        )
+    def list(self, query: ListQuery) -> Page[DriverTask]:
+        found = page(self._connection, query, table, table.c.task_id)
+        return found.with_items([_driver_task(row) for row in found.items])
+
+
+def _driver_task(row: Row[Any]) -> DriverTask:
+    return DriverTask(**{column.name: getattr(row, column.name) for column in table.c})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from penstock_server.domain.experiment import Experiment
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import experiments as table
 
@@ -39,10 +38,10 @@ class SqlExperimentRepository:
         row = self._connection.execute(statement).first()
         return _experiment(row) if row else None
 
-    def list(self, query: ListQuery, namespace: str) -> tuple[Sequence[Experiment], int, str]:
+    def list(self, query: ListQuery, namespace: str) -> Page[Experiment]:
         where = [table.c.namespace == namespace] if namespace else []
-        rows, total, token = page(self._connection, query, table, table.c.experiment_id, where=where)
-        return [_experiment(row) for row in rows], total, token
+        found = page(self._connection, query, table, table.c.experiment_id, where=where)
+        return found.with_items([_experiment(row) for row in found.items])
 
     def set_storage_state(self, experiment_id: str, state: str) -> bool:
         statement = update(table).where(table.c.experiment_id == experiment_id).values(storage_state=state)

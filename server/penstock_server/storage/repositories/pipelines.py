@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.pipeline import Pipeline
 from penstock_server.storage.listing import page
 from penstock_server.storage.repositories.tags import replace_tags, tags_of
@@ -43,12 +43,10 @@ class SqlPipelineRepository:
         row = self._connection.execute(statement.limit(1)).first()
         return self._pipelines([row])[0] if row else None
 
-    def list(self, query: ListQuery, namespace: str) -> tuple[Sequence[Pipeline], int, str]:
+    def list(self, query: ListQuery, namespace: str) -> Page[Pipeline]:
         where = [table.c.namespace == namespace] if namespace else []
-        rows, total, token = page(
-            self._connection, query, table, table.c.pipeline_id, where=where, tags=(tags_table, "pipeline_id")
-        )
-        return self._pipelines(list(rows)), total, token
+        found = page(self._connection, query, table, table.c.pipeline_id, where=where, tags=(tags_table, "pipeline_id"))
+        return found.with_items(self._pipelines(list(found.items)))
 
     def update(self, pipeline_id: str, display_name: str, tags: Mapping[str, str] | None) -> None:
         statement = update(table).where(table.c.pipeline_id == pipeline_id).values(display_name=display_name)

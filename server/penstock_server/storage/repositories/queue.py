@@ -8,9 +8,11 @@ holds the rows, in the order of their ids, until the transaction ends.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
+from penstock_server.domain.dispatch import HoldState, LeaseRow, LogEntry, QueueDepth, QueueEntry, RunHold
 from penstock_server.storage.clock import now_millis
 from penstock_server.storage.tables import run_events, runs
 
@@ -22,8 +24,8 @@ class SqlQueueRepository:
         self._connection = connection
         self._lock = lock
 
-    def claimable(self, limit: int, claimant: str) -> list[tuple[str, int, int]]:
-        """(run id, fence, lease expiry) of runs that wait for an executor, oldest first.
+    def claimable(self, limit: int, claimant: str) -> list[QueueEntry]:
+        """Runs that wait for an executor, oldest first.
 
         An executor id is `name/incarnation`: of two with one name the one whose incarnation is smaller is dead, so its
         leases are open to the other at once.
@@ -37,7 +39,7 @@ class SqlQueueRepository:
             .order_by(runs.c.created_at, runs.c.run_id)
             .limit(limit)
         )
-        return [(row.run_id, row.fence, row.lease_expires_at) for row in self._connection.execute(statement)]
+        return [QueueEntry(row.run_id, row.fence, row.lease_expires_at) for row in self._connection.execute(statement)]
 
     def any_waits(self) -> bool:
         """Whether a run waits for an executor; by the index alone, because it is asked all the time."""
@@ -48,39 +50,38 @@ class SqlQueueRepository:
         )
         return self._connection.execute(statement).first() is not None
 
-    def depth(self) -> tuple[int, int]:
-        """Runs that wait for an executor, runs that one holds."""
+    def depth(self) -> QueueDepth:
         held = (runs.c.lease_expires_at > now_millis()).label("held")
         looked = select(held).where(runs.c.claimable.is_(True)).subquery()
         statement = select(looked.c.held, func.count()).group_by(looked.c.held)
-        counts = {bool(row[0]): int(row[1]) for row in self._connection.execute(statement)}
-        return counts.get(False, 0), counts.get(True, 0)
+        counts = {bool(is_held): int(number) for is_held, number in self._connection.execute(statement)}
+        return QueueDepth(waiting=counts.get(False, 0), held=counts.get(True, 0))
 
-    def take(self, run_id: str, fence: int, expires_at: int, owner: str, lease_millis: int) -> bool:
-        """Leases a run that is still as `claimable` saw it; its fence becomes `fence + 1`."""
+    def take(self, entry: QueueEntry, owner: str, lease_millis: int) -> bool:
+        """Leases a run that is still as `claimable` saw it; its fence becomes `entry.fence + 1`."""
         statement = (
             update(runs)
             .where(
-                runs.c.run_id == run_id,
-                runs.c.fence == fence,
-                runs.c.lease_expires_at == expires_at,
+                runs.c.run_id == entry.run_id,
+                runs.c.fence == entry.fence,
+                runs.c.lease_expires_at == entry.lease_expires_at,
                 runs.c.claimable.is_(True),
             )
-            .values(fence=fence + 1, lease_owner=owner, lease_expires_at=now_millis() + lease_millis)
+            .values(fence=entry.fence + 1, lease_owner=owner, lease_expires_at=now_millis() + lease_millis)
         )
         return self._connection.execute(statement).rowcount == 1
 
-    def holds(self, run_ids: Sequence[str]) -> dict[str, tuple[bool, str]]:
-        """(wants an executor, who holds it now or empty) of the runs that exist."""
-        found: dict[str, tuple[bool, str]] = {}
+    def holds(self, run_ids: Sequence[str]) -> dict[str, RunHold]:
+        """Of the runs that exist."""
+        holds: dict[str, RunHold] = {}
         for start in range(0, len(run_ids), _CHUNK):
             held = (runs.c.lease_expires_at > now_millis()).label("held")
             statement = select(runs.c.run_id, runs.c.claimable, runs.c.lease_owner, held).where(
                 runs.c.run_id.in_(run_ids[start : start + _CHUNK])
             )
             for row in self._connection.execute(statement):
-                found[row.run_id] = (row.claimable, row.lease_owner if row.held else "")
-        return found
+                holds[row.run_id] = _hold(row)
+        return holds
 
     def events(self, run_id: str) -> list[bytes]:
         statement = select(run_events.c.event).where(run_events.c.run_id == run_id).order_by(run_events.c.sequence)
@@ -88,7 +89,7 @@ class SqlQueueRepository:
 
     def events_of(self, run_ids: Sequence[str]) -> dict[str, list[bytes]]:
         """Of the runs that have some."""
-        found: dict[str, list[bytes]] = {}
+        logs: dict[str, list[bytes]] = {}
         for start in range(0, len(run_ids), _CHUNK):
             statement = (
                 select(run_events.c.run_id, run_events.c.event)
@@ -96,13 +97,13 @@ class SqlQueueRepository:
                 .order_by(run_events.c.run_id, run_events.c.sequence)
             )
             for row in self._connection.execute(statement):
-                found.setdefault(row.run_id, []).append(row.event)
-        return found
+                logs.setdefault(row.run_id, []).append(row.event)
+        return logs
 
-    def append(self, events: Sequence[tuple[str, int, bytes]]) -> None:
-        """(run id, sequence number, event) each, for the log of any runs."""
-        if events:
-            rows = [{"run_id": run_id, "sequence": sequence, "event": event} for run_id, sequence, event in events]
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        """To the logs of any runs."""
+        if entries:
+            rows = [{"run_id": entry.run_id, "sequence": entry.sequence, "event": entry.event} for entry in entries]
             self._connection.execute(insert(run_events), rows)
 
     def append_next(self, run_id: str, event: bytes) -> int:
@@ -111,13 +112,13 @@ class SqlQueueRepository:
         if self._lock:
             statement = statement.with_for_update()
         sequence = self._connection.execute(statement).scalar_one()
-        self.append([(run_id, sequence, event)])
+        self.append([LogEntry(run_id, sequence, event)])
         self.advance({run_id: sequence + 1})
         return sequence
 
-    def leases(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str, int, bool]]:
-        """(fence, owner, next sequence, termination asked for) of the runs that exist."""
-        found: dict[str, tuple[int, str, int, bool]] = {}
+    def leases(self, run_ids: Sequence[str]) -> dict[str, LeaseRow]:
+        """Of the runs that exist."""
+        leases: dict[str, LeaseRow] = {}
         ordered = sorted(set(run_ids))
         for start in range(0, len(ordered), _CHUNK):
             statement = select(
@@ -126,8 +127,10 @@ class SqlQueueRepository:
             if self._lock:
                 statement = statement.order_by(runs.c.run_id).with_for_update()
             for row in self._connection.execute(statement):
-                found[row.run_id] = (row.fence, row.lease_owner, row.next_sequence, row.terminate_requested)
-        return found
+                leases[row.run_id] = LeaseRow(
+                    row.run_id, row.fence, row.lease_owner, row.next_sequence, row.terminate_requested
+                )
+        return leases
 
     def held_by(self, owner: str) -> list[str]:
         """Runs whose lease is the owner's, ended or not; held by the caller until the transaction ends."""
@@ -164,3 +167,11 @@ class SqlQueueRepository:
         for start in range(0, len(run_ids), _CHUNK):
             chunk = run_ids[start : start + _CHUNK]
             self._connection.execute(update(runs).where(runs.c.run_id.in_(chunk)).values(**values))
+
+
+def _hold(row: Row[Any]) -> RunHold:
+    if not row.claimable:
+        return RunHold(row.run_id, HoldState.FINISHED)
+    if row.held and row.lease_owner:
+        return RunHold(row.run_id, HoldState.HELD, row.lease_owner)
+    return RunHold(row.run_id, HoldState.WAITING)

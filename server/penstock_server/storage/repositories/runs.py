@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from penstock_server.domain.experiment import ARCHIVED
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.options import RunOptions
 from penstock_server.domain.run import Run, RunState, StateChange
 from penstock_server.storage.listing import ValueTest, page
@@ -60,13 +60,13 @@ class SqlRunRepository:
         row = self._connection.execute(statement).first()
         return _run(row) if row else None
 
-    def list(self, query: ListQuery, experiment_id: str, namespace: str) -> tuple[Sequence[Run], int, str]:
+    def list(self, query: ListQuery, experiment_id: str, namespace: str) -> Page[Run]:
         where = []
         if experiment_id:
             where.append(table.c.experiment_id == experiment_id)
         elif namespace:
             where.append(table.c.namespace == namespace)
-        rows, total, token = page(
+        found = page(
             self._connection,
             query,
             table,
@@ -75,7 +75,7 @@ class SqlRunRepository:
             where=where,
             related={"task_names": _has_task},
         )
-        return [_run(row) for row in rows], total, token
+        return found.with_items([_run(row) for row in found.items])
 
     def set_storage_state(self, run_id: str, state: str) -> bool:
         statement = update(table).where(table.c.run_id == run_id).values(storage_state=state)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, tuple_, update
 
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import recurring_runs as table
@@ -29,10 +29,10 @@ class SqlScheduleRepository:
         row = self._connection.execute(select(table).where(table.c.recurring_run_id == recurring_run_id)).first()
         return _schedule(row) if row else None
 
-    def list(self, query: ListQuery, experiment_id: str) -> tuple[Sequence[Schedule], int, str]:
+    def list(self, query: ListQuery, experiment_id: str) -> Page[Schedule]:
         where = [table.c.experiment_id == experiment_id] if experiment_id else []
-        rows, total, token = page(self._connection, query, table, table.c.recurring_run_id, where=where)
-        return [_schedule(row) for row in rows], total, token
+        found = page(self._connection, query, table, table.c.recurring_run_id, where=where)
+        return found.with_items([_schedule(row) for row in found.items])
 
     def due(self, now: int, limit: int, after: tuple[int, str]) -> Sequence[Schedule]:
         """Enabled schedules that are due, the earliest first; only those behind `after`, (next fire, id)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, literal, select, update
 
-from penstock_server.domain.listing import ListQuery
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.pipeline import PipelineVersion, Spec
 from penstock_server.storage.listing import ValueTest, page
 from penstock_server.storage.repositories.tags import replace_tags, tags_of
@@ -47,8 +47,8 @@ class SqlVersionRepository:
         statement = select(func.count()).select_from(table).where(table.c.pipeline_id == pipeline_id)
         return self._connection.execute(statement).scalar_one()
 
-    def list(self, query: ListQuery, pipeline_id: str) -> tuple[Sequence[PipelineVersion], int, str]:
-        rows, total, token = page(
+    def list(self, query: ListQuery, pipeline_id: str) -> Page[PipelineVersion]:
+        found = page(
             self._connection,
             query,
             table,
@@ -57,7 +57,7 @@ class SqlVersionRepository:
             tags=(tags_table, "pipeline_version_id"),
             related={"status": _status, "pipeline_spec": _document},
         )
-        return self._versions(list(rows)), total, token
+        return found.with_items(self._versions(list(found.items)))
 
     def update(self, version_id: str, display_name: str, tags: Mapping[str, str] | None) -> None:
         statement = update(table).where(table.c.pipeline_version_id == version_id).values(display_name=display_name)
