@@ -16,7 +16,7 @@ from itertools import islice
 
 from penstock_executor.backoff import delays
 from penstock_executor.lineage_records import ExecutionRecord
-from penstock_executor.metadata.base import RecordedIds, Recorder, RecorderUnavailableError
+from penstock_executor.metadata.base import ContextIds, RecordedIds, Recorder, RecorderUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class LineageQueue:
         self._drained: dict[str, asyncio.Event] = {}
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._contexts: dict[str, tuple[int, int]] = {}
+        self._contexts: dict[str, ContextIds] = {}
         # The batch that is being written, but for records of runs that were forgotten meanwhile.
         self._under_way: dict[str, str] = {}
         self._writing = asyncio.Lock()
@@ -62,13 +62,13 @@ class LineageQueue:
         """Records that are not written yet."""
         return len(self._waiting)
 
-    async def drained(self, run_id: str) -> tuple[int, int]:
-        """Waits until everything of a run is recorded; gives its context ids (pipeline, run)."""
+    async def drained(self, run_id: str) -> ContextIds:
+        """Waits until everything of a run is recorded; gives the ids of its contexts."""
         if self._runs.get(run_id):
             event = self._drained.setdefault(run_id, asyncio.Event())
             self._urgent.set()
             await event.wait()
-        return self._contexts.get(run_id, (0, 0))
+        return self._contexts.get(run_id, ContextIds())
 
     async def stop(self) -> None:
         """Begins no batch any more and waits for the one under way: what others write from now on stays."""

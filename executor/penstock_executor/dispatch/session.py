@@ -30,6 +30,7 @@ from penstock_executor.engine.machine import apply, outstanding
 from penstock_executor.engine.rows import artifact_rows, task_row
 from penstock_executor.engine.state import DEFAULT_INFRASTRUCTURE_RETRIES, ContainerNode, Node, RunContext, RunState
 from penstock_executor.lineage_records import ExecutionRecord
+from penstock_executor.metadata.base import ContextIds
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class RunSession:
             self.deliver(TerminateRequested(at))
         return self._records(reached.values())
 
-    def finish(self, contexts: tuple[int, int], at: int) -> None:
+    def finish(self, contexts: ContextIds, at: int) -> None:
         """Queues the last report: the run's final state, after its lineage is in."""
         root = self.state.root
         assert root is not None
@@ -153,8 +154,8 @@ class RunSession:
             error=convert.storable(root.error),
             at_millis=max(at, root.finished_at),
             finished=True,
-            pipeline_context_id=contexts[0],
-            pipeline_run_context_id=contexts[1],
+            pipeline_context_id=contexts.pipeline,
+            pipeline_run_context_id=contexts.run,
         )
 
     def note_wait(self, path: str, text: str) -> None:

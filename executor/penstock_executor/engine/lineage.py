@@ -13,6 +13,7 @@ from penstock_ir.model import Dag, ImporterExecutor, JsonValue
 from penstock_ir.task_rows import TaskState
 
 from penstock_executor.engine import names
+from penstock_executor.engine.events import CachedResult
 from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext
 from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
 
@@ -43,7 +44,6 @@ def execution_record(node: Node, run: RunRecord) -> ExecutionRecord | None:
         return None
     dag = node.task.component.implementation if node.task else node.dag if isinstance(node, DagNode) else None
     is_dag = isinstance(dag, Dag)
-    cached = node.cached if isinstance(node, ContainerNode) else None
     ended = node.state.terminal and node.state is not TaskState.SKIPPED
     return ExecutionRecord(
         run=run,
@@ -60,7 +60,9 @@ def execution_record(node: Node, run: RunRecord) -> ExecutionRecord | None:
         total_dag_tasks=len(dag.tasks) if isinstance(dag, Dag) and node.parent is not None else None,
         parameter_producer_task=_parameter_producers(dag) if isinstance(dag, Dag) else None,
         artifact_producer_task=_artifact_producers(dag) if isinstance(dag, Dag) else None,
-        cached_execution_id=(str(cached[2]) if cached[2] else cached[1] or cached[0]) if cached else "",
+        cached_execution_id=_cached_execution_id(node.cached)
+        if isinstance(node, ContainerNode) and node.cached
+        else "",
         cache_fingerprint=node.fingerprint if isinstance(node, ContainerNode) else "",
         pod_name=node.pod_name if isinstance(node, ContainerNode) else "",
         created_at_millis=node.created_at,
@@ -68,6 +70,11 @@ def execution_record(node: Node, run: RunRecord) -> ExecutionRecord | None:
         input_artifacts=node.artifacts,
         output_artifacts={} if is_dag or not ended else node.outputs.artifacts,
     )
+
+
+def _cached_execution_id(result: CachedResult) -> str:
+    """The id in ML Metadata, or the most that is known of the task that made the result."""
+    return str(result.execution_id) if result.execution_id else result.path or result.run_id
 
 
 def _type_of(node: Node) -> ExecutionType:

@@ -151,7 +151,7 @@ class _Turn:
         ):
             self._launch(node)
             return
-        node.cached = (hit.run_id, hit.path, hit.execution_id)
+        node.cached = hit
         node.outputs = hit.outputs
         node.started_at = self.at
         self._end(node, TaskState.CACHED)

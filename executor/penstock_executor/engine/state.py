@@ -17,7 +17,7 @@ from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValu
 from penstock_ir.task_rows import TaskState
 
 from penstock_executor.artifact import Artifact
-from penstock_executor.engine.events import Outputs
+from penstock_executor.engine.events import CachedResult, Outputs
 
 DEFAULT_INFRASTRUCTURE_RETRIES = 3
 """Of runs that were made before they could say; a constant of their logs."""
@@ -144,7 +144,7 @@ class ContainerNode(Node):
         self.log_uri = ""
         self.pod_name = ""
         self.exit_code: int | None = None
-        self.cached: tuple[str, str, int] | None = None
+        self.cached: CachedResult | None = None
 
 
 class ImporterNode(Node):

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from penstock_executor.lineage_records import ExecutionRecord
 
 
+class ContextIds(NamedTuple):
+    """Ids in ML Metadata of a run's two contexts; 0 when they are not recorded."""
+
+    pipeline: int = 0
+    run: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedIds:
-    """Ids given by ML Metadata: executions and artifacts by name; contexts by run id as (pipeline, run)."""
+    """Ids given by ML Metadata: executions and artifacts by name, contexts by run id."""
 
     executions: Mapping[str, int] = field(default_factory=dict)
     artifacts: Mapping[str, int] = field(default_factory=dict)
-    contexts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    contexts: Mapping[str, ContextIds] = field(default_factory=dict)
 
 
 class RecorderUnavailableError(Exception):

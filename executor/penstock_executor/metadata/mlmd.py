@@ -27,7 +27,7 @@ from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock_executor.backoff import delays
 from penstock_executor.channel import ServerChannel
 from penstock_executor.lineage_records import ExecutionRecord, RunRecord
-from penstock_executor.metadata.base import RecordedIds, RecorderUnavailableError, RecordRejectedError
+from penstock_executor.metadata.base import ContextIds, RecordedIds, RecorderUnavailableError, RecordRejectedError
 from penstock_executor.metadata.messages import run_context
 from penstock_executor.metadata.subgraph import RecordedRun, Subgraph, comparable_bytes, events_of
 
@@ -64,14 +64,14 @@ class MlmdRecorder:
     async def record(self, batch: Sequence[ExecutionRecord], lease_seconds: Callable[[str], float]) -> RecordedIds:
         executions: dict[str, int] = {}
         artifacts: dict[str, int] = {}
-        contexts: dict[str, tuple[int, int]] = {}
+        contexts: dict[str, ContextIds] = {}
         rejected: RecordRejectedError | None = None
         by_run: dict[str, list[ExecutionRecord]] = {}
         for record in batch:
             by_run.setdefault(record.run.run_id, []).append(record)
         for run_id, records in by_run.items():
             recorded = await self._recorded_run(records[0].run)
-            contexts[run_id] = (recorded.contexts[0].id, recorded.contexts[1].id)
+            contexts[run_id] = ContextIds(pipeline=recorded.contexts[0].id, run=recorded.contexts[1].id)
             try:
                 await self._record_run(recorded, records, partial(lease_seconds, run_id))
             except RecordRejectedError as error:
