@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Union
 
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import FailureKind
 from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
-
-from penstock_executor.artifact import Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +75,6 @@ class TaskLaunch:
     """The name of its Pod, or on one machine the name that the API shows instead; the same for every executor."""
     seen_running: bool = False
     """The attempt has started before: it is adopted or lost, but never started again."""
-
-
-class FailureKind(str, Enum):
-    """USER: the command failed. INFRASTRUCTURE: it never ran, or its host was lost. CANCELED: the executor stopped it.
-    CONFIGURATION: it cannot run (no such command, bad image, unwritable store), and a retry does not help.
-    """
-
-    USER = "user"
-    INFRASTRUCTURE = "infrastructure"
-    CANCELED = "canceled"
-    CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import JsonValue
-
-from penstock_executor.artifact import Artifact
 
 
 class ExecutionState(Enum):

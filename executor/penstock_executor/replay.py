@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.event_log import decode
 
 from penstock_executor.dispatch.session import open_session
-from penstock_executor.engine.events import decode
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import Node, RunState
 

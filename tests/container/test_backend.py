@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.stores import open_store
-from penstock_executor.artifact import Artifact
-from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.base import NotHeldError
 from penstock_executor.backends.container import backend as backend_module
 from penstock_executor.backends.container.backend import ContainerBackend
@@ -25,6 +24,8 @@ from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.endings import Endings
 from penstock_executor.backends.container.probe import PODMAN, Found
 from penstock_executor.backends.container.settings import ContainerSettings
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import FailureKind
 from penstock_store.files import FileArtifactStore
 
 from tests.support.held_runs import Runs

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import obstore
 import pytest
-from penstock_executor.artifact import Artifact
 from penstock_executor.dispatch.existence import ExistenceChecks
-from penstock_executor.engine.events import CachedResult, Outputs
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import CachedResult, Outputs
 from penstock_store.base import ArtifactStoreError, ContentError, Limits
 from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore

@@ -21,9 +21,9 @@ from ml_metadata.metadata_store import ListOptions, OrderByField
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
-from penstock_executor.artifact import Artifact
 from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
 from penstock_executor.metadata.mlmd import MlmdRecorder
+from penstock_ir.artifact import Artifact
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.metadata import open_metadata
 from penstock_server.rpc.metadata_servicer import metadata_handler

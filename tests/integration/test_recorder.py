@@ -11,10 +11,10 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
-from penstock_executor.artifact import Artifact
 from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
 from penstock_executor.metadata.base import RecordedIds, RecorderUnavailableError, RecordRejectedError
 from penstock_executor.metadata.mlmd import MlmdRecorder
+from penstock_ir.artifact import Artifact
 
 from tests.support.faulty import Cut, FaultyProxy
 from tools.embedded import Embedded

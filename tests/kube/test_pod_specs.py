@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import yaml
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.claims import (
     claim_to_create,
@@ -29,6 +28,7 @@ from penstock_executor.backends.kubernetes.settings import (
     NamespacePolicy,
     PodSettings,
 )
+from penstock_ir.artifact import Artifact
 from penstock_ir.loader import parse_package
 from penstock_kube.errors import KubeError
 

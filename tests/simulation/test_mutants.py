@@ -25,11 +25,7 @@ def test_there_are_at_least_ten() -> None:
 
 @pytest.mark.parametrize("patch", MUTANTS, ids=lambda path: path.stem)
 def test_mutants_are_caught(patch: Path, tmp_path: Path) -> None:
-    shutil.copytree(
-        ROOT / "executor" / "penstock_executor",
-        tmp_path / "executor" / "penstock_executor",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    shutil.copytree(ROOT / "executor", tmp_path / "executor", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(["git", "apply", str(patch)], cwd=tmp_path, check=True, env={**os.environ, "GIT_DIR": "/dev/null"})
     done = subprocess.run(
         [sys.executable, "-m", "tools.simulate", "--seeds", str(SEEDS), "--processes", "1", "--until-failure"],

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from penstock_executor.engine.effects import Effect, Launch
-from penstock_executor.engine.events import AttemptEnded, Outputs, RunStarted
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import ContainerNode, RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import AttemptEnded, Outputs, RunStarted
 from penstock_ir.loader import document_from_json
 
 from tools.testing import specs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine.names import attempt_id, pod_name
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
 RUN = "6c2a7b5e-0000-4000-8000-000000000001"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.engine.names import attempt_id
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
 from tools.testing.pod_settings import POLICY, SETTINGS, Store

@@ -12,10 +12,10 @@ from typing import Any
 
 from penstock_executor import garbage_collection
 from penstock_executor.engine.effects import Effect, Launch
-from penstock_executor.engine.events import AttemptEnded, AttemptStarted, RunStarted
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import AttemptEnded, AttemptStarted, RunStarted
 from penstock_ir.loader import document_from_json
 
 from tools.bench.result import Row, at_least, at_most

@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from penstock_executor.attempts import FailureKind
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.engine import machine
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Release, Wake, WakeRun
-from penstock_executor.engine.events import (
+from penstock_executor.engine.state import Phase, RunState
+from penstock_ir.event_log import (
     AttemptEnded,
     BackoffElapsed,
     CacheAnswered,
     DeadlineExceeded,
     Event,
+    FailureKind,
     RunStarted,
     TerminateRequested,
     decode,
     encode,
 )
-from penstock_executor.engine.state import Phase, RunState
 
 from tools.simulate import invariants
 

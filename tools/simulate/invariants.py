@@ -18,11 +18,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from penstock_executor.attempts import FailureKind
 from penstock_executor.engine.effects import Launch
-from penstock_executor.engine.events import AttemptEnded, Outputs, decode
 from penstock_executor.engine.machine import Decision, apply
 from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState
+from penstock_ir.event_log import AttemptEnded, FailureKind, Outputs, decode
 from penstock_ir.model import RetryPolicy, TriggerStrategy
 from penstock_ir.task_rows import TaskState
 

@@ -19,22 +19,22 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from penstock_executor.artifact import Artifact
-from penstock_executor.attempts import FailureKind
 from penstock_executor.engine import names
-from penstock_executor.engine.events import (
+from penstock_executor.engine.machine import apply
+from penstock_executor.engine.state import ContainerNode, RunContext, RunState
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import (
     AttemptEnded,
     AttemptStarted,
     CachedResult,
     Event,
+    FailureKind,
     Outputs,
     RetryRequested,
     TerminateRequested,
     decode,
     encode,
 )
-from penstock_executor.engine.machine import apply
-from penstock_executor.engine.state import ContainerNode, RunContext, RunState
 from penstock_ir.model import Component, JsonValue, ParameterType, Pipeline
 from penstock_ir.task_rows import TaskState
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.effects import Effect, Launch, LookUpCache
-from penstock_executor.engine.events import AttemptEnded, CacheAnswered, Event, Outputs, RunStarted
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import AttemptEnded, CacheAnswered, Event, Outputs, RunStarted
 from penstock_ir.loader import PipelineDocument
 from penstock_ir.model import JsonValue, ParameterType
 from penstock_ir.parameters import bind_root_parameters

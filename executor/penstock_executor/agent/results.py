@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Union
 
+from penstock_ir.event_log import FailureKind
+
 from penstock_executor.agent.protocol import FRAME_LINE_BYTES, FRAME_MARK, AttemptResult
 from penstock_executor.artifacts.output_files import NoTextError, NotWrittenError
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
-from penstock_executor.attempts import FailureKind, TaskLaunch
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.pod_paths import is_moved, stored_uri
 
 _KINDS = {kind.value for kind in FailureKind}

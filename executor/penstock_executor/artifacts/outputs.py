@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.errors import InvalidParametersError
 from penstock_ir.json_text import JsonTextError, check_depth, parse_json, plain_number
 from penstock_ir.model import JsonValue, ParameterType
 from penstock_ir.parameters import convert_value, describe
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import OutputArtifact, TaskLaunch
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_executor.artifact import Artifact
+from penstock_ir.artifact import Artifact
+
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 from penstock_executor.pod_paths import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri

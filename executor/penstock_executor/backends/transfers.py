@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock_ir.artifact import Artifact
+
 from penstock_executor.agent.protocol import Transfer
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.places import TaskPlaces

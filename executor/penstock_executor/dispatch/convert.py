@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.event_log import AttemptEnded, AttemptStarted, CachedResult, Outputs
 from penstock_ir.model import Pipeline
 
 from penstock_executor.attempts import TaskOutcome, TaskStarted
-from penstock_executor.engine.events import AttemptEnded, AttemptStarted, CachedResult, Outputs
 from penstock_executor.engine.rows import ArtifactRow, TaskRow
 from penstock_executor.engine.state import ContainerNode, RunContext
 

@@ -20,8 +20,9 @@ from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
+from penstock_ir.event_log import BackoffElapsed, DeadlineExceeded, Event, FailureKind, TerminateRequested
 
-from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskOutcome, TaskWaiting
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskOutcome, TaskWaiting
 from penstock_executor.backends.base import Backend, BackendUnavailableError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays, retried
@@ -36,7 +37,6 @@ from penstock_executor.dispatch.lineage import LineageQueue
 from penstock_executor.dispatch.lookups import CacheLookups
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake, WakeRun
-from penstock_executor.engine.events import BackoffElapsed, DeadlineExceeded, Event, TerminateRequested
 from penstock_executor.engine.names import execution_name
 from penstock_executor.engine.state import Phase
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError

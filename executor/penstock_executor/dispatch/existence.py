@@ -16,10 +16,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from penstock_ir.event_log import CachedResult
 from penstock_store.base import ArtifactStore, ArtifactStoreError, NoStoreError
 
 from penstock_executor.backends.base import BackendUnavailableError
-from penstock_executor.engine.events import CachedResult
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_ir.event_log import AttemptEnded, FailureKind
+
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.base import Backend, NoPlaceError, NotHeldError
 from penstock_executor.background import Background
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import Cancel, Launch
-from penstock_executor.engine.events import AttemptEnded
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.state import ContainerNode, Phase
 

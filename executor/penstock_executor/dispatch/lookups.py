@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.event_log import CacheAnswered, CachedResult
 
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays
@@ -18,7 +19,6 @@ from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.existence import ExistenceChecks
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import LookUpCache
-from penstock_executor.engine.events import CacheAnswered, CachedResult
 from penstock_executor.engine.state import RunContext
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 

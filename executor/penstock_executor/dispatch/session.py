@@ -18,13 +18,13 @@ from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import Event, RetryRequested, RunStarted, TerminateRequested, decode, encode
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.task_rows import TaskState
 
 from penstock_executor.dispatch import convert
 from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, Release, StoreResult
-from penstock_executor.engine.events import Event, RetryRequested, RunStarted, TerminateRequested, decode, encode
 from penstock_executor.engine.lineage import execution_record, run_record
 from penstock_executor.engine.machine import apply, outstanding
 from penstock_executor.engine.rows import artifact_rows, task_row

@@ -7,11 +7,11 @@ workspace is copied by the first task that uses it.
 
 from __future__ import annotations
 
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import Outputs
 from penstock_ir.model import ImporterExecutor, JsonValue, Task
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.engine import names
-from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.inputs import InputError, importer_metadata, importer_text
 from penstock_executor.engine.state import Node, RunContext
 from penstock_executor.pod_paths import FILES, shown_uri, stored_uri

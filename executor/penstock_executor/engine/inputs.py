@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.errors import ExpressionError, InvalidParametersError
 from penstock_ir.expressions import compile_condition, compile_selector
 from penstock_ir.json_text import JsonTextError, parse_json
@@ -33,7 +34,6 @@ from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 from penstock_ir.task_rows import TaskState
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.engine.state import DagNode, Node, RunContext
 
 _METADATA_STATES: Mapping[TaskState, str] = {

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import ContainerExecutor, JsonValue, Missing, Pipeline
 from penstock_ir.parameters import value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine import names
 from penstock_executor.engine.inputs import run_property

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from penstock_ir.event_log import CachedResult
 from penstock_ir.model import Dag, ImporterExecutor, JsonValue
 from penstock_ir.task_rows import TaskState
 
 from penstock_executor.engine import names
-from penstock_executor.engine.events import CachedResult
 from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext
 from penstock_executor.lineage_records import ExecutionRecord, ExecutionState, ExecutionType, RunRecord
 

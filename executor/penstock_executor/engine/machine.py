@@ -12,11 +12,22 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from penstock_ir.event_log import (
+    AttemptEnded,
+    AttemptStarted,
+    BackoffElapsed,
+    CacheAnswered,
+    DeadlineExceeded,
+    Event,
+    FailureKind,
+    RetryRequested,
+    RunStarted,
+    TerminateRequested,
+)
 from penstock_ir.fingerprint import is_cacheable
 from penstock_ir.model import Dag, Task, TriggerStrategy
 from penstock_ir.task_rows import TaskState
 
-from penstock_executor.attempts import FailureKind
 from penstock_executor.engine import importer
 from penstock_executor.engine.effects import (
     Cancel,
@@ -28,17 +39,6 @@ from penstock_executor.engine.effects import (
     StoreResult,
     Wake,
     WakeRun,
-)
-from penstock_executor.engine.events import (
-    AttemptEnded,
-    AttemptStarted,
-    BackoffElapsed,
-    CacheAnswered,
-    DeadlineExceeded,
-    Event,
-    RetryRequested,
-    RunStarted,
-    TerminateRequested,
 )
 from penstock_executor.engine.fingerprint import fingerprint_of
 from penstock_executor.engine.inputs import (

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import JsonValue
 from penstock_ir.parameters import value_text
 from penstock_ir.placeholders import parameter_name, substitute
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import TaskLaunch
 
 _ARTIFACT = re.compile(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from penstock_ir.event_log import Outputs
 from penstock_ir.task_rows import TaskState
 
-from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, ParentNode
 
 Ready = list[tuple[DagNode, int]]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import Outputs
 from penstock_ir.model import Component, Dag, JsonValue
 from penstock_ir.task_rows import TaskState
 
-from penstock_executor.artifact import Artifact
-from penstock_executor.engine.events import Outputs
 from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, ParentNode
 
 

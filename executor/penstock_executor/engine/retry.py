@@ -6,7 +6,8 @@ budget are counted apart. What a retry cannot mend (a command that does not exis
 
 from __future__ import annotations
 
-from penstock_executor.attempts import FailureKind
+from penstock_ir.event_log import FailureKind
+
 from penstock_executor.engine.state import ContainerNode
 
 _INFRASTRUCTURE_MAX_DELAY_MILLIS = 30_000

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import Dag, ImporterExecutor
 from penstock_ir.task_rows import TaskKind, TaskState
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.engine import names
 from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, Phase, RunContext
 

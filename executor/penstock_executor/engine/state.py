@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import CachedResult, Outputs
 from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
 from penstock_ir.task_rows import TaskState
-
-from penstock_executor.artifact import Artifact
-from penstock_executor.engine.events import CachedResult, Outputs
 
 DEFAULT_INFRASTRUCTURE_RETRIES = 3
 """Of runs that were made before they could say; a constant of their logs."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 
 from ml_metadata.proto import metadata_store_pb2 as pb
+from penstock_ir.artifact import Artifact
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.lineage_records import ExecutionRecord, RunRecord
 from penstock_executor.metadata.values import fill_struct, set_metadata, set_value
 

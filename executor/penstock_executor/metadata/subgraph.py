@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
+from penstock_ir.artifact import Artifact
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.lineage_records import ExecutionRecord
 from penstock_executor.metadata.messages import artifact_message, execution_message
 

@@ -77,12 +77,12 @@ def explain_from_log(run: Run, pipeline: Pipeline, row: Task, history: TaskHisto
     answer = history.cache_answer
     if answer is None:
         return CacheExplanation(CacheOutcome.NOT_ASKED, _why_not_asked(row))
-    hit = answer.get("hit")
-    if hit and row.state is TaskState.CACHED:
-        summary = f"answered by task {hit.get('path')!r} of run {hit.get('runId')}"
-        return CacheExplanation(CacheOutcome.HIT, summary, hit.get("runId", ""), hit.get("path", ""))
-    if answer.get("reason"):
-        return CacheExplanation(CacheOutcome.MISS, str(answer["reason"]))
+    hit = answer.hit
+    if hit is not None and row.state is TaskState.CACHED:
+        summary = f"answered by task {hit.path!r} of run {hit.run_id}"
+        return CacheExplanation(CacheOutcome.HIT, summary, hit.run_id, hit.path)
+    if answer.reason:
+        return CacheExplanation(CacheOutcome.MISS, answer.reason)
     return None
 
 

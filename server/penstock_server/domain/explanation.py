@@ -121,13 +121,13 @@ class Explainer:
         attempts = sorted(history.attempts.values(), key=lambda attempt: attempt.number)
         for attempt in attempts:
             if attempt.failure:
-                text = f"attempt {attempt.number} failed ({attempt.failure}): {_first_line(attempt.error)}"
+                text = f"attempt {attempt.number} failed ({attempt.failure.value}): {_first_line(attempt.error)}"
                 explanation.reasons.append(Reason(text, at=attempt.ended_at))
         if row.state is TaskState.CACHED:
-            hit = (history.cache_answer or {}).get("hit") or {}
-            explanation.summary = (
-                f"answered from the cache: the result of task {hit.get('path')!r} of run {hit.get('runId')}"
-            )
+            hit = history.cache_answer.hit if history.cache_answer else None
+            explanation.summary = "answered from the cache"
+            if hit is not None:
+                explanation.summary += f": the result of task {hit.path!r} of run {hit.run_id}"
         elif row.state is TaskState.SUCCEEDED:
             explanation.summary = f"attempt {row.attempt} succeeded"
         elif row.state is TaskState.CANCELED:

@@ -1,4 +1,4 @@
-"""A run's event log as the server reads it: enough of each event to explain what happened.
+"""What a run's event log says of one task: its attempts and the cache's answer.
 
 Invariant: the log is the executor's; what is not known here is passed over, so that a newer executor's log still reads.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+
+from penstock_ir.event_log import AttemptEnded, AttemptStarted, CacheAnswered, FailureKind, decode_known
 
 
 @dataclass(slots=True)
@@ -18,17 +19,17 @@ class Attempt:
     number: int
     started_at: int = 0
     ended_at: int = 0
-    failure: str = ""
+    failure: FailureKind | None = None
     exit_code: int | None = None
     error: str = ""
 
 
 @dataclass(slots=True)
 class TaskHistory:
-    """`cache_answer`: the last answer of the cache as the event has it, None when it was not asked."""
+    """`cache_answer`: the last answer of the cache, None when it was not asked."""
 
     attempts: dict[int, Attempt] = field(default_factory=dict)
-    cache_answer: dict[str, Any] | None = None
+    cache_answer: CacheAnswered | None = None
 
 
 def history_of(events: Iterable[bytes], path: str) -> TaskHistory:
@@ -38,20 +39,18 @@ def history_of(events: Iterable[bytes], path: str) -> TaskHistory:
     for line in events:
         if needle not in line:
             continue
-        event = json.loads(line)
-        if event.get("path") != path:
+        event = decode_known(line)
+        if not isinstance(event, (CacheAnswered, AttemptStarted, AttemptEnded)) or event.path != path:
             continue
-        kind = event.get("type")
-        if kind == "CacheAnswered":
+        if isinstance(event, CacheAnswered):
             history.cache_answer = event
-        elif kind in ("AttemptStarted", "AttemptEnded"):
-            number = int(event.get("attempt", 0))
-            attempt = history.attempts.setdefault(number, Attempt(number))
-            if kind == "AttemptStarted":
-                attempt.started_at = event["at"]
-            else:
-                attempt.ended_at = event["at"]
-                attempt.failure = event.get("failure", "")
-                attempt.exit_code = event.get("exit_code")
-                attempt.error = event.get("error", "")
+            continue
+        attempt = history.attempts.setdefault(event.attempt, Attempt(event.attempt))
+        if isinstance(event, AttemptStarted):
+            attempt.started_at = event.at
+        else:
+            attempt.ended_at = event.at
+            attempt.failure = event.failure
+            attempt.exit_code = event.exit_code
+            attempt.error = event.error
     return history

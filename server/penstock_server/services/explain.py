@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_ir.errors import InvalidParametersError, InvalidSpecError
+from penstock_ir.event_log import Outputs
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.parameters import bind_root_parameters
@@ -75,7 +76,7 @@ class ExplainService:
             explanation = cache_explanation.explain_from_log(run, pipeline, row, history)
             if explanation is not None:
                 return explanation
-            asked_at = (history.cache_answer or {}).get("at", 0)
+            asked_at = history.cache_answer.at if history.cache_answer else 0
             total, entries = uow.cache.before(pipeline.name, run.namespace, asked_at, _CANDIDATES)
             candidates: list[Candidate] = []
             compiled: dict[str, Pipeline | None] = {run_id: pipeline}
@@ -108,13 +109,12 @@ class ExplainService:
                 hit = uow.cache.newest([key]).get(key)
                 if hit is None:
                     return None
-                outputs = json.loads(hit.entry.outputs)
-                ports = outputs.get("artifacts") or {}
+                outputs = Outputs.from_json(json.loads(hit.entry.outputs))
                 names = {
-                    port: tuple(str(artifact.get("name", "")) for artifact in port_artifacts)
-                    for port, port_artifacts in ports.items()
+                    port: tuple(artifact.name for artifact in port_artifacts)
+                    for port, port_artifacts in outputs.artifacts.items()
                 }
-                return CachedOutputs(hit.entry.run_id, outputs.get("parameters") or {}, names)
+                return CachedOutputs(hit.entry.run_id, outputs.parameters, names)
 
             return plan_pipeline(pipeline, arguments, look_up, self._backends())
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from penstock_ir.event_log import RetryRequested, encode
 from penstock_ir.loader import document_from_json
 from penstock_ir.parameters import bind_root_parameters
 
@@ -210,8 +211,7 @@ class RunService:
                 raise AbortedError(f"run {run_id!r} is {run.state.value}: only failed runs can be retried")
             now = self._clock.now_millis()
             if uow.queue.leases([run_id])[run_id].next_sequence > 0:
-                event = json.dumps({"type": "RetryRequested", "at": now}, separators=(",", ":"))
-                uow.queue.append_next(run_id, event.encode())
+                uow.queue.append_next(run_id, encode(RetryRequested(now)))
             uow.runs.set_states([reopened(run, now)])
             uow.queue.reopen(run_id)
         self._signal.notify()

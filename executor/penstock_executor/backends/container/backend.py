@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from penstock_ir.backend_limits import CONTAINER
+from penstock_ir.event_log import FailureKind
 from penstock_ir.model import CREATE_CLAIM, DELETE_CLAIM
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.failures import AgentError
 from penstock_executor.agent.protocol import AgentTask
 from penstock_executor.agent.share import Share
-from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.base import HeldRuns, NotHeldError
 from penstock_executor.backends.container.claims import Volumes
 from penstock_executor.backends.container.command import Surroundings

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 
-from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_ir.event_log import FailureKind
+
+from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.claims import claim_to_create, claim_to_delete

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStore
 from penstock_store.files import path_of
 
@@ -21,7 +22,7 @@ from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessEx
 from penstock_executor.agent.results import outputs_of
 from penstock_executor.agent.share import Share
 from penstock_executor.artifacts.output_files import OutputError
-from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.ends import how, last_lines, never_started

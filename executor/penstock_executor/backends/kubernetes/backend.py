@@ -17,19 +17,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from penstock_ir.event_log import FailureKind
 from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
-from penstock_executor.attempts import (
-    AttemptKey,
-    BackendEvent,
-    FailureKind,
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-    TaskWaiting,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
 from penstock_executor.backends.base import BackendUnavailableError, HeldRuns, NoPlaceError, NotHeldError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls, VanishedError

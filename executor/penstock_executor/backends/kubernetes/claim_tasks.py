@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from penstock_ir.event_log import FailureKind
 from penstock_kube.client import KubeClient
 from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 
-from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import HeldRuns
 from penstock_executor.backends.kubernetes.claims import (
     LABEL_WORKSPACE,

@@ -16,6 +16,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from penstock_ir.event_log import FailureKind
 from penstock_kube.errors import KubeError
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
@@ -29,7 +30,7 @@ from penstock_executor.agent.results import (
     parse_result,
 )
 from penstock_executor.artifacts.output_files import OutputError
-from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
 from penstock_executor.backends.kubernetes.view import PodView

@@ -13,7 +13,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock_executor.artifact import Artifact
+from penstock_ir.artifact import Artifact
+
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.text import escaped

@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from penstock_ir.event_log import FailureKind
+
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import FailureKind
 from penstock_executor.backends.ends import how, never_started
 from penstock_executor.backends.kubernetes.troubles import SANDBOX, VOLUME, Trouble
 from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView, Terminated

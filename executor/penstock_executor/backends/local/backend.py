@@ -22,22 +22,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.backend_limits import LOCAL
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError, OutsideRootsError
 from penstock_store.files import path_of, uri_of
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.output_files import OutputError, metadata_text, parameter_text
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
-from penstock_executor.attempts import (
-    AttemptKey,
-    BackendEvent,
-    FailureKind,
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-    TaskWaiting,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
 from penstock_executor.backends.base import HeldRuns, NotHeldError
 from penstock_executor.backends.ends import last_lines
 from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run

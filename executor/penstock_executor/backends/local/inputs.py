@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from penstock_ir.artifact import Artifact
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.config import PROVIDERS
 from penstock_store.files import path_of, uri_of
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local import views
 from penstock_executor.backends.local.attempts import AttemptDirectory, remove_tree

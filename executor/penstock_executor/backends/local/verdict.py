@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from penstock_executor.attempts import FailureKind, TaskLaunch
+from penstock_ir.event_log import FailureKind
+
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.ends import how, too_long
 from penstock_executor.backends.local.attempts import Exit, SpawnError
 

@@ -18,9 +18,9 @@ from penstock_executor.agent.results import (
     parse_result,
     without_frame,
 )
-from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
+from penstock_ir.artifact import Artifact
 from penstock_ir.json_text import MAX_DEPTH
 from penstock_ir.model import ArtifactDefinition, ParameterType
 

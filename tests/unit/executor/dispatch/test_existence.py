@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from penstock_executor.artifact import Artifact
 from penstock_executor.backends.base import BackendUnavailableError
 from penstock_executor.dispatch.existence import ExistenceChecks
-from penstock_executor.engine.events import CachedResult, Outputs
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import CachedResult, Outputs
 from penstock_store.base import ArtifactStoreError, NoStoreError
 
 

@@ -10,8 +10,8 @@ from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import FinishRun, LookUpCache
-from penstock_executor.engine.events import AttemptEnded, CacheAnswered, CachedResult, Outputs
 from penstock_executor.lineage_records import ExecutionState
+from penstock_ir.event_log import AttemptEnded, CacheAnswered, CachedResult, Outputs
 
 from tools.testing import specs
 

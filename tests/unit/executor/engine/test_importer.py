@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock_executor.engine.events import RunStarted
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import RunStarted
 from penstock_ir.loader import document_from_json
 
 _KIND = {"schemaTitle": "system.Model", "schemaVersion": "0.0.1"}

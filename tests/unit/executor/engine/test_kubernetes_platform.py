@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from penstock_executor.engine.effects import Launch, LookUpCache
-from penstock_executor.engine.events import AttemptEnded, CacheAnswered, Outputs, RunStarted
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.names import workspace_claim
 from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import AttemptEnded, CacheAnswered, Outputs, RunStarted
 from penstock_ir.loader import document_from_json
 from penstock_ir.plan import plan_pipeline
 from penstock_ir.planned import CachedOutputs

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from penstock_executor.attempts import FailureKind, TaskLaunch
-from penstock_executor.engine.events import AttemptEnded, RunStarted
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import AttemptEnded, FailureKind, RunStarted
 from penstock_ir.loader import document_from_json
 
 from tools.testing import specs

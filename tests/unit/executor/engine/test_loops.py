@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_executor.engine.events import RunStarted
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import LoopNode, RunContext, RunState
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import RunStarted
 from penstock_ir.loader import document_from_json, parse_package
 
 from tools.testing import specs

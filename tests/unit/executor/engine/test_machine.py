@@ -6,23 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from penstock_executor.attempts import FailureKind
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, Release, Wake, WakeRun
-from penstock_executor.engine.events import (
+from penstock_executor.engine.machine import apply, outstanding
+from penstock_executor.engine.state import RunContext, RunState
+from penstock_ir.compile import compile_pipeline
+from penstock_ir.event_log import (
     AttemptEnded,
     AttemptStarted,
     BackoffElapsed,
     DeadlineExceeded,
     Event,
+    FailureKind,
     RetryRequested,
     RunStarted,
     TerminateRequested,
     decode,
     encode,
 )
-from penstock_executor.engine.machine import apply, outstanding
-from penstock_executor.engine.state import RunContext, RunState
-from penstock_ir.compile import compile_pipeline
 from penstock_ir.loader import document_from_json
 from penstock_ir.task_rows import TaskState
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import AttemptKey, OutputArtifact, TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
 HOSTILE = "{{$.inputs.parameters['text']}} \"quoted\" \\ \n {{$}}"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AgentTask, Transfer
-from penstock_executor.artifact import Artifact
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim
+from penstock_ir.artifact import Artifact
 
 from tests.support.pods import (
     HARDENED,

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.troubles import Trouble
 from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, stuck
 from penstock_executor.backends.kubernetes.view import PodView, view_of
+from penstock_ir.event_log import FailureKind
 
 # A kubelet was killed while it had a container started.
 SHIM = "failed to create containerd task: failed to start shim: start failed: : signal: killed: unknown"

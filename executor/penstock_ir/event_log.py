@@ -1,7 +1,11 @@
-"""What can happen to a run: the only inputs of the engine, and the lines of a run's event log.
+"""The event log of a run: what can happen to a run, as values and as lines.
+
+Why it is here: events are the only inputs of the engine, and the server explains runs by the same log.
 
 Invariants: an event carries everything its decision needs (times included), so replaying a log decides the same. The
-JSON form is stable: a field may be added with a default, never renamed. Times are milliseconds since the epoch.
+JSON form is stable: a field may be added with a default, never renamed. The engine refuses what it does not know
+(`decode`), readers pass over it (`decode_known`), so that the log of a newer executor can be read. Times are
+milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -9,12 +13,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Union
+from enum import Enum
+from typing import Any, Union, get_args
 
+from penstock_ir.artifact import Artifact
 from penstock_ir.model import JsonValue
 
-from penstock_executor.artifact import Artifact
-from penstock_executor.attempts import FailureKind
+
+class FailureKind(str, Enum):
+    """USER: the command failed. INFRASTRUCTURE: it never ran, or its host was lost. CANCELED: the executor stopped it.
+    CONFIGURATION: it cannot run (no such command, bad image, unwritable store), and a retry does not help.
+    """
+
+    USER = "user"
+    INFRASTRUCTURE = "infrastructure"
+    CANCELED = "canceled"
+    CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,7 @@ class Outputs:
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """The form in event logs and cache entries; `from_json` is its inverse."""
         return {
             "parameters": dict(self.parameters),
             "artifacts": {port: [one.to_json() for one in many] for port, many in self.artifacts.items()},
@@ -32,6 +47,7 @@ class Outputs:
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Outputs:
+        """Raises KeyError for an artifact without name, type or URI."""
         return Outputs(
             parameters=document.get("parameters") or {},
             artifacts={
@@ -170,16 +186,42 @@ def encode(event: Event) -> bytes:
 
 
 def decode(line: bytes) -> Event:
-    """Inverse of `encode`. Raises ValueError for what is no event."""
+    """Inverse of `encode`, for whoever decides by the event.
+
+    Raises ValueError for an event, a field or a value that this release does not know.
+    """
     document: dict[str, Any] = json.loads(line)
-    kind = document.pop("type", None)
-    known = _TYPES.get(kind)
-    if known is None:
-        raise ValueError(f"unknown event type {kind!r}")
+    name = document.pop("type", None)
+    event_type = _TYPES.get(name)
+    if event_type is None:
+        raise ValueError(f"unknown event type {name!r}")
+    try:
+        return _made(event_type, document)
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"event {name}: {error}") from error
+
+
+def decode_known(line: bytes) -> Event | None:
+    """The event as far as this release knows it, for whoever explains what happened.
+
+    Fields of a newer release are left out; None for an event, or a value in it, that is not known. Raises ValueError
+    for what is no JSON.
+    """
+    document: dict[str, Any] = json.loads(line)
+    event_type = _TYPES.get(document.get("type"))
+    if event_type is None:
+        return None
+    try:
+        return _made(event_type, {name: document[name] for name in event_type.__slots__ if name in document})
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _made(event_type: type[Event], fields: dict[str, Any]) -> Event:
     for name, convert in _CONVERTERS.items():
-        if name in document:
-            document[name] = convert(document[name])
-    return known(**document)
+        if name in fields:
+            fields[name] = convert(fields[name])
+    return event_type(**fields)
 
 
 def _hit(document: Mapping[str, Any]) -> CachedResult:
@@ -191,19 +233,7 @@ def _hit(document: Mapping[str, Any]) -> CachedResult:
     )
 
 
-_TYPES: Mapping[Any, Callable[..., Event]] = {
-    kind.__name__: kind
-    for kind in (
-        RunStarted,
-        CacheAnswered,
-        AttemptStarted,
-        AttemptEnded,
-        BackoffElapsed,
-        TerminateRequested,
-        DeadlineExceeded,
-        RetryRequested,
-    )
-}
+_TYPES: Mapping[Any, type[Event]] = {event_type.__name__: event_type for event_type in get_args(Event)}
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "outputs": Outputs.from_json,
     "hit": _hit,

@@ -49,6 +49,7 @@ class Artifact:
 
     @staticmethod
     def from_json(document: Mapping[str, JsonValue]) -> Artifact:
+        """What is not known is left out. Raises KeyError when name, type or URI is missing."""
         metadata = document.get("metadata") or {}
         assert isinstance(metadata, dict)
         return Artifact(
