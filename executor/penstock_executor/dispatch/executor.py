@@ -26,7 +26,7 @@ from penstock_executor.attempts import AttemptKey, BackendEvent, TaskOutcome, Ta
 from penstock_executor.backends.base import Backend, BackendUnavailableError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays, retried
-from penstock_executor.dispatch import convert
+from penstock_executor.dispatch import convert, rows
 from penstock_executor.dispatch.client import DispatchClient
 from penstock_executor.dispatch.committer import Committer
 from penstock_executor.dispatch.existence import ExistenceChecks
@@ -231,7 +231,7 @@ class Executor:
 
     async def _fail(self, run_id: str, fence: int, error: str, keys: Sequence[AttemptKey] = ()) -> None:
         """Ends a run, and then its attempts: of a run that is another executor's by now nothing is touched."""
-        update = pb.RunUpdate(state="FAILED", error=convert.storable(error), at_millis=now_millis(), finished=True)
+        update = pb.RunUpdate(state="FAILED", error=rows.storable(error), at_millis=now_millis(), finished=True)
         transitions = pb.RunTransitions(run_id=run_id, fence=fence, run=update)
         (report,) = await retried(lambda: self._client.report([transitions]))
         if report.outcome != pb.RunReport.OUTCOME_FENCED:
@@ -315,7 +315,7 @@ class Executor:
             self._deliver(session, convert.engine_event(event))
 
     def _note_wait(self, session: RunSession, path: str, text: str) -> None:
-        session.note_wait(path, convert.storable(text))
+        session.note_wait(path, rows.storable(text))
         self._committer.mark(session)
 
     def _look_up(self, session: RunSession, effect: LookUpCache) -> None:

@@ -23,11 +23,10 @@ from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.task_rows import TaskState
 
-from penstock_executor.dispatch import convert
+from penstock_executor.dispatch import convert, rows
 from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, Release, StoreResult
 from penstock_executor.engine.lineage import execution_record, run_record
 from penstock_executor.engine.machine import apply, outstanding
-from penstock_executor.engine.rows import artifact_rows, task_row
 from penstock_executor.engine.state import DEFAULT_INFRASTRUCTURE_RETRIES, ContainerNode, Node, RunContext, RunState
 from penstock_executor.lineage_records import ExecutionRecord
 from penstock_executor.metadata.base import ContextIds
@@ -151,7 +150,7 @@ class RunSession:
         state = TaskState.SUCCEEDED if root.state is TaskState.SUCCEEDED else TaskState.FAILED
         self._final = pb.RunUpdate(
             state=state.value,
-            error=convert.storable(root.error),
+            error=rows.storable(root.error),
             at_millis=max(at, root.finished_at),
             finished=True,
             pipeline_context_id=contexts.pipeline,
@@ -181,14 +180,13 @@ class RunSession:
             self._effects = [effect for effect in effects if isinstance(effect, FinishRun)]
             effects = [effect for effect in effects if not isinstance(effect, FinishRun)]
         for node in nodes[:_ROWS_PER_REPORT]:
-            convert.fill_task_row(transitions.tasks.add(), task_row(node, self.context))
+            rows.fill_task_row(transitions.tasks.add(), node, self.context)
             if node.state.terminal:
-                for row in artifact_rows(node):
-                    convert.fill_artifact_row(transitions.artifacts.add(), row)
+                rows.add_artifact_rows(transitions, node)
         records = self._records(nodes[:_ROWS_PER_REPORT])
         results, self._results = self._results, {}
         for node in results.values():
-            convert.fill_cache_entry(transitions.cache_entries.add(), node, self.context)
+            rows.fill_cache_entry(transitions.cache_entries.add(), node, self.context)
         waits, self._waits = self._waits, {}
         # A row that is still to come would wipe out what was said of it before.
         unsaid = {node.path for node in self._nodes.values()} if waits else set()

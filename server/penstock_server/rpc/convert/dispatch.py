@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from enum import Enum
-from typing import TypeVar
-
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.dispatch import ClaimedRun, HoldState, Outcome, RunHold, RunReport, RunTransitions
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, Task
-from penstock_server.errors import InvalidArgumentError
+from penstock_server.domain.task import CacheHit, CacheKey
+from penstock_server.rpc.convert import rows
 
 _OUTCOMES = {
     Outcome.COMMITTED: pb.RunReport.OUTCOME_COMMITTED,
@@ -25,7 +20,6 @@ _HOLDS = {
     HoldState.HELD: pb.RunHold.STATE_HELD,
 }
 _MAX_WAIT = 1024
-_E = TypeVar("_E", bound=Enum)
 
 
 def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
@@ -65,9 +59,9 @@ def transitions_from_proto(message: pb.RunTransitions) -> RunTransitions:
         fence=message.fence,
         first_sequence=message.first_sequence,
         events=tuple(message.events),
-        tasks=tuple(_task(run_id, row) for row in message.tasks),
-        artifacts=tuple(_artifact(run_id, row) for row in message.artifacts),
-        cache_entries=tuple(_cache_entry(run_id, row) for row in message.cache_entries),
+        tasks=tuple(rows.task_from_proto(run_id, row) for row in message.tasks),
+        artifacts=tuple(rows.artifact_from_proto(run_id, row) for row in message.artifacts),
+        cache_entries=tuple(rows.cache_entry_from_proto(run_id, row) for row in message.cache_entries),
         state=update.state,
         error=update.error,
         at=update.at_millis,
@@ -108,79 +102,3 @@ def hit_to_proto(hit: CacheHit | None, not_before: int) -> pb.LookupCacheRespons
 
 def hold_to_proto(hold: RunHold) -> pb.RunHold:
     return pb.RunHold(run_id=hold.run_id, state=_HOLDS[hold.state], executor_id=hold.executor_id)
-
-
-def _enum_value(enum_type: type[_E], text: str, field: str) -> _E:
-    try:
-        return enum_type(text)
-    except ValueError as error:
-        allowed = ", ".join(member.value for member in enum_type)
-        raise InvalidArgumentError(f"{text[:64]!r} is none of {allowed}", f"tasks.{field}") from error
-
-
-def _task(run_id: str, row: pb.TaskRow) -> Task:
-    return Task(
-        run_id=run_id,
-        path=row.path,
-        name=row.name,
-        kind=_enum_value(TaskKind, row.kind, "kind"),
-        state=_enum_value(TaskState, row.state, "state"),
-        display_name=row.display_name,
-        parent_path=row.parent_path,
-        history=tuple((_enum_value(TaskState, change.state, "history"), change.at_millis) for change in row.history),
-        attempt=row.attempt,
-        created_at=row.created_at_millis,
-        started_at=row.started_at_millis,
-        finished_at=row.finished_at_millis,
-        error=row.error,
-        inputs=_json(row.inputs_json, "inputs_json"),
-        outputs=_json(row.outputs_json, "outputs_json"),
-        input_artifacts=_json(row.input_artifacts_json, "input_artifacts_json"),
-        output_artifacts=_json(row.output_artifacts_json, "output_artifacts_json"),
-        iteration_index=None if row.iteration_index < 0 else row.iteration_index,
-        pod_name=row.pod_name,
-        log_uri=row.log_uri,
-        fingerprint=row.fingerprint,
-        phase=row.phase,
-        wake_at=row.wake_at_millis,
-    )
-
-
-def _artifact(run_id: str, row: pb.ArtifactRow) -> Artifact:
-    return Artifact(
-        name=row.name,
-        run_id=run_id,
-        task_path=row.task_path,
-        port=row.port,
-        type=row.type,
-        uri=row.uri,
-        display_name=row.display_name or row.port,
-        metadata=_json(row.metadata_json, "metadata_json"),
-        created_at=row.created_at_millis,
-    )
-
-
-def _cache_entry(run_id: str, row: pb.CacheEntry) -> CacheEntry:
-    return CacheEntry(
-        fingerprint=row.fingerprint,
-        namespace=row.namespace,
-        pipeline_name=row.pipeline_name,
-        run_id=run_id,
-        task_path=row.task_path,
-        outputs=_json(row.outputs_json, "outputs_json"),
-        created_at=row.created_at_millis,
-    )
-
-
-def _json(content: bytes, field: str) -> str:
-    """A JSON object as text. Raises InvalidArgumentError."""
-    if content in (b"", b"{}"):
-        return "{}"
-    try:
-        text = content.decode()
-        is_object = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"{field} is no JSON object: {str(error)[:200]}", field) from error
-    if not is_object:
-        raise InvalidArgumentError(f"{field} is no JSON object", field)
-    return text

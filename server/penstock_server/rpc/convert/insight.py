@@ -1,8 +1,15 @@
-"""Tasks and artifacts of penstock.v1."""
+"""Tasks and artifacts of penstock.v1.
+
+Why tasks are converted by name: a field of the message that has the name of a field of `domain.Task` shows it, and
+nothing here names it again.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
 from penstock_api.v1 import insight_pb2 as pb
 
@@ -10,31 +17,29 @@ from penstock_server.domain.task import Artifact, Task
 from penstock_server.rpc.convert.common import struct_of_text, timestamp
 
 
+def _shown(message_type: str) -> tuple[str, ...]:
+    """Names that `domain.Task` and the message share; `message_type` is empty for strings and numbers."""
+    known = pb.Task.DESCRIPTOR.fields_by_name
+    shared = (known[field.name] for field in fields(Task) if field.name in known)
+    return tuple(one.name for one in shared if (one.message_type.full_name if one.message_type else "") == message_type)
+
+
+_SCALARS = _shown("")
+_TIMES = _shown("google.protobuf.Timestamp")
+_STRUCTS = _shown("google.protobuf.Struct")
+_scalars_of = attrgetter(*_SCALARS)
+
+
 def task_to_proto(task: Task) -> pb.Task:
-    message = pb.Task(
-        path=task.path,
-        name=task.name,
-        display_name=task.display_name,
-        parent_path=task.parent_path,
-        kind=task.kind.value,
-        state=task.state.value,
-        attempts=task.attempt,
-        error=task.error,
-        execution_id=task.execution_id,
-        inputs=struct_of_text(task.inputs),
-        outputs=struct_of_text(task.outputs),
-        iteration_index=task.iteration_index,
-        log_uri=task.log_uri,
-        pod_name=task.pod_name,
-        waiting=task.waiting,
-    )
-    for at, field in (
-        (task.created_at, message.created_at),
-        (task.started_at, message.started_at),
-        (task.finished_at, message.finished_at),
-    ):
+    """Fields of one name are the same value, in the form that the message's field has."""
+    values: dict[str, Any] = dict(zip(_SCALARS, _scalars_of(task), strict=True))
+    for name in _STRUCTS:
+        values[name] = struct_of_text(getattr(task, name))
+    message = pb.Task(attempts=task.attempt, **values)
+    for name in _TIMES:
+        at = getattr(task, name)
         if at:
-            field.FromMilliseconds(at)
+            getattr(message, name).FromMilliseconds(at)
     if task.finished_at and task.started_at:
         message.duration_millis = max(0, task.finished_at - task.started_at)
     for document, target in (

@@ -1,10 +1,15 @@
-"""Rows of `tasks`. `ordinal` is the order of first appearance; later reports of a task keep it."""
+"""Rows of `tasks`. `ordinal` is the order of first appearance; later reports of a task keep it.
+
+Invariant: every field of `Task` is a column of its name; this module cannot be imported when one has no column.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 from penstock_ir.task_rows import TaskKind, TaskState
@@ -16,6 +21,9 @@ from penstock_server.storage.tables import tasks as table
 from penstock_server.storage.upsert import upsert
 
 _CHUNK = 500
+_FIELDS = tuple(field.name for field in fields(Task))
+_COLUMNS = tuple(table.c[name] for name in _FIELDS)
+_values_of = attrgetter(*_FIELDS)
 
 
 class SqlTaskRepository:
@@ -23,16 +31,16 @@ class SqlTaskRepository:
         self._connection = connection
 
     def list_for_run(self, run_id: str) -> list[Task]:
-        rows = self._connection.execute(select(table).where(table.c.run_id == run_id).order_by(table.c.ordinal))
+        rows = self._connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id).order_by(table.c.ordinal))
         return [_task(row) for row in rows]
 
     def get(self, run_id: str, task_id: str) -> Task | None:
-        statement = select(table).where(table.c.run_id == run_id, table.c.task_id == task_id)
+        statement = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.task_id == task_id)
         row = self._connection.execute(statement).first()
         return _task(row) if row else None
 
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
-        statement = select(table).where(table.c.pod_name == pod_name, table.c.pod_name != "")
+        statement = select(*_COLUMNS).where(table.c.pod_name == pod_name, table.c.pod_name != "")
         if run_id:
             statement = statement.where(table.c.run_id == run_id)
         row = self._connection.execute(statement).first()
@@ -45,32 +53,14 @@ class SqlTaskRepository:
         ordinals = self._next_ordinals({task.run_id for task in tasks})
         rows = [
             {
-                "run_id": task.run_id,
+                **dict(zip(_FIELDS, _values_of(task), strict=True)),
                 "task_id": task.task_id,
-                "path": task.path,
                 "ordinal": next(ordinals[task.run_id]),
                 "name": task.name[:512],
-                "display_name": task.display_name,
-                "parent_path": task.parent_path,
                 "kind": task.kind.value,
                 "state": task.state.value,
                 "history": json.dumps(task.history, separators=(",", ":")),
-                "attempt": task.attempt,
-                "created_at": task.created_at,
-                "started_at": task.started_at,
-                "finished_at": task.finished_at,
-                "error": task.error,
                 "execution_id": 0,
-                "inputs": task.inputs,
-                "outputs": task.outputs,
-                "input_artifacts": task.input_artifacts,
-                "output_artifacts": task.output_artifacts,
-                "iteration_index": task.iteration_index,
-                "pod_name": task.pod_name,
-                "log_uri": task.log_uri,
-                "fingerprint": task.fingerprint,
-                "phase": task.phase,
-                "wake_at": task.wake_at,
                 # The reason for waiting belonged to the state before.
                 "waiting": None,
             }
@@ -125,30 +115,10 @@ class SqlTaskRepository:
 
 
 def _task(row: Row[Any]) -> Task:
-    return Task(
-        run_id=row.run_id,
-        path=row.path,
-        name=row.name,
-        kind=TaskKind(row.kind),
-        state=TaskState(row.state),
-        display_name=row.display_name,
-        parent_path=row.parent_path,
-        history=tuple((TaskState(state), at) for state, at in json.loads(row.history)),
-        attempt=row.attempt,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        error=row.error,
-        execution_id=row.execution_id,
-        inputs=row.inputs,
-        outputs=row.outputs,
-        input_artifacts=row.input_artifacts,
-        output_artifacts=row.output_artifacts,
-        iteration_index=row.iteration_index,
-        pod_name=row.pod_name,
-        log_uri=row.log_uri,
-        fingerprint=row.fingerprint,
-        phase=row.phase,
-        wake_at=row.wake_at,
-        waiting=row.waiting or "",
-    )
+    """Of a row of `_COLUMNS`."""
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["kind"] = TaskKind(row.kind)
+    values["state"] = TaskState(row.state)
+    values["history"] = tuple((TaskState(state), at) for state, at in json.loads(row.history))
+    values["waiting"] = row.waiting or ""
+    return Task(**values)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.dispatch import rows
 from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.engine.machine import apply
-from penstock_executor.engine.rows import task_row
 from penstock_executor.lineage_records import ExecutionRecord
 from penstock_executor.metadata.base import RecordedIds
 from penstock_executor.metadata.null import NullRecorder
@@ -52,19 +52,20 @@ async def test_an_event_that_cannot_be_decided(event: str, monkeypatch: pytest.M
 
 
 async def test_a_report_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    def broken(node: Any, context: Any) -> Any:
+    def broken(message: Any, node: Any, context: Any) -> None:
         if node.task is not None and node.task.name == "b" and chosen:
             raise ValueError("no such row")
-        return task_row(node, context)
+        fill_task_row(message, node, context)
 
     chosen: list[bool] = []
+    fill_task_row = rows.fill_task_row
     take = session_module.RunSession.take
 
     def taking(self: Any) -> Any:
         chosen[:] = [True] if self.run_id == "poison" else []
         return take(self)
 
-    monkeypatch.setattr(session_module, "task_row", broken)
+    monkeypatch.setattr(rows, "fill_task_row", broken)
     monkeypatch.setattr(session_module.RunSession, "take", taking)
     check(await outcome(Server(), tmp_path), "no such row")
 
