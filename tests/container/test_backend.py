@@ -18,7 +18,7 @@ import pytest
 from penstock_executor.agent.stores import open_store
 from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.base import NotHeldError
-from penstock_executor.backends.container import backend as backend_module
+from penstock_executor.backends.container import launching
 from penstock_executor.backends.container.backend import ContainerBackend
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.endings import Endings
@@ -198,7 +198,7 @@ async def test_outputs_are_taken_again_by_who_comes_after(bench: Any) -> None:
 async def test_what_vanished_is_not_begun_again(
     bench: Any, monkeypatch: pytest.MonkeyPatch, seen_running: bool
 ) -> None:
-    monkeypatch.setattr(backend_module, "_APPEARS_SECONDS", 0.5)
+    monkeypatch.setattr(launching, "_APPEARS_SECONDS", 0.5)
     async with bench() as here:
         backend = await here.backend()
         task = here.task("echo start >> /shared/starts; sleep 60")
@@ -216,7 +216,7 @@ async def test_what_vanished_is_not_begun_again(
 async def test_a_container_that_was_made_and_not_started_is_no_second_try(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backend_module, "_APPEARS_SECONDS", 0.5)
+    monkeypatch.setattr(launching, "_APPEARS_SECONDS", 0.5)
     async with bench() as here:
         backend = await here.backend()
         task = here.task("true")

@@ -274,6 +274,22 @@ async def test_a_canceled_task_ends_as_such_and_its_pod_goes(tmp_path: Path) -> 
         await backend.close()
 
 
+async def test_a_pod_that_is_adopted_for_a_canceled_task_goes(tmp_path: Path) -> None:
+    """It is canceled while its namespace is still being read."""
+    async with bench(tmp_path, Outcome("runs-forever")) as b:
+        first, task = await b.backend(), b.task()
+        await first.launch(task)
+        await first.close()
+        second = await b.backend(cancel_grace_seconds=0)
+        launching = asyncio.ensure_future(second.launch(task))
+        await asyncio.sleep(0)
+        await second.cancel(task.key)
+        await launching
+        assert (await b.outcome(task.key)).failure is FailureKind.CANCELED
+        assert await b.pods() == []
+        await second.close()
+
+
 async def test_a_conflict_does_not_mean_that_the_pod_is_gone(tmp_path: Path) -> None:
     """The server's storage may say so too, when others write to the Pod at the same time."""
     async with bench(tmp_path, Outcome("runs-forever")) as b:

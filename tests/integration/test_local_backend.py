@@ -179,10 +179,10 @@ async def test_an_end_that_cannot_be_dealt_with(
     root = tmp_path / "root"
     async with running(tmp_path, environments, FileArtifactStore(root)) as end_of:
         with monkeypatch.context() as patch:
-            patch.setattr("penstock_executor.backends.local.backend.interpret_outputs", fails)
+            patch.setattr("penstock_executor.backends.local.conclusion.interpret_outputs", fails)
             ended = await end_of(launch("true", root=root.as_uri(), path="first"))
         with monkeypatch.context() as patch:
-            patch.setattr("penstock_executor.backends.local.backend.unsupported", fails)
+            patch.setattr("penstock_executor.backends.local.launching.unsupported", fails)
             unbegun = await end_of(launch("true", root=root.as_uri(), path="second"))
         following = await end_of(launch("true", root=root.as_uri(), path="third"))
     assert ended.failure is unbegun.failure is FailureKind.INFRASTRUCTURE

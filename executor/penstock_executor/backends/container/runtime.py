@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from penstock_executor.backends.container.probe import PODMAN, Found
+from penstock_executor.backends.container.state import ContainerState, states_of
 
 _AT_ONCE = 8
 _SECONDS = 120.0
@@ -44,6 +45,16 @@ class ContainerRuntime:
         """What it printed. Raises RuntimeFailedError."""
         async with self._slots:
             return await self._called(arguments, timeout)
+
+    async def inspect(self, name: str) -> ContainerState | None:
+        """None when there is no such container. Raises RuntimeFailedError."""
+        try:
+            [state] = states_of(await self.call("container", "inspect", name))
+        except RuntimeFailedError as error:
+            if "no such container" in str(error).lower():
+                return None
+            raise
+        return state
 
     async def lasting(self, *arguments: str, timeout: float) -> str:
         """As `call`, for what waits for something else than the runtime and must not keep others from their turn."""

@@ -1,20 +1,20 @@
 """Runs tasks as processes: the laptop's backend (docs/architecture.md, Local tasks).
 
-The path of an attempt: inputs -> task environment -> a free slot -> fork server -> exit on disk -> outputs -> outcome.
+The path of an attempt: inputs -> task environment -> a free slot -> fork server (`launching`) -> exit on disk ->
+outputs -> outcome (`conclusion`). What follows from what is seen of a process is decided in `attempt_life`; here is the
+I/O.
+
 Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts what runs and
 collects what ended; `parallelism` bounds what this executor starts; an attempt has what a container would give it: a
-Python environment, inputs, variables, home and temporary files of its own. One that is ended before it runs ends at
-once, whatever it waits for.
+Python environment, inputs, variables, home and temporary files of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -22,37 +22,40 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock_ir.artifact import Artifact
-from penstock_ir.backend_limits import LOCAL
-from penstock_ir.event_log import FailureKind
-from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError, OutsideRootsError
-from penstock_store.files import path_of, uri_of
+from penstock_store.base import ArtifactStore, ArtifactStoreError
+from penstock_store.files import uri_of
 
-from penstock_executor.artifacts.output_files import OutputError, metadata_text, parameter_text
-from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
-from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
+from penstock_executor.attempts import (
+    AttemptKey,
+    BackendEvent,
+    FailureKind,
+    TaskLaunch,
+    TaskOutcome,
+    TaskStarted,
+    TaskWaiting,
+)
+from penstock_executor.backends.attempt_life import Action, Observation, Phase, step
 from penstock_executor.backends.base import HeldRuns, NotHeldError
-from penstock_executor.backends.ends import last_lines
-from penstock_executor.backends.local.attempts import AttemptDirectory, Exit, remove_tree, temporary_of_run
-from penstock_executor.backends.local.connection import ForkServerConnection, ForkServerGoneError
+from penstock_executor.backends.errors import LaunchFailedError
+from penstock_executor.backends.local.attempts import AttemptDirectory, remove_tree, temporary_of_run
+from penstock_executor.backends.local.conclusion import Conclusion, is_elsewhere
+from penstock_executor.backends.local.connection import ForkServerGoneError
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
-from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
+from penstock_executor.backends.local.environments import TaskEnvironments
 from penstock_executor.backends.local.fork_servers import ForkServers
-from penstock_executor.backends.local.inputs import LocalInputs, TaskFiles
-from penstock_executor.backends.local.preparation import Preparation, Prepared
-from penstock_executor.backends.local.unstartable import UnstartableError
+from penstock_executor.backends.local.inputs import LocalInputs
+from penstock_executor.backends.local.launching import LocalLauncher
+from penstock_executor.backends.local.local_attempt import LocalAttempt
+from penstock_executor.backends.local.preparation import Preparation
 from penstock_executor.backends.local.variables import machine_variables
-from penstock_executor.backends.local.verdict import CANCELED, Ending, verdict
+from penstock_executor.backends.local.verdict import CANCELED
 from penstock_executor.backends.local.views import why_no_view
-from penstock_executor.backends.needs import unsupported
 from penstock_executor.background import Background
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
 _CLEAR_SECONDS = 0.5
-_FULL_BYTES = 64 * 1024
-_NOT_STARTED = "the task was ended before it started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +72,6 @@ class LocalSettings:
     grace_seconds: float = 10.0
 
 
-@dataclass(slots=True, eq=False)
-class _Attempt:
-    task: TaskLaunch
-    directory: AttemptDirectory
-    files: TaskFiles | None = None
-    preparing: asyncio.Task[Prepared] | None = None
-    connection: ForkServerConnection | None = None
-    holds_slot: bool = False
-    canceled: bool = False
-    overdue: bool = False
-    finished: bool = False
-    timer: asyncio.TimerHandle | None = None
-    reported_start: bool = False
-
-    @property
-    def key(self) -> AttemptKey:
-        return self.task.key
-
-    @property
-    def name(self) -> str:
-        return str(self.directory.path)
-
-
-@dataclass(slots=True)
-class _Failure(Exception):
-    kind: FailureKind
-    text: str
-
-
 class LocalBackend:
     """`environ` are the variables that this program was started with."""
 
@@ -108,7 +82,7 @@ class LocalBackend:
         variables = machine_variables(environ, sys.prefix, settings.passed_variables)
         self._fork_servers = ForkServers(settings.work_dir, self._python, variables)
         self._slots = asyncio.Semaphore(settings.parallelism)
-        self._attempts: dict[AttemptKey, _Attempt] = {}
+        self._attempts: dict[AttemptKey, LocalAttempt] = {}
         self._background = Background("the local backend")
         self._released: list[AttemptDirectory] = []
         self._pool = EnvironmentPool(settings.work_dir / ".environments", 2 * settings.parallelism)
@@ -116,7 +90,14 @@ class LocalBackend:
         # Inputs are copied until the start has found out whether there can be views.
         inputs = LocalInputs(store, settings.work_dir, None, overlays=False)
         self._preparation = Preparation(inputs, self._environments, self._pool, self._fork_servers, variables)
-        self._used: dict[AttemptKey, tuple[Path, Path]] = {}
+        self._launcher = LocalLauncher(
+            self._preparation,
+            self._fork_servers,
+            self._slots,
+            lambda key, text: self._deliver(TaskWaiting(key, text)),
+            self._heard_end,
+        )
+        self._conclusion = Conclusion(store)
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
 
@@ -154,58 +135,45 @@ class LocalBackend:
         return
 
     async def launch(self, task: TaskLaunch) -> None:
-        if task.key in self._attempts:
+        known = self._attempts.get(task.key)
+        if known is not None:
+            self._observe(known, Observation.LAUNCHED_AGAIN)
             return
-        attempt = _Attempt(task, AttemptDirectory(self._settings.work_dir, task.key))
+        attempt = LocalAttempt(task, AttemptDirectory(self._settings.work_dir, task.key))
         self._attempts[task.key] = attempt
+        assert self._runs is not None
         try:
-            if attempt.directory.claimed_by() is not None:
-                await self._adopt(attempt)
-            else:
-                await self._begin(attempt)
-        except _Failure as failure:
-            self._end(attempt, failure.kind, failure.text)
-        except UnstartableError as error:
-            self._end(attempt, FailureKind.CONFIGURATION, str(error))
-        except EnvironmentFailedError as error:
-            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
-            self._end(attempt, kind, str(error))
+            started_at = await self._launcher.launch(attempt, self._runs)
+        except LaunchFailedError as error:
+            self._observe(attempt, Observation.NOT_CREATED, attempt.failed(error.kind, error.text))
         except NotHeldError:
-            self._free_slot(attempt)
-            del self._attempts[task.key]
-            raise
-        except ForkServerGoneError as error:
-            self._end(attempt, FailureKind.INFRASTRUCTURE, str(error))
-        except (ArtifactStoreError, OSError) as error:
-            self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task could not be prepared: {error}")
-        except Exception as error:
-            log.exception("run %s: the start of %s", task.key.run_id, task.key.path)
-            self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task could not be prepared: {error}")
+            if Action.HAND_BACK in self._observe(attempt, Observation.POSTPONED):
+                raise
+        else:
+            if started_at is None:
+                self._heard_end(attempt)
+            else:
+                self._started(attempt, started_at)
 
     async def cancel(self, key: AttemptKey) -> None:
         attempt = self._attempts.get(key)
-        if attempt is not None and not attempt.finished:
-            attempt.canceled = True
-            if attempt.preparing is not None:
-                attempt.preparing.cancel()
-            else:
-                self._kill(attempt)
+        if attempt is not None:
+            self._observe(attempt, Observation.CANCEL_ASKED)
 
     async def close(self) -> None:
         for attempt in self._attempts.values():
             if attempt.timer is not None:
                 attempt.timer.cancel()
-            if attempt.preparing is not None:
-                attempt.preparing.cancel()
+            attempt.preparation.close()
         self._background.cancel()
         await self._fork_servers.close()
 
     def release(self, key: AttemptKey) -> None:
         """Removes what the task had for itself; the rest of the run's directories go together, in `forget`."""
         directory = AttemptDirectory(self._settings.work_dir, key)
-        used = self._used.pop(key, None)
-        if used is not None:
-            self._pool.give_back(directory.environment, *used)
+        layers = self._launcher.layers.pop(key, None)
+        if layers is not None:
+            self._pool.give_back(directory.environment, *layers)
         self._released.append(directory)
         if len(self._released) == 1:
             self._background.begin(self._clear())
@@ -225,88 +193,86 @@ class LocalBackend:
         """Removes the working directories of a run that is over; logs and artifacts lie elsewhere."""
         for key in [key for key in self._attempts if key.run_id == run_id]:
             del self._attempts[key]
-        for key in [key for key in self._used if key.run_id == run_id]:
-            del self._used[key]
+        for key in [key for key in self._launcher.layers if key.run_id == run_id]:
+            del self._launcher.layers[key]
         work_dir = self._settings.work_dir
         for directory in (work_dir / run_id, temporary_of_run(work_dir, run_id)):
             await asyncio.to_thread(remove_tree, directory)
 
-    # --- starting --------------------------------------------------------------------------------------------------
+    # --- following: what is seen of processes ----------------------------------------------------------------------
 
-    async def _begin(self, attempt: _Attempt) -> None:
-        cannot = unsupported(attempt.task, LOCAL)
-        if cannot:
-            raise _Failure(FailureKind.CONFIGURATION, cannot)
-        preparing = attempt.preparing = asyncio.create_task(self._prepare(attempt))
-        try:
-            prepared = await preparing
-        except asyncio.CancelledError:
-            preparing.cancel()
-            if attempt.canceled:
-                raise _Failure(FailureKind.CANCELED, _NOT_STARTED) from None
-            raise
-        finally:
-            attempt.preparing = None
-        if attempt.canceled:
-            raise _Failure(FailureKind.CANCELED, _NOT_STARTED)
-        # It may have waited for long.
-        if self._runs is None or not self._runs.may_act(attempt.key.run_id):
-            raise NotHeldError(attempt.name)
-        attempt.connection = prepared.connection
-        answer = await prepared.connection.launch(attempt.name, prepared.message, lambda: self._ended(attempt))
-        if answer["event"] == "failed":
-            raise _Failure(FailureKind.INFRASTRUCTURE, f"the task could not be started: {answer['error']}")
-        if answer["event"] == "claimed":
-            await self._adopt(attempt)
+    def _started(self, attempt: LocalAttempt, at: int) -> None:
+        attempt.started_at = attempt.started_at or at
+        if Action.REPORT_START not in self._observe(attempt, Observation.STARTED):
             return
-        self._started(attempt, answer["at"])
-
-    async def _prepare(self, attempt: _Attempt) -> Prepared:
-        """Everything that may take long, the place among those that run included; it may be cancelled at any point."""
-        prepared = await self._preparation.of(
-            attempt.task, attempt.directory, lambda text: self._deliver(TaskWaiting(attempt.key, text))
-        )
-        attempt.files = prepared.files
-        self._used[attempt.key] = prepared.layers
-        await self._slots.acquire()
-        attempt.holds_slot = True
-        return prepared
-
-    async def _adopt(self, attempt: _Attempt) -> None:
-        """Takes over an attempt that somebody started before us."""
-        if attempt.files is None:
-            attempt.files = self._preparation.inputs.adopt(attempt.task, attempt.directory)
-        if attempt.directory.exit() is not None:
-            self._ended(attempt)
-            return
-        socket = Path(attempt.directory.claimed_by() or "")
-        connection = self._fork_servers.at(socket)
-        try:
-            known = await connection.watch(attempt.name, lambda: self._ended(attempt))
-        except ForkServerGoneError:
-            known = False
-        if known:
-            attempt.connection = connection
-            self._started(attempt, attempt.directory.started_at())
-        else:
-            self._ended(attempt)
-
-    def _started(self, attempt: _Attempt, at: int) -> None:
-        attempt.reported_start = True
-        assert attempt.files is not None
-        self._deliver(TaskStarted(attempt.key, at, uri_of(attempt.files.log), attempt.task.pod_name))
         seconds = attempt.task.deadline_seconds
         if seconds > 0:
             left = max(0.0, at / 1000 + seconds - time.time())
-            attempt.timer = asyncio.get_running_loop().call_later(left, self._expire, attempt)
-        if attempt.canceled:
-            self._kill(attempt)
+            loop = asyncio.get_running_loop()
+            attempt.timer = loop.call_later(left, self._observe, attempt, Observation.DEADLINE_PASSED)
 
-    def _expire(self, attempt: _Attempt) -> None:
-        attempt.overdue = True
-        self._kill(attempt)
+    def _heard_end(self, attempt: LocalAttempt) -> None:
+        """The fork server says so, or has gone: what is on disk decides."""
+        if attempt.state.phase is not Phase.ENDED:
+            self._background.begin(self._find_end(attempt))
 
-    def _kill(self, attempt: _Attempt) -> None:
+    async def _find_end(self, attempt: LocalAttempt) -> None:
+        try:
+            exited = attempt.directory.exit() is not None or await self._outlive(attempt)
+        except Exception:
+            # Whoever reads it again says what is wrong with it.
+            log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
+            exited = True
+        self._observe(attempt, Observation.ENDED if exited else Observation.GONE)
+
+    async def _outlive(self, attempt: LocalAttempt) -> bool:
+        """Without a fork server nobody writes down how the process ends; waits for it. Whether its exit is on disk."""
+        self._started(attempt, attempt.directory.started_at())
+        attempt.connection = None
+        running = (Phase.RUNNING, Phase.STOPPING)
+        while attempt.directory.live_pid() is not None and attempt.state.phase in running:  # noqa: ASYNC110 - no child
+            await asyncio.sleep(_POLL_SECONDS)
+        return attempt.directory.exit() is not None
+
+    # --- acting: what follows from it ------------------------------------------------------------------------------
+
+    def _observe(
+        self, attempt: LocalAttempt, observation: Observation, outcome: TaskOutcome | None = None
+    ) -> tuple[Action, ...]:
+        """`outcome` comes with observations that bring one. Gives the actions, which are carried out."""
+        attempt.state, actions = step(attempt.state, observation)
+        for action in actions:
+            self._carry_out(attempt, action, outcome)
+        return actions
+
+    def _carry_out(self, attempt: LocalAttempt, action: Action, outcome: TaskOutcome | None) -> None:
+        if action is Action.REPORT_START:
+            assert attempt.files is not None
+            log_uri = uri_of(attempt.files.log)
+            self._deliver(TaskStarted(attempt.key, attempt.started_at, log_uri, attempt.task.pod_name))
+        elif action is Action.WITHDRAW:
+            attempt.preparation.withdraw()
+            # The fork server may have been asked already.
+            self._stop(attempt)
+        elif action is Action.STOP:
+            self._stop(attempt)
+        elif action is Action.READ_OUTCOME:
+            self._background.begin(self._conclude(attempt))
+        elif action is Action.DELIVER:
+            assert outcome is not None
+            self._end(attempt, outcome)
+        elif action is Action.DELIVER_STOPPED:
+            text = CANCELED if attempt.state.start_reported else "the task was ended before it started"
+            self._end(attempt, attempt.failed(FailureKind.CANCELED, text))
+        elif action is Action.DELIVER_LOST:
+            text = "the process of the task is gone and nobody saw how it ended (its fork server was killed)"
+            self._end(attempt, attempt.failed(FailureKind.INFRASTRUCTURE, text))
+        elif action is Action.HAND_BACK:
+            self._free_slot(attempt)
+            del self._attempts[attempt.key]
+
+    def _stop(self, attempt: LocalAttempt) -> None:
+        """SIGTERM, and SIGKILL after the grace period."""
         if attempt.connection is not None:
             try:
                 attempt.connection.cancel(attempt.name, self._settings.grace_seconds)
@@ -319,176 +285,34 @@ class LocalBackend:
                 os.killpg(pid, signal.SIGTERM)
             except ProcessLookupError:
                 return
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._settings.grace_seconds, self._kill_hard, attempt)
+            asyncio.get_running_loop().call_later(self._settings.grace_seconds, self._kill, attempt)
 
-    def _kill_hard(self, attempt: _Attempt) -> None:
+    def _kill(self, attempt: LocalAttempt) -> None:
         pid = attempt.directory.live_pid()
-        if pid is not None and not attempt.finished:
+        if pid is not None and attempt.state.phase is not Phase.ENDED:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
 
-    # --- ending ----------------------------------------------------------------------------------------------------
-
-    def _ended(self, attempt: _Attempt) -> None:
-        """The fork server says so, or has gone: what is on disk decides."""
-        if not attempt.finished:
-            self._background.begin(self._deal_with_end(attempt))
-
-    async def _deal_with_end(self, attempt: _Attempt) -> None:
+    async def _conclude(self, attempt: LocalAttempt) -> None:
         """Whatever goes wrong with it ends the attempt."""
         try:
-            found = attempt.directory.exit()
-            if found is not None:
-                await self._conclude(attempt, found)
-            else:
-                await self._outlive(attempt)
+            outcome = await self._conclusion.outcome(attempt)
         except Exception as error:
             log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
-            self._end(attempt, FailureKind.INFRASTRUCTURE, f"the task's end could not be dealt with: {error}")
+            text = f"the task's end could not be dealt with: {error}"
+            outcome = attempt.failed(FailureKind.INFRASTRUCTURE, text)
+        self._observe(attempt, Observation.CONCLUDED, outcome)
 
-    async def _outlive(self, attempt: _Attempt) -> None:
-        """Without a fork server nobody writes down how the process ends; wait for it and see."""
-        if not attempt.reported_start:
-            self._started(attempt, attempt.directory.started_at())
-        attempt.connection = None
-        while attempt.directory.live_pid() is not None and not attempt.finished:  # noqa: ASYNC110 - no child of ours
-            await asyncio.sleep(_POLL_SECONDS)
-        found = attempt.directory.exit()
-        if found is not None:
-            await self._conclude(attempt, found)
-        elif attempt.canceled:
-            self._end(attempt, FailureKind.CANCELED, CANCELED)
-        else:
-            self._end(
-                attempt,
-                FailureKind.INFRASTRUCTURE,
-                "the process of the task is gone and nobody saw how it ended (its fork server was killed)",
-            )
-
-    async def _conclude(self, attempt: _Attempt, found: Exit) -> None:
-        failure = verdict(attempt.task, found, self._ending(attempt) if found.code != 0 else Ending())
-        if failure is not None:
-            self._end(attempt, *failure, found)
-            return
-        task, files = attempt.task, attempt.files
-        assert files is not None
-        try:
-            outputs = interpret_outputs(
-                task,
-                parameter_text=lambda name: parameter_text(name, attempt.directory.outputs / name),
-                metadata_text=metadata_text(files.output_metadata),
-                stored_uri=files.stored_uri,
-                present=lambda uri: _present(files, uri),
-            )
-        except OutputError as error:
-            self._end(attempt, FailureKind.USER, str(error), found)
-            return
-        if _is_elsewhere(task) or any(one.custom_path for many in outputs.artifacts.values() for one in many):
-            await self._store_outputs(attempt, found, outputs)
-        else:
-            self._succeed(attempt, found, outputs)
-
-    async def _store_outputs(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
-        """Copies what the task left here or in places of its own to where artifacts are kept (executor.md §3.4)."""
-        kept: dict[str, tuple[Artifact, ...]] = {}
-        try:
-            for port, many in outputs.artifacts.items():
-                kept[port] = tuple([await self._stored(attempt, port, one) for one in many])
-        except _Failure as failure:
-            self._end(attempt, failure.kind, failure.text, found)
-            return
-        self._succeed(attempt, found, replace(outputs, artifacts=kept))
-
-    async def _stored(self, attempt: _Attempt, port: str, artifact: Artifact) -> Artifact:
-        """Raises _Failure."""
-        what = f"the artifact {port!r} cannot be stored"
-        if artifact.custom_path:
-            what = f"what the task left at {artifact.custom_path!r} cannot be stored as the artifact {port!r}"
-        try:
-            return await self._brought(attempt, artifact)
-        except ArtifactStoreError as error:
-            chosen = not artifact.uri.startswith(f"{attempt.task.task_root}/")
-            users = isinstance(error, ContentError) or (chosen and isinstance(error, OutsideRootsError))
-            kind = FailureKind.USER if users else FailureKind.INFRASTRUCTURE
-            raise _Failure(kind, f"{what}: {error}") from error
-
-    async def _brought(self, attempt: _Attempt, artifact: Artifact) -> Artifact:
-        """Raises ArtifactStoreError."""
-        assert attempt.files is not None
-        if artifact.custom_path:
-            source = attempt.directory.working / artifact.custom_path
-            there = await self._store.upload(source, artifact.uri)
-            return replace(artifact, custom_path="", absent=artifact.absent and not there)
-        if artifact.uri.startswith(f"{attempt.task.task_root}/") and _is_elsewhere(attempt.task):
-            left = attempt.files.path_of(artifact.uri)
-            if left is not None:
-                await self._store.upload(left, artifact.uri)
-        return artifact
-
-    def _succeed(self, attempt: _Attempt, found: Exit, outputs: CollectedOutputs) -> None:
-        assert attempt.files is not None
-        self._finish(
-            attempt,
-            TaskOutcome(
-                key=attempt.key,
-                started_at_millis=attempt.directory.started_at(),
-                finished_at_millis=found.at,
-                exit_code=found.code,
-                parameters=outputs.parameters,
-                artifacts=outputs.artifacts,
-                log_uri=uri_of(attempt.files.log),
-                pod_name=attempt.task.pod_name,
-            ),
-        )
-
-    def _ending(self, attempt: _Attempt) -> Ending:
-        files = attempt.files
-        full = files is not None and _is_full(files.log.parent)
-        return Ending(
-            canceled=attempt.canceled,
-            overdue=attempt.overdue,
-            unstarted=attempt.directory.spawn_error(),
-            tail=last_lines(files.log) if files else "",
-            # Its own words may not have fitted into the log any more.
-            log_trouble=f"the artifact store is full ({files.log.parent}: {os.strerror(errno.ENOSPC)})"
-            if files and full
-            else "",
-        )
-
-    def _end(self, attempt: _Attempt, failure: FailureKind, text: str, found: Exit | None = None) -> None:
-        started = attempt.directory.started_at()
-        now = found.at if found else time.time_ns() // 1_000_000
-        # `Path.exists` raises what a task can bring about, as by taking its directories' permissions away.
-        has_log = attempt.files is not None and os.path.exists(attempt.files.log)  # noqa: PTH110
-        log_uri = uri_of(attempt.files.log) if attempt.files is not None and has_log else ""
-        self._finish(
-            attempt,
-            TaskOutcome(
-                key=attempt.key,
-                started_at_millis=started or now,
-                finished_at_millis=now,
-                exit_code=found.code if found else None,
-                failure=failure,
-                error=text[:4096],
-                log_uri=log_uri,
-                pod_name=attempt.task.pod_name,
-            ),
-        )
-
-    def _finish(self, attempt: _Attempt, outcome: TaskOutcome) -> None:
-        if attempt.finished:
-            return
-        attempt.finished = True
+    def _end(self, attempt: LocalAttempt, outcome: TaskOutcome) -> None:
         if attempt.timer is not None:
             attempt.timer.cancel()
         self._free_slot(attempt)
-        if outcome.log_uri and _is_elsewhere(attempt.task):
+        if outcome.log_uri and is_elsewhere(attempt.task):
             self._background.begin(self._archive_log(attempt, outcome))
         else:
-            self._deliver_end(attempt, outcome)
+            self._deliver_outcome(attempt, outcome)
 
-    async def _archive_log(self, attempt: _Attempt, outcome: TaskOutcome) -> None:
+    async def _archive_log(self, attempt: LocalAttempt, outcome: TaskOutcome) -> None:
         assert attempt.files is not None
         uri = f"{attempt.task.task_root}/{attempt.files.log.name}"
         try:
@@ -497,31 +321,13 @@ class LocalBackend:
         except (ArtifactStoreError, OSError) as error:
             log.warning("run %s: the log of %s is lost: %s", attempt.key.run_id, attempt.key.path, error)
         finally:
-            self._deliver_end(attempt, outcome)
+            self._deliver_outcome(attempt, outcome)
 
-    def _deliver_end(self, attempt: _Attempt, outcome: TaskOutcome) -> None:
+    def _deliver_outcome(self, attempt: LocalAttempt, outcome: TaskOutcome) -> None:
         self._attempts.pop(attempt.key, None)
         self._deliver(outcome)
 
-    def _free_slot(self, attempt: _Attempt) -> None:
+    def _free_slot(self, attempt: LocalAttempt) -> None:
         if attempt.holds_slot:
             attempt.holds_slot = False
             self._slots.release()
-
-
-def _is_elsewhere(task: TaskLaunch) -> bool:
-    """Whether what the task leaves has to be brought to a store that is not in files."""
-    return path_of(task.task_root) is None
-
-
-def _present(files: TaskFiles, uri: str) -> bool:
-    # What lies elsewhere was put there by the task itself, which knows.
-    path = files.path_of(uri)
-    return path is None or path.exists()
-
-
-def _is_full(directory: Path) -> bool:
-    try:
-        return shutil.disk_usage(directory).free < _FULL_BYTES
-    except OSError:
-        return False

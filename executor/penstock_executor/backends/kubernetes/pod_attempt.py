@@ -1,0 +1,62 @@
+"""What the backend knows of one attempt: its task, its Pod as last seen, how far its life is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.attempt_life import AttemptState
+from penstock_executor.backends.kubernetes.verdict import Failure
+from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.engine.names import log_uri
+
+
+@dataclass(slots=True, eq=False)
+class PodAttempt:
+    task: TaskLaunch
+    namespace: str
+    state: AttemptState = field(default_factory=AttemptState)
+    view: PodView | None = None
+    given_up: Failure | None = None
+    """Why it was given up, for `StopReason.GIVEN_UP`."""
+    ungated_at: int = 0
+    """When its last scheduling gate was seen to go, in milliseconds since the epoch."""
+    draining: bool = False
+    """Its program has ended, and its Pod was deleted so that the agent beside it gets its SIGTERM and uploads."""
+    deleting: bool = False
+    """Its Pod's deletion was begun before its end, so nothing is left for the retention."""
+    log_stored: bool = False
+    succeeded: bool = False
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.task.key
+
+    def set_timer(self, at_millis: int, act: Callable[[], None]) -> None:
+        """Calls `act` at that time, in place of what was to be called before."""
+        self.cancel_timer()
+        left = max(0.0, at_millis / 1000 - time.time())
+        self.timer = asyncio.get_running_loop().call_later(left, act)
+
+    def cancel_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def failed(self, kind: FailureKind, text: str) -> TaskOutcome:
+        """The outcome of an attempt that ends now, without a result of its program."""
+        now = time.time_ns() // 1_000_000
+        started = self.view.started_at if self.view is not None else 0
+        return TaskOutcome(
+            key=self.key,
+            started_at_millis=started or now,
+            finished_at_millis=now,
+            failure=kind,
+            error=text[:4096],
+            log_uri=log_uri(self.task.task_root) if started else "",
+            pod_name=self.task.pod_name,
+        )

@@ -1,0 +1,117 @@
+"""From a task to its running process: adopted when the attempt was begun before, started otherwise.
+
+Invariants: what is on disk says whether the attempt was begun; nothing is started for a run whose lease is not certain,
+or for a canceled attempt. One that is canceled before it runs ends at once, whatever it waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock_ir.backend_limits import LOCAL
+from penstock_store.base import ArtifactStoreError
+
+from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.backends.base import HeldRuns, NotHeldError
+from penstock_executor.backends.errors import LaunchFailedError
+from penstock_executor.backends.local.connection import ForkServerGoneError
+from penstock_executor.backends.local.environments import EnvironmentFailedError
+from penstock_executor.backends.local.fork_servers import ForkServers
+from penstock_executor.backends.local.local_attempt import LocalAttempt
+from penstock_executor.backends.local.preparation import Preparation, Prepared
+from penstock_executor.backends.local.unstartable import UnstartableError
+from penstock_executor.backends.needs import unsupported
+
+log = logging.getLogger(__name__)
+
+
+class LocalLauncher:
+    """`waits(key, text)` is told what an attempt waits for, `ended` of an attempt whose fork server says that it ended,
+    or is gone."""
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        fork_servers: ForkServers,
+        slots: asyncio.Semaphore,
+        waits: Callable[[AttemptKey, str], None],
+        ended: Callable[[LocalAttempt], None],
+    ) -> None:
+        self.preparation = preparation
+        self.layers: dict[AttemptKey, tuple[Path, Path]] = {}
+        """The cached environments that those of attempts lie over."""
+        self._fork_servers = fork_servers
+        self._slots = slots
+        self._waits = waits
+        self._ended = ended
+
+    async def launch(self, attempt: LocalAttempt, runs: HeldRuns) -> int | None:
+        """When the process was started, in milliseconds since the epoch; None when no fork server knows of the attempt
+        any more, and its directory has to say how it stands.
+
+        Raises LaunchFailedError; NotHeldError when nothing was started for now, also for a canceled attempt.
+        """
+        try:
+            if attempt.directory.claimed_by() is not None:
+                return await self._adopt(attempt)
+            return await self._start(attempt, runs)
+        except (LaunchFailedError, NotHeldError):
+            raise
+        except UnstartableError as error:
+            raise LaunchFailedError(FailureKind.CONFIGURATION, str(error)) from error
+        except EnvironmentFailedError as error:
+            kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
+            raise LaunchFailedError(kind, str(error)) from error
+        except ForkServerGoneError as error:
+            raise LaunchFailedError(FailureKind.INFRASTRUCTURE, str(error)) from error
+        except Exception as error:
+            if not isinstance(error, (ArtifactStoreError, OSError)):
+                log.exception("run %s: the start of %s", attempt.key.run_id, attempt.key.path)
+            text = f"the task could not be prepared: {error}"
+            raise LaunchFailedError(FailureKind.INFRASTRUCTURE, text) from error
+
+    async def _start(self, attempt: LocalAttempt, runs: HeldRuns) -> int | None:
+        cannot = unsupported(attempt.task, LOCAL)
+        if cannot:
+            raise LaunchFailedError(FailureKind.CONFIGURATION, cannot)
+        prepared = await attempt.preparation.run(self._prepare(attempt))
+        # It may have waited for long.
+        if attempt.state.stop is not None or not runs.may_act(attempt.key.run_id):
+            raise NotHeldError(attempt.name)
+        attempt.connection = prepared.connection
+        answer = await prepared.connection.launch(attempt.name, prepared.message, lambda: self._ended(attempt))
+        if answer["event"] == "failed":
+            text = f"the task could not be started: {answer['error']}"
+            raise LaunchFailedError(FailureKind.INFRASTRUCTURE, text)
+        if answer["event"] == "claimed":
+            return await self._adopt(attempt)
+        return int(answer["at"])
+
+    async def _prepare(self, attempt: LocalAttempt) -> Prepared:
+        """Everything that may take long, the place among those that run included; it may be cancelled at any point."""
+        key = attempt.key
+        prepared = await self.preparation.of(attempt.task, attempt.directory, lambda text: self._waits(key, text))
+        attempt.files = prepared.files
+        self.layers[key] = prepared.layers
+        await self._slots.acquire()
+        attempt.holds_slot = True
+        return prepared
+
+    async def _adopt(self, attempt: LocalAttempt) -> int | None:
+        """Takes over an attempt that somebody started before us."""
+        if attempt.files is None:
+            attempt.files = self.preparation.inputs.adopt(attempt.task, attempt.directory)
+        if attempt.directory.exit() is not None:
+            return None
+        connection = self._fork_servers.at(Path(attempt.directory.claimed_by() or ""))
+        try:
+            known = await connection.watch(attempt.name, lambda: self._ended(attempt))
+        except ForkServerGoneError:
+            known = False
+        if not known:
+            return None
+        attempt.connection = connection
+        return attempt.directory.started_at()

@@ -1,0 +1,59 @@
+"""What the backend knows of one attempt: its task, its directory, how far its life is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+
+from penstock_store.files import uri_of
+
+from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.attempt_life import AttemptState
+from penstock_executor.backends.local.attempts import AttemptDirectory, Exit
+from penstock_executor.backends.local.connection import ForkServerConnection
+from penstock_executor.backends.local.inputs import TaskFiles
+from penstock_executor.backends.withdrawable import Withdrawable
+
+
+@dataclass(slots=True, eq=False)
+class LocalAttempt:
+    task: TaskLaunch
+    directory: AttemptDirectory
+    state: AttemptState = field(default_factory=AttemptState)
+    preparation: Withdrawable = field(default_factory=Withdrawable)
+    files: TaskFiles | None = None
+    """None until they are prepared, or found again."""
+    connection: ForkServerConnection | None = None
+    """To the fork server that runs it; None when that is gone."""
+    holds_slot: bool = False
+    started_at: int = 0
+    """As it is reported: in milliseconds since the epoch, 0 before."""
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.task.key
+
+    @property
+    def name(self) -> str:
+        """The fork server's."""
+        return str(self.directory.path)
+
+    def failed(self, kind: FailureKind, text: str, exit_: Exit | None = None) -> TaskOutcome:
+        """The outcome of an attempt that failed; without `exit_` it ends now."""
+        started = self.directory.started_at()
+        finished = exit_.at if exit_ else time.time_ns() // 1_000_000
+        # `Path.exists` raises what a task can bring about, as by taking its directories' permissions away.
+        has_log = self.files is not None and os.path.exists(self.files.log)  # noqa: PTH110
+        return TaskOutcome(
+            key=self.key,
+            started_at_millis=started or finished,
+            finished_at_millis=finished,
+            exit_code=exit_.code if exit_ else None,
+            failure=kind,
+            error=text[:4096],
+            log_uri=uri_of(self.files.log) if self.files is not None and has_log else "",
+            pod_name=self.task.pod_name,
+        )
