@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.stores import open_store
-from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
-from penstock_executor.backends.base import NotHeldError
+from penstock_executor.artifact import Artifact
+from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import LeaseUncertainError
 from penstock_executor.backends.container import launching
 from penstock_executor.backends.container.backend import ContainerBackend
 from penstock_executor.backends.container.directory import AttemptDirectory
-from penstock_executor.backends.container.endings import Endings
+from penstock_executor.backends.container.exit_watch import ExitWatch
 from penstock_executor.backends.container.probe import PODMAN, Found
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_ir.artifact import Artifact
@@ -173,11 +174,11 @@ async def test_whoever_launches_again_adopts(bench: Any) -> None:
 
 
 async def test_an_end_whose_event_was_lost_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hears_nothing(endings: Endings) -> None:
+    async def hears_nothing(endings: ExitWatch) -> None:
         endings._hearing = True
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Endings, "listen", hears_nothing)
+    monkeypatch.setattr(ExitWatch, "listen", hears_nothing)
     async with bench() as here:
         outcome = await here.ended(await here.backend(), here.task("exit 3"))
         assert outcome.exit_code == 3
@@ -236,7 +237,7 @@ async def test_nothing_is_made_without_a_certain_lease(bench: Any) -> None:
         here.runs.certain = False
         task = here.task("echo start >> /shared/starts")
         for _ in range(2):
-            with pytest.raises(NotHeldError):
+            with pytest.raises(LeaseUncertainError):
                 await backend.launch(task)
         assert here.names() == []
         here.runs.certain = True

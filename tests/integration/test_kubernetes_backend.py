@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import TaskOutcome, TaskStarted
-from penstock_executor.backends.base import NotHeldError
+from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import LeaseUncertainError
 from penstock_executor.backends.kubernetes.verdict import Deadlines
 from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStoreError
@@ -109,7 +109,7 @@ async def test_nothing_is_made_without_a_certain_lease(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         backend, task = await b.backend(), b.task()
         b.runs.certain = False
-        with pytest.raises(NotHeldError):
+        with pytest.raises(LeaseUncertainError):
             await backend.launch(task)
         assert await b.pods() == []
         b.runs.certain = True

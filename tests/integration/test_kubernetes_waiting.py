@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from penstock_executor.attempts import TaskOutcome, TaskStarted
-from penstock_executor.backends.base import NoPlaceError
+from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
+from penstock_executor.backends.base import NoCapacityError
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.verdict import Deadlines
 from penstock_ir.event_log import FailureKind
@@ -65,7 +65,7 @@ async def test_a_bound_counts_the_pods_that_are_there_whoever_made_them(tmp_path
         await first.close()
         # A later executor, which begins with the Pods of its predecessor.
         backend = await b.backend(bounds=Bounds(2), cancel_grace_seconds=0)
-        with pytest.raises(NoPlaceError, match="2 of 2 Pods run"):
+        with pytest.raises(NoCapacityError, match="2 of 2 Pods run"):
             await backend.launch(b.task("c"))
         await backend.launch(b.task("a"))
         assert b.kube.stats()["pods_created"] == 2
@@ -87,7 +87,7 @@ async def test_a_quota_that_is_used_up_is_waited_for_in_words(tmp_path: Path) ->
         said = "exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5"
         b.kube.faults.add(Fault(status=403, method="POST", path="/pods$", reason="Forbidden", message=said, times=1))
         backend, task = await b.backend(), b.task()
-        with pytest.raises(NoPlaceError, match="quota 'q': the Pod asks for pods=1, pods=5 of pods=5 is used"):
+        with pytest.raises(NoCapacityError, match="quota 'q': the Pod asks for pods=1, pods=5 of pods=5 is used"):
             await backend.launch(task)
         assert "quota 'q'" in backend.reserve(task.key, "")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from penstock_executor.attempts import BackendEvent, TaskLaunch, TaskOutcome
-from penstock_executor.backends.local.attempts import AttemptDirectory
+from penstock_executor.attempts import BackendEvent, FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backends.local.connection import ForkServerConnection
+from penstock_executor.backends.local.directory import AttemptDirectory
 from penstock_executor.backends.local.inputs import LocalInputs
 from penstock_ir.event_log import FailureKind
 from penstock_ir.loader import document_from_json

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from penstock_executor.backends.local.attempts import remove_tree
 from penstock_executor.backends.local.connection import PROGRAM
+from penstock_executor.backends.local.directory import remove_tree
 from penstock_executor.backends.local.views import Overlay, View, overlay_outside
 
 from tools import debian

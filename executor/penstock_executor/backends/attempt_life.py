@@ -4,9 +4,10 @@ Why it exists: an attempt may be cancelled while it is being created, end before
 to end twice. What then has to happen is the same on every backend, so it is decided here. A backend does the I/O: it
 hands in what it observes and carries out the actions that `step` returns, in order.
 
-Invariants: pure. An attempt is delivered once or handed back once, and nothing is done after that. While anything of
-it exists, it is not delivered before that is over; the one exception is an attempt that was given up and whose removal
-is refused, because nobody would ever see its end. Its start is reported once, and again for each later launch.
+Invariants: pure. An outcome is delivered once, or the launch is handed back once, and nothing is done after that. While
+anything of an attempt is known to exist, its outcome is not delivered before that is over; the one exception is an
+attempt that was given up and whose removal is refused, because nobody would ever see its end. The start is reported
+once, and again for each later launch.
 """
 
 from __future__ import annotations

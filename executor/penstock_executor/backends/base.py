@@ -21,12 +21,12 @@ class BackendUnavailableError(Exception):
     transient = True
 
 
-class NotHeldError(Exception):
-    """`launch` found that the lease of the run is not certain and made nothing. It is asked again when it is."""
+class LeaseUncertainError(Exception):
+    """`launch` created nothing, since the lease of the run is not certain. It is called again when the lease is."""
 
 
-class NoPlaceError(Exception):
-    """`launch` found that nobody has begun the attempt and that there is no place for it; the text says why."""
+class NoCapacityError(Exception):
+    """`launch` created nothing, since too much runs already or a quota is used up; the text says which."""
 
 
 class HeldRuns(Protocol):
@@ -63,17 +63,19 @@ class Backend(Protocol):
         ...
 
     async def launch(self, task: TaskLaunch) -> None:
-        """Starts or adopts the attempt; returns when that is certain, may wait for a free slot before. Failures of
-        any kind arrive as a TaskOutcome, not as an exception, but for two: raises NotHeldError, NoPlaceError."""
+        """Starts or adopts the attempt; returns when that is certain, may wait for a free slot before.
+
+        Failures arrive as a TaskOutcome, not as an exception, but for two: raises LeaseUncertainError, NoCapacityError.
+        """
         ...
 
     def reserve(self, key: AttemptKey, namespace: str) -> str:
-        """Takes a place for an attempt that is about to be launched, empty; or gives the reason why it has to wait.
-        Cheap, and asked again and again. A place is given back with the attempt's end."""
+        """Reserves capacity for an attempt that is about to be launched. Returns the reason why it has to wait, empty
+        when it may be launched. Cheap, and called again and again. The attempt's end gives the capacity back."""
         ...
 
     def unreserve(self, key: AttemptKey) -> None:
-        """The launch is over: a place that nothing was made for is free again."""
+        """The launch is over: capacity that nothing was created for is free again."""
         ...
 
     async def cancel(self, key: AttemptKey) -> None:

@@ -9,7 +9,7 @@ from penstock_ir.artifact import Artifact
 from penstock_executor.agent.protocol import Transfer
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.pod_paths import is_moved, local_form
 
 OCI = "oci://"
@@ -39,7 +39,7 @@ class Transfers:
         return [*brought, *(one.path for one in self.outputs.values()), *models]
 
 
-def transfers_of(task: TaskLaunch, places: TaskPlaces) -> Transfers:
+def transfers_of(task: TaskLaunch, places: TaskPaths) -> Transfers:
     """Raises TaskSpecError."""
     given = [artifact for port in sorted(task.input_artifacts) for artifact in task.input_artifacts[port]]
     in_workspace = any(artifact.workspace for artifact in given)
@@ -69,7 +69,7 @@ def _check_path(one: Transfer) -> None:
         raise TaskSpecError(f"{one.uri}: '..' and NUL are not allowed in the place of an artifact")
 
 
-def _input(artifact: Artifact, places: TaskPlaces) -> Transfer:
+def _input(artifact: Artifact, places: TaskPaths) -> Transfer:
     if not artifact.workspace:
         return Transfer(artifact.uri, places.path(artifact))
     # SDKs before workspaces look where any other artifact would be.

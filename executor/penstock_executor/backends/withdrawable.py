@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from penstock_executor.backends.base import NotHeldError
-
 _T = TypeVar("_T")
+
+
+class WithdrawnError(Exception):
+    """The attempt was canceled before anything of it was created."""
 
 
 class Withdrawable:
@@ -20,7 +22,7 @@ class Withdrawable:
         self._work: asyncio.Task[Any] | None = None
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """What `work` gives. Raises NotHeldError when it is withdrawn before, and what `work` raises."""
+        """What `work` gives. Raises WithdrawnError when it is withdrawn before, and what `work` raises."""
         self._work = asyncio.ensure_future(work)
         try:
             if self._withdrawn:
@@ -29,7 +31,7 @@ class Withdrawable:
         except asyncio.CancelledError:
             self._work.cancel()
             if self._withdrawn:
-                raise NotHeldError("the attempt is canceled") from None
+                raise WithdrawnError from None
             raise
         finally:
             self._work = None

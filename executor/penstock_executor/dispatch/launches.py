@@ -16,10 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from penstock_ir.event_log import AttemptEnded, FailureKind
-
-from penstock_executor.attempts import AttemptKey
-from penstock_executor.backends.base import Backend, NoPlaceError, NotHeldError
+from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.backends.base import Backend, LeaseUncertainError, NoCapacityError
 from penstock_executor.background import Background
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.session import RunSession
@@ -197,7 +195,7 @@ class LaunchQueue:
         session, effect = entry.session, entry.effect
         try:
             await self._launch(entry)
-        except NoPlaceError as error:
+        except NoCapacityError as error:
             # It was looked for, and nobody has begun it.
             self._begun.discard(entry.key)
             if not session.lost:
@@ -217,7 +215,7 @@ class LaunchQueue:
         while await self._held(session):
             try:
                 await self._launch_held(entry)
-            except NotHeldError as error:
+            except LeaseUncertainError as error:
                 log.info("run %s: %s waits, the lease is not certain (%s)", session.run_id, path, error)
             else:
                 return

@@ -1,8 +1,8 @@
 """Runs tasks in containers of this machine (docs/containers.md).
 
 The path of an attempt: a free slot -> image and inputs (`preparation`) -> claim -> container (`launching`) -> its end
-(`endings`) -> outputs (`conclusion`) -> outcome -> committed by the shell -> removed. What follows from what is seen of
-a container is decided in `attempt_life`; here is the I/O.
+(`exit_watch`) -> outputs (`conclusion`) -> outcome -> committed by the shell -> removed. What follows from what is seen
+of a container is decided in `attempt_life`; here is the I/O.
 
 Invariants: an outcome is delivered once, and only when the container has ended or is gone; containers outlive this
 program.
@@ -21,13 +21,13 @@ from penstock_executor.agent.protocol import AgentTask
 from penstock_executor.agent.share import Share
 from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, StopReason, step
-from penstock_executor.backends.base import HeldRuns, NotHeldError
+from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.container.claims import Volumes
 from penstock_executor.backends.container.command import Surroundings
 from penstock_executor.backends.container.conclusion import collect, log_file, outcome_of
 from penstock_executor.backends.container.container_attempt import ContainerAttempt
 from penstock_executor.backends.container.directory import AttemptDirectory
-from penstock_executor.backends.container.endings import Endings
+from penstock_executor.backends.container.exit_watch import ExitWatch
 from penstock_executor.backends.container.images import Images
 from penstock_executor.backends.container.launching import ContainerLauncher
 from penstock_executor.backends.container.preparation import Preparation
@@ -39,6 +39,7 @@ from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import ENDED, ContainerState
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.orphans import OrphanCollector
+from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays
 from penstock_executor.engine.names import log_uri
@@ -68,7 +69,9 @@ class ContainerBackend:
         self._removal = Removal(runtime)
         around = Surroundings(found, settings.instance, settings.passed, settings.grace_seconds)
         images = Images(runtime, settings.pull_seconds)
-        self._endings = Endings(runtime, settings.instance, self._heard, self._looked, lambda: bool(self._by_name))
+        self._exits = ExitWatch(
+            runtime, settings.instance, self._exit_heard, self._statuses_listed, lambda: bool(self._by_name)
+        )
         self._slots = Slots(settings.parallelism)
         self._attempts: dict[AttemptKey, ContainerAttempt] = {}
         self._by_name: dict[str, ContainerAttempt] = {}
@@ -93,8 +96,8 @@ class ContainerBackend:
         for lacking in self._runtime.found.lacking():
             log.warning("%s: %s", self._runtime.found.kind, lacking)
         orphans = OrphanCollector(runs, self._containers, self._is_busy, self._drop, self._settings.orphan_seconds)
-        self._background.begin(self._endings.listen())
-        self._background.begin(self._endings.look())
+        self._background.begin(self._exits.listen())
+        self._background.begin(self._exits.look())
         self._background.begin(orphans.work())
 
     async def default_root(self, namespace: str) -> str:
@@ -122,7 +125,7 @@ class ContainerBackend:
             launched = await self._launcher.launch(attempt, self._runs)
         except LaunchFailedError as error:
             self._observe(attempt, Observation.NOT_CREATED, attempt.failed(error.kind, error.text))
-        except NotHeldError:
+        except (LeaseUncertainError, WithdrawnError):
             if Action.HAND_BACK in self._observe(attempt, Observation.POSTPONED):
                 raise
         else:
@@ -170,18 +173,18 @@ class ContainerBackend:
             left = max(0.0, attempt.started_at / 1000 + seconds - time.time())
             loop = asyncio.get_running_loop()
             attempt.timer = loop.call_later(left, self._observe, attempt, Observation.DEADLINE_PASSED)
-        if attempt.end_heard:
+        if attempt.exit_heard:
             self._observe(attempt, Observation.ENDED)
 
-    def _heard(self, name: str) -> None:
+    def _exit_heard(self, name: str) -> None:
         """An event: the container has ended, perhaps before the call that started it was answered."""
         attempt = self._by_name.get(name)
         if attempt is not None:
-            attempt.end_heard = True
+            attempt.exit_heard = True
             if attempt.state.phase is not Phase.CREATING:
                 self._observe(attempt, Observation.ENDED)
 
-    def _looked(self, statuses: Mapping[str, str]) -> None:
+    def _statuses_listed(self, statuses: Mapping[str, str]) -> None:
         for name, attempt in list(self._by_name.items()):
             # One that began after the look is not in it.
             runs = attempt.state.phase in (Phase.RUNNING, Phase.STOPPING)
@@ -256,7 +259,7 @@ class ContainerBackend:
         Raises RuntimeFailedError.
         """
         exit_ = Share(attempt.directory.share).read_exit()
-        if attempt.end_heard and exit_ is not None and exit_.code == 0:
+        if attempt.exit_heard and exit_ is not None and exit_.code == 0:
             return None
         until = time.monotonic() + _ENDS_SECONDS
         for delay in delays():
@@ -286,7 +289,7 @@ class ContainerBackend:
     async def _containers(self) -> list[ContainerState]:
         """Containers, and directories of runs, which are shown as ones without a name."""
         try:
-            names = [name for name in await self._endings.statuses() if name not in self._by_name]
+            names = [name for name in await self._exits.statuses() if name not in self._by_name]
             found = [state for name in names if (state := await self._runtime.inspect(name)) is not None]
         except RuntimeFailedError as error:
             log.warning("orphans are looked for again later: %s", error)

@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.container.environment import labels_of, task_env
 from penstock_executor.backends.container.images import Image
 from penstock_executor.backends.container.probe import PODMAN, Found
@@ -24,8 +25,7 @@ from penstock_executor.backends.container.state import (
 )
 from penstock_executor.backends.container.volumes import LOG, Mount
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.places import TaskPlaces
-from penstock_executor.backends.texts import checked
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.pod_paths import OUTPUT_PARAMETERS
 
 
@@ -40,7 +40,7 @@ class Surroundings:
 
 
 def run_command(
-    task: TaskLaunch, places: TaskPlaces, image: Image, mounts: Sequence[Mount], around: Surroundings
+    task: TaskLaunch, places: TaskPaths, image: Image, mounts: Sequence[Mount], around: Surroundings
 ) -> list[str]:
     """From `run` on. Raises TaskSpecError."""
     flags = ["run", "--detach", "--pull=never", "--name", task.pod_name, "--log-driver", "none"]
@@ -79,14 +79,14 @@ def labels(task: TaskLaunch, instance: str) -> dict[str, str]:
     }
 
 
-def _wrapper(places: TaskPlaces) -> list[str]:
+def _wrapper(places: TaskPaths) -> list[str]:
     directories = ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", places.root]
     return ["--share", SHARE, "--log", LOG, *directories, "--metadata", places.metadata]
 
 
-def _program(task: TaskLaunch, places: TaskPlaces, image: Image) -> list[str]:
+def _program(task: TaskLaunch, places: TaskPaths, image: Image) -> list[str]:
     """As Kubernetes has it: a command replaces the image's entrypoint and its arguments, arguments the latter."""
-    given = checked(places.command(), "argument")
+    given = checked_arguments(places.command(), "argument")
     argv = given if task.command else [*image.entrypoint, *(given or image.cmd)]
     if not argv:
         raise TaskSpecError(f"the task names no command, and neither does the image {task.image!r}: name one")

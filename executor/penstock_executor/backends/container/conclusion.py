@@ -25,8 +25,8 @@ from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
-from penstock_executor.backends.ends import how, last_lines, never_started
-from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start, last_lines
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import transfers_of
 from penstock_executor.engine.names import log_uri
 from penstock_executor.engine.task_config import kubernetes_resources
@@ -44,7 +44,7 @@ def collect(
     task: TaskLaunch, directory: AttemptDirectory, open_store: Callable[[AgentTask], ArtifactStore], timeout: float
 ) -> AttemptResult:
     """What the attempt left; stores it. Blocks for as long as that takes. Raises TaskSpecError."""
-    places = TaskPlaces(task)
+    places = TaskPaths(task)
     log = log_file(task, directory)
     agent = AgentTask(
         task_root=task.task_root,
@@ -119,7 +119,7 @@ def _failure(
         text = "the program was killed because it used more memory than its limit (OOMKilled)"
         return FailureKind.USER, text, True
     if exit_ is not None and exit_.errno:
-        return FailureKind.CONFIGURATION, never_started(exit_, task.image), False
+        return FailureKind.CONFIGURATION, describe_failed_start(exit_, task.image), False
     if said:
         return FailureKind(said[0]), said[1], True
     if exit_ is not None:
@@ -127,9 +127,9 @@ def _failure(
         limits: Any = kubernetes_resources(task.resources).get("limits") or {}
         memory = exit_.signal == signal.SIGKILL and limits.get("memory")
         why = f", perhaps because it used more memory than its limit of {memory}" if memory else ""
-        return FailureKind.USER, f"the command {how(exit_.code, exit_.signal)}{why}", True
+        return FailureKind.USER, f"the command {describe_exit(exit_.code, exit_.signal)}{why}", True
     if state is None:
         text = f"the container {task.pod_name} is gone, and nobody saw how it ended"
         return FailureKind.INFRASTRUCTURE, text, True
-    text = f"the container {how(state.exit_code, 0)} from outside, before its program could tell how it ended"
+    text = f"the container {describe_exit(state.exit_code, 0)} from outside, before its program could tell how it ended"
     return FailureKind.INFRASTRUCTURE, text, True

@@ -22,7 +22,7 @@ class ContainerAttempt:
     holds_slot: bool = False
     started_at: int = 0
     """In milliseconds since the epoch, 0 before."""
-    end_heard: bool = False
+    exit_heard: bool = False
     """An event said that its container has ended, perhaps before the call that started it was answered."""
     timer: asyncio.TimerHandle | None = None
 

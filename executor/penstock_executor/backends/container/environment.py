@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.container.state import LABEL_RUN
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.texts import checked
 from penstock_executor.engine.names import attempt_id
 
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
@@ -33,7 +33,7 @@ def task_env(task: TaskLaunch, passed: Mapping[str, str]) -> dict[str, str]:
         # A Secret or ConfigMap gets here only when it may be missing.
         if field is not None:
             found[entry["name"]] = _field(task, field["fieldPath"])
-    checked([f"{name}={value}" for name, value in found.items()], "environment variable")
+    checked_arguments([f"{name}={value}" for name, value in found.items()], "environment variable")
     return found
 
 

@@ -18,7 +18,7 @@ from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.agent.failures import AgentError
 from penstock_executor.attempts import FailureKind, TaskOutcome
-from penstock_executor.backends.base import HeldRuns, NotHeldError
+from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.container.claims import Volumes
 from penstock_executor.backends.container.container_attempt import ContainerAttempt
 from penstock_executor.backends.container.preparation import Preparation
@@ -28,6 +28,7 @@ from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.errors import LaunchFailedError, TaskSpecError
 from penstock_executor.backends.needs import unsupported
+from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays
 
@@ -71,7 +72,7 @@ class ContainerLauncher:
     async def launch(self, attempt: ContainerAttempt, runs: HeldRuns) -> Launched | TaskOutcome:
         """The attempt's container; or the outcome of a task that is a volume claim, which needs no container.
 
-        Raises LaunchFailedError; NotHeldError when nothing was created for now, also for a canceled attempt.
+        Raises LaunchFailedError; LeaseUncertainError, WithdrawnError when nothing was created for now.
         """
         try:
             return await self._launch(attempt, runs)
@@ -161,6 +162,8 @@ class ContainerLauncher:
 
 
 def _check_may_create(attempt: ContainerAttempt, runs: HeldRuns) -> None:
-    """Raises NotHeldError, also for an attempt that is canceled."""
-    if attempt.state.stop is not None or not runs.may_act(attempt.key.run_id):
-        raise NotHeldError(attempt.name)
+    """Raises WithdrawnError, LeaseUncertainError."""
+    if attempt.state.stop is not None:
+        raise WithdrawnError
+    if not runs.may_act(attempt.key.run_id):
+        raise LeaseUncertainError(attempt.name)

@@ -23,7 +23,7 @@ from penstock_executor.backends.container.probe import PODMAN, wrapper
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_executor.backends.container.volumes import OWN_VOLUMES, Mount, claims_in_parts, our_mounts, task_mounts
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import OCI, transfers_of
 from penstock_executor.pod_paths import local_form
 
@@ -43,7 +43,7 @@ class Preparation:
 
         Raises TaskSpecError, RuntimeFailedError, AgentError, ArtifactStoreError, OSError.
         """
-        places = TaskPlaces(task)
+        places = TaskPaths(task)
         moved = transfers_of(task, places)
         image = await self._images.get(task.image, str(task.kubernetes.get("imagePullPolicy") or ""))
         directory.prepare(workspace=task.uses_workspace)

@@ -20,7 +20,7 @@ from penstock_executor.backends.kubernetes.volumes import (
     certificates_mount,
     file_mounts,
 )
-from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import Transfers
 from penstock_executor.pod_paths import WORKSPACE
 
@@ -59,7 +59,7 @@ def agent_beside_entrypoint(agent: Json, moved: Transfers) -> list[Json]:
 
 
 def agent_container(
-    task: TaskLaunch, places: TaskPlaces, moved: Transfers, settings: PodSettings, store: PodStore
+    task: TaskLaunch, places: TaskPaths, moved: Transfers, settings: PodSettings, store: PodStore
 ) -> Json:
     """Raises PodSpecError."""
     instructions = AgentTask(

@@ -30,21 +30,21 @@ from penstock_executor.attempts import (
     TaskWaiting,
 )
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, StopReason, step
-from penstock_executor.backends.base import BackendUnavailableError, HeldRuns, NoPlaceError, NotHeldError
+from penstock_executor.backends.base import BackendUnavailableError, HeldRuns, LeaseUncertainError, NoCapacityError
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
-from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls
+from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls
 from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
-from penstock_executor.backends.kubernetes.explaining import Explanations
 from penstock_executor.backends.kubernetes.launching import PodLauncher
 from penstock_executor.backends.kubernetes.namespaces import Namespaces
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
+from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
-from penstock_executor.backends.kubernetes.troubles import Trouble
-from penstock_executor.backends.kubernetes.verdict import Failure, stuck
+from penstock_executor.backends.kubernetes.verdict import Failure, when_to_give_up
 from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.background import Background
@@ -62,14 +62,14 @@ _FORCE_AFTER_SECONDS = 120.0
 class KubernetesBackend:
     def __init__(
         self,
-        namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, Trouble], None]], Namespaces],
+        namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, PodWarning], None]], Namespaces],
         calls: PodCalls,
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`namespaces(on_pod, on_trouble)` builds the watches that report to both."""
-        self._namespaces = namespaces(self._on_pod, self._on_trouble)
-        self._explanations = Explanations(lambda key, text: self._deliver(TaskWaiting(key, text)))
+        """`namespaces(on_pod, on_warning)` builds the watches that report to both."""
+        self._namespaces = namespaces(self._on_pod, self._on_warning)
+        self._waits = WaitReporter(lambda key, text: self._deliver(TaskWaiting(key, text)))
         self._calls = calls
         self._claims = claims
         self._settings = settings
@@ -93,22 +93,22 @@ class KubernetesBackend:
 
     async def default_root(self, namespace: str) -> str:
         try:
-            place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
+            config = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
         except (KubeError, ArtifactStoreError, ValueError) as error:
             if is_transient(error):
                 raise BackendUnavailableError(str(error)) from error
             # What is wrong with the namespace is told by the run's first task, where its user sees it.
             return ""
-        return place.store_config.default_root
+        return config.store_config.default_root
 
     async def store(self, namespace: str) -> ArtifactStore:
         try:
-            place = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
+            config = await self._namespaces.get(namespace or self._settings.pods.default_namespace)
         except (KubeError, ValueError) as error:
             if is_transient(error):
                 raise BackendUnavailableError(str(error)) from error
             raise ArtifactStoreError(str(error)) from error
-        return place.store
+        return config.store
 
     async def launch(self, task: TaskLaunch) -> None:
         known = self._attempts.get(task.key)
@@ -122,10 +122,10 @@ class KubernetesBackend:
             launched = await self._launcher.launch(attempt, self._runs)
         except LaunchFailedError as error:
             self._observe(attempt, Observation.NOT_CREATED, attempt.failed(error.kind, error.text))
-        except NotAllowedError:
+        except CreateAbandonedError:
             if Action.HAND_BACK in self._observe(attempt, Observation.POSTPONED):
-                raise NotHeldError(task.pod_name) from None
-        except NoPlaceError:
+                raise LeaseUncertainError(task.pod_name) from None
+        except NoCapacityError:
             if Action.HAND_BACK in self._observe(attempt, Observation.POSTPONED):
                 self._capacity.cancel(task.key)
                 raise
@@ -159,7 +159,7 @@ class KubernetesBackend:
         for attempt in self._attempts.values():
             attempt.cancel_timer()
         self._background.cancel()
-        self._explanations.close()
+        self._waits.close()
         self._namespaces.close()
 
     async def _open_default_namespace(self) -> None:
@@ -191,13 +191,13 @@ class KubernetesBackend:
             attempt.view = view
             self._observe(attempt, Observation.ENDED if view.ended or attempt.draining else Observation.GONE)
 
-    def _on_trouble(self, namespace: str, trouble: Trouble) -> None:
-        view = self._namespaces.watched()[namespace].cache.get(trouble.pod)
+    def _on_warning(self, namespace: str, warning: PodWarning) -> None:
+        view = self._namespaces.watched()[namespace].cache.get(warning.pod)
         attempt = self._attempts.get(view.key) if view is not None and view.key is not None else None
-        if view is None or attempt is None or view.uid != trouble.uid:
+        if view is None or attempt is None or view.uid != warning.uid:
             return
         if not (view.ended or view.deleted_at):
-            self._look_for_trouble(attempt, view)
+            self._check_progress(attempt, view)
 
     def _see(self, attempt: PodAttempt, view: PodView) -> None:
         """The attempt's Pod as it is now."""
@@ -214,7 +214,7 @@ class KubernetesBackend:
         elif view.deleted_at:
             attempt.set_timer(view.deleted_at + int(_FORCE_AFTER_SECONDS * 1000), lambda: self._force(attempt))
         else:
-            self._look_for_trouble(attempt, view)
+            self._check_progress(attempt, view)
 
     def _leave_sidecars(self, attempt: PodAttempt, view: PodView) -> None:
         """The task is over; what others brought into its Pod (a service mesh, a log shipper) may run for ever."""
@@ -226,16 +226,16 @@ class KubernetesBackend:
             attempt.draining = True
             self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
 
-    def _look_for_trouble(self, attempt: PodAttempt, view: PodView) -> None:
+    def _check_progress(self, attempt: PodAttempt, view: PodView) -> None:
         """Also while the program runs: its agent may be the one that cannot start."""
         if attempt.state.phase not in (Phase.PENDING, Phase.RUNNING):
             return
-        troubles, image = self._namespaces.troubles(view), attempt.task.image
-        self._explanations.look(attempt.key, wait_of(view, troubles, image))
-        hopeless = stuck(view, image, self._settings.deadlines, troubles, attempt.ungated_at)
-        if hopeless is not None:
-            failure = hopeless.failure
-            attempt.set_timer(hopeless.at, lambda: self._give_up(attempt, failure))
+        warnings, image = self._namespaces.warnings(view), attempt.task.image
+        self._waits.update(attempt.key, wait_of(view, warnings, image))
+        give_up = when_to_give_up(view, image, self._settings.deadlines, warnings, attempt.ungated_at)
+        if give_up is not None:
+            failure = give_up.failure
+            attempt.set_timer(give_up.at, lambda: self._give_up(attempt, failure))
         else:
             attempt.cancel_timer()
 
@@ -321,7 +321,7 @@ class KubernetesBackend:
         self._observe(attempt, Observation.CONCLUDED, outcome)
 
     def _end(self, attempt: PodAttempt, outcome: TaskOutcome) -> None:
-        self._explanations.forget(attempt.key)
+        self._waits.forget(attempt.key)
         attempt.succeeded = outcome.succeeded
         attempt.cancel_timer()
         self._deliver(outcome)

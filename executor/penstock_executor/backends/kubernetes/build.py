@@ -37,7 +37,7 @@ def kubernetes_backend(surroundings: Surroundings, settings: BackendSettings, pe
     """`per_second` bounds Pod creates and deletes, each."""
     client = surroundings.client
     return KubernetesBackend(
-        lambda on_pod, on_trouble: Namespaces(
+        lambda on_pod, on_warning: Namespaces(
             client,
             settings.pods.instance,
             wrapper_config_map(),
@@ -45,7 +45,7 @@ def kubernetes_backend(surroundings: Surroundings, settings: BackendSettings, pe
             surroundings.store_of,
             settings.pods.default_namespace,
             on_pod,
-            on_trouble,
+            on_warning,
         ),
         PodCalls(client, per_second),
         ClaimTasks(client, settings.pods.instance),

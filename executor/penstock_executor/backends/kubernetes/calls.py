@@ -4,8 +4,8 @@ Why it exists: an API server that throttles, restarts or loses an answer is no f
 until it is certain: names are deterministic, so "exists already" and "not found" are answers, too.
 
 Invariants: a Pod is created only while `may_create` holds, asked right before each try, and never again once the server
-said that it exists; creates and deletes have a
-bucket each, so that new work cannot starve the removal of old; what the server asks us to wait, everybody waits.
+said that it exists; creates and deletes have a token bucket each, so that new work cannot starve the removal of old;
+when the server asks for a pause, every call waits for it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ log = logging.getLogger(__name__)
 _MAX_PAUSE_SECONDS = 30.0
 
 
-class NotAllowedError(Exception):
-    """The caller withdrew its leave while a create waited; no Pod of that name is there."""
+class CreateAbandonedError(Exception):
+    """`may_create` held no longer while a create waited; no Pod of that name is there."""
 
 
-class VanishedError(Exception):
+class PodVanishedError(Exception):
     """A Pod of that name was there, and is not any more: to create it again would run its task a second time."""
 
 
@@ -59,8 +59,8 @@ class PodCalls:
     ) -> tuple[Mapping[str, Any], bool]:
         """The Pod as the server has it, and whether this call made it; one of that name that exists is given back.
 
-        Raises NotAllowedError, VanishedError, QuotaExceededError when no Pod was made, and KubeError for what no
-        repetition mends (invalid, forbidden, no such namespace).
+        Raises CreateAbandonedError, PodVanishedError, QuotaExceededError when no Pod was created, and KubeError for
+        what no repetition mends (invalid, forbidden, no such namespace).
         """
         path = pods_path(namespace)
         name = str(pod["metadata"]["name"])
@@ -70,15 +70,15 @@ class PodCalls:
             await self._turn(self._creates)
             allowed = may_create()
             if not (allowed or exists or unanswered):
-                raise NotAllowedError(name)
+                raise CreateAbandonedError(name)
             try:
                 if allowed and not exists:
                     return await self._client.create(path, pod), True
-                # What an earlier try may have made has to be known to whoever withdrew the leave, too.
+                # An earlier try may have created it: that has to be known although it is no longer wanted.
                 found = await self._existing(path, name)
                 if found is not None:
                     return found, False
-                raise VanishedError(name) if exists else NotAllowedError(name)
+                raise PodVanishedError(name) if exists else CreateAbandonedError(name)
             except AlreadyExistsError:
                 exists = True
                 continue

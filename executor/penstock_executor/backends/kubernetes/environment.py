@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.kubernetes.settings import PodSettings
-from penstock_executor.backends.kubernetes.text import escaped
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.volumes import certificates_env
-from penstock_executor.backends.texts import checked
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ def literal(entries: Sequence[Json]) -> list[Json]:
         if last[entry["name"]] != index:
             continue
         if "value" in entry:
-            checked([f"{entry['name']}={entry['value']}"], "environment variable")
+            checked_arguments([f"{entry['name']}={entry['value']}"], "environment variable")
             entry = {**entry, "value": escaped(entry["value"], names(found))}
         found.append(entry)
     return found

@@ -15,14 +15,14 @@ from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import Phase
-from penstock_executor.backends.base import HeldRuns, NoPlaceError
+from penstock_executor.backends.base import HeldRuns, NoCapacityError
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
-from penstock_executor.backends.kubernetes.calls import NotAllowedError, PodCalls, VanishedError
+from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls, PodVanishedError
 from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.errors import PodSpecError
-from penstock_executor.backends.kubernetes.namespaces import Namespaces, Place
+from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_executor.backends.kubernetes.task_store import TaskStore
@@ -52,7 +52,7 @@ class PodLauncher:
     async def launch(self, attempt: PodAttempt, runs: HeldRuns) -> PodView | TaskOutcome:
         """The attempt's Pod; or the outcome of a task that is a volume claim, which the executor carries out itself.
 
-        Raises LaunchFailedError; NotAllowedError, NoPlaceError when no Pod was created for now.
+        Raises LaunchFailedError; CreateAbandonedError, NoCapacityError when no Pod was created for now.
         """
         task = attempt.task
         try:
@@ -60,7 +60,7 @@ class PodLauncher:
                 _check_allowed(attempt, runs)
                 return await self._claims.outcome(task, attempt.namespace)
             view = await self._adopt_or_create(attempt, runs)
-        except VanishedError:
+        except PodVanishedError:
             raise _gone(task) from None
         except (PodSpecError, ValueError) as error:
             raise LaunchFailedError(FailureKind.CONFIGURATION, str(error)) from error
@@ -75,30 +75,30 @@ class PodLauncher:
         return view
 
     async def _adopt_or_create(self, attempt: PodAttempt, runs: HeldRuns) -> PodView:
-        place = await self._namespace(attempt, runs)
-        existing = place.pods.cache.get(attempt.task.pod_name)
+        config = await self._namespace(attempt, runs)
+        existing = config.pods.cache.get(attempt.task.pod_name)
         if existing is not None:
             return existing
         if attempt.task.seen_running:
             raise _gone(attempt.task)
         if attempt.state.stop is not None:
-            raise NotAllowedError(attempt.task.pod_name)
+            raise CreateAbandonedError(attempt.task.pod_name)
         full = self._capacity.reserve(attempt.key, attempt.namespace)
         if full:
-            raise NoPlaceError(full)
-        return await self._create(attempt, place, runs)
+            raise NoCapacityError(full)
+        return await self._create(attempt, config, runs)
 
-    async def _create(self, attempt: PodAttempt, place: Place, runs: HeldRuns) -> PodView:
+    async def _create(self, attempt: PodAttempt, config: NamespaceConfig, runs: HeldRuns) -> PodView:
         task = attempt.task
         if task.uses_workspace:
             await self._claims.ensure_workspace(task, attempt.namespace)
-        pod = make_pod(task, self._settings.pods, place.policy, TaskStore(place.store_config, task))
+        pod = make_pod(task, self._settings.pods, config.policy, TaskStore(config.store_config, task))
         # When the lease runs out on the way, the Pod is the next holder's, to be adopted or collected: one that is
         # taken back would have to be made again by a holder for whom the attempt is still to come.
         try:
             document, _ = await self._calls.create(attempt.namespace, pod, lambda: _may_create(attempt, runs))
         except QuotaExceededError as error:
-            raise NoPlaceError(self._capacity.refuse(attempt.namespace, error.message)) from error
+            raise NoCapacityError(self._capacity.refuse(attempt.namespace, error.message)) from error
         self._capacity.made(attempt.namespace)
         if attempt.view is not None:
             # The watch was faster than the answer.
@@ -107,7 +107,7 @@ class PodLauncher:
         self._capacity.see(view)
         return view
 
-    async def _namespace(self, attempt: PodAttempt, runs: HeldRuns) -> Place:
+    async def _namespace(self, attempt: PodAttempt, runs: HeldRuns) -> NamespaceConfig:
         """What holds in the attempt's namespace, however long its API server is away. Raises as `Namespaces.get`."""
 
         def failed(error: BaseException) -> None:
@@ -124,9 +124,9 @@ def _may_create(attempt: PodAttempt, runs: HeldRuns) -> bool:
 
 
 def _check_allowed(attempt: PodAttempt, runs: HeldRuns) -> None:
-    """Raises NotAllowedError."""
+    """Raises CreateAbandonedError."""
     if attempt.state.stop is not None or not runs.may_act(attempt.key.run_id):
-        raise NotAllowedError(attempt.task.pod_name)
+        raise CreateAbandonedError(attempt.task.pod_name)
 
 
 def _gone(task: TaskLaunch) -> LaunchFailedError:

@@ -9,11 +9,12 @@ from typing import Any
 
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.kubernetes.agent_container import LOG
 from penstock_executor.backends.kubernetes.environment import names, task_env
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
-from penstock_executor.backends.kubernetes.text import escaped
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.volumes import (
     certificates_mount,
     directory_mounts,
@@ -22,8 +23,7 @@ from penstock_executor.backends.kubernetes.volumes import (
     with_users_mounts,
     wrapper_mount,
 )
-from penstock_executor.backends.places import TaskPlaces
-from penstock_executor.backends.texts import checked
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import Transfers
 from penstock_executor.engine.names import attempt_id
 from penstock_executor.engine.task_config import kubernetes_resources
@@ -37,7 +37,7 @@ MESSAGE = "/dev/termination-log"
 
 def main_container(
     task: TaskLaunch,
-    places: TaskPlaces,
+    places: TaskPaths,
     moved: Transfers,
     settings: PodSettings,
     policy: NamespacePolicy,
@@ -48,7 +48,7 @@ def main_container(
     """Raises PodSpecError."""
     platform: Any = task.kubernetes
     env = task_env(task, settings)
-    argv = checked(places.command(), "argument")
+    argv = checked_arguments(places.command(), "argument")
     container: Json = {"name": NAME, "image": task.image}
     if platform.get("imagePullPolicy"):
         container["imagePullPolicy"] = platform["imagePullPolicy"]
@@ -73,7 +73,7 @@ def main_container(
     return container
 
 
-def _wrapper(task: TaskLaunch, places: TaskPlaces, moved: Transfers, *, agent: bool) -> list[str]:
+def _wrapper(task: TaskLaunch, places: TaskPaths, moved: Transfers, *, agent: bool) -> list[str]:
     command = [f"{WRAPPER_DIR}/run"]
     if agent:
         command += ["--share", SHARE]

@@ -17,7 +17,7 @@ from penstock_ir.artifact import Artifact
 
 from penstock_executor.backends.kubernetes.security import task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
-from penstock_executor.backends.kubernetes.text import escaped
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.volumes import scratch_mount
 from penstock_executor.backends.transfers import OCI
 from penstock_executor.pod_paths import local_form

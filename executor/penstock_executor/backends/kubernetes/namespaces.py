@@ -25,10 +25,10 @@ from penstock_store.providers import parse_launcher
 
 from penstock_executor.backends.kubernetes.calls import pods_path
 from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
+from penstock_executor.backends.kubernetes.pod_warnings import PodWarning, PodWarnings
 from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.rights import check_rights
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
-from penstock_executor.backends.kubernetes.troubles import Trouble, Troubles
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,12 @@ NAMESPACE_CONFIG = "penstock"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NamespaceConfig:
     """A namespace as tasks find it now."""
 
     namespace: str
     pods: Reflector[PodView]
-    troubles: Troubles
+    warnings: PodWarnings
     policy: NamespacePolicy
     store_config: StoreConfig
     store: ArtifactStore
@@ -53,10 +53,10 @@ class Place:
 @dataclass(slots=True)
 class _Known:
     pods: Reflector[PodView]
-    troubles: Troubles
+    warnings: PodWarnings
     watching: tuple[asyncio.Task[None], ...]
     lock: asyncio.Lock
-    place: Place | None = None
+    config: NamespaceConfig | None = None
     read_at: float = 0.0
     versions: tuple[Any, ...] = ()
 
@@ -76,7 +76,7 @@ class Namespaces:
         deployment: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
         trusted: str,
         on_pod: Callable[[EventKind, PodView], None],
-        on_trouble: Callable[[str, Trouble], None],
+        on_warning: Callable[[str, PodWarning], None],
     ) -> None:
         self._client = client
         self._instance = instance
@@ -85,32 +85,32 @@ class Namespaces:
         self._deployment = deployment
         self._trusted = trusted
         self._on_pod = on_pod
-        self._on_trouble = on_trouble
+        self._on_warning = on_warning
         self._known: dict[str, _Known] = {}
 
-    async def get(self, namespace: str) -> Place:
+    async def get(self, namespace: str) -> NamespaceConfig:
         """Raises KubeError, ValueError for a configuration that is broken."""
         if namespace not in self._known:
             await check_rights(self._client, namespace)
         known = self._known.get(namespace) or self._watch(namespace)
         await known.pods.synced()
         async with known.lock:
-            if known.place is None or time.monotonic() - known.read_at > _FRESH_SECONDS:
+            if known.config is None or time.monotonic() - known.read_at > _FRESH_SECONDS:
                 await self._read(namespace, known)
-        assert known.place is not None
-        return known.place
+        assert known.config is not None
+        return known.config
 
     def store(self, namespace: str) -> ArtifactStore:
         """The store of a namespace that tasks have run in."""
         known = self._known.get(namespace)
-        if known is None or known.place is None:
+        if known is None or known.config is None:
             return self._deployment(self._stores, {})
-        return known.place.store
+        return known.config.store
 
-    def troubles(self, view: PodView) -> tuple[Trouble, ...]:
+    def warnings(self, view: PodView) -> tuple[PodWarning, ...]:
         """What the kubelet complains of about a Pod."""
         known = self._known.get(view.namespace)
-        return known.troubles.of(view.uid) if known is not None else ()
+        return known.warnings.of(view.uid) if known is not None else ()
 
     def watched(self) -> Mapping[str, Reflector[PodView]]:
         return {namespace: known.pods for namespace, known in self._known.items()}
@@ -125,9 +125,9 @@ class Namespaces:
         pods: Reflector[PodView] = Reflector(
             self._client, pods_path(namespace), label_selector=selector, trim=view_of, on_event=self._on_pod
         )
-        troubles = Troubles(self._client, namespace, lambda trouble: self._on_trouble(namespace, trouble))
-        watching = (asyncio.create_task(pods.run()), asyncio.create_task(troubles.work()))
-        known = _Known(pods, troubles, watching, asyncio.Lock())
+        warnings = PodWarnings(self._client, namespace, lambda warning: self._on_warning(namespace, warning))
+        watching = (asyncio.create_task(pods.run()), asyncio.create_task(warnings.work()))
+        known = _Known(pods, warnings, watching, asyncio.Lock())
         self._known[namespace] = known
         return known
 
@@ -136,24 +136,24 @@ class Namespaces:
             launcher = await self._config_map(namespace, LAUNCHER_CONFIG)
             ours = await self._config_map(namespace, NAMESPACE_CONFIG)
         except KubeError:
-            if known.place is None:
+            if known.config is None:
                 raise
             log.warning("namespace %s: its configuration cannot be read, the last one holds", namespace)
             known.read_at = time.monotonic()
             return
         versions = tuple(one.get("metadata", {}).get("resourceVersion") if one else None for one in (launcher, ours))
-        if known.place is None or versions != known.versions:
-            known.place = await self._place(namespace, known, launcher, ours)
+        if known.config is None or versions != known.versions:
+            known.config = await self._config(namespace, known, launcher, ours)
             known.versions = versions
         known.read_at = time.monotonic()
 
-    async def _place(
+    async def _config(
         self,
         namespace: str,
         known: _Known,
         launcher: Mapping[str, Any] | None,
         ours: Mapping[str, Any] | None,
-    ) -> Place:
+    ) -> NamespaceConfig:
         own = parse_launcher((launcher or {}).get("data") or {})
         config = replace(
             self._stores,
@@ -168,7 +168,7 @@ class Namespaces:
             store = self._deployment(config, variables)
         else:
             store = NamespaceStore(own, variables, self._deployment(self._stores, {}))
-        return Place(namespace, known.pods, known.troubles, policy, config, store)
+        return NamespaceConfig(namespace, known.pods, known.warnings, policy, config, store)
 
     async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
         """The variables with which the executor itself reaches the namespace's store, like its agents."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.kubernetes.agent_container import (
     AGENT_CONTAINERS,
     PodStore,
@@ -26,8 +27,8 @@ from penstock_executor.backends.kubernetes.merge import with_template
 from penstock_executor.backends.kubernetes.model_cars import model_containers
 from penstock_executor.backends.kubernetes.security import hardened, pod_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
-from penstock_executor.backends.kubernetes.text import escaped
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_LOG,
@@ -44,8 +45,7 @@ from penstock_executor.backends.kubernetes.volumes import (
     wrapper_volume,
 )
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of, wrapper_chooser
-from penstock_executor.backends.places import TaskPlaces
-from penstock_executor.backends.texts import checked
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.engine.names import log_uri
 
 __all__ = ["PodSpecError", "make_pod"]
@@ -59,7 +59,7 @@ TOKEN_ANNOTATION = "penstock.dev/service-account-token"  # noqa: S105 - a name
 def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, store: PodStore) -> Json:
     """Raises PodSpecError."""
     platform: Any = task.kubernetes
-    places = TaskPlaces(task)
+    places = TaskPaths(task)
     moved = agent_transfers(task, places, settings)
     wrapped = bool(task.command)
     # Without a wrapper nobody else reads the files in which the task leaves its parameters.
@@ -143,7 +143,7 @@ def _of_pipeline(container: Json) -> Json:
     found = {**container, "securityContext": hardened()}
     for key in ("command", "args"):
         if key in container:
-            texts = checked(container[key], f"{key} of init container {container['name']}")
+            texts = checked_arguments(container[key], f"{key} of init container {container['name']}")
             found[key] = [escaped(text, names(env)) for text in texts]
     return {**found, "env": env} if env else found
 

@@ -9,11 +9,11 @@ from penstock_executor.agent.protocol import Transfer
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import PodSettings
-from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import Transfers, transfers_of
 
 
-def agent_transfers(task: TaskLaunch, places: TaskPlaces, settings: PodSettings) -> Transfers:
+def agent_transfers(task: TaskLaunch, places: TaskPaths, settings: PodSettings) -> Transfers:
     """Raises TaskSpecError."""
     found = transfers_of(task, places)
     for one in (*found.inputs, *found.outputs.values()):

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from penstock_ir.event_log import FailureKind
 
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.backends.ends import how, never_started
-from penstock_executor.backends.kubernetes.troubles import SANDBOX, VOLUME, Trouble
+from penstock_executor.attempts import FailureKind
+from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start
+from penstock_executor.backends.kubernetes.pod_warnings import SANDBOX, VOLUME, PodWarning
 from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView, Terminated
 from penstock_executor.backends.kubernetes.waiting import reduced, wait_of
 
@@ -64,7 +65,7 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True)
-class Hopeless:
+class GiveUp:
     """A Pod that does not start or does not end. `at` is when it is given up, in milliseconds since the epoch; the past
     means now."""
 
@@ -72,12 +73,12 @@ class Hopeless:
     failure: Failure
 
 
-def stuck(
-    view: PodView, image: str, deadlines: Deadlines, troubles: Sequence[Trouble] = (), ungated_at: int = 0
-) -> Hopeless | None:
+def when_to_give_up(
+    view: PodView, image: str, deadlines: Deadlines, warnings: Sequence[PodWarning] = (), ungated_at: int = 0
+) -> GiveUp | None:
     """Why a Pod may never start or never end by itself, and until when to wait; None when nothing is wrong.
 
-    `troubles` are the kubelet's warnings, `ungated_at` is when the last scheduling gate was seen to go (milliseconds).
+    `warnings` are the kubelet's warnings, `ungated_at` is when the last scheduling gate was seen to go (milliseconds).
     """
     since = view.scheduled_at or view.created_at
     for container in view.containers:
@@ -87,14 +88,14 @@ def stuck(
         reason, message = container.waiting_reason, container.waiting_message
         if reason in _BAD_NAME:
             text = f"the image {_image(container, image)} cannot be used: {message or reason}"
-            return Hopeless(0, Failure(FailureKind.CONFIGURATION, text))
+            return GiveUp(0, Failure(FailureKind.CONFIGURATION, text))
         if reason in PULLING:
             return _not_pulled(container, image, _pulls_since(view), deadlines)
         if reason in _CREATING:
             text = f"the container {container.name!r} cannot be created: {message or reason}"
             wait = 0.0 if _NEVER_RIGHT.search(message) else deadlines.configuration
             at = 0 if not wait else since + int(wait * 1000)
-            return Hopeless(at, Failure(_whose(message), text))
+            return GiveUp(at, Failure(_whose(message), text))
     if view.ended:
         return None
     # A container that never ran has ended without having started.
@@ -103,28 +104,28 @@ def stuck(
     if view.gates:
         # A queue decides when it may start, and however long that takes is nobody's failure.
         return None
-    missing = next((one for one in troubles if one.reason in VOLUME and _NO_SUCH_OBJECT.search(one.message)), None)
+    missing = next((one for one in warnings if one.reason in VOLUME and _NO_SUCH_OBJECT.search(one.message)), None)
     if missing is not None:
         text = f"a volume of the Pod cannot be mounted: {missing.message}"
-        return Hopeless(since + int(deadlines.configuration * 1000), Failure(FailureKind.CONFIGURATION, text))
-    waits = wait_of(view, troubles, image)
+        return GiveUp(since + int(deadlines.configuration * 1000), Failure(FailureKind.CONFIGURATION, text))
+    waits = wait_of(view, warnings, image)
     text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {waits.text if waits else 'it has not started'}"
-    pending = Hopeless(
+    pending = GiveUp(
         max(view.created_at, ungated_at) + int(deadlines.pending * 1000), Failure(FailureKind.INFRASTRUCTURE, text)
     )
-    pulling = _silent_pull(view, troubles, image, deadlines)
+    pulling = _silent_pull(view, warnings, image, deadlines)
     return pulling if pulling is not None and pulling.at < pending.at else pending
 
 
-def _silent_pull(view: PodView, troubles: Sequence[Trouble], image: str, deadlines: Deadlines) -> Hopeless | None:
+def _silent_pull(view: PodView, warnings: Sequence[PodWarning], image: str, deadlines: Deadlines) -> GiveUp | None:
     """A Pod on a node that complains of nothing, and of which no container runs yet, pulls an image."""
-    if not view.scheduled_at or any(one.reason in VOLUME or one.reason in SANDBOX for one in troubles):
+    if not view.scheduled_at or any(one.reason in VOLUME or one.reason in SANDBOX for one in warnings):
         return None
     if any(one.initial and one.running_since and not one.started for one in view.containers):
         return None
     at = _pulls_since(view) + int(deadlines.image_pull * 1000)
     text = f"the image {image!r} was not there {deadlines.image_pull:g} seconds after the Pod had a node"
-    return Hopeless(at, Failure(FailureKind.CONFIGURATION, text))
+    return GiveUp(at, Failure(FailureKind.CONFIGURATION, text))
 
 
 def _pulls_since(view: PodView) -> int:
@@ -135,15 +136,15 @@ def _pulls_since(view: PodView) -> int:
     return max([view.scheduled_at or view.created_at, *begun])
 
 
-def _half_gone(view: PodView, image: str) -> Hopeless | None:
+def _half_gone(view: PodView, image: str) -> GiveUp | None:
     """Wrapper and agent hear each other's end, unless one died before it could show that it lived."""
     main, agent = view.container("main"), view.container("agent")
     if main is None or agent is None:
         return None
     if agent.terminated is not None and main.running_since:
-        ended = how(agent.terminated.exit_code, agent.terminated.signal)
+        ended = describe_exit(agent.terminated.exit_code, agent.terminated.signal)
         failure = Failure(FailureKind.INFRASTRUCTURE, f"the agent beside the program {ended} before it")
-        return Hopeless(agent.terminated.finished_at + int(_HALF_SECONDS * 1000), failure)
+        return GiveUp(agent.terminated.finished_at + int(_HALF_SECONDS * 1000), failure)
     if main.terminated is not None and agent.running_since:
         # It may have a lot to bring away after a program that ran; after one that never did it waits for ever.
         never = main.terminated.reason in _NEVER_RAN
@@ -151,20 +152,20 @@ def _half_gone(view: PodView, image: str) -> Hopeless | None:
         if never or killed:
             seconds = _HALF_SECONDS if never else _AGENT_SECONDS
             failure = _without_a_word(view, main.terminated, None, image)
-            return Hopeless(main.terminated.finished_at + int(seconds * 1000), failure)
+            return GiveUp(main.terminated.finished_at + int(seconds * 1000), failure)
     return None
 
 
-def _not_pulled(container: ContainerView, image: str, since: int, deadlines: Deadlines) -> Hopeless:
+def _not_pulled(container: ContainerView, image: str, since: int, deadlines: Deadlines) -> GiveUp:
     message = reduced(container.waiting_message or container.waiting_reason)
     text = f"the image {_image(container, image)} cannot be pulled: {message}"
     if _NO_SUCH_IMAGE.search(message):
         # The first failure may be a registry that is not ready yet; the back-off says that it was tried again.
         again = container.waiting_reason == "ImagePullBackOff"
         wait = 0 if again else int(deadlines.image_pull * 1000)
-        return Hopeless(since + wait if wait else 0, Failure(FailureKind.CONFIGURATION, text))
+        return GiveUp(since + wait if wait else 0, Failure(FailureKind.CONFIGURATION, text))
     # The kubelet has tried again all the time: another attempt would only double the deadline.
-    return Hopeless(since + int(deadlines.image_pull * 1000), Failure(FailureKind.CONFIGURATION, text))
+    return GiveUp(since + int(deadlines.image_pull * 1000), Failure(FailureKind.CONFIGURATION, text))
 
 
 def _image(container: ContainerView, image: str) -> str:
@@ -216,7 +217,7 @@ def failure_of(
             return _not_started(exit_, image)
         if result is not None and result.failure is not None:
             return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
-        return Failure(FailureKind.USER, f"the command {how(exit_.code, exit_.signal)}", wants_log=True)
+        return Failure(FailureKind.USER, f"the command {describe_exit(exit_.code, exit_.signal)}", wants_log=True)
     if wrapped and ended is not None and ended.exit_code and ended.exit_code != 137 and _alone(view, ended, result):
         text = f"the container exited with code {ended.exit_code} before its program could tell how it ended"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
@@ -241,7 +242,7 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
     if ended is None:
         others = next((one for one in view.containers if one.terminated and one.terminated.exit_code), None)
         if others is not None and others.terminated is not None:
-            so = how(others.terminated.exit_code, others.terminated.signal)
+            so = describe_exit(others.terminated.exit_code, others.terminated.signal)
             said = f": {others.terminated.message.strip()}" if others.terminated.message.strip() else ""
             return Failure(FailureKind.INFRASTRUCTURE, f"the container {others.name!r} {so}{said}")
         return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
@@ -258,7 +259,7 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
         # The wrapper itself was killed: by the kernel when the whole container is, by the runtime, or by hand.
         text = "the container was killed (SIGKILL) from outside"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
-    return Failure(FailureKind.USER, f"the command {how(ended.exit_code, ended.signal)}", wants_log=True)
+    return Failure(FailureKind.USER, f"the command {describe_exit(ended.exit_code, ended.signal)}", wants_log=True)
 
 
 def _whose(message: str) -> FailureKind:
@@ -267,7 +268,7 @@ def _whose(message: str) -> FailureKind:
 
 
 def _not_started(exit_: ProcessExit, image: str) -> Failure:
-    return Failure(FailureKind.CONFIGURATION, never_started(exit_, image))
+    return Failure(FailureKind.CONFIGURATION, describe_failed_start(exit_, image))
 
 
 def _out_of_memory(ended: Terminated) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penstock_executor.backends.kubernetes.troubles import PULL, SANDBOX, VOLUME, Trouble
+from penstock_executor.backends.kubernetes.pod_warnings import PULL, SANDBOX, VOLUME, PodWarning
 from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView
 
 _MAX_TEXT = 600
@@ -48,7 +48,7 @@ class Wait:
     quiet: bool = False
 
 
-def wait_of(view: PodView, troubles: Sequence[Trouble], image: str) -> Wait | None:
+def wait_of(view: PodView, warnings: Sequence[PodWarning], image: str) -> Wait | None:
     """What keeps a Pod from running its program, None when it runs, ended or goes. `image` is the task's."""
     if view.ended or view.deleted_at or view.started_at or view.finished_at:
         return None
@@ -59,7 +59,7 @@ def wait_of(view: PodView, troubles: Sequence[Trouble], image: str) -> Wait | No
         return Wait(f"no node takes the Pod: {_cut(constraints(view.unscheduled))}")
     if not view.scheduled_at:
         return Wait("the Pod is made and waits for the scheduler", quiet=True)
-    pulls = next((one for one in troubles if one.reason == PULL), None)
+    pulls = next((one for one in warnings if one.reason == PULL), None)
     for container in view.containers:
         if container.waiting_reason in PULLING:
             return Wait(_pull(container, pulls, image))
@@ -68,12 +68,12 @@ def wait_of(view: PodView, troubles: Sequence[Trouble], image: str) -> Wait | No
             said = container.waiting_message or container.waiting_reason
             return Wait(f"the container {container.name!r} cannot be created: {_cut(said)}")
     node = f"on the node {view.node}" if view.node else "on its node"
-    for trouble in troubles:
-        if trouble.reason in VOLUME:
-            return Wait(f"{node} a volume cannot be mounted (tried {_times(trouble.count)}): {_cut(trouble.message)}")
-        if trouble.reason in SANDBOX:
-            said = _cut(trouble.message)
-            return Wait(f"{node} the Pod's network cannot be set up (tried {_times(trouble.count)}): {said}")
+    for warning in warnings:
+        if warning.reason in VOLUME:
+            return Wait(f"{node} a volume cannot be mounted (tried {_times(warning.count)}): {_cut(warning.message)}")
+        if warning.reason in SANDBOX:
+            said = _cut(warning.message)
+            return Wait(f"{node} the Pod's network cannot be set up (tried {_times(warning.count)}): {said}")
     busy = next((one.name for one in view.containers if one.initial and one.running_since and not one.started), "")
     if busy:
         return Wait(f"{node} its init container {busy!r} runs", quiet=True)
@@ -102,7 +102,7 @@ def _plain(count: str, what: str) -> str:
     return f"{count} {what}"
 
 
-def _pull(container: ContainerView, pulls: Trouble | None, image: str) -> str:
+def _pull(container: ContainerView, pulls: PodWarning | None, image: str) -> str:
     name = repr(image) if container.name == "main" else f"of the container {container.name!r}"
     tries = f" (tried {_times(pulls.count)})" if pulls is not None else ""
     # The back-off repeats the error; the first try's status has nothing else.

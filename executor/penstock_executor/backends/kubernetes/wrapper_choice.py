@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock_executor.backends.kubernetes.security import agent_security
 from penstock_executor.backends.kubernetes.settings import PodSettings
-from penstock_executor.backends.kubernetes.text import escaped
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.volumes import WRAPPER_VOLUME, wrapper_target
 
 Json = dict[str, Any]

@@ -35,11 +35,11 @@ from penstock_executor.attempts import (
     TaskWaiting,
 )
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, step
-from penstock_executor.backends.base import HeldRuns, NotHeldError
+from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError
-from penstock_executor.backends.local.attempts import AttemptDirectory, remove_tree, temporary_of_run
 from penstock_executor.backends.local.conclusion import Conclusion, is_elsewhere
 from penstock_executor.backends.local.connection import ForkServerGoneError
+from penstock_executor.backends.local.directory import AttemptDirectory, remove_tree, temporary_of_run
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
 from penstock_executor.backends.local.environments import TaskEnvironments
 from penstock_executor.backends.local.fork_servers import ForkServers
@@ -50,6 +50,7 @@ from penstock_executor.backends.local.preparation import Preparation
 from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED
 from penstock_executor.backends.local.views import why_no_view
+from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ class LocalBackend:
             started_at = await self._launcher.launch(attempt, self._runs)
         except LaunchFailedError as error:
             self._observe(attempt, Observation.NOT_CREATED, attempt.failed(error.kind, error.text))
-        except NotHeldError:
+        except (LeaseUncertainError, WithdrawnError):
             if Action.HAND_BACK in self._observe(attempt, Observation.POSTPONED):
                 raise
         else:

@@ -19,11 +19,11 @@ from penstock_executor.artifacts.output_files import OutputError, metadata_text,
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
 from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import StopReason
-from penstock_executor.backends.ends import last_lines
-from penstock_executor.backends.local.attempts import Exit
+from penstock_executor.backends.exit_texts import last_lines
+from penstock_executor.backends.local.directory import Exit
 from penstock_executor.backends.local.inputs import TaskFiles
 from penstock_executor.backends.local.local_attempt import LocalAttempt
-from penstock_executor.backends.local.verdict import Ending, verdict
+from penstock_executor.backends.local.verdict import ExitContext, verdict
 
 _FULL_BYTES = 64 * 1024
 
@@ -49,7 +49,7 @@ class Conclusion:
         """Of an attempt whose exit is on disk. Raises what nobody foresaw."""
         exit_, files, task = attempt.directory.exit(), attempt.files, attempt.task
         assert exit_ is not None and files is not None
-        failure = verdict(task, exit_, _ending(attempt, files) if exit_.code != 0 else Ending())
+        failure = verdict(task, exit_, _exit_context(attempt, files) if exit_.code != 0 else ExitContext())
         if failure is not None:
             return attempt.failed(*failure, exit_)
         try:
@@ -119,10 +119,10 @@ def _succeeded(attempt: LocalAttempt, files: TaskFiles, exit_: Exit, outputs: Co
     )
 
 
-def _ending(attempt: LocalAttempt, files: TaskFiles) -> Ending:
+def _exit_context(attempt: LocalAttempt, files: TaskFiles) -> ExitContext:
     # Its own words may not have fitted into the log any more.
     full = f"the artifact store is full ({files.log.parent}: {os.strerror(errno.ENOSPC)})"
-    return Ending(
+    return ExitContext(
         canceled=attempt.state.stop is StopReason.CANCELED,
         overdue=attempt.state.stop is StopReason.DEADLINE,
         unstarted=attempt.directory.spawn_error(),

@@ -9,8 +9,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock_executor.backends.local.attempts import private_temporary
 from penstock_executor.backends.local.connection import ForkServerConnection
+from penstock_executor.backends.local.directory import private_temporary
 
 _SOCKET_NAME_BYTES = 100
 

@@ -24,7 +24,7 @@ from penstock_store.files import path_of, uri_of
 
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local import views
-from penstock_executor.backends.local.attempts import AttemptDirectory, remove_tree
+from penstock_executor.backends.local.directory import AttemptDirectory, remove_tree
 from penstock_executor.backends.local.views import Overlay, View
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 

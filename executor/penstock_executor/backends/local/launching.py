@@ -15,7 +15,7 @@ from penstock_ir.backend_limits import LOCAL
 from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.attempts import AttemptKey, FailureKind
-from penstock_executor.backends.base import HeldRuns, NotHeldError
+from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.local.connection import ForkServerGoneError
 from penstock_executor.backends.local.environments import EnvironmentFailedError
@@ -24,6 +24,7 @@ from penstock_executor.backends.local.local_attempt import LocalAttempt
 from penstock_executor.backends.local.preparation import Preparation, Prepared
 from penstock_executor.backends.local.unstartable import UnstartableError
 from penstock_executor.backends.needs import unsupported
+from penstock_executor.backends.withdrawable import WithdrawnError
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +53,13 @@ class LocalLauncher:
         """When the process was started, in milliseconds since the epoch; None when no fork server knows of the attempt
         any more, and its directory has to say how it stands.
 
-        Raises LaunchFailedError; NotHeldError when nothing was started for now, also for a canceled attempt.
+        Raises LaunchFailedError; LeaseUncertainError, WithdrawnError when nothing was started for now.
         """
         try:
             if attempt.directory.claimed_by() is not None:
                 return await self._adopt(attempt)
             return await self._start(attempt, runs)
-        except (LaunchFailedError, NotHeldError):
+        except (LaunchFailedError, LeaseUncertainError, WithdrawnError):
             raise
         except UnstartableError as error:
             raise LaunchFailedError(FailureKind.CONFIGURATION, str(error)) from error
@@ -79,8 +80,10 @@ class LocalLauncher:
             raise LaunchFailedError(FailureKind.CONFIGURATION, cannot)
         prepared = await attempt.preparation.run(self._prepare(attempt))
         # It may have waited for long.
-        if attempt.state.stop is not None or not runs.may_act(attempt.key.run_id):
-            raise NotHeldError(attempt.name)
+        if attempt.state.stop is not None:
+            raise WithdrawnError
+        if not runs.may_act(attempt.key.run_id):
+            raise LeaseUncertainError(attempt.name)
         attempt.connection = prepared.connection
         answer = await prepared.connection.launch(attempt.name, prepared.message, lambda: self._ended(attempt))
         if answer["event"] == "failed":

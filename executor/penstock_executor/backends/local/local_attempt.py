@@ -11,8 +11,8 @@ from penstock_store.files import uri_of
 
 from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
-from penstock_executor.backends.local.attempts import AttemptDirectory, Exit
 from penstock_executor.backends.local.connection import ForkServerConnection
+from penstock_executor.backends.local.directory import AttemptDirectory, Exit
 from penstock_executor.backends.local.inputs import TaskFiles
 from penstock_executor.backends.withdrawable import Withdrawable
 

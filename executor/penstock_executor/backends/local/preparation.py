@@ -13,9 +13,9 @@ from typing import Any
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local import unstartable
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
-from penstock_executor.backends.local.attempts import AttemptDirectory
 from penstock_executor.backends.local.commands import LightweightCommand, recognise
 from penstock_executor.backends.local.connection import ForkServerConnection
+from penstock_executor.backends.local.directory import AttemptDirectory
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
 from penstock_executor.backends.local.environments import TaskEnvironments, shown
 from penstock_executor.backends.local.fork_servers import ForkServers

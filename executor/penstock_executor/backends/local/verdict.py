@@ -8,17 +8,15 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from penstock_ir.event_log import FailureKind
-
-from penstock_executor.attempts import TaskLaunch
-from penstock_executor.backends.ends import how, too_long
-from penstock_executor.backends.local.attempts import Exit, SpawnError
+from penstock_executor.attempts import FailureKind, TaskLaunch
+from penstock_executor.backends.exit_texts import arguments_too_long, describe_exit
+from penstock_executor.backends.local.directory import Exit, SpawnError
 
 CANCELED = "the run was terminated"
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExitContext:
     """What is known of an attempt besides its exit: whether we ended it, or its deadline did; why its command
     could not be started; the last lines of its log; why the log may be short."""
 
@@ -29,25 +27,25 @@ class Ending:
     log_trouble: str = ""
 
 
-def verdict(task: TaskLaunch, found: Exit, ending: Ending) -> tuple[FailureKind, str] | None:
+def verdict(task: TaskLaunch, found: Exit, context: ExitContext) -> tuple[FailureKind, str] | None:
     """Whose failure it is and what to tell the user; None when the command succeeded."""
     if found.error:
         return FailureKind.INFRASTRUCTURE, f"the task could not be started: {found.error}"
     if found.code == 0:
         return None
-    if ending.canceled:
+    if context.canceled:
         return FailureKind.CANCELED, CANCELED
-    if ending.overdue:
+    if context.overdue:
         return FailureKind.USER, f"the deadline of {task.deadline_seconds:g} seconds was exceeded"
-    unstarted = ending.unstarted
+    unstarted = context.unstarted
     if unstarted is not None and unstarted.number == errno.E2BIG:
-        return FailureKind.CONFIGURATION, too_long(unstarted.command)
+        return FailureKind.CONFIGURATION, arguments_too_long(unstarted.command)
     if unstarted is not None:
         return FailureKind.CONFIGURATION, (
             f"the command {unstarted.command!r} of image {task.image!r} cannot run on this machine "
             f"({unstarted.reason}): run the pipeline on Kubernetes, or install the command here or a container runtime "
             "that has the image"
         )
-    so = how(found.code or 0, found.signal or 0)
-    so += f" and {ending.log_trouble}" if ending.log_trouble else ""
-    return FailureKind.USER, f"the command {so}" + (f"; its last lines:\n{ending.tail}" if ending.tail else "")
+    so = describe_exit(found.code or 0, found.signal or 0)
+    so += f" and {context.log_trouble}" if context.log_trouble else ""
+    return FailureKind.USER, f"the command {so}" + (f"; its last lines:\n{context.tail}" if context.tail else "")

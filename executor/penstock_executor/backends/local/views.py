@@ -23,8 +23,8 @@ from typing import Any
 
 from penstock_store.base import ArtifactStoreError
 
-from penstock_executor.backends.local.attempts import remove_tree
 from penstock_executor.backends.local.connection import PROGRAM
+from penstock_executor.backends.local.directory import remove_tree
 from penstock_executor.backends.local.programs import output_of
 
 _PROBE_SECONDS = 20.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from penstock_executor.backends.local.attempt_environment import is_untouched, make
-from penstock_executor.backends.local.attempts import remove_tree
+from penstock_executor.backends.local.directory import remove_tree
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
 
 

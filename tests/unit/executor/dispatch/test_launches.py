@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
-from penstock_executor.backends.base import NoPlaceError
+from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.backends.base import NoCapacityError
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.metadata.null import NullRecorder
 from penstock_ir.event_log import FailureKind
@@ -45,7 +45,7 @@ class Places(Backend):
 
     async def launch(self, task: TaskLaunch) -> None:
         if why := self.reserve(task.key, task.namespace):
-            raise NoPlaceError(why)
+            raise NoCapacityError(why)
         self.launched.append(task.key)
 
     async def cancel(self, key: AttemptKey) -> None:

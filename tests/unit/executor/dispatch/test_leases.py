@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
-from penstock_executor.backends.base import HeldRuns, NotHeldError
+from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.metadata.null import NullRecorder
@@ -99,7 +99,7 @@ class Recording(Backend):
     async def launch(self, task: TaskLaunch) -> None:
         if self._refuse:
             self._refuse = False
-            raise NotHeldError("for once")
+            raise LeaseUncertainError("for once")
         assert self.runs.may_act(task.key.run_id)
         self.launched.append(task.key)
         self._deliver(TaskOutcome(task.key, 1, 2, exit_code=0))

@@ -13,7 +13,7 @@ from penstock_executor.backends.container.resources import quantity
 from penstock_executor.backends.container.runtime import last_words
 from penstock_executor.backends.container.volumes import Mount
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.places import TaskPlaces
+from penstock_executor.backends.task_paths import TaskPaths
 
 from tests.support.launch import RUN, launch
 
@@ -30,7 +30,7 @@ def made(
     mounts: tuple[Mount, ...] = (),
     passed: dict[str, str] | None = None,
 ) -> list[str]:
-    return run_command(task, TaskPlaces(task), image, mounts, Surroundings(found, "here", passed or {}, 3))
+    return run_command(task, TaskPaths(task), image, mounts, Surroundings(found, "here", passed or {}, 3))
 
 
 def program(command: list[str]) -> list[str]:

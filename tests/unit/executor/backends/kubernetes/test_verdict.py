@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import AttemptKey
-from penstock_executor.backends.kubernetes.troubles import Trouble
-from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, stuck
+from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
+from penstock_executor.backends.kubernetes.verdict import Deadlines, Failure, failure_of, when_to_give_up
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_ir.event_log import FailureKind
 
@@ -81,7 +81,7 @@ def test_nonsense_is_read_as_nothing(document: dict[str, Any]) -> None:
 def test_containers_that_do_not_start(reason: str, message: str, kind: FailureKind, after: int, name: str) -> None:
     """The agent's counts while the program runs already: it would wait for its inputs for ever."""
     others = [] if name == "main" else [running()]
-    found = stuck(pod(*others, waiting(reason, message, name), phase="Pending"), "image", Deadlines())
+    found = when_to_give_up(pod(*others, waiting(reason, message, name), phase="Pending"), "image", Deadlines())
     assert found is not None
     assert (found.failure.kind, found.at) == (kind, after)
     assert ("'image'" if name == "main" and "Image" in reason else name) in found.failure.text
@@ -89,7 +89,7 @@ def test_containers_that_do_not_start(reason: str, message: str, kind: FailureKi
 
 def test_a_pod_that_no_node_takes_is_given_up_in_time() -> None:
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
-    found = stuck(pod(phase="Pending", conditions=[condition]), "image", Deadlines(pending=60))
+    found = when_to_give_up(pod(phase="Pending", conditions=[condition]), "image", Deadlines(pending=60))
     assert found is not None
     assert found.at == AT + 60_000
     assert found.failure.kind is FailureKind.INFRASTRUCTURE and "0/3 nodes" in found.failure.text
@@ -102,7 +102,9 @@ def placed(at: str = CREATED) -> dict[str, Any]:
 def test_a_registry_that_does_not_answer_costs_the_deadline_once() -> None:
     """Whatever the kubelet says meanwhile, from when the Pod had a node on; and no attempt after it."""
     for said in (waiting("ContainerCreating"), waiting("ErrImagePull", "i/o timeout"), waiting("PodInitializing")):
-        found = stuck(pod(said, phase="Pending", conditions=[placed("2026-01-01T00:10:00Z")]), "image", Deadlines())
+        found = when_to_give_up(
+            pod(said, phase="Pending", conditions=[placed("2026-01-01T00:10:00Z")]), "image", Deadlines()
+        )
         assert found is not None
         assert (found.failure.kind, found.at) == (FailureKind.CONFIGURATION, AT + 600_000 + 600_000), said
         assert "'image'" in found.failure.text
@@ -111,17 +113,17 @@ def test_a_registry_that_does_not_answer_costs_the_deadline_once() -> None:
 def test_an_init_container_that_works_is_no_image_that_is_awaited() -> None:
     fetching = {"name": "agent-fetch", "started": False, **running("agent-fetch")}
     view = pod(waiting("PodInitializing"), phase="Pending", conditions=[placed()], initContainerStatuses=[fetching])
-    found = stuck(view, "image", Deadlines())
+    found = when_to_give_up(view, "image", Deadlines())
     assert found is not None and found.at == AT + 3600_000
     fetched = ended(0, "Completed", name="agent-fetch")
     fetched["state"]["terminated"].update(startedAt=CREATED, finishedAt="2026-01-01T00:30:00Z")
     view = pod(waiting("PodInitializing"), phase="Pending", conditions=[placed()], initContainerStatuses=[fetched])
-    found = stuck(view, "image", Deadlines())
+    found = when_to_give_up(view, "image", Deadlines())
     assert found is not None and found.at == AT + 1800_000 + 600_000
 
 
-def warning(reason: str, message: str, count: int = 1) -> Trouble:
-    return Trouble("e", "p", "u", reason, message, count)
+def warning(reason: str, message: str, count: int = 1) -> PodWarning:
+    return PodWarning("e", "p", "u", reason, message, count)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def warning(reason: str, message: str, count: int = 1) -> Trouble:
 )
 def test_a_volume_that_cannot_be_mounted(message: str, kind: FailureKind, after: int) -> None:
     view = pod(waiting("ContainerCreating"), phase="Pending", conditions=[placed()])
-    found = stuck(view, "image", Deadlines(), [warning("FailedMount", message)])
+    found = when_to_give_up(view, "image", Deadlines(), [warning("FailedMount", message)])
     assert found is not None
     assert (found.failure.kind, found.at) == (kind, AT + after)
     assert message in found.failure.text
@@ -143,13 +145,13 @@ def test_a_volume_that_cannot_be_mounted(message: str, kind: FailureKind, after:
 def test_a_pod_that_a_queue_holds_back_is_not_given_up() -> None:
     gated = {"spec": {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}}
     document = {"metadata": {"name": "p", "creationTimestamp": CREATED}, "status": {"phase": "Pending"}}
-    assert stuck(view_of({**document, **gated}), "image", Deadlines()) is None
-    found = stuck(view_of(document), "image", Deadlines(), ungated_at=AT + 7200_000)
+    assert when_to_give_up(view_of({**document, **gated}), "image", Deadlines()) is None
+    found = when_to_give_up(view_of(document), "image", Deadlines(), ungated_at=AT + 7200_000)
     assert found is not None and found.at == AT + 7200_000 + 3600_000
 
 
 def test_a_pod_that_runs_is_not_stuck() -> None:
-    assert stuck(pod(running(), phase="Running"), "image", Deadlines()) is None
+    assert when_to_give_up(pod(running(), phase="Running"), "image", Deadlines()) is None
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_pod_of_which_one_half_is_gone_does_not_wait_for_ever(
             # As containerd has it.
             began = "1970-01-01T00:00:00Z" if terminated["reason"] == "StartError" else CREATED
             terminated.update(startedAt=began, finishedAt=CREATED)
-    found = stuck(pod(*containers, phase="Running"), "image", Deadlines())
+    found = when_to_give_up(pod(*containers, phase="Running"), "image", Deadlines())
     assert found is not None
     assert (found.failure.kind, found.at) == (kind, AT + after)
     assert text in found.failure.text
@@ -177,7 +179,7 @@ def test_a_pod_of_which_one_half_is_gone_does_not_wait_for_ever(
 @pytest.mark.parametrize("end", [ended(0, "Completed"), ended(1), ended(137, "OOMKilled")])
 def test_an_agent_has_all_the_time_it_needs_after_a_program_that_ran(end: dict[str, Any]) -> None:
     end["state"]["terminated"].update(startedAt=CREATED, finishedAt=CREATED)
-    assert stuck(pod(end, running("agent"), phase="Running"), "image", Deadlines()) is None
+    assert when_to_give_up(pod(end, running("agent"), phase="Running"), "image", Deadlines()) is None
 
 
 def test_a_result_counts_more_than_what_befell_the_pod() -> None:

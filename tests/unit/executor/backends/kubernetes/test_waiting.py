@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from penstock_executor.backends.kubernetes.troubles import Trouble, trouble_of
+from penstock_executor.backends.kubernetes.pod_warnings import PodWarning, warning_of
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.waiting import Wait, constraints, wait_of
 
 AT = "2026-01-01T00:00:00Z"
 NOT_FOUND = 'rpc error: code = NotFound desc = failed to pull and unpack image "docker.io/x/y:1": not found'
-PULLED = Trouble("e", "p", "u", "Failed", f'Failed to pull image "x/y:1": {NOT_FOUND}', 3)
+PULLED = PodWarning("e", "p", "u", "Failed", f'Failed to pull image "x/y:1": {NOT_FOUND}', 3)
 
 
 def pod(*containers: dict[str, Any], placed: bool = True, **status: Any) -> PodView:
@@ -37,8 +37,8 @@ def waiting(reason: str, message: str = "", name: str = "main") -> dict[str, Any
     return {"name": name, "state": {"waiting": {"reason": reason, "message": message}}}
 
 
-def text(view: PodView, *troubles: Trouble) -> str:
-    found = wait_of(view, troubles, "x/y:1")
+def text(view: PodView, *warnings: PodWarning) -> str:
+    found = wait_of(view, warnings, "x/y:1")
     assert found is not None
     return found.text
 
@@ -114,7 +114,7 @@ def test_a_container_that_cannot_be_created() -> None:
     ],
 )
 def test_what_the_kubelet_complains_of(reason: str, words: str) -> None:
-    assert text(pod(waiting("ContainerCreating")), Trouble("e", "p", "u", reason, "why", 2)) == words
+    assert text(pod(waiting("ContainerCreating")), PodWarning("e", "p", "u", reason, "why", 2)) == words
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,14 @@ def test_which_events_count() -> None:
         about = {"kind": "Pod", "name": "p", "uid": "u"}
         return {"metadata": {"name": "e"}, "involvedObject": about, "type": "Warning", "message": "m", **fields}
 
-    assert trouble_of(event(reason="FailedMount", count=2)) == Trouble("e", "p", "u", "FailedMount", "m", 2)
-    assert trouble_of(event(reason="FailedMount", series={"count": 4})) == Trouble("e", "p", "u", "FailedMount", "m", 4)
-    assert trouble_of(event(reason="Failed", message='Failed to pull image "x": no')) is not None
-    assert trouble_of(event(reason="Failed", message="Error: ErrImagePull")) is None
-    assert trouble_of(event(reason="Unhealthy")) is None
-    assert trouble_of(event(reason="FailedMount", type="Normal")) is None
+    assert warning_of(event(reason="FailedMount", count=2)) == PodWarning("e", "p", "u", "FailedMount", "m", 2)
+    assert warning_of(event(reason="FailedMount", series={"count": 4})) == PodWarning(
+        "e", "p", "u", "FailedMount", "m", 4
+    )
+    assert warning_of(event(reason="Failed", message='Failed to pull image "x": no')) is not None
+    assert warning_of(event(reason="Failed", message="Error: ErrImagePull")) is None
+    assert warning_of(event(reason="Unhealthy")) is None
+    assert warning_of(event(reason="FailedMount", type="Normal")) is None
 
 
 def test_nothing_is_longer_than_people_read() -> None:

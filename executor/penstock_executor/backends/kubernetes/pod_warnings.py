@@ -30,7 +30,7 @@ _KEPT_MESSAGE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PodWarning:
     """A warning of the Pod `pod` with the uid `uid`, seen `count` times; `name` is the event's."""
 
     name: str
@@ -41,21 +41,21 @@ class Trouble:
     count: int = 1
 
 
-class Troubles:
-    """The warnings of one namespace. `on_trouble` hears of each that is new or repeated."""
+class PodWarnings:
+    """The warnings of one namespace. `on_warning` hears of each that is new or repeated."""
 
-    def __init__(self, client: KubeClient, namespace: str, on_trouble: Callable[[Trouble], None]) -> None:
+    def __init__(self, client: KubeClient, namespace: str, on_warning: Callable[[PodWarning], None]) -> None:
         self._client = client
         self._namespace = namespace
-        self._on_trouble = on_trouble
-        self._by_pod: dict[str, dict[str, Trouble]] = {}
+        self._on_warning = on_warning
+        self._by_pod: dict[str, dict[str, PodWarning]] = {}
 
-    def of(self, uid: str) -> tuple[Trouble, ...]:
+    def of(self, uid: str) -> tuple[PodWarning, ...]:
         """One for each reason: its latest words, and how often something was said for it."""
-        found: dict[str, Trouble] = {}
-        for trouble in self._by_pod.get(uid, {}).values():
-            before = found.get(trouble.reason)
-            found[trouble.reason] = replace(trouble, count=trouble.count + before.count) if before else trouble
+        found: dict[str, PodWarning] = {}
+        for warning in self._by_pod.get(uid, {}).values():
+            before = found.get(warning.reason)
+            found[warning.reason] = replace(warning, count=warning.count + before.count) if before else warning
         return tuple(found.values())
 
     async def work(self) -> None:
@@ -64,10 +64,10 @@ class Troubles:
             text = "the executor's Role lacks list, watch events: what Pods wait for on their node is not explained"
             log.warning("namespace %s: %s", self._namespace, text)
             return
-        events: Reflector[Trouble | None] = Reflector(
+        events: Reflector[PodWarning | None] = Reflector(
             self._client,
             f"/api/v1/namespaces/{self._namespace}/events",
-            trim=trouble_of,
+            trim=warning_of,
             on_event=self._take,
             field_selector="involvedObject.kind=Pod,type=Warning",
         )
@@ -84,23 +84,23 @@ class Troubles:
         except KubeError:
             return True
 
-    def _take(self, kind: EventKind, trouble: Trouble | None) -> None:
-        if trouble is None:
+    def _take(self, kind: EventKind, warning: PodWarning | None) -> None:
+        if warning is None:
             return
         if kind is not EventKind.DELETED:
-            known = self._by_pod.setdefault(trouble.uid, {})
+            known = self._by_pod.setdefault(warning.uid, {})
             # To the end: what was said last counts.
-            known.pop(trouble.name, None)
-            known[trouble.name] = trouble
-            self._on_trouble(trouble)
+            known.pop(warning.name, None)
+            known[warning.name] = warning
+            self._on_warning(warning)
             return
-        known = self._by_pod.get(trouble.uid, {})
-        known.pop(trouble.name, None)
+        known = self._by_pod.get(warning.uid, {})
+        known.pop(warning.name, None)
         if not known:
-            self._by_pod.pop(trouble.uid, None)
+            self._by_pod.pop(warning.uid, None)
 
 
-def trouble_of(event: Mapping[str, Any]) -> Trouble | None:
+def warning_of(event: Mapping[str, Any]) -> PodWarning | None:
     """What an Event says of a Pod that does not start; None for any other."""
     about, reason, message = mapping(event, "involvedObject"), text(event, "reason"), text(event, "message")
     pulls = reason == PULL and message.startswith(_PULL_MESSAGE)
@@ -108,4 +108,4 @@ def trouble_of(event: Mapping[str, Any]) -> Trouble | None:
         return None
     count = number(event, "count") or number(mapping(event, "series"), "count") or 1
     name = text(mapping(event, "metadata"), "name")
-    return Trouble(name, text(about, "name"), text(about, "uid"), reason, message[:_KEPT_MESSAGE], count)
+    return PodWarning(name, text(about, "name"), text(about, "uid"), reason, message[:_KEPT_MESSAGE], count)

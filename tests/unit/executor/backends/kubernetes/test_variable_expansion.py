@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from penstock_executor.backends.kubernetes.environment import literal
-from penstock_executor.backends.kubernetes.text import escaped
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 
 VARIABLES = {"KFP_POD_NAME": "pod-1", "A.B": "dotted"}
 

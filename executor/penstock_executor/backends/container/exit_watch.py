@@ -20,7 +20,7 @@ _LOOK_SECONDS = 5.0
 _LOOK_WITHOUT_EVENTS_SECONDS = 1.0
 
 
-class Endings:
+class ExitWatch:
     """`ended(name)` hears of one that ended, `seen` the status of all by name after a look, `running` says whether
     somebody waits for one."""
 

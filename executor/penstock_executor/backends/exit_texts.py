@@ -13,7 +13,7 @@ from penstock_executor.agent.protocol import ProcessExit
 _TAIL_BYTES = 2048
 
 
-def how(code: int, number: int) -> str:
+def describe_exit(code: int, number: int) -> str:
     """`number` is the signal's, 0 for none; a code may tell of one, too."""
     number = number or (code - 128 if 128 < code < 128 + 65 else 0)
     if not number:
@@ -25,15 +25,15 @@ def how(code: int, number: int) -> str:
     return f"was killed by signal {number} ({name})"
 
 
-def never_started(exit_: ProcessExit, image: str) -> str:
+def describe_failed_start(exit_: ProcessExit, image: str) -> str:
     """Of a program that the wrapper could not start."""
     if exit_.errno == errno.E2BIG:
-        return too_long(exit_.command)
+        return arguments_too_long(exit_.command)
     why = "does not exist" if exit_.code == 127 else "cannot be executed"
     return f"the command {exit_.command!r} {why} in the image {image!r}"
 
 
-def too_long(command: str) -> str:
+def arguments_too_long(command: str) -> str:
     """The same on every machine, so nothing but the task can be changed."""
     return (
         f"the command {command!r} cannot be started: its arguments and environment variables are too long, together or "

@@ -25,14 +25,14 @@ class _Waiting:
     timer: asyncio.TimerHandle | None = None
 
 
-class Explanations:
+class WaitReporter:
     """`tell(key, text)` is called on the event loop."""
 
     def __init__(self, tell: Callable[[AttemptKey, str], None]) -> None:
         self._tell = tell
         self._waiting: dict[AttemptKey, _Waiting] = {}
 
-    def look(self, key: AttemptKey, wait: Wait | None) -> None:
+    def update(self, key: AttemptKey, wait: Wait | None) -> None:
         """How the attempt stands now; None: it waits no more."""
         if wait is None:
             self.forget(key)

@@ -11,7 +11,7 @@ from penstock_executor.engine.placeholders import executor_input, resolve_comman
 from penstock_executor.pod_paths import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri
 
 
-class TaskPlaces:
+class TaskPaths:
     """One task's view of its files."""
 
     def __init__(self, task: TaskLaunch) -> None:

@@ -1,4 +1,4 @@
-"""Texts that a program is given: the kernel takes no argument or variable of 128 KiB or more, and no NUL."""
+"""What the kernel takes as an argument or a variable of a program: less than 128 KiB, and no NUL."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from penstock_executor.backends.errors import TaskSpecError
 
-MAX_TEXT_BYTES = 131_071
+MAX_ARGUMENT_BYTES = 131_071
 """Of an argument, and of `NAME=value`, without the NUL that ends it."""
 
 
-def checked(texts: Sequence[str], what: str) -> list[str]:
+def checked_arguments(texts: Sequence[str], what: str) -> list[str]:
     """The same texts. Raises TaskSpecError for one that no program can be given."""
     for index, text in enumerate(texts):
         shown = f"{what} {index} ({text[:40]!r}{'…' if len(text) > 40 else ''})"
@@ -20,9 +20,9 @@ def checked(texts: Sequence[str], what: str) -> list[str]:
             size = len(text.encode())
         except UnicodeEncodeError as error:
             raise TaskSpecError(f"{shown} holds half of a surrogate pair, which is no text") from error
-        if size > MAX_TEXT_BYTES:
+        if size > MAX_ARGUMENT_BYTES:
             raise TaskSpecError(
-                f"{shown} has {size} bytes, and Linux takes at most {MAX_TEXT_BYTES}: hand the large value over as an "
-                "artifact instead of a parameter"
+                f"{shown} has {size} bytes, and Linux takes at most {MAX_ARGUMENT_BYTES}: hand the large value over as "
+                "an artifact instead of a parameter"
             )
     return list(texts)

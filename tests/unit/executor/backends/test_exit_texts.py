@@ -6,7 +6,7 @@ import errno
 
 import pytest
 from penstock_executor.agent.protocol import ProcessExit
-from penstock_executor.backends.ends import never_started
+from penstock_executor.backends.exit_texts import describe_failed_start
 
 
 @pytest.mark.parametrize(
@@ -23,4 +23,4 @@ from penstock_executor.backends.ends import never_started
     ],
 )
 def test_programs_that_could_not_be_started(code: int, number: int, said: str) -> None:
-    assert never_started(ProcessExit(code, errno=number, command="tool"), "image") == said
+    assert describe_failed_start(ProcessExit(code, errno=number, command="tool"), "image") == said
