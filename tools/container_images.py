@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import click
-from penstock_executor.backends.container.probe import Found, NoRuntimeError, find
+from penstock_executor.backends.container.probe import DetectedRuntime, NoRuntimeError, find
 
 from tools import debian
 
@@ -42,7 +42,7 @@ def main(aliases: Path | None, archives: tuple[Path, ...]) -> None:
             _call(found, "tag", image.strip(), name)
 
 
-def _call(found: Found, *arguments: str) -> str:
+def _call(found: DetectedRuntime, *arguments: str) -> str:
     """Raises click.ClickException."""
     done = subprocess.run([found.program, *found.options, *arguments], capture_output=True, text=True)
     if done.returncode:

@@ -205,7 +205,7 @@ def on_kubernetes(
     from penstock_kube.errors import KubeConfigError
 
     from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
-    from penstock_executor.backends.kubernetes.build import Surroundings, kubernetes_backend
+    from penstock_executor.backends.kubernetes.build import Dependencies, kubernetes_backend
     from penstock_executor.backends.kubernetes.capacity import Bounds
     from penstock_executor.backends.kubernetes.retention import RetentionPolicy
     from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
@@ -249,6 +249,6 @@ def on_kubernetes(
     )
     stores = replace(stores, default_root=root)
     files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file://") else None
-    surroundings = Surroundings(KubeClient(cluster, observe=observe), stores, environ, files)
-    backend = kubernetes_backend(surroundings, settings, options.writes_per_second)
+    dependencies = Dependencies(KubeClient(cluster, observe=observe), stores, environ, files)
+    backend = kubernetes_backend(dependencies, settings, options.writes_per_second)
     return Placed(KUBERNETES, backend, root, "/kfp-workspace")

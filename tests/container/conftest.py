@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from penstock.client import Client
-from penstock_executor.backends.container.probe import Found, NoRuntimeError, find
+from penstock_executor.backends.container.probe import DetectedRuntime, NoRuntimeError, find
 
 from tools import debian
 from tools.embedded import Embedded
@@ -45,7 +45,7 @@ PROGRAMS = (
 
 
 @pytest.fixture(scope="session")
-def found() -> Found:
+def found() -> DetectedRuntime:
     """Of this machine, or the one that the environment names as `up` would be told."""
     program = os.environ.get("PENSTOCK_CONTAINER_RUNTIME", "")
     if not program:
@@ -59,7 +59,7 @@ def found() -> Found:
 
 
 @pytest.fixture(scope="session")
-def podman(found: Found) -> Callable[..., str]:
+def podman(found: DetectedRuntime) -> Callable[..., str]:
     """Calls the runtime."""
 
     def call(*arguments: str, data: bytes | None = None) -> str:
@@ -92,7 +92,7 @@ def entry_image(podman: Callable[..., str]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def up(found: Found, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def up(found: DetectedRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     with Embedded(tmp_path_factory.mktemp("up"), "--backend", "container", "--parallelism", "3") as embedded:
         yield embedded
 

@@ -23,7 +23,7 @@ from penstock_executor.backends.container import launching
 from penstock_executor.backends.container.backend import ContainerBackend
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.exit_watch import ExitWatch
-from penstock_executor.backends.container.probe import PODMAN, Found
+from penstock_executor.backends.container.probe import PODMAN, DetectedRuntime
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import FailureKind
@@ -38,7 +38,7 @@ Podman = Callable[..., str]
 class Bench:
     """A backend, what it said, and what its containers did in `shared`."""
 
-    def __init__(self, found: Found, podman: Podman, image: str, directory: Path) -> None:
+    def __init__(self, found: DetectedRuntime, podman: Podman, image: str, directory: Path) -> None:
         self.found, self.podman, self.image = found, podman, image
         self.home = directory / "containers"
         self.artifacts = directory / "artifacts"
@@ -113,7 +113,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_of(found: Found, podman: Podman, image: str, directory: Path) -> AsyncIterator[Bench]:
+async def bench_of(found: DetectedRuntime, podman: Podman, image: str, directory: Path) -> AsyncIterator[Bench]:
     made = Bench(found, podman, image, directory)
     try:
         yield made
@@ -122,7 +122,7 @@ async def bench_of(found: Found, podman: Podman, image: str, directory: Path) ->
 
 
 @pytest.fixture
-def bench(found: Found, podman: Podman, image: str, tmp_path: Path) -> Callable[[], Any]:
+def bench(found: DetectedRuntime, podman: Podman, image: str, tmp_path: Path) -> Callable[[], Any]:
     return lambda: bench_of(found, podman, image, tmp_path)
 
 
@@ -174,8 +174,8 @@ async def test_whoever_launches_again_adopts(bench: Any) -> None:
 
 
 async def test_an_end_whose_event_was_lost_is_found(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hears_nothing(endings: ExitWatch) -> None:
-        endings._hearing = True
+    async def hears_nothing(watch: ExitWatch) -> None:
+        watch._listening = True
         await asyncio.Event().wait()
 
     monkeypatch.setattr(ExitWatch, "listen", hears_nothing)

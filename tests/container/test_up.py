@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
-from penstock_executor.backends.container.probe import Found
+from penstock_executor.backends.container.probe import DetectedRuntime
 
 from tests.support import lineage
 from tools import object_stores
@@ -30,7 +30,7 @@ def shared(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own(found: Found, tmp_path: Path, shared: Path) -> Iterator[Embedded]:
+def own(found: DetectedRuntime, tmp_path: Path, shared: Path) -> Iterator[Embedded]:
     """A Penstock of the test's own, whose containers see `shared`."""
     option = f"--container-option=--volume={shared}:/shared"
     with Embedded(tmp_path / "data", "--backend", "container", "--parallelism", "3", option) as embedded:
@@ -117,7 +117,7 @@ def test_an_image_that_nobody_has_fails_a_loop_once(client: Client, up: Embedded
     assert "the image 'localhost/none:1' cannot be pulled: " in errors.pop()
 
 
-def test_doctor_says_what_runs_containers(found: Found, tmp_path: Path) -> None:
+def test_doctor_says_what_runs_containers(found: DetectedRuntime, tmp_path: Path) -> None:
     command = [PENSTOCK, "doctor", "--json", "--data-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     [finding] = [one for one in json.loads(done.stdout) if one["check"] == "container runtime"]
@@ -138,7 +138,7 @@ def test_a_machine_without_a_runtime_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_object_store_whose_keys_no_container_has(found: Found, image: str, tmp_path: Path) -> None:
+def test_an_object_store_whose_keys_no_container_has(found: DetectedRuntime, image: str, tmp_path: Path) -> None:
     with object_stores.s3(["artifacts"]) as store:
         config = tmp_path / "stores.yaml"
         config.write_text(

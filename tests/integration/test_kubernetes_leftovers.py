@@ -69,7 +69,7 @@ async def test_a_sidecar_is_waited_for_where_it_is_wanted(tmp_path: Path) -> Non
 
         async def seen() -> bool:
             view = backend._attempts[task.key].view
-            return view is not None and view.left_over
+            return view is not None and view.only_sidecars_run
 
         await b.until(seen)
         assert not any(isinstance(event, TaskOutcome) for event in b.events)

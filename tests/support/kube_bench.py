@@ -12,7 +12,7 @@ from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskWaiting
 from penstock_executor.backends.kubernetes.backend import KubernetesBackend
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
-from penstock_executor.backends.kubernetes.build import Surroundings, kubernetes_backend
+from penstock_executor.backends.kubernetes.build import Dependencies, kubernetes_backend
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 from penstock_executor.engine.names import pod_name
@@ -49,8 +49,8 @@ class Bench:
             agent_image="agent", instance="here", wrapper_config_map=str(wrapper_config_map()["metadata"]["name"])
         )
         stores = StoreConfig(default_root=self.directory.as_uri())
-        surroundings = Surroundings(self.client, stores, {}, FileArtifactStore(self.directory))
-        made = kubernetes_backend(surroundings, BackendSettings(pods=pods, **settings), 1000.0)
+        dependencies = Dependencies(self.client, stores, {}, FileArtifactStore(self.directory))
+        made = kubernetes_backend(dependencies, BackendSettings(pods=pods, **settings), 1000.0)
         await made.start(self._deliver, self.runs)
         return made
 

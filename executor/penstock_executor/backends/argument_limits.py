@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from penstock_executor.backends.errors import TaskSpecError
 
 MAX_ARGUMENT_BYTES = 131_071
-"""Of an argument, and of `NAME=value`, without the NUL that ends it."""
+"""The limit of one argument, or of one `NAME=value`, without the NUL at its end."""
 
 
 def checked_arguments(texts: Sequence[str], what: str) -> list[str]:
-    """The same texts. Raises TaskSpecError for one that no program can be given."""
+    """Returns `texts`. Raises TaskSpecError when one cannot be an argument or a variable; `what` names them there."""
     for index, text in enumerate(texts):
         shown = f"{what} {index} ({text[:40]!r}{'…' if len(text) > 40 else ''})"
         if "\0" in text:

@@ -1,4 +1,4 @@
-"""How a program ended and what it said last, in words that are the same wherever it ran."""
+"""Texts about how a program ended, and the last lines of its log: the same on all backends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TAIL_BYTES = 2048
 
 
 def describe_exit(code: int, number: int) -> str:
-    """`number` is the signal's, 0 for none; a code may tell of one, too."""
+    """`number` is the signal's, 0 for none. An exit code of 128 + n means signal n, too."""
     number = number or (code - 128 if 128 < code < 128 + 65 else 0)
     if not number:
         return f"exited with code {code}"
@@ -26,7 +26,7 @@ def describe_exit(code: int, number: int) -> str:
 
 
 def describe_failed_start(exit_: ProcessExit, image: str) -> str:
-    """Of a program that the wrapper could not start."""
+    """Why the wrapper could not start the program."""
     if exit_.errno == errno.E2BIG:
         return arguments_too_long(exit_.command)
     why = "does not exist" if exit_.code == 127 else "cannot be executed"
@@ -34,7 +34,7 @@ def describe_failed_start(exit_: ProcessExit, image: str) -> str:
 
 
 def arguments_too_long(command: str) -> str:
-    """The same on every machine, so nothing but the task can be changed."""
+    """The limit is the same on every machine, so the text says what to change in the task."""
     return (
         f"the command {command!r} cannot be started: its arguments and environment variables are too long, together or "
         "one of them alone (128 KiB on Linux): hand large values over as artifacts"
@@ -42,9 +42,9 @@ def arguments_too_long(command: str) -> str:
 
 
 def last_lines(log: Path) -> str:
-    """Of a program's log, at most 2 KiB; empty when there are none."""
+    """The end of a program's log, at most 2 KiB; empty when there is none or it cannot be read."""
     try:
-        # The program may have put anything in its place: a pipe would hold us for ever.
+        # The program may have replaced its log by a FIFO; opening that without O_NONBLOCK would block for ever.
         with os.fdopen(os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 return ""

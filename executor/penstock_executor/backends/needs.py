@@ -1,6 +1,6 @@
-"""Whether a task can run on a backend of one machine, asked before anything is prepared for it.
+"""Whether a task can run on a backend of one machine, checked before anything is prepared for it.
 
-Invariant: pure; the words are those of a plan (`penstock_ir.backend_limits`).
+Invariant: pure. The texts are those that a plan shows (`penstock_ir.backend_limits`).
 """
 
 from __future__ import annotations

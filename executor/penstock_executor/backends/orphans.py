@@ -1,9 +1,11 @@
 """Finds Pods and containers that nobody waits for any more, and hands them to whoever removes them.
 
-Two kinds: those of runs that have ended or were deleted, left by an executor that died before it removed them, and
-those of a run held here whose attempt is over, left by such a one or made by one whose lease had ended. Invariants: the
-server is asked about runs that are not held here; one is touched only when it looked like an orphan twice in a row,
-and never while its run's fate is unknown.
+There are two kinds of orphans. One belongs to a run that has ended or was deleted: its executor died before it removed
+it. The other belongs to an attempt that is over, of a run that is held here: it was left by such an executor, or was
+created by one whose lease had ended.
+
+Invariants: the server is asked about runs that are not held here, and nothing is removed while it does not answer. An
+orphan is removed only when two looks in a row have found it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ log = logging.getLogger(__name__)
 _RUNS_PER_QUESTION = 500
 
 
-class Left(Protocol):
-    """What an attempt left where it ran; `key` is None of what is none of ours, `uid` tells two of one name apart."""
+class Leftover(Protocol):
+    """A Pod or container. `key` is None when it is not ours; `uid` tells two of the same name apart."""
 
     @property
     def key(self) -> AttemptKey | None: ...
@@ -36,23 +38,23 @@ class Left(Protocol):
     def name(self) -> str: ...
 
 
-_Left = TypeVar("_Left", bound=Left)
+_Leftover = TypeVar("_Leftover", bound=Leftover)
 
 
-class OrphanCollector(Generic[_Left]):
-    """`everything()` gives all of the installation that is not going already, `busy` says which are being seen to,
-    `remove` takes an orphan."""
+class OrphanCollector(Generic[_Leftover]):
+    """`list_all()` gives all of the installation that are not being deleted already; `busy` says of one whether the
+    backend still works with it; `remove` is called with an orphan. A look every `every_seconds`, more or less."""
 
     def __init__(
         self,
         runs: HeldRuns,
-        everything: Callable[[], Awaitable[Iterable[_Left]]],
-        busy: Callable[[_Left], bool],
-        remove: Callable[[_Left], None],
+        list_all: Callable[[], Awaitable[Iterable[_Leftover]]],
+        busy: Callable[[_Leftover], bool],
+        remove: Callable[[_Leftover], None],
         every_seconds: float,
     ) -> None:
         self._runs = runs
-        self._everything = everything
+        self._list_all = list_all
         self._busy = busy
         self._remove = remove
         self._every = every_seconds
@@ -70,23 +72,23 @@ class OrphanCollector(Generic[_Left]):
 
     async def sweep(self) -> None:
         """One look. Raises ServerUnavailableError, ServerRejectedError."""
-        candidates = [one for one in await self._everything() if one.key is not None and not self._busy(one)]
-        foreign: dict[str, list[_Left]] = {}
-        found: list[_Left] = []
+        candidates = [one for one in await self._list_all() if one.key is not None and not self._busy(one)]
+        foreign: dict[str, list[_Leftover]] = {}
+        orphans: list[_Leftover] = []
         for view in candidates:
             assert view.key is not None
             expected = self._runs.expects(view.key)
             if expected is None:
                 foreign.setdefault(view.key.run_id, []).append(view)
             elif not expected and self._runs.may_act(view.key.run_id):
-                # While the lease is not certain, the attempt may be one that another holder has begun.
-                found.append(view)
+                # While the lease is not certain, another executor may hold the run and have begun the attempt.
+                orphans.append(view)
         names = list(foreign)
         for start in range(0, len(names), _RUNS_PER_QUESTION):
             for run_id in await self._runs.over(names[start : start + _RUNS_PER_QUESTION]):
-                found.extend(foreign.get(run_id, ()))
-        suspects = {view.uid for view in found}
-        for view in found:
+                orphans.extend(foreign.get(run_id, ()))
+        suspects = {view.uid for view in orphans}
+        for view in orphans:
             if view.uid in self._suspects:
                 log.info("%s is an orphan of run %s", view.name, view.key and view.key.run_id)
                 self._remove(view)

@@ -1,4 +1,4 @@
-"""One task's view of its files in its Pod, and the command line that follows (docs/pods.md, executor.md §3.5)."""
+"""The paths of a task's files in its container, and the command line with them (docs/pods.md, executor.md §3.5)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from penstock_executor.pod_paths import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, l
 
 
 class TaskPaths:
-    """One task's view of its files."""
+    """The paths of one task, as it sees them in its container."""
 
     def __init__(self, task: TaskLaunch) -> None:
         self._task = task

@@ -1,4 +1,4 @@
-"""What is brought to a task and taken from it when its files are in a container (docs/pods.md)."""
+"""Which artifacts have to be moved into and out of a task's container, and to which paths (docs/pods.md)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Transfers:
         return any(one.uri.startswith(("file://", "/")) for one in moved)
 
     def paths(self) -> list[str]:
-        """Where all of it is in the Pod."""
+        """All paths in the container."""
         models = (local_form(model.uri) or "" for model in self.models)
         brought = (path for one in self.inputs for path in (one.path, one.link) if path)
         return [*brought, *(one.path for one in self.outputs.values()), *models]
 
 
-def transfers_of(task: TaskLaunch, places: TaskPaths) -> Transfers:
+def transfers_of(task: TaskLaunch, paths: TaskPaths) -> Transfers:
     """Raises TaskSpecError."""
     given = [artifact for port in sorted(task.input_artifacts) for artifact in task.input_artifacts[port]]
     in_workspace = any(artifact.workspace for artifact in given)
@@ -49,9 +49,9 @@ def transfers_of(task: TaskLaunch, places: TaskPaths) -> Transfers:
             "dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size=…))"
         )
     found = Transfers(
-        inputs=tuple(dict.fromkeys(_input(artifact, places) for artifact in given if is_moved(artifact.uri))),
+        inputs=tuple(dict.fromkeys(_input(artifact, paths) for artifact in given if is_moved(artifact.uri))),
         outputs={
-            port: Transfer(output.artifact.uri, places.path(output.artifact))
+            port: Transfer(output.artifact.uri, paths.path(output.artifact))
             for port, output in task.output_artifacts.items()
             if is_moved(output.artifact.uri)
         },
@@ -69,8 +69,8 @@ def _check_path(one: Transfer) -> None:
         raise TaskSpecError(f"{one.uri}: '..' and NUL are not allowed in the place of an artifact")
 
 
-def _input(artifact: Artifact, places: TaskPaths) -> Transfer:
+def _input(artifact: Artifact, paths: TaskPaths) -> Transfer:
     if not artifact.workspace:
-        return Transfer(artifact.uri, places.path(artifact))
+        return Transfer(artifact.uri, paths.path(artifact))
     # SDKs before workspaces look where any other artifact would be.
-    return Transfer(artifact.uri, places.path(artifact), keep=True, link=local_form(artifact.uri) or "")
+    return Transfer(artifact.uri, paths.path(artifact), keep=True, link=local_form(artifact.uri) or "")

@@ -22,8 +22,8 @@ from penstock_executor.agent.share import Share
 from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, StopReason, step
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
-from penstock_executor.backends.container.claims import Volumes
-from penstock_executor.backends.container.command import Surroundings
+from penstock_executor.backends.container.claims import ClaimVolumes
+from penstock_executor.backends.container.command import RunOptions
 from penstock_executor.backends.container.conclusion import collect, log_file, outcome_of
 from penstock_executor.backends.container.container_attempt import ContainerAttempt
 from penstock_executor.backends.container.directory import AttemptDirectory
@@ -31,7 +31,7 @@ from penstock_executor.backends.container.exit_watch import ExitWatch
 from penstock_executor.backends.container.images import Images
 from penstock_executor.backends.container.launching import ContainerLauncher
 from penstock_executor.backends.container.preparation import Preparation
-from penstock_executor.backends.container.probe import Found
+from penstock_executor.backends.container.probe import DetectedRuntime
 from penstock_executor.backends.container.removal import Removal
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
 from penstock_executor.backends.container.settings import ContainerSettings
@@ -54,7 +54,7 @@ class ContainerBackend:
     def __init__(
         self,
         settings: ContainerSettings,
-        found: Found,
+        detected: DetectedRuntime,
         environ: Mapping[str, str],
         store: ArtifactStore,
         open_store: Callable[[AgentTask], ArtifactStore],
@@ -64,10 +64,10 @@ class ContainerBackend:
         self._settings = settings
         self._store = store
         self._open_store = open_store
-        self._runtime = runtime = ContainerRuntime(found, environ, settings.home)
-        volumes = Volumes(runtime, settings.instance)
+        self._runtime = runtime = ContainerRuntime(detected, environ, settings.home)
+        volumes = ClaimVolumes(runtime, settings.instance)
         self._removal = Removal(runtime)
-        around = Surroundings(found, settings.instance, settings.passed, settings.grace_seconds)
+        options = RunOptions(detected, settings.instance, settings.passed, settings.grace_seconds)
         images = Images(runtime, settings.pull_seconds)
         self._exits = ExitWatch(
             runtime, settings.instance, self._exit_heard, self._statuses_listed, lambda: bool(self._by_name)
@@ -78,7 +78,7 @@ class ContainerBackend:
         self._background = Background("the container backend")
         self._launcher = ContainerLauncher(
             runtime,
-            Preparation(settings, around, store, images, volumes),
+            Preparation(settings, options, store, images, volumes),
             volumes,
             self._removal,
             self._slots,
@@ -92,12 +92,12 @@ class ContainerBackend:
         self._deliver = deliver
         self._runs = runs
         self._settings.home.mkdir(parents=True, exist_ok=True)
-        log.info("tasks run with %s", self._runtime.found)
-        for lacking in self._runtime.found.lacking():
-            log.warning("%s: %s", self._runtime.found.kind, lacking)
+        log.info("tasks run with %s", self._runtime.detected)
+        for lacking in self._runtime.detected.lacking():
+            log.warning("%s: %s", self._runtime.detected.kind, lacking)
         orphans = OrphanCollector(runs, self._containers, self._is_busy, self._drop, self._settings.orphan_seconds)
         self._background.begin(self._exits.listen())
-        self._background.begin(self._exits.look())
+        self._background.begin(self._exits.poll())
         self._background.begin(orphans.work())
 
     async def default_root(self, namespace: str) -> str:

@@ -19,7 +19,7 @@ from penstock_executor.engine.names import attempt_id
 _LABEL = "penstock.dev/made-by"
 
 
-class Volumes:
+class ClaimVolumes:
     def __init__(self, runtime: ContainerRuntime, instance: str) -> None:
         self._runtime = runtime
         self._instance = instance
@@ -36,7 +36,7 @@ class Volumes:
         outputs = {"name": name} if "name" in task.output_parameters else {}
         return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
 
-    async def lies_at(self, name: str) -> str:
+    async def mountpoint(self, name: str) -> str:
         """The directory of a volume, which is made when it is not there. Raises RuntimeFailedError."""
         if not await self._is_there(name):
             await self._runtime.call("volume", "create", name)

@@ -15,7 +15,7 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.container.environment import labels_of, task_env
 from penstock_executor.backends.container.images import Image
-from penstock_executor.backends.container.probe import PODMAN, Found
+from penstock_executor.backends.container.probe import PODMAN, DetectedRuntime
 from penstock_executor.backends.container.resources import limit_options
 from penstock_executor.backends.container.state import (
     LABEL_ATTEMPT,
@@ -30,41 +30,41 @@ from penstock_executor.pod_paths import OUTPUT_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunOptions:
     """What holds for all tasks. `passed`: variables of this machine that they get."""
 
-    found: Found
+    runtime: DetectedRuntime
     instance: str
     passed: Mapping[str, str]
     grace_seconds: int
 
 
 def run_command(
-    task: TaskLaunch, places: TaskPaths, image: Image, mounts: Sequence[Mount], around: Surroundings
+    task: TaskLaunch, paths: TaskPaths, image: Image, mounts: Sequence[Mount], options: RunOptions
 ) -> list[str]:
     """From `run` on. Raises TaskSpecError."""
     flags = ["run", "--detach", "--pull=never", "--name", task.pod_name, "--log-driver", "none"]
-    flags += ["--stop-signal", "SIGTERM", *around.found.run_options]
-    if around.found.kind == PODMAN:
+    flags += ["--stop-signal", "SIGTERM", *options.runtime.run_options]
+    if options.runtime.kind == PODMAN:
         # Where SELinux is on, what is ours would have to be labelled anew for each container.
-        flags += ["--security-opt", "label=disable", "--stop-timeout", str(around.grace_seconds)]
-    for name, value in labels(task, around.instance).items():
+        flags += ["--security-opt", "label=disable", "--stop-timeout", str(options.grace_seconds)]
+    for name, value in labels(task, options.instance).items():
         flags += ["--label", f"{name}={value}"]
     flags += _user(task, image)
-    if around.found.limits:
+    if options.runtime.limits:
         flags += limit_options(task.resources)
     for mount in mounts:
         flags += mount.options()
-    for name, value in task_env(task, around.passed).items():
+    for name, value in task_env(task, options.passed).items():
         flags += ["--env", f"{name}={value}"]
     return [
         *flags,
         "--entrypoint",
         f"{WRAPPER_DIR}/run",
         image.name,
-        *_wrapper(places),
+        *_wrapper(paths),
         "--",
-        *_program(task, places, image),
+        *_program(task, paths, image),
     ]
 
 
@@ -79,14 +79,14 @@ def labels(task: TaskLaunch, instance: str) -> dict[str, str]:
     }
 
 
-def _wrapper(places: TaskPaths) -> list[str]:
-    directories = ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", places.root]
-    return ["--share", SHARE, "--log", LOG, *directories, "--metadata", places.metadata]
+def _wrapper(paths: TaskPaths) -> list[str]:
+    directories = ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", paths.root]
+    return ["--share", SHARE, "--log", LOG, *directories, "--metadata", paths.metadata]
 
 
-def _program(task: TaskLaunch, places: TaskPaths, image: Image) -> list[str]:
+def _program(task: TaskLaunch, paths: TaskPaths, image: Image) -> list[str]:
     """As Kubernetes has it: a command replaces the image's entrypoint and its arguments, arguments the latter."""
-    given = checked_arguments(places.command(), "argument")
+    given = checked_arguments(paths.command(), "argument")
     argv = given if task.command else [*image.entrypoint, *(given or image.cmd)]
     if not argv:
         raise TaskSpecError(f"the task names no command, and neither does the image {task.image!r}: name one")

@@ -44,16 +44,16 @@ def collect(
     task: TaskLaunch, directory: AttemptDirectory, open_store: Callable[[AgentTask], ArtifactStore], timeout: float
 ) -> AttemptResult:
     """What the attempt left; stores it. Blocks for as long as that takes. Raises TaskSpecError."""
-    places = TaskPaths(task)
+    paths = TaskPaths(task)
     log = log_file(task, directory)
     agent = AgentTask(
         task_root=task.task_root,
         outputs={
             port: Transfer(one.uri, str(directory.on_host(one.path)))
-            for port, one in transfers_of(task, places).outputs.items()
+            for port, one in transfers_of(task, paths).outputs.items()
         },
-        parameters={name: str(directory.on_host(places.parameter(name))) for name in task.output_parameters},
-        metadata=str(directory.on_host(places.metadata)),
+        parameters={name: str(directory.on_host(paths.parameter(name))) for name in task.output_parameters},
+        metadata=str(directory.on_host(paths.metadata)),
         log=str(log) if log == directory.log else "",
         timeout=timeout,
     )

@@ -1,7 +1,7 @@
-"""Hears of containers that ended: by the runtime's events, and by looking, since events may be lost.
+"""Notices that containers have exited: by the runtime's events, and by polling, since events may be lost.
 
-Invariants: what a look shows is the truth, an event only makes it come sooner; a runtime that tells no events costs a
-second more at the end of a task, nothing else; nothing is asked while nothing runs.
+Invariants: polling alone would find every exit; an event only makes it known sooner. Without events an exit is found
+up to a second later, and one whose event was lost up to five. The runtime is not polled while no container runs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from penstock_executor.backoff import delays
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5.0
-_LOOK_WITHOUT_EVENTS_SECONDS = 1.0
+_POLL_SECONDS = 5.0
+_POLL_WITHOUT_EVENTS_SECONDS = 1.0
 
 
 class ExitWatch:
-    """`ended(name)` hears of one that ended, `seen` the status of all by name after a look, `running` says whether
-    somebody waits for one."""
+    """`ended(name)` is called for an event of an exit, `seen` after each poll with the status of all containers by
+    name; `running` says whether there is a container to wait for."""
 
     def __init__(
         self,
@@ -37,16 +37,16 @@ class ExitWatch:
         self._ended = ended
         self._seen = seen
         self._running = running
-        self._hearing = False
+        self._listening = False
 
     async def listen(self) -> None:
-        """Until cancelled."""
+        """Follows events until cancelled."""
         podman = self._runtime.is_podman
         event, name = ("died", "{{.Name}}") if podman else ("die", "{{.Actor.Attributes.name}}")
         pauses = delays(1.0, 60.0)
         while True:
             try:
-                self._hearing = True
+                self._listening = True
                 async for line in self._runtime.lines(
                     "events", *self._filter, "--filter", f"event={event}", "--format", name
                 ):
@@ -54,13 +54,13 @@ class ExitWatch:
                     self._ended(line)
             except RuntimeFailedError as error:
                 log.warning("no events of containers: %s", error)
-            self._hearing = False
+            self._listening = False
             await asyncio.sleep(next(pauses))
 
-    async def look(self) -> None:
-        """Again and again, until cancelled."""
+    async def poll(self) -> None:
+        """Polls until cancelled."""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS if self._hearing else _LOOK_WITHOUT_EVENTS_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS if self._listening else _POLL_WITHOUT_EVENTS_SECONDS)
             if not self._running():
                 continue
             try:

@@ -1,7 +1,7 @@
-"""Images: there already, or pulled once for all who wait, and what they run by themselves.
+"""Images of tasks: found on this machine, or pulled once for all attempts that wait for them.
 
-Invariants: a pull ends within its deadline; one that failed is not tried again for a while, so that a loop over an
-image that does not exist fails once; a name without a registry means what it means everywhere, docker.io.
+Invariants: a pull ends within its deadline. One that failed is not tried again for half a minute, so that the tasks of
+a loop do not each wait for an image that does not exist. A name without a registry is one of docker.io.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REMEMBERED_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`name` is its id. `entrypoint` and `cmd` are what it runs when nobody says otherwise; `user` may be empty."""
+    """`name` is its id. `entrypoint`, `cmd` and `user` are those of its configuration; each may be empty."""
 
     name: str
     entrypoint: tuple[str, ...]

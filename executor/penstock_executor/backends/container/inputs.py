@@ -1,4 +1,4 @@
-"""Inputs of a task, its own: what it writes into them changes nothing that is stored.
+"""Gives a task inputs of its own: what it writes into them changes nothing that is stored.
 
 A file or directory of this machine is mounted as the lower layer of an overlay, which costs the same for a gigabyte as
 for a byte; everything else is copied into the attempt's directory, as an agent does it in a Pod.
@@ -42,13 +42,13 @@ async def bring(
             link = directory.on_host(one.link)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
-            # It leads where the container has it.
+            # The target is a path of the container, not of this machine.
             link.symlink_to(one.path)
     return list(mounts.values())
 
 
 def _overlay(one: Transfer, directory: AttemptDirectory) -> Mount | None:
-    """None for what cannot be had so."""
+    """None when the input has to be copied."""
     source = path_of(one.uri)
     if source is None or ":" in one.path or ":" in str(source) or not source.exists():
         return None

@@ -19,7 +19,7 @@ from penstock_store.base import ArtifactStoreError
 from penstock_executor.agent.failures import AgentError
 from penstock_executor.attempts import FailureKind, TaskOutcome
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
-from penstock_executor.backends.container.claims import Volumes
+from penstock_executor.backends.container.claims import ClaimVolumes
 from penstock_executor.backends.container.container_attempt import ContainerAttempt
 from penstock_executor.backends.container.preparation import Preparation
 from penstock_executor.backends.container.removal import Removal
@@ -54,7 +54,7 @@ class ContainerLauncher:
         self,
         runtime: ContainerRuntime,
         preparation: Preparation,
-        volumes: Volumes,
+        volumes: ClaimVolumes,
         removal: Removal,
         slots: Slots,
         background: Background,

@@ -13,8 +13,8 @@ from pathlib import Path
 from penstock_store.base import ArtifactStore
 
 from penstock_executor.attempts import TaskLaunch
-from penstock_executor.backends.container.claims import Volumes
-from penstock_executor.backends.container.command import Surroundings, run_command
+from penstock_executor.backends.container.claims import ClaimVolumes
+from penstock_executor.backends.container.command import RunOptions, run_command
 from penstock_executor.backends.container.conclusion import log_file
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.images import Images
@@ -30,10 +30,15 @@ from penstock_executor.pod_paths import local_form
 
 class Preparation:
     def __init__(
-        self, settings: ContainerSettings, around: Surroundings, store: ArtifactStore, images: Images, volumes: Volumes
+        self,
+        settings: ContainerSettings,
+        options: RunOptions,
+        store: ArtifactStore,
+        images: Images,
+        volumes: ClaimVolumes,
     ) -> None:
         self._settings = settings
-        self._around = around
+        self._options = options
         self._store = store
         self._images = images
         self._volumes = volumes
@@ -43,44 +48,44 @@ class Preparation:
 
         Raises TaskSpecError, RuntimeFailedError, AgentError, ArtifactStoreError, OSError.
         """
-        places = TaskPaths(task)
-        moved = transfers_of(task, places)
+        paths = TaskPaths(task)
+        moved = transfers_of(task, paths)
         image = await self._images.get(task.image, str(task.kubernetes.get("imagePullPolicy") or ""))
         directory.prepare(workspace=task.uses_workspace)
         log = log_file(task, directory)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
         log.chmod(0o666)
-        ours = our_mounts(directory, self._wrapper(image.architecture), log, [places.root, *moved.paths()])
+        ours = our_mounts(directory, self._wrapper(image.architecture), log, [paths.root, *moved.paths()])
         brought = await bring(
             self._store,
             moved.inputs,
             directory,
-            overlays=self._around.found.overlays,
+            overlays=self._options.runtime.overlays,
             timeout=self._settings.transfer_seconds,
         )
         for mount in brought:
             directory.on_host(mount.target).mkdir(parents=True, exist_ok=True)
-        lying = {claim: await self._volumes.lies_at(claim) for claim in claims_in_parts(task.kubernetes)}
-        users = task_mounts(task.kubernetes, directory, lying, ours)
+        mountpoints = {claim: await self._volumes.mountpoint(claim) for claim in claims_in_parts(task.kubernetes)}
+        users = task_mounts(task.kubernetes, directory, mountpoints, ours)
         for mount in users:
-            self._make(mount.source, directory, lying)
+            self._make(mount.source, directory, mountpoints)
         models = [await self._model(one.uri) for one in moved.models]
-        return run_command(task, places, image, [*ours, *brought, *models, *users], self._around)
+        return run_command(task, paths, image, [*ours, *brought, *models, *users], self._options)
 
     async def _model(self, uri: str) -> Mount:
         """An input that is an image shows its files. Raises TaskSpecError, RuntimeFailedError."""
-        if self._around.found.kind != PODMAN:
+        if self._options.runtime.kind != PODMAN:
             raise TaskSpecError(f"{uri}: only podman shows the files of an image to a task; use it, or Kubernetes")
         image = await self._images.get(uri.removeprefix(OCI), "")
         path = local_form(uri) or ""
         return Mount(path.rsplit("/", 1)[0], image.name, "image")
 
     @staticmethod
-    def _make(source: str, directory: AttemptDirectory, lying: dict[str, str]) -> None:
+    def _make(source: str, directory: AttemptDirectory, mountpoints: dict[str, str]) -> None:
         """The directory of a mount that is not there by itself. Raises OSError."""
         ours = source.startswith(f"{directory.path / OWN_VOLUMES}/")
-        if ours or any(source.startswith(f"{volume}/") for volume in lying.values()):
+        if ours or any(source.startswith(f"{volume}/") for volume in mountpoints.values()):
             made = Path(source)
             made.mkdir(parents=True, exist_ok=True)
             made.chmod(0o777)

@@ -1,9 +1,9 @@
-"""Which container runtime this machine has, and what it must be told to run a container here.
+"""Which container runtime this machine has, and which options it needs to run a container here.
 
-Why by trying: what a machine's kernel, cgroups and limits allow is in no version number. The trial needs neither an
-image nor a network: its root file system holds the wrapper alone, which says that it was given no program.
+Why by trial: no version number says what the machine's kernel, cgroups and limits allow. A trial needs neither an image
+nor a network: its root file system holds the wrapper alone, which prints that it was given no program.
 
-Invariants: bounded in time; the first set of options that works is taken, the plainest first; options of the user are
+Invariants: bounded in time. The first set of options that works is taken, the plainest first; the user's options are
 part of every set, and come last.
 """
 
@@ -43,7 +43,7 @@ class NoRuntimeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedRuntime:
     """`options` come before the runtime's subcommand, `run_options` after `run`. `overlays`: a directory can be
     mounted such that writes stay in the container; `limits`: memory and CPU can be bounded."""
 
@@ -59,7 +59,7 @@ class Found:
         return " ".join((f"{self.kind} {self.version}:", self.program, *self.options, "run", *self.run_options))
 
     def lacking(self) -> list[str]:
-        """What does without, in words."""
+        """What tasks do without on this machine, a text for each."""
         found = []
         if not self.overlays:
             found.append("inputs are copied, since it has no overlay mounts")
@@ -70,7 +70,7 @@ class Found:
         return found
 
 
-def find(program: str = "", options: Sequence[str] = ()) -> Found:
+def find(program: str = "", options: Sequence[str] = ()) -> DetectedRuntime:
     """What runs containers here. `program` empty: podman, else docker. `options`: of `run`, for every container.
 
     Blocks for as long as the trials take. Raises NoRuntimeError.
@@ -93,7 +93,7 @@ def wrapper(architecture: str) -> Path:
     return Path(str(resources.files("penstock_executor.agent") / "bin" / f"run-{architecture}"))
 
 
-def _tried(program: str, options: tuple[str, ...]) -> Found:
+def _tried(program: str, options: tuple[str, ...]) -> DetectedRuntime:
     said = _call([program, "--version"]).stdout.strip()
     kind = PODMAN if "podman" in said.lower() else DOCKER
     version = said.split(",")[0].split()[-1] if said else "unknown"
@@ -101,11 +101,11 @@ def _tried(program: str, options: tuple[str, ...]) -> Found:
         answer = _call([program, "version", "--format", "{{.Server.Version}}"])
         if answer.returncode:
             raise NoRuntimeError(f"docker's daemon does not answer: {_last_line(answer.stderr)}")
-        return Found(program, kind, version, run_options=options)
+        return DetectedRuntime(program, kind, version, run_options=options)
     with tempfile.TemporaryDirectory(prefix="penstock-probe-") as directory:
         root = _root_file_system(Path(directory))
         reason = ""
-        for found in _candidates(Found(program, kind, version), options):
+        for found in _candidates(DetectedRuntime(program, kind, version), options):
             failure = _trial(found, root)
             if not failure:
                 return _with_features(found, root, Path(directory))
@@ -113,21 +113,21 @@ def _tried(program: str, options: tuple[str, ...]) -> Found:
     raise NoRuntimeError(f"{program} runs no container: {reason}")
 
 
-def _candidates(plain: Found, options: tuple[str, ...]) -> Iterator[Found]:
+def _candidates(plain: DetectedRuntime, options: tuple[str, ...]) -> Iterator[DetectedRuntime]:
     for network in ((), ("--network=host",)):
         for before in _GLOBAL:
             for limits in _RUN if not network else _RUN[-1:]:
                 yield replace(plain, options=before, run_options=(*limits, *network, *options))
 
 
-def _with_features(found: Found, root: Path, directory: Path) -> Found:
+def _with_features(found: DetectedRuntime, root: Path, directory: Path) -> DetectedRuntime:
     (directory / "lower").mkdir()
     overlays = not _trial(found, root, "--volume", f"{directory / 'lower'}:/tmp:O")
     limits = not _trial(found, root, "--memory", "67108864", "--cpus", "1", refused="ignored")
     return replace(found, overlays=overlays, limits=limits)
 
 
-def _trial(found: Found, root: Path, *more: str, refused: str = "") -> str:
+def _trial(found: DetectedRuntime, root: Path, *more: str, refused: str = "") -> str:
     """Why the container did not run, empty when it did; `refused`: a word with which the runtime says that it ran
     without what it was told."""
     command = [

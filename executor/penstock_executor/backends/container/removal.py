@@ -1,7 +1,7 @@
 """Removes what attempts leave: containers, directories.
 
-Invariants: in the background, a few at a time; what cannot be removed is left to the collector of orphans, which comes
-again. Files that belong to a container's user, whom this machine does not know, are removed as the runtime sees them.
+Invariants: in the background, a few at a time. What cannot be removed now is left to the collector of orphans, which
+tries again. Files that belong to a user of a container's user namespace are removed from within it (`podman unshare`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Removal:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def container(self, name: str, directory: Path | None = None) -> None:
-        """The container, whatever it does, and what it had by itself; then its directory."""
+        """Removes the container, also when it runs, and its anonymous volumes; then its directory."""
         async with self._slots:
             try:
                 await self._runtime.call("rm", "--force", "--volumes", name)

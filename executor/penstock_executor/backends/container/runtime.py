@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from penstock_executor.backends.container.probe import PODMAN, Found
+from penstock_executor.backends.container.probe import PODMAN, DetectedRuntime
 from penstock_executor.backends.container.state import ContainerState, states_of
 
 _AT_ONCE = 8
@@ -31,15 +31,15 @@ class ContainerRuntime:
     """`environ` is what the runtime's program is given: its own configuration may lie there. `directory` is where it
     runs: what watches a container for podman leaves a file there when the container runs out of memory."""
 
-    def __init__(self, found: Found, environ: Mapping[str, str], directory: Path) -> None:
-        self.found = found
+    def __init__(self, detected: DetectedRuntime, environ: Mapping[str, str], directory: Path) -> None:
+        self.detected = detected
         self._environ = dict(environ)
         self._directory = directory
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def is_podman(self) -> bool:
-        return self.found.kind == PODMAN
+        return self.detected.kind == PODMAN
 
     async def call(self, *arguments: str, timeout: float = _SECONDS) -> str:
         """What it printed. Raises RuntimeFailedError."""
@@ -82,18 +82,18 @@ class ContainerRuntime:
             await process.communicate()
             if isinstance(error, asyncio.CancelledError):
                 raise
-            text = f"{self.found.kind} {arguments[0]} did not end within {timeout:g} seconds"
+            text = f"{self.detected.kind} {arguments[0]} did not end within {timeout:g} seconds"
             raise RuntimeFailedError(text, timed_out=True) from None
         if process.returncode:
             words = last_words(errors.decode("utf-8", "replace"))
-            raise RuntimeFailedError(words or f"{self.found.kind} {arguments[0]} ended with {process.returncode}")
+            raise RuntimeFailedError(words or f"{self.detected.kind} {arguments[0]} ended with {process.returncode}")
         return out.decode("utf-8", "replace").strip()
 
     async def _start(self, arguments: Sequence[str], errors: int) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                self.found.program,
-                *self.found.options,
+                self.detected.program,
+                *self.detected.options,
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -103,7 +103,7 @@ class ContainerRuntime:
                 start_new_session=True,
             )
         except OSError as error:
-            raise RuntimeFailedError(f"{self.found.program} cannot be called: {error.strerror or error}") from error
+            raise RuntimeFailedError(f"{self.detected.program} cannot be called: {error.strerror or error}") from error
 
 
 def last_words(text: str) -> str:

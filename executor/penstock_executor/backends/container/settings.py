@@ -1,4 +1,4 @@
-"""What the container backend is told when it is made."""
+"""Settings of the container backend."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How many containers run at the same time.
 
-Invariant: what is begun waits for its turn, in order; what runs already when it is found is counted, and waits for
-nothing.
+Invariant: a new container waits for its turn, in order. One that is adopted counts, too, but does not wait, so there
+may be more than `count` for a while.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a runtime knows of a container, read from `inspect`: podman and docker write it alike.
+"""The state of a container, read from `inspect`, whose output is alike for podman and docker.
 
-Invariant: pure; what cannot be read counts as not there.
+Invariant: pure; a field that cannot be read counts as absent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOT_BEGUN = ("created", "configured", "initialized")
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """Times in milliseconds since the epoch, 0 for none. `key` is None of what is none of ours."""
+    """Times in milliseconds since the epoch, 0 for none. `key` is None of a container that is not ours."""
 
     name: str
     uid: str

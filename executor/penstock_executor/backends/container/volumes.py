@@ -25,12 +25,12 @@ OWN_VOLUMES = "volumes"
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """`source` is a path of this machine, a volume's name, or an image. `how` is empty, `ro`, `image`, or `O` for an
+    """`source` is a path of this machine, a volume's name, or an image. `mode` is empty, `ro`, `image`, or `O` for an
     overlay, whose writes stay in the container. Without a source it is memory, of `size` bytes when that is not 0."""
 
     target: str
     source: str = ""
-    how: str = ""
+    mode: str = ""
     size: int = 0
 
     def options(self) -> list[str]:
@@ -38,12 +38,12 @@ class Mount:
         if not self.source:
             return ["--tmpfs", f"{self.target}:size={self.size}" if self.size else self.target]
         for path in (self.source, self.target):
-            if "," in path or '"' in path or (":" in path and self.how == "O"):
+            if "," in path or '"' in path or (":" in path and self.mode == "O"):
                 raise TaskSpecError(f"{path} cannot be mounted into a container: it holds a comma, a quote or a colon")
-        if self.how == "O":
+        if self.mode == "O":
             return ["--volume", f"{self.source}:{self.target}:O"]
-        kind = "image" if self.how == "image" else "bind" if self.source.startswith("/") else "volume"
-        suffix = ",readonly" if self.how == "ro" else ""
+        kind = "image" if self.mode == "image" else "bind" if self.source.startswith("/") else "volume"
+        suffix = ",readonly" if self.mode == "ro" else ""
         return ["--mount", f"type={kind},source={self.source},target={self.target}{suffix}"]
 
 
@@ -60,15 +60,21 @@ def our_mounts(directory: AttemptDirectory, wrapper: Path, log: Path, paths: Ite
 
 
 def claims_in_parts(platform: Mapping[str, Any]) -> list[str]:
-    """The claims of which only a directory is mounted: where they lie has to be known."""
+    """The claims of which a `subPath` is mounted, so that their mountpoints have to be known."""
     names = _claims(platform)
     return [names[one["name"]] for one in platform.get("volumeMounts") or () if one.get("subPath")]
 
 
 def task_mounts(
-    platform: Mapping[str, JsonValue], directory: AttemptDirectory, lying: Mapping[str, str], ours: Sequence[Mount]
+    platform: Mapping[str, JsonValue],
+    directory: AttemptDirectory,
+    mountpoints: Mapping[str, str],
+    ours: Sequence[Mount],
 ) -> list[Mount]:
-    """What the task's settings ask for; `lying`: where claims that are mounted in parts are. Raises TaskSpecError."""
+    """What the task's settings ask for. `mountpoints` are the directories of claims of which a `subPath` is mounted.
+
+    Raises TaskSpecError.
+    """
     settings: Any = platform
     claims, workspace = _claims(settings), (settings.get("workspace") or {}).get("claimName")
     found: list[Mount] = []
@@ -80,7 +86,7 @@ def task_mounts(
         elif claim == workspace:
             found.append(Mount(one["mountPath"], str(directory.workspace)))
         elif one.get("subPath"):
-            found.append(Mount(one["mountPath"], _within(lying[claim], one["subPath"])))
+            found.append(Mount(one["mountPath"], _within(mountpoints[claim], one["subPath"])))
         else:
             found.append(Mount(one["mountPath"], claim))
     sources = {volume["name"]: volume for volume in settings.get("ownVolumes") or ()}

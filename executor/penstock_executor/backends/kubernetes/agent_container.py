@@ -59,15 +59,15 @@ def agent_beside_entrypoint(agent: Json, moved: Transfers) -> list[Json]:
 
 
 def agent_container(
-    task: TaskLaunch, places: TaskPaths, moved: Transfers, settings: PodSettings, store: PodStore
+    task: TaskLaunch, paths: TaskPaths, moved: Transfers, settings: PodSettings, store: PodStore
 ) -> Json:
     """Raises PodSpecError."""
     instructions = AgentTask(
         task_root=task.task_root,
         inputs=moved.inputs,
         outputs=moved.outputs,
-        parameters={name: places.parameter(name) for name in task.output_parameters},
-        metadata=places.metadata,
+        parameters={name: paths.parameter(name) for name in task.output_parameters},
+        metadata=paths.metadata,
         log=LOG if task.command else "",
         store=store.to_json(),
         timeout=settings.transfer_timeout_seconds,
@@ -89,7 +89,7 @@ def agent_container(
             ]
         ),
         "volumeMounts": [
-            *file_mounts([places.root, *moved.paths()], share=True),
+            *file_mounts([paths.root, *moved.paths()], share=True),
             *_claims(moved, settings),
             *certificates_mount(settings),
         ],

@@ -180,9 +180,9 @@ class KubernetesBackend:
         attempt = self._attempts.get(view.key) if view.key is not None else None
         if kind is EventKind.DELETED:
             self._retention.gone(view)
-            self._capacity.gone(view)
+            self._capacity.pod_gone(view)
         else:
-            self._capacity.see(view)
+            self._capacity.pod_seen(view)
         if attempt is None or (attempt.view is not None and attempt.view.uid != view.uid):
             return
         if kind is not EventKind.DELETED:
@@ -209,7 +209,9 @@ class KubernetesBackend:
         self._observe(attempt, Observation.STARTED if view.started_at else Observation.CREATED)
         if view.ended:
             self._observe(attempt, Observation.ENDED)
-        elif view.left_over and not (self._settings.wait_for_sidecars or (attempt.draining and view.deleted_at)):
+        elif view.only_sidecars_run and not (
+            self._settings.wait_for_sidecars or (attempt.draining and view.deleted_at)
+        ):
             self._leave_sidecars(attempt, view)
         elif view.deleted_at:
             attempt.set_timer(view.deleted_at + int(_FORCE_AFTER_SECONDS * 1000), lambda: self._force(attempt))
@@ -340,7 +342,7 @@ class KubernetesBackend:
 
     def _adopt_orphan(self, view: PodView) -> None:
         # An agent archived the log itself; of a Pod that never began there is none.
-        archive = (view.ended or view.left_over) and view.started_at and view.container("agent") is None
+        archive = (view.ended or view.only_sidecars_run) and view.started_at and view.container("agent") is None
         self._retention.put(EndedPod(view, view.phase == "Succeeded", view.log_uri if archive else ""))
 
 

@@ -20,7 +20,7 @@ from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Dependencies:
     """`environ` holds the credentials that the executor itself reaches stores with."""
 
     client: KubeClient
@@ -33,16 +33,16 @@ class Surroundings:
         return RoutedStore(config, {**self.environ, **variables}, files=self.files)
 
 
-def kubernetes_backend(surroundings: Surroundings, settings: BackendSettings, per_second: float) -> KubernetesBackend:
+def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, per_second: float) -> KubernetesBackend:
     """`per_second` bounds Pod creates and deletes, each."""
-    client = surroundings.client
+    client = dependencies.client
     return KubernetesBackend(
         lambda on_pod, on_warning: Namespaces(
             client,
             settings.pods.instance,
             wrapper_config_map(),
-            surroundings.store,
-            surroundings.store_of,
+            dependencies.store,
+            dependencies.store_of,
             settings.pods.default_namespace,
             on_pod,
             on_warning,

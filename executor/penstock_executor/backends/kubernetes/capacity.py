@@ -1,10 +1,12 @@
-"""How many Pods may be there at a time: of the installation, of a namespace, and as a namespace's quota allows.
+"""How many Pods may exist at a time: of the installation, of a namespace, and as a namespace's quota allows.
 
-Why counted by Pods and not by launches: an executor that starts anew finds its predecessor's Pods, and those of another
-executor of the installation count, too. Invariants: a place is reserved before a Pod is made and is the Pod's until it
-has ended or is gone; what others of the installation make between two events of the watch is not known, so several
-executors may exceed a bound by what they begin in that moment. A namespace whose quota refused a Pod is asked by one
-launch at a time until it takes one.
+Why Pods are counted and not launches: an executor that starts anew finds its predecessor's Pods, and those of other
+executors of the installation count, too.
+
+Invariants: capacity is reserved before a Pod is created, and stays reserved until the Pod has ended or is gone. What
+other executors create between two events of the watch is not known, so several executors may together exceed a bound
+by what they create in that moment. When a namespace's quota has refused a Pod, one launch at a time tries again there
+until the API server accepts one.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class _Refused:
-    """Until when a namespace is not asked again; by the monotonic clock."""
+    """Until when nothing is created in a namespace, by the monotonic clock; `pause` in seconds doubles each time."""
 
     text: str
     until: float
@@ -44,21 +46,21 @@ class _Refused:
 class Capacity:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        # Whether the Pod was seen; until then the place is only reserved.
-        self._places: dict[AttemptKey, tuple[str, bool]] = {}
+        # The namespace, and whether the Pod was seen already.
+        self._reserved: dict[AttemptKey, tuple[str, bool]] = {}
         self._by_namespace: Counter[str] = Counter()
         self._refused: dict[str, _Refused] = {}
 
     def reserve(self, key: AttemptKey, namespace: str) -> str:
-        """Takes a place for a Pod, empty; or gives the reason why it has to wait."""
-        if key in self._places:
+        """Reserves capacity for a Pod. Returns the reason why it has to wait, empty when it may be created."""
+        if key in self._reserved:
             return ""
         refused = self._refused.get(namespace)
         if refused is not None:
             if time.monotonic() < refused.until:
                 return refused.text
             refused.until = time.monotonic() + refused.pause
-        there, limit = len(self._places), self._bounds.installation
+        there, limit = len(self._reserved), self._bounds.installation
         if limit and there >= limit:
             return f"no place is free: {there} of {limit} Pods run (--parallelism)"
         there, limit = self._by_namespace[namespace], self._bounds.namespace
@@ -68,33 +70,33 @@ class Capacity:
         return ""
 
     def cancel(self, key: AttemptKey) -> None:
-        """The Pod for which a place was reserved is not made after all."""
-        if key in self._places and not self._places[key][1]:
+        """The Pod for which capacity was reserved is not created after all."""
+        if key in self._reserved and not self._reserved[key][1]:
             self._drop(key)
 
-    def see(self, view: PodView) -> None:
-        """A Pod as it is now, whoever made it."""
+    def pod_seen(self, view: PodView) -> None:
+        """A Pod as it is now, whoever created it."""
         if view.key is None:
             return
         if view.ended:
-            self.gone(view)
+            self.pod_gone(view)
         else:
             self._put(view.key, view.namespace, seen=True)
 
-    def gone(self, view: PodView) -> None:
-        if view.key in self._places:
+    def pod_gone(self, view: PodView) -> None:
+        if view.key in self._reserved:
             self._drop(view.key)
         refused = self._refused.get(view.namespace)
         if refused is not None:
-            # It gave back what it had of the quota.
+            # There is room in the quota again.
             refused.until = 0.0
 
-    def made(self, namespace: str) -> None:
-        """The API server took a Pod."""
+    def pod_created(self, namespace: str) -> None:
+        """The API server accepted a Pod."""
         self._refused.pop(namespace, None)
 
-    def refuse(self, namespace: str, message: str) -> str:
-        """The namespace's quota refused a Pod; the reason in plain words."""
+    def quota_exceeded(self, namespace: str, message: str) -> str:
+        """The namespace's quota refused a Pod. Returns the reason in plain words."""
         known = self._refused.get(namespace)
         pause = min(known.pause * 2, _LONGEST_PAUSE_SECONDS) if known is not None else _FIRST_PAUSE_SECONDS
         text = quota_text(message)
@@ -102,12 +104,12 @@ class Capacity:
         return text
 
     def _put(self, key: AttemptKey, namespace: str, *, seen: bool) -> None:
-        if key not in self._places:
+        if key not in self._reserved:
             self._by_namespace[namespace] += 1
-        self._places[key] = (namespace, seen)
+        self._reserved[key] = (namespace, seen)
 
     def _drop(self, key: AttemptKey) -> None:
-        namespace, _ = self._places.pop(key)
+        namespace, _ = self._reserved.pop(key)
         self._by_namespace[namespace] -= 1
         if not self._by_namespace[namespace]:
             del self._by_namespace[namespace]

@@ -98,13 +98,13 @@ class PodLauncher:
         try:
             document, _ = await self._calls.create(attempt.namespace, pod, lambda: _may_create(attempt, runs))
         except QuotaExceededError as error:
-            raise NoCapacityError(self._capacity.refuse(attempt.namespace, error.message)) from error
-        self._capacity.made(attempt.namespace)
+            raise NoCapacityError(self._capacity.quota_exceeded(attempt.namespace, error.message)) from error
+        self._capacity.pod_created(attempt.namespace)
         if attempt.view is not None:
             # The watch was faster than the answer.
             return attempt.view
         view = view_of(document)
-        self._capacity.see(view)
+        self._capacity.pod_seen(view)
         return view
 
     async def _namespace(self, attempt: PodAttempt, runs: HeldRuns) -> NamespaceConfig:

@@ -37,7 +37,7 @@ MESSAGE = "/dev/termination-log"
 
 def main_container(
     task: TaskLaunch,
-    places: TaskPaths,
+    paths: TaskPaths,
     moved: Transfers,
     settings: PodSettings,
     policy: NamespacePolicy,
@@ -48,12 +48,12 @@ def main_container(
     """Raises PodSpecError."""
     platform: Any = task.kubernetes
     env = task_env(task, settings)
-    argv = checked_arguments(places.command(), "argument")
+    argv = checked_arguments(paths.command(), "argument")
     container: Json = {"name": NAME, "image": task.image}
     if platform.get("imagePullPolicy"):
         container["imagePullPolicy"] = platform["imagePullPolicy"]
     if task.command:
-        wrapped = [*_wrapper(task, places, moved, agent=agent), "--", *argv]
+        wrapped = [*_wrapper(task, paths, moved, agent=agent), "--", *argv]
         container["command"] = [escaped(text, names(env)) for text in wrapped]
     elif argv:
         container["args"] = [escaped(text, names(env)) for text in argv]
@@ -62,9 +62,9 @@ def main_container(
     if resources:
         container["resources"] = resources
     ours = [
-        *file_mounts([places.root, *moved.paths()], share=agent and bool(task.command)),
+        *file_mounts([paths.root, *moved.paths()], share=agent and bool(task.command)),
         *home_mounts(),
-        *([wrapper_mount(architecture)] if task.command else directory_mounts(OUTPUT_PARAMETERS, places.root)),
+        *([wrapper_mount(architecture)] if task.command else directory_mounts(OUTPUT_PARAMETERS, paths.root)),
         *certificates_mount(settings),
     ]
     users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
@@ -73,17 +73,17 @@ def main_container(
     return container
 
 
-def _wrapper(task: TaskLaunch, places: TaskPaths, moved: Transfers, *, agent: bool) -> list[str]:
+def _wrapper(task: TaskLaunch, paths: TaskPaths, moved: Transfers, *, agent: bool) -> list[str]:
     command = [f"{WRAPPER_DIR}/run"]
     if agent:
         command += ["--share", SHARE]
         if moved.inputs:
             command.append("--wait")
         command += ["--log", LOG]
-    command += ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", places.root]
+    command += ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", paths.root]
     if agent:
-        return [*command, "--metadata", places.metadata]
+        return [*command, "--metadata", paths.metadata]
     for name in task.output_parameters:
-        command += ["--parameter", f"{name}={places.parameter(name)}"]
+        command += ["--parameter", f"{name}={paths.parameter(name)}"]
     token = attempt_id(task.key.run_id, task.key.path, task.key.attempt)
-    return [*command, "--count", "--metadata", places.metadata, "--message", MESSAGE, "--token", token]
+    return [*command, "--count", "--metadata", paths.metadata, "--message", MESSAGE, "--token", token]

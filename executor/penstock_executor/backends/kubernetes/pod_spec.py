@@ -59,16 +59,16 @@ TOKEN_ANNOTATION = "penstock.dev/service-account-token"  # noqa: S105 - a name
 def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, store: PodStore) -> Json:
     """Raises PodSpecError."""
     platform: Any = task.kubernetes
-    places = TaskPaths(task)
-    moved = agent_transfers(task, places, settings)
+    paths = TaskPaths(task)
+    moved = agent_transfers(task, paths, settings)
     wrapped = bool(task.command)
     # Without a wrapper nobody else reads the files in which the task leaves its parameters.
     with_agent = bool(moved) or (not wrapped and bool(task.output_parameters))
     architecture = architecture_of(platform, settings)
-    containers = [main_container(task, places, moved, settings, policy, agent=with_agent, architecture=architecture)]
+    containers = [main_container(task, paths, moved, settings, policy, agent=with_agent, architecture=architecture)]
     first: list[Json] = [wrapper_chooser(settings)] if wrapped and not architecture else []
     if with_agent:
-        agent = agent_container(task, places, moved, settings, store)
+        agent = agent_container(task, paths, moved, settings, store)
         if wrapped:
             containers.append(agent)
         else:

@@ -1,8 +1,10 @@
-"""What the kubelet complains of before a Pod's containers exist: its Warning events, by Pod.
+"""Warning events about Pods that do not start, by Pod.
 
-Why events: a volume that cannot be mounted, a sandbox that cannot be made and the number of tries of an image are in no
-Pod's status. Invariants: one watch a namespace, of warnings about Pods alone; an event that says nothing of a start is
-not kept, and none longer than the API server keeps it; without the right to it nothing fails, less is explained.
+Why events: a Pod's status does not say that a volume cannot be mounted, that its sandbox cannot be created, or how
+often an image was tried.
+
+Invariants: one watch a namespace, of warnings about Pods alone. Only events about a start are kept, and for as long as
+the API server keeps them. Without the right to watch events nothing fails, but less is explained.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class PodWarning:
 
 
 class PodWarnings:
-    """The warnings of one namespace. `on_warning` hears of each that is new or repeated."""
+    """The warnings of one namespace. `on_warning` is called with each that is new or repeated."""
 
     def __init__(self, client: KubeClient, namespace: str, on_warning: Callable[[PodWarning], None]) -> None:
         self._client = client
@@ -51,7 +53,7 @@ class PodWarnings:
         self._by_pod: dict[str, dict[str, PodWarning]] = {}
 
     def of(self, uid: str) -> tuple[PodWarning, ...]:
-        """One for each reason: its latest words, and how often something was said for it."""
+        """One for each reason: the latest message, and the sum of the counts."""
         found: dict[str, PodWarning] = {}
         for warning in self._by_pod.get(uid, {}).values():
             before = found.get(warning.reason)
@@ -59,7 +61,7 @@ class PodWarnings:
         return tuple(found.values())
 
     async def work(self) -> None:
-        """Until cancelled, or at once when it is not allowed."""
+        """Watches until cancelled; returns at once when the executor has no right to."""
         if not await self._allowed():
             text = "the executor's Role lacks list, watch events: what Pods wait for on their node is not explained"
             log.warning("namespace %s: %s", self._namespace, text)
@@ -74,7 +76,7 @@ class PodWarnings:
         await events.run()
 
     async def _allowed(self) -> bool:
-        """True, too, when the API server does not say."""
+        """Also True when the API server does not answer the question."""
 
         async def asked() -> bool:
             return all([await may(self._client, self._namespace, verb, "events") for verb in ("list", "watch")])
@@ -89,7 +91,7 @@ class PodWarnings:
             return
         if kind is not EventKind.DELETED:
             known = self._by_pod.setdefault(warning.uid, {})
-            # To the end: what was said last counts.
+            # Moved to the end, so that the latest message comes last.
             known.pop(warning.name, None)
             known[warning.name] = warning
             self._on_warning(warning)

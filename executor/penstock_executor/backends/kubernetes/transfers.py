@@ -13,9 +13,9 @@ from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import Transfers, transfers_of
 
 
-def agent_transfers(task: TaskLaunch, places: TaskPaths, settings: PodSettings) -> Transfers:
+def agent_transfers(task: TaskLaunch, paths: TaskPaths, settings: PodSettings) -> Transfers:
     """Raises TaskSpecError."""
-    found = transfers_of(task, places)
+    found = transfers_of(task, paths)
     for one in (*found.inputs, *found.outputs.values()):
         _check_file(one, settings)
     return found

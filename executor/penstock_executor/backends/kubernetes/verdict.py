@@ -1,6 +1,6 @@
-"""What a Pod's status means for its attempt: the failure classes, each in plain words.
+"""What a Pod's status means for its attempt: when to give it up, and why it failed.
 
-Invariants: pure. Whose fault a failure is decides whether and from which budget it is retried: what the platform did
+Invariants: pure. The kind of a failure decides whether and from which budget it is retried: what the platform did
 (eviction, preemption, a lost node, a deleted Pod) is INFRASTRUCTURE, what the program did (exit code, memory, deadline)
 is USER, what no retry can mend (image, configuration) is CONFIGURATION.
 """
@@ -20,8 +20,8 @@ from penstock_executor.backends.kubernetes.pod_warnings import SANDBOX, VOLUME, 
 from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView, Terminated
 from penstock_executor.backends.kubernetes.waiting import reduced, wait_of
 
-_BAD_NAME = {"InvalidImageName", "ErrImageNeverPull"}
-_CREATING = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"}
+_UNUSABLE_IMAGE = {"InvalidImageName", "ErrImageNeverPull"}
+_CANNOT_CREATE = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"}
 # Said by registries and runtimes of what will not be there the next time either.
 _NO_SUCH_IMAGE = re.compile(
     r"not found|manifest unknown|does not exist|pull access denied|unauthorized|authentication required|denied", re.I
@@ -29,7 +29,7 @@ _NO_SUCH_IMAGE = re.compile(
 _NO_SUCH_OBJECT = re.compile(
     r"(secret|configmap) \"[^\"]+\" not found|references non-existent (secret|config) key", re.I
 )
-_NEVER_RIGHT = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
+_WRONG_FOR_GOOD = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
 # Said of a start that a kubelet or a runtime which ended or hung left undone.
 _INTERRUPTED = re.compile(
     r"context canceled|deadline exceeded|error while dialing|connection (refused|reset|error)|closing|ttrpc: closed|"
@@ -39,7 +39,7 @@ _INTERRUPTED = re.compile(
 _NEVER_RAN = {"ContainerCannotRun", "StartError"}
 # What runtime and kubelet say of a container that they lost sight of; the code they give is their own.
 _LOST_SIGHT = {"Unknown", "ContainerStatusUnknown"}
-_HALF_SECONDS = 15.0
+_ONE_HALF_SECONDS = 15.0
 _AGENT_SECONDS = 120.0
 _LOST_NODE = {"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity", "UnexpectedAdmissionError"}
 
@@ -66,8 +66,8 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """A Pod that does not start or does not end. `at` is when it is given up, in milliseconds since the epoch; the past
-    means now."""
+    """When a Pod that does not start, or does not end, is given up: `at` in milliseconds since the epoch (0: at once),
+    with `failure` as its outcome."""
 
     at: int
     failure: Failure
@@ -76,31 +76,31 @@ class GiveUp:
 def when_to_give_up(
     view: PodView, image: str, deadlines: Deadlines, warnings: Sequence[PodWarning] = (), ungated_at: int = 0
 ) -> GiveUp | None:
-    """Why a Pod may never start or never end by itself, and until when to wait; None when nothing is wrong.
+    """When to give up a Pod that may never start, or never end by itself; None for one that needs no deadline.
 
     `warnings` are the kubelet's warnings, `ungated_at` is when the last scheduling gate was seen to go (milliseconds).
     """
     since = view.scheduled_at or view.created_at
     for container in view.containers:
         if view.started_at and container.name != "agent":
-            # What it brought along beside the program may be restarted at any time.
+            # The pipeline's sidecars may be restarted at any time.
             continue
         reason, message = container.waiting_reason, container.waiting_message
-        if reason in _BAD_NAME:
+        if reason in _UNUSABLE_IMAGE:
             text = f"the image {_image(container, image)} cannot be used: {message or reason}"
             return GiveUp(0, Failure(FailureKind.CONFIGURATION, text))
         if reason in PULLING:
             return _not_pulled(container, image, _pulls_since(view), deadlines)
-        if reason in _CREATING:
+        if reason in _CANNOT_CREATE:
             text = f"the container {container.name!r} cannot be created: {message or reason}"
-            wait = 0.0 if _NEVER_RIGHT.search(message) else deadlines.configuration
+            wait = 0.0 if _WRONG_FOR_GOOD.search(message) else deadlines.configuration
             at = 0 if not wait else since + int(wait * 1000)
-            return GiveUp(at, Failure(_whose(message), text))
+            return GiveUp(at, Failure(_kind_of_start_failure(message), text))
     if view.ended:
         return None
     # A container that never ran has ended without having started.
     if view.started_at or view.finished_at:
-        return _half_gone(view, image)
+        return _one_half_ended(view, image)
     if view.gates:
         # A queue decides when it may start, and however long that takes is nobody's failure.
         return None
@@ -118,7 +118,7 @@ def when_to_give_up(
 
 
 def _silent_pull(view: PodView, warnings: Sequence[PodWarning], image: str, deadlines: Deadlines) -> GiveUp | None:
-    """A Pod on a node that complains of nothing, and of which no container runs yet, pulls an image."""
+    """A Pod on a node, without warnings and with no container that runs yet, is taken to be pulling an image."""
     if not view.scheduled_at or any(one.reason in VOLUME or one.reason in SANDBOX for one in warnings):
         return None
     if any(one.initial and one.running_since and not one.started for one in view.containers):
@@ -136,22 +136,23 @@ def _pulls_since(view: PodView) -> int:
     return max([view.scheduled_at or view.created_at, *begun])
 
 
-def _half_gone(view: PodView, image: str) -> GiveUp | None:
-    """Wrapper and agent hear each other's end, unless one died before it could show that it lived."""
+def _one_half_ended(view: PodView, image: str) -> GiveUp | None:
+    """Of `main` and `agent` one has ended while the other runs. Each notices the other's end by a FIFO, unless the
+    other died before it had opened that; then the one that is left would wait for ever."""
     main, agent = view.container("main"), view.container("agent")
     if main is None or agent is None:
         return None
     if agent.terminated is not None and main.running_since:
         ended = describe_exit(agent.terminated.exit_code, agent.terminated.signal)
         failure = Failure(FailureKind.INFRASTRUCTURE, f"the agent beside the program {ended} before it")
-        return GiveUp(agent.terminated.finished_at + int(_HALF_SECONDS * 1000), failure)
+        return GiveUp(agent.terminated.finished_at + int(_ONE_HALF_SECONDS * 1000), failure)
     if main.terminated is not None and agent.running_since:
-        # It may have a lot to bring away after a program that ran; after one that never did it waits for ever.
+        # After a program that ran, the agent may have much to upload; after one that never ran it only waits.
         never = main.terminated.reason in _NEVER_RAN
         killed = main.terminated.exit_code == 137 and main.terminated.reason != "OOMKilled"
         if never or killed:
-            seconds = _HALF_SECONDS if never else _AGENT_SECONDS
-            failure = _without_a_word(view, main.terminated, None, image)
+            seconds = _ONE_HALF_SECONDS if never else _AGENT_SECONDS
+            failure = _without_result(view, main.terminated, None, image)
             return GiveUp(main.terminated.finished_at + int(seconds * 1000), failure)
     return None
 
@@ -192,7 +193,7 @@ def disruption(view: PodView) -> Failure | None:
 def failure_of(
     view: PodView, result: AttemptResult | None, *, deadline_seconds: float, image: str, wrapped: bool = True
 ) -> Failure | None:
-    """How an ended Pod failed, None when its program ended well and left a result that can be read."""
+    """Why an ended Pod failed; None when its program exited with 0 and left a result that can be read."""
     main = view.container("main")
     ended = main.terminated if main is not None else None
     exit_ = result.exit if result is not None else None
@@ -209,7 +210,7 @@ def failure_of(
     done_by_platform = disruption(view)
     if done_by_platform is not None:
         return done_by_platform
-    if _made_to_end(view, exit_):
+    if _ended_by_deletion(view, exit_):
         text = f"the Pod {view.name} was deleted by somebody else while it ran"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
     if exit_ is not None:
@@ -218,25 +219,31 @@ def failure_of(
         if result is not None and result.failure is not None:
             return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
         return Failure(FailureKind.USER, f"the command {describe_exit(exit_.code, exit_.signal)}", wants_log=True)
-    if wrapped and ended is not None and ended.exit_code and ended.exit_code != 137 and _alone(view, ended, result):
+    if (
+        wrapped
+        and ended is not None
+        and ended.exit_code
+        and ended.exit_code != 137
+        and _only_wrapper_could_report(view, ended, result)
+    ):
         text = f"the container exited with code {ended.exit_code} before its program could tell how it ended"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
-    return _without_a_word(view, ended, result, image)
+    return _without_result(view, ended, result, image)
 
 
-def _made_to_end(view: PodView, exit_: ProcessExit | None) -> bool:
+def _ended_by_deletion(view: PodView, exit_: ProcessExit | None) -> bool:
     """Whether the program ended after its Pod was asked to go; the API server's clock has seconds only."""
     ended_at = (exit_.finished_at if exit_ is not None else 0) or view.finished_at
     return bool(view.delete_asked_at) and (not ended_at or ended_at + 1000 > view.delete_asked_at)
 
 
-def _alone(view: PodView, ended: Terminated, result: AttemptResult | None) -> bool:
-    """Whether nobody but the wrapper could have left a result, and it did not: then it was never there, or not to the
-    end, and the code is no program's."""
+def _only_wrapper_could_report(view: PodView, ended: Terminated, result: AttemptResult | None) -> bool:
+    """Whether only the wrapper could have left a result, and it did not. Then the wrapper did not run to its end, and
+    the exit code is not that of the user's program."""
     return result is None and view.container("agent") is None and ended.reason not in _NEVER_RAN
 
 
-def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResult | None, image: str) -> Failure:
+def _without_result(view: PodView, ended: Terminated | None, result: AttemptResult | None, image: str) -> Failure:
     if result is not None and result.failure is not None:
         return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
     if ended is None:
@@ -248,7 +255,7 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
         return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
     if ended.reason in _NEVER_RAN:
         text = f"the container of image {image!r} cannot run: {ended.message.strip()}"
-        return Failure(_whose(ended.message), text)
+        return Failure(_kind_of_start_failure(ended.message), text)
     if ended.reason in _LOST_SIGHT:
         text = "the node's container runtime lost the container: how its program ended is not known"
         return Failure(FailureKind.INFRASTRUCTURE, text, wants_log=True)
@@ -262,8 +269,8 @@ def _without_a_word(view: PodView, ended: Terminated | None, result: AttemptResu
     return Failure(FailureKind.USER, f"the command {describe_exit(ended.exit_code, ended.signal)}", wants_log=True)
 
 
-def _whose(message: str) -> FailureKind:
-    """The fault that a container could not be started."""
+def _kind_of_start_failure(message: str) -> FailureKind:
+    """Of a container that could not be started."""
     return FailureKind.INFRASTRUCTURE if _INTERRUPTED.search(message) else FailureKind.CONFIGURATION
 
 

@@ -1,7 +1,7 @@
-"""What we read of a Pod: the few fields of its status that say how an attempt stands.
+"""A Pod, cut down to the few fields that decide about an attempt.
 
-Why a form of its own: a Pod as the API server sends it costs some 30 kB as Python objects, and an executor sees ten
-thousand of them; this keeps what decides. Source: Pod v1, https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle.
+Why: a Pod as the API server sends it costs some 30 kB as Python objects, and an executor may see ten
+thousand of them. Source: Pod v1, https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle.
 
 Invariants: pure; a field that is missing or of another kind than documented counts as absent.
 """
@@ -26,7 +26,7 @@ ANNOTATION_TTL_FAILED = "penstock.dev/ttl-failed"
 PULLING = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
 )
-"""Reasons of containers that wait for an image which a try did not bring."""
+"""Waiting reasons of a container whose image could not be pulled so far."""
 _OURS = ("main", "agent")
 _TERMINAL = ("Succeeded", "Failed")
 
@@ -95,8 +95,8 @@ class PodView:
         return next((one for one in self.containers if one.name == name), None)
 
     @property
-    def left_over(self) -> bool:
-        """Whether all that is the task's has ended, and what somebody brought into the Pod beside it has not."""
+    def only_sidecars_run(self) -> bool:
+        """Whether `main` and `agent` have ended, and a container that others injected (a service mesh, say) has not."""
         regular = [one for one in self.containers if not one.initial]
         ours = [one for one in regular if one.name in _OURS]
         return (

@@ -1,8 +1,10 @@
-"""Tells why attempts wait, when that has lasted long enough to be of interest.
+"""Reports why attempts wait, once that has lasted for a moment.
 
-Why not at once: every Pod passes through states of a moment, and each telling is a row that is written. Invariants: a
-reason that stands is told within a second, what every Pod passes through after some; nothing is told twice; an attempt
-that waits no more is told of by its start or end.
+Why not at once: every Pod passes through short waits, and each report is a row that is written.
+
+Invariants: a reason is reported when it has lasted half a second; one that every Pod passes through (`Wait.quiet`),
+when it has lasted three. No text is reported twice in a row. The end of a wait is not reported: the attempt's start or
+end says so.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class WaitReporter:
         self._waiting: dict[AttemptKey, _Waiting] = {}
 
     def update(self, key: AttemptKey, wait: Wait | None) -> None:
-        """How the attempt stands now; None: it waits no more."""
+        """Why the attempt waits now; None when it does not."""
         if wait is None:
             self.forget(key)
             return

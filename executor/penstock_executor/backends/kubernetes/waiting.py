@@ -49,7 +49,8 @@ class Wait:
 
 
 def wait_of(view: PodView, warnings: Sequence[PodWarning], image: str) -> Wait | None:
-    """What keeps a Pod from running its program, None when it runs, ended or goes. `image` is the task's."""
+    """What keeps a Pod from running its program; None when it runs, has ended, or is being deleted. `image` is the
+    task's."""
     if view.ended or view.deleted_at or view.started_at or view.finished_at:
         return None
     if view.gates:

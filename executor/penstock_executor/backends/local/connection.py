@@ -1,8 +1,8 @@
-"""The executor's end of a fork server: starts it when it is not there, sends launches, hears of ends.
+"""The executor's connection to a fork server: starts the server when it does not run, sends launches, is told of exits.
 
-Invariants: a fork server belongs to a path, not to an executor: it is in a session of its own and goes on when we die.
-When the connection breaks, everybody who waits for an attempt is told, and looks at the attempt's directory. Only what
-goes wrong with reading or decoding breaks it.
+Invariants: a fork server belongs to the path of its socket, not to an executor: it has a session of its own and
+outlives us. When the connection breaks, the callback of every attempt is called, which looks at the attempt's
+directory. Only an error of reading or decoding breaks the connection.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The directory of one attempt: what is on disk is what any executor can find out about it.
+"""The directory of one attempt, whose files tell any executor how far the attempt is.
 
-Invariants: `claim` says that somebody started it, and which fork server; `pid` that it reached its own code; `exit`
-how it ended. They appear in that order and never change. An attempt with a claim is never started again.
+Invariants: `claim` says that it was started, and by which fork server; `pid` that its process reached its own code;
+`exit` how it ended. They appear in that order and never change. An attempt with a claim is never started again.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class TaskEnvironments:
         self._directory = directory
         self._python = python
         self._base = dict(base)
-        self._places = asyncio.Semaphore(builds)
+        self._build_slots = asyncio.Semaphore(builds)
         self._read_only = False
         self._builds: dict[str, _Build] = {}
         self._ready: dict[str, Path] = {}
@@ -122,7 +122,7 @@ class TaskEnvironments:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     async def _made(self, name: str, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> Path:
-        async with self._places:
+        async with self._build_slots:
             try:
                 made = await self._make(self._directory / name, installs, settings)
             except EnvironmentFailedError as error:

@@ -1,6 +1,7 @@
-"""What no program can be started with, found before one is tried: the kernel would refuse it, Python with a traceback.
+"""Finds commands and variables that no program can be started with, before a start is tried.
 
-Invariants: pure; the sentence says what to change. What depends on the machine is not looked at here.
+Why: Python would refuse them with a traceback. Invariants: pure; the text says what to change. What depends on the
+machine is not checked here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What an attempt came to, from what is on disk: pure.
+"""Whether an attempt succeeded and, if not, whose failure it is.
 
-Invariants: code 0 is a success whatever was asked of the task meanwhile; otherwise the first reason that holds counts.
+Invariants: pure. Exit code 0 is a success, also of a task that was told to end; otherwise the first reason that holds
+counts.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ CANCELED = "the run was terminated"
 
 @dataclass(frozen=True, slots=True)
 class ExitContext:
-    """What is known of an attempt besides its exit: whether we ended it, or its deadline did; why its command
-    could not be started; the last lines of its log; why the log may be short."""
+    """What is known of an attempt besides its exit: whether it was canceled or its deadline passed; why its command
+    could not be started; the last lines of its log; why the log may lack lines."""
 
     canceled: bool = False
     overdue: bool = False

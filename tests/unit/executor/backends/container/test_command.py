@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from penstock_executor.attempts import TaskLaunch
-from penstock_executor.backends.container.command import Surroundings, run_command
+from penstock_executor.backends.container.command import RunOptions, run_command
 from penstock_executor.backends.container.images import Image, qualified
-from penstock_executor.backends.container.probe import Found
+from penstock_executor.backends.container.probe import DetectedRuntime
 from penstock_executor.backends.container.resources import quantity
 from penstock_executor.backends.container.runtime import last_words
 from penstock_executor.backends.container.volumes import Mount
@@ -19,18 +19,18 @@ from tests.support.launch import RUN, launch
 
 ROOT = "file:///data/artifacts"
 IMAGE = Image("sha256:abc", ("/entry", "point"), ("by", "default"), "", "amd64")
-PODMAN = Found("/usr/bin/podman", "podman", "5.0", run_options=("--ulimit", "host"), overlays=True)
+PODMAN = DetectedRuntime("/usr/bin/podman", "podman", "5.0", run_options=("--ulimit", "host"), overlays=True)
 
 
 def made(
     task: TaskLaunch,
     *,
     image: Image = IMAGE,
-    found: Found = PODMAN,
+    found: DetectedRuntime = PODMAN,
     mounts: tuple[Mount, ...] = (),
     passed: dict[str, str] | None = None,
 ) -> list[str]:
-    return run_command(task, TaskPaths(task), image, mounts, Surroundings(found, "here", passed or {}, 3))
+    return run_command(task, TaskPaths(task), image, mounts, RunOptions(found, "here", passed or {}, 3))
 
 
 def program(command: list[str]) -> list[str]:
@@ -75,7 +75,7 @@ def test_limits_and_requests() -> None:
     command = made(task)
     assert command[command.index("--memory") + 1] == "1500000000"
     assert command[command.index("--cpus") + 1] == "0.5"
-    without = Found("/usr/bin/podman", "podman", "5.0", limits=False)
+    without = DetectedRuntime("/usr/bin/podman", "podman", "5.0", limits=False)
     assert not {"--memory", "--cpus"} & set(made(task, found=without))
 
 

@@ -44,7 +44,7 @@ def test_places_of_a_task(tmp_path: Path, directory: AttemptDirectory) -> None:
     mounts = our_mounts(directory, tmp_path / "run", directory.log, paths)
     targets = {mount.target: mount for mount in mounts}
     assert set(targets) == {*("/tmp/kfp", "/s3", "/minio", "/penstock/share", "/penstock/log", "/penstock/bin/run")}
-    assert targets["/penstock/bin/run"].how == "ro"
+    assert targets["/penstock/bin/run"].mode == "ro"
     for place in ("/tmp/kfp", "/s3", "/minio", "/penstock/share"):
         assert Path(targets[place].source).stat().st_mode & 0o777 == 0o777
 
@@ -59,7 +59,7 @@ async def test_a_directory_is_shown_itself_and_a_file_alone(tmp_path: Path, dire
     mounts = await brought(tmp_path, directory, tree, file)
     assert Mount(tree.path, str(stored / "tree"), "O") in mounts
     [alone] = [mount for mount in mounts if mount.target == f"/minio/_file{stored}"]
-    assert alone.how == "O"
+    assert alone.mode == "O"
     assert [path.name for path in Path(alone.source).iterdir()] == ["file"]
     assert (Path(alone.source) / "file").samefile(stored / "file")
 

@@ -32,11 +32,11 @@ def test_a_place_is_a_pods_until_it_ends() -> None:
     assert capacity.reserve(key("a"), "n") == ""
     assert capacity.reserve(key("a"), "n") == "", "the same place"
     # What another executor or a predecessor made counts, too.
-    capacity.see(pod("b", "Pending"))
+    capacity.pod_seen(pod("b", "Pending"))
     full = "no place is free: 2 of 2 Pods run (--parallelism)"
     assert capacity.reserve(key("c"), "n") == full
-    capacity.see(pod("b", "Succeeded"))
-    capacity.gone(pod("b"))
+    capacity.pod_seen(pod("b", "Succeeded"))
+    capacity.pod_gone(pod("b"))
     assert capacity.reserve(key("c"), "n") == ""
     assert capacity.reserve(key("d"), "n") == full
 
@@ -46,7 +46,7 @@ def test_a_place_for_which_no_pod_was_made_is_free_again() -> None:
     capacity.reserve(key("a"), "n")
     capacity.cancel(key("a"))
     assert capacity.reserve(key("b"), "n") == ""
-    capacity.see(pod("b"))
+    capacity.pod_seen(pod("b"))
     capacity.cancel(key("b"))
     assert capacity.reserve(key("c"), "n") != "", "there is a Pod in it"
 
@@ -62,19 +62,19 @@ def test_a_namespace_that_refused_is_asked_by_one_at_a_time(monkeypatch: pytest.
     clock: list[float] = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     capacity = Capacity(Bounds())
-    text = capacity.refuse("n", REFUSAL)
+    text = capacity.quota_exceeded("n", REFUSAL)
     assert text == "the namespace's quota 'q': the Pod asks for pods=1, pods=5 of pods=5 is used"
     assert capacity.reserve(key("a"), "n") == text
     assert capacity.reserve(key("a"), "other") == ""
     clock[0] += 1.1
     assert capacity.reserve(key("b"), "n") == "", "one may try"
     assert capacity.reserve(key("c"), "n") == text
-    capacity.refuse("n", REFUSAL)
+    capacity.quota_exceeded("n", REFUSAL)
     clock[0] += 1.1
     assert capacity.reserve(key("c"), "n") == text, "the pauses grow"
-    capacity.gone(pod("x"))
+    capacity.pod_gone(pod("x"))
     assert capacity.reserve(key("c"), "n") == "", "a Pod gave back its part"
-    capacity.made("n")
+    capacity.pod_created("n")
     assert capacity.reserve(key("d"), "n") == ""
 
 
