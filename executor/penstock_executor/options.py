@@ -207,9 +207,9 @@ def on_kubernetes(
     from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
     from penstock_executor.backends.kubernetes.build import Dependencies, kubernetes_backend
     from penstock_executor.backends.kubernetes.capacity import Bounds
+    from penstock_executor.backends.kubernetes.give_up import Deadlines
     from penstock_executor.backends.kubernetes.retention import RetentionPolicy
     from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
-    from penstock_executor.backends.kubernetes.verdict import Deadlines
     from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 
     root = root or stores.default_root or DEFAULT_ROOT

@@ -8,8 +8,7 @@ import pytest
 from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
 from penstock_executor.backends.base import NoCapacityError
 from penstock_executor.backends.kubernetes.capacity import Bounds
-from penstock_executor.backends.kubernetes.verdict import Deadlines
-from penstock_ir.event_log import FailureKind
+from penstock_executor.backends.kubernetes.give_up import Deadlines
 
 from tests.support.kube_bench import bench
 from tools.sim_kube.faults import Fault

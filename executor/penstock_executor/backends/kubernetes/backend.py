@@ -37,12 +37,13 @@ from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, Po
 from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
+from penstock_executor.backends.kubernetes.give_up import when_to_give_up
 from penstock_executor.backends.kubernetes.launching import PodLauncher
 from penstock_executor.backends.kubernetes.namespaces import Namespaces
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
 from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
-from penstock_executor.backends.kubernetes.verdict import Failure, when_to_give_up
+from penstock_executor.backends.kubernetes.verdict import Failure
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import wait_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from penstock_executor.backends.kubernetes.capacity import Bounds
+from penstock_executor.backends.kubernetes.give_up import Deadlines
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import PodSettings
-from penstock_executor.backends.kubernetes.verdict import Deadlines
 
 
 @dataclass(frozen=True, slots=True)
