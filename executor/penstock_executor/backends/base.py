@@ -1,7 +1,7 @@
-"""What the engine's shell asks of a place where tasks run.
+"""The port to a place where tasks run: what the engine's shell asks of a backend, and what a backend asks of it.
 
 Invariants: `launch` is idempotent by (run, path, attempt): the same attempt never has two processes or two Pods,
-whoever asks and however often, also across restarts of the executor; what exists is adopted. Every launched attempt
+however often and from whichever executor it is called; what exists is adopted. Every launched attempt
 ends in exactly one `TaskOutcome` per executor that launched or adopted it. A backend decides nothing about pipelines.
 """
 
@@ -16,7 +16,7 @@ from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch
 
 
 class BackendUnavailableError(Exception):
-    """What the backend runs on does not answer; the same question may be asked again."""
+    """What the backend runs on (the API server, say) does not answer; the same call may be repeated."""
 
     transient = True
 
@@ -33,7 +33,7 @@ class HeldRuns(Protocol):
     """What a backend may ask of the runs this executor holds."""
 
     def may_act(self, run_id: str) -> bool:
-        """Whether the lease of the run is certain at this moment: asked right before anything is made for it."""
+        """Whether the lease of the run is certain at this moment: to be asked right before anything is created."""
         ...
 
     def expects(self, key: AttemptKey) -> bool | None:
@@ -41,23 +41,24 @@ class HeldRuns(Protocol):
         ...
 
     async def over(self, run_ids: Collection[str]) -> set[str]:
-        """Those of the runs that have ended or are gone, whoever held them. Raises ServerUnavailableError."""
+        """Those of the runs that have ended or were deleted. Raises ServerUnavailableError."""
         ...
 
 
 class Backend(Protocol):
     async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
-        """Makes ready; `deliver` is called on the event loop, never blocks, and takes duplicates."""
+        """To be called once, before anything else. `deliver` is called on the event loop, never blocks, and accepts
+        an event more than once."""
         ...
 
     async def default_root(self, namespace: str) -> str:
-        """The pipeline root of new runs that name none, empty when the executor's own holds.
+        """The pipeline root of new runs that name none; empty for the executor's own default.
 
         Raises BackendUnavailableError."""
         ...
 
     async def store(self, namespace: str) -> ArtifactStore:
-        """The store that leads to the artifacts of a namespace's runs, with the credentials that hold there.
+        """The store with the artifacts of a namespace's runs, reached with the credentials of that namespace.
 
         Raises BackendUnavailableError, ArtifactStoreError when the namespace's settings are wrong."""
         ...

@@ -1,4 +1,4 @@
-"""What an installation decides about the backend itself, beside its Pods."""
+"""What an installation decides about the backend itself; what it decides about Pods is in `settings`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts the backend together from an installation's settings: the only place that knows all its parts."""
+"""Builds the backend from an installation's settings; the one module that knows all its parts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Volume claims: tasks that make or delete one, and workspaces of runs (executor.md §4.3, §1.9). No Pod is involved.
+"""Tasks that create or delete a volume claim, and the workspaces of runs (executor.md §4.3, §1.9). They need no Pod.
 
-Invariants: a claim's name is a function of its attempt or its run, so making it again finds it; one of that name which
-is somebody else's is an error, never used.
+Invariants: a claim's name is a function of its attempt or its run, so creating it again finds it. A claim of that name
+which somebody else created is an error; it is never used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """From an ended Pod to the outcome of its attempt.
 
-The result is in a termination message, at the end of the log, or in the store (docs/pods.md). Invariants: what the
-program left decides, not the Pod's phase; a result that cannot be fetched for now is fetched again for a bounded time,
-then counts as lost, which is the platform's failure. A failure's text ends with the last lines of the log.
+The result is in a termination message, at the end of the log, or in the store (docs/pods.md).
+
+Invariants: the result decides, not the Pod's phase. A result that cannot be read for now is tried again for a bounded
+time, then counts as lost, which is an INFRASTRUCTURE failure. A failure's text ends with the last lines of the log.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Conclusion:
 
     async def _result(self, task: TaskLaunch, view: PodView) -> AttemptResult | None:
         left = None
-        # The wrapper speaks for itself when there is no agent, or none any more.
+        # The wrapper leaves the result itself when there is no agent, or the agent is gone.
         for name in ("agent", "main"):
             container = view.container(name)
             if left is None and container is not None and container.terminated is not None:
@@ -118,7 +119,7 @@ class Conclusion:
         if isinstance(left, FramedResult):
             return await self._patiently(lambda: self._framed(view, left))
         if left is None and not task.command and view.container("agent") is None:
-            # An entrypoint without outputs: nobody was there to write a result, and none is needed.
+            # The image's own entrypoint, without wrapper and agent, writes no result, and has no outputs.
             return AttemptResult(exit=None)
         return left
 
@@ -126,7 +127,7 @@ class Conclusion:
         try:
             return await retried(
                 fetch,
-                # Whatever the API server answers: a kubelet that starts has logs to give in a moment.
+                # Any error of the API server: a kubelet that is starting can read logs in a moment.
                 if_=lambda error: isinstance(error, KubeError) or is_transient(error),
                 seconds=_RESULT_SECONDS,
                 failed=lambda error: log.warning("a result cannot be read yet: %s", error),
@@ -142,7 +143,7 @@ class Conclusion:
             return _parsed(await asyncio.to_thread(target.read_bytes))
 
     async def _framed(self, view: PodView, left: FramedResult) -> AttemptResult:
-        # What other processes print meanwhile may lie between its lines.
+        # Lines that other processes print may lie between those of the frame.
         data = await self._log_end(view, left.lines + _FRAME_SLACK_LINES)
         found = find_frame(data, left.token)
         if found is None:

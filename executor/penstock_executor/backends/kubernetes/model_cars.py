@@ -1,10 +1,9 @@
-"""Models that are images (`oci://` inputs, executor.md §2.8): each image runs beside the task and shows its `/models`.
+"""Models that are images (`oci://` inputs, executor.md §2.8): each image runs as a sidecar that shows its `/models`.
 
-Why so: the files of a container are reached through its process (`/proc/<pid>/root`), so gigabytes are neither copied
-nor kept twice on a node. It takes a process namespace shared by the Pod and one user for all of it.
+Why: another container's files are reached through one of its processes (`/proc/<pid>/root`), so gigabytes are neither
+copied nor kept twice on a node. The Pod's containers share a process namespace and one user for that.
 
-Invariants: a model without files fails the Pod before the task starts; the containers end with the task, as sidecars
-do in Kubernetes.
+Invariants: a model without files fails the Pod before the task starts; the sidecars end with the task.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The store of a namespace as the executor itself reaches it, for logs and large results.
+"""The store of a namespace, as the executor itself reaches it for logs and large results.
 
-Why a class: a namespace's own settings name any endpoint, and what the executor has in its environment is the
-deployment's. Invariant: credentials of the deployment go to places of the deployment only; a place that a namespace
-named is reached with the Secrets of that namespace, or not at all.
+Why a class: a namespace's settings may name any endpoint, while the credentials in the executor's environment are those
+of the deployment. Invariant: credentials of the deployment are sent to buckets of the deployment only. A bucket that a
+namespace names is reached with the Secrets of that namespace, or not at all.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What holds in a namespace: its policy, its store, its wrapper, and the watch on its Pods.
+"""The configuration of each namespace that has tasks (policy, store, wrapper), and the watch on its Pods.
 
-Invariants: a namespace is watched from the first task in it on, and tasks wait until the first list is there, so that
-what exists already is adopted without asking. ConfigMaps are read again when they are older than half a minute, so that
-a change holds for the next tasks; one that cannot be read for now leaves the last one valid, a broken one fails tasks
-in words.
+Invariants: a namespace is watched from its first task on, and tasks wait for the first list, so that existing Pods are
+adopted without a call. ConfigMaps are read again when they are older than half a minute, so that a change holds for the
+next tasks. One that cannot be read for now leaves the last one valid; a broken one fails the namespace's tasks, with a
+text that says what is wrong.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NAMESPACE_CONFIG = "penstock"
 
 @dataclass(frozen=True, slots=True)
 class NamespaceConfig:
-    """A namespace as tasks find it now."""
+    """What holds for the tasks of a namespace now."""
 
     namespace: str
     pods: Reflector[PodView]
@@ -108,7 +108,7 @@ class Namespaces:
         return known.config.store
 
     def warnings(self, view: PodView) -> tuple[PodWarning, ...]:
-        """What the kubelet complains of about a Pod."""
+        """The warnings about a Pod."""
         known = self._known.get(view.namespace)
         return known.warnings.of(view.uid) if known is not None else ()
 
@@ -178,7 +178,8 @@ class Namespaces:
                 secret = await self._client.get(f"/api/v1/namespaces/{namespace}/secrets/{variable.secret}")
                 found[variable.name] = base64.b64decode(secret["data"][variable.key]).decode()
             except (KubeError, KeyError, ValueError) as error:
-                # Tasks run all the same: their agents get it from the kubelet. Logs and large results need it here.
+                # Tasks run all the same, since the kubelet gives the Secret to their agents. The executor itself needs
+                # it for logs and large results.
                 log.warning("namespace %s: Secret %s cannot be read: %s", namespace, variable.secret, error)
         return found
 

@@ -1,12 +1,11 @@
-"""Reads what the administrators of a namespace decide about its Pods: the ConfigMap `penstock` in it.
+"""Reads the ConfigMap `penstock` of a namespace, in which its administrators decide about its Pods.
 
     security: restricted | image-user
     serviceAccount: name, for runs that name none
     imagePullSecrets: names, separated by commas
     podTemplate: YAML of {metadata, spec}, merged into every Pod (see `merge`)
 
-Invariant: a key or value that is not understood is an error with its name, so that no typing mistake relaxes or loses a
-rule.
+Invariant: an unknown key or value is an error that names it, so that a typing mistake cannot relax or lose a rule.
 """
 
 from __future__ import annotations

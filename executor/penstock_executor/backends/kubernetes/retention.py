@@ -1,8 +1,9 @@
-"""What becomes of a Pod whose outcome is committed: its log is archived, then it is removed by its pipeline's time to
-live or the policy.
+"""Archives the log of a Pod whose outcome is committed, and removes the Pod after its pipeline's time to live, or by
+the installation's policy.
 
-Invariants: a Pod is removed only after its result is committed and its log is in the store, or cannot be had; work is
-bounded and done again after a failure. What a dead executor left here is found by the collector of orphans.
+Invariants: a Pod is removed only after its result is committed, and its log is in the store or cannot be had. A bounded
+number of Pods is worked on at a time; what fails is tried again. Pods that an executor left when it died are found by
+the collector of orphans.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 16
 _ARCHIVE_SECONDS = 120.0
 _ARCHIVE_TRIES = 5
-# A log of up to this size does not touch the disk; there are _AT_ONCE of them.
+# A log of up to this size is held in memory, of _AT_ONCE Pods at a time; a larger one goes through a file.
 _HELD_BYTES = 1024 * 1024
 _FRAME_WINDOW = 96 * 1024 * 1024
 
@@ -92,7 +93,7 @@ class Retention:
         self._kept_changed = asyncio.Event()
 
     def put(self, ended: EndedPod) -> None:
-        """Takes a Pod over; one that is here already changes nothing."""
+        """Takes a Pod over; putting the same Pod again changes nothing."""
         if ended.view.uid not in self._known:
             self._known.add(ended.view.uid)
             self._ended.put_nowait(ended)
@@ -101,7 +102,7 @@ class Retention:
         return view.uid in self._known
 
     def gone(self, view: PodView) -> None:
-        """The Pod is no more."""
+        """The Pod was deleted."""
         self._known.discard(view.uid)
 
     async def work(self) -> None:
@@ -143,7 +144,7 @@ class Retention:
                 await self._archived(ended)
             keep = seconds_kept(ended, self._policy)
             if not ended.view.ended:
-                # An orphan that runs: nobody wants to look at what it does.
+                # An orphan that still runs is not kept for inspection.
                 keep = 0.0
             if keep is None:
                 continue
@@ -189,7 +190,7 @@ class Retention:
 
 
 def _may_be_archived_later(error: BaseException) -> bool:
-    """Nearly everything: a kubelet that starts has logs to give in a moment, a full disk is made room on."""
+    """Whether archiving may succeed later: nearly always, as when a kubelet is starting or a disk is full for now."""
     if isinstance(error, NotFoundError):
         return False
     return is_transient(error) or isinstance(error, (KubeError, OSError, asyncio.TimeoutError))

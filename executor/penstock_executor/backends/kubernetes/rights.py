@@ -1,11 +1,11 @@
-"""Whether this executor may do in a namespace what every task there takes (deploy/kustomize/tasks/access.yaml).
+"""Checks whether this executor has the rights that every task needs (deploy/kustomize/tasks/access.yaml).
 
-Why it exists: without `watch pods` or `get pods/log` tasks would only wait, and the reason stand in a log; so the
-question is asked before the first Pod, and its answer is the task's error. Rights that only some pipelines need
-(claims, Secrets) are not asked for: whoever lacks them is told when they are used.
+Why: without `watch pods` or `get pods/log` tasks would wait for ever, with the reason in a log only. So the rights are
+checked before the first Pod, and what is missing is the task's error. Rights that only some pipelines need (claims,
+Secrets) are not checked; a task that lacks one fails when it uses it.
 
-Invariants: one call for a namespace where nothing is missing; what seems to be missing is asked again by itself, since
-a list of rights may be incomplete; an API server that knows no such question hinders nobody.
+Invariants: one call for a namespace where nothing is missing. What seems to be missing is asked for by itself, since
+the list of rules may be incomplete. An API server without these reviews hinders no task.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an installation decides about its Pods; a namespace's own wishes are in `NamespacePolicy`.
+"""What an installation decides about its Pods. What a namespace decides is in `NamespacePolicy`.
 
 Invariants: plain values, read once at the start of the program; no credential is among them, only names of Secrets.
 """

@@ -1,4 +1,4 @@
-"""The object store as one task's Pod is told of it: settings for its agent, names of Secrets for its environment."""
+"""The object store as a task's Pod needs it: settings for its agent, names of Secrets for the agent's environment."""
 
 from __future__ import annotations
 

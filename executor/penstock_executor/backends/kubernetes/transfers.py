@@ -1,6 +1,6 @@
-"""What the agent of a task moves (docs/pods.md).
+"""Which artifacts the agent of a task moves (docs/pods.md).
 
-Invariant: a task that moves nothing gets no agent, which is most of its latency and cost.
+Invariant: a task that moves nothing gets no agent, which would be most of its latency and cost.
 """
 
 from __future__ import annotations

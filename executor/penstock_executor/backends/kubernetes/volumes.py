@@ -1,10 +1,10 @@
 """The volumes that every task's Pod has, and where they are mounted (docs/pods.md).
 
-Invariants: an emptyDir for each place; the agent sees the task's files at the same paths. No two mounts of a container
-share a path, and nothing of a pipeline hides what is ours.
+Invariants: one emptyDir for each directory that is shared; the agent sees the task's files at the same paths. No two
+mounts of a container share a path, and nothing of a pipeline hides what is ours.
 
-Why not one emptyDir with a `subPath` for each place: the kubelet mounts every `subPath` once more, which made a Pod
-1.25 times as dear as a bare one instead of 1.1 (docs/decisions/emptydir-per-place.md).
+Why not one emptyDir with a `subPath` for each directory: the kubelet mounts every `subPath` once more, which made a Pod
+cost 1.25 times a bare one instead of 1.1 times (docs/decisions/emptydir-per-place.md).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Recognises the command line that the SDK, 2.0 or later, generates for lightweight Python components.
 
-Why: run as it is, it spends most of its time letting pip find out that nothing is to be done. Invariant: recognised
-exactly or not at all; anything else runs unchanged, in an environment that has pip, and so does a command for whose
-installation something is set that only pip can follow. What the shell would expand in the options of pip is expanded as
-the shell would.
+Why: run as it is, such a command spends most of its time in a pip that has nothing to install. Invariants: a command is
+recognised exactly or not at all; any other runs unchanged, in an environment that has pip, and so does one with a
+setting that only pip can follow. Variables in pip's options are expanded as the shell would.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _exit_context(attempt: LocalAttempt, files: TaskFiles) -> ExitContext:
         overdue=attempt.state.stop is StopReason.DEADLINE,
         unstarted=attempt.directory.spawn_error(),
         tail=last_lines(files.log),
-        log_trouble=full if _is_full(files.log.parent) else "",
+        log_incomplete=full if _is_full(files.log.parent) else "",
     )
 
 

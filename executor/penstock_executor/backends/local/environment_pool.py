@@ -1,10 +1,10 @@
-"""Environments that attempts have left as they were made, for the attempts that come next.
+"""Attempts' environments that were left unchanged, kept for later attempts.
 
-Why: most tasks install nothing, and to make and remove a dozen entries for each costs more than their start where a
-file system looks past what was removed lately. An environment holds nothing of its own place, so it can be moved.
+Why: most tasks install nothing, and creating and removing a dozen entries for each costs more than starting it, on file
+systems that are slow after removals. An environment holds no path of its own place, so it can be moved.
 
-Invariants: one is given away only when nothing is in it that an attempt put there, looked at anew each time; it is
-moved, so two attempts never have the same one; a bounded number waits, and what an executor before left is removed.
+Invariants: an environment is reused only when nothing in it was put there by an attempt, which is checked each time. It
+is moved, so two attempts never share one. A bounded number is kept, and what an earlier executor kept is removed.
 """
 
 from __future__ import annotations

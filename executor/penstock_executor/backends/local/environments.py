@@ -1,10 +1,10 @@
-"""Task environments: one virtual environment per Python and list of requirements, made once and kept.
+"""Task environments: one virtual environment per Python and list of requirements, created once and kept.
 
-Invariants: an environment is used only when its `complete` mark is there; making it is serialised by a file lock,
-between executors too, and the programs that make it hold that lock as well: they may outlive an executor that is
-killed. A bounded number is made at a time; all who wait for one get the one result, and what cannot be installed is not
-tried again for a while; nothing is made that nobody waits for. Nothing in one is shared with the installer's cache, and
-tasks never change one: they see it under an overlay (`preparation`), or its files are read-only.
+Invariants: an environment is used only when it has its `complete` mark. Creating it holds a file lock, which other
+executors respect and which the installing programs hold as well, since these may outlive an executor that is killed. A
+bounded number is created at a time, and all attempts that wait for one share the result; an installation that failed is
+not tried again for a minute, and one that nobody waits for any more is broken off. No environment shares files with the
+installer's cache, and tasks never change one: they see it under an overlay (`preparation`), or its files are read-only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The fork servers of one machine: one for each cached environment whose SDK tasks start from, one for all commands.
+"""The fork servers of one machine: one for each cached environment whose SDK is imported ahead, and one for all other
+commands.
 
-Invariant: a fork server is known by its socket, so an executor that comes later finds those of before.
+Invariant: the path of a fork server's socket follows from what it serves, so a later executor finds those that run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a task needs on disk before it starts: inputs in place, directories made, its command line resolved.
+"""Prepares a task's files: inputs in place, directories created, its command line resolved.
 
 Invariants: inputs are the task's own (`views`): what it writes to them changes nothing that is stored. The task sees
-plain paths as URIs, which is how the SDK runs locally; `TaskFiles` turns them back into the stored ones. Adopting an
+plain paths instead of URIs, as the SDK does locally; `TaskFiles` turns them back into the stored URIs. Adopting an
 attempt writes nothing.
 """
 

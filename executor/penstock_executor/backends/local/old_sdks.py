@@ -1,6 +1,6 @@
 """Prepares a task environment for components that were compiled by an SDK before 2.5 (`artifact_paths` says why).
 
-Invariant: what is put there appears whole, so tasks that run in the environment already never see half of it.
+Invariant: each file appears whole, so tasks that run in the environment already never see a part of one.
 """
 
 from __future__ import annotations

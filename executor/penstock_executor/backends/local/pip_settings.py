@@ -1,9 +1,9 @@
-"""What is set for pip, by variables and by its configuration files, and what of it holds for uv.
+"""What pip's variables and configuration files set, and which of it can be told to uv.
 
 Why: uv installs what a recognised command asks for, pip what a task installs by itself. Both must install the same, and
 uv reads neither pip's variables nor its files.
 
-Invariant: a setting that changes what is installed is either told to uv or makes the command one for pip alone.
+Invariant: a setting that changes what is installed is either passed on to uv, or the command is left to pip alone.
 """
 
 from __future__ import annotations

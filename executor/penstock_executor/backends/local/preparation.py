@@ -1,6 +1,6 @@
-"""Everything that an attempt needs before it can be started: inputs, an environment, what its fork server is sent.
+"""Prepares what an attempt needs before it can be started: inputs, an environment, the message for its fork server.
 
-Invariants: nothing of it starts the attempt; it may be cancelled at any point, and done again.
+Invariants: nothing here starts the attempt; preparation may be cancelled at any point, and repeated.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Runs a program of this machine to its end, with nothing of it left behind.
+"""Runs a program of this machine to its end.
 
-Invariant: one that takes too long, or whose caller is cancelled, is killed with all that it started.
+Invariant: a program that takes too long, or whose caller is cancelled, is killed with all that it started.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The environment variables of a task on this machine.
 
-Invariants: of the variables of whoever started the executor a task gets those that say how this machine reaches the
-network and shows text, and what was named with `--pass-env`; nothing else. What belongs to the attempt (home, place for
-temporary files, Python) comes last but for what the task itself sets.
+Invariants: of the executor's own environment a task gets the variables for this machine's network and locale, and those
+that `--pass-env` names; no others. The attempt's own (home, temporary files, Python) override these, and what the task
+itself sets overrides all.
 """
 
 from __future__ import annotations

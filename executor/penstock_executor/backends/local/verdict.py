@@ -25,14 +25,14 @@ class ExitContext:
     overdue: bool = False
     unstarted: SpawnError | None = None
     tail: str = ""
-    log_trouble: str = ""
+    log_incomplete: str = ""
 
 
-def verdict(task: TaskLaunch, found: Exit, context: ExitContext) -> tuple[FailureKind, str] | None:
+def verdict(task: TaskLaunch, exit_: Exit, context: ExitContext) -> tuple[FailureKind, str] | None:
     """Whose failure it is and what to tell the user; None when the command succeeded."""
-    if found.error:
-        return FailureKind.INFRASTRUCTURE, f"the task could not be started: {found.error}"
-    if found.code == 0:
+    if exit_.error:
+        return FailureKind.INFRASTRUCTURE, f"the task could not be started: {exit_.error}"
+    if exit_.code == 0:
         return None
     if context.canceled:
         return FailureKind.CANCELED, CANCELED
@@ -47,6 +47,6 @@ def verdict(task: TaskLaunch, found: Exit, context: ExitContext) -> tuple[Failur
             f"({unstarted.reason}): run the pipeline on Kubernetes, or install the command here or a container runtime "
             "that has the image"
         )
-    so = describe_exit(found.code or 0, found.signal or 0)
-    so += f" and {context.log_trouble}" if context.log_trouble else ""
-    return FailureKind.USER, f"the command {so}" + (f"; its last lines:\n{context.tail}" if context.tail else "")
+    ended = describe_exit(exit_.code or 0, exit_.signal or 0)
+    ended += f" and {context.log_incomplete}" if context.log_incomplete else ""
+    return FailureKind.USER, f"the command {ended}" + (f"; its last lines:\n{context.tail}" if context.tail else "")

@@ -1,12 +1,12 @@
-"""How a task sees what it shares with others, its inputs and cached packages: what it writes to them is for it alone.
+"""Gives a task its own view of inputs and cached packages, which it shares with others: only it sees its changes.
 
-A task on a machine with overlay file systems gets a view (`fork_server.enter_view`): the cached environments and, when
-it has inputs, the artifact root are under it, which shows what is there and takes up what the task writes, at no cost
-until it does. Elsewhere inputs are copied before the task starts, as blocks that are shared until written where the
-file system can do that, and cached files are read-only (`environments`).
+On a machine with overlay file systems a task gets a mount namespace (`fork_server.enter_view`) in which the cached
+environments and, when it has inputs, the artifact root are overlays. Nothing is copied until the task writes. On other
+machines inputs are copied before the task starts, sharing blocks where the file system can do that, and cached files
+are read-only (`environments`).
 
-Invariants: paths in a view are those of the store, so URIs mean the same to every task; files that lie outside the
-artifact root appear in the attempt's own directory, and the task never sees the user's own.
+Invariants: paths in a view are those of the store, so URIs mean the same to every task. Files that lie outside the
+artifact root appear in the attempt's own directory; the task never sees the user's own.
 """
 
 from __future__ import annotations
