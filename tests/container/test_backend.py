@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.stores import open_store
-from penstock_executor.artifact import Artifact
-from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.base import LeaseUncertainError
 from penstock_executor.backends.container import launching
 from penstock_executor.backends.container.backend import ContainerBackend

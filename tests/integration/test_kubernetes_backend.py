@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
+from penstock_executor.attempts import TaskOutcome, TaskStarted
 from penstock_executor.backends.base import LeaseUncertainError
 from penstock_executor.backends.kubernetes.give_up import Deadlines
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStoreError
 
 from tests.support.kube_bench import RUN, bench, well

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from penstock_executor.attempts import FailureKind, TaskOutcome, TaskStarted
+from penstock_executor.attempts import TaskOutcome, TaskStarted
 from penstock_executor.backends.base import NoCapacityError
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.give_up import Deadlines
+from penstock_ir.event_log import FailureKind
 
 from tests.support.kube_bench import bench
 from tools.sim_kube.faults import Fault

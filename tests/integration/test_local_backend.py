@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from penstock_executor.attempts import BackendEvent, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import BackendEvent, TaskLaunch, TaskOutcome
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backends.local.connection import ForkServerConnection
 from penstock_executor.backends.local.directory import AttemptDirectory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock_executor.attempts import FailureKind
+from penstock_ir.event_log import FailureKind
 
 
 class TaskSpecError(ValueError):

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_ir.event_log import AttemptEnded, FailureKind
+
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.base import Backend, LeaseUncertainError, NoCapacityError
 from penstock_executor.background import Background
 from penstock_executor.dispatch.leases import Leases

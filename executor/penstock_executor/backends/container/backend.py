@@ -15,11 +15,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStore
 
 from penstock_executor.agent.protocol import AgentTask
 from penstock_executor.agent.share import Share
-from penstock_executor.attempts import AttemptKey, BackendEvent, FailureKind, TaskLaunch, TaskOutcome, TaskStarted
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, StopReason, step
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.container.claims import ClaimVolumes

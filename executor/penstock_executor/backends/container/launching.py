@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock_ir.backend_limits import CONTAINER
+from penstock_ir.event_log import FailureKind
 from penstock_ir.model import CREATE_CLAIM, DELETE_CLAIM
 from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.agent.failures import AgentError
-from penstock_executor.attempts import FailureKind, TaskOutcome
+from penstock_executor.attempts import TaskOutcome
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.container.claims import ClaimVolumes
 from penstock_executor.backends.container.container_attempt import ContainerAttempt

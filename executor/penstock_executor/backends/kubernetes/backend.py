@@ -16,19 +16,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from penstock_ir.event_log import FailureKind
 from penstock_kube.errors import KubeError
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 
-from penstock_executor.attempts import (
-    AttemptKey,
-    BackendEvent,
-    FailureKind,
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-    TaskWaiting,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, StopReason, step
 from penstock_executor.backends.base import BackendUnavailableError, HeldRuns, LeaseUncertainError, NoCapacityError
 from penstock_executor.backends.errors import LaunchFailedError

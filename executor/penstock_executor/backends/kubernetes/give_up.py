@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penstock_executor.attempts import FailureKind
+from penstock_ir.event_log import FailureKind
+
 from penstock_executor.backends.exit_texts import describe_exit
 from penstock_executor.backends.kubernetes.pod_warnings import SANDBOX, VOLUME, PodWarning
 from penstock_executor.backends.kubernetes.verdict import (

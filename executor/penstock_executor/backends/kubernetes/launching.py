@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import re
 
+from penstock_ir.event_log import FailureKind
 from penstock_kube.errors import KubeError, NotFoundError, QuotaExceededError
 from penstock_store.base import ArtifactStoreError
 
-from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import Phase
 from penstock_executor.backends.base import HeldRuns, NoCapacityError
 from penstock_executor.backends.errors import LaunchFailedError

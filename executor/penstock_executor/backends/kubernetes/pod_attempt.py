@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
+from penstock_ir.event_log import FailureKind
+
+from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
 from penstock_executor.backends.kubernetes.verdict import Failure
 from penstock_executor.backends.kubernetes.view import PodView

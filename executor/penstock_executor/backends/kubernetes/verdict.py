@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from penstock_ir.event_log import FailureKind
 
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import FailureKind
 from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start
 from penstock_executor.backends.kubernetes.view import PodView, Terminated
 

@@ -22,18 +22,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.files import uri_of
 
-from penstock_executor.attempts import (
-    AttemptKey,
-    BackendEvent,
-    FailureKind,
-    TaskLaunch,
-    TaskOutcome,
-    TaskStarted,
-    TaskWaiting,
-)
+from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, step
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError

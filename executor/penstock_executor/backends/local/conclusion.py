@@ -11,13 +11,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from penstock_ir.artifact import Artifact
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError, ContentError, OutsideRootsError
 from penstock_store.files import path_of, uri_of
 
-from penstock_executor.artifact import Artifact
 from penstock_executor.artifacts.output_files import OutputError, metadata_text, parameter_text
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
-from penstock_executor.attempts import FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import StopReason
 from penstock_executor.backends.exit_texts import last_lines
 from penstock_executor.backends.local.directory import Exit

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from penstock_ir.backend_limits import LOCAL
+from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStoreError
 
-from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.local.connection import ForkServerGoneError

@@ -7,9 +7,10 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from penstock_ir.event_log import FailureKind
 from penstock_store.files import uri_of
 
-from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
 from penstock_executor.backends.local.connection import ForkServerConnection
 from penstock_executor.backends.local.directory import AttemptDirectory, Exit

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from penstock_executor.attempts import FailureKind, TaskLaunch
+from penstock_ir.event_log import FailureKind
+
+from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.exit_texts import arguments_too_long, describe_exit
 from penstock_executor.backends.local.directory import Exit, SpawnError
 

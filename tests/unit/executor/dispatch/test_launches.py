@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_executor.attempts import AttemptKey, FailureKind, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import NoCapacityError
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.metadata.null import NullRecorder

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
-from penstock_executor.attempts import AttemptKey, FailureKind
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.give_up import Deadlines, when_to_give_up
 from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
