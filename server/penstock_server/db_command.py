@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
+from penstock.settings import options, rows
 
 from penstock_server.errors import PenstockError
+from penstock_server.settings import Settings, database_url
 from penstock_server.storage.schema import Schema, known_revisions
 
+_ROWS = rows(Settings)
 
-@click.group("db", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--database", default="", envvar="PENSTOCK_DATABASE", help="SQLAlchemy URL; SQLite in DATA_DIR unless given."
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("~/.penstock"),
-    show_default=True,
-    envvar="PENSTOCK_DATA_DIR",
-    help="Where the SQLite file lies.",
+
+@click.group(
+    "db",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=options(
+        {"database": _ROWS["database"], "data_dir": replace(_ROWS["data_dir"], help="Where the SQLite file lies.")}
+    ),
 )
 @click.pass_context
 def db_command(context: click.Context, database: str, data_dir: Path) -> None:
@@ -36,7 +36,7 @@ def db_command(context: click.Context, database: str, data_dir: Path) -> None:
 
     Example: penstock-server db --database postgresql://user@host/penstock current
     """
-    context.obj = database or f"sqlite:///{data_dir.expanduser().absolute() / 'penstock.db'}"
+    context.obj = database_url(database, data_dir)
 
 
 @db_command.command("current")

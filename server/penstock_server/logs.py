@@ -12,7 +12,6 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
-FORMATS = ("text", "json")
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _JSON = "%(asctime)s %(levelname)s %(name)s %(message)s"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.storage.database import Database
-from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings
+from penstock_server.storage.pool import DEFAULT_POOL, PoolSettings
 from sqlalchemy import text
 
 OTHERS = {

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, Engine
 
 from penstock_server.errors import UnavailableError
 from penstock_server.services import ports
-from penstock_server.storage.engine import DEFAULT_POOL, PoolSettings, database_errors, open_engine
+from penstock_server.storage.engine import database_errors, open_engine
+from penstock_server.storage.pool import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.probe import write_problem
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository

@@ -14,7 +14,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
 from penstock_server.errors import AlreadyExistsError, InvalidArgumentError, UnavailableError
+from penstock_server.storage.pool import PoolSettings
 
 _BUSY_MILLIS = 15_000
 # Used when a URL names a database and no driver.
@@ -44,25 +44,6 @@ _CONNECT: dict[str, dict[str, Any]] = {
     "mariadb": _MYSQL,
 }
 _A_DAY = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """The connection pool of a database server. Times in seconds.
-
-    `size` connections are kept, up to `overflow` more are opened when all are in use; `wait`: for a free one; older
-    connections than `recycle` are replaced, which must be before a proxy closes them; `pre_ping`: each connection is
-    tested before it is used.
-    """
-
-    size: int = 16
-    overflow: int = 32
-    wait: float = 10.0
-    recycle: int = 1800
-    pre_ping: bool = True
-
-
-DEFAULT_POOL = PoolSettings()
 
 
 def open_engine(url: str, pool: PoolSettings) -> Engine:

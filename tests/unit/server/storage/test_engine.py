@@ -8,7 +8,8 @@ from threading import Barrier
 
 import pytest
 from penstock_server.errors import UnavailableError
-from penstock_server.storage.engine import DEFAULT_POOL, database_errors, open_engine
+from penstock_server.storage.engine import database_errors, open_engine
+from penstock_server.storage.pool import DEFAULT_POOL
 
 _AT_ONCE, _ROUNDS = 6, 50
 
