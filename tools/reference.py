@@ -30,7 +30,8 @@ _SETTINGS = """# Settings
 
 Every option of `penstock up`, `penstock-server` and `penstock-executor`, with the environment variable that stands for
 it; an option that is given wins. Times are seconds. What a deployment on Kubernetes usually sets is explained in
-[deploy/README.md](../deploy/README.md). Made by `make reference`.
+[deploy/README.md](../deploy/README.md). Made by `make reference` from the programs' tables of settings, in which a
+new one is a row ([CONTRIBUTING.md](../CONTRIBUTING.md#a-new-setting)).
 """
 
 

@@ -71,7 +71,7 @@ def build_services(
 
     Raises click.BadParameter, click.UsageError for stores and clusters that cannot be used as they are set.
     """
-    clock, bell, documents = SystemClock(), ConditionSignal(), Documents()
+    clock, new_runs, documents = SystemClock(), ConditionSignal(), Documents()
     experiments = ExperimentService(storage, clock)
     experiments.ensure_default()
     fetch = PackageFetcher(
@@ -80,15 +80,15 @@ def build_services(
         validate=settings.validate_pipeline_urls,
         max_bytes=settings.max_package_bytes(),
     )
-    dispatch = DispatchService(storage, bell, telemetry.committed)
+    dispatch = DispatchService(storage, new_runs, telemetry.committed)
     defaults = OptionDefaults(settings.caching, settings.max_cache_age, settings.infrastructure_retries)
-    runs = RunService(storage, clock, documents, bell, settings.service_account, defaults)
+    runs = RunService(storage, clock, documents, new_runs, settings.service_account, defaults)
     schedules = RecurringRunService(
         storage,
         clock,
         documents,
         runs,
-        bell,
+        new_runs,
         zone=settings.schedule_timezone,
         namespace=settings.namespace,
         service_account=settings.service_account,

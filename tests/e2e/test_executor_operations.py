@@ -82,4 +82,4 @@ def test_an_address_that_is_none(address: str) -> None:
 
     done = CliRunner().invoke(main, ["--http", address])
     assert done.exit_code == 2
-    assert "is no HOST:PORT" in done.output
+    assert "is not HOST:PORT" in done.output

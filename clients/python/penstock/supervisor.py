@@ -1,7 +1,7 @@
 """Keeps child programs running (`penstock up`).
 
 Invariants: children are started in order, each when the one before is ready, and stopped in the reverse order; one that
-dies is started again after a jittered, growing pause; five deaths within a minute end everything with its last words.
+dies is started again after a jittered, growing pause; five deaths within a minute end everything with its last lines.
 Their output goes to this program's stderr and to a bounded log file, and is read on while neither takes it.
 """
 
@@ -93,16 +93,16 @@ class Supervisor:
                 if self._stopping:
                     return
                 if child.process is not None and child.process.poll() is not None:
-                    raise ChildFailedError(self._last_words(child, "ended before it was ready"))
+                    raise ChildFailedError(self._failure(child, "ended before it was ready"))
                 if time.monotonic() > until:
-                    raise ChildFailedError(self._last_words(child, f"was not ready within {timeout:g} s"))
+                    raise ChildFailedError(self._failure(child, f"was not ready within {timeout:g} s"))
 
     def run(self) -> None:
         """Until `request_stop`. Raises ChildFailedError."""
         while not self._stopping:
             now = time.monotonic()
             for child in self._children:
-                self._tend(child, now)
+                self._restart_if_ended(child, now)
             waiting = [child.start_again_at - now for child in self._children if child.process is None]
             self._wake.wait(max(0.0, min([1.0, *waiting])))
             self._wake.clear()
@@ -133,16 +133,16 @@ class Supervisor:
             if child.process is not None and child.process.poll() is None:
                 child.process.kill()
 
-    def _tend(self, child: Child, now: float) -> None:
+    def _restart_if_ended(self, child: Child, now: float) -> None:
         if child.process is not None and child.process.poll() is not None:
             code = child.process.returncode
             child.process = None
             child.deaths = [at for at in child.deaths if now - at < _WINDOW_SECONDS] + [now]
             if len(child.deaths) >= _MAX_DEATHS:
-                raise ChildFailedError(self._last_words(child, f"ended {_MAX_DEATHS} times within a minute"))
+                raise ChildFailedError(self._failure(child, f"ended {_MAX_DEATHS} times within a minute"))
             pause = random.uniform(0.5, 1.0) * 0.1 * 2 ** len(child.deaths)  # noqa: S311 - a delay
             child.start_again_at = now + pause
-            self._echoed[child.name].put(f"ended with {_how(code)}, starts again in {pause:.1f} s")
+            self._echoed[child.name].put(f"ended with {_exit_status(code)}, starts again in {pause:.1f} s")
         if child.process is None and now >= child.start_again_at:
             self._spawn(child)
 
@@ -189,7 +189,7 @@ class Supervisor:
         for writer in (*self._kept.values(), *self._echoed.values()):
             writer.close(max(0.1, until - time.monotonic()))
 
-    def _last_words(self, child: Child, what: str) -> str:
+    def _failure(self, child: Child, what: str) -> str:
         if child.process is not None and child.process.poll() is not None:
             # Its last lines may still be on their way through the pipe.
             time.sleep(0.2)
@@ -197,5 +197,5 @@ class Supervisor:
         return f"the {child.name} {what}" + (f":\n{words}" if words else "")
 
 
-def _how(code: int) -> str:
+def _exit_status(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"

@@ -15,12 +15,12 @@ from penstock_store.config import DEFAULT_ROOT, StoreConfig
 from penstock_store.files import FileArtifactStore
 
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
-from penstock_executor.backends.kubernetes.build import Surroundings
+from penstock_executor.backends.kubernetes.build import Dependencies
 from penstock_executor.backends.kubernetes.build import kubernetes_backend as build_backend
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
-from penstock_executor.backends.kubernetes.verdict import Deadlines
+from penstock_executor.backends.kubernetes.give_up import Deadlines
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 from penstock_executor.composition.configured import ConfiguredBackend
 from penstock_executor.dispatch.convert import pipeline_root
@@ -61,7 +61,7 @@ def kubernetes_backend(
         orphan_seconds=settings.orphan_interval,
     )
     client = KubeClient(cluster, observe=observe)
-    surroundings = Surroundings(client, replace(stores, default_root=root), environ, files)
+    dependencies = Dependencies(client, replace(stores, default_root=root), environ, files)
     backend = build_backend(surroundings, backend_settings, settings.writes_per_second)
     return ConfiguredBackend(KUBERNETES, backend, root, "/kfp-workspace")
 
