@@ -18,12 +18,13 @@ from penstock_executor.backends.kubernetes.backend_settings import BackendSettin
 from penstock_executor.backends.kubernetes.build import Dependencies
 from penstock_executor.backends.kubernetes.build import kubernetes_backend as build_backend
 from penstock_executor.backends.kubernetes.capacity import Bounds
+from penstock_executor.backends.kubernetes.give_up import Deadlines
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
-from penstock_executor.backends.kubernetes.give_up import Deadlines
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 from penstock_executor.composition.configured import ConfiguredBackend
 from penstock_executor.dispatch.convert import pipeline_root
+from penstock_executor.pod_paths import WORKSPACE
 from penstock_executor.settings import Settings
 
 _PROXY = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -62,8 +63,8 @@ def kubernetes_backend(
     )
     client = KubeClient(cluster, observe=observe)
     dependencies = Dependencies(client, replace(stores, default_root=root), environ, files)
-    backend = build_backend(surroundings, backend_settings, settings.writes_per_second)
-    return ConfiguredBackend(KUBERNETES, backend, root, "/kfp-workspace")
+    backend = build_backend(dependencies, backend_settings, settings.writes_per_second)
+    return ConfiguredBackend(KUBERNETES, backend, root, WORKSPACE)
 
 
 def _pod_settings(settings: Settings, namespace: str, root: str, environ: Mapping[str, str]) -> PodSettings:
