@@ -37,7 +37,7 @@ class NotFoundError(KubeError):
 
 
 class AlreadyExistsError(KubeError):
-    """409 of a create: an object of that name exists, perhaps from an earlier try of ours."""
+    """409 of a create: an object of that name exists, perhaps from an earlier try of this client."""
 
 
 class ConflictError(KubeError):

@@ -84,7 +84,7 @@ class ArtifactStore(Protocol):
 
 
 class ObjectReader(Protocol):
-    """Reads objects piece by piece, for whoever serves them. Blocking; called on threads."""
+    """Reads objects chunk by chunk, for the server. Blocking; called on threads."""
 
     def info(self, uri: str) -> ObjectInfo | None:
         """None when nothing is there."""

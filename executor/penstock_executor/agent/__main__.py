@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--share", type=Path, default=Path(SHARE), help="directory shared with the wrapper")
     parser.add_argument("--root", type=Path, default=Path("/"), help="under which the Pod's places lie")
     arguments = parser.parse_args()
-    # Files are for the user of the task's container, whoever that is.
+    # The task's container may run as any user, who has to read and write these files.
     os.umask(0)
     task = AgentTask.from_json(instructions(os.environ))
     attempt = Attempt(

@@ -57,7 +57,7 @@ class Share:
         file = os.open(self.directory / "alive", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             poll = select.poll()
-            # Only POLLHUP: nobody is meant to write to the FIFO, and data in it must not wake this loop.
+            # Only POLLHUP: the FIFO carries no data, and if the program writes some, this must not wake up.
             poll.register(file, 0)
             if not self._writer_is_gone(file):
                 poll.poll()

@@ -44,7 +44,7 @@ class GatewayServer:
             access_log=None,
             handle_signals=False,
             shutdown_timeout=5.0,
-            # A client that disconnects cancels its request, so no log is followed for nobody.
+            # A client that disconnects cancels its request, so that a followed log ends with it.
             handler_cancellation=True,
         )
         try:
