@@ -11,7 +11,6 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -114,10 +113,11 @@ def _index() -> str:
 
 def _page(package: str, described: set[str]) -> str:
     title, _ = PACKAGES[package]
-    text = f"# {title}\n\nPackage `{package}`. Made by `make reference` from the protos; [all services](README.md).\n"
+    text = f"# {title}\n\nPackage `{package}`. Made by `make reference` from the protos. [All services](README.md);\n"
+    text += "[routes of REST](rest.md).\n"
     for name, service in _served(package):
         text += f"\n## {service.name}\n\n{wrapped(service_comment(name))}"
-        text += "\n| RPC | takes | gives | over REST | meaning |\n|---|---|---|---|---|\n"
+        text += "\n| RPC | meaning | takes | gives |\n|---|---|---|---|\n"
         text += "".join(_method(name, method) for method in service.method)
     text += "\n## Messages and enumerations\n"
     for name, known in protos().types.items():
@@ -140,12 +140,9 @@ def wrapped(comment: str) -> str:
 
 
 def _method(service: str, method: MethodDescriptorProto) -> str:
-    rule = method.options.Extensions[annotations_pb2.http]
-    verb = rule.WhichOneof("pattern")
-    route = f"`{verb.upper()} {getattr(rule, verb)}`" if verb else ""
     gives = ("stream of " if method.server_streaming else "") + link(method.output_type.lstrip("."))
     said = protos().comments.get(f"{service}.{method.name}", "")
-    return f"| `{method.name}` | {link(method.input_type.lstrip('.'))} | {gives} | {route} | {_cell(said)} |\n"
+    return f"| `{method.name}` | {_cell(said)} | {link(method.input_type.lstrip('.'))} | {gives} |\n"
 
 
 def _enum(package: str, name: str, enum: EnumDescriptorProto) -> str:

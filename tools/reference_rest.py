@@ -76,7 +76,7 @@ def pages() -> dict[Path, str]:
 
 
 def _table(rows: list[str]) -> str:
-    return "\n| route | query | body | reply | meaning |\n|---|---|---|---|---|\n" + "".join(rows)
+    return "\n| route | meaning | query | body | reply |\n|---|---|---|---|---|\n" + "".join(rows)
 
 
 def _row(verb: str, path: str, operation: dict[str, Any]) -> str:
@@ -86,7 +86,8 @@ def _row(verb: str, path: str, operation: dict[str, Any]) -> str:
     said = operation.get("description", "")
     if operation["tags"] == [_PLAIN]:
         said = _DESCRIBED[operation["operationId"].partition(".")[0]]
-    return f"| `{verb.upper()} {path}` | {queries} | {body} | {reply} | {said.replace('|', chr(92) + '|')} |\n"
+    said = said.replace("|", "\\|")
+    return f"| `{verb.upper()} {path}` | {said} | {queries} | {body} | {reply} |\n"
 
 
 def _content(content: dict[str, Any]) -> str:
