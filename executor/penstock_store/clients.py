@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from penstock_store.base import ArtifactStoreError, Limits
-from penstock_store.config import BucketSettings
+from penstock_store.config import S3_LIKE, BucketSettings
 from penstock_store.uris import ObjectUri
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def endpoint_of(settings: BucketSettings) -> str:
     """For messages: where requests go."""
-    names = {"s3": "AWS S3", "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
-    return settings.endpoint or names.get(settings.provider, settings.provider)
+    names = {**dict.fromkeys(S3_LIKE, "AWS S3"), "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
+    return settings.endpoint or names[settings.provider]
 
 
 def credentials_of(settings: BucketSettings) -> str:
@@ -55,7 +55,7 @@ def open_bucket(
         "retry_timeout": timedelta(seconds=limits.retry_seconds),
         "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
     }
-    build = {"gs": _google, "az": _azure}.get(settings.provider, _s3)
+    build = {**dict.fromkeys(S3_LIKE, _s3), "gs": _google, "az": _azure}[settings.provider]
     credentials = _credentials(settings, location, environ)
     try:
         return build(settings, location, credentials, environ, client, retry)

@@ -16,11 +16,21 @@ from penstock_store.uris import parse, parse_root, scheme_of
 
 DEFAULT_ROOT = "minio://mlpipeline/v2/artifacts"
 PROVIDERS: Mapping[str, str] = {"s3": "s3", "minio": "minio", "gs": "gs", "az": "az", "abfs": "az"}
-"""By scheme."""
+"""Scheme -> provider: whose settings, variables and client serve it."""
+S3_LIKE = ("s3", "minio")
+"""The providers that the client of S3 serves; they have the same settings and the same keys in their Secrets."""
 
+_WITHOUT_ENDPOINT = {"s3", "gs", "az"}
+"""The providers whose address the client library knows. Every other needs an `endpoint`: the client of S3 would ask AWS,
+with whatever keys the environment has."""
 _MINIO_ENDPOINT = "http://seaweedfs.kubeflow:9000"
-_QUERY = {"endpoint", "region", "disableSSL", "disable_https", "s3ForcePathStyle", "use_path_style"}
-_QUERY_WITHOUT_EFFECT = {"awssdk", "hostname_immutable"}
+_S3_QUERY = {
+    *("endpoint", "region", "disableSSL", "disable_https", "s3ForcePathStyle", "use_path_style"),
+    # Upstream's, without effect here.
+    *("awssdk", "hostname_immutable"),
+}
+_QUERY: Mapping[str, set[str]] = dict.fromkeys(S3_LIKE, _S3_QUERY)
+"""The settings that a root of a provider may carry in its query string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +104,44 @@ class StoreConfig:
 
         Raises ArtifactStoreError.
         """
-        if scheme_of(root) not in ("s3", "minio") or "?" not in root:
+        provider = PROVIDERS.get(scheme_of(root))
+        if provider is None or "?" not in root:
             return self
         location = parse_root(root)
-        unknown = set(location.query) - _QUERY - _QUERY_WITHOUT_EFFECT
-        if unknown:
-            raise ArtifactStoreError(f"{root}: unknown setting {sorted(unknown)[0]!r}; known are {', '.join(_QUERY)}")
+        known = _QUERY.get(provider, set())
+        for name in sorted(set(location.query) - known):
+            told = f"known are {', '.join(sorted(known))}" if known else f"a root of {provider} has none"
+            raise ArtifactStoreError(f"{root}: unknown setting {name!r}; {told}")
+        if not location.query:
+            return self
         flags = {name: value.lower() in ("1", "t", "true") for name, value in location.query.items()}
         style = flags.get("s3ForcePathStyle", flags.get("use_path_style"))
         insecure = flags.get("disableSSL", False) or flags.get("disable_https", False)
         settings = BucketSettings(
-            provider=location.scheme,
+            provider=provider,
             variables="",
             bucket=location.bucket,
             prefix=f"{location.prefix}/" if location.prefix else "",
-            endpoint=endpoint_url(location.query.get("endpoint", ""), insecure),
+            endpoint=endpoint_url(provider, location.query.get("endpoint", ""), insecure, f"{root}: endpoint"),
             region=location.query.get("region", ""),
             path_style=style,
         )
         return replace(self, buckets=(settings, *self.buckets))
 
+    def with_default_root(self, root: str) -> StoreConfig:
+        """A copy whose default root is `root`, with the settings in its query string. Raises ArtifactStoreError."""
+        return replace(self.for_root(root), default_root=root)
+
     def named_roots(self) -> tuple[str, ...]:
         """The object store URIs that the deployment names: the default root, `roots`, and buckets with settings of
-        their own.
+        their own, by every scheme of their provider.
         """
         named = (
-            f"{settings.provider}://{settings.bucket}/{settings.prefix}" for settings in self.buckets if settings.bucket
+            f"{scheme}://{settings.bucket}/{settings.prefix}"
+            for settings in self.buckets
+            if settings.bucket
+            for scheme, provider in PROVIDERS.items()
+            if provider == settings.provider
         )
         return tuple(root for root in (self.default_root, *self.roots, *named) if scheme_of(root) in PROVIDERS)
 
@@ -141,26 +163,34 @@ class StoreConfig:
 
 
 def default_settings(provider: str) -> BucketSettings:
-    """The settings of a provider that the configuration does not mention."""
-    stem = f"PENSTOCK_STORE_{provider.upper()}"
+    """The settings of a provider that the configuration does not mention. Raises ArtifactStoreError when nobody knows
+    its address.
+    """
+    variables = f"PENSTOCK_STORE_{provider.upper()}"
     if provider != "minio":
-        return BucketSettings(provider, stem)
+        endpoint = endpoint_url(provider, "", False, f"providers.{provider}.default.endpoint")
+        return BucketSettings(provider, variables, endpoint=endpoint)
     secret = "mlpipeline-minio-artifact"  # noqa: S105 - the name of a Secret
     return BucketSettings(
         provider,
-        stem,
+        variables,
         endpoint=_MINIO_ENDPOINT,
         region="minio",
         credentials=(
-            CredentialVariable(f"{stem}_ACCESS_KEY", secret, "accesskey"),
-            CredentialVariable(f"{stem}_SECRET_KEY", secret, "secretkey"),
+            CredentialVariable(f"{variables}_ACCESS_KEY", secret, "accesskey"),
+            CredentialVariable(f"{variables}_SECRET_KEY", secret, "secretkey"),
         ),
     )
 
 
-def endpoint_url(text: str, insecure: bool) -> str:
-    """`text` with a scheme; empty for AWS, for which the client library needs no endpoint."""
+def endpoint_url(provider: str, text: str, insecure: bool, setting: str) -> str:
+    """`text` with a scheme; empty where the client library knows the address. `setting` names it in the error.
+
+    Raises ArtifactStoreError when the provider needs an endpoint and `text` is empty.
+    """
     bare = text.split("://", 1)[-1].rstrip("/")
+    if not bare and provider not in _WITHOUT_ENDPOINT:
+        raise ArtifactStoreError(f"{setting}: it is required")
     if bare in ("", "s3.amazonaws.com"):
         return ""
     return text.rstrip("/") if "://" in text else f"{'http' if insecure else 'https'}://{bare}"

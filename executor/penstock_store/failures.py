@@ -22,6 +22,8 @@ _CREDENTIAL_HOST = re.compile(
 _BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound"}
 _TOKEN_CODES = {"InvalidToken", "ExpiredToken"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+# S3's 301 for a bucket of another region has no Location; the library drops its status and its body.
+_REDIRECT_TO_NOWHERE = "redirect without LOCATION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ def is_lost_upload(error: Exception) -> bool:
     return _first_group(_CODE, str(error)) == "NoSuchUpload"
 
 
+def is_unexplained(error: Exception) -> bool:
+    """Whether a refusal may have many reasons and gives none: one of a HEAD, for which the same GET may give one."""
+    text = str(error)
+    return _status(text) in (400, 403) and not _first_group(_CODE, text)
+
+
 def failure(error: Exception, target: Target) -> ArtifactStoreError:
     """The ArtifactStoreError for an exception of the library."""
     text = str(error)
@@ -74,10 +82,9 @@ def failure(error: Exception, target: Target) -> ArtifactStoreError:
         return ArtifactStoreError(
             f"{prefix}: access denied ({reason}); the credentials are {target.credentials}: check them and their rights"
         )
-    if status in (301, 307, 308) or code in _REGION_CODES:
-        return ArtifactStoreError(
-            f"{prefix}: the bucket is in another region ({message or code or status}); set `region`"
-        )
+    if status in (301, 307, 308) or code in _REGION_CODES or _REDIRECT_TO_NOWHERE in text:
+        reason = message or code or f"status {status or 301}"
+        return ArtifactStoreError(f"{prefix}: the bucket is in another region ({reason}); set `region`")
     if is_lost_upload(error):
         return ArtifactStoreError(f"{prefix}: the store has lost the upload", transient=True)
     if isinstance(error, FileNotFoundError):

@@ -26,7 +26,7 @@ from obstore.exceptions import BaseError
 from penstock_store.base import ArtifactStoreError, ContentError, Limits, ObjectInfo
 from penstock_store.clients import credentials_of, endpoint_of, open_bucket
 from penstock_store.config import BucketSettings
-from penstock_store.failures import Target, failure, is_lost_upload, is_missing, is_past_the_end
+from penstock_store.failures import Target, failure, is_lost_upload, is_missing, is_past_the_end, is_unexplained
 from penstock_store.local import atomic_file, path_inside, source_exists, walk_tree
 from penstock_store.retry_budget import RetryBudget
 from penstock_store.uris import ObjectUri, parse
@@ -74,7 +74,7 @@ class ObjectBucket:
         size = None
         if key := _key(uri):
             with self._translated_errors(uri), _ignore_missing():
-                size = obstore.head(self._client, key)["size"]
+                size = self._size(key)
         # Tools mark a directory by an empty object of its name.
         is_directory = not size and next(self.list(uri), None) is not None
         return _info(uri, size, is_directory=is_directory)
@@ -113,9 +113,26 @@ class ObjectBucket:
         size = None
         if key := _key(uri):
             with self._translated_errors(uri), _ignore_missing():
-                size = (await obstore.head_async(self._client, key))["size"]
+                size = await self._size_async(key)
         is_directory = not size and await anext(self._entries(uri), None) is not None
         return _info(uri, size, is_directory=is_directory)
+
+    def _size(self, key: str) -> int:
+        try:
+            return obstore.head(self._client, key)["size"]
+        except BaseError as error:
+            if is_unexplained(error):
+                # This raises what the store says; its answers to HEAD have no body.
+                obstore.get(self._client, key)
+            raise
+
+    async def _size_async(self, key: str) -> int:
+        try:
+            return (await obstore.head_async(self._client, key))["size"]
+        except BaseError as error:
+            if is_unexplained(error):
+                await obstore.get_async(self._client, key)
+            raise
 
     async def _entries(self, uri: str) -> AsyncIterator[ObjectInfo]:
         """`list` as an asynchronous generator."""

@@ -11,19 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from penstock_store.base import ArtifactStoreError
-from penstock_store.config import BucketSettings, CredentialVariable, StoreConfig, endpoint_url
+from penstock_store.config import S3_LIKE, BucketSettings, CredentialVariable, StoreConfig, endpoint_url
 
 _SECRET_KEYS: Mapping[str, Mapping[str, str]] = {
     # The part of a secretRef that names a key -> the end of the variable that gets its value.
-    "s3": {"accessKeyKey": "ACCESS_KEY", "secretKeyKey": "SECRET_KEY"},
-    "minio": {"accessKeyKey": "ACCESS_KEY", "secretKeyKey": "SECRET_KEY"},
+    **dict.fromkeys(S3_LIKE, {"accessKeyKey": "ACCESS_KEY", "secretKeyKey": "SECRET_KEY"}),
     "gs": {"tokenKey": "TOKEN"},
     "az": {"accountKeyKey": "ACCOUNT_KEY"},
 }
 _S3_SETTINGS = {"endpoint", "region", "disableSSL", "forcePathStyle", "maxRetries", "caBundle", "checksums"}
 _SETTINGS: Mapping[str, set[str]] = {
-    "s3": _S3_SETTINGS,
-    "minio": _S3_SETTINGS,
+    **dict.fromkeys(S3_LIKE, _S3_SETTINGS),
     "gs": {"endpoint", "maxRetries", "caBundle"},
     "az": {"endpoint", "account", "maxRetries", "caBundle"},
 }
@@ -63,11 +61,11 @@ def _parse_providers(providers: Any) -> tuple[BucketSettings, ...]:
             raise ArtifactStoreError(f"{where}: unknown provider; known are {', '.join(_SETTINGS)}")
         section = _mapping(entry, where)
         _refuse_unknown(section, {"default", "overrides"}, where)
-        stem = f"PENSTOCK_STORE_{provider.upper()}"
+        variables = f"PENSTOCK_STORE_{provider.upper()}"
         default = _mapping(section.get("default"), f"{where}.default")
         if not default.get("credentials"):
             raise ArtifactStoreError(f"{where}: missing default credentials")
-        default_settings = _parse_section(provider, stem, default, f"{where}.default")
+        default_settings = _parse_section(provider, variables, default, f"{where}.default")
         overrides = section.get("overrides") or []
         if not isinstance(overrides, list):
             raise ArtifactStoreError(f"{where}.overrides: it must be a list")
@@ -78,7 +76,7 @@ def _parse_providers(providers: Any) -> tuple[BucketSettings, ...]:
                 raise ArtifactStoreError(f"{at}.bucketName: it is required")
             if not section_override.get("credentials"):
                 raise ArtifactStoreError(f"{at}: missing override credentials")
-            settings = _parse_section(provider, f"{stem}_{index + 1}", section_override, at)
+            settings = _parse_section(provider, f"{variables}_{index + 1}", section_override, at)
             parsed.append(replace(settings, max_attempts=settings.max_attempts or default_settings.max_attempts))
         parsed.append(default_settings)
     return tuple(parsed)
@@ -95,7 +93,12 @@ def _parse_section(provider: str, variables: str, entry: Mapping[str, Any], wher
         variables=variables,
         bucket=_text(entry, "bucketName", where),
         prefix=_text(entry, "keyPrefix", where).lstrip("/"),
-        endpoint=endpoint_url(_text(entry, "endpoint", where), bool(_flag(entry, "disableSSL", where))),
+        endpoint=endpoint_url(
+            provider,
+            _text(entry, "endpoint", where),
+            bool(_flag(entry, "disableSSL", where)),
+            f"{where}.endpoint",
+        ),
         region=_text(entry, "region", where) or ("minio" if provider == "minio" else ""),
         account=_text(entry, "account", where),
         path_style=_flag(entry, "forcePathStyle", where),

@@ -85,10 +85,10 @@ class RoutedStore:
         ):
             raise OutsideRootsError(f"{uri} lies outside the artifact roots")
         settings = self._config.settings_for(uri)
-        key = (settings, location.scheme, location.bucket)
+        cache_key = (settings, location.scheme, location.bucket)
         with self._lock:
-            if key not in self._buckets:
+            if cache_key not in self._buckets:
                 from penstock_store.objects import ObjectBucket
 
-                self._buckets[key] = ObjectBucket(settings, location, self._environ, self._limits)
-            return self._buckets[key]
+                self._buckets[cache_key] = ObjectBucket(settings, location, self._environ, self._limits)
+            return self._buckets[cache_key]

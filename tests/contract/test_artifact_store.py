@@ -85,7 +85,8 @@ def s3_environ(server: object_stores.ObjectStore) -> dict[str, str]:
 
 @pytest.fixture
 def root(kind: Kind, request: pytest.FixtureRequest) -> str:
-    return f"{kind.bucket}/{request.node.originalname}"
+    """Kinds may share a server."""
+    return f"{kind.bucket}/{kind.name}/{request.node.originalname}"
 
 
 @pytest.fixture

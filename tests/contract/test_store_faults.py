@@ -8,6 +8,7 @@ import datetime
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -55,16 +56,15 @@ def opened(
     server: object_stores.ObjectStore,
     endpoint: str = "",
     *,
+    provider: str = "s3",
     limits: Limits = _PATIENT,
     secret: str = "",
     **settings: Any,
 ) -> RoutedStore:
     default = {"endpoint": endpoint or server.endpoint, "credentials": _SECRET, **settings}
-    config = parse_file(json.dumps({"providers": {"s3": {"default": default}}}))
-    environ = {
-        "PENSTOCK_STORE_S3_ACCESS_KEY": server.access_key,
-        "PENSTOCK_STORE_S3_SECRET_KEY": secret or server.secret_key,
-    }
+    config = parse_file(json.dumps({"providers": {provider: {"default": default}}}))
+    variables = f"PENSTOCK_STORE_{provider.upper()}"
+    environ = {f"{variables}_ACCESS_KEY": server.access_key, f"{variables}_SECRET_KEY": secret or server.secret_key}
     return RoutedStore(config, environ, limits=limits)
 
 
@@ -102,6 +102,67 @@ async def test_credentials_that_are_wrong(server: object_stores.ObjectStore, tmp
     assert not error.transient
     assert "access denied" in str(error)
     assert "access, secret of the Secret 'keys'" in str(error)
+
+
+_OPERATIONS = ("fetch", "upload", "write", "exists", "info", "read", "list")
+
+
+async def carried_out(name: str, store: RoutedStore, uri: str, tmp_path: Path) -> None:
+    if name == "fetch":
+        await store.fetch(uri, tmp_path / "target")
+    elif name == "upload":
+        (tmp_path / "source").write_text("x")
+        await store.upload(tmp_path / "source", uri)
+    elif name == "write":
+        await store.write(b"x", uri)
+    elif name == "exists":
+        await store.exists(uri)
+    elif name == "info":
+        store.info(uri)
+    else:
+        list(store.read(uri) if name == "read" else store.list(uri))
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS)
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [
+        ("400 Bad Request", "ExpiredToken", r"access denied \(ExpiredToken: It was refused\.\)"),
+        ("400 Bad Request", "AuthorizationHeaderMalformed", r"in another region \(It was refused\.\); set `region`"),
+        ("400 Bad Request", "IllegalLocationConstraintException", "in another region"),
+        ("400 Bad Request", "InvalidRequest", r"the store refused \(InvalidRequest: It was refused\.\)"),
+        ("403 Forbidden", "InvalidAccessKeyId", r"access denied \(InvalidAccessKeyId: It was refused\.\)"),
+        ("301 Moved Permanently", "PermanentRedirect", "in another region .*; set `region`"),
+    ],
+)
+async def test_what_a_store_says_reaches_whoever_asked(
+    server: object_stores.ObjectStore,
+    proxy: FaultyProxy,
+    tmp_path: Path,
+    operation: str,
+    status: str,
+    code: str,
+    told: str,
+) -> None:
+    """Answers to HEAD have no body, and most operations begin with one."""
+    proxy.always = Refuse(status, code)
+    store = opened(server, proxy.endpoint, provider="minio", limits=_SHORT)
+    error = await failing(carried_out(operation, store, "minio://artifacts/faults/x", tmp_path))
+    assert re.search(told, str(error)), str(error)
+    assert not error.transient
+
+
+async def test_what_may_be_read_and_not_asked_for(
+    server: object_stores.ObjectStore, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """When the second request goes well, the answer to the first one is what is known."""
+    uri = planted(server, "unasked", b"x")
+    for refused in ("403 Forbidden", "400 Bad Request"):
+        proxy.drop()
+        proxy.faults.append(Refuse(refused))
+        error = await failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(uri, tmp_path / "y"))
+        assert f"status {refused[:3]}" in str(error)
+        assert not error.transient
 
 
 async def test_credentials_that_are_missing(server: object_stores.ObjectStore) -> None:

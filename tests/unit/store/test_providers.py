@@ -8,7 +8,8 @@ import sys
 
 import pytest
 from penstock_store.base import ArtifactStoreError
-from penstock_store.config import CredentialVariable, StoreConfig
+from penstock_store.clients import endpoint_of
+from penstock_store.config import PROVIDERS, CredentialVariable, StoreConfig
 from penstock_store.providers import parse_file, parse_launcher
 
 _PROVIDERS = """
@@ -81,7 +82,7 @@ def test_an_override_without_attempts_has_the_defaults() -> None:
     text = """
 minio:
   default: {endpoint: 'minio:9000', maxRetries: 7, credentials: {fromEnv: true}}
-  overrides: [{bucketName: one, credentials: {fromEnv: true}}]
+  overrides: [{bucketName: one, endpoint: 'minio:9000', credentials: {fromEnv: true}}]
 """
     config = parse_launcher({"providers": text})
     assert config.settings_for("minio://one/x").max_attempts == 7
@@ -107,9 +108,34 @@ def test_a_query_counts_before_the_rest(config: StoreConfig) -> None:
     place = config.for_root(root).settings_for("s3://private/teams/alice/run")
     assert (place.endpoint, place.region, place.path_style, place.credentials) == ("http://mine:9000", "here", True, ())
     assert config.for_root(root).settings_for("s3://private/other").endpoint == "https://store.example:9000"
-    assert config.for_root("gs://b/p?x=y") is config
-    with pytest.raises(ArtifactStoreError, match="unknown setting 'profile'"):
-        config.for_root("s3://b/p?profile=x")
+    assert config.for_root("gs://b/p") is config
+
+
+@pytest.mark.parametrize(
+    ("root", "text"),
+    [
+        ("s3://b/p?profile=x", "unknown setting 'profile'; known are awssdk, disableSSL, disable_https, endpoint"),
+        ("minio://b/p?profile=x", "unknown setting 'profile'; known are awssdk"),
+        ("minio://b/p?region=x", r"region=x: endpoint: it is required"),
+        ("gs://b/p?x=y", "unknown setting 'x'; a root of gs has none"),
+        ("az://b/p?endpoint=x", "unknown setting 'endpoint'; a root of az has none"),
+        ("abfs://b/p?endpoint=x", "unknown setting 'endpoint'; a root of az has none"),
+    ],
+)
+def test_settings_of_a_root_that_are_wrong_are_refused(config: StoreConfig, root: str, text: str) -> None:
+    with pytest.raises(ArtifactStoreError, match=text):
+        config.for_root(root)
+
+
+def test_no_provider_but_s3_means_aws_when_it_has_no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS would be asked with whatever keys the environment has."""
+    monkeypatch.setitem(PROVIDERS, "other", "other")
+    with pytest.raises(ArtifactStoreError, match=r"providers\.other\.default\.endpoint: it is required"):
+        StoreConfig().settings_for("other://b/k")
+    assert [StoreConfig().settings_for(f"{scheme}://b/k").endpoint for scheme in ("s3", "gs", "az")] == ["", "", ""]
+    named = "minio: {default: {endpoint: s3.amazonaws.com, region: here, credentials: {fromEnv: true}}}"
+    settings = parse_launcher({"providers": named}).settings_for("minio://b/k")
+    assert (settings.endpoint, endpoint_of(settings)) == ("", "AWS S3")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +153,12 @@ def test_a_query_counts_before_the_rest(config: StoreConfig) -> None:
         ),
         ("s3: {default: {credentials: {fromEnv: false}}}", r"credentials: neither fromEnv .* secretRef\.secretName"),
         ("s3: {default: {credentials: {secretRef: {secretName: x, accessKeyKey: y}}}}", r"secretRef\.secretKeyKey"),
+        ("minio: {default: {credentials: {fromEnv: true}}}", r"providers\.minio\.default\.endpoint: it is required"),
+        (
+            "minio: {default: {endpoint: x, credentials: {fromEnv: true}}, "
+            "overrides: [{bucketName: b, credentials: {fromEnv: true}}]}",
+            r"providers\.minio\.overrides\[0\]\.endpoint: it is required",
+        ),
         ("gs: {default: {region: x, credentials: {fromEnv: true}}}", r"providers\.gs\.default\.region: unknown"),
         ("s3: {default: {maxRetries: many, credentials: {fromEnv: true}}}", "maxRetries: it must be a number"),
         ("s3: {default: {disableSSL: 'yes', credentials: {fromEnv: true}}}", "disableSSL: it must be true or false"),
@@ -167,8 +199,12 @@ providers:
   s3:
     default: {credentials: {fromEnv: true}}
     overrides: [{bucketName: team, keyPrefix: a/, credentials: {fromEnv: true}}]
+  az:
+    default: {credentials: {fromEnv: true}}
+    overrides: [{bucketName: blobs, credentials: {fromEnv: true}}]
 """
-    assert parse_file(text).named_roots() == ("minio://pipelines/runs?endpoint=x", "gs://models", "s3://team/a/")
+    roots = ("minio://pipelines/runs?endpoint=x", "gs://models", "s3://team/a/", "az://blobs/", "abfs://blobs/")
+    assert parse_file(text).named_roots() == roots
     assert StoreConfig().named_roots() == ()
 
 
