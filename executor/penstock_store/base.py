@@ -82,6 +82,10 @@ class ArtifactStore(Protocol):
 
     async def exists(self, uri: str) -> bool: ...
 
+    def for_root(self, root: str) -> ArtifactStore:
+        """This store with the settings in the query string of a pipeline root, which come before all others."""
+        ...
+
 
 class ObjectReader(Protocol):
     """Reads objects chunk by chunk, for the server. Blocking; called on threads."""

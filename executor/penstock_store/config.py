@@ -21,8 +21,8 @@ S3_LIKE = ("s3", "minio")
 """The providers that the client of S3 serves; they have the same settings and the same keys in their Secrets."""
 
 _WITHOUT_ENDPOINT = {"s3", "gs", "az"}
-"""The providers whose address the client library knows. Every other needs an `endpoint`: the client of S3 would ask AWS,
-with whatever keys the environment has."""
+"""The providers whose address the client library knows. Every other needs an `endpoint`: without one, the client of S3
+would ask AWS, with whatever keys the environment has."""
 _MINIO_ENDPOINT = "http://seaweedfs.kubeflow:9000"
 _S3_QUERY = {
     *("endpoint", "region", "disableSSL", "disable_https", "s3ForcePathStyle", "use_path_style"),

@@ -66,6 +66,10 @@ class FileArtifactStore:
     async def write(self, content: bytes, uri: str) -> None:
         await asyncio.to_thread(_write, content, self._writable(uri))
 
+    def for_root(self, root: str) -> FileArtifactStore:
+        """Files have no settings."""
+        return self
+
     async def exists(self, uri: str) -> bool:
         path = self._path(uri)
         with _stat_errors(uri):

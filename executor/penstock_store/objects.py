@@ -45,7 +45,7 @@ _CLIENT_ERRORS = (BaseError, ValueError, OSError)
 
 
 class ObjectBucket:
-    """One bucket. ArtifactStore and ObjectReader."""
+    """One bucket: what RoutedStore hands on to."""
 
     def __init__(
         self, settings: BucketSettings, location: ObjectUri, environ: Mapping[str, str], limits: Limits

@@ -15,7 +15,7 @@ from penstock_store.config import S3_LIKE, BucketSettings, CredentialVariable, S
 
 _SECRET_KEYS: Mapping[str, Mapping[str, str]] = {
     # The part of a secretRef that names a key -> the end of the variable that gets its value.
-    **dict.fromkeys(S3_LIKE, {"accessKeyKey": "ACCESS_KEY", "secretKeyKey": "SECRET_KEY"}),
+    **{provider: {"accessKeyKey": "ACCESS_KEY", "secretKeyKey": "SECRET_KEY"} for provider in S3_LIKE},
     "gs": {"tokenKey": "TOKEN"},
     "az": {"accountKeyKey": "ACCOUNT_KEY"},
 }

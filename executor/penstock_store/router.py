@@ -7,6 +7,7 @@ outside of them is read.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,6 +43,12 @@ class RoutedStore:
         self._limits = limits or Limits()
         self._buckets: dict[tuple[BucketSettings, str, str], ObjectBucket] = {}
         self._lock = threading.Lock()
+
+    def for_root(self, root: str) -> RoutedStore:
+        """It shares the clients of this one. Raises ArtifactStoreError for settings that are wrong."""
+        rooted = copy.copy(self)
+        rooted._config = self._config.for_root(root)  # noqa: SLF001 - a copy of this object
+        return rooted
 
     def local_path(self, uri: str) -> Path | None:
         return self._files.local_path(uri) if self._files is not None and scheme_of(uri) == "file" else None

@@ -61,7 +61,7 @@ class Bench:
             found,
             dict(os.environ),
             FileArtifactStore(self.artifacts),
-            lambda task: open_store(task, {}),
+            lambda task, root: open_store(task, {}),
         )
         await made.start(self._deliver, self.runs)
         self._backends.append(made)

@@ -138,19 +138,23 @@ def test_a_machine_without_a_runtime_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_object_store_whose_keys_no_container_has(found: DetectedRuntime, image: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings_in", ["the configuration", "the root"])
+def test_an_object_store_whose_keys_no_container_has(
+    found: DetectedRuntime, image: str, tmp_path: Path, settings_in: str
+) -> None:
     with object_stores.s3(["artifacts"]) as store:
         config = tmp_path / "stores.yaml"
         config.write_text(
             f"providers:\n  s3:\n    default:\n      endpoint: {store.endpoint}\n      region: us-east-1\n"
             "      forcePathStyle: true\n      credentials: {fromEnv: true}\n"
         )
-        environment = {
-            "AWS_ACCESS_KEY_ID": store.access_key,
-            "AWS_SECRET_ACCESS_KEY": store.secret_key,
-            "PENSTOCK_STORE_CONFIG": str(config),
-        }
-        options = ("--backend", "container", "--artifacts", "s3://artifacts/root")
+        environment = {"AWS_ACCESS_KEY_ID": store.access_key, "AWS_SECRET_ACCESS_KEY": store.secret_key}
+        root = "s3://artifacts/root"
+        if settings_in == "the configuration":
+            environment["PENSTOCK_STORE_CONFIG"] = str(config)
+        else:
+            root += f"?endpoint={store.endpoint}&region=us-east-1&s3ForcePathStyle=true"
+        options = ("--backend", "container", "--artifacts", root)
         write = "mkdir -p {{$.outputs.artifacts['data'].path}}; echo content > {{$.outputs.artifacts['data'].path}}/x"
         read = "cat {{$.inputs.artifacts['data'].path}}/x; test -z \"$AWS_SECRET_ACCESS_KEY\" && echo no keys"
         spec = kube_specs.chain({"w": ["sh", "-c", write], "r": ["sh", "-c", read]}, image=image)

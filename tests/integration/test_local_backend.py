@@ -38,6 +38,9 @@ class BrokenStore:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
+    def for_root(self, root: str) -> BrokenStore:
+        return self
+
     def local_path(self, uri: str) -> Path | None:
         return None
 
@@ -245,6 +248,9 @@ async def test_an_input_whose_name_no_file_can_have_is_missing(tmp_path: Path) -
 
 class ObjectStore:
     """Has something wherever it is asked."""
+
+    def for_root(self, root: str) -> ObjectStore:
+        return self
 
     def local_path(self, uri: str) -> Path | None:
         return None

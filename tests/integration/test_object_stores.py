@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from google.protobuf import json_format
 from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
@@ -218,6 +219,39 @@ def test_what_is_said_when_it_cannot_be_read(
         next(StoredObjects(reader).read("s3://artifacts/none"))
     with pytest.raises(PermissionDeniedError, match="outside"):
         next(StoredObjects(reader).read("s3://private/secret"))
+
+
+@pytest.mark.parametrize("named_by", ["the deployment", "the run"])
+def test_a_root_brings_its_own_settings(tmp_path: Path, environments: Path, named_by: str) -> None:
+    """Inputs, outputs, logs and cached results are where the root says, not at AWS."""
+    write = ["sh", "-c", 'mkdir -p "$(dirname "$0")"; echo made > "$0"', "{{$.outputs.artifacts['data'].path}}"]
+    spec = specs.chain({"w": write, "r": ["cat", "{{$.inputs.artifacts['data'].path}}"]}, cached=True)
+    kind = {"artifacts": {"data": {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}
+    spec["components"]["comp-w"]["outputDefinitions"] = spec["components"]["comp-r"]["inputDefinitions"] = kind
+    given = {"taskOutputArtifact": {"producerTask": "w", "outputArtifactKey": "data"}}
+    spec["root"]["dag"]["tasks"]["r"]["inputs"] = {"artifacts": {"data": given}}
+    with object_stores.s3(["artifacts"]) as store:
+        root = f"s3://artifacts/own?endpoint={store.endpoint}&s3ForcePathStyle=true"
+        environment = {"AWS_ACCESS_KEY_ID": store.access_key, "AWS_SECRET_ACCESS_KEY": store.secret_key}
+        options = ("--artifacts", root) if named_by == "the deployment" else ()
+        embedded = Embedded(tmp_path / "data", *options, environment=environment, environments=environments)
+        with embedded as up, Client(up.grpc) as client:
+
+            def states() -> list[str]:
+                request = run_pb2.CreateRunRequest()
+                request.run.display_name = "rooted"
+                json_format.ParseDict(spec, request.run.pipeline_spec)
+                request.run.runtime_config.pipeline_root = "" if options else root
+                run_id = str(client.call(client.runs.CreateRun, request).run_id)
+                runs.finished(client, run_id)
+                return [task.state for name, task in sorted(runs.tasks(client, run_id).items()) if name]
+
+            assert states() == ["SUCCEEDED", "SUCCEEDED"]
+            found = sorted(path for path in (store.directory / "artifacts" / "own").rglob("*") if path.is_file())
+            assert [path.name for path in found] == ["executor-logs", "data", "executor-logs"]
+            assert [path.read_text() for path in found] == ["made\n", "made\n", ""]
+            if options:
+                assert states() == ["CACHED", "CACHED"]
 
 
 def test_cached_results_in_an_object_store(tmp_path: Path, environments: Path) -> None:

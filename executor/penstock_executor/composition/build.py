@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 
 import click
 from penstock_store.base import ArtifactStoreError
-from penstock_store.config import StoreConfig
+from penstock_store.config import DEFAULT_ROOT, StoreConfig
 from penstock_store.providers import parse_file
 
 from penstock_executor.composition.configured import ConfiguredBackend
+from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.settings import Settings
 
 _PODS = 1000
@@ -29,10 +30,18 @@ def build_backend(
     """
     try:
         path = settings.store_config
-        stores = parse_file(path.read_text("utf-8")) if path is not None else StoreConfig()
+        stores = with_root(settings, parse_file(path.read_text("utf-8")) if path is not None else StoreConfig())
         return _chosen(settings, stores, environ, observe)
     except (ArtifactStoreError, OSError) as error:
-        raise click.BadParameter(str(error), param_hint="--store-config") from error
+        raise click.BadParameter(str(error), param_hint="--store-config or --artifacts") from error
+
+
+def with_root(settings: Settings, stores: StoreConfig) -> StoreConfig:
+    """With the root of runs that name none, and its own settings: `--artifacts`, else that of the file, else the
+    backend's. Raises ArtifactStoreError.
+    """
+    otherwise = DEFAULT_ROOT if settings.backend == "kubernetes" else str(settings.directory() / "artifacts")
+    return stores.with_default_root(pipeline_root(settings.artifacts or stores.default_root or otherwise))
 
 
 def _chosen(

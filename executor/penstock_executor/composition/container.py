@@ -18,7 +18,6 @@ from penstock_executor.backends.container.backend import ContainerBackend
 from penstock_executor.backends.container.probe import NoRuntimeError, find
 from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_executor.composition.configured import ConfiguredBackend
-from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.pod_paths import WORKSPACE
 from penstock_executor.settings import Settings
 
@@ -30,7 +29,7 @@ def container_backend(
 ) -> ConfiguredBackend:
     """Raises click.UsageError when no container can be run here."""
     directory = settings.directory()
-    root = pipeline_root(settings.artifacts or stores.default_root or str(directory / "artifacts"))
+    root = stores.default_root
     try:
         found = find(settings.container_runtime, settings.container_options)
     except NoRuntimeError as error:
@@ -46,10 +45,13 @@ def container_backend(
         pull_seconds=settings.image_pull_deadline,
         orphan_seconds=settings.orphan_interval,
     )
-    known = stores.to_json()
     files = FileArtifactStore(Path(root.removeprefix("file://")) if root.startswith("file://") else _NOWHERE)
     store = RoutedStore(stores, environ, files=files)
     backend = ContainerBackend(
-        containers, found, environ, store, lambda task: open_store(replace(task, store=known), environ)
+        containers,
+        found,
+        environ,
+        store,
+        lambda task, root: open_store(replace(task, store=stores.for_root(root).to_json()), environ),
     )
     return ConfiguredBackend(CONTAINER, backend, root, WORKSPACE)

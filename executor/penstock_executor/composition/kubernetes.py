@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ from penstock_ir.backend_limits import KUBERNETES
 from penstock_kube.client import KubeClient
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import KubeConfigError
-from penstock_store.config import DEFAULT_ROOT, StoreConfig
+from penstock_store.config import StoreConfig
 from penstock_store.files import FileArtifactStore
 
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
@@ -23,7 +22,6 @@ from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 from penstock_executor.composition.configured import ConfiguredBackend
-from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.pod_paths import WORKSPACE
 from penstock_executor.settings import Settings
 
@@ -38,7 +36,7 @@ def kubernetes_backend(
     observe: Callable[[str, str, float], None],
 ) -> ConfiguredBackend:
     """With `parallelism` Pods at a time; `observe` as KubeClient's. Raises click.UsageError for what is missing."""
-    root = pipeline_root(settings.artifacts) if settings.artifacts else stores.default_root or DEFAULT_ROOT
+    root = stores.default_root
     files = FileArtifactStore(Path(root.removeprefix("file://"))) if root.startswith("file://") else None
     if not settings.agent_image:
         raise click.UsageError("--agent-image: the image of this program is needed, agents of tasks run it")
@@ -62,7 +60,7 @@ def kubernetes_backend(
         orphan_seconds=settings.orphan_interval,
     )
     client = KubeClient(cluster, observe=observe)
-    dependencies = Dependencies(client, replace(stores, default_root=root), environ, files)
+    dependencies = Dependencies(client, stores, environ, files)
     backend = build_backend(dependencies, backend_settings, settings.writes_per_second)
     return ConfiguredBackend(KUBERNETES, backend, root, WORKSPACE)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from penstock_ir.backend_limits import LOCAL
 from penstock_store.config import StoreConfig
@@ -12,7 +11,6 @@ from penstock_store.router import RoutedStore
 
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.composition.configured import ConfiguredBackend
-from penstock_executor.dispatch.convert import pipeline_root
 from penstock_executor.settings import Settings
 
 
@@ -21,12 +19,12 @@ def local_backend(
 ) -> ConfiguredBackend:
     """Makes the directories that it needs. Raises OSError where it may not."""
     directory = settings.directory()
-    root = pipeline_root(settings.artifacts or str(directory / "artifacts"))
+    root = stores.default_root
     for part in ("work", "environments", "artifacts"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     path = path_of(root)
     files = FileArtifactStore(path if path is not None else directory / "artifacts")
-    store = RoutedStore(replace(stores, default_root=root), environ, files=files)
+    store = RoutedStore(stores, environ, files=files)
     local = LocalSettings(
         directory / "work",
         directory / "environments",

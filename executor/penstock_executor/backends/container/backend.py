@@ -58,10 +58,10 @@ class ContainerBackend:
         detected: DetectedRuntime,
         environ: Mapping[str, str],
         store: ArtifactStore,
-        open_store: Callable[[AgentTask], ArtifactStore],
+        open_store: Callable[[AgentTask, str], ArtifactStore],
     ) -> None:
-        """`environ` is for the runtime's program; `store` gives inputs, `open_store` the store that one task's outputs
-        go to."""
+        """`environ` is for the runtime's program; `store` gives inputs, `open_store` the store that the outputs of
+        a task of a pipeline root go to."""
         self._settings = settings
         self._store = store
         self._open_store = open_store

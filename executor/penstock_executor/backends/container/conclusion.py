@@ -41,7 +41,7 @@ def log_file(task: TaskLaunch, directory: AttemptDirectory) -> Path:
 
 
 def collect(
-    task: TaskLaunch, directory: AttemptDirectory, open_store: Callable[[AgentTask], ArtifactStore], timeout: float
+    task: TaskLaunch, directory: AttemptDirectory, open_store: Callable[[AgentTask, str], ArtifactStore], timeout: float
 ) -> AttemptResult:
     """What the attempt left; stores it. Blocks for as long as that takes. Raises TaskSpecError."""
     paths = TaskPaths(task)
@@ -58,7 +58,7 @@ def collect(
         timeout=timeout,
     )
     share = Share(directory.share)
-    attempt = Attempt(agent, share, directory.surroundings, lambda: open_store(agent))
+    attempt = Attempt(agent, share, directory.surroundings, lambda: open_store(agent, task.pipeline_root))
     try:
         return attempt.conclude(share.read_exit())
     finally:

@@ -58,7 +58,7 @@ class Preparation:
         log.chmod(0o666)
         ours = our_mounts(directory, self._wrapper(image.architecture), log, [paths.root, *moved.paths()])
         brought = await bring(
-            self._store,
+            self._store.for_root(task.pipeline_root),
             moved.inputs,
             directory,
             overlays=self._options.runtime.overlays,

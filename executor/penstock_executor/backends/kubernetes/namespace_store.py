@@ -21,8 +21,12 @@ class NamespaceStore:
 
     def __init__(self, own: StoreConfig, variables: Mapping[str, str], deployment: ArtifactStore) -> None:
         self._own = own
+        self._variables = variables
         self._store = RoutedStore(own, variables)
         self._deployment = deployment
+
+    def for_root(self, root: str) -> NamespaceStore:
+        return NamespaceStore(self._own.for_root(root), self._variables, self._deployment)
 
     def local_path(self, uri: str) -> Path | None:
         return self._deployment.local_path(uri)

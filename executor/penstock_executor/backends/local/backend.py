@@ -310,7 +310,7 @@ class LocalBackend:
         assert attempt.files is not None
         uri = f"{attempt.task.task_root}/{attempt.files.log.name}"
         try:
-            await self._store.upload(attempt.files.log, uri, replace=True)
+            await self._store.for_root(attempt.task.pipeline_root).upload(attempt.files.log, uri, replace=True)
             outcome = replace(outcome, log_uri=uri)
         except (ArtifactStoreError, OSError) as error:
             log.warning("run %s: the log of %s is lost: %s", attempt.key.run_id, attempt.key.path, error)

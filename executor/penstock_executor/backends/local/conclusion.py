@@ -98,12 +98,12 @@ class Conclusion:
         """Raises ArtifactStoreError."""
         if artifact.custom_path:
             source = attempt.directory.working / artifact.custom_path
-            there = await self._store.upload(source, artifact.uri)
+            there = await self._store.for_root(attempt.task.pipeline_root).upload(source, artifact.uri)
             return replace(artifact, custom_path="", absent=artifact.absent and not there)
         if artifact.uri.startswith(f"{attempt.task.task_root}/") and is_elsewhere(attempt.task):
             left = files.path_of(artifact.uri)
             if left is not None:
-                await self._store.upload(left, artifact.uri)
+                await self._store.for_root(attempt.task.pipeline_root).upload(left, artifact.uri)
         return artifact
 
 

@@ -96,7 +96,7 @@ class LocalInputs:
         """Raises ArtifactStoreError, OSError."""
         home = self._home(task, directory)
         home.mkdir(parents=True, exist_ok=True)
-        inputs = _Inputs(self, directory)
+        inputs = _Inputs(self, directory, self.store.for_root(task.pipeline_root))
         for port, artifacts in task.input_artifacts.items():
             for index, artifact in enumerate(artifacts):
                 await inputs.place(artifact, directory.inputs / port / str(index))
@@ -135,8 +135,9 @@ class LocalInputs:
 class _Inputs:
     """The input artifacts of one attempt: `paths` by their URIs, `shown` the other way round where paths differ."""
 
-    def __init__(self, machine: LocalInputs, directory: AttemptDirectory) -> None:
+    def __init__(self, machine: LocalInputs, directory: AttemptDirectory, store: ArtifactStore) -> None:
         self._machine = machine
+        self._store = store
         self._directory = directory
         self._in_root = False
         self._outside: list[Overlay] = []
@@ -150,7 +151,7 @@ class _Inputs:
         if artifact.workspace:
             path: Path | None = await self._in_workspace(artifact)
         else:
-            stored = self._machine.store.local_path(artifact.uri)
+            stored = self._store.local_path(artifact.uri)
             path = await self._own(stored, place) if stored is not None else await self._fetched(artifact.uri, place)
         self.paths[artifact.uri] = str(path) if path is not None else artifact.uri
         if path is not None and path != path_of(artifact.uri):
@@ -191,7 +192,7 @@ class _Inputs:
         if "://" in uri and uri.split("://", 1)[0] not in PROVIDERS:
             return None
         try:
-            await asyncio.wait_for(self._machine.store.fetch(uri, target), _FETCH_SECONDS)
+            await asyncio.wait_for(self._store.fetch(uri, target), _FETCH_SECONDS)
         except ArtifactStoreError:
             # The task may need its URI only; a missing file is told by whoever opens it.
             return None
@@ -206,7 +207,7 @@ class _Inputs:
             return target
         part = target.parent / f".part-{uuid.uuid4().hex}"
         part.parent.mkdir(parents=True, exist_ok=True)
-        if not await self._machine.store.fetch(artifact.uri, part):
+        if not await self._store.fetch(artifact.uri, part):
             raise ArtifactStoreError(f"{artifact.uri} is not there, so it cannot be copied into the workspace")
         try:
             part.rename(target)

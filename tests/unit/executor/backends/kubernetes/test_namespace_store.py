@@ -27,6 +27,9 @@ class Deployment:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
+    def for_root(self, root: str) -> Deployment:
+        return self
+
     def local_path(self, uri: str) -> Path | None:
         return None
 
