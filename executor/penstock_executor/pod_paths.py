@@ -3,8 +3,9 @@
 Why apart: both the agent, which has to start fast, and the code that makes the Pod need it.
 
 Invariants: the mapping is the SDK's, which has paths for three schemes only. URIs of the other schemes that the agent
-transfers, files and Azure's blobs, are shown to the task as a MinIO bucket that cannot exist: every SDK since 2.0 maps
-that to a path, while only those from 2.5 on accept a path. URIs of any other scheme are not transferred.
+transfers, files and Azure's blobs, are shown to the task as a MinIO bucket that cannot exist, since no bucket's name
+begins with `_`: every SDK since 2.0 maps that to a path, while only those from 2.5 on accept a path. URIs of any other
+scheme are not transferred.
 `stored_uri(local_form(uri)) == stored_uri(shown_uri(uri)) == uri` for transferred URIs.
 """
 
