@@ -309,7 +309,11 @@ class Executor:
             if event.failure is FailureKind.INFRASTRUCTURE:
                 key = event.key
                 log.warning(
-                    "run %s: attempt %d of %s never ran to its end: %s", key.run_id, key.attempt, key.path, event.error
+                    "run %s: infrastructure failure in attempt %d of %s: %s",
+                    key.run_id,
+                    key.attempt,
+                    key.path,
+                    event.error,
                 )
         if session is not None:
             self._deliver(session, convert.engine_event(event))
