@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from penstock_executor.attempts import BackendEvent, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import BackendEvent, TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.local.backend import LocalBackend, LocalSettings
 from penstock_executor.backends.local.connection import ForkServerConnection
 from penstock_executor.backends.local.directory import AttemptDirectory
@@ -32,6 +32,10 @@ Ends: TypeAlias = Callable[[TaskLaunch], Awaitable[TaskOutcome]]
 WRITES = ["sh", "-ec", 'mkdir -p "$(dirname "$0")"; echo x > "$0"', "{{$.outputs.artifacts['out'].path}}"]
 
 
+# A fork server outlives who started it.
+outlives = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
 class BrokenStore:
     """Raises what it is given when something is brought to it."""
 
@@ -46,10 +50,6 @@ class BrokenStore:
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         raise self._error
-
-
-# A fork server outlives who started it.
-outlives = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 
 @asynccontextmanager
@@ -88,6 +88,40 @@ async def test_a_store_that_fails(tmp_path: Path, environments: Path, error: Exc
         ended = await end_of(launch(*WRITES, root="s3://bucket/root", artifacts=["out"]))
     assert ended.failure is FailureKind.INFRASTRUCTURE
     assert said in ended.error
+
+
+@outlives
+async def test_launched_again_it_reports_its_start_again_and_is_canceled_once(
+    tmp_path: Path, environments: Path
+) -> None:
+    """As when its run was lost and claimed again."""
+    root = tmp_path / "root"
+    settings = LocalSettings(tmp_path / "work", environments, 1, grace_seconds=0.2)
+    backend = LocalBackend(settings, FileArtifactStore(root), {"PATH": os.defpath})
+    events: list[BackendEvent] = []
+    heard = asyncio.Event()
+
+    def deliver(event: BackendEvent) -> None:
+        events.append(event)
+        if isinstance(event, TaskOutcome):
+            heard.set()
+
+    await backend.start(deliver, Runs())
+    task = launch("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done", root=root.as_uri())
+    try:
+        await asyncio.wait_for(backend.launch(task), 60)
+        await backend.launch(task)
+        starts = [event for event in events if isinstance(event, TaskStarted)]
+        assert len(starts) == 2
+        assert starts[0] == starts[1]
+        await backend.cancel(task.key)
+        await backend.cancel(task.key)
+        await asyncio.wait_for(heard.wait(), 60)
+    finally:
+        await backend.close()
+    [outcome] = [event for event in events if isinstance(event, TaskOutcome)]
+    assert outcome.failure is FailureKind.CANCELED
+    assert isinstance(events[-1], TaskOutcome)
 
 
 def says(root: Path, path: str, script: str = "", **entry: str) -> TaskLaunch:

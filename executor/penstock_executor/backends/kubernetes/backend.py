@@ -127,7 +127,7 @@ class KubernetesBackend:
             if isinstance(launched, TaskOutcome):
                 self._observe(attempt, Observation.NOT_CREATED, launched)
             else:
-                self._see(attempt, launched)
+                self._pod_seen(attempt, launched)
 
     def reserve(self, key: AttemptKey, namespace: str) -> str:
         return self._capacity.reserve(key, namespace or self._settings.pods.default_namespace)
@@ -180,7 +180,7 @@ class KubernetesBackend:
         if attempt is None or (attempt.view is not None and attempt.view.uid != view.uid):
             return
         if kind is not EventKind.DELETED:
-            self._see(attempt, view)
+            self._pod_seen(attempt, view)
         elif attempt.state.phase not in (Phase.CONCLUDING, Phase.ENDED):
             attempt.view = view
             self._observe(attempt, Observation.ENDED if view.ended or attempt.draining else Observation.GONE)
@@ -193,7 +193,7 @@ class KubernetesBackend:
         if not (view.ended or view.deleted_at):
             self._check_progress(attempt, view)
 
-    def _see(self, attempt: PodAttempt, view: PodView) -> None:
+    def _pod_seen(self, attempt: PodAttempt, view: PodView) -> None:
         """The attempt's Pod as it is now."""
         if attempt.state.phase is Phase.ENDED:
             return
