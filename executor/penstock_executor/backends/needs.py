@@ -25,20 +25,20 @@ def _needs(task: TaskLaunch) -> set[Need]:
     if task.image in (CREATE_CLAIM, DELETE_CLAIM):
         return {Need.CLAIM_TASK}
     platform: Any = task.kubernetes
-    found = set() if task.command else {Need.ENTRYPOINT}
+    needs = set() if task.command else {Need.ENTRYPOINT}
     for entry in platform.get("env") or ():
         for source, reference in entry["valueFrom"].items():
             if not reference.get("optional"):
-                found.add(_SOURCES[source])
+                needs.add(_SOURCES[source])
     workspace = (platform.get("workspace") or {}).get("claimName")
     for volume in platform.get("volumes") or ():
         kind = next(key for key in volume if key != "name")
         if kind == "persistentVolumeClaim" and volume[kind]["claimName"] == workspace:
             continue
         if not volume[kind].get("optional"):
-            found.add(_VOLUMES.get(kind, Need.VOLUME))
+            needs.add(_VOLUMES.get(kind, Need.VOLUME))
     if any(mount["mountPath"] != "/dev/shm" for mount in platform.get("ownVolumeMounts") or ()):  # noqa: S108 - a Pod's
-        found.add(Need.VOLUME)
+        needs.add(Need.VOLUME)
     if platform.get("initContainers"):
-        found.add(Need.INIT_CONTAINER)
-    return found
+        needs.add(Need.INIT_CONTAINER)
+    return needs

@@ -48,7 +48,7 @@ def transfers_of(task: TaskLaunch, paths: TaskPaths) -> Transfers:
             "an input was imported into the workspace, but the pipeline has none: give it one with "
             "dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size=…))"
         )
-    found = Transfers(
+    transfers = Transfers(
         inputs=tuple(dict.fromkeys(_input(artifact, paths) for artifact in given if is_moved(artifact.uri))),
         outputs={
             port: Transfer(output.artifact.uri, paths.path(output.artifact))
@@ -58,9 +58,9 @@ def transfers_of(task: TaskLaunch, paths: TaskPaths) -> Transfers:
         models=tuple({artifact.uri: artifact for artifact in given if artifact.uri.startswith(OCI)}.values()),
         fills_workspace=in_workspace,
     )
-    for one in (*found.inputs, *found.outputs.values()):
+    for one in (*transfers.inputs, *transfers.outputs.values()):
         _check_path(one)
-    return found
+    return transfers
 
 
 def _check_path(one: Transfer) -> None:

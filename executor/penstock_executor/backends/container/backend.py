@@ -291,12 +291,12 @@ class ContainerBackend:
         """Containers, and directories of runs, which are shown as ones without a name."""
         try:
             names = [name for name in await self._exits.statuses() if name not in self._by_name]
-            found = [state for name in names if (state := await self._runtime.inspect(name)) is not None]
+            containers = [state for name in names if (state := await self._runtime.inspect(name)) is not None]
         except RuntimeFailedError as error:
             log.warning("orphans are looked for again later: %s", error)
             return []
         directories = [path.name for path in self._settings.home.iterdir() if path.is_dir()]
-        return [*found, *(ContainerState("", run_id, AttemptKey(run_id, "", 0), "") for run_id in directories)]
+        return [*containers, *(ContainerState("", run_id, AttemptKey(run_id, "", 0), "") for run_id in directories)]
 
     def _is_busy(self, state: ContainerState) -> bool:
         assert state.key is not None and self._runs is not None

@@ -110,9 +110,9 @@ def _failure(
 ) -> tuple[FailureKind, str, bool] | None:
     """Kind, text, and whether the last lines of the log belong to it."""
     exit_: ProcessExit | None = result.exit if result is not None else None
-    said = result.failure if result is not None else None
+    reported = result.failure if result is not None else None
     if exit_ is not None and exit_.code == 0:
-        return (FailureKind(said[0]), said[1], False) if said else None
+        return (FailureKind(reported[0]), reported[1], False) if reported else None
     if overdue:
         return FailureKind.USER, f"the deadline of {task.deadline_seconds:g} seconds was exceeded", True
     if state is not None and state.out_of_memory:
@@ -120,8 +120,8 @@ def _failure(
         return FailureKind.USER, text, True
     if exit_ is not None and exit_.errno:
         return FailureKind.CONFIGURATION, describe_failed_start(exit_, task.image), False
-    if said:
-        return FailureKind(said[0]), said[1], True
+    if reported:
+        return FailureKind(reported[0]), reported[1], True
     if exit_ is not None:
         # Not every runtime hears of it when the kernel kills a program, but not all of its container.
         limits: Any = kubernetes_resources(task.resources).get("limits") or {}

@@ -20,7 +20,7 @@ _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 def task_env(task: TaskLaunch, passed: Mapping[str, str]) -> dict[str, str]:
     """`passed` are variables of this machine that every task gets. Raises TaskSpecError."""
-    found = {
+    variables = {
         **passed,
         "KFP_POD_NAME": task.pod_name,
         "KFP_POD_UID": _uid(task),
@@ -32,9 +32,9 @@ def task_env(task: TaskLaunch, passed: Mapping[str, str]) -> dict[str, str]:
         field = entry["valueFrom"].get("fieldRef")
         # A Secret or ConfigMap gets here only when it may be missing.
         if field is not None:
-            found[entry["name"]] = _field(task, field["fieldPath"])
-    checked_arguments([f"{name}={value}" for name, value in found.items()], "environment variable")
-    return found
+            variables[entry["name"]] = _field(task, field["fieldPath"])
+    checked_arguments([f"{name}={value}" for name, value in variables.items()], "environment variable")
+    return variables
 
 
 def labels_of(task: TaskLaunch) -> dict[str, str]:

@@ -71,5 +71,5 @@ class ExitWatch:
     async def statuses(self) -> dict[str, str]:
         """Of all containers of the installation, by name. Raises RuntimeFailedError."""
         text = await self._runtime.call("ps", "--all", *self._filter, "--format", "{{.Names}}\t{{.State}}")
-        found = (line.partition("\t") for line in text.splitlines())
-        return {name: status_of(said) for name, separator, said in found if separator}
+        lines = (line.partition("\t") for line in text.splitlines())
+        return {name: status_of(status) for name, separator, status in lines if separator}

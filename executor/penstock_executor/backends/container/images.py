@@ -40,18 +40,18 @@ class Images:
     async def get(self, name: str, policy: str) -> Image:
         """`policy` as Kubernetes has it, empty for IfNotPresent. Raises TaskSpecError, RuntimeFailedError."""
         if policy != "Always":
-            found = await self._inspected(name) or await self._inspected(qualified(name))
-            if found is not None:
-                return found
+            image = await self._inspected(name) or await self._inspected(qualified(name))
+            if image is not None:
+                return image
             if policy == "Never":
                 raise TaskSpecError(
                     f"the image {name!r} is not on this machine, and the task says that it is never pulled"
                 )
         await self._pulled(name)
-        found = await self._inspected(qualified(name))
-        if found is None:
+        image = await self._inspected(qualified(name))
+        if image is None:
             raise RuntimeFailedError(f"the image {name!r} was pulled and is not there")
-        return found
+        return image
 
     async def _inspected(self, name: str) -> Image | None:
         try:

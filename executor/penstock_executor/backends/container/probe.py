@@ -60,14 +60,14 @@ class DetectedRuntime:
 
     def lacking(self) -> list[str]:
         """What tasks do without on this machine, a text for each."""
-        found = []
+        texts = []
         if not self.overlays:
-            found.append("inputs are copied, since it has no overlay mounts")
+            texts.append("inputs are copied, since it has no overlay mounts")
         if not self.limits:
-            found.append("limits of memory and CPU are left aside, since its cgroups refuse them")
+            texts.append("limits of memory and CPU are left aside, since its cgroups refuse them")
         if "--network=host" in self.run_options:
-            found.append("containers use the machine's network, since it cannot make one of their own")
-        return found
+            texts.append("containers use the machine's network, since it cannot make one of their own")
+        return texts
 
 
 def find(program: str = "", options: Sequence[str] = ()) -> DetectedRuntime:
@@ -105,10 +105,10 @@ def _tried(program: str, options: tuple[str, ...]) -> DetectedRuntime:
     with tempfile.TemporaryDirectory(prefix="penstock-probe-") as directory:
         root = _root_file_system(Path(directory))
         reason = ""
-        for found in _candidates(DetectedRuntime(program, kind, version), options):
-            failure = _trial(found, root)
+        for candidate in _candidates(DetectedRuntime(program, kind, version), options):
+            failure = _trial(candidate, root)
             if not failure:
-                return _with_features(found, root, Path(directory))
+                return _with_features(candidate, root, Path(directory))
             reason = reason or failure
     raise NoRuntimeError(f"{program} runs no container: {reason}")
 
@@ -120,22 +120,22 @@ def _candidates(plain: DetectedRuntime, options: tuple[str, ...]) -> Iterator[De
                 yield replace(plain, options=before, run_options=(*limits, *network, *options))
 
 
-def _with_features(found: DetectedRuntime, root: Path, directory: Path) -> DetectedRuntime:
+def _with_features(runtime: DetectedRuntime, root: Path, directory: Path) -> DetectedRuntime:
     (directory / "lower").mkdir()
-    overlays = not _trial(found, root, "--volume", f"{directory / 'lower'}:/tmp:O")
-    limits = not _trial(found, root, "--memory", "67108864", "--cpus", "1", refused="ignored")
-    return replace(found, overlays=overlays, limits=limits)
+    overlays = not _trial(runtime, root, "--volume", f"{directory / 'lower'}:/tmp:O")
+    limits = not _trial(runtime, root, "--memory", "67108864", "--cpus", "1", refused="ignored")
+    return replace(runtime, overlays=overlays, limits=limits)
 
 
-def _trial(found: DetectedRuntime, root: Path, *more: str, refused: str = "") -> str:
+def _trial(runtime: DetectedRuntime, root: Path, *more: str, refused: str = "") -> str:
     """Why the container did not run, empty when it did; `refused`: a word with which the runtime says that it ran
     without what it was told."""
     command = [
-        found.program,
-        *found.options,
+        runtime.program,
+        *runtime.options,
         "run",
         "--rm",
-        *found.run_options,
+        *runtime.run_options,
         *more,
         "--rootfs",
         str(root),

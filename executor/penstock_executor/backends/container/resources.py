@@ -29,12 +29,12 @@ _LEAST_MEMORY = 6 * 1024 * 1024
 def limit_options(resources: Mapping[str, JsonValue]) -> list[str]:
     """Raises TaskSpecError."""
     limits: Any = kubernetes_resources(resources).get("limits") or {}
-    found = []
+    options = []
     if limits.get("memory"):
-        found += ["--memory", str(max(_LEAST_MEMORY, int(quantity(limits["memory"], "memory"))))]
+        options += ["--memory", str(max(_LEAST_MEMORY, int(quantity(limits["memory"], "memory"))))]
     if limits.get("cpu"):
-        found += ["--cpus", f"{max(Decimal('0.01'), quantity(limits['cpu'], 'cpu')):f}"]
-    return found
+        options += ["--cpus", f"{max(Decimal('0.01'), quantity(limits['cpu'], 'cpu')):f}"]
+    return options
 
 
 def quantity(text: object, what: str) -> Decimal:

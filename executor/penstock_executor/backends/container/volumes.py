@@ -77,22 +77,22 @@ def task_mounts(
     """
     settings: Any = platform
     claims, workspace = _claims(settings), (settings.get("workspace") or {}).get("claimName")
-    found: list[Mount] = []
+    mounts: list[Mount] = []
     for one in settings.get("volumeMounts") or ():
         claim = claims.get(one["name"])
         if claim is None:
             # A Secret or ConfigMap that may be missing, hence an empty directory.
-            found.append(Mount(one["mountPath"]))
+            mounts.append(Mount(one["mountPath"]))
         elif claim == workspace:
-            found.append(Mount(one["mountPath"], str(directory.workspace)))
+            mounts.append(Mount(one["mountPath"], str(directory.workspace)))
         elif one.get("subPath"):
-            found.append(Mount(one["mountPath"], _within(mountpoints[claim], one["subPath"])))
+            mounts.append(Mount(one["mountPath"], _within(mountpoints[claim], one["subPath"])))
         else:
-            found.append(Mount(one["mountPath"], claim))
+            mounts.append(Mount(one["mountPath"], claim))
     sources = {volume["name"]: volume for volume in settings.get("ownVolumes") or ()}
-    found += [_own(sources[one["name"]], one, directory) for one in settings.get("ownVolumeMounts") or ()]
-    _check(found, ours)
-    return found
+    mounts += [_own(sources[one["name"]], one, directory) for one in settings.get("ownVolumeMounts") or ()]
+    _check(mounts, ours)
+    return mounts
 
 
 def _own(volume: Mapping[str, Any], mount: Mapping[str, Any], directory: AttemptDirectory) -> Mount:

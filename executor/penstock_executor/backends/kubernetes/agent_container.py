@@ -109,35 +109,35 @@ def agent_container(
 
 def agent_volumes(task: TaskLaunch, moved: Transfers, settings: PodSettings) -> list[Json]:
     """Claims that the agent mounts."""
-    found: list[Json] = []
+    volumes: list[Json] = []
     if moved.uses_files and settings.artifacts_claim:
         claim = {"claimName": settings.artifacts_claim.name}
-        found.append({"name": ARTIFACTS_VOLUME, "persistentVolumeClaim": claim})
+        volumes.append({"name": ARTIFACTS_VOLUME, "persistentVolumeClaim": claim})
     if moved.fills_workspace:
         workspace: Any = task.kubernetes["workspace"]
         claim = {"claimName": workspace["claimName"]}
-        found.append({"name": WORKSPACE_VOLUME, "persistentVolumeClaim": claim})
-    return found
+        volumes.append({"name": WORKSPACE_VOLUME, "persistentVolumeClaim": claim})
+    return volumes
 
 
 def pieces(text: str) -> list[str]:
     """`text` in order, each piece at most PIECE_BYTES of UTF-8."""
     data = text.encode()
-    found: list[str] = []
+    result: list[str] = []
     start = 0
     while start < len(data):
         end = min(start + PIECE_BYTES, len(data))
         while end < len(data) and data[end] & 0xC0 == 0x80:
             end -= 1
-        found.append(data[start:end].decode())
+        result.append(data[start:end].decode())
         start = end
-    return found
+    return result
 
 
 def _claims(moved: Transfers, settings: PodSettings) -> list[Json]:
-    found: list[Json] = []
+    mounts: list[Json] = []
     if moved.uses_files and settings.artifacts_claim:
-        found.append({"name": ARTIFACTS_VOLUME, "mountPath": settings.artifacts_claim.root})
+        mounts.append({"name": ARTIFACTS_VOLUME, "mountPath": settings.artifacts_claim.root})
     if moved.fills_workspace:
-        found.append({"name": WORKSPACE_VOLUME, "mountPath": WORKSPACE})
-    return found
+        mounts.append({"name": WORKSPACE_VOLUME, "mountPath": WORKSPACE})
+    return mounts

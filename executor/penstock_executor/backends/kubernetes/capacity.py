@@ -117,8 +117,8 @@ class Capacity:
 
 def quota_text(message: str) -> str:
     """What the API server said of a quota, in plain words."""
-    found = _QUOTA.search(message)
-    if found is None:
+    match = _QUOTA.search(message)
+    if match is None:
         return f"the namespace's quota: {message}"
-    asked, used, limit = found["asked"], found["used"], found["limit"]
-    return f"the namespace's quota {found['name']!r}: the Pod asks for {asked}, {used} of {limit} is used"
+    asked, used, limit = match["asked"], match["used"], match["limit"]
+    return f"the namespace's quota {match['name']!r}: the Pod asks for {asked}, {used} of {limit} is used"

@@ -145,10 +145,10 @@ class Conclusion:
     async def _framed(self, view: PodView, left: FramedResult) -> AttemptResult:
         # Lines that other processes print may lie between those of the frame.
         data = await self._log_end(view, left.lines + _FRAME_SLACK_LINES)
-        found = find_frame(data, left.token)
-        if found is None:
+        frame = find_frame(data, left.token)
+        if frame is None:
             raise ResultLostError("the result of the task is not at the end of its log any more (the log was rotated)")
-        return _parsed(found)
+        return _parsed(frame)
 
     async def _log_end(self, view: PodView, lines: int) -> bytes:
         async with aclosing(self._calls.log(view.namespace, view.name, "main", tail_lines=lines)) as stream:
@@ -178,7 +178,7 @@ class Conclusion:
 
 
 def _parsed(data: bytes) -> AttemptResult:
-    found = parse_result(data)
-    if found is None:
+    result = parse_result(data)
+    if result is None:
         raise ResultLostError("the result of the task is no document that this version can read")
-    return found
+    return result

@@ -37,15 +37,15 @@ def task_env(task: TaskLaunch, settings: PodSettings) -> list[Json]:
 def literal(entries: Sequence[Json]) -> list[Json]:
     """The entries without those that a later one replaces. Raises PodSpecError."""
     last = {entry["name"]: index for index, entry in enumerate(entries)}
-    found: list[Json] = []
+    literals: list[Json] = []
     for index, entry in enumerate(entries):
         if last[entry["name"]] != index:
             continue
         if "value" in entry:
             checked_arguments([f"{entry['name']}={entry['value']}"], "environment variable")
-            entry = {**entry, "value": escaped(entry["value"], names(found))}
-        found.append(entry)
-    return found
+            entry = {**entry, "value": escaped(entry["value"], names(literals))}
+        literals.append(entry)
+    return literals
 
 
 def names(entries: Iterable[Json]) -> list[str]:

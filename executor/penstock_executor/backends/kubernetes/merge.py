@@ -55,15 +55,15 @@ def _for(pod: Json, template: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _merged(value: Any, change: Any, place: str) -> Any:
     if isinstance(value, dict) and isinstance(change, Mapping):
-        found = dict(value)
+        merged = dict(value)
         for key, part in change.items():
             if part is None:
-                found.pop(key, None)
-            elif key in found:
-                found[key] = _merged(found[key], part, f"{place}.{key}")
+                merged.pop(key, None)
+            elif key in merged:
+                merged[key] = _merged(merged[key], part, f"{place}.{key}")
             else:
-                found[key] = _without_nulls(part)
-        return found
+                merged[key] = _without_nulls(part)
+        return merged
     if isinstance(value, list) and isinstance(change, list):
         return _merged_list(value, change, place)
     if isinstance(value, (dict, list)) or isinstance(change, (Mapping, list)):

@@ -172,16 +172,16 @@ class Namespaces:
 
     async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
         """The variables with which the executor itself reaches the namespace's store, like its agents."""
-        found: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for variable in (one for settings in config.buckets for one in settings.credentials):
             try:
                 secret = await self._client.get(f"/api/v1/namespaces/{namespace}/secrets/{variable.secret}")
-                found[variable.name] = base64.b64decode(secret["data"][variable.key]).decode()
+                variables[variable.name] = base64.b64decode(secret["data"][variable.key]).decode()
             except (KubeError, KeyError, ValueError) as error:
                 # Tasks run all the same, since the kubelet gives the Secret to their agents. The executor itself needs
                 # it for logs and large results.
                 log.warning("namespace %s: Secret %s cannot be read: %s", namespace, variable.secret, error)
-        return found
+        return variables
 
     async def _config_map(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         try:

@@ -125,27 +125,27 @@ def _grace(settings: PodSettings, *, uploads_at_end: bool) -> int:
 def _scheduling(task: TaskLaunch, policy: NamespacePolicy) -> Json:
     """Where, as whom and how long."""
     platform: Any = task.kubernetes
-    found: Json = {key: platform[key] for key in ("nodeSelector", "tolerations", "affinity") if platform.get(key)}
+    fields: Json = {key: platform[key] for key in ("nodeSelector", "tolerations", "affinity") if platform.get(key)}
     account = task.service_account or policy.service_account
     if account:
-        found["serviceAccountName"] = account
+        fields["serviceAccountName"] = account
     secrets = dict.fromkeys((*policy.image_pull_secrets, *(platform.get("imagePullSecrets") or ())))
     if secrets:
-        found["imagePullSecrets"] = [{"name": name} for name in secrets]
+        fields["imagePullSecrets"] = [{"name": name} for name in secrets]
     if task.deadline_seconds > 0:
-        found["activeDeadlineSeconds"] = math.ceil(task.deadline_seconds)
-    return found
+        fields["activeDeadlineSeconds"] = math.ceil(task.deadline_seconds)
+    return fields
 
 
 def _of_pipeline(container: Json) -> Json:
     """An init container or sidecar that the pipeline asks for. Raises PodSpecError."""
     env = literal(container.get("env") or ())
-    found = {**container, "securityContext": hardened()}
+    checked = {**container, "securityContext": hardened()}
     for key in ("command", "args"):
         if key in container:
             texts = checked_arguments(container[key], f"{key} of init container {container['name']}")
-            found[key] = [escaped(text, names(env)) for text in texts]
-    return {**found, "env": env} if env else found
+            checked[key] = [escaped(text, names(env)) for text in texts]
+    return {**checked, "env": env} if env else checked
 
 
 def _labels(task: TaskLaunch, settings: PodSettings) -> Json:

@@ -54,11 +54,11 @@ class PodWarnings:
 
     def of(self, uid: str) -> tuple[PodWarning, ...]:
         """One for each reason: the latest message, and the sum of the counts."""
-        found: dict[str, PodWarning] = {}
+        by_reason: dict[str, PodWarning] = {}
         for warning in self._by_pod.get(uid, {}).values():
-            before = found.get(warning.reason)
-            found[warning.reason] = replace(warning, count=warning.count + before.count) if before else warning
-        return tuple(found.values())
+            earlier = by_reason.get(warning.reason)
+            by_reason[warning.reason] = replace(warning, count=warning.count + earlier.count) if earlier else warning
+        return tuple(by_reason.values())
 
     async def work(self) -> None:
         """Watches until cancelled; returns at once when the executor has no right to."""

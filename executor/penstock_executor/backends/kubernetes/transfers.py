@@ -15,10 +15,10 @@ from penstock_executor.backends.transfers import Transfers, transfers_of
 
 def agent_transfers(task: TaskLaunch, paths: TaskPaths, settings: PodSettings) -> Transfers:
     """Raises TaskSpecError."""
-    found = transfers_of(task, paths)
-    for one in (*found.inputs, *found.outputs.values()):
+    transfers = transfers_of(task, paths)
+    for one in (*transfers.inputs, *transfers.outputs.values()):
         _check_file(one, settings)
-    return found
+    return transfers
 
 
 def _check_file(one: Transfer, settings: PodSettings) -> None:

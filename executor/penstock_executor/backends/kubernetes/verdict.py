@@ -115,11 +115,11 @@ def failure_without_result(
     if result is not None and result.failure is not None:
         return Failure(FailureKind(result.failure[0]), result.failure[1], wants_log=True)
     if ended is None:
-        others = next((one for one in view.containers if one.terminated and one.terminated.exit_code), None)
-        if others is not None and others.terminated is not None:
-            so = describe_exit(others.terminated.exit_code, others.terminated.signal)
-            said = f": {others.terminated.message.strip()}" if others.terminated.message.strip() else ""
-            return Failure(FailureKind.INFRASTRUCTURE, f"the container {others.name!r} {so}{said}")
+        other = next((one for one in view.containers if one.terminated and one.terminated.exit_code), None)
+        if other is not None and other.terminated is not None:
+            ended_how = describe_exit(other.terminated.exit_code, other.terminated.signal)
+            message = f": {other.terminated.message.strip()}" if other.terminated.message.strip() else ""
+            return Failure(FailureKind.INFRASTRUCTURE, f"the container {other.name!r} {ended_how}{message}")
         return Failure(FailureKind.INFRASTRUCTURE, f"the Pod ended before its program: {view.message or view.reason}")
     if ended.reason in NEVER_RAN:
         text = f"the container of image {image!r} cannot run: {ended.message.strip()}"

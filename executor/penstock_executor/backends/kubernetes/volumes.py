@@ -58,8 +58,8 @@ def wrapper_target() -> Json:
 def file_mounts(paths: Iterable[str], *, share: bool) -> list[Json]:
     """Mounts of emptyDirs under which all of `paths` lie, but those in the workspace."""
     tops = {_top(path) for path in paths} - {WORKSPACE}
-    found = [scratch_mount(SCRATCH), *(scratch_mount(top) for top in sorted(tops - {SCRATCH}))]
-    return [*found, scratch_mount(SHARE)] if share else found
+    mounts = [scratch_mount(SCRATCH), *(scratch_mount(top) for top in sorted(tops - {SCRATCH}))]
+    return [*mounts, scratch_mount(SHARE)] if share else mounts
 
 
 def directory_mounts(*paths: str) -> list[Json]:

@@ -84,9 +84,9 @@ def wait_of(view: PodView, warnings: Sequence[PodWarning], image: str) -> Wait |
 def constraints(message: str) -> str:
     """The scheduler's message in plain words: how many nodes, and what is with each that it cannot take the Pod."""
     for pattern, words in _CLAIMS:
-        found = pattern.search(message)
-        if found is not None:
-            return found.expand(words)
+        match = pattern.search(message)
+        if match is not None:
+            return match.expand(words)
     head = _PLACES.match(message)
     if head is None:
         return message
@@ -97,9 +97,9 @@ def constraints(message: str) -> str:
 
 def _plain(count: str, what: str) -> str:
     for pattern, words in _CONSTRAINTS:
-        found = pattern.fullmatch(what)
-        if found is not None:
-            return f"{count} {'has' if count == '1' else 'have'} {found.expand(words).removesuffix('=')}"
+        match = pattern.fullmatch(what)
+        if match is not None:
+            return f"{count} {'has' if count == '1' else 'have'} {match.expand(words).removesuffix('=')}"
     return f"{count} {what}"
 
 
@@ -107,8 +107,8 @@ def _pull(container: ContainerView, pulls: PodWarning | None, image: str) -> str
     name = repr(image) if container.name == "main" else f"of the container {container.name!r}"
     tries = f" (tried {_times(pulls.count)})" if pulls is not None else ""
     # The back-off repeats the error; the first try's status has nothing else.
-    said = container.waiting_message or (pulls.message if pulls is not None else "") or container.waiting_reason
-    return f"the image {name} cannot be pulled{tries}: {_cut(reduced(said))}"
+    message = container.waiting_message or (pulls.message if pulls is not None else "") or container.waiting_reason
+    return f"the image {name} cannot be pulled{tries}: {_cut(reduced(message))}"
 
 
 def reduced(message: str) -> str:

@@ -135,8 +135,8 @@ def private_temporary() -> Path:
     """A directory for temporary files that only this user can enter. Raises OSError when it is somebody else's."""
     directory = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise OSError(errno.EACCES, "it belongs to somebody else; remove it or set TMPDIR", str(directory))
     return directory
 

@@ -33,13 +33,13 @@ class EnvironmentPool:
         """An environment at `path`, which may be there already. Raises OSError."""
         waiting = self._waiting.get((cached, seed), [])
         while waiting and not path.exists():
-            found = waiting.pop()
+            candidate = waiting.pop()
             try:
                 # Looked at again: what an attempt left running may have come here with it.
-                if not is_untouched(found, cached, seed):
-                    remove_tree(found)
+                if not is_untouched(candidate, cached, seed):
+                    remove_tree(candidate)
                     continue
-                found.rename(path)
+                candidate.rename(path)
             except OSError:
                 # Somebody removed it.
                 continue

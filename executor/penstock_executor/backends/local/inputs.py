@@ -173,10 +173,10 @@ class _Inputs:
                 self._in_root = True
                 return stored
             scratch = self._directory.scratch / str(len(self._outside))
-            found = views.overlay_outside(stored, place, scratch, self._machine.work_dir)
-            if found is not None:
-                self._outside.append(found[0])
-                return found[1]
+            overlay = views.overlay_outside(stored, place, scratch, self._machine.work_dir)
+            if overlay is not None:
+                self._outside.append(overlay[0])
+                return overlay[1]
         target = place / (stored.name or "input")
         # One that was prepared before and not begun may have left a part.
         await asyncio.to_thread(remove_tree, place)
