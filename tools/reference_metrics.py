@@ -14,8 +14,8 @@ import urllib.request
 from pathlib import Path
 
 from penstock_executor.dispatch.figures import Figures, Vitals
-from penstock_executor.engine.state import Phase
 from penstock_executor.telemetry import Telemetry as ExecutorTelemetry
+from penstock_ir.task_rows import TaskPhase
 from penstock_server.telemetry import Telemetry as ServerTelemetry
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -49,7 +49,7 @@ def _server() -> str:
 async def _executor() -> str:
     telemetry = ExecutorTelemetry()
     telemetry.kubernetes_call("verb", "200", 1.0)
-    figures = Figures(1, 1, {Phase.LAUNCHED.value: 1}, 1, 1, 1, 1)
+    figures = Figures(1, 1, {TaskPhase.LAUNCHED.value: 1}, 1, 1, 1, 1)
     async with telemetry.serving(Vitals(lambda: figures, lambda: ()), "127.0.0.1", 0) as port:
         return await asyncio.to_thread(_read, f"http://127.0.0.1:{port}/metrics")
 

@@ -39,6 +39,7 @@ from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 from penstock_ir.plan_values import claims_of, mentions_workspace, with_placeholders
 from penstock_ir.planned import CachedOutputs, Decision, Plan, PlannedTask, Unknown, Value
+from penstock_ir.task_rows import TaskKind
 
 MAX_TASKS = 2_000
 
@@ -291,7 +292,9 @@ class _Planner:
         suffix: str,
         item: dict[str, Value],
     ) -> _Scope:
-        planned = PlannedTask(f"{loop.path}{suffix}", "iteration", suffix, loop.decision, max_retries=loop.max_retries)
+        planned = PlannedTask(
+            f"{loop.path}{suffix}", TaskKind.ITERATION, suffix, loop.decision, max_retries=loop.max_retries
+        )
         planned.inputs = {**loop.inputs, **item}
         loop.children.append(planned)
         implementation = task.component.implementation
@@ -349,12 +352,14 @@ class _Planner:
             scope.output_artifacts[task.name] = dict(hit.artifacts)
 
 
-def _kind(task: Task) -> str:
+def _kind(task: Task) -> TaskKind:
     if task.is_loop:
-        return "loop"
+        return TaskKind.LOOP
     if isinstance(task.component.implementation, Dag):
-        return "dag"
-    return "importer" if isinstance(task.component.implementation, ImporterExecutor) else "container"
+        return TaskKind.DAG
+    if isinstance(task.component.implementation, ImporterExecutor):
+        return TaskKind.IMPORTER
+    return TaskKind.CONTAINER
 
 
 def _export_outputs(dag: Dag, inner: _Scope, scope: _Scope, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Union
 
 from penstock_ir.errors import Problem
 from penstock_ir.model import JsonValue
+from penstock_ir.task_rows import TaskKind
 
 
 class Decision(str, Enum):
@@ -50,7 +51,7 @@ class PlannedTask:
     """`container`: image, command, args, env, resources and platform settings of the container that would start."""
 
     path: str
-    kind: str
+    kind: TaskKind
     display_name: str
     decision: Decision = Decision.RUN
     note: str = ""

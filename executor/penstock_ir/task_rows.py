@@ -48,3 +48,13 @@ class TaskKind(str, Enum):
     LOOP = "loop"
     ITERATION = "iteration"
     """One round of a loop."""
+
+
+class TaskPhase(str, Enum):
+    """Where a container task stands between its trigger and its end."""
+
+    CACHE_LOOKUP = "cache lookup"
+    LAUNCHED = "launched"
+    BACKOFF = "backoff"
+    CANCELING = "canceling"
+    ENDED = "ended"

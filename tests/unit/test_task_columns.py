@@ -12,13 +12,13 @@ from typing import Any
 from penstock_api.internal.v1 import dispatch_pb2
 from penstock_api.v1 import insight_pb2
 from penstock_executor.dispatch.rows import fill_task_row
-from penstock_executor.engine.state import ContainerNode, DagNode, Phase, RunContext
+from penstock_executor.engine.state import ContainerNode, DagNode, RunContext
 from penstock_ir.artifact import Artifact
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.event_log import Outputs
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Dag
-from penstock_ir.task_rows import TaskState
+from penstock_ir.task_rows import TaskPhase, TaskState
 from penstock_server.domain.task import Task
 from penstock_server.rpc.convert.insight import task_to_proto
 from penstock_server.rpc.convert.rows import REPORTED, task_from_proto
@@ -57,7 +57,7 @@ def full_row() -> dispatch_pb2.TaskRow:
     artifact = Artifact("a1", "system.Model", "file:///a")
     node.inputs, node.artifacts = {"x": 1}, {"in": (artifact,)}
     node.outputs = Outputs({"y": 2}, {"out": (artifact,)})
-    node.iteration, node.attempt, node.phase = 3, 2, Phase.BACKOFF
+    node.iteration, node.attempt, node.phase = 3, 2, TaskPhase.BACKOFF
     node.pod_name, node.log_uri, node.fingerprint = "pod", "file:///log", "f00d"
     node.started_at, node.wake_at, node.error = 2, 9, "boom"
     node.enter(TaskState.FAILED, 5)

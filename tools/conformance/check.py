@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock_ir.task_rows import TaskKind, TaskState
+
 _ITERATION = re.compile(r"\[\d+\]")
 ROOT = "@root"
 Read = Callable[[str], bytes]
@@ -50,14 +52,14 @@ def differences(record: Mapping[str, Any], run: RunView) -> Iterator[str]:
         yield f"state {run.state}, expected {expected}; {_reasons(run)}"
     by_name: dict[str, list[TaskView]] = {}
     for task in run.tasks:
-        if task.kind != "iteration":
+        if task.kind != TaskKind.ITERATION:
             by_name.setdefault(task.name, []).append(task)
     yield from _outputs(record, by_name)
     yield from _artifacts(record, by_name, run)
     for field, wanted in (
-        ("expected_skipped", {"SKIPPED"}),
-        ("expected_failed", {"FAILED"}),
-        ("expected_succeeded", {"SUCCEEDED", "CACHED"}),
+        ("expected_skipped", {TaskState.SKIPPED.value}),
+        ("expected_failed", {TaskState.FAILED.value}),
+        ("expected_succeeded", {TaskState.SUCCEEDED.value, TaskState.CACHED.value}),
     ):
         for name in record.get(field) or []:
             states = {task.state for task in by_name.get(name, [])}
@@ -76,7 +78,11 @@ def differences(record: Mapping[str, Any], run: RunView) -> Iterator[str]:
 def cache_misses(run: RunView) -> Iterator[str]:
     """Container tasks of a second run that were not answered from the cache."""
     for task in run.tasks:
-        if task.kind == "container" and task.state not in ("CACHED", "SKIPPED", "OMITTED"):
+        if task.kind == TaskKind.CONTAINER and task.state not in (
+            TaskState.CACHED,
+            TaskState.SKIPPED,
+            TaskState.OMITTED,
+        ):
             yield f"{task.path}: {task.state} in the second run, expected CACHED"
 
 
@@ -153,5 +159,9 @@ def _same_multiset(actual: list[Any], expected: list[Any]) -> bool:
 
 
 def _reasons(run: RunView) -> str:
-    failed = [f"{task.path}: {task.error}" for task in run.tasks if task.state == "FAILED" and task.kind == "container"]
+    failed = [
+        f"{task.path}: {task.error}"
+        for task in run.tasks
+        if task.state == TaskState.FAILED and task.kind == TaskKind.CONTAINER
+    ]
     return " | ".join(failed) or run.error or "no error text"

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock.client import ClientError
+from penstock_ir.task_rows import TaskKind, TaskState
 
 from tools.conformance.check import Read, RunView, TaskView
 
@@ -29,7 +30,7 @@ _RUN_NAME = re.compile(r'(pipelineJobResourceName\\*":\\*")[^"\\]*')
 def outcome_of(run: RunView) -> Outcome:
     tasks: dict[str, list[str]] = {}
     for task in run.tasks:
-        if task.kind != "iteration":
+        if task.kind != TaskKind.ITERATION:
             text = json.dumps(_of_task(task, run), sort_keys=True)
             tasks.setdefault(task.name, []).append(_RUN_NAME.sub(r"\1", text))
     return {"run": run.state, "tasks": {name: [*map(json.loads, sorted(tasks[name]))] for name in sorted(tasks)}}
@@ -37,7 +38,7 @@ def outcome_of(run: RunView) -> Outcome:
 
 def _of_task(task: TaskView, run: RunView) -> Mapping[str, Any]:
     artifacts = {port: [_content(name, run.content) for name in names] for port, names in task.artifacts.items()}
-    state = "SUCCEEDED" if task.state == "CACHED" else task.state
+    state = TaskState.SUCCEEDED.value if task.state == TaskState.CACHED else task.state
     return {"state": state, "outputs": dict(task.outputs), "artifacts": artifacts}
 
 

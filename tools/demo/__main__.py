@@ -24,6 +24,7 @@ from penstock.cli.run import follow
 from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
+from penstock_ir.task_rows import TaskKind, TaskState
 from rich.console import Console
 
 from tools.demo.lineage import Lineage
@@ -117,11 +118,13 @@ def _show_artifacts(client: Client, run_id: str, lineage: Lineage) -> None:
 def _check_cached(client: Client, run_id: str) -> None:
     tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
     missed = [
-        one.path for one in tasks if one.kind == "container" and one.state not in ("CACHED", "SKIPPED", "OMITTED")
+        one.path
+        for one in tasks
+        if one.kind == TaskKind.CONTAINER and one.state not in (TaskState.CACHED, TaskState.SKIPPED, TaskState.OMITTED)
     ]
     if missed:
         raise click.ClickException(f"not answered from the cache: {', '.join(missed)}")
-    console.print(f"      {sum(one.state == 'CACHED' for one in tasks)} tasks answered from the cache")
+    console.print(f"      {sum(one.state == TaskState.CACHED for one in tasks)} tasks answered from the cache")
 
 
 def _look_further(server: Embedded, run_id: str) -> None:

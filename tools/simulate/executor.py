@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.engine import machine
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Release, Wake, WakeRun
-from penstock_executor.engine.state import Phase, RunState
+from penstock_executor.engine.state import RunState
 from penstock_ir.event_log import (
     AttemptEnded,
     BackoffElapsed,
@@ -26,6 +26,7 @@ from penstock_ir.event_log import (
     decode,
     encode,
 )
+from penstock_ir.task_rows import TaskPhase
 
 from tools.simulate import invariants
 
@@ -189,10 +190,14 @@ class Executor:
 
     def _launch(self, effect: Launch, adopting: bool) -> None:
         node = self.state.open_tasks.get(effect.path)
-        if node is None or node.attempt != effect.attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
+        if (
+            node is None
+            or node.attempt != effect.attempt
+            or node.phase not in (TaskPhase.LAUNCHED, TaskPhase.CANCELING)
+        ):
             return
         key = (effect.path, effect.attempt)
-        canceling = node.phase is Phase.CANCELING
+        canceling = node.phase is TaskPhase.CANCELING
         if canceling and not adopting and key not in self._world.processes:
             self.deliver(AttemptEnded(*key, self._world.now, failure=FailureKind.CANCELED))
             return

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from penstock_executor.engine.effects import Launch
 from penstock_executor.engine.machine import Decision, apply
-from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState
+from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, RunState
 from penstock_ir.event_log import AttemptEnded, FailureKind, Outputs, decode
 from penstock_ir.model import RetryPolicy, TriggerStrategy
-from penstock_ir.task_rows import TaskState
+from penstock_ir.task_rows import TaskPhase, TaskState
 
 if TYPE_CHECKING:
     from tools.simulate.world import World
@@ -65,11 +65,11 @@ def after_apply(state: RunState, decision: Decision) -> None:
     for task in state.open_tasks.values():
         assert not task.state.terminal, f"{task.path} has ended and is open"
         if state.terminating and not task.exempt:
-            assert task.phase is Phase.CANCELING, f"{task.path} is {task.phase.value} in a run that ends early"
+            assert task.phase is TaskPhase.CANCELING, f"{task.path} is {task.phase.value} in a run that ends early"
     for effect in decision.effects:
         if isinstance(effect, Launch) and state.terminating:
             node = next(one for one in decision.changed.values() if one.path == effect.path)
-            canceled = isinstance(node, ContainerNode) and node.phase is Phase.CANCELING
+            canceled = isinstance(node, ContainerNode) and node.phase is TaskPhase.CANCELING
             assert node.exempt or canceled, f"{effect.path} starts in a run that ends early"
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
 from penstock_ir.event_log import BackoffElapsed, DeadlineExceeded, Event, FailureKind, TerminateRequested
+from penstock_ir.task_rows import TaskPhase, TaskState
 
 from penstock_executor.attempts import AttemptKey, BackendEvent, TaskOutcome, TaskWaiting
 from penstock_executor.backends.base import Backend, BackendUnavailableError
@@ -38,7 +39,6 @@ from penstock_executor.dispatch.lookups import CacheLookups
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake, WakeRun
 from penstock_executor.engine.names import execution_name
-from penstock_executor.engine.state import Phase
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import RecordedIds, Recorder
 
@@ -147,7 +147,7 @@ class Executor:
         return Figures(
             runs=len(self._sessions),
             suspended=sum(not self._leases.certain(run_id) for run_id in self._sessions),
-            attempts={phase.value: phases[phase.value] for phase in Phase},
+            attempts={phase.value: phases[phase.value] for phase in TaskPhase},
             transitions=self._transitions,
             launches=self._launches.launched,
             leases_lost=self._leases_lost,
@@ -231,7 +231,9 @@ class Executor:
 
     async def _fail(self, run_id: str, fence: int, error: str, keys: Sequence[AttemptKey] = ()) -> None:
         """Ends a run, and then its attempts: of a run that is another executor's by now nothing is touched."""
-        update = pb.RunUpdate(state="FAILED", error=rows.storable(error), at_millis=now_millis(), finished=True)
+        update = pb.RunUpdate(
+            state=TaskState.FAILED.value, error=rows.storable(error), at_millis=now_millis(), finished=True
+        )
         transitions = pb.RunTransitions(run_id=run_id, fence=fence, run=update)
         (report,) = await retried(lambda: self._client.report([transitions]))
         if report.outcome != pb.RunReport.OUTCOME_FENCED:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from penstock_ir.event_log import AttemptEnded, FailureKind
+from penstock_ir.task_rows import TaskPhase
 
 from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.base import Backend, LeaseUncertainError, NoCapacityError
@@ -25,7 +26,7 @@ from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import Cancel, Launch
 from penstock_executor.engine.launch import task_launch
-from penstock_executor.engine.state import ContainerNode, Phase
+from penstock_executor.engine.state import ContainerNode
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,11 @@ class _Entry:
     def node(self) -> ContainerNode | None:
         """The task, None when it has moved on."""
         node = self.session.node(self.effect.path)
-        if node is None or node.attempt != self.effect.attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
+        if (
+            node is None
+            or node.attempt != self.effect.attempt
+            or node.phase not in (TaskPhase.LAUNCHED, TaskPhase.CANCELING)
+        ):
             return None
         return node
 
@@ -226,7 +231,7 @@ class LaunchQueue:
         session, node, key = entry.session, entry.node(), entry.key
         if node is None:
             return
-        canceling = node.phase is Phase.CANCELING
+        canceling = node.phase is TaskPhase.CANCELING
         if canceling and not entry.adopt:
             self._end(entry, FailureKind.CANCELED, _BEFORE_IT_STARTED)
             return
@@ -236,7 +241,7 @@ class LaunchQueue:
         self._begun.add(key)
         await self._backend.launch(task)
         self.launched += 1
-        if canceling or node.phase is Phase.CANCELING:
+        if canceling or node.phase is TaskPhase.CANCELING:
             await self._backend.cancel(key)
 
     def _end(self, entry: _Entry, failure: FailureKind, error: str) -> None:

@@ -10,10 +10,10 @@ import json
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.model import Dag, ImporterExecutor
-from penstock_ir.task_rows import TaskKind, TaskState
+from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
 from penstock_executor.engine import names
-from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, Phase, RunContext
+from penstock_executor.engine.state import ContainerNode, DagNode, ImporterNode, LoopNode, Node, RunContext
 
 
 def storable(text: str) -> str:
@@ -100,7 +100,7 @@ def kind_of(node: Node) -> TaskKind:
 
 def _pod_name(node: ContainerNode, context: RunContext) -> str:
     """Of an attempt that is not seen to run yet, too: while its Pod waits, people want to look at it."""
-    if node.pod_name or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
+    if node.pod_name or node.phase not in (TaskPhase.LAUNCHED, TaskPhase.CANCELING):
         return node.pod_name
     return names.pod_name(context.resource_name, node.name, context.run_id, node.path, node.attempt)
 

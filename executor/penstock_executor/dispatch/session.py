@@ -205,7 +205,7 @@ class RunSession:
         elif not self.started_reported and self.state.root is not None:
             # Of a run that is retried, the latest start.
             started = max((at for state, at in self.state.root.history if state is TaskState.RUNNING), default=0)
-            transitions.run.CopyFrom(pb.RunUpdate(state="RUNNING", at_millis=started))
+            transitions.run.CopyFrom(pb.RunUpdate(state=TaskState.RUNNING.value, at_millis=started))
             self.started_reported = True
         return Batch(transitions, len(events), effects, records, released, final=transitions.run.finished)
 

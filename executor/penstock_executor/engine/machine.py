@@ -26,7 +26,7 @@ from penstock_ir.event_log import (
 )
 from penstock_ir.fingerprint import is_cacheable
 from penstock_ir.model import Dag, Task, TriggerStrategy
-from penstock_ir.task_rows import TaskState
+from penstock_ir.task_rows import TaskPhase, TaskState
 
 from penstock_executor.engine import importer
 from penstock_executor.engine.effects import (
@@ -53,7 +53,7 @@ from penstock_executor.engine.kubernetes.platform import claim_names, resolve_pl
 from penstock_executor.engine.rerun import reopen
 from penstock_executor.engine.results import dag_outputs, failure_summary, group_state, loop_outputs
 from penstock_executor.engine.retry import next_delay_millis
-from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, Phase, RunState, new_node
+from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, RunState, new_node
 
 
 @dataclass(slots=True)
@@ -93,13 +93,13 @@ def outstanding(state: RunState) -> list[Effect]:
     """All effects the state still waits for: what a new owner of the run carries out after replaying its log."""
     effects: list[Effect] = []
     for node in state.open_tasks.values():
-        if node.phase is Phase.CACHE_LOOKUP:
+        if node.phase is TaskPhase.CACHE_LOOKUP:
             effects.append(LookUpCache(node.path, node.fingerprint))
-        elif node.phase is Phase.BACKOFF:
+        elif node.phase is TaskPhase.BACKOFF:
             effects.append(Wake(node.path, node.attempt, node.wake_at))
-        elif node.phase in (Phase.LAUNCHED, Phase.CANCELING):
+        elif node.phase in (TaskPhase.LAUNCHED, TaskPhase.CANCELING):
             effects.append(Launch(node.path, node.attempt))
-            if node.phase is Phase.CANCELING:
+            if node.phase is TaskPhase.CANCELING:
                 effects.append(Cancel(node.path, node.attempt))
     if state.finished:
         effects.append(FinishRun())
@@ -138,7 +138,7 @@ class _Turn:
 
     def cache_answered(self, event: CacheAnswered) -> None:
         node = self.state.open_tasks.get(event.path)
-        if node is None or node.phase is not Phase.CACHE_LOOKUP or node.fingerprint != event.fingerprint:
+        if node is None or node.phase is not TaskPhase.CACHE_LOOKUP or node.fingerprint != event.fingerprint:
             return
         self.decision.accepted = True
         hit = event.hit
@@ -181,7 +181,7 @@ class _Turn:
             if node.fingerprint:
                 self.decision.effects.append(StoreResult(node.path, node.fingerprint))
             self._end(node, TaskState.SUCCEEDED)
-        elif node.phase is Phase.CANCELING or event.failure is FailureKind.CANCELED:
+        elif node.phase is TaskPhase.CANCELING or event.failure is FailureKind.CANCELED:
             node.outputs = event.outputs
             self._end(node, TaskState.CANCELED, self.state.stop_reason or event.error or _TERMINATED)
         else:
@@ -190,7 +190,7 @@ class _Turn:
 
     def backoff_elapsed(self, event: BackoffElapsed) -> None:
         node = self.state.open_tasks.get(event.path)
-        if node is None or node.phase is not Phase.BACKOFF or node.attempt != event.attempt:
+        if node is None or node.phase is not TaskPhase.BACKOFF or node.attempt != event.attempt:
             return
         self.decision.accepted = True
         self._launch(node)
@@ -379,7 +379,7 @@ class _Turn:
     def _launch(self, node: ContainerNode) -> None:
         node.attempt += 1
         self.state.highest_attempt = max(self.state.highest_attempt, node.attempt)
-        node.phase = Phase.LAUNCHED
+        node.phase = TaskPhase.LAUNCHED
         node.wake_at = 0
         # Set again when this attempt is seen to run.
         node.pod_name = ""
@@ -395,11 +395,11 @@ class _Turn:
         for node in list(self.state.open_tasks.values()):
             if node.exempt:
                 continue
-            if node.phase is Phase.LAUNCHED:
-                node.phase = Phase.CANCELING
+            if node.phase is TaskPhase.LAUNCHED:
+                node.phase = TaskPhase.CANCELING
                 self.decision.effects.append(Cancel(node.path, node.attempt))
                 self._changed(node)
-            elif node.phase is not Phase.CANCELING:
+            elif node.phase is not TaskPhase.CANCELING:
                 self._end(node, TaskState.CANCELED, f"{reason} before this task started")
 
     def _set_deadline(self) -> None:
@@ -416,7 +416,7 @@ class _Turn:
         if delay == 0:
             self._launch(node)
             return
-        node.phase = Phase.BACKOFF
+        node.phase = TaskPhase.BACKOFF
         node.wake_at = self.at + delay
         self.decision.effects.append(Wake(node.path, node.attempt, node.wake_at))
         self._changed(node)
@@ -430,7 +430,7 @@ class _Turn:
             error = self.state.stop_reason
         node.error = error if state is not TaskState.SUCCEEDED else ""
         if isinstance(node, ContainerNode):
-            node.phase = Phase.ENDED
+            node.phase = TaskPhase.ENDED
             self.state.open_tasks.pop(node.path, None)
         self._set_state(node, state)
         self._ended.append(node)
@@ -448,6 +448,6 @@ class _Turn:
 
     def _launched(self, path: str, attempt: int) -> ContainerNode | None:
         node = self.state.open_tasks.get(path)
-        if node is None or node.attempt != attempt or node.phase not in (Phase.LAUNCHED, Phase.CANCELING):
+        if node is None or node.attempt != attempt or node.phase not in (TaskPhase.LAUNCHED, TaskPhase.CANCELING):
             return None
         return node

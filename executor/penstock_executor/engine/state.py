@@ -10,26 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Union
 
 from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import CachedResult, Outputs
 from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
-from penstock_ir.task_rows import TaskState
+from penstock_ir.task_rows import TaskPhase, TaskState
 
 DEFAULT_INFRASTRUCTURE_RETRIES = 3
 """Of runs that were made before they could say; a constant of their logs."""
-
-
-class Phase(str, Enum):
-    """Where a container task stands between its trigger and its end."""
-
-    CACHE_LOOKUP = "cache lookup"
-    LAUNCHED = "launched"
-    BACKOFF = "backoff"
-    CANCELING = "canceling"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +123,7 @@ class ContainerNode(Node):
 
     def __init__(self, path: str, name: str, task: Task, parent: ParentNode | None, at: int) -> None:
         super().__init__(path, name, task, parent, at)
-        self.phase = Phase.CACHE_LOOKUP
+        self.phase = TaskPhase.CACHE_LOOKUP
         self.attempt = 0
         self.user_failures = 0
         self.infrastructure_failures = 0

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from penstock_ir.model import Pipeline, TriggerStrategy
 from penstock_ir.paths import LocatedTask, locate_task
-from penstock_ir.task_rows import TaskKind, TaskState
+from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
 from penstock_server.domain.history import TaskHistory
 from penstock_server.domain.run import Run, RunState
@@ -134,13 +134,13 @@ class Explainer:
             explanation.summary = row.error or "the run was ended"
         elif row.state is TaskState.FAILED:
             explanation.summary = f"{row.error or 'it failed'}{self._retry_note(row, len(attempts))}"
-        elif row.phase == "cache lookup":
+        elif row.phase == TaskPhase.CACHE_LOOKUP:
             explanation.summary = "waits for the cache to say whether there is a result"
-        elif row.phase == "backoff":
+        elif row.phase == TaskPhase.BACKOFF:
             until = datetime.fromtimestamp(row.wake_at / 1000, tz=timezone.utc).isoformat(timespec="seconds")
             explanation.summary = f"attempt {row.attempt} failed; the next one starts after its backoff, at {until}"
             explanation.reasons.append(Reason("backoff until", at=row.wake_at))
-        elif row.phase == "canceling":
+        elif row.phase == TaskPhase.CANCELING:
             explanation.summary = f"attempt {row.attempt} is being ended"
         elif row.waiting:
             explanation.summary = f"attempt {row.attempt} waits: {row.waiting}"

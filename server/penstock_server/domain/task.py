@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from penstock_ir.task_rows import TaskKind, TaskState
+from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
 MAX_METRIC_NAME = 128
 
@@ -130,8 +130,8 @@ def with_waits(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _with_wait(task: Task, general: str) -> Task:
-    text = task.waiting if task.phase == "launched" else ""
-    if not text and task.phase == "launched" and task.state is TaskState.PENDING:
+    text = task.waiting if task.phase == TaskPhase.LAUNCHED else ""
+    if not text and task.phase == TaskPhase.LAUNCHED and task.state is TaskState.PENDING:
         text = general
     return task if text == task.waiting else replace(task, waiting=text)
 

@@ -62,7 +62,7 @@ def plan_to_proto(plan: Plan) -> pb.PlanPipelineResponse:
 def _fill(message: pb.PlannedTask, task: PlannedTask, groups: int) -> None:
     """`groups`: the number of groups around the task, each of which adds a message around it."""
     message.path = task.path
-    message.kind = task.kind
+    message.kind = task.kind.value
     message.display_name = task.display_name
     message.decision = task.decision.value
     message.note = task.note

@@ -16,6 +16,7 @@ from penstock_api.v1beta1 import run_pb2 as old_run_pb2
 from penstock_api.v2beta1 import pipeline_pb2, recurring_run_pb2, run_pb2
 from penstock_ir.json_text import MAX_DEPTH
 from penstock_ir.planned import Plan, PlannedTask
+from penstock_ir.task_rows import TaskKind
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.gateway.transcoder import to_json
@@ -99,8 +100,8 @@ def test_what_fits_is_as_it_was_and_the_rest_is_text() -> None:
 
 @pytest.mark.parametrize("groups", [0, 25, 60])
 def test_plans_of_groups_in_groups_can_be_read(groups: int) -> None:
-    task = PlannedTask("innermost", "CONTAINER", "innermost", inputs={"p": nested(MAX_DEPTH)})
+    task = PlannedTask("innermost", TaskKind.CONTAINER, "innermost", inputs={"p": nested(MAX_DEPTH)})
     for _ in range(groups):
-        task = PlannedTask("group", "DAG", "group", inputs={"p": nested(MAX_DEPTH)}, children=[task])
+        task = PlannedTask("group", TaskKind.DAG, "group", inputs={"p": nested(MAX_DEPTH)}, children=[task])
     reply = plan_to_proto(Plan([task], []))
     assert type(reply).FromString(reply.SerializeToString()) == reply
