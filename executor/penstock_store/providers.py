@@ -7,7 +7,6 @@ one is found before the first run. An override without `maxRetries` has the defa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from penstock_store.base import ArtifactStoreError
@@ -76,8 +75,8 @@ def _parse_providers(providers: Any) -> tuple[BucketSettings, ...]:
                 raise ArtifactStoreError(f"{at}.bucketName: it is required")
             if not section_override.get("credentials"):
                 raise ArtifactStoreError(f"{at}: missing override credentials")
-            settings = _parse_section(provider, f"{variables}_{index + 1}", section_override, at)
-            parsed.append(replace(settings, max_attempts=settings.max_attempts or default_settings.max_attempts))
+            # Upstream's rule: what an override does not say is as in the default. Credentials have to be its own.
+            parsed.append(_parse_section(provider, f"{variables}_{index + 1}", {**default, **section_override}, at))
         parsed.append(default_settings)
     return tuple(parsed)
 

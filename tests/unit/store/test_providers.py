@@ -91,6 +91,29 @@ minio:
     assert without.settings_for("minio://one/x").max_attempts == 0
 
 
+def test_an_override_has_what_it_does_not_say_from_the_default_but_for_credentials() -> None:
+    text = """
+s3:
+  default:
+    endpoint: store:9000
+    disableSSL: true
+    region: here
+    forcePathStyle: false
+    credentials: {secretRef: {secretName: store, accessKeyKey: access, secretKeyKey: secret}}
+  overrides:
+  - {bucketName: one, credentials: {fromEnv: true}}
+  - {bucketName: two, disableSSL: false, region: there, forcePathStyle: true, credentials: {fromEnv: true}}
+minio:
+  default: {endpoint: 'minio:9000', credentials: {fromEnv: true}}
+  overrides: [{bucketName: one, credentials: {fromEnv: true}}]
+"""
+    config = parse_launcher({"providers": text})
+    one, two = config.settings_for("s3://one/x"), config.settings_for("s3://two/x")
+    assert (one.endpoint, one.region, one.path_style, one.credentials) == ("http://store:9000", "here", False, ())
+    assert (two.endpoint, two.region, two.path_style) == ("https://store:9000", "there", True)
+    assert config.settings_for("minio://one/x").endpoint == "https://minio:9000"
+
+
 def test_what_counts_without_a_configuration() -> None:
     config = parse_launcher({})
     minio = config.settings_for("minio://mlpipeline/v2/artifacts")
