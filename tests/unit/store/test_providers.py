@@ -177,11 +177,6 @@ def test_no_provider_but_s3_means_aws_when_it_has_no_endpoint(monkeypatch: pytes
         ("s3: {default: {credentials: {fromEnv: false}}}", r"credentials: neither fromEnv .* secretRef\.secretName"),
         ("s3: {default: {credentials: {secretRef: {secretName: x, accessKeyKey: y}}}}", r"secretRef\.secretKeyKey"),
         ("minio: {default: {credentials: {fromEnv: true}}}", r"providers\.minio\.default\.endpoint: it is required"),
-        (
-            "minio: {default: {endpoint: x, credentials: {fromEnv: true}}, "
-            "overrides: [{bucketName: b, credentials: {fromEnv: true}}]}",
-            r"providers\.minio\.overrides\[0\]\.endpoint: it is required",
-        ),
         ("gs: {default: {region: x, credentials: {fromEnv: true}}}", r"providers\.gs\.default\.region: unknown"),
         ("s3: {default: {maxRetries: many, credentials: {fromEnv: true}}}", "maxRetries: it must be a number"),
         ("s3: {default: {disableSSL: 'yes', credentials: {fromEnv: true}}}", "disableSSL: it must be true or false"),
