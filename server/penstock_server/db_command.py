@@ -88,10 +88,8 @@ def downgrade_command(url: str, revision: str, yes: bool) -> None:
 
 @contextmanager
 def _schema(url: str) -> Iterator[Schema]:
-    schema = Schema(url)
     try:
-        yield schema
+        with Schema(url) as schema:
+            yield schema
     except PenstockError as error:
         raise click.ClickException(error.for_operators()) from error
-    finally:
-        schema.dispose()

@@ -180,6 +180,11 @@ def test_the_command(url: str, database: Database) -> None:
     assert "is one of 0001" in db("upgrade", "7", code=1)
 
 
+def test_what_is_no_url_is_said_in_a_sentence() -> None:
+    done = CliRunner().invoke(main, ["db", "--database", "nonsense", "current"])
+    assert (done.exit_code, done.output) == (1, "Error: this is no URL of a database\n")
+
+
 def test_a_revision_that_is_none(tmp_path: Path) -> None:
     schema = Schema(f"sqlite:///{tmp_path}/test.db")
     for change in (schema.upgrade, schema.downgrade):

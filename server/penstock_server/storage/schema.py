@@ -110,6 +110,12 @@ class Schema:
                     raise
                 raise FailedPreconditionError(f"the schema cannot be changed: {error.orig}") from error
 
+    def __enter__(self) -> Schema:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dispose()
+
     def dispose(self) -> None:
         self._engine.dispose()
 
