@@ -75,8 +75,8 @@ class Settings:
         "Tasks that run at the same time; with Kubernetes Pods of the installation.",
         type=click.IntRange(min=1, max=100_000),
         default=None,
-        default_in_words="number of cores; with Kubernetes 1000",
-        up=UpOption("Tasks at the same time; unless given the number of cores, on Kubernetes 1000 Pods."),
+        default_in_words="number of cores, at least 2; with Kubernetes 1000",
+        up=UpOption("Tasks at the same time; unless given the number of cores, at least 2; on Kubernetes 1000 Pods."),
     )
     pass_env: tuple[str, ...] = setting(
         "--pass-env",

@@ -64,7 +64,7 @@ class Backend(Protocol):
         ...
 
     async def launch(self, task: TaskLaunch) -> None:
-        """Starts or adopts the attempt; returns when that is certain, may wait for a free slot before.
+        """Starts or adopts the attempt; returns once the attempt is known to exist, may wait for a free slot before.
 
         Failures arrive as a TaskOutcome, not as an exception, but for two: raises LeaseUncertainError, NoCapacityError.
         """
@@ -76,7 +76,7 @@ class Backend(Protocol):
         ...
 
     def unreserve(self, key: AttemptKey) -> None:
-        """The launch is over: capacity that nothing was created for is free again."""
+        """The launch is over: capacity that was reserved and that nothing was created for is free again."""
         ...
 
     async def cancel(self, key: AttemptKey) -> None:

@@ -1,4 +1,4 @@
-"""RunService."""
+"""RunService over gRPC: converts, calls the use cases in `services`, converts back."""
 
 from __future__ import annotations
 

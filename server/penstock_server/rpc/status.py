@@ -1,4 +1,6 @@
-"""The table that maps errors to gRPC statuses (api.md §2.2). No other module creates a status.
+"""The table that maps errors to gRPC statuses (api.md §2.2).
+
+Errors of calls get their status here alone; what the HTTP gateway refuses by itself is made in `gateway/replies.py`.
 
 Invariants: an error in the table is returned with its own message; any other as a fixed text with the request id, and
 its cause is logged. The `google.rpc.Status` is sent in the trailing metadata, with one detail.

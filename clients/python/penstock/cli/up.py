@@ -2,7 +2,8 @@
 
 Its options are rows of the two programs' own tables (`up=` in penstock_server/settings.py and
 penstock_executor/settings.py), and what was given goes on to the program whose row it is. Invariant: the client imports
-neither program. What is installed says by entry points where its table is; there is none where only the client is.
+neither program. An installed program names its table in an entry point (`penstock.settings`); where only the client is
+installed there is none.
 """
 
 from __future__ import annotations

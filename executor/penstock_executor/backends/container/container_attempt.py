@@ -1,4 +1,4 @@
-"""What the backend knows of one attempt: its task, its directory, how far its life is."""
+"""What the backend knows of one attempt: its task, its directory, and its phase (`attempt_life`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ContainerAttempt:
     preparation: Withdrawable = field(default_factory=Withdrawable)
     holds_slot: bool = False
     started_at: int = 0
-    """In milliseconds since the epoch, 0 before."""
+    """In milliseconds since the epoch, 0 until it has started."""
     exit_heard: bool = False
     """An event said that its container has ended, perhaps before the call that started it was answered."""
     timer: asyncio.TimerHandle | None = None

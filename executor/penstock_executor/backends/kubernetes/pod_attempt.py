@@ -1,4 +1,4 @@
-"""What the backend knows of one attempt: its task, its Pod as last seen, how far its life is."""
+"""What the backend knows of one attempt: its task, its Pod as last seen, and its phase (`attempt_life`)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Texts in a Pod: what Kubernetes does to arguments and variables.
+"""Escapes `$`, so that Kubernetes hands texts to a program unchanged.
 
 Kubernetes expands `$(NAME)` and turns `$$` into `$` in commands, args and values of variables
-(https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables). Users know the
-first and not the second, so every other `$` is doubled.
+(https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables). Users rely on
+the first and do not expect the second, so every `$` that does not begin a reference to a known variable is doubled.
 """
 
 from __future__ import annotations

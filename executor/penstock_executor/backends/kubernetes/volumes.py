@@ -25,7 +25,7 @@ ARTIFACTS_VOLUME = "penstock-artifacts"
 CERTIFICATES_VOLUME = "penstock-certificates"
 CERTIFICATES = "/etc/penstock/certificates"
 HOMES = ("/.local", "/.cache", "/.config")
-"""What programs write to whose user has no home."""
+"""Where programs write whose user has no home (HOME is `/`)."""
 
 
 def scratch_volumes(containers: Iterable[Json]) -> list[Json]:
@@ -36,7 +36,7 @@ def scratch_volumes(containers: Iterable[Json]) -> list[Json]:
 
 
 def wrapper_volume(settings: PodSettings, architecture: str) -> Json:
-    """`architecture` empty: all of them."""
+    """With the binary for `architecture`, or with all when it is empty."""
     source: Json = {"name": settings.wrapper_config_map, "defaultMode": 0o555}
     if architecture:
         source["items"] = [{"key": f"run-{architecture}", "path": "run"}]
@@ -44,14 +44,14 @@ def wrapper_volume(settings: PodSettings, architecture: str) -> Json:
 
 
 def wrapper_mount(architecture: str) -> Json:
-    """`architecture` empty: what the node's own chooser has put there."""
+    """`architecture` empty: the binary that `wrapper_choice` has copied there."""
     if architecture:
         return {"name": WRAPPER_VOLUME, "mountPath": WRAPPER_DIR, "readOnly": True}
     return {**wrapper_target(), "readOnly": True}
 
 
 def wrapper_target() -> Json:
-    """Where a chooser writes to."""
+    """Where `wrapper_choice` copies the binary for its node to."""
     return scratch_mount(WRAPPER_DIR)
 
 
@@ -63,7 +63,7 @@ def file_mounts(paths: Iterable[str], *, share: bool) -> list[Json]:
 
 
 def directory_mounts(*paths: str) -> list[Json]:
-    """Directories within `file_mounts` that have to be there when nobody makes them: mounting does."""
+    """Mounts for `paths` that must exist though nothing in the Pod creates them: the kubelet creates what it mounts."""
     found = []
     for path in paths:
         top = _top(path)
@@ -74,7 +74,7 @@ def directory_mounts(*paths: str) -> list[Json]:
 
 
 def home_mounts() -> list[Json]:
-    """Of the scratch volume, over the directories in `HOMES`."""
+    """An emptyDir of its own over each of `HOMES`."""
     return [scratch_mount(home) for home in HOMES]
 
 

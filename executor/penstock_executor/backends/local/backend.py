@@ -4,7 +4,7 @@ The path of an attempt: inputs -> task environment -> a free slot -> fork server
 outputs -> outcome (`conclusion`). What follows from what is seen of a process is decided in `attempt_life`; here is the
 I/O.
 
-Invariants: what is on disk decides (`attempts`), so a restarted executor, or a second one, adopts what runs and
+Invariants: what is on disk decides (`directory`), so a restarted executor, or a second one, adopts what runs and
 collects what ended; `parallelism` bounds what this executor starts; an attempt has what a container would give it: a
 Python environment, inputs, variables, home and temporary files of its own.
 """

@@ -34,8 +34,8 @@ _SHOWN = "shown"
 
 @dataclass(frozen=True, slots=True)
 class TaskFiles:
-    """`home` is where the task leaves its artifacts and its log: the place of its task root, when that is in files.
-    `shown` has the stored URI of each path that the task knows and that is not the stored one."""
+    """`home` is where the task leaves its artifacts and its log: its task root, when that is a directory of this
+    machine. `shown` maps a path as the task sees it to the stored URI, where the two differ."""
 
     argv: tuple[str, ...]
     home: Path
@@ -51,7 +51,7 @@ class TaskFiles:
         return self.home / "output_metadata.json"
 
     def stored_uri(self, shown: str) -> str:
-        """A URI as the task saw it, a plain path for files, as it is kept."""
+        """The stored URI of one as the task saw it (a plain path for files)."""
         path = path_of(shown)
         if path is None:
             return shown

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 
 class LocalLauncher:
-    """`waits(key, text)` is told what an attempt waits for, `ended` of an attempt whose fork server says that it ended,
-    or is gone."""
+    """Starts or adopts attempts. `waits(key, text)` is told what an attempt waits for; `ended(attempt)` is called when
+    its fork server says so, or when that fork server is gone."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class LocalLauncher:
     ) -> None:
         self.preparation = preparation
         self.layers: dict[AttemptKey, tuple[Path, Path]] = {}
-        """The cached environments that those of attempts lie over."""
+        """The cached environments under that of each attempt."""
         self._fork_servers = fork_servers
         self._slots = slots
         self._waits = waits
         self._ended = ended
 
     async def launch(self, attempt: LocalAttempt, runs: HeldRuns) -> int | None:
-        """When the process was started, in milliseconds since the epoch; None when no fork server knows of the attempt
-        any more, and its directory has to say how it stands.
+        """When the process was started, in milliseconds since the epoch; None when the attempt has ended already or no
+        fork server knows it: then its directory says how it stands.
 
         Raises LaunchFailedError; LeaseUncertainError, WithdrawnError when nothing was started for now.
         """
@@ -95,7 +95,7 @@ class LocalLauncher:
         return int(answer["at"])
 
     async def _prepare(self, attempt: LocalAttempt) -> Prepared:
-        """Everything that may take long, the place among those that run included; it may be cancelled at any point."""
+        """Everything that may take long, the wait for a free slot included; it may be cancelled at any point."""
         key = attempt.key
         prepared = await self.preparation.of(attempt.task, attempt.directory, lambda text: self._waits(key, text))
         attempt.files = prepared.files

@@ -1,4 +1,4 @@
-"""What the backend knows of one attempt: its task, its directory, how far its life is."""
+"""What the backend knows of one attempt: its task, its directory, and its phase (`attempt_life`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LocalAttempt:
     """To the fork server that runs it; None when that is gone."""
     holds_slot: bool = False
     started_at: int = 0
-    """As it is reported: in milliseconds since the epoch, 0 before."""
+    """As it is reported: in milliseconds since the epoch, 0 until it has started."""
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -39,7 +39,7 @@ class LocalAttempt:
 
     @property
     def name(self) -> str:
-        """The fork server's."""
+        """What the fork server knows it by: its directory."""
         return str(self.directory.path)
 
     def failed(self, kind: FailureKind, text: str, exit_: Exit | None = None) -> TaskOutcome:
