@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
+# Where this is set, every program that a test starts compiles all it imports: a server takes twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell tools/find_python)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,9 +16,10 @@ BACKEND ?= local
 SEEDS ?= 300
 FIRST ?= 0
 MINUTES ?= 1
+WORKERS ?= 2
 ARGS ?=
 
-.PHONY: reference api-coverage fuzz-rest fuzz-grpc help setup demo test test-unit test-container test-kube test-kube-faults lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
+.PHONY: reference api-coverage coverage fuzz-rest fuzz-grpc help setup demo test test-programs test-unit test-container test-kube test-kube-faults lint format generate conformance simulate fuzz beside bench serve build clean test-wheels
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,20 +47,37 @@ demo: $(STAMP) ## Run a real pipeline end to end and look at its lineage
 serve: $(STAMP) ## Start server and executor (penstock up)
 	$(BIN)/penstock up $(ARGS)
 
-test: $(STAMP) ## Unit, contract, simulation, conformance and end-to-end tests
-	$(BIN)/python -m pytest tests --ignore=tests/kube --ignore=tests/container $(ARGS)
+test-programs: $(STAMP) ## Install what tests start besides Python: databases, object stores, a browser, podman
+	$(BIN)/python -m tools.programs
+
+$(VENV)/.programs-%: $(STAMP) tools/programs.py tools/debian.py clients/typescript/package-lock.json clients/go/go.sum
+	$(BIN)/python -m tools.programs $*
+	@touch $@
+
+# What a machine of two cores and no cluster can prove, two tests at a time.
+SUITE := pytest tests --ignore=tests/kube --ignore=tests/container --numprocesses=$(WORKERS) --durations=60
+
+test: $(VENV)/.programs-tests ## Unit, contract, simulation, conformance and end-to-end tests
+	$(BIN)/python -m $(SUITE) $(ARGS)
 
 test-unit: $(STAMP) ## Unit tests alone: under a minute on two cores
-	$(BIN)/python -m pytest -q tests/unit $(ARGS)
+	$(BIN)/python -m pytest -q tests/unit --numprocesses=$(WORKERS) $(ARGS)
 
-test-container: $(STAMP) ## The tests that run containers, with podman
+coverage: $(VENV)/.programs-tests ## What part of each package `make test` runs, programs that tests start included
+	rm -rf build/coverage
+	$(BIN)/coverage run -m $(SUITE) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage json --quiet -o build/coverage/report.json
+	$(BIN)/python -m tools.coverage_table build/coverage/report.json
+
+test-container: $(VENV)/.programs-containers ## The tests that run containers, with podman
 	$(BIN)/python -m pytest tests/container $(ARGS)
 
-test-kube: $(STAMP) ## The tests that need a cluster, on the one of KUBECONFIG
+test-kube: $(VENV)/.programs-cluster ## The tests that need a cluster, on the one of KUBECONFIG
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/kube --ignore=tests/kube/test_faults.py $(ARGS)
 
-test-kube-faults: $(STAMP) ## Kills, refusals and stalls on the cluster of KUBECONFIG, with what they came to
+test-kube-faults: $(VENV)/.programs-cluster ## Kills, refusals and stalls on the cluster of KUBECONFIG, with what they came to
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
 	$(BIN)/python -m pytest tests/kube/test_faults.py $(ARGS)
 
@@ -76,7 +97,7 @@ generate: $(STAMP) ## Make the generated code and the wrapper of Pods again
 	$(BIN)/python tools/generate.py
 	$(BIN)/python tools/build_wrapper.py
 
-fuzz: $(STAMP) ## Fuzz documents, expressions, arguments, the wrapper of Pods: MINUTES=1
+fuzz: $(VENV)/.programs-tests ## Fuzz documents, expressions, arguments, the wrapper of Pods: MINUTES=1
 	$(BIN)/python -m tools.fuzz --minutes $(MINUTES) $(ARGS)
 
 conformance: $(STAMP) ## Run compiled pipelines against a server of its own: CORPUS=DIR BACKEND=local
@@ -94,7 +115,7 @@ fuzz-rest: $(STAMP) ## schemathesis against the gateway: MINUTES=1
 fuzz-grpc: $(STAMP) ## Messages made over reflection, some changed byte by byte, to every RPC: MINUTES=1
 	RPC_FUZZ_SECONDS=$$(( $(MINUTES) * 60 )) $(BIN)/python -m pytest -q --timeout=0 tests/fuzz/test_rpc.py
 
-api-coverage: $(STAMP) ## Write docs/api-coverage.md from what the clients really call
+api-coverage: $(VENV)/.programs-tests ## Write docs/api-coverage.md from what the clients really call
 	PENSTOCK_WRITE_API_COVERAGE=1 $(BIN)/python -m pytest -q tests/clients/test_coverage.py
 
 reference: $(STAMP) ## Write the pages of docs/ that are made from the programs, the protos and the code
@@ -102,7 +123,7 @@ reference: $(STAMP) ## Write the pages of docs/ that are made from the programs,
 	$(BIN)/python -m tools.reference_rest
 	$(BIN)/python -m tools.reference_metrics
 
-bench: $(STAMP) ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
+bench: $(VENV)/.programs-tests ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
 	$(BIN)/python -m tools.bench $(ARGS)
 
 build: $(STAMP) ## Build the wheels into dist/
@@ -142,7 +163,7 @@ docs-serve: $(STAMP) docs-pages ## Show the documentation on port 8000, built ag
 image: build ## Build the container image into build/penstock.tar, over the OCI archive PENSTOCK_BASE_ARCHIVE
 	$(BIN)/python -m tools.build_image $(ARGS)
 
-deploy-check: $(STAMP) ## Render and check deploy/, against the API server too where KUBECONFIG is set
+deploy-check: $(VENV)/.programs-deploy ## Render and check deploy/, against the API server too where KUBECONFIG is set
 	$(BIN)/python -m tools.deploy_check
 
 clean: ## Remove what was installed and built

@@ -4,6 +4,7 @@ with a database of its own for every test.
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,19 @@ from pathlib import Path
 import pytest
 from penstock.client import Client
 
+from tests.support import scheduling
 from tools.databases import MariaDB, PostgreSQL, mariadb, postgresql
 from tools.embedded import Embedded
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    scheduling.in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> scheduling.Scheduling:
+    """Optional: there is no such hook without pytest-xdist."""
+    return scheduling.Scheduling(config, log)
 
 
 @pytest.fixture
@@ -23,8 +35,14 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What tasks run in, made once for all that are not about how it is made: tasks never write there."""
-    return tmp_path_factory.mktemp("environments")
+    """What tasks run in, made once for all that are not about how it is made: tasks never write there.
+
+    One directory for all workers: executors that share one agree on who makes an environment.
+    """
+    own = tmp_path_factory.getbasetemp()
+    made = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "environments"
+    made.mkdir(exist_ok=True)
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +59,9 @@ def client(up: Embedded) -> Iterator[Client]:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Embedded]:
+def own(tmp_path: Path, environments: Path) -> Iterator[Embedded]:
     """A Penstock of the test's own, to be broken."""
-    with Embedded(tmp_path / "data", "--parallelism", "4") as embedded:
+    with Embedded(tmp_path / "data", "--parallelism", "4", environments=environments) as embedded:
         yield embedded
 
 

@@ -22,7 +22,7 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def main() -> int:
     program = Path(sys.argv[1]).resolve()
-    debian.ensure("jq", "jq")
+    debian.require("jq")
     # A command that fails ends the script and is its last line traced.
     script = "set -eux -o pipefail\n" + "\n".join(_BLOCK.findall(COOKBOOK.read_text()))
     with tempfile.TemporaryDirectory() as directory, Embedded(Path(directory) / "data") as up:

@@ -26,8 +26,8 @@ from tools import debian
 @click.argument("archives", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def main(aliases: Path | None, archives: tuple[Path, ...]) -> None:
     # Whichever runtime podman brings by itself, this one does with every kind of cgroups.
-    debian.ensure("runc", "runc")
-    debian.ensure("podman", "podman")
+    debian.require("runc")
+    debian.require("podman")
     try:
         found = find()
     except NoRuntimeError as error:

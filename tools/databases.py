@@ -1,8 +1,8 @@
 """Temporary database servers for tests and benchmarks: a real PostgreSQL or MariaDB in a directory of its own.
 
 Invariants: the server listens only on a socket in that directory and a free port of one address, loopback by default;
-it is stopped when the block ends; missing packages are installed. fsync is off, so writes may not survive a power
-failure, except where durability is measured.
+it is stopped when the block ends. fsync is off, so writes may not survive a power failure, except where durability is
+measured.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pymysql
 from psycopg import sql
 
 from tools import debian
+from tools.ports import free_port
 
 _SETTINGS = {"max_connections": "200", "timezone": "UTC"}
 
@@ -32,9 +33,9 @@ class PostgreSQL:
 
     def __init__(self, directory: Path, *, durable: bool, host: str) -> None:
         self._directory = directory
-        self._binaries = _postgresql_binaries()
+        self._binaries = debian.require("initdb").parent
         self.host = host
-        self.port = _free_port(host)
+        self.port = free_port(host)
         settings = {
             **_SETTINGS, "listen_addresses": host, "port": str(self.port), "unix_socket_directories": str(directory)
         }  # fmt: skip
@@ -98,7 +99,6 @@ def postgresql(*, durable: bool = False, host: str = "127.0.0.1") -> Iterator[Po
     directory = Path(tempfile.mkdtemp(prefix="penstock-postgresql-"))
     server = None
     try:
-        _postgresql_binaries()
         if os.geteuid() == 0:
             shutil.chown(directory, "postgres")
         server = PostgreSQL(directory, durable=durable, host=host)
@@ -115,13 +115,13 @@ class MariaDB:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         data = str(directory / "data")
         options = ["--no-defaults", f"--datadir={data}", *(["--user=mysql"] if os.geteuid() == 0 else [])]
         _checked("mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db")
         self._command = [
-            str(shutil.which("mariadbd")), *options, f"--port={self.port}", "--bind-address=127.0.0.1",
+            str(debian.require("mariadbd")), *options, f"--port={self.port}", "--bind-address=127.0.0.1",
             f"--socket={directory / 'socket'}", f"--log-error={directory / 'log'}", "--skip-log-bin",
             "--innodb-flush-log-at-trx-commit=0", "--max-connections=200", "--max-allowed-packet=128M",
         ]  # fmt: skip
@@ -162,8 +162,6 @@ class MariaDB:
 @contextmanager
 def mariadb() -> Iterator[MariaDB]:
     """A running server."""
-    if shutil.which("mariadbd") is None:
-        debian.install("mariadb-server")
     directory = Path(tempfile.mkdtemp(prefix="penstock-mariadb-"))
     server = None
     try:
@@ -178,24 +176,7 @@ def mariadb() -> Iterator[MariaDB]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 def _checked(program: str, *arguments: str) -> None:
     done = subprocess.run([program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{program}: {done.stdout}")
-
-
-def _postgresql_binaries() -> Path:
-    for attempt in range(2):
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-        on_path = shutil.which("initdb")
-        if found or on_path:
-            return (found[-1] if found else Path(str(on_path))).parent
-        if attempt == 0:
-            debian.install("postgresql")
-    raise RuntimeError("PostgreSQL is not installed and could not be: install the package postgresql")

@@ -19,7 +19,7 @@ from tools.go_programs import go_program
 from tools.manifests import Applier, Object, identity, render
 
 _DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
-_COMPOSE = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
+COMPOSE = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 _ROOTS = ("base", "overlays/embedded", "overlays/production")
 _RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
@@ -43,7 +43,7 @@ def main() -> int:
 
 def compose_problems(file: Path) -> list[str]:
     """The errors that the reference implementation reports for a compose file."""
-    done = subprocess.run([str(go_program(_COMPOSE, name="compose-spec")), str(file)], capture_output=True, text=True)
+    done = subprocess.run([str(go_program(COMPOSE)), str(file)], capture_output=True, text=True)
     return [] if done.returncode == 0 else [done.stderr or done.stdout]
 
 

@@ -1,6 +1,6 @@
 """`penstock up` as a child of a test, a benchmark or the demo.
 
-Invariants: ports are free ones chosen by the system; the processes are stopped when the block ends, also by an
+Invariants: its ports stay reserved while it is stopped; the processes are stopped when the block ends, also by an
 exception; the log is a file in the data directory, so that no process can block on a full pipe.
 """
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
+
+from tools.ports import free_port
 
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 
@@ -37,8 +39,8 @@ class Embedded:
     ) -> None:
         self.data_dir = data_dir
         self._environments = environments
-        self.http = "http://127.0.0.1:0"
-        self.grpc = "127.0.0.1:0"
+        self.http = f"http://127.0.0.1:{free_port()}"
+        self.grpc = f"127.0.0.1:{free_port()}"
         self._options: Sequence[str] = options
         self._environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,7 +1,8 @@
 """Programs of Go modules that tools and tests use, built once into build/bin.
 
-Invariants: the Go compiler is the one of the development environment; a file's name carries its version, so a newer one
-is built beside it; a program is installed atomically, also when two processes build it at the same time.
+Invariants: only `tools.programs` builds; the Go compiler is the one of the development environment; a file's name
+carries its version, so a newer one is built beside it; a program is installed atomically, also when two processes build
+it at the same time.
 """
 
 from __future__ import annotations
@@ -16,18 +17,32 @@ from pathlib import Path
 _BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
 
 
-def go_program(package: str, *, name: str = "") -> Path:
-    """The program of `path@version`, as `name` when its path ends with none. Raises CalledProcessError."""
-    path, version = package.split("@")
-    # As go names it: a last element that is a major version does not count.
-    built = re.sub(r"/v[0-9]+$", "", path).rsplit("/", 1)[-1]
-    program = _BIN / f"{name or built}-{version}"
+def go_program(package: str) -> Path:
+    """The program of `path@version`. Raises RuntimeError when it has not been built."""
+    program = _place(package)
     if not program.exists():
-        _BIN.mkdir(parents=True, exist_ok=True)
-        go = str(Path(sys.executable).with_name("go"))
-        with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
-            # cgo would want a C compiler, which is not everywhere.
-            environment = {**os.environ, "GOBIN": elsewhere, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
-            subprocess.run([go, "install", package], check=True, env=environment)
-            (Path(elsewhere) / built).replace(program)
+        raise RuntimeError(f"{program.name} is not in build/bin; `make test-programs` builds it")
     return program
+
+
+def build(package: str) -> None:
+    """Unless it is there. Raises CalledProcessError."""
+    program = _place(package)
+    if program.exists():
+        return
+    _BIN.mkdir(parents=True, exist_ok=True)
+    go = str(Path(sys.executable).with_name("go"))
+    with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
+        # cgo would want a C compiler, which is not everywhere.
+        environment = {**os.environ, "GOBIN": elsewhere, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
+        subprocess.run([go, "install", package], check=True, env=environment)
+        (Path(elsewhere) / _name(package)).replace(program)
+
+
+def _place(package: str) -> Path:
+    return _BIN / f"{_name(package)}-{package.rpartition('@')[2]}"
+
+
+def _name(package: str) -> str:
+    """As go names it: a last element that is a major version does not count."""
+    return re.sub(r"/v[0-9]+$", "", package.partition("@")[0]).rsplit("/", 1)[-1]

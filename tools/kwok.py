@@ -35,7 +35,7 @@ from penstock_kube.reflector import EventKind, Reflector
 
 from tools.cluster import Cluster
 from tools.go_programs import go_program
-from tools.object_stores import free_port
+from tools.ports import free_port
 from tools.serving_certificate import serving_certificate
 
 KWOK = "sigs.k8s.io/kwok/cmd/kwok@v0.7.0"
@@ -68,7 +68,7 @@ def kwok(cluster: Cluster, *, nodes: int = 4, seconds: float = 0.0, message: str
         {"nodeSelector": {LABEL: token}, "tolerations": [_TAINT]},
     )
     with tempfile.TemporaryDirectory(prefix="penstock-kwok-") as directory:
-        written, address, port = Path(directory) / "written", cluster.node_address(), free_port()
+        written, address, port = Path(directory) / "written", cluster.node_address(), free_port(cluster.node_address())
         written.write_text("2026-01-01T00:00:00.000000000Z stdout F a line\n")
         certificate, key = serving_certificate(cluster, address, Path(directory))
         options = {

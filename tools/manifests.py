@@ -24,7 +24,7 @@ from kubernetes.dynamic import DynamicClient
 
 from tools.go_programs import go_program
 
-_KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1"
+KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1"
 _FIRST = ("Namespace", "ServiceAccount", "Role", "Secret", "ConfigMap", "PersistentVolumeClaim")
 _NAMESPACE = {"apiVersion": "v1", "kind": "Namespace"}
 Object = dict[str, Any]
@@ -32,7 +32,7 @@ Object = dict[str, Any]
 
 def render(directory: Path) -> list[Object]:
     """The objects of a kustomization. Raises RuntimeError with what kustomize says."""
-    command = ["kubectl", "kustomize"] if shutil.which("kubectl") else [str(go_program(_KUSTOMIZE)), "build"]
+    command = ["kubectl", "kustomize"] if shutil.which("kubectl") else [str(go_program(KUSTOMIZE)), "build"]
     done = subprocess.run([*command, str(directory)], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{directory}: {done.stderr}")

@@ -1,8 +1,7 @@
 """Temporary object stores for tests: real servers of S3, Google Cloud Storage and Azure Blob Storage.
 
-Invariants: nothing listens but a free port on loopback; the server is ended when the block ends; what is missing is
-built once into `build/bin` (Go programs from their modules, Azurite from npm) and used again. Two builds at a time do
-not disturb each other: a program is made elsewhere and renamed.
+Invariants: nothing listens but a free port on loopback; the server is ended when the block ends; the programs are
+those that `tools.programs` has installed in `build/bin` (Go programs from their modules, Azurite from npm), atomically.
 """
 
 from __future__ import annotations
@@ -28,10 +27,11 @@ from pathlib import Path
 
 from tools import google_uploads
 from tools.go_programs import go_program
+from tools.ports import free_port
 
 _BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
-_VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
-_FAKE_GCS = "github.com/fsouza/fake-gcs-server@v1.56.1"
+VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+FAKE_GCS = "github.com/fsouza/fake-gcs-server@v1.56.1"
 _AZURITE = "azurite@3.35.0"
 _AZURE_ACCOUNT = "devstoreaccount1"
 # Azurite's published key: everybody has it.
@@ -58,13 +58,13 @@ def s3(
 ) -> Iterator[ObjectStore]:
     """versitygw over a directory. `certificate`: files of a chain and its key, for TLS."""
     with _directory("s3", buckets) as directory:
-        port = port or free_port()
+        port = port or free_port(host)
         tls = ("--cert", str(certificate[0]), "--key", str(certificate[1])) if certificate else ()
         found = ObjectStore(
             f"{'https' if tls else 'http'}://{host}:{port}", directory, "penstock-test", "penstock-secret"
         )
         command = [
-            str(go_program(_VERSITYGW)), "--access", found.access_key, "--secret", found.secret_key,
+            str(go_program(VERSITYGW)), "--access", found.access_key, "--secret", found.secret_key,
             "--port", f"{host}:{port}", "--quiet", *tls, "posix", str(directory),
         ]  # fmt: skip
         with _serving(command, port, host):
@@ -77,7 +77,7 @@ def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
     with _directory("google") as directory:
         port, behind = free_port(), free_port()
         command = [
-            str(go_program(_FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(behind),
+            str(go_program(FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(behind),
             "-public-host", f"127.0.0.1:{port}", "-backend", "memory",
         ]  # fmt: skip
         with _serving(command, behind), google_uploads.front(port, behind):
@@ -102,12 +102,6 @@ def azure(containers: Sequence[str] = ()) -> Iterator[ObjectStore]:
             for container in containers:
                 _make_container(found, container)
             yield found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -144,21 +138,32 @@ def _listens(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
+def install_azurite() -> None:
+    """Unless it is there. Raises RuntimeError with what npm said."""
+    home = _azurite_home()
+    if home.exists():
+        return
+    _BIN.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
+        made = Path(elsewhere) / "azurite"
+        made.mkdir()
+        _checked([_tool("npm"), "install", "--silent", "--no-fund", "--prefix", str(made), _AZURITE], {})
+        try:
+            made.replace(home)
+        except OSError:
+            # Another process installed it first.
+            if not home.exists():
+                raise
+
+
 def _azurite() -> Path:
-    home = _BIN / _AZURITE.replace("@", "-")
-    if not home.exists():
-        _BIN.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
-            made = Path(elsewhere) / "azurite"
-            made.mkdir()
-            _checked([_tool("npm"), "install", "--silent", "--no-fund", "--prefix", str(made), _AZURITE], {})
-            try:
-                made.replace(home)
-            except OSError:
-                # Another process built it first.
-                if not home.exists():
-                    raise
-    return home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    if not _azurite_home().exists():
+        raise RuntimeError(f"{_AZURITE} is not in build/bin; `make test-programs` installs it")
+    return _azurite_home() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+def _azurite_home() -> Path:
+    return _BIN / _AZURITE.replace("@", "-")
 
 
 def _make_container(store: ObjectStore, name: str) -> None:

@@ -43,20 +43,20 @@ def package_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def open_server(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
     environment = {"PIPELINE_URL_ALLOW_HTTP": "true", "PIPELINE_URL_VALIDATION_ENABLED": "false"}
     directory = tmp_path_factory.mktemp("clients")
     # Probes that find all well are told of to the curious only.
     options = ("--log-level", "debug", "--log-format", "json", "--parallelism", "4")
-    with Embedded(directory, *options, environment=environment) as embedded:
+    with Embedded(directory, *options, environment=environment, environments=environments) as embedded:
         yield embedded
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled TypeScript client, in a directory that finds the installed packages."""
-    if not (TYPESCRIPT / "node_modules" / ".bin" / "tsc").exists():
-        run(TYPESCRIPT, "npm", "ci", "--no-audit", "--no-fund")
+    if not (TYPESCRIPT / "node_modules").exists():
+        raise RuntimeError("the packages of the TypeScript client are not there; `make test-programs` installs them")
     out = tmp_path_factory.mktemp("typescript")
     (out / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
     (out / "package.json").write_text('{"type": "module"}')

@@ -32,20 +32,20 @@ def test_examples(built: Path, open_server: Embedded, tmp_path: Path, finished_r
 
 
 @pytest.fixture(scope="module")
-def page(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def page(built: Path, tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
     """A server that serves the example page as its web UI."""
     directory = tmp_path_factory.mktemp("page")
     web = directory / "web"
     run(TYPESCRIPT, "npm", "run", "--silent", "bundle", "--", f"--outfile={web / 'page.js'}", "--log-level=warning")
     shutil.copy(TYPESCRIPT / "examples" / "web" / "index.html", web)
-    with Embedded(directory / "data", "--ui", str(web)) as embedded:
+    with Embedded(directory / "data", "--ui", str(web), environments=environments) as embedded:
         yield embedded
 
 
 @pytest.mark.parametrize("prefix", ["/", "/pipeline/"])
 def test_a_page_in_a_browser(page: Embedded, built: Path, tmp_path: Path, prefix: str) -> None:
     """Lists runs, follows one to its end, and reads its lineage over gRPC-Web."""
-    debian.ensure("chromium", "chromium")
+    debian.require("chromium")
     seen = tmp_path / "seen"
     script = f"until test -e {seen}; do sleep 0.1; done; echo content > {{{{$.outputs.artifacts['data'].path}}}}"
     spec = specs.container(["sh", "-c", script], artifacts={"data": "system.Dataset"})

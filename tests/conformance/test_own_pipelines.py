@@ -9,8 +9,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_own_pipelines(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tools.conformance", "--corpus", "tests/pipelines"]
+def test_own_pipelines(tmp_path: Path, environments: Path) -> None:
+    (data := tmp_path / "data").mkdir()
+    (data / "environments").symlink_to(environments)
+    command = [sys.executable, "-m", "tools.conformance", "--corpus", "tests/pipelines", "--data-dir", str(data)]
     done = subprocess.run(
         [*command, "--report", str(tmp_path / "report.json")], cwd=ROOT, capture_output=True, text=True, timeout=280
     )

@@ -50,8 +50,8 @@ def found() -> DetectedRuntime:
     program = os.environ.get("PENSTOCK_CONTAINER_RUNTIME", "")
     if not program:
         # Whichever runtime podman brings by itself, this one does with every kind of cgroups.
-        debian.ensure("runc", "runc")
-        debian.ensure("podman", "podman")
+        debian.require("runc")
+        debian.require("podman")
     try:
         return find(program, os.environ.get("PENSTOCK_CONTAINER_OPTION", "").split())
     except NoRuntimeError as error:
@@ -104,7 +104,7 @@ def client(up: Embedded) -> Iterator[Client]:
 
 
 def _root_file_system() -> bytes:
-    debian.ensure("/bin/busybox", "busybox-static")
+    debian.require("/bin/busybox")
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "run"):

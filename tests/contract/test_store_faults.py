@@ -30,6 +30,7 @@ from penstock_store.uris import parse
 from tests.support import http
 from tests.support.faulty import Cut, FaultyProxy, Refuse, Stall
 from tools import object_stores
+from tools.ports import free_port
 
 # The first use of a server builds it.
 pytestmark = pytest.mark.timeout(900)
@@ -206,7 +207,7 @@ async def test_every_place_has_its_own_credentials(server: object_stores.ObjectS
 
 
 async def test_a_store_that_is_away(server: object_stores.ObjectStore, tmp_path: Path) -> None:
-    endpoint = f"http://127.0.0.1:{object_stores.free_port()}"
+    endpoint = f"http://127.0.0.1:{free_port()}"
     error = await failing(opened(server, endpoint, limits=_SHORT).fetch(f"{_ROOT}/x", tmp_path / "y"))
     assert error.transient
     assert f"{_ROOT}/x at {endpoint}: it cannot be reached" in str(error)

@@ -11,7 +11,8 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support.http import call
-from tests.support.replicas import Replicas, free_port
+from tests.support.replicas import Replicas
+from tools.ports import free_port
 from tools.testing import runs, specs
 
 
@@ -21,7 +22,7 @@ def http() -> str:
 
 
 @pytest.fixture(scope="module")
-def replicas(tmp_path_factory: pytest.TempPathFactory, http: str) -> Iterator[Replicas]:
+def replicas(tmp_path_factory: pytest.TempPathFactory, http: str, environments: Path) -> Iterator[Replicas]:
     directory = tmp_path_factory.mktemp("executor")
     with Replicas(
         directory,
@@ -30,6 +31,7 @@ def replicas(tmp_path_factory: pytest.TempPathFactory, http: str) -> Iterator[Re
         servers=1,
         executors=1,
         environment={"PENSTOCK_EXECUTOR_HTTP": http},
+        environments=environments,
     ) as made:
         yield made
 

@@ -81,12 +81,14 @@ def missing(wanted: Sequence[str], printed: Sequence[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def server(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
     """As the guide's first page starts it."""
-    debian.ensure("curl", "curl")
-    debian.ensure("jq", "jq")
+    debian.require("curl")
+    debian.require("jq")
     options = ["--parallelism", "4", "--pass-env", "WAREHOUSE_TOKEN"]
-    with Embedded(tmp_path_factory.mktemp("guide") / "data", *options, environment=TOKEN) as embedded:
+    with Embedded(
+        tmp_path_factory.mktemp("guide") / "data", *options, environment=TOKEN, environments=environments
+    ) as embedded:
         yield embedded
 
 

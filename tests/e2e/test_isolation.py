@@ -203,13 +203,13 @@ def test_what_a_lightweight_component_writes_into_a_package_is_there_for_it_alon
 
 
 @pytest.mark.parametrize("overlays", [True, False])
-async def test_inputs_are_its_own(tmp_path: Path, overlays: bool) -> None:
+async def test_inputs_are_its_own(tmp_path: Path, overlays: bool, environments: Path) -> None:
     """Also where they are copied, as when tasks work below the artifact root."""
     data = tmp_path / "data"
     (root := data if not overlays else data / "artifacts").mkdir(parents=True)
     assert bool(await why_no_view(sys.executable, root, data / "work")) is not overlays
     options = [] if overlays else ["--artifacts", str(root)]
-    with Embedded(data, *options) as embedded, Client(embedded.grpc) as client:
+    with Embedded(data, *options, environments=environments) as embedded, Client(embedded.grpc) as client:
         spec = specs.compiled("inputs_changed_in_place")
         for _ in range(2):
             # The second time from the cache.

@@ -22,7 +22,9 @@ def server() -> Iterator[object_stores.ObjectStore]:
 
 
 @pytest.fixture(scope="module")
-def client(server: object_stores.ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client(
+    server: object_stores.ObjectStore, tmp_path_factory: pytest.TempPathFactory, environments: Path
+) -> Iterator[Client]:
     directory = tmp_path_factory.mktemp("object-store-root")
     config = directory / "stores.yaml"
     config.write_text(
@@ -36,7 +38,9 @@ def client(server: object_stores.ObjectStore, tmp_path_factory: pytest.TempPathF
         "AWS_SECRET_ACCESS_KEY": server.secret_key,
     }
     with (
-        Embedded(directory / "data", "--artifacts", "s3://artifacts/root", environment=environment) as up,
+        Embedded(
+            directory / "data", "--artifacts", "s3://artifacts/root", environment=environment, environments=environments
+        ) as up,
         Client(up.grpc) as made,
     ):
         yield made

@@ -81,10 +81,14 @@ def test_the_platforms_retries_are_the_servers_unless_the_run_says(
 
 
 @pytest.fixture(scope="module")
-def few_retries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def few_retries(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Client]:
     """A server with another setting than the default."""
     with (
-        Embedded(tmp_path_factory.mktemp("retries"), environment={"PENSTOCK_INFRASTRUCTURE_RETRIES": "7"}) as up,
+        Embedded(
+            tmp_path_factory.mktemp("retries"),
+            environment={"PENSTOCK_INFRASTRUCTURE_RETRIES": "7"},
+            environments=environments,
+        ) as up,
         Client(up.grpc) as client,
     ):
         yield client
@@ -120,8 +124,11 @@ def test_deleting_a_run_keeps_other_runs_hits(client: Client) -> None:
     assert runs.tasks(client, second)["only"].state == "CACHED"
 
 
-def test_a_server_without_caching(tmp_path: Path) -> None:
-    with Embedded(tmp_path / "data", "--no-caching") as embedded, Client(embedded.grpc) as client:
+def test_a_server_without_caching(tmp_path: Path, environments: Path) -> None:
+    with (
+        Embedded(tmp_path / "data", "--no-caching", environments=environments) as embedded,
+        Client(embedded.grpc) as client,
+    ):
         spec = specs.container(["true"], cached=True)
         for _ in range(2):
             run_id = runs.start(client, spec, caching=True)

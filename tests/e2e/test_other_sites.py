@@ -151,18 +151,18 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Embedded]:
+def served(tmp_path: Path, environments: Path) -> Iterator[Embedded]:
     web = tmp_path / "web"
     (web / "static").mkdir(parents=True)
     (web / "static" / "code.js").write_text("window.ran = true;")
-    with Embedded(tmp_path / "data", "--ui", str(web)) as embedded:
+    with Embedded(tmp_path / "data", "--ui", str(web), environments=environments) as embedded:
         yield embedded
 
 
 @contextmanager
 def browser(profile: Path, url: str) -> Iterator[None]:
     """Chromium with a page; every name under `.example` is this machine."""
-    debian.ensure("chromium", "chromium")
+    debian.require("chromium")
     command = [
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP *.example 127.0.0.1",

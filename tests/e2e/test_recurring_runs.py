@@ -246,11 +246,11 @@ def test_wrong_schedules_are_refused(client: Client, fields: dict[str, Any], wan
         schedule(client, specs.container(["true"]), **fields)
 
 
-def test_two_servers_make_each_run_once(tmp_path: Path) -> None:
+def test_two_servers_make_each_run_once(tmp_path: Path, environments: Path) -> None:
     database = f"sqlite:///{tmp_path}/shared.db"
     with (
-        Embedded(tmp_path / "one", "--database", database) as one,
-        Embedded(tmp_path / "two", "--database", database) as two,
+        Embedded(tmp_path / "one", "--database", database, environments=environments) as one,
+        Embedded(tmp_path / "two", "--database", database, environments=environments) as two,
         Client(one.grpc) as first,
         Client(two.grpc) as second,
     ):
@@ -263,8 +263,8 @@ def test_two_servers_make_each_run_once(tmp_path: Path) -> None:
             assert len({row.scheduled_at.seconds for row in rows}) == len(rows)
 
 
-def test_an_idle_schedule_writes_nothing(tmp_path: Path) -> None:
-    with Embedded(tmp_path / "data") as up, Client(up.grpc) as client:
+def test_an_idle_schedule_writes_nothing(tmp_path: Path, environments: Path) -> None:
+    with Embedded(tmp_path / "data", environments=environments) as up, Client(up.grpc) as client:
         schedule(client, specs.container(["true"]), trigger={"cron_schedule": {"cron": "0 0 0 1 1 *"}})
         database = tmp_path / "data" / "penstock.db-wal"
         runs.until(lambda: database.stat().st_mtime_ns < time.time_ns() - 500_000_000, bool, 20)

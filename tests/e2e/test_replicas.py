@@ -52,11 +52,11 @@ def two_databases(kind: str, request: pytest.FixtureRequest) -> tuple[str, str]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "count"), [("postgresql", 50), ("mariadb", 15)])
 def test_runs_survive_the_death_of_any_program(
-    kind: str, count: int, request: pytest.FixtureRequest, tmp_path: Path
+    kind: str, count: int, request: pytest.FixtureRequest, tmp_path: Path, environments: Path
 ) -> None:
     random = Random(50)
     url, metadata = two_databases(kind, request)
-    with Replicas(tmp_path, url, metadata, servers=2, executors=3) as replicas:
+    with Replicas(tmp_path, url, metadata, servers=2, executors=3, environments=environments) as replicas:
         ids: list[str] = []
         for number in range(count):
             with Client(replicas.addresses[number % 2]) as client:
@@ -83,12 +83,12 @@ def test_runs_survive_the_death_of_any_program(
 
 @pytest.mark.timeout(300)
 def test_an_executor_that_stands_still_past_its_lease_begins_nothing_when_it_wakes(
-    postgresql_url: str, tmp_path: Path
+    postgresql_url: str, tmp_path: Path, environments: Path
 ) -> None:
     """Its tasks wait for a free slot when it stops; when it wakes there is one, and the run is another's, or over."""
     random = Random(3)
     names = [f"t{number}" for number in range(4)]
-    with Replicas(tmp_path, postgresql_url, executors=2, parallelism=1) as replicas:
+    with Replicas(tmp_path, postgresql_url, executors=2, parallelism=1, environments=environments) as replicas:
         for round_ in range(4):
             starts = tmp_path / f"starts-{round_}"
             commands = {name: ["sh", "-c", f"echo {name} >> {starts}; sleep 0.7"] for name in names}
@@ -119,13 +119,15 @@ def test_an_executor_that_stands_still_past_its_lease_begins_nothing_when_it_wak
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("same_server", [True, False])
 def test_an_executor_that_leaves_hands_its_runs_over(
-    postgresql_url: str, tmp_path: Path, same_server: bool, record_property: Any
+    postgresql_url: str, tmp_path: Path, same_server: bool, record_property: Any, environments: Path
 ) -> None:
     """Its lease would last for a minute more."""
     go, starts = tmp_path / "go", tmp_path / "starts"
     count = 1 if same_server else 2
     with (
-        Replicas(tmp_path, postgresql_url, servers=count, executors=2, lease_seconds=60) as replicas,
+        Replicas(
+            tmp_path, postgresql_url, servers=count, executors=2, lease_seconds=60, environments=environments
+        ) as replicas,
         Client(replicas.addresses[0]) as client,
     ):
         run_id = runs.start(client, spec(starts, 0.0, str(go)))
@@ -146,10 +148,10 @@ def test_an_executor_that_leaves_hands_its_runs_over(
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("how", ["terminated", "killed", "stopped"])
 def test_executors_go_on_with_another_server(
-    postgresql_url: str, tmp_path: Path, how: str, record_property: Any
+    postgresql_url: str, tmp_path: Path, how: str, record_property: Any, environments: Path
 ) -> None:
     """`stopped` is a server that is gone and does not say so: connections stay open and nothing answers."""
-    with Replicas(tmp_path, postgresql_url, executors=1, lease_seconds=60) as replicas:
+    with Replicas(tmp_path, postgresql_url, executors=1, lease_seconds=60, environments=environments) as replicas:
         first, second = replicas.servers
         with Client(replicas.addresses[1]) as client:
             assert runs.finished(client, runs.start(client, spec(tmp_path / "warm", 0.0))).state == run_pb2.SUCCEEDED
@@ -179,9 +181,9 @@ def test_a_server_ends_whichever_thread_the_signal_was_given_to(tmp_path: Path) 
         assert server.wait(60) == 0
 
 
-def test_two_servers_fire_a_schedule_once(postgresql_url: str, tmp_path: Path) -> None:
+def test_two_servers_fire_a_schedule_once(postgresql_url: str, tmp_path: Path, environments: Path) -> None:
     with (
-        Replicas(tmp_path, postgresql_url, executors=1) as replicas,
+        Replicas(tmp_path, postgresql_url, executors=1, environments=environments) as replicas,
         Client(replicas.addresses[0]) as first,
         Client(replicas.addresses[1]) as second,
     ):

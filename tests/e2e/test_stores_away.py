@@ -42,10 +42,10 @@ def times_run(directory: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_the_database_is_away(tmp_path: Path, mode: str) -> None:
+def test_the_database_is_away(tmp_path: Path, mode: str, environments: Path) -> None:
     with (
         postgresql(durable=True) as server,
-        Embedded(tmp_path / "data", "--database", server.url) as up,
+        Embedded(tmp_path / "data", "--database", server.url, environments=environments) as up,
         Client(up.grpc) as client,
     ):
         run_id = runs.start(client, counted(tmp_path, SECONDS / 3))
@@ -76,12 +76,12 @@ def test_the_database_is_away(tmp_path: Path, mode: str) -> None:
         assert runs.finished(client, runs.start(client, specs.container(["true"]))).state == run_pb2.SUCCEEDED
 
 
-def test_the_metadata_store_hangs(tmp_path: Path) -> None:
+def test_the_metadata_store_hangs(tmp_path: Path, environments: Path) -> None:
     """Its database answers nobody any more: tasks go on, the API answers, and the lineage is there in the end."""
     with ExitStack() as stack:
         server = stack.enter_context(postgresql())
         environment = {"PENSTOCK_METADATA_DATABASE": server.url}
-        up = stack.enter_context(Embedded(tmp_path / "data", environment=environment))
+        up = stack.enter_context(Embedded(tmp_path / "data", environment=environment, environments=environments))
         client = stack.enter_context(Client(up.grpc))
         first = runs.start(client, specs.container(["true"]))
         assert runs.finished(client, first).state == run_pb2.SUCCEEDED
@@ -117,13 +117,13 @@ def test_the_metadata_store_hangs(tmp_path: Path) -> None:
         assert {error.code() for error in answered if error} <= {grpc.StatusCode.UNAVAILABLE}
 
 
-def test_the_metadata_process_is_killed(tmp_path: Path) -> None:
+def test_the_metadata_process_is_killed(tmp_path: Path, environments: Path) -> None:
     """While each task runs, also before its first answer: the lineage is whole in the end."""
     waits = "echo x >> {0}/ran-{1}; until test -e {0}/go-{1}; do sleep 0.05; done"
     names = ("a", "b", "c")
     spec = specs.chain({name: ["sh", "-c", waits.format(tmp_path, name)] for name in names})
     with ExitStack() as stack:
-        up = stack.enter_context(Embedded(tmp_path / "data"))
+        up = stack.enter_context(Embedded(tmp_path / "data", environments=environments))
         client = stack.enter_context(Client(up.grpc))
         store = service_rpc.MetadataStoreServiceStub(stack.enter_context(grpc.insecure_channel(up.grpc)))
         server = up.child("penstock_server")

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -46,9 +47,9 @@ Methods = dict[str, MethodDescriptor]
 
 
 @pytest.fixture(scope="module")
-def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+def fuzzed(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
     """A server of its own: what is sent may delete anything."""
-    with Embedded(tmp_path_factory.mktemp("fuzzed"), "--parallelism", "2") as up:
+    with Embedded(tmp_path_factory.mktemp("fuzzed"), "--parallelism", "2", environments=environments) as up:
         yield up
 
 

@@ -19,7 +19,7 @@ from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock_server.errors import UnavailableError
 from penstock_server.rpc.metadata_store import MetadataDatabase
 
-from tools.databases import MariaDB, mariadb, postgresql
+from tools.databases import MariaDB, postgresql
 from tools.embedded import Embedded
 from tools.testing import runs
 
@@ -109,12 +109,13 @@ def test_postgresql_restarts(mode: str) -> None:
         survives(server.url, lambda: server.stop(mode), server.start)
 
 
-def test_mariadb_breaks_connections_off() -> None:
-    with mariadb() as server, pymysql.connect(**account(server), autocommit=True) as admin, admin.cursor() as cursor:
-        database = MetadataDatabase.open(server.url)
+def test_mariadb_breaks_connections_off(mariadb_server: MariaDB, mariadb_url: str) -> None:
+    with pymysql.connect(**account(mariadb_server), autocommit=True) as admin, admin.cursor() as cursor:
+        database = MetadataDatabase.open(mariadb_url)
         try:
             first = call(database, "a")
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE db IS NOT NULL")
+            name = mariadb_url.rpartition("/")[2]
+            assert cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", [name]) > 0
             for (number,) in cursor.fetchall():
                 cursor.execute(f"KILL CONNECTION {number}")
             with pytest.raises(UnavailableError):

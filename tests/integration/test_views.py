@@ -38,10 +38,7 @@ def python_of(user: int) -> str:
     """Ours may lie where only its owner may go."""
     if user == os.getuid():
         return sys.executable
-    found = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
-    if found is None:
-        debian.install("python3")
-    return found or "/usr/bin/python3"
+    return str(debian.require("/usr/bin/python3"))
 
 
 def in_view(view: View, script: str, user: int, within: Sequence[str] = ()) -> str:

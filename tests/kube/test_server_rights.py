@@ -16,9 +16,10 @@ from penstock.client import Client
 
 from tests.support import http, rights
 from tests.support.http import Reply
-from tests.support.replicas import Program, free_port
+from tests.support.replicas import Program
 from tools.cluster import Cluster
 from tools.kube_penstock import Surroundings, surroundings
+from tools.ports import free_port
 from tools.testing import kube_specs, runs
 
 _ACCOUNT = "penstock-server"

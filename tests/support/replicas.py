@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tools.ports import free_port
 from tools.testing import specs
 
 TASKS = ("t0", "t1", "t2")
@@ -105,14 +105,21 @@ class Replicas:
         failover: bool = True,
         at_once: bool = True,
         environment: Mapping[str, str] | None = None,
+        environments: Path | None = None,
     ) -> None:
-        """`failover`: executors know all servers, not one each. `at_once`: nobody waits for another to be ready."""
+        """`failover`: executors know all servers, not one each. `at_once`: nobody waits for another to be ready.
+
+        `environments`: as of `Embedded`.
+        """
         self._at_once = at_once
         self.directory = directory
         self.addresses = [f"127.0.0.1:{free_port()}" for _ in range(servers)]
         self.http = [f"http://127.0.0.1:{free_port()}" for _ in range(servers)]
         self._environment = {**os.environ, **(environment or {})}
         tasks = directory / "tasks"
+        if environments is not None:
+            tasks.mkdir()
+            (tasks / "environments").symlink_to(environments)
         lineage = "--no-lineage" if metadata == "none" else "--lineage"
         self.servers = [
             self._program(
@@ -171,12 +178,6 @@ class Replicas:
 
     def _program(self, name: str, *arguments: str) -> Program:
         return Program(name, arguments, self.directory, self._environment)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def spec(starts: Path, seconds: float, wait_for: str = "") -> dict[str, Any]:

@@ -29,7 +29,7 @@ from tools.bench.pod_watch import PodWatch
 from tools.bench.result import Row, at_least, at_most
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
-from tools.object_stores import free_port
+from tools.ports import free_port
 from tools.testing import kube_specs, runs
 
 ROUNDS = 5

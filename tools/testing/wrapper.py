@@ -2,7 +2,7 @@
 
 Two binaries: the committed one, and one of the same source that ends as soon as it reads or writes outside of an object
 or does what C leaves undefined. The compiler of the committed one has no runtime library for the first of the two
-checks, hence the machine's own compiler; a machine without gets it installed, and what cannot be built fails its tests.
+checks, hence the machine's own compiler; what cannot be built fails its tests.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CHECKS = (
 @cache
 def sanitized() -> Path:
     """The binary with the checks. Raises RuntimeError, CalledProcessError."""
-    debian.ensure("gcc", "build-essential")
+    debian.require("gcc")
     place = ROOT / "build"
     place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as scratch:
