@@ -32,7 +32,7 @@ class Share:
         self.directory = directory
 
     def open_liveness_fifo(self) -> None:
-        """Keeps a FIFO open until this process ends, by which a wrapper that waits for inputs notices that this process has ended."""
+        """Keeps a FIFO open until this process ends, so that a wrapper that waits for inputs notices its end."""
         fifo = self.directory / ".agent"
         fifo.unlink(missing_ok=True)
         os.mkfifo(fifo, 0o666)
