@@ -35,11 +35,13 @@ async def retried(
     if_: Callable[[BaseException], bool] = is_transient,
     tries: int = 0,
     seconds: float = 0.0,
+    pauses: Iterator[float] | None = None,
     failed: Callable[[BaseException], object] = lambda error: None,
 ) -> _T:
     """The result of `call`, which is retried while it raises an error that `if_` accepts; raises the last error.
 
-    `tries` and `seconds` bound the retries, 0 means no bound. `failed` is called with every error before the next try;
+    `tries` and `seconds` bound the retries, 0 means no bound. `pauses` are the seconds before each next try, and go on
+    for as long as there are tries; `delays()` without. `failed` is called with every error before the next try;
     an exception that it raises ends the tries.
     """
     stops: list[stop_base] = [stop_never]
@@ -47,7 +49,7 @@ async def retried(
         stops.append(stop_after_attempt(tries))
     if seconds:
         stops.append(stop_after_delay(seconds))
-    pauses = delays()
+    pauses = delays() if pauses is None else pauses
 
     async def once() -> _T:
         return await call()

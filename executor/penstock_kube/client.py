@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from yarl import URL
 
 from penstock_kube.config import Cluster
@@ -135,20 +136,20 @@ class KubeClient:
 
     async def list_all(self, path: str, label_selector: str = "", *, limit: int = 500) -> ObjectList:
         """Every object of the collection, in pages of `limit` that all show the same resource version."""
-        attempt = 0
-        while True:
-            attempt += 1
+
+        async def once() -> ObjectList:
             items: list[dict[str, Any]] = []
             resource_version = ""
-            try:
-                async for page in self.pages(path, label_selector, limit=limit):
-                    items.extend(page.items)
-                    resource_version = page.resource_version
-                return ObjectList(items, resource_version)
-            except GoneError:
-                # The resource version was compacted between two pages.
-                if attempt == _LIST_ATTEMPTS:
-                    raise
+            async for page in self.pages(path, label_selector, limit=limit):
+                items.extend(page.items)
+                resource_version = page.resource_version
+            return ObjectList(items, resource_version)
+
+        # GoneError: the resource version was compacted between two pages.
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(GoneError), stop=stop_after_attempt(_LIST_ATTEMPTS), reraise=True
+        )
+        return await retrying(once)
 
     async def pages(
         self, path: str, label_selector: str = "", *, field_selector: str = "", limit: int = 500
@@ -233,6 +234,8 @@ class KubeClient:
         backoff = _BACKOFF[0]
         renewed = False
         last_answer: ThrottledError | UnavailableError | None = None
+        # No retry of one call: each try has its own credentials and timeout. A 401 is repeated once, without a pause,
+        # a 429 after the pause the server asks for, and the error that is raised may be that of an earlier try.
         while True:
             credentials = await self._fresh_credentials()
             # A call that can be retried must not spend all of its time on one try.

@@ -11,7 +11,6 @@ written.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,7 +23,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import retried
 from penstock_executor.channel import ServerChannel
 from penstock_executor.lineage_records import ExecutionRecord, RunRecord
 from penstock_executor.metadata.base import ContextIds, RecordedIds, RecorderUnavailableError, RecordRejectedError
@@ -269,17 +268,20 @@ class MlmdRecorder:
 
     async def _call(self, method: Any, request: Any, lease_seconds: Callable[[], float] = lambda: inf) -> Any:
         """Raises RecorderUnavailableError when every try failed or `lease_seconds()` is 0."""
-        pauses = delays()
-        for attempt in range(1, _MAX_TRIES + 1):
+
+        async def once() -> Any:
             seconds = lease_seconds()
             if seconds <= 0:
                 raise RecorderUnavailableError("the lease of the run is not certain any more")
-            try:
-                return await method(request, timeout=min(self._deadline, seconds))
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _TRANSIENT and (error.code() not in _MAYBE_TRANSIENT or attempt == _MAX_TRIES):
-                    raise
-                if attempt == _MAX_TRIES:
-                    raise RecorderUnavailableError(f"{error.code().name}: {error.details()}") from error
-            await asyncio.sleep(next(pauses))
-        raise AssertionError("the loop returns or raises")
+            return await method(request, timeout=min(self._deadline, seconds))
+
+        try:
+            return await retried(once, if_=_may_be_transient, tries=_MAX_TRIES)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _TRANSIENT:
+                raise RecorderUnavailableError(f"{error.code().name}: {error.details()}") from error
+            raise
+
+
+def _may_be_transient(error: BaseException) -> bool:
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() in _TRANSIENT | _MAYBE_TRANSIENT

@@ -88,6 +88,11 @@ async def test_what_is_tried_again_may_be_chosen() -> None:
     assert await retried(call, if_=lambda error: error is REFUSED) == 7
 
 
+async def test_the_pauses_may_be_the_callers_own(pauses: list[float]) -> None:
+    assert await retried(Call(AWAY, AWAY), pauses=iter([0.25, 7.0, 9.0])) == 7
+    assert pauses == [0.25, 7.0]
+
+
 def test_pauses_grow_up_to_a_bound() -> None:
     pauses = backoff.delays(1.0, 4.0)
     assert [next(pauses) <= bound for bound in (1, 2, 4, 4, 4)] == [True] * 5

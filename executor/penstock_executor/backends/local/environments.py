@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ import uv
 from penstock_executor.backends.local import old_sdks, pip_settings
 from penstock_executor.backends.local.attempt_environment import share_scripts
 from penstock_executor.backends.local.programs import output_of
+from penstock_executor.backoff import retried
 
 log = logging.getLogger(__name__)
 
@@ -148,14 +150,9 @@ class TaskEnvironments:
             await _locked(lock)
             if complete.exists():
                 return target
-            for attempt in range(1, _TRIES + 1):
-                try:
-                    await self._build(target, installs, _Installer(self._base, settings, lock.fileno()))
-                    break
-                except EnvironmentFailedError as error:
-                    if not error.transient or attempt == _TRIES:
-                        raise
-                await asyncio.sleep(random.uniform(0.5, 1.5) * attempt)  # noqa: S311 - a delay
+            installer = _Installer(self._base, settings, lock.fileno())
+            pauses = (random.uniform(0.5, 1.5) * failures for failures in itertools.count(1))  # noqa: S311 - a delay
+            await retried(lambda: self._build(target, installs, installer), tries=_TRIES, pauses=pauses)
             complete.write_text(json.dumps(installs))
         return target
 
@@ -201,6 +198,7 @@ def _make_read_only(environment: Path) -> None:
 
 async def _locked(lock: IO[str]) -> None:
     """Waits for the file's lock: an executor that died may have left programs that hold it."""
+    # No retry of a failed call: it polls, because a blocking wait for the lock could not be cancelled.
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
