@@ -97,6 +97,7 @@ class Reflector(Generic[T]):
     async def run(self) -> None:
         """Runs until cancelled."""
         silent = 0
+        # No retry of one call: each turn lists or watches, from where the one before it came to.
         while True:
             before = self._position
             ended = False

@@ -82,6 +82,7 @@ class ObjectBucket:
     def read(self, uri: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         key, retries = _key(uri), RetryBudget(self._limits.retry_seconds)
         remaining = _RemainingRange(offset, None if length is None else offset + length)
+        # No retry of one call: each try asks for the bytes that are left, and each piece that comes renews the time.
         while not remaining.done:
             with self._translated_errors(uri):
                 try:
@@ -170,6 +171,7 @@ class ObjectBucket:
         key, retries, remaining = _key(uri), RetryBudget(self._limits.retry_seconds), _RemainingRange()
         # Not a temporary file: that would be readable by its owner alone, and tasks may run as other users.
         with _local_errors(target), atomic_file(target) as path, path.open("xb") as file:
+            # No retry of one call, as in `read`.
             while not remaining.done:
                 with self._translated_errors(uri):
                     response = await obstore.get_async(self._client, key, options=remaining.options())

@@ -165,6 +165,7 @@ class Client:
         """Waits until the run has ended. Raises TimeoutError after `timeout` seconds, ClientError."""
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.1
+        # No retry of a failed call: it polls for a state, and an error ends it.
         while True:
             run: run_pb2.Run = self.call(self.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
             if run.state in _FINAL_STATES:

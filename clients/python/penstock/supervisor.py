@@ -99,6 +99,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Until `request_stop`. Raises ChildFailedError."""
+        # No retry of a call: it watches children, each of which is started again on its own when it ends.
         while not self._stopping:
             now = time.monotonic()
             for child in self._children:

@@ -48,6 +48,7 @@ class Share:
     def wait_for_wrapper(self) -> None:
         alive = self.directory / "alive"
         delay = _FIRST_POLL_SECONDS
+        # No retry of a failed call: it polls for a file.
         while not alive.exists():
             time.sleep(delay)
             delay = min(delay * 1.5, _LAST_POLL_SECONDS)

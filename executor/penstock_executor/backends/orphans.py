@@ -62,6 +62,7 @@ class OrphanCollector(Generic[_Leftover]):
 
     async def work(self) -> None:
         """Looks again and again until cancelled."""
+        # No retry of a failed call: it sweeps at its interval whether the last sweep failed or not.
         while True:
             # Several executors do not all ask at the same time.
             await asyncio.sleep(self._every * random.uniform(0.8, 1.2))  # noqa: S311 - a delay

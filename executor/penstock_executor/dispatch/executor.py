@@ -162,6 +162,7 @@ class Executor:
 
     async def _claim(self) -> None:
         retry = delays()
+        # No retry of one call: how many runs it asks for is counted anew before each try.
         while True:
             room = self._settings.max_runs - len(self._sessions)
             if room <= 0:
@@ -240,6 +241,7 @@ class Executor:
             await self._end_attempts(keys)
 
     async def _beat(self) -> None:
+        # No retry of one call: the next heartbeat is due anyway, for the runs that are held by then.
         while True:
             await asyncio.sleep(self._settings.heartbeat)
             if not self._sessions:

@@ -96,6 +96,7 @@ class LineageQueue:
     async def work(self) -> None:
         """Writes batches until cancelled."""
         retry = delays()
+        # No retry of one call: a batch that fails is put back, and the next try takes the records that wait by then.
         while True:
             await self._wake.wait()
             await self._gather()

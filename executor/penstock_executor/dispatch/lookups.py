@@ -60,6 +60,7 @@ class CacheLookups:
 
     async def _work(self) -> None:
         retry = delays()
+        # No retry of one call: the next try asks without the runs that were lost and with the look-ups that came since.
         while True:
             await self._wake.wait()
             asked, self._waiting = self._waiting[:_KEYS_PER_CALL], self._waiting[_KEYS_PER_CALL:]

@@ -143,6 +143,7 @@ class InsightService:
             if task is None:
                 time.sleep(_POLL_SECONDS)
         offset, started = 0, False
+        # No retry of a failed call: it polls for what was added to the log, which may not be there yet.
         while True:
             ended = task.state.terminal
             live = None if started else self._live_log(task, follow=follow, active=active)

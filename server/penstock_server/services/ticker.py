@@ -35,6 +35,7 @@ class Ticker:
         self._thread.join(10)
 
     def _work(self) -> None:
+        # No retry of a failed call: it ticks at its interval whether the last tick failed or not.
         while not self._stop.is_set():
             try:
                 fired = self._service.tick()

@@ -120,6 +120,7 @@ def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float =
     pause = 0.2
     try:
         with Live(console=console, refresh_per_second=8, transient=not console.is_terminal) as live:
+            # No retry of a failed call: it polls for a state, and an error ends it.
             while True:
                 current: run_pb2.Run = client.call(client.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
                 tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks

@@ -263,6 +263,7 @@ class ContainerBackend:
         if attempt.exit_heard and exit_ is not None and exit_.code == 0:
             return None
         until = time.monotonic() + _ENDS_SECONDS
+        # No retry of a failed call: it polls for a state, and an error ends it.
         for delay in delays():
             state = await self._runtime.inspect(attempt.name)
             if state is None or state.ended or time.monotonic() > until:

@@ -44,6 +44,7 @@ class ExitWatch:
         podman = self._runtime.is_podman
         event, name = ("died", "{{.Name}}") if podman else ("die", "{{.Actor.Attributes.name}}")
         pauses = delays(1.0, 60.0)
+        # No retry of one call: the stream is opened again whenever it ends, also without an error.
         while True:
             try:
                 self._listening = True
@@ -59,6 +60,7 @@ class ExitWatch:
 
     async def poll(self) -> None:
         """Polls until cancelled."""
+        # No retry of a failed call: it polls at its interval whether the last poll failed or not.
         while True:
             await asyncio.sleep(_POLL_SECONDS if self._listening else _POLL_WITHOUT_EVENTS_SECONDS)
             if not self._running():

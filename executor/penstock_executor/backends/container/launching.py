@@ -151,6 +151,7 @@ class ContainerLauncher:
     async def _appeared(self, attempt: ContainerAttempt) -> ContainerState | None:
         """The container, once the call that creates it is over: whoever began it may have died meanwhile."""
         until = time.monotonic() + _APPEARS_SECONDS
+        # No retry of a failed call: it polls for a state, and an error ends it.
         for delay in delays():
             state = await self._runtime.inspect(attempt.name)
             if (state is not None and state.begun) or time.monotonic() > until:

@@ -66,6 +66,7 @@ class PodCalls:
         name = str(pod["metadata"]["name"])
         exists = unanswered = False
         error: KubeError
+        # No retry of one call: by the answers so far, the next try creates the Pod or looks for it.
         for delay in delays():
             await self._turn(self._creates)
             allowed = may_create()
@@ -100,6 +101,7 @@ class PodCalls:
 
     async def delete(self, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> None:
         """Returns when the deletion was accepted or the Pod is gone. Raises KubeError when it is refused for good."""
+        # No retry of one call: each try waits for its turn, and after a conflict another call tells whether to go on.
         for delay in delays():
             await self._turn(self._deletes)
             try:

@@ -80,6 +80,7 @@ class ClaimTasks:
 
     async def collect(self, namespaces: Callable[[], Iterable[str]], runs: HeldRuns, every_seconds: float) -> None:
         """Removes workspaces of runs that ended while nobody was there to do it, again and again until cancelled."""
+        # No retry of a failed call: it looks at its interval whether the last look failed or not.
         while True:
             await asyncio.sleep(every_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - a delay
             try:

@@ -64,6 +64,7 @@ class ForkServerConnection:
                 return
             deadline = asyncio.get_running_loop().time() + _START_SECONDS
             server: subprocess.Popen[bytes] | None = None
+            # No retry of one call: between tries it starts the server when none runs.
             while True:
                 try:
                     reader, self._writer = await asyncio.open_unix_connection(str(self._socket), limit=_LINE_BYTES)
