@@ -9,9 +9,7 @@ schema; errors of the driver for a database that cannot be reached become Unavai
 
 from __future__ import annotations
 
-import random
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from penstock_server.errors import AlreadyExistsError, InvalidArgumentError, UnavailableError
 from penstock_server.storage.pool import PoolSettings
@@ -137,19 +136,21 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
+@retry(
+    retry=retry_if_exception(_is_locked),
+    wait=wait_random(0.001, 0.02),
+    stop=stop_after_delay(_BUSY_MILLIS / 1000),
+    reraise=True,
+)
 def _switch_to_wal(cursor: Any) -> None:
     """Retries while another connection switches. When several open a new database at once, SQLite reports it as locked
     to all but one immediately: during the switch it ignores the busy timeout.
     """
-    until = time.monotonic() + _BUSY_MILLIS / 1000
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-        time.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - a delay
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def _disable_foreign_keys(connection: Any, _record: Any) -> None:

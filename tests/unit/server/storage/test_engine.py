@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 from penstock_server.errors import UnavailableError
-from penstock_server.storage.engine import database_errors, open_engine
+from penstock_server.storage.engine import _switch_to_wal, database_errors, open_engine
 from penstock_server.storage.pool import DEFAULT_POOL
 
 _AT_ONCE, _ROUNDS = 6, 50
@@ -38,3 +39,29 @@ def test_what_is_no_database_is_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError), database_errors(), engine.connect():
         pass
     engine.dispose()
+
+
+class Cursor:
+    """Fails with each of these messages in turn, then succeeds."""
+
+    def __init__(self, *messages: str) -> None:
+        self._messages = list(messages)
+        self.executed: list[str] = []
+
+    def execute(self, statement: str) -> None:
+        self.executed.append(statement)
+        if self._messages:
+            raise sqlite3.OperationalError(self._messages.pop(0))
+
+
+def test_the_switch_to_wal_is_retried_while_the_database_is_locked() -> None:
+    cursor = Cursor("database is locked", "database is locked")
+    _switch_to_wal(cursor)
+    assert cursor.executed == ["PRAGMA journal_mode=WAL"] * 3
+
+
+def test_another_error_of_the_switch_to_wal_is_raised_as_it_was() -> None:
+    cursor = Cursor("database is locked", "disk I/O error", "database is locked")
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        _switch_to_wal(cursor)
+    assert len(cursor.executed) == 2
