@@ -63,9 +63,9 @@ class CacheLookups:
         # No retry of one call: the next try asks without the runs that were lost and with the look-ups that came since.
         while True:
             await self._wake.wait()
-            asked, self._waiting = self._waiting[:_KEYS_PER_CALL], self._waiting[_KEYS_PER_CALL:]
-            asked = [(session, effect) for session, effect in asked if not session.lost]
-            if not asked:
+            lookups, self._waiting = self._waiting[:_KEYS_PER_CALL], self._waiting[_KEYS_PER_CALL:]
+            lookups = [(session, effect) for session, effect in lookups if not session.lost]
+            if not lookups:
                 if not self._waiting:
                     self._wake.clear()
                 continue
@@ -76,21 +76,21 @@ class CacheLookups:
                     namespace=session.context.namespace,
                     not_before_millis=_not_before(session.context, self._now()),
                 )
-                for session, effect in asked
+                for session, effect in lookups
             ]
             try:
                 answers = await self._client.look_up(keys)
-                found = [(convert.cached_result(answer), answer.reason) for answer in answers]
+                results = [(convert.cached_result(answer), answer.reason) for answer in answers]
             except ServerUnavailableError as error:
                 log.warning("cache look-ups wait for the server: %s", error)
-                self._waiting = asked + self._waiting
+                self._waiting = lookups + self._waiting
                 await asyncio.sleep(next(retry))
                 continue
             except ServerRejectedError as error:
                 log.error("cache look-ups refused, going on without: %s", error)
-                found = [(None, f"the look-up was refused: {error}")] * len(asked)
+                results = [(None, f"the look-up was refused: {error}")] * len(lookups)
             retry = delays()
-            for (session, effect), (hit, reason) in zip(asked, found, strict=True):
+            for (session, effect), (hit, reason) in zip(lookups, results, strict=True):
                 if hit is None or not any(hit.outputs.artifacts.values()):
                     self._answer(session, effect, hit, reason)
                 else:
