@@ -23,6 +23,8 @@ from penstock_ir.model import JsonValue
 class FailureKind(str, Enum):
     """USER: the command failed. INFRASTRUCTURE: it never ran, or its host was lost. CANCELED: the executor stopped it.
     CONFIGURATION: it cannot run (no such command, bad image, unwritable store), and a retry does not help.
+
+    A release reads a new kind before any release writes it.
     """
 
     USER = "user"
@@ -190,9 +192,11 @@ def decode(line: bytes) -> Event:
 
     Raises ValueError for an event, a field or a value that this release does not know.
     """
-    document: dict[str, Any] = json.loads(line)
+    document = json.loads(line)
+    if not isinstance(document, dict):
+        raise ValueError("an event is a JSON object")
     name = document.pop("type", None)
-    event_type = _TYPES.get(name)
+    event_type = _TYPES.get(str(name))
     if event_type is None:
         raise ValueError(f"unknown event type {name!r}")
     try:
@@ -207,8 +211,10 @@ def decode_known(line: bytes) -> Event | None:
     Fields of a newer release are left out; None for an event, or a value in it, that is not known. Raises ValueError
     for what is no JSON.
     """
-    document: dict[str, Any] = json.loads(line)
-    event_type = _TYPES.get(document.get("type"))
+    document = json.loads(line)
+    if not isinstance(document, dict):
+        return None
+    event_type = _TYPES.get(str(document.get("type")))
     if event_type is None:
         return None
     try:
@@ -233,7 +239,7 @@ def _hit(document: Mapping[str, Any]) -> CachedResult:
     )
 
 
-_TYPES: Mapping[Any, type[Event]] = {event_type.__name__: event_type for event_type in get_args(Event)}
+_TYPES: Mapping[str, type[Event]] = {event_type.__name__: event_type for event_type in get_args(Event)}
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "outputs": Outputs.from_json,
     "hit": _hit,

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,8 +21,9 @@ from penstock_executor.backends.local.inputs import LocalInputs
 from penstock_ir.event_log import FailureKind
 from penstock_ir.loader import document_from_json
 from penstock_store.base import ArtifactStoreError
-from penstock_store.config import PROVIDERS
+from penstock_store.config import PROVIDERS, StoreConfig
 from penstock_store.files import FileArtifactStore
+from penstock_store.router import RoutedStore
 
 from tests.support.held_runs import Runs
 from tests.support.launch import launch
@@ -88,6 +90,15 @@ async def test_a_store_that_fails(tmp_path: Path, environments: Path, error: Exc
         ended = await end_of(launch(*WRITES, root="s3://bucket/root", artifacts=["out"]))
     assert ended.failure is FailureKind.INFRASTRUCTURE
     assert said in ended.error
+
+
+async def test_a_root_whose_settings_are_wrong(tmp_path: Path, environments: Path) -> None:
+    store = RoutedStore(StoreConfig(), {})
+    task = replace(launch("true", root="gs://bucket/x"), pipeline_root="gs://bucket/x?region=here")
+    async with running(tmp_path, environments, store) as end_of:
+        outcome = await end_of(task)
+    assert outcome.failure is FailureKind.CONFIGURATION
+    assert "the pipeline root cannot be used: gs://bucket/x?region=here: unknown setting 'region'" in outcome.error
 
 
 @outlives

@@ -1,10 +1,11 @@
-"""Which artifacts have to be moved into and out of a task's container, and to which paths (docs/pods.md)."""
+"""What has to be moved into and out of a task's container, to which paths (docs/pods.md), and by which store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from penstock_ir.artifact import Artifact
+from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.protocol import Transfer
 from penstock_executor.attempts import TaskLaunch
@@ -13,6 +14,14 @@ from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.pod_paths import is_moved, local_form
 
 OCI = "oci://"
+
+
+def store_of_root(store: ArtifactStore, root: str) -> ArtifactStore:
+    """The store with the settings of a run's pipeline root. Raises TaskSpecError when they are wrong."""
+    try:
+        return store.for_root(root)
+    except ArtifactStoreError as error:
+        raise TaskSpecError(f"the pipeline root cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

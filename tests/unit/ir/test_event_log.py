@@ -79,6 +79,8 @@ OF_A_NEWER_RELEASE = [
     b'{"type":"AttemptPaused","path":"train","at":1}',
     b'{"type":"AttemptEnded","path":"train","attempt":1,"at":5,"failure":"preempted"}',
     b'{"type":"AttemptEnded","path":"train"}',
+    b'{"type":["AttemptEnded"],"path":"train"}',
+    b'["AttemptEnded","train"]',
     b'{"type":"CacheAnswered","path":"t","fingerprint":"f","at":1,"hit":{"result":"elsewhere"}}',
 ]
 

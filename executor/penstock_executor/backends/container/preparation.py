@@ -24,7 +24,7 @@ from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_executor.backends.container.volumes import OWN_VOLUMES, Mount, claims_in_parts, our_mounts, task_mounts
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.task_paths import TaskPaths
-from penstock_executor.backends.transfers import OCI, transfers_of
+from penstock_executor.backends.transfers import OCI, store_of_root, transfers_of
 from penstock_executor.pod_paths import local_form
 
 
@@ -58,7 +58,7 @@ class Preparation:
         log.chmod(0o666)
         ours = our_mounts(directory, self._wrapper(image.architecture), log, [paths.root, *moved.paths()])
         brought = await bring(
-            self._store.for_root(task.pipeline_root),
+            store_of_root(self._store, task.pipeline_root),
             moved.inputs,
             directory,
             overlays=self._options.runtime.overlays,

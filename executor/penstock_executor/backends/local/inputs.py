@@ -26,6 +26,7 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local import views
 from penstock_executor.backends.local.directory import AttemptDirectory, remove_tree
 from penstock_executor.backends.local.views import Overlay, View
+from penstock_executor.backends.transfers import store_of_root
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 
 _FETCH_SECONDS = 600.0
@@ -93,10 +94,10 @@ class LocalInputs:
         return TaskFiles((), self._home(task, directory), shown)
 
     async def prepare(self, task: TaskLaunch, directory: AttemptDirectory) -> TaskFiles:
-        """Raises ArtifactStoreError, OSError."""
+        """Raises TaskSpecError, ArtifactStoreError, OSError."""
         home = self._home(task, directory)
         home.mkdir(parents=True, exist_ok=True)
-        inputs = _Inputs(self, directory, self.store.for_root(task.pipeline_root))
+        inputs = _Inputs(self, directory, store_of_root(self.store, task.pipeline_root))
         for port, artifacts in task.input_artifacts.items():
             for index, artifact in enumerate(artifacts):
                 await inputs.place(artifact, directory.inputs / port / str(index))

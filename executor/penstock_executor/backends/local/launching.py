@@ -17,7 +17,7 @@ from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
-from penstock_executor.backends.errors import LaunchFailedError
+from penstock_executor.backends.errors import LaunchFailedError, TaskSpecError
 from penstock_executor.backends.local.connection import ForkServerGoneError
 from penstock_executor.backends.local.environments import EnvironmentFailedError
 from penstock_executor.backends.local.fork_servers import ForkServers
@@ -62,7 +62,7 @@ class LocalLauncher:
             return await self._start(attempt, runs)
         except (LaunchFailedError, LeaseUncertainError, WithdrawnError):
             raise
-        except UnstartableError as error:
+        except (TaskSpecError, UnstartableError) as error:
             raise LaunchFailedError(FailureKind.CONFIGURATION, str(error)) from error
         except EnvironmentFailedError as error:
             kind = FailureKind.INFRASTRUCTURE if error.transient else FailureKind.CONFIGURATION
