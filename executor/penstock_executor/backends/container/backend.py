@@ -229,7 +229,9 @@ class ContainerBackend:
         elif action is Action.HAND_BACK:
             self._give_back_slot(attempt)
             del self._attempts[attempt.key]
-        # DELIVER_LOST does not occur: nobody observes GONE here.
+        else:
+            # DELIVER_LOST: nobody observes GONE here. An action that is not carried out would never end the attempt.
+            raise AssertionError(action)
 
     async def _stop(self, attempt: ContainerAttempt) -> None:
         """SIGTERM, and SIGKILL after the grace period; its end is heard as any other."""
