@@ -8,7 +8,6 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell tools/find_python)
 VENV := .venv
 BIN := $(VENV)/bin
-UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 
 CORPUS ?= tests/pipelines
@@ -29,9 +28,10 @@ setup: $(STAMP) ## Install everything into .venv
 $(STAMP): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found; set PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	awk '/^uv==/, !/\\$$/' requirements.lock > $(VENV)/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e clients/python -e .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e clients/python -e .
 	@touch $@
 
 requirements.lock: ; $(MAKE) lock
@@ -41,10 +41,20 @@ lock: ## Resolve dependencies anew (pyproject.toml -> requirements.lock)
 	$(BIN)/uv lock --quiet
 	$(BIN)/uv export --quiet --all-groups --no-emit-workspace --no-header --format requirements-txt -o requirements.lock
 
-demo: $(STAMP) ## Run a real pipeline end to end and look at its lineage
+# Names of files change with their content, so that index.html is written last and says when all was built.
+UI := server/penstock_server/ui_bundle/index.html
+UI_SOURCES := $(shell find clients/web clients/typescript/src -name node_modules -prune -o -type f -print)
+
+.PHONY: ui
+ui: $(UI) ## Build the web UI, which the server serves at /
+
+$(UI): $(STAMP) tools/ui.py $(UI_SOURCES)
+	$(BIN)/python -m tools.ui
+
+demo: $(STAMP) $(UI) ## Run a real pipeline end to end and look at its lineage
 	$(BIN)/python -m tools.demo $(ARGS)
 
-serve: $(STAMP) ## Start server and executor (penstock up)
+serve: $(STAMP) $(UI) ## Start server and executor (penstock up)
 	$(BIN)/penstock up $(ARGS)
 
 test-programs: $(STAMP) ## Install what tests start besides Python: databases, object stores, a browser, podman
@@ -57,13 +67,13 @@ $(VENV)/.programs-%: $(STAMP) tools/programs.py tools/debian.py clients/typescri
 # What a machine of two cores and no cluster can prove, two tests at a time.
 SUITE := pytest tests --ignore=tests/kube --ignore=tests/container --numprocesses=$(WORKERS) --durations=60
 
-test: $(VENV)/.programs-tests ## Unit, contract, simulation, conformance and end-to-end tests
+test: $(VENV)/.programs-tests $(UI) ## Unit, contract, simulation, conformance and end-to-end tests
 	$(BIN)/python -m $(SUITE) $(ARGS)
 
 test-unit: $(STAMP) ## Unit tests alone: under a minute on two cores
 	$(BIN)/python -m pytest -q tests/unit --numprocesses=$(WORKERS) $(ARGS)
 
-coverage: $(VENV)/.programs-tests ## What part of each package `make test` runs, programs that tests start included
+coverage: $(VENV)/.programs-tests $(UI) ## What part of each package `make test` runs, programs that tests start included
 	rm -rf build/coverage
 	$(BIN)/coverage run -m $(SUITE) $(ARGS)
 	$(BIN)/coverage combine --quiet
@@ -87,7 +97,15 @@ lint: $(STAMP) ## Format, lint, types, import contracts, protos, links of the do
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
+	$(BIN)/python -m tools.ui --check
 	@$(MAKE) --no-print-directory docs
+
+.PHONY: audit advisories
+audit: $(STAMP) ## Hashes of the locks, digest of the base image, licences; asks nobody
+	$(BIN)/python -m tools.audit
+
+advisories: $(STAMP) ## Ask what vulnerabilities are known of what the locks name
+	$(BIN)/python -m tools.advisories
 
 format: $(STAMP) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
@@ -126,9 +144,10 @@ reference: $(STAMP) ## Write the pages of docs/ that are made from the programs,
 bench: $(VENV)/.programs-tests ## Measure the API, the engine and local runs, with peers side by side: ARGS="--only api"
 	$(BIN)/python -m tools.bench $(ARGS)
 
-build: $(STAMP) ## Build the wheels into dist/
-	rm -rf dist
-	$(BIN)/uv build --quiet --all-packages --wheel
+build: $(STAMP) $(UI) ## Build the wheels into dist/, each with its bill of materials
+	rm -rf dist build/sbom
+	$(BIN)/python -m tools.sbom build/sbom
+	$(BIN)/uv build --quiet --all-packages --wheel --no-build-isolation --python $(BIN)/python
 
 test-wheels: build ## Install the wheels with plain pip and run the demo's pipeline
 	$(BIN)/python -m tools.check_wheels dist
@@ -167,4 +186,4 @@ deploy-check: $(VENV)/.programs-deploy ## Render and check deploy/, against the 
 	$(BIN)/python -m tools.deploy_check
 
 clean: ## Remove what was installed and built
-	rm -rf $(VENV) .venv-* dist build .demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-* dist build server/penstock_server/ui_bundle .demo .mypy_cache .ruff_cache .pytest_cache

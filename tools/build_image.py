@@ -1,7 +1,8 @@
 """Builds the image of deploy/Dockerfile with buildah into an OCI archive: no daemon, no network inside the build.
 
 Invariants: everything that pip installs is resolved and fetched outside, for the image's Python, pinned where
-requirements.lock pins it; the base image is an OCI archive, never pulled; the store of images is thrown away.
+requirements.lock pins it; the base image is an OCI archive, never pulled; the store of images is thrown away. The image
+holds its bill of materials, which an annotation names: what pip installs, and the base by its digest.
 Docker and podman build the same file without this program (deploy/README.md).
 
 Example: make build && python -m tools.build_image --base-archive python.tar --output build/penstock.tar
@@ -9,14 +10,18 @@ Example: make build && python -m tools.build_image --base-archive python.tar --o
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
 import click
+
+from tools import sbom
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DOCKERFILE = _ROOT / "deploy" / "Dockerfile"
@@ -25,6 +30,8 @@ _GLIBC = 36
 # The development environment's own version, and what demands it (docs/architecture.md).
 _OVERRIDDEN = {"protobuf", "googleapis-common-protos"}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+# Where deploy/Dockerfile puts it.
+_SBOM = "/opt/penstock/sbom/image.cdx.json"
 
 
 @click.command()
@@ -54,6 +61,8 @@ def main(base_archive: Path, output: Path, tag: str, python_version: str, archit
         directory = Path(name)
         context = directory / "context"
         fetch_wheels(wheels, context / "dist", python_version, architecture)
+        environment = installed(context / "dist", directory, python_version, architecture)
+        sbom.write(sbom.of_image(environment, tag, base_digest(base_archive)), context / "dist" / Path(_SBOM).name)
         build(context, directory / "storage", base_archive, architecture, f"oci-archive:{output}:{tag}")
     click.echo(f"{output}: {tag}, {output.stat().st_size / 2**20:.0f} MiB")
 
@@ -83,6 +92,28 @@ def fetch_wheels(ours: list[Path], directory: Path, python_version: str, archite
     )  # fmt: skip
 
 
+def installed(dist: Path, directory: Path, python_version: str, architecture: str) -> sbom.Bom:
+    """What the image's environment will hold. The wheels are unpacked below `directory`, as they may be of another
+    Python and machine than ours. Raises CalledProcessError.
+    """
+    uv, empty, target = str(Path(sys.executable).with_name("uv")), directory / "empty", directory / "installed"
+    _run(uv, "venv", "--quiet", "--no-config", "--python", sys.executable, str(empty))
+    _run(
+        uv, "pip", "install", "--quiet", "--no-config", "--no-deps", "--offline", "--target", str(target),
+        "--python-version", python_version, "--python-platform", f"{_MACHINES[architecture]}-manylinux_2_{_GLIBC}",
+        *map(str, sorted(dist.glob("*.whl"))),
+    )  # fmt: skip
+    return sbom.of_environment(empty / "bin" / "python", {"PYTHONPATH": str(target)})
+
+
+def base_digest(archive: Path) -> str:
+    """The digest of the manifest of an OCI archive's image."""
+    with tarfile.open(archive) as tar:
+        index = tar.extractfile("index.json")
+        assert index is not None
+        return str(json.load(index)["manifests"][0]["digest"])
+
+
 def build(context: Path, storage: Path, base_archive: Path, architecture: str, destination: str) -> None:
     """Builds the Dockerfile over `context` and writes `destination`. Raises CalledProcessError."""
     if shutil.which("buildah") is None:
@@ -93,7 +124,7 @@ def build(context: Path, storage: Path, base_archive: Path, architecture: str, d
     _run(
         *buildah, "build", "--isolation", "chroot", "--pull-never", "--format", "oci", "--arch", architecture,
         "--build-arg", f"BASE={base}", "--build-arg", "PIP_NO_INDEX=1", "--file", str(_DOCKERFILE),
-        "--tag", "penstock", str(context),
+        "--annotation", f"dev.penstock.sbom={_SBOM}", "--tag", "penstock", str(context),
     )  # fmt: skip
     # Quick rather than small: registries compress anew what they are given.
     _run(*buildah, "push", "--quiet", "--compression-level", "1", "penstock", destination)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
+from penstock.secret_file import SecretFile
 
 from tools.ports import free_port
 
@@ -41,6 +42,7 @@ class Embedded:
         self._environments = environments
         self.http = f"http://127.0.0.1:{free_port()}"
         self.grpc = f"127.0.0.1:{free_port()}"
+        self.dispatch = f"127.0.0.1:{free_port()}"
         self._options: Sequence[str] = options
         self._environment = {**os.environ, **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
@@ -58,6 +60,11 @@ class Embedded:
     def log_file(self) -> Path:
         return self.data_dir / "up.log"
 
+    @property
+    def secret(self) -> SecretFile:
+        """What its executor proves itself with."""
+        return SecretFile(self.data_dir / "dispatch.key")
+
     def start(self, timeout: float = 90.0) -> None:
         """Raises RuntimeError with the log's last lines when it does not get ready."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -69,7 +76,8 @@ class Embedded:
             self.process = subprocess.Popen(
                 [
                     PENSTOCK, "up", "--data-dir", str(self.data_dir),
-                    "--http", self.http.removeprefix("http://"), "--grpc", self.grpc, *self._options,
+                    "--http", self.http.partition("://")[2], "--grpc", self.grpc,
+                    "--dispatch", self.dispatch, *self._options,
                 ],
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
@@ -79,7 +87,7 @@ class Embedded:
             tail = self.log_file.read_text(errors="replace")[-2000:]
             raise RuntimeError(f"penstock up did not get ready:\n{tail}")
         found = dict(part.split("=", 1) for part in line.split()[1:])
-        self.http, self.grpc = found["http"], found["grpc"]
+        self.http, self.grpc, self.dispatch = found["http"], found["grpc"], found["dispatch"]
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

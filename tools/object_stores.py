@@ -13,12 +13,9 @@ import hmac
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +25,7 @@ from pathlib import Path
 from tools import google_uploads
 from tools.go_programs import go_program
 from tools.ports import free_port
+from tools.services import serving
 
 _BIN = Path(__file__).resolve().parents[1] / "build" / "bin"
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
@@ -55,19 +53,25 @@ def s3(
     certificate: tuple[Path, Path] | None = None,
     port: int = 0,
     host: str = "127.0.0.1",
+    keys: tuple[str, str] = ("penstock-test", "penstock-secret"),
+    owners: Mapping[str, str] | None = None,
 ) -> Iterator[ObjectStore]:
-    """versitygw over a directory. `certificate`: files of a chain and its key, for TLS."""
-    with _directory("s3", buckets) as directory:
+    """versitygw over a directory. `certificate`: files of a chain and its key, for TLS. `keys`: access and secret.
+
+    `owners` maps buckets to secrets: such a bucket belongs to an account of its name, which reaches no other one.
+    """
+    with _directory("s3", buckets) as directory, _directory("s3-accounts") as accounts:
         port = port or free_port(host)
         tls = ("--cert", str(certificate[0]), "--key", str(certificate[1])) if certificate else ()
-        found = ObjectStore(
-            f"{'https' if tls else 'http'}://{host}:{port}", directory, "penstock-test", "penstock-secret"
-        )
+        found = ObjectStore(f"{'https' if tls else 'http'}://{host}:{port}", directory, *keys)
         command = [
             str(go_program(VERSITYGW)), "--access", found.access_key, "--secret", found.secret_key,
-            "--port", f"{host}:{port}", "--quiet", *tls, "posix", str(directory),
+            "--port", f"{host}:{port}", "--quiet", *tls, *(("--iam-dir", str(accounts)) if owners else ()),
+            "posix", str(directory),
         ]  # fmt: skip
-        with _serving(command, port, host):
+        with serving(command, port, host):
+            for bucket, secret in (owners or {}).items():
+                _give_bucket(found, bucket, secret)
             yield found
 
 
@@ -80,7 +84,7 @@ def google(buckets: Sequence[str] = ()) -> Iterator[ObjectStore]:
             str(go_program(FAKE_GCS)), "-scheme", "http", "-host", "127.0.0.1", "-port", str(behind),
             "-public-host", f"127.0.0.1:{port}", "-backend", "memory",
         ]  # fmt: skip
-        with _serving(command, behind), google_uploads.front(port, behind):
+        with serving(command, behind), google_uploads.front(port, behind):
             for bucket in buckets:
                 made = json.dumps({"name": bucket}).encode()
                 with urllib.request.urlopen(f"http://127.0.0.1:{behind}/storage/v1/b", data=made):
@@ -97,7 +101,7 @@ def azure(containers: Sequence[str] = ()) -> Iterator[ObjectStore]:
             _tool("node"), str(_azurite()), "--blobHost", "127.0.0.1", "--blobPort", str(port),
             "--location", str(directory), "--silent", "--skipApiVersionCheck", "--disableTelemetry",
         ]  # fmt: skip
-        with _serving(command, port):
+        with serving(command, port):
             found = ObjectStore(f"http://127.0.0.1:{port}/{_AZURE_ACCOUNT}", directory, _AZURE_ACCOUNT, _AZURE_KEY)
             for container in containers:
                 _make_container(found, container)
@@ -110,32 +114,6 @@ def _directory(name: str, buckets: Sequence[str] = ()) -> Iterator[Path]:
         for bucket in buckets:
             (Path(made) / bucket).mkdir()
         yield Path(made)
-
-
-@contextlib.contextmanager
-def _serving(command: Sequence[str], port: int, host: str = "127.0.0.1") -> Iterator[None]:
-    with tempfile.TemporaryFile() as log:
-        # A group of its own: what is called node may be a program that starts it.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            until = time.monotonic() + 60
-            while not _listens(host, port):
-                if time.monotonic() > until or process.poll() is not None:
-                    log.seek(0)
-                    raise RuntimeError(f"{command[0]}: {log.read()[-2000:].decode(errors='replace')}")
-                time.sleep(0.05)
-            yield
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _listens(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
 
 
 def install_azurite() -> None:
@@ -164,6 +142,15 @@ def _azurite() -> Path:
 
 def _azurite_home() -> Path:
     return _BIN / _AZURITE.replace("@", "-")
+
+
+def _give_bucket(store: ObjectStore, name: str, secret: str) -> None:
+    admin = [
+        str(go_program(VERSITYGW)), "admin", "--access", store.access_key, "--secret", store.secret_key,
+        "--endpoint-url", store.endpoint,
+    ]  # fmt: skip
+    _checked([*admin, "create-user", "--access", name, "--secret", secret, "--role", "user"], {})
+    _checked([*admin, "change-bucket-owner", "--bucket", name, "--owner", name], {})
 
 
 def _make_container(store: ObjectStore, name: str) -> None:

@@ -22,7 +22,7 @@ _SERVED = {
     "kubeflow.pipelines.backend.api.v2beta1": (
         "ExperimentService", "PipelineService", "RunService", "RecurringRunService",
     ),
-    "penstock.v1": ("InsightService",),
+    "penstock.v1": ("InsightService", "AccessService", "WatchService"),
     "api": (
         "ExperimentService", "PipelineService", "RunService", "JobService", "TaskService", "AuthService",
         "VisualizationService",
@@ -280,6 +280,9 @@ def _plain_routes() -> dict[str, dict[str, Schema]]:
         "/apis/penstock/v1/artifacts/{name}:download": get("DownloadArtifact", path=("name",), **octets),
         "/apis/penstock/v1/runs/{run_id}/events": get(
             "ReadEvents", path=("run_id",), schema=data, content_type="application/x-ndjson"
+        ),
+        "/apis/penstock/v1/runs/{run_id}:watch": get(
+            "WatchRun", "after", "until_finished", path=("run_id",), schema=data, content_type="text/event-stream"
         ),
         "/artifacts/get": get("PreviewArtifact", "peek", "namespace", "providerInfo",
                               required=("source", "bucket", "key"), **octets),

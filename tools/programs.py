@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from tools import debian, deploy_check, go_programs, kwok, manifests, object_stores
+from tools import debian, deploy_check, go_programs, kwok, manifests, oauth2_proxy, object_stores
 
 _CLIENTS = Path(__file__).resolve().parents[1] / "clients"
 
@@ -50,7 +50,7 @@ _KUSTOMIZE = () if shutil.which("kubectl") else (manifests.KUSTOMIZE,)
 GROUPS = {
     "tests": Group(
         debian=("initdb", "mariadbd", "chromium", "gcc", "curl", "jq", "/usr/bin/python3"),
-        go=(object_stores.VERSITYGW, object_stores.FAKE_GCS),
+        go=(object_stores.VERSITYGW, object_stores.FAKE_GCS, oauth2_proxy.OAUTH2_PROXY),
         others=(object_stores.install_azurite, _clients),
     ),
     "containers": Group(debian=("runc", "podman", "/bin/busybox"), go=(object_stores.VERSITYGW,)),

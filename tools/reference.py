@@ -1,4 +1,5 @@
-"""The references that are made from the programs themselves: docs/commands.md, docs/settings.md, docs/imports.md.
+"""The references that are made from the programs themselves: docs/commands.md, docs/settings.md, docs/imports.md,
+docs/authorization.md.
 
 Why from the programs: what `--help` says is what holds; a page that is written by hand falls behind. A test makes both
 again and compares.
@@ -17,7 +18,7 @@ from penstock.cli.main import main as penstock
 from penstock_executor.main import main as penstock_executor
 from penstock_server.main import main as penstock_server
 
-from tools import import_picture
+from tools import authorization_table, import_picture
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 _HELP = ("--help", "--version")
@@ -41,6 +42,7 @@ def pages() -> dict[Path, str]:
         DOCS / "commands.md": _commands(),
         DOCS / "settings.md": _settings(),
         import_picture.PAGE: import_picture.page(),
+        authorization_table.PAGE: authorization_table.page(),
     }
 
 

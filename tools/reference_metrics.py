@@ -43,6 +43,7 @@ def _server() -> str:
     with telemetry.call("method") as answered:
         answered("OK")
     telemetry.transaction("kind", 1.0)
+    telemetry.certificate(lambda: (1.0, 1, 1))
     return telemetry.exposition().decode()
 
 

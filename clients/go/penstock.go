@@ -7,8 +7,10 @@ package penstock
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -35,7 +37,9 @@ type Client struct {
 	Runs          v2beta1.RunServiceClient
 	RecurringRuns v2beta1.RecurringRunServiceClient
 	Insight       v1.InsightServiceClient
+	Watches       v1.WatchServiceClient
 	Uploads       v1.PipelineUploadServiceClient
+	Access        v1.AccessServiceClient
 	Metadata      ml_metadata.MetadataStoreServiceClient
 }
 
@@ -50,6 +54,33 @@ type Option func(*settings)
 
 // WithTLS encrypts the connection. An empty config trusts the system's authorities.
 func WithTLS(config *tls.Config) Option { return func(s *settings) { s.tls = config } }
+
+// TLSFromFiles is a config for WithTLS that trusts the authorities in caFile, and shows the certificate in certFile with
+// the key in keyFile to a server that asks for one; all are PEM files. Without caFile the system's authorities are
+// trusted. The certificate is read for every connection, so it may be replaced while the program runs.
+func TLSFromFiles(caFile, certFile, keyFile string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile != "" {
+		content, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(content) {
+			return nil, fmt.Errorf("%s: no certificates in PEM", caFile)
+		}
+	}
+	if certFile != "" || keyFile != "" {
+		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+			return nil, err
+		}
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+			return &pair, err
+		}
+	}
+	return config, nil
+}
 
 // WithDeadline sets the deadline of calls whose context has none. Zero leaves them without.
 func WithDeadline(deadline time.Duration) Option {
@@ -90,7 +121,9 @@ func Dial(target string, options ...Option) (*Client, error) {
 		Runs:          v2beta1.NewRunServiceClient(conn),
 		RecurringRuns: v2beta1.NewRecurringRunServiceClient(conn),
 		Insight:       v1.NewInsightServiceClient(conn),
+		Watches:       v1.NewWatchServiceClient(conn),
 		Uploads:       v1.NewPipelineUploadServiceClient(conn),
+		Access:        v1.NewAccessServiceClient(conn),
 		Metadata:      ml_metadata.NewMetadataStoreServiceClient(conn),
 	}, nil
 }
@@ -120,7 +153,7 @@ func serviceConfig() string {
 	for _, service := range []grpc.ServiceDesc{
 		v2beta1.ExperimentService_ServiceDesc, v2beta1.PipelineService_ServiceDesc, v2beta1.RunService_ServiceDesc,
 		v2beta1.RecurringRunService_ServiceDesc, v1.InsightService_ServiceDesc,
-		ml_metadata.MetadataStoreService_ServiceDesc,
+		v1.AccessService_ServiceDesc, ml_metadata.MetadataStoreService_ServiceDesc,
 	} {
 		for _, method := range service.Methods {
 			if strings.HasPrefix(method.MethodName, "Get") || strings.HasPrefix(method.MethodName, "List") {

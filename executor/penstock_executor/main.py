@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from penstock.closed_memory import close_memory
 from penstock.settings import options, rows
 from penstock_ir.errors import InvalidSpecError
 
@@ -30,10 +31,11 @@ from penstock_executor.settings import Settings
 def main(context: click.Context, /, **values: Any) -> None:
     """Executes the runs of a Penstock server.
 
-    Example: penstock-executor --server 127.0.0.1:8887 --parallelism 8
+    Example: penstock-executor --server 127.0.0.1:8886 --parallelism 8
     """
     if context.invoked_subcommand is not None:
         return
+    close_memory()
     settings = Settings(**values)
     logs.configure(settings.log_level, settings.log_format)
     serve(settings, dict(os.environ))

@@ -18,6 +18,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
+from penstock.secret_file import SecretFile
+from penstock.tls_files import TlsFiles, TlsFilesError
 
 from penstock_executor import garbage_collection
 from penstock_executor.backoff import retried
@@ -58,13 +60,20 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = DispatchClient(settings.server, executor_id, configured.name)
+    secret = _secret(settings)
+    try:
+        tls = settings.tls_files()
+        client = DispatchClient(settings.server, executor_id, configured.name, tls, secret)
+    except TlsFilesError as error:
+        raise click.UsageError(str(error)) from error
+    if tls is not None and tls.exposed_key():
+        log.warning("%s", tls.exposed_key())
     executor_settings = ExecutorSettings(
         default_root=configured.pipeline_root,
         workspace_path=configured.workspace_path,
         lease=settings.lease_seconds,
     )
-    recorder = _recorder(settings)
+    recorder = _recorder(settings, tls, secret)
     address = settings.http
     if telemetry is None or address is None:
         await _run(Executor(client, configured.backend, recorder, executor_settings), client, executor_id, stop)
@@ -105,10 +114,24 @@ def _telemetry() -> Telemetry:
     return Telemetry()
 
 
-def _recorder(settings: Settings) -> Recorder:
+def _secret(settings: Settings) -> SecretFile | None:
+    if settings.dispatch_secret_file and settings.token_file:
+        raise click.UsageError("--dispatch-secret-file and --token-file: the server asks for one of the two")
+    path = settings.dispatch_secret_file or settings.token_file
+    if path is None:
+        return None
+    secret = SecretFile(path.absolute())
+    try:
+        secret.newest()
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--dispatch-secret-file, --token-file: {error}") from error
+    return secret
+
+
+def _recorder(settings: Settings, tls: TlsFiles | None, secret: SecretFile | None) -> Recorder:
     if not settings.lineage:
         return NullRecorder()
     # Imported here: the wheel costs memory that an executor without lineage need not pay.
     from penstock_executor.metadata.mlmd import MlmdRecorder
 
-    return MlmdRecorder(settings.server)
+    return MlmdRecorder(settings.server, tls, secret)

@@ -13,6 +13,9 @@ from typing import Literal
 import click
 from penstock.option_types import Address, AddressType, CheckedText
 from penstock.settings import UpOption, setting
+from penstock.tls_files import TlsFiles, TlsFilesError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def _servers(text: str) -> str:
@@ -30,9 +33,42 @@ class Settings:
     server: str = setting(
         "--server",
         "PENSTOCK_SERVER",
-        "gRPC address of the server; of several, separated by commas, the next one when one is away.",
+        "Where the server serves executors, its --dispatch; of several, separated by commas, the next one when one is "
+        "away.",
         type=CheckedText("TEXT", _servers),
-        default="127.0.0.1:8887",
+        default="127.0.0.1:8886",
+    )
+    dispatch_secret_file: Path | None = setting(
+        "--dispatch-secret-file",
+        "PENSTOCK_DISPATCH_SECRET_FILE",
+        "File whose first line is the secret that proves to the server that this is an executor.",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=None,
+    )
+    token_file: Path | None = setting(
+        "--token-file",
+        "PENSTOCK_EXECUTOR_TOKEN_FILE",
+        "File with the service account's token for the audience penstock-dispatch, which proves it instead.",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=None,
+    )
+
+    tls_ca: Path | None = setting(
+        "--tls-ca",
+        "PENSTOCK_EXECUTOR_TLS_CA",
+        "PEM file with the authorities that sign the server's certificate; TLS is spoken with it, and only with it.",
+        type=_FILE,
+        default=None,
+    )
+    tls_cert: Path | None = setting(
+        "--tls-cert",
+        "PENSTOCK_EXECUTOR_TLS_CERT",
+        "PEM file with this executor's certificate, for a server that asks for one.",
+        type=_FILE,
+        default=None,
+    )
+    tls_key: Path | None = setting(
+        "--tls-key", "PENSTOCK_EXECUTOR_TLS_KEY", "PEM file with the key of that certificate.", type=_FILE, default=None
     )
 
     # Files and stores.
@@ -186,6 +222,30 @@ class Settings:
         "PENSTOCK_CA_CONFIG_MAP",
         "ConfigMap with the certificates to trust, under the key ca.crt.",
     )
+    own_service_accounts: str = setting(
+        "--own-service-accounts",
+        "PENSTOCK_OWN_SERVICE_ACCOUNTS",
+        "ServiceAccounts of the installation, which no task may run as; patterns with *, as in the next three.",
+        default="penstock-executor,penstock-server",
+    )
+    own_secrets: str = setting(
+        "--own-secrets",
+        "PENSTOCK_OWN_SECRETS",
+        "Secrets of the installation, which no task may use; those of stores and agents are besides.",
+        default="penstock-*",
+    )
+    own_config_maps: str = setting(
+        "--own-config-maps",
+        "PENSTOCK_OWN_CONFIG_MAPS",
+        "ConfigMaps of the installation, which no task may use.",
+        default="penstock,penstock-*",
+    )
+    own_claims: str = setting(
+        "--own-claims",
+        "PENSTOCK_OWN_CLAIMS",
+        "Claims of the installation, which no task may mount or delete; that of --artifacts-claim is besides.",
+        default="penstock-data,penstock-artifacts",
+    )
     pod_retention: str = setting(
         "--pod-retention",
         "PENSTOCK_POD_RETENTION",
@@ -240,6 +300,13 @@ class Settings:
         type=click.FloatRange(min=1),
         default=60.0,
     )
+
+    def tls_files(self) -> TlsFiles | None:
+        """None for plain text. Raises TlsFilesError for a certificate without the authorities to trust."""
+        files = TlsFiles(self.tls_cert, self.tls_key, self.tls_ca, ("--tls-cert", "--tls-key", "--tls-ca"))
+        if files.paths() and self.tls_ca is None:
+            raise TlsFilesError("--tls-ca: is needed for TLS")
+        return files if files.paths() else None
 
     def directory(self) -> Path:
         """The data directory as an absolute path."""

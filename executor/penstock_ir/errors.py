@@ -29,6 +29,10 @@ class InvalidSpecError(Exception):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
+class TooManyValuesError(InvalidSpecError):
+    """The document has more values than this reader takes; another may take more."""
+
+
 class InvalidParametersError(Exception):
     """Arguments of a run that do not fit the pipeline's root inputs (contract executor.md §1.11)."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Union
 
 from penstock_ir.model import JsonValue
@@ -23,8 +24,12 @@ Protocol buffers are read to 100 levels by most libraries. An object in a google
 (the Struct, the entry of its map, the Value), a list two, and the message with the most around a value is a reply of ML
 Metadata about an artifact, with eight: 8 + 3 * 30 = 98.
 """
+MAX_VALUES = 1_000_000
+"""How many values, those inside of lists and objects included, a text or message may have."""
 _SHOWN_KEYS = 8
 _WHOLE_LIMIT = 1e21
+_MARKS = (b",", b"[", b"{")
+_QUOTES = re.compile(rb'\\.|"', re.DOTALL)
 _JsonPath = Union[str, tuple["_JsonPath", Union[str, int]]]
 
 
@@ -48,6 +53,35 @@ def parse_json(text: str, place: str) -> JsonValue:
         raise
     except ValueError as error:
         raise JsonTextError(f"{place} is no valid JSON: {error}") from error
+
+
+def has_too_many_values(text: bytes, limit: int = MAX_VALUES) -> bool:
+    """Whether a JSON text has more values than `limit`, told without making any of them.
+
+    Every value but the first stands behind a comma, a bracket or a brace. They are counted outside of strings, which is
+    slower, only when there are too many with those in strings.
+    """
+    if _marks(text, 0, len(text)) < limit:
+        return False
+    marks, behind_string, in_string = 0, 0, False
+    for count, found in enumerate(_QUOTES.finditer(text)):
+        # What has more of them takes long to tell, and is none that anybody writes.
+        if count > 8 * limit:
+            return True
+        if found.group() != b'"':
+            continue
+        if in_string:
+            behind_string = found.end()
+        else:
+            marks += _marks(text, behind_string, found.start())
+            if marks >= limit:
+                return True
+        in_string = not in_string
+    return not in_string and marks + _marks(text, behind_string, len(text)) >= limit
+
+
+def _marks(text: bytes, begin: int, end: int) -> int:
+    return sum(text.count(mark, begin, end) for mark in _MARKS)
 
 
 def plain_value(value: Any, place: str) -> JsonValue:

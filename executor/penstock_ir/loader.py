@@ -20,7 +20,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from penstock_ir.descriptors import fields_by_json_name, is_repeated, message_class
 from penstock_ir.errors import InvalidSpecError, Problem
-from penstock_ir.json_text import JsonTextError, plain_value
+from penstock_ir.json_text import MAX_VALUES, JsonTextError, plain_value
 from penstock_ir.model import JsonValue
 from penstock_ir.package import text_of_package
 from penstock_ir.platform_spec import KUBERNETES_SETTINGS, unknown_settings
@@ -58,9 +58,11 @@ class PipelineDocument:
         return self.pipeline_spec
 
 
-def parse_package(data: bytes, *, file_name: str = "", max_bytes: int = MAX_PACKAGE_BYTES) -> PipelineDocument:
-    """Loads an uploaded package. Raises InvalidSpecError."""
-    loaded = documents(text_of_package(data, file_name, max_bytes))
+def parse_package(
+    data: bytes, *, file_name: str = "", max_bytes: int = MAX_PACKAGE_BYTES, max_values: int = MAX_VALUES
+) -> PipelineDocument:
+    """Loads an uploaded package. Raises InvalidSpecError, TooManyValuesError among them."""
+    loaded = documents(text_of_package(data, file_name, max_bytes), max_values)
     if not loaded:
         raise _invalid("the file holds no pipeline")
     if len(loaded) > 2:

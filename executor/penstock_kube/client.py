@@ -3,7 +3,7 @@
 Invariants: every call ends, by its deadline at the latest, with its result or a KubeError. Reads are retried until then
 when the network or the server fails. Creating and deleting is sent once, since only the caller knows whether it may be
 repeated; 429, which means that nothing was done, is retried within the deadline. On 401 the client reads its
-credentials anew, once per call.
+credentials anew, once per call. A path with anything but names in it is refused before it is sent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +27,7 @@ from yarl import URL
 from penstock_kube.config import Cluster
 from penstock_kube.errors import (
     GoneError,
+    InvalidError,
     KubeConfigError,
     ThrottledError,
     UnauthorizedError,
@@ -43,6 +45,8 @@ STALL_SECONDS = 90.0
 _CREDENTIALS_SECONDS = 30.0
 _LIST_ATTEMPTS = 3
 _BACKOFF = (0.1, 5.0)
+# Names in it may come from a pipeline: none is a query, climbs out of its collection, or is another one once decoded.
+_PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._:-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class _Credentials:
     """The cluster's credentials as they were read last; `read_at` on the monotonic clock."""
 
     cluster: Cluster
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     read_at: float = float("-inf")
 
 
@@ -115,9 +119,11 @@ class KubeClient:
         """The object, or the list, at `path` (`/api/v1/…`), with parameters as the API names them."""
         return _object(await self._call("GET", path, params=params))
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Creates `body` in the collection at `path`. After an `ambiguous` UnavailableError it may exist."""
-        return _object(await self._call("POST", path, body=body))
+    async def create(self, path: str, body: Mapping[str, Any], **params: str | int) -> dict[str, Any]:
+        """Creates `body` in the collection at `path`, with parameters as the API names them. After an `ambiguous`
+        UnavailableError it may exist.
+        """
+        return _object(await self._call("POST", path, params=params, body=body))
 
     async def delete(
         self, path: str, *, uid: str | None = None, grace_seconds: int | None = None, propagation: str = "Background"
@@ -323,6 +329,9 @@ class KubeClient:
         return self._open_sessions
 
     def _url(self, path: str, params: Mapping[str, str | int] | None) -> URL:
+        """Raises InvalidError."""
+        if not _PATH.fullmatch(path):
+            raise InvalidError(0, "Invalid", f"{path!r} is no path of the API: it holds what no name of an object has")
         return URL(self._credentials.cluster.server + path + ("?" + urlencode(params) if params else ""), encoded=True)
 
     def _options(self, credentials: _Credentials, headers: Mapping[str, str]) -> dict[str, Any]:

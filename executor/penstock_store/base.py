@@ -68,6 +68,11 @@ class ArtifactStore(Protocol):
         """Copies the object, or everything under the prefix, to `target`. False when there is nothing."""
         ...
 
+    async def content(self, uri: str, limit: int) -> bytes | None:
+        """The bytes of one object; None when there is none. Raises ContentError for one of more than `limit` bytes, of
+        which no more than that is read."""
+        ...
+
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         """Copies a file or directory to `uri`. False when `source` does not exist. Raises ContentError.
 

@@ -42,6 +42,27 @@ class CredentialVariable:
     key: str
 
 
+SESSION_SECONDS = 3600
+"""For how long temporary credentials hold, unless said otherwise: longer is not given to who has a role itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssumeRole:
+    """The role whose rights, cut down to one attempt's places, an agent gets instead of the store's own credentials.
+
+    `setting` is where the settings say so, for messages. `endpoint` is that of the service of temporary credentials
+    (STS); empty for AWS's of the region. `output_roots` are URIs under which every attempt may store and read, besides
+    its own places.
+    """
+
+    setting: str
+    role_arn: str
+    endpoint: str = ""
+    external_id: str = ""
+    duration_seconds: int = SESSION_SECONDS
+    output_roots: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class BucketSettings:
     """Settings for the objects in `bucket` under `prefix`; empty means every bucket of the provider.
@@ -49,7 +70,8 @@ class BucketSettings:
     `endpoint` has a scheme, or is empty for the provider's own. `path_style` None: path style with an endpoint, the
     provider's default without. `max_attempts` 0: retried for `Limits.retry_seconds`. `credentials` empty: what the
     environment offers (keys, workload identity). `ca_bundle` is PEM, trusted besides the system's. `checksums`: SHA-256
-    is stored with every object.
+    is stored with every object. `assume_role` is for whoever starts agents; clients do without. `session_file`: the
+    file with the temporary credentials that are used instead of `credentials` (`session_keys`).
     """
 
     provider: str
@@ -64,6 +86,8 @@ class BucketSettings:
     ca_bundle: str = ""
     checksums: bool = False
     credentials: tuple[CredentialVariable, ...] = ()
+    assume_role: AssumeRole | None = None
+    session_file: str = ""
 
     def holds(self, bucket: str, key: str) -> bool:
         return not self.bucket or (self.bucket == bucket and f"{key}/".startswith(self.prefix))
@@ -158,6 +182,8 @@ class StoreConfig:
         for entry in document.get("places", ()):
             values = {name: value for name, value in entry.items() if name in names}
             values["credentials"] = tuple(CredentialVariable(**variable) for variable in values.get("credentials", ()))
+            if (role := values.get("assume_role")) is not None:
+                values["assume_role"] = AssumeRole(**{**role, "output_roots": tuple(role["output_roots"])})
             buckets.append(BucketSettings(**values))
         return StoreConfig(document.get("default_root", ""), tuple(buckets), tuple(document.get("roots", ())))
 

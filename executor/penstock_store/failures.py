@@ -21,6 +21,7 @@ _CREDENTIAL_HOST = re.compile(
 )
 _BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound"}
 _TOKEN_CODES = {"InvalidToken", "ExpiredToken"}
+_EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException"}
 _REGION_CODES = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 # S3's 301 for a bucket of another region has no Location; the library drops its status and its body.
 _REDIRECT_TO_NOWHERE = "redirect without LOCATION"
@@ -28,12 +29,13 @@ _REDIRECT_TO_NOWHERE = "redirect without LOCATION"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of a request. `credentials` says in words where they come from."""
+    """The target of a request. `credentials` says in words where they come from; `session`: they are temporary."""
 
     uri: str
     bucket: str
     endpoint: str
     credentials: str
+    session: bool = False
 
 
 def is_missing(error: Exception) -> bool:
@@ -57,6 +59,12 @@ def is_unexplained(error: Exception) -> bool:
     return _status(text) in (400, 403) and not _first_group(_CODE, text)
 
 
+def may_hide_absence(error: Exception) -> bool:
+    """Whether the refusal may mean that nothing lies there: who may not list all of a bucket is not told."""
+    text = str(error)
+    return _status(text) == 403 and _first_group(_CODE, text) == "AccessDenied" and "kms:" not in text
+
+
 def failure(error: Exception, target: Target) -> ArtifactStoreError:
     """The ArtifactStoreError for an exception of the library."""
     text = str(error)
@@ -78,6 +86,16 @@ def failure(error: Exception, target: Target) -> ArtifactStoreError:
         return ArtifactStoreError(
             f"{prefix}: there is no bucket {target.bucket!r}; create it or correct the pipeline root"
         )
+    if target.session and code in _EXPIRED_CODES:
+        return ArtifactStoreError(
+            f"{prefix}: the attempt's temporary credentials have expired, and the executor, which renews them in half "
+            "of their time, has not",
+            transient=True,
+        )
+    if target.session and "credential provider" in text:
+        if "FileNotFoundError" not in text:
+            return ArtifactStoreError(f"{prefix}: the attempt's temporary credentials cannot be read")
+        return ArtifactStoreError(f"{prefix}: this attempt has no right there; it has {target.credentials}")
     if status in (401, 403) or code in _TOKEN_CODES:
         return ArtifactStoreError(
             f"{prefix}: access denied ({reason}); the credentials are {target.credentials}: check them and their rights"

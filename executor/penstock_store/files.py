@@ -10,6 +10,7 @@ import asyncio
 import filecmp
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,9 @@ class FileArtifactStore:
                 return False
         await asyncio.to_thread(_copy, source, target)
         return True
+
+    async def content(self, uri: str, limit: int) -> bytes | None:
+        return await asyncio.to_thread(_content, self._served(uri), uri, limit)
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         real = self._writable(uri)
@@ -142,6 +146,22 @@ def _stat_errors(subject: object) -> Iterator[None]:
         yield
     except OSError as error:
         raise ArtifactStoreError(f"{subject} cannot be looked at: {error.strerror or error}") from error
+
+
+def _content(path: Path, uri: str, limit: int) -> bytes | None:
+    try:
+        # O_NONBLOCK: opening a FIFO would block for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                return None
+            data = stream.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise ArtifactStoreError(f"{uri} cannot be read: {error.strerror or error}") from error
+    if len(data) > limit:
+        raise ContentError(f"{uri} has more than {limit} bytes")
+    return data
 
 
 def _copy(source: Path, target: Path) -> None:

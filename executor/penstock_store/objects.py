@@ -26,7 +26,15 @@ from obstore.exceptions import BaseError
 from penstock_store.base import ArtifactStoreError, ContentError, Limits, ObjectInfo
 from penstock_store.clients import credentials_of, endpoint_of, open_bucket
 from penstock_store.config import BucketSettings
-from penstock_store.failures import Target, failure, is_lost_upload, is_missing, is_past_the_end, is_unexplained
+from penstock_store.failures import (
+    Target,
+    failure,
+    is_lost_upload,
+    is_missing,
+    is_past_the_end,
+    is_unexplained,
+    may_hide_absence,
+)
 from penstock_store.local import atomic_file, path_inside, source_exists, walk_tree
 from penstock_store.retry_budget import RetryBudget
 from penstock_store.uris import ObjectUri, parse
@@ -60,6 +68,9 @@ class ObjectBucket:
 
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self._with_timeout(uri, self._fetch(uri, target))
+
+    async def content(self, uri: str, limit: int) -> bytes | None:
+        return await self._with_timeout(uri, self._content(uri, limit))
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self._with_timeout(uri, self._upload(source, uri, replace))
@@ -113,8 +124,9 @@ class ObjectBucket:
         """`info` as a coroutine, which can be cancelled."""
         size = None
         if key := _key(uri):
-            with self._translated_errors(uri), _ignore_missing():
+            with self._translated_errors(uri), _ignore_missing(hidden=bool(self._settings.session_file)):
                 size = await self._size_async(key)
+        # Refused, too, where there is no right: who has one to a key has it to what lies below (`session_policy`).
         is_directory = not size and await anext(self._entries(uri), None) is not None
         return _info(uri, size, is_directory=is_directory)
 
@@ -166,6 +178,18 @@ class ObjectBucket:
 
         await _run_concurrently(jobs())
         return True
+
+    async def _content(self, uri: str, limit: int) -> bytes | None:
+        data: bytearray | None = None
+        with self._translated_errors(uri), _ignore_missing():
+            response = await obstore.get_async(self._client, _key(uri))
+            data = bytearray()
+            # No more is sent than was announced.
+            if response.meta["size"] > limit:
+                raise ContentError(f"{uri} has more than {limit} bytes")
+            async for chunk in response.stream(_CHUNK):
+                data += chunk
+        return None if data is None else bytes(data)
 
     async def _download(self, uri: str, target: Path) -> None:
         key, retries, remaining = _key(uri), RetryBudget(self._limits.retry_seconds), _RemainingRange()
@@ -266,7 +290,11 @@ class ObjectBucket:
         try:
             yield
         except _CLIENT_ERRORS as error:
-            target = Target(uri, self._location.bucket, endpoint_of(self._settings), credentials_of(self._settings))
+            settings = self._settings
+            credentials = credentials_of(settings)
+            target = Target(
+                uri, self._location.bucket, endpoint_of(settings), credentials, session=bool(settings.session_file)
+            )
             raise failure(error, target) from error
 
 
@@ -343,12 +371,12 @@ def _info(uri: str, size: int | None, *, is_directory: bool) -> ObjectInfo | Non
 
 
 @contextmanager
-def _ignore_missing() -> Iterator[None]:
-    """An object that does not exist is no failure."""
+def _ignore_missing(*, hidden: bool = False) -> Iterator[None]:
+    """An object that does not exist is no failure; nor, with `hidden`, a refusal that may mean just that."""
     try:
         yield
-    except FileNotFoundError as error:
-        if not is_missing(error):
+    except _CLIENT_ERRORS as error:
+        if not (is_missing(error) or (hidden and may_hide_absence(error))):
             raise
 
 

@@ -1,16 +1,33 @@
 """Parses the settings of stores: the `kfp-launcher` ConfigMap and the deployment's own file (executor.md §7).
 
 Invariants: pure; an error names the field. Unknown settings, which upstream ignores, are refused, so that a misspelt
-one is found before the first run. An override without `maxRetries` has the default's.
+one is found before the first run. An override without `maxRetries` has the default's. A ConfigMap is written by a
+namespace's administrators: its size is bounded, and whatever stands in it is read or is an ArtifactStoreError.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from penstock_store.base import ArtifactStoreError
-from penstock_store.config import S3_LIKE, BucketSettings, CredentialVariable, StoreConfig, endpoint_url
+from penstock_store.config import (
+    PROVIDERS,
+    S3_LIKE,
+    SESSION_SECONDS,
+    AssumeRole,
+    BucketSettings,
+    CredentialVariable,
+    StoreConfig,
+    endpoint_url,
+)
+from penstock_store.uris import parse
+
+MAX_PROVIDERS = 64 * 1024
+"""Characters of `providers` in a ConfigMap."""
+_MAX_OVERRIDES = 256
+_SECRET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 _SECRET_KEYS: Mapping[str, Mapping[str, str]] = {
     # The part of a secretRef that names a key -> the end of the variable that gets its value.
@@ -18,7 +35,12 @@ _SECRET_KEYS: Mapping[str, Mapping[str, str]] = {
     "gs": {"tokenKey": "TOKEN"},
     "az": {"accountKeyKey": "ACCOUNT_KEY"},
 }
-_S3_SETTINGS = {"endpoint", "region", "disableSSL", "forcePathStyle", "maxRetries", "caBundle", "checksums"}
+_S3_SETTINGS = {
+    *("endpoint", "region", "disableSSL", "forcePathStyle", "maxRetries", "caBundle", "checksums", "assumeRole"),
+}
+_ROLE = {"roleArn", "endpoint", "externalId", "durationSeconds", "outputRoots"}
+_ROLE_SECONDS = range(900, 43_201)
+"""What STS takes."""
 _SETTINGS: Mapping[str, set[str]] = {
     **dict.fromkeys(S3_LIKE, _S3_SETTINGS),
     "gs": {"endpoint", "maxRetries", "caBundle"},
@@ -28,9 +50,12 @@ _SETTINGS: Mapping[str, set[str]] = {
 
 def parse_launcher(data: Mapping[str, str]) -> StoreConfig:
     """The ConfigMap `kfp-launcher` by its `data`. Raises ArtifactStoreError that names the field."""
+    text = data.get("providers", "")
+    if len(text) > MAX_PROVIDERS:
+        raise ArtifactStoreError(f"providers: it has {len(text)} characters, at most {MAX_PROVIDERS} are read")
     return StoreConfig(
         default_root=data.get("defaultPipelineRoot", ""),
-        buckets=_parse_providers(_yaml(data.get("providers", ""), "providers")),
+        buckets=_parse_providers(_yaml(text, "providers")),
     )
 
 
@@ -68,6 +93,8 @@ def _parse_providers(providers: Any) -> tuple[BucketSettings, ...]:
         overrides = section.get("overrides") or []
         if not isinstance(overrides, list):
             raise ArtifactStoreError(f"{where}.overrides: it must be a list")
+        if len(overrides) > _MAX_OVERRIDES:
+            raise ArtifactStoreError(f"{where}.overrides: there are more than {_MAX_OVERRIDES}")
         for index, override in enumerate(overrides):
             at = f"{where}.overrides[{index}]"
             section_override = _mapping(override, at)
@@ -87,17 +114,14 @@ def _parse_section(provider: str, variables: str, entry: Mapping[str, Any], wher
     attempts = entry.get("maxRetries")
     if attempts is not None and (not isinstance(attempts, int) or isinstance(attempts, bool)):
         raise ArtifactStoreError(f"{where}.maxRetries: it must be a number")
+    insecure = bool(_flag(entry, "disableSSL", where))
+    endpoint = endpoint_url(provider, _text(entry, "endpoint", where), insecure, f"{where}.endpoint")
     return BucketSettings(
         provider=provider,
         variables=variables,
         bucket=_text(entry, "bucketName", where),
         prefix=_text(entry, "keyPrefix", where).lstrip("/"),
-        endpoint=endpoint_url(
-            provider,
-            _text(entry, "endpoint", where),
-            bool(_flag(entry, "disableSSL", where)),
-            f"{where}.endpoint",
-        ),
+        endpoint=endpoint,
         region=_text(entry, "region", where) or ("minio" if provider == "minio" else ""),
         account=_text(entry, "account", where),
         path_style=_flag(entry, "forcePathStyle", where),
@@ -105,6 +129,38 @@ def _parse_section(provider: str, variables: str, entry: Mapping[str, Any], wher
         ca_bundle=_text(entry, "caBundle", where),
         checksums=bool(_flag(entry, "checksums", where)),
         credentials=_credentials(provider, variables, entry["credentials"], f"{where}.credentials"),
+        assume_role=_assume_role(provider, entry.get("assumeRole"), endpoint, f"{where}.assumeRole"),
+    )
+
+
+def _assume_role(provider: str, entry: Any, store: str, where: str) -> AssumeRole | None:
+    """`store` is the store's own endpoint: servers other than AWS give temporary credentials there."""
+    if entry is None:
+        return None
+    section = _mapping(entry, where)
+    _refuse_unknown(section, _ROLE, where)
+    role = _text(section, "roleArn", where)
+    if not 20 <= len(role) <= 2048:
+        raise ArtifactStoreError(f"{where}.roleArn: it is required, and has between 20 and 2048 characters")
+    seconds = section.get("durationSeconds", SESSION_SECONDS)
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds not in _ROLE_SECONDS:
+        told = f"from {_ROLE_SECONDS.start} to {_ROLE_SECONDS.stop - 1}"
+        raise ArtifactStoreError(f"{where}.durationSeconds: it must be a number of seconds {told}")
+    roots = section.get("outputRoots") or []
+    if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
+        raise ArtifactStoreError(f"{where}.outputRoots: it must be a list of URIs")
+    for index, root in enumerate(roots):
+        location = parse(root)
+        if PROVIDERS.get(location.scheme) != provider or not location.key.strip("/"):
+            raise ArtifactStoreError(f"{where}.outputRoots[{index}]: it must be a URI {provider}://bucket/prefix")
+    endpoint = _text(section, "endpoint", where)
+    return AssumeRole(
+        setting=where,
+        role_arn=role,
+        endpoint=endpoint_url("s3", endpoint, insecure=False, setting=f"{where}.endpoint") if endpoint else store,
+        external_id=_text(section, "externalId", where),
+        duration_seconds=seconds,
+        output_roots=tuple(roots),
     )
 
 
@@ -119,6 +175,9 @@ def _credentials(provider: str, variables: str, entry: Any, where: str) -> tuple
     for name in ("secretName", *keys):
         if not _text(reference, name, f"{where}.secretRef"):
             raise ArtifactStoreError(f"{where}: neither fromEnv is true nor secretRef.{name} is given")
+    if not _SECRET_NAME.fullmatch(reference["secretName"]):
+        # It becomes part of a path of the API server.
+        raise ArtifactStoreError(f"{where}.secretRef.secretName: {reference['secretName'][:80]!r} is no name of one")
     return tuple(
         CredentialVariable(f"{variables}_{end}", reference["secretName"], reference[name]) for name, end in keys.items()
     )
@@ -132,6 +191,11 @@ def _yaml(text: str, where: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ArtifactStoreError(f"{where}: it is no YAML: {error}") from error
+    except RecursionError as error:
+        raise ArtifactStoreError(f"{where}: it is nested too deeply") from error
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        # What the library makes of a value that its tag does not fit.
+        raise ArtifactStoreError(f"{where}: it has a value that cannot be read") from error
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

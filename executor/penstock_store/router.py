@@ -56,6 +56,9 @@ class RoutedStore:
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self._store(uri).fetch(uri, target)
 
+    async def content(self, uri: str, limit: int) -> bytes | None:
+        return await self._store(uri).content(uri, limit)
+
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self._store(uri).upload(source, uri, replace=replace)
 

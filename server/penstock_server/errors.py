@@ -40,6 +40,17 @@ class NotFoundError(PenstockError):
         self.identifier = identifier
 
 
+class ConcealedError(NotFoundError):
+    """There is one, but the caller may not even know so. To the caller it is NotFoundError, to the audit log a refusal.
+
+    `resource` and `verb` are the right that is missing.
+    """
+
+    def __init__(self, kind: str, identifier: str, *, resource: str, verb: str) -> None:
+        super().__init__(kind, identifier)
+        self.resource, self.verb = resource, verb
+
+
 class AlreadyExistsError(PenstockError):
     """A unique name is in use already."""
 
@@ -57,7 +68,14 @@ class UnavailableError(PenstockError):
 
 
 class ResourceExhaustedError(PenstockError):
-    """A limit of the server is reached; the same call may succeed later."""
+    """A limit of the server is reached; the same call may succeed later.
+
+    `retry_seconds`: when to try again, for calls that were refused before anything was done; 0 where nobody knows.
+    """
+
+    def __init__(self, message: str, *, retry_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class UnimplementedError(PenstockError):
@@ -65,4 +83,19 @@ class UnimplementedError(PenstockError):
 
 
 class PermissionDeniedError(PenstockError):
-    """The server may not return what was requested."""
+    """The caller may not do this, or the server may not return what was requested.
+
+    `resource`, `verb` and `namespace` are the right that is missing; empty where it is none of a role's.
+    """
+
+    def __init__(self, message: str, *, resource: str = "", verb: str = "", namespace: str = "") -> None:
+        super().__init__(message)
+        self.resource, self.verb, self.namespace = resource, verb, namespace
+
+
+class UnauthenticatedError(PenstockError):
+    """The caller did not say who they are, or could not prove it."""
+
+
+class NoCredentialsError(UnauthenticatedError):
+    """The caller shows nothing by which they could be known."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from penstock.terminal_text import LineFormatter
 from pythonjsonlogger.json import JsonFormatter
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -23,7 +24,7 @@ def configure(level: str, style: str) -> None:
     handler.setFormatter(
         JsonFormatter(_JSON, rename_fields=renamed, json_ensure_ascii=False)
         if style == "json"
-        else logging.Formatter(_TEXT)
+        else LineFormatter(_TEXT)
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
 """Starts the server, says that it is ready, waits for a signal and stops it.
 
-Invariants: one line `ready http=… grpc=…` goes to stdout when both ports answer. SIGTERM and SIGINT end the server
-gracefully: health says NOT_SERVING, calls under way get ten seconds.
+Invariants: one line `ready http=… grpc=… dispatch=…` goes to stdout when all ports answer. SIGTERM and SIGINT end the
+server gracefully: health says NOT_SERVING, calls under way get ten seconds.
 """
 
 from __future__ import annotations
@@ -15,19 +15,34 @@ import click
 import grpc
 from penstock.option_types import Address
 
-from penstock_server.composition import build_gateway, build_services, open_database, read_store_config
-from penstock_server.gateway.server import GatewayServer
+from penstock_server.access_composition import build_access, build_login
+from penstock_server.composition import (
+    build_executor_authentication,
+    build_gateway,
+    build_services,
+    build_tls,
+    open_database,
+    proxies,
+    read_store_config,
+)
+from penstock_server.gateway.server import SiteError
 from penstock_server.metadata import open_metadata
+from penstock_server.rpc.dispatch_server import build_dispatch_server
 from penstock_server.rpc.server import build_server
 from penstock_server.runtime import StopSignal
+from penstock_server.services.refusals import refusals
 from penstock_server.services.ticker import Ticker
 from penstock_server.settings import Settings
 from penstock_server.storage.database import Database
-from penstock_server.telemetry import Telemetry
+from penstock_server.telemetry import Port, Telemetry
+from penstock_server.workers.pool import Workers
 
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 10.0
+# How long a thread that computes keeps others from running, a tenth of Python's own value: a request changes threads
+# several times, and waits for each of those that compute every time.
+_SWITCH_SECONDS = 0.0005
 
 
 def serve(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -37,41 +52,66 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     ports that are taken.
     """
     stores = read_store_config(settings.store_config)
+    tls = build_tls(settings)
+    executor_authentication = build_executor_authentication(settings)
     _allow_many_connections()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stop = StopSignal()
     storage = open_database(settings)
     storage.migrate()
     telemetry = Telemetry(lambda: _queue_depth(storage))
     storage.observe(telemetry.transaction)
-    services = build_services(settings, storage, stores, environ, telemetry)
+    workers = Workers(environ)
+    if tls is not None:
+        telemetry.certificate(tls.figures)
+    services, dispatch = build_services(settings, storage, stores, environ, telemetry, workers)
     metadata_url = settings.metadata_database_url()
     metadata = open_metadata(metadata_url) if metadata_url else None
-    running = build_server(services, metadata, telemetry)
-    grpc_port = _bind(running.server, settings.grpc)
+    access = build_access(settings, storage, services, telemetry)
+    running = build_server(services, metadata, telemetry, access.rules, proxies(settings), workers)
+    refused = refusals(services.audit, telemetry, Port.DISPATCH)
+    executors = build_dispatch_server(dispatch, metadata, telemetry, executor_authentication, refused)
+    grpc_port = _bind(running.server, "--grpc", settings.grpc, tls.public_credentials() if tls else None)
+    for_executors = tls.dispatch_credentials() if tls else None
+    dispatch_port = _bind(executors.server, "--dispatch", settings.dispatch, for_executors)
     running.server.start()
-    app = build_gateway(settings, running.local, storage, telemetry)
-    gateway = GatewayServer(app, settings.http.host, settings.http.port)
+    login, https = build_login(settings, access), tls.http_context() if tls else None
+    gateway = build_gateway(settings, running.local, storage, telemetry, workers, login, https)
     try:
-        http_port = gateway.start()
-    except OSError as error:
+        http_port = gateway.start()[0]
+    except SiteError as error:
         running.server.stop(None)
-        raise click.UsageError(f"--http: {settings.http} cannot be used: {error.strerror or error}") from error
-    running.set_serving(True)
+        address = Address(error.site.host, error.site.port)
+        raise click.UsageError(f"{error.site.option}: {address} cannot be used: {error}") from error
+    executors.server.start()
+    for served in (running, executors):
+        served.set_serving(True)
     ticker = Ticker(services.recurring_runs, telemetry.fired)
     ticker.start()
+    services.watches.start()
+    telemetry.watches(lambda: len(services.watches))
+    services.audit.start()
     http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
-    click.echo(f"ready http=http://{http_ready} grpc={grpc_ready}")
+    dispatch_ready = Address(settings.dispatch.host, dispatch_port)
+    scheme = "https" if tls else "http"
+    click.echo(f"ready http={scheme}://{http_ready} grpc={grpc_ready} dispatch={dispatch_ready}")
     sys.stdout.flush()
     stop.wait()
     log.info("stopping")
-    running.set_serving(False)
+    for served in (running, executors):
+        served.set_serving(False)
     ticker.stop()
-    services.dispatch.stop()
+    dispatch.stop()
+    services.watches.stop()
     # Connections are told at once, so that executors move to another server while calls under way end.
-    stopped = running.server.stop(_GRACE_SECONDS)
+    stopped = [served.server.stop(_GRACE_SECONDS) for served in (running, executors)]
     gateway.stop(_GRACE_SECONDS)
-    stopped.wait()
+    for ended in stopped:
+        ended.wait()
     running.local.close()
+    workers.close()
+    services.audit.stop()
+    access.close()
     if metadata is not None:
         metadata.close()
     storage.dispose()
@@ -89,11 +129,11 @@ def _queue_depth(storage: Database) -> tuple[int, int]:
         return uow.queue.depth()
 
 
-def _bind(server: grpc.Server, address: Address) -> int:
+def _bind(server: grpc.Server, option: str, address: Address, tls: grpc.ServerCredentials | None) -> int:
     try:
-        port = int(server.add_insecure_port(str(address)))
+        port = int(server.add_secure_port(str(address), tls) if tls else server.add_insecure_port(str(address)))
     except RuntimeError as error:
-        raise click.UsageError(f"--grpc: {address} cannot be used: the port is taken or not allowed") from error
+        raise click.UsageError(f"{option}: {address} cannot be used: the port is taken or not allowed") from error
     if port == 0:
-        raise click.UsageError(f"--grpc: {address} cannot be used: the port is taken or not allowed")
+        raise click.UsageError(f"{option}: {address} cannot be used: the port is taken or not allowed")
     return port

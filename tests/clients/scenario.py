@@ -37,6 +37,7 @@ def steps() -> list[dict[str, Any]]:
         *_runs(),
         *_insight(),
         *_recurring_runs(),
+        *_access(),
         *_v1beta1(),
         *_ends(),
     ]
@@ -200,10 +201,39 @@ def _insight() -> list[dict[str, Any]]:
             service, "PlanPipeline", {"pipeline_version_id": "${version}"},
             expect={"tasks": [{"path": "only", "decision": "RUN"}]},
         ),
+        _step(
+            f"{V1}.WatchService", "WatchRun", {**one, "until_finished": True},
+            http={"get": "/apis/penstock/v1/runs/${run}:watch?until_finished=true"},
+        ),
         _step(service, "ReadEventLog", one, http={"get": events.format("${run}")}),
         _step(
             service, "ReadEventLog", {"run_id": "nobody"}, code="NOT_FOUND", http={"get": events.format("nobody")},
         ),
+    ]  # fmt: skip
+
+
+def _access() -> list[dict[str, Any]]:
+    """On a server that asks nobody who they are: there are no tokens, roles and the audit log are everybody's."""
+    service, name = f"{V1}.AccessService", "${client} group"
+    binding = {"role": "viewer", "namespace": "team-a", "group": name}
+    return [
+        _step(service, "WhoAmI", {}, expect={"source": "none"}),
+        _step(service, "CreateToken", {"name": "t"}, code="FAILED_PRECONDITION"),
+        _step(service, "ListTokens", {}),
+        _step(service, "RevokeToken", {"token_id": "nobody"}, code="NOT_FOUND"),
+        _step(
+            service, "CreateRoleBinding", {"role_binding": binding}, expect=binding,
+            save={"binding": "role_binding_id"},
+        ),
+        _step(service, "CreateRoleBinding", {"role_binding": binding}, code="ALREADY_EXISTS"),
+        _step(service, "CreateRoleBinding", {"role_binding": {**binding, "role": "owner"}}, code="INVALID_ARGUMENT"),
+        _step(service, "ListRoleBindings", {"namespace": "team-a", "page_size": 1000}),
+        _step(
+            service, "ListAuditEvents", {"object_id": "${binding}"},
+            expect={"audit_events": [{"verb": "create", "resource": "rolebindings", "result": "OK"}]},
+        ),
+        _step(service, "DeleteRoleBinding", {"role_binding_id": "${binding}"}),
+        _step(service, "DeleteRoleBinding", {"role_binding_id": "${binding}"}, code="NOT_FOUND"),
     ]  # fmt: skip
 
 
@@ -224,6 +254,11 @@ def _recurring_runs() -> list[dict[str, Any]]:
             code="INVALID_ARGUMENT",
         ),
         _step(service, "EnableRecurringRun", one),
+        _step(f"{V1}.InsightService", "ListNextFires", one),
+        _step(
+            f"{V1}.InsightService", "PreviewFires",
+            {"trigger": {"periodic_schedule": {"interval_second": "60"}}, "count": 1},
+        ),
         _step(service, "GetRecurringRun", one, expect={"status": "ENABLED"}),
         _step(service, "DisableRecurringRun", one),
         _step(

@@ -216,6 +216,15 @@ async def test_pieces_of_an_object(store: RoutedStore, root: str, tmp_path: Path
     assert [info and info.size for info in found] == [len(data), 0]
 
 
+async def test_the_content_of_one_object_up_to_a_limit(store: RoutedStore, root: str, tmp_path: Path) -> None:
+    await store.write(b"x" * 1000, f"{root}/directory/object")
+    assert await store.content(f"{root}/directory/object", 1000) == b"x" * 1000
+    with pytest.raises(ContentError, match="has more than 999 bytes"):
+        await store.content(f"{root}/directory/object", 999)
+    assert await store.content(f"{root}/directory", 1000) is None
+    assert await store.content(f"{root}/nothing", 1000) is None
+
+
 async def test_lists_are_in_the_order_of_keys(store: RoutedStore, root: str, tmp_path: Path) -> None:
     names = ["b/x", "b-y", "a/1", "a/10", "a/2", "c", "B"]
     for name in names:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from penstock_server.domain.caller import Call, Caller, calling
 from penstock_server.domain.listing import KeyKind, Listing, ListRequest, Operation, Page
+from penstock_server.errors import InvalidArgumentError
 from penstock_server.services import experiments, pipelines, recurring_runs, runs
+from penstock_server.services.runs import NewRun
 from penstock_server.storage.database import Database
 
 from tests.support.world import World
@@ -24,11 +27,11 @@ LISTS: dict[str, tuple[Listing, str, Callable[[World, ListRequest], Page[Any]]]]
         "pipeline_version_id",
         lambda world, ask: world.pipelines.list_versions(world.pipeline_id, ask),
     ),
-    "runs": (runs.LISTING, "run_id", lambda world, ask: world.runs.list(ask, "")),
+    "runs": (runs.LISTING, "run_id", lambda world, ask: world.runs.list(ask)),
     "recurring runs": (
         recurring_runs.LISTING,
         "recurring_run_id",
-        lambda world, ask: world.schedules.list(ask, ""),
+        lambda world, ask: world.schedules.list(ask),
     ),
 }
 PARTITIONS = [
@@ -107,11 +110,49 @@ def test_filters(world: World, name: str) -> None:
         assert count(key, Operation.IS_SUBSTRING, str(value)) >= known, key
 
 
-@pytest.mark.parametrize("name", [name for name, (listing, _, _) in LISTS.items() if listing.tags])
-def test_tags(world: World, name: str) -> None:
-    _, _, rows = LISTS[name]
+@pytest.mark.parametrize("name", [name for name, (listing, _, _) in LISTS.items() if listing.pairs])
+def test_tags_and_labels(world: World, name: str) -> None:
+    listing, _, rows = LISTS[name]
 
     def count(key: str, value: str) -> int:
         return rows(world, ListRequest(filter=predicate(key, Operation.EQUALS, KeyKind.TEXT, value))).total_size
 
-    assert (count("tags.team", "a"), count("tags.team", "b"), count("tags.other", "a")) == (ROWS, 0, 0)
+    team, other = f"{listing.pairs}.team", f"{listing.pairs}.other"
+    assert (count(team, "a"), count(team, "b"), count(other, "a")) == (ROWS, 0, 0)
+
+
+def test_labels_and_users_are_found_as_they_are_written(world: World) -> None:
+    labels = {"git.branch": "main", "team": "A"}
+    with calling(Call(Caller("Anna"))):
+        made = world.runs.create(NewRun("Anna's", pipeline_spec=world.spec, labels=labels))
+    assert dict(world.runs.get(made.run_id).run.labels) == labels
+    for key, value, found in (
+        ("labels.git.branch", "main", 1),
+        ("labels.team", "A", 1),
+        ("labels.team", "a", ROWS),
+        ("labels.Team", "A", 0),
+        ("created_by", "Anna", 1),
+        ("created_by", "anna", 0),
+        ("created_by", "", ROWS),
+    ):
+        ask = ListRequest(filter=predicate(key, Operation.EQUALS, KeyKind.TEXT, value))
+        assert world.runs.list(ask).total_size == found, (key, value)
+    world.runs.delete(made.run_id)
+    ask = ListRequest(filter=predicate("labels.team", Operation.EQUALS, KeyKind.TEXT, "A"))
+    assert world.runs.list(ask).total_size == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "field"),
+    [
+        ({"": "x"}, "run.labels"),
+        ({"k" * 64: "x"}, f"run.labels.{'k' * 64}"),
+        ({"k": "x" * 256}, "run.labels.k"),
+        ({"k": "a\0b"}, "run.labels.k"),
+        ({str(number): "x" for number in range(21)}, "run.labels"),
+    ],
+)
+def test_labels_that_are_refused(world: World, labels: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidArgumentError) as refused:
+        world.runs.create(NewRun("labelled", pipeline_spec=world.spec, labels=labels))
+    assert refused.value.field == field

@@ -183,7 +183,7 @@ def test_the_command(url: str, database: Database) -> None:
 def test_what_is_no_url_is_said_in_a_sentence() -> None:
     done = CliRunner().invoke(main, ["db", "--database", "nonsense", "current"])
     assert done.exit_code == 1
-    assert done.output.startswith("Error: this is no URL of a database (")
+    assert done.output.startswith("Error: this is no URL of a database; ")
     assert len(done.output.splitlines()) == 1
 
 

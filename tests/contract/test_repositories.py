@@ -54,7 +54,7 @@ def test_pages_give_everything_once_in_order(database: Database, order: str) -> 
     while True:
         query = listing.parse(EXPERIMENTS, ListRequest(page_size=4, page_token=token, sort_by=order))
         with database.reading() as uow:
-            page = uow.experiments.list(query, "")
+            page = uow.experiments.list(query)
         assert page.total_size == 25
         seen += page.items
         token = page.next_page_token

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_server.domain.listing import ListRequest, Page
+from penstock_server.domain.listing import Cursor, Listing, ListQuery, ListRequest, Page, Scope, parse
+from penstock_server.services import driver_tasks, experiments, pipelines, recurring_runs, runs
+from penstock_server.services.ports import UnitOfWork
 from penstock_server.storage.database import Database
 
 from tests.support.statements import statements
@@ -26,8 +28,8 @@ PAGES: dict[str, Callable[[World, ListRequest], Page[Any]]] = {
     "experiments": lambda world, ask: world.experiments.list(ask),
     "pipelines": lambda world, ask: world.pipelines.list(ask),
     "versions": lambda world, ask: world.pipelines.list_versions(world.pipeline_id, ask),
-    "runs": lambda world, ask: world.runs.list(ask, ""),
-    "schedules": lambda world, ask: world.schedules.list(ask, ""),
+    "runs": lambda world, ask: world.runs.list(ask),
+    "schedules": lambda world, ask: world.schedules.list(ask),
 }
 
 
@@ -57,4 +59,27 @@ def test_a_later_page_begins_in_the_middle_of_an_index(world: World, name: str, 
         plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {page[0]}", page[1])]
     comparison = "<" if order.endswith("desc") else ">"
     assert any(f"created_at{comparison}" in step for step in plan), plan
+    assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan
+
+
+REPOSITORIES: dict[str, tuple[Listing, Callable[[UnitOfWork, ListQuery], Page[Any]]]] = {
+    "experiments": (experiments.LISTING, lambda uow, query: uow.experiments.list(query)),
+    "pipelines": (pipelines.PIPELINES, lambda uow, query: uow.pipelines.list(query)),
+    "runs": (runs.LISTING, lambda uow, query: uow.runs.list(query)),
+    "schedules": (recurring_runs.LISTING, lambda uow, query: uow.schedules.list(query)),
+    "driver tasks": (driver_tasks.LISTING, lambda uow, query: uow.driver_tasks.list(query)),
+}
+
+
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_a_later_page_of_a_namespace_begins_in_the_middle_of_an_index(world: World, name: str) -> None:
+    listing, rows = REPOSITORIES[name]
+    token = parse(listing, ListRequest(), Scope("team-a")).token(Cursor(5, "id"))
+    query = parse(listing, ListRequest(page_token=token), Scope("team-a"))
+    with statements(world.database) as seen, world.database.reading() as uow:
+        rows(uow, query)
+    (page,) = [(text, values) for text, values in seen if "ORDER BY" in text and "LIMIT" in text]
+    with world.database.engine.connect() as connection:
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {page[0]}", page[1])]
+    assert any("namespace=? AND created_at>?" in step for step in plan), plan
     assert not any("TEMP B-TREE FOR ORDER BY" in step for step in plan), plan

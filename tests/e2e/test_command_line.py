@@ -33,6 +33,17 @@ def test_run_and_look_at_it(up: Embedded) -> None:
     assert "system.Dataset" in json.dumps(artifacts)
 
 
+def test_runs_are_found_by_their_labels(up: Embedded, tmp_path: Path) -> None:
+    file = tmp_path / "labelled.yaml"
+    file.write_text(yaml.safe_dump(specs.container(["true"])))
+    labels = ["--label", "team=vision", "--label", "note=a=b\x1b[2J"]
+    run_id = penstock(up, "run", str(file), *labels).stdout.strip()
+    assert "labels: note=a=b\\x1b[2J, team=vision\n" in penstock(up, "runs", "get", run_id).stdout
+    for value, found in (("vision", [run_id]), ("sound", [])):
+        listed = json.loads(penstock(up, "runs", "list", "--label", f"team={value}", "--json").stdout)
+        assert [run["run_id"] for run in listed] == found
+
+
 def test_a_failed_run_gives_exit_code_1_and_its_log(up: Embedded, tmp_path: Path) -> None:
     file = tmp_path / "fails.yaml"
     file.write_text(yaml.safe_dump(specs.container(["sh", "-c", "echo told; exit 3"])))
@@ -50,6 +61,8 @@ def test_a_failed_run_gives_exit_code_1_and_its_log(up: Embedded, tmp_path: Path
         (["run", str(specs.COMPILED / "conditions.yaml"), "-p", "value=many"], "value"),
         (["run", str(specs.COMPILED / "conditions.yaml"), "-p", "value=NaN"], "'NaN' is no JSON value"),
         (["run", str(specs.COMPILED.parent / "language.py")], "YAML"),
+        (["run", str(specs.COMPILED / "static_loop.yaml"), "--label", "team"], "KEY=VALUE"),
+        (["run", str(specs.COMPILED / "static_loop.yaml"), "--label", f"{'k' * 64}=v"], "label key"),
         (["runs", "get", "nobody"], "nobody"),
     ],
 )
@@ -79,6 +92,22 @@ def test_doctor(up: Embedded) -> None:
     done = penstock(up, "doctor", "--json")
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)
+
+
+def test_tasks_of_a_loop_by_page(up: Embedded, tmp_path: Path) -> None:
+    file = tmp_path / "loop.json"
+    file.write_text(json.dumps(specs.loop(3)))
+    run = json.loads(penstock(up, "run", str(file), "--watch", "--json").stdout)
+    children = json.loads(
+        penstock(up, "runs", "tasks", run["run_id"], "--parent", "loop", "--limit", "2", "--json").stdout
+    )
+    assert [task["path"] for task in children] == ["loop[0]", "loop[1]"]
+    shown = penstock(up, "runs", "tasks", run["run_id"], "--search", "LOOP", "--state", "succeeded").stdout
+    assert "3 SUCCEEDED" in shown
+    assert "loop[2]/t" in shown
+    wrong = penstock(up, "runs", "tasks", run["run_id"], "--state", "done")
+    assert wrong.returncode == 1
+    assert "states[0]" in wrong.stderr
 
 
 def test_every_command_has_help_with_an_example() -> None:

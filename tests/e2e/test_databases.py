@@ -23,7 +23,8 @@ def test_a_database_that_cannot_be_used_is_said_in_its_own_words(
     url = f"{request.getfixturevalue(f'{which}_url')}gone"
     command = [
         sys.executable, "-m", "penstock_server.main",
-        "--data-dir", str(tmp_path), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", option, url,
+        "--data-dir", str(tmp_path), "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0",
+        "--dispatch", "127.0.0.1:0", option, url,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1

@@ -14,10 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import grpc
 import psutil
 import psycopg
 import pytest
 from penstock.client import Client
+from penstock_api.v1 import watch_pb2
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support import lineage
@@ -25,6 +27,10 @@ from tests.support.replicas import TASKS, Program, Replicas, program_is_up, spec
 from tests.support.schedules import made, past, schedule
 from tools.databases import MariaDB, PostgreSQL
 from tools.testing import runs, specs
+
+_WAITS_FOR_A_LOCK = """SELECT pid, client_port FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+_STANDS_STILL = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'idle in transaction'"
 
 
 def owner(url: str, run_id: str) -> str:
@@ -169,6 +175,64 @@ def test_executors_go_on_with_another_server(
             print(f"two runs with the other server {seconds:.2f} s after the first was {how}")  # noqa: T201
         assert second.process is not None
         assert starts.read_text().split() == list(TASKS)
+
+
+@pytest.mark.timeout(200)
+def test_a_server_that_stands_still_while_it_writes_a_run_gives_it_up(
+    postgresql_url: str, tmp_path: Path, environments: Path
+) -> None:
+    """The worst moment to be suspended: the run's row is locked, and the connection that locked it stays open."""
+    with (
+        Replicas(tmp_path, postgresql_url, executors=1, lease_seconds=60, environments=environments) as replicas,
+        psycopg.connect(postgresql_url, autocommit=True) as watching,
+    ):
+        go, starts = tmp_path / "go", tmp_path / "starts"
+        with Client(replicas.addresses[0]) as client:
+            run_id = runs.start(client, spec(starts, 0.0, str(go)))
+        runs.until(lambda: starts.exists() and "t1" in starts.read_text(), bool)
+        with psycopg.connect(postgresql_url) as holding:
+            holding.execute("SELECT run_id FROM runs WHERE run_id = %s FOR UPDATE", [run_id])
+            go.touch()
+            ((pid, port),) = runs.until(lambda: watching.execute(_WAITS_FOR_A_LOCK).fetchall(), bool)
+            # The executor calls either.
+            (writing,) = (number for number, one in enumerate(replicas.servers) if port in one.ports())
+            replicas.servers[writing].suspend()
+        runs.until(lambda: watching.execute(_STANDS_STILL, [pid]).fetchall(), bool)
+        with Client(replicas.addresses[1 - writing]) as client:
+            assert runs.finished(client, run_id, 60).state == run_pb2.SUCCEEDED
+        assert starts.read_text().split() == list(TASKS)
+
+
+def test_a_watch_goes_on_at_another_server(postgresql_url: str, tmp_path: Path, environments: Path) -> None:
+    """Both tell what either of them commits; what the first had told is not told again."""
+    with (
+        Replicas(tmp_path, postgresql_url, executors=1, environments=environments) as replicas,
+        Client(replicas.addresses[0]) as first,
+        Client(replicas.addresses[1]) as second,
+    ):
+        go, starts = tmp_path / "go", tmp_path / "starts"
+        run_id = runs.start(second, spec(starts, 0.0, str(go)))
+        states: dict[str, str] = {}
+        sequence = 0
+        watch: Any = first.watches.WatchRun(watch_pb2.WatchRunRequest(run_id=run_id), timeout=100)
+        while states.get("t1") != "RUNNING":
+            sequence = noted(next(watch), states)
+        replicas.servers[0].kill()
+        with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
+            while True:
+                sequence = noted(next(watch), states)
+        go.touch()
+        request = watch_pb2.WatchRunRequest(run_id=run_id, after=sequence, until_finished=True)
+        for change in second.watches.WatchRun(request, timeout=100):
+            assert change.sequence >= sequence
+            noted(change, states)
+        assert change.run.state == run_pb2.SUCCEEDED
+        assert states == dict.fromkeys(("", *TASKS), "SUCCEEDED")
+
+
+def noted(change: watch_pb2.RunChange, states: dict[str, str]) -> int:
+    states.update({task.path: task.state for task in change.tasks})
+    return change.sequence
 
 
 def test_a_server_ends_whichever_thread_the_signal_was_given_to(tmp_path: Path) -> None:

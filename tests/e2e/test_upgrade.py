@@ -51,8 +51,11 @@ def databases(postgresql_server: PostgreSQL, postgresql_url: str) -> tuple[str, 
 def test_one_of_the_two_is_older(
     older: str, old: dict[str, str], new: dict[str, str], databases: tuple[str, str], tmp_path: Path
 ) -> None:
-    replicas = Replicas(tmp_path, *databases, servers=1, executors=1, failover=False, environment=new)
-    (replicas.servers if older == "server" else replicas.executors)[0].environment = old
+    servers_are_older = older == "server"
+    replicas = Replicas(
+        tmp_path, *databases, servers=1, executors=1, failover=False, older=servers_are_older, environment=new
+    )
+    (replicas.servers if servers_are_older else replicas.executors)[0].environment = old
     with replicas, Client(replicas.addresses[0]) as client:
         go = tmp_path / "go"
         ids = [runs.start(client, spec(tmp_path / f"starts-{number}", 0.05, str(go))) for number in range(5)]
@@ -81,18 +84,23 @@ def test_one_after_another_is_replaced_in_the_middle_of_runs(
 
     # Of e958f76 two servers cannot make the tables at the same moment, and an executor whose lease lapses while its
     # server restarts may write a state of before over what the next owner wrote.
-    with Replicas(tmp_path, *databases, failover=False, at_once=False, lease_seconds=60.0, environment=old) as replicas:
-        for pair in zip(replicas.servers, replicas.executors, strict=True):
-            for program in pair:
-                for address in replicas.addresses:
-                    more(address, 3)
-                try:
-                    program.terminate()
-                except subprocess.TimeoutExpired:
-                    # A server of e958f76 may not end when it is asked to; whoever runs one kills it then.
-                    program.kill()
-                program.start(new)
-                program.ready()
+    replicas = Replicas(
+        tmp_path, *databases, failover=False, at_once=False, older=True, lease_seconds=60.0, environment=old
+    )
+    with replicas:
+        # A new executor finds both: the port of an old server, and the one of the new server that takes its place.
+        for executor, *ports in zip(replicas.executors, replicas.dispatch, replicas.addresses, strict=True):
+            executor.variables["PENSTOCK_SERVER"] = ",".join(ports)
+        for program in (*replicas.executors, *replicas.servers):
+            for address in replicas.addresses:
+                more(address, 3)
+            try:
+                program.terminate()
+            except subprocess.TimeoutExpired:
+                # A server of e958f76 may not end when it is asked to; whoever runs one kills it then.
+                program.kill()
+            program.start(new)
+            program.ready()
         for address in replicas.addresses:
             more(address, 3)
         with Client(replicas.addresses[0]) as client:

@@ -232,6 +232,29 @@ def test_a_uri_for_all_runs_is_written_anew_by_each(s3_pod: PodDirectory, s3: ob
     assert (s3.directory / others.removeprefix("s3://")).read_text() == "first\n"
 
 
+@pytest.mark.parametrize(("places", "allowed"), [(("s3://bucket/models-*",), True), (("s3://bucket/other/*",), False)])
+def test_where_a_task_may_store_is_the_namespaces_decision(
+    s3_pod: PodDirectory, s3: object_stores.ObjectStore, places: tuple[str, ...], allowed: bool
+) -> None:
+    uri = f"s3://bucket/models-{s3_pod.directory.name}/latest"
+    there = s3.directory / uri.removeprefix("s3://")
+    there.parent.mkdir(parents=True)
+    there.write_text("first\n")
+    s3_pod.output("latest"), s3_pod.output("own")
+    s3_pod.task = replace(s3_pod.task, places=places)
+    own = f"{s3_pod.task_root}/own"
+    script = "".join(
+        f"mkdir -p '{s3_pod.place(one).parent}'; echo second > '{s3_pod.place(one)}'\n" for one in (uri, own)
+    )
+    result = s3_pod.both(script + s3_pod.say({"latest": [{"uri": uri}]}), env=s3_env(s3))
+    assert there.read_text() == ("second\n" if allowed else "first\n")
+    if allowed:
+        assert result.failure is None and result.stored == (uri, own)
+    else:
+        assert result.failure is not None and result.failure[0] == "user" and result.stored == (own,)
+        assert f"may not be stored at {uri}: the list 'pipelineRoots'" in result.failure[1]
+
+
 def test_a_task_may_not_write_outside_of_the_root(pod: PodDirectory, kept: Path) -> None:
     pod.output("model")
     uri = f"file://{kept}/other"

@@ -184,7 +184,7 @@ def test_every_route_is_guarded(up: Embedded, prefix: str) -> None:
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """A server on an address that others reach."""
     directory = tmp_path_factory.mktemp("named")
-    options = ("--allowed-host", "*.example.com", "--allowed-origin", "https://Pipelines.example.com/")
+    options = ("--insecure", "--allowed-host", "*.example.com", "--allowed-origin", "https://Pipelines.example.com/")
     served = Embedded(directory / "data", *options, environment={"PENSTOCK_ALLOWED_HOSTS": "not.used.example"})
     served.http = "http://0.0.0.0:0"
     with served as embedded:

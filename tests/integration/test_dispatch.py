@@ -24,17 +24,17 @@ SPEC = specs.container(["true"])
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
     """A server without executors: the tests are those."""
     directory = tmp_path_factory.mktemp("dispatch")
     with Replicas(directory, f"sqlite:///{directory}/penstock.db", servers=1, executors=0) as replicas:
-        yield replicas.addresses[0]
+        yield replicas
 
 
 @asynccontextmanager
-async def executors(address: str) -> AsyncIterator[tuple[DispatchClient, DispatchClient]]:
+async def executors(server: Replicas) -> AsyncIterator[tuple[DispatchClient, DispatchClient]]:
     """Two; whatever they hold at the end of a test is finished, so that the next one finds nothing."""
-    one, other = DispatchClient(address, "one/1"), DispatchClient(address, "other/1")
+    one, other = (DispatchClient(server.dispatch[0], name) for name in ("one/1", "other/1"))
     try:
         yield one, other
         for client in (one, other):
@@ -51,19 +51,19 @@ def ended(run: pb.ClaimedRun) -> pb.RunTransitions:
     return pb.RunTransitions(run_id=run.run_id, fence=run.fence, run=update)
 
 
-def started(address: str) -> str:
-    with Client(address) as client:
+def started(server: Replicas) -> str:
+    with Client(server.addresses[0]) as client:
         return runs.start(client, SPEC)
 
 
-async def test_where_runs_stand(address: str) -> None:
-    async with executors(address) as (one, other):
-        finished = started(address)
+async def test_where_runs_stand(server: Replicas) -> None:
+    async with executors(server) as (one, other):
+        finished = started(server)
         (run,) = (await one.claim(5, 0, LEASE)).runs
         await one.report([ended(run)])
-        held = started(address)
+        held = started(server)
         await one.claim(5, 0, LEASE)
-        waiting = started(address)
+        waiting = started(server)
         asked = [finished, held, waiting, "nobody"]
         holds = await other.filter_runs(asked)
         assert [one.run_id for one in holds] == asked
@@ -76,8 +76,8 @@ async def test_where_runs_stand(address: str) -> None:
         assert [one.executor_id for one in holds] == ["", "one/1", "", ""]
 
 
-async def test_many_are_asked_in_pieces_and_too_many_at_once_are_refused(address: str) -> None:
-    async with executors(address) as (one, _):
+async def test_many_are_asked_in_pieces_and_too_many_at_once_are_refused(server: Replicas) -> None:
+    async with executors(server) as (one, _):
         assert len(await one.filter_runs([f"r{number}" for number in range(2500)])) == 2500
         assert await one.filter_runs([]) == []
         request = pb.FilterRunsRequest(run_ids=[f"r{number}" for number in range(1001)])
@@ -85,23 +85,23 @@ async def test_many_are_asked_in_pieces_and_too_many_at_once_are_refused(address
             await client_module._call(one._stub.FilterRuns, request, 10)
 
 
-async def test_a_claim_says_how_long_it_waited(address: str) -> None:
-    async with executors(address) as (one, other):
-        started(address)
+async def test_a_claim_says_how_long_it_waited(server: Replicas) -> None:
+    async with executors(server) as (one, other):
+        started(server)
         reply = await one.claim(5, 20, LEASE)
         assert len(reply.runs) == 1
         assert reply.waited_millis < 1000
         waiting = asyncio.create_task(other.claim(5, 20, LEASE))
         await asyncio.sleep(0.3)
-        await asyncio.to_thread(started, address)
+        await asyncio.to_thread(started, server)
         reply = await waiting
         assert len(reply.runs) == 1
         assert reply.waited_millis >= 200
 
 
-async def test_handing_back_gives_everything_to_others_at_once(address: str) -> None:
-    async with executors(address) as (one, other):
-        ids = {started(address) for _ in range(3)}
+async def test_handing_back_gives_everything_to_others_at_once(server: Replicas) -> None:
+    async with executors(server) as (one, other):
+        ids = {started(server) for _ in range(3)}
         assert {run.run_id for run in (await one.claim(5, 0, LEASE)).runs} == ids
         assert (await other.claim(5, 0, LEASE)).runs == []
         waiting = asyncio.create_task(other.claim(5, 20, LEASE))
@@ -110,13 +110,13 @@ async def test_handing_back_gives_everything_to_others_at_once(address: str) -> 
         assert {run.run_id for run in (await waiting).runs} == ids
 
 
-async def test_nothing_is_leased_to_a_caller_that_went_away(address: str) -> None:
-    async with executors(address) as (one, other):
+async def test_nothing_is_leased_to_a_caller_that_went_away(server: Replicas) -> None:
+    async with executors(server) as (one, other):
         for _ in range(5):
             gone = asyncio.create_task(one.claim(5, 20, LEASE))
             await asyncio.sleep(0.05)
             gone.cancel()
-            run_id = await asyncio.to_thread(started, address)
+            run_id = await asyncio.to_thread(started, server)
             (found,) = (await other.claim(5, 5, LEASE)).runs
             assert found.run_id == run_id
             await other.report([ended(found)])
@@ -128,9 +128,9 @@ def launched(path: str, parent: str | None, kind: str, **fields: Any) -> pb.Task
     return row
 
 
-async def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) -> None:
-    async with executors(address) as (one, _other):
-        run_id = started(address)
+async def test_what_a_task_waits_for_is_shown_until_it_moves_on(server: Replicas) -> None:
+    async with executors(server) as (one, _other):
+        run_id = started(server)
         (run,) = (await one.claim(5, 0, LEASE)).runs
         root = launched("", None, "dag", state="RUNNING")
         rows = [
@@ -144,30 +144,30 @@ async def test_what_a_task_waits_for_is_shown_until_it_moves_on(address: str) ->
         waits = [pb.TaskWait(path="only", text="no node"), pb.TaskWait(path="", text="2 of 2 Pods run")]
         await one.report([report(tasks=[root, *rows])])
         await one.report([report(waits=waits)])
-        assert await asyncio.to_thread(shown, address, run_id) == {"only": "no node", "next": "2 of 2 Pods run"}
-        pod = await asyncio.to_thread(described, address, "only-pod")
+        assert await asyncio.to_thread(shown, server, run_id) == {"only": "no node", "next": "2 of 2 Pods run"}
+        pod = await asyncio.to_thread(described, server, "only-pod")
         status = json_format.MessageToDict(pod.pod)["status"]
         assert status["phase"] == "Pending" and status["message"] == "no node"
         assert [event["message"] for event in pod.events][-1] == "no node"
-        pod = await asyncio.to_thread(described, address, "next-pod")
+        pod = await asyncio.to_thread(described, server, "next-pod")
         assert json_format.MessageToDict(pod.pod)["status"]["message"] == "2 of 2 Pods run"
         # The next attempt: what was said of the one before holds no more.
         again = launched("only", "", "container", state="RUNNING", phase="launched", attempt=2)
         await one.report([report(tasks=[again], waits=[pb.TaskWait(path="", text="")])])
-        assert await asyncio.to_thread(shown, address, run_id) == {"only": "", "next": ""}
+        assert await asyncio.to_thread(shown, server, run_id) == {"only": "", "next": ""}
 
 
-def described(address: str, pod: str) -> insight_pb2.DescribePodResponse:
-    with Client(address) as client:
+def described(server: Replicas, pod: str) -> insight_pb2.DescribePodResponse:
+    with Client(server.addresses[0]) as client:
         found: insight_pb2.DescribePodResponse = client.call(
             client.insight.DescribePod, insight_pb2.DescribePodRequest(pod_name=pod)
         )
         return found
 
 
-def shown(address: str, run_id: str) -> dict[str, str]:
+def shown(server: Replicas, run_id: str) -> dict[str, str]:
     """Why each task waits; the same in all places that tell of it."""
-    with Client(address) as client:
+    with Client(server.addresses[0]) as client:
         found = {path: task.waiting for path, task in runs.tasks(client, run_id).items() if path}
         details = {one.display_name: one for one in runs.get(client, run_id).run_details.task_details}
         for path, text in found.items():

@@ -13,6 +13,7 @@ import pytest
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.attempts import TaskLaunch, TaskOutcome, TaskStarted
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
+from penstock_executor.engine.names import attempt_id
 from penstock_ir.model import JsonValue
 
 from tests.support.kube_bench import RUN, Bench, bench, well
@@ -203,3 +204,25 @@ async def test_a_pipelines_time_to_live_goes_before_the_policy(tmp_path: Path) -
 
         await b.until(one_left)
         await kept.close()
+
+
+@pytest.mark.parametrize("forged", [False, True])
+async def test_the_log_of_an_orphan_goes_to_its_attempts_own_place(tmp_path: Path, forged: bool) -> None:
+    """Whoever may make Pods in the namespace can make one with our labels, and the credentials would be ours."""
+    root = f"{tmp_path.as_uri()}/p/{RUN}/t/{attempt_id(RUN, 't', 1)}"
+    log = tmp_path / "p" / RUN / "t" / attempt_id(RUN, "t", 1) / "executor-logs"
+    async with bench(tmp_path) as b:
+        first, task = await b.backend(), b.task(task_root=f"{tmp_path.as_uri()}/models/t" if forged else root)
+        await first.launch(task)
+        await b.outcome(task.key)
+        await first.close()
+        b.runs.expected, b.runs.finished = None, {RUN}
+        second = await b.backend(orphan_seconds=0.1)
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await second.close()
+        kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert kept == ([] if forged else [log])

@@ -249,14 +249,14 @@ async def test_whoever_is_told_of_an_end_may_fail(tmp_path: Path) -> None:
                 writer.write(json.dumps({"id": attempt, **answer}).encode() + b"\n")
         writer.close()
 
-    def fails() -> None:
+    def fails(_: object) -> None:
         raise ValueError("nobody foresaw this")
 
     server = await asyncio.start_unix_server(serve, tmp_path / "socket")
     connection = ForkServerConnection(tmp_path / "socket", sys.executable, "", {}, tmp_path / "log")
     heard = asyncio.Event()
     assert await connection.watch("first", fails)
-    assert await asyncio.wait_for(connection.watch("second", heard.set), 10)
+    assert await asyncio.wait_for(connection.watch("second", lambda _: heard.set()), 10)
     await asyncio.wait_for(heard.wait(), 10)
     await connection.close()
     server.close()

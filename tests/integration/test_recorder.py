@@ -37,7 +37,7 @@ async def recorded(up: Embedded, *batches: list[ExecutionRecord]) -> list[Record
     """Each by a recorder of its own, as after a crash."""
 
     async def record(batch: list[ExecutionRecord]) -> RecordedIds:
-        recorder = MlmdRecorder(up.grpc)
+        recorder = MlmdRecorder(up.dispatch, secret=up.secret)
         try:
             return await recorder.record(batch, lambda run_id: 60.0)
         finally:
@@ -86,10 +86,10 @@ async def test_a_write_is_not_tried_again_when_the_lease_has_lapsed_meanwhile(up
     run_id = str(uuid.uuid4())
     root, first, second = records(run_id, ExecutionState.RUNNING)
 
-    theirs = MlmdRecorder(up.grpc)
-    host, _, port = up.grpc.rpartition(":")
+    theirs = MlmdRecorder(up.dispatch, secret=up.secret)
+    host, _, port = up.dispatch.rpartition(":")
     with FaultyProxy(int(port), host) as way:
-        ours = MlmdRecorder(f"{host}:{way.port}")
+        ours = MlmdRecorder(f"{host}:{way.port}", secret=up.secret)
         await ours.record([root, first], lambda _: 60.0)
         ids = await theirs.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
         way.always = Cut(0)
@@ -109,7 +109,7 @@ async def test_what_was_written_without_an_answer_is_found_again(up: Embedded) -
     root, made, reads = records(run_id, ExecutionState.RUNNING)
     pending = replace(reads, input_artifacts={})
 
-    ours, lost = MlmdRecorder(up.grpc), MlmdRecorder(up.grpc)
+    ours, lost = MlmdRecorder(up.dispatch, secret=up.secret), MlmdRecorder(up.dispatch, secret=up.secret)
     await ours.record([root, made, pending], lambda _: 60.0)
     await lost.record([reads], lambda _: 60.0)
     ids = await ours.record(records(run_id, ExecutionState.COMPLETE), lambda _: 60.0)
@@ -126,7 +126,7 @@ async def test_what_the_store_has_is_not_written_again(up: Embedded) -> None:
     batch = records(run_id, ExecutionState.COMPLETE)
     await recorded(up, batch)
 
-    recorder = MlmdRecorder(up.grpc)
+    recorder = MlmdRecorder(up.dispatch, secret=up.secret)
     put = recorder._stub.PutLineageSubgraph
     sent: list[int] = []
 
@@ -152,7 +152,7 @@ async def test_an_error_that_may_pass_refuses_a_record_when_it_stays(up: Embedde
     batch = records(run_id, ExecutionState.COMPLETE)
 
     async def scenario() -> RecordedIds:
-        recorder = MlmdRecorder(up.grpc)
+        recorder = MlmdRecorder(up.dispatch, secret=up.secret)
         put, left = recorder._stub.PutLineageSubgraph, times
 
         async def fails(request: service_pb.PutLineageSubgraphRequest, timeout: float) -> Any:

@@ -38,7 +38,7 @@ class World:
         return self.schedules.create(new).recurring_run_id
 
     def made(self) -> set[str]:
-        return {run.recurring_run_id for run in self.runs.list(ListRequest(page_size=200), "").items}
+        return {run.recurring_run_id for run in self.runs.list(ListRequest(page_size=200)).items}
 
 
 @pytest.fixture

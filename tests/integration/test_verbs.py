@@ -82,7 +82,8 @@ def test_options_names_the_verbs_and_lets_nobody_in(up: Embedded, prefix: str) -
 
 def test_replies_hold_no_field_of_ours(up: Embedded, client: Client) -> None:
     """Unless they are asked for: there are clients that take an unknown name for an error."""
-    run = {"display_name": "strict", "pipeline_spec": specs.container(["true"]), "options": {"fail_fast": True}}
+    run = {"display_name": "strict", "pipeline_spec": specs.container(["true"]), "options": {"fail_fast": True},
+           "labels": {"team": "vision"}}  # fmt: skip
     created = plain.call("POST", f"{up.http}/apis/v2beta1/runs", run)
     run_id = created.json["run_id"]
     runs.finished(client, run_id)
@@ -97,8 +98,9 @@ def test_replies_hold_no_field_of_ours(up: Embedded, client: Client) -> None:
     for document in (created.json, *shown(""), *shown("options=false")):
         assert set(document) <= RUN_FIELDS
     for document in shown("options=true"):
-        assert set(document) - RUN_FIELDS == {"options"}
+        assert set(document) - RUN_FIELDS == {"options", "labels"}
         assert document["options"]["fail_fast"] is True
+        assert document["labels"] == {"team": "vision"}
     asked = plain.call("POST", f"{up.http}/apis/v2beta1/runs?options=true", run).json
     assert asked["options"] == {"fail_fast": True, "caching": True, "infrastructure_retries": 3}
 

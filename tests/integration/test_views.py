@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from penstock_executor.backends.local.connection import PROGRAM
-from penstock_executor.backends.local.directory import remove_tree
 from penstock_executor.backends.local.views import Overlay, View, overlay_outside
+from penstock_executor.backends.trees import remove_tree
 
 from tools import debian
 

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,13 @@ def place() -> Iterator[Path]:
         yield Path(directory)
 
 
-def run(place: Path, *arguments: str, how: str = "first", **options: Any) -> tuple[int, bytes, bytes, AttemptResult]:
-    """Exit code, stdout, stderr and the result in the termination message."""
+def run(
+    place: Path, *arguments: str, how: str = "first", before: Sequence[str] = (), **options: Any
+) -> tuple[int, bytes, bytes, AttemptResult]:
+    """Exit code, stdout, stderr and the result in the termination message; `before` is a command that becomes this."""
     message = place / "message"
-    process = start("--message", str(message), "--token", "t0", *arguments, prefix=PREFIXES[how], **options)
+    prefix = (*before, *PREFIXES[how])
+    process = start("--message", str(message), "--token", "t0", *arguments, prefix=prefix, **options)
     out, err = process.communicate(timeout=120)
     left = parse_message(message.read_text())
     if isinstance(left, FramedResult):
@@ -157,14 +160,18 @@ def test_a_program_gets_what_the_wrapper_was_given(place: Path) -> None:
     )
     program = [sys.executable, "-ISc", script]
 
-    def prepare() -> None:
-        os.umask(0o27)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
-
-    bare = subprocess.run([*CONTAINER, *program], capture_output=True, check=True, preexec_fn=prepare)
-    code, out, _, _ = run(place, "--", *program, preexec_fn=prepare)
+    # A program of its own, and nothing between fork and exec of this process, in which gRPC may have threads.
+    prepare = (
+        "import os, signal, sys\n"
+        "os.umask(0o27)\n"
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "signal.signal(signal.SIGUSR2, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})\n"
+        "os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    before = [sys.executable, "-ISc", prepare]
+    bare = subprocess.run([*before, *CONTAINER, *program], capture_output=True, check=True)
+    code, out, _, _ = run(place, "--", *program, before=before)
     assert code == 0
     assert out == bare.stdout
 

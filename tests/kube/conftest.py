@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from penstock.client import Client
 
+from tests.support.go_ahead import GoAhead, go_ahead
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
 
@@ -52,6 +53,13 @@ def own_kube(cluster: Cluster, tmp_path: Path) -> Iterator[KubePenstock]:
 def kube_client(kube: KubePenstock) -> Iterator[Client]:
     with ExitStack() as stack:
         yield stack.enter_context(Client(kube.up.grpc))
+
+
+@pytest.fixture
+def go(cluster: Cluster) -> Iterator[GoAhead]:
+    """Lets those tasks go on whose script has its `wait`."""
+    with go_ahead(cluster.node_address()) as given:
+        yield given
 
 
 @pytest.fixture

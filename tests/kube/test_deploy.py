@@ -24,6 +24,7 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support.deployment import NAMESPACE, Deployed, deployed
+from tests.support.go_ahead import GoAhead
 from tools.cluster import Cluster
 from tools.databases import postgresql
 from tools.manifests import Object
@@ -59,20 +60,21 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tag
 
 
-def test_embedded(cluster: Cluster, image: str, tmp_path: Path) -> None:
+def test_embedded(cluster: Cluster, image: str, tmp_path: Path, go: GoAhead) -> None:
     additions = volumes(cluster, tmp_path)
     with deployed(cluster, tmp_path / "overlay", "embedded", image, additions=additions) as penstock:
         run_id = artifacts_are_passed(penstock)
         with Client(penstock.grpc) as client:
-            under_way = started(client)
+            under_way = started(client, go)
             penstock.replace_pods("executor")
             penstock.replace_pods("server")
+            go.give()
             finished_once(client, under_way)
             assert {run_id, under_way} <= {one.run_id for one in client.list_runs()}
     assert cluster.get(f"/api/v1/namespaces/{NAMESPACE}") is None
 
 
-def test_production(cluster: Cluster, image: str, tmp_path: Path) -> None:
+def test_production(cluster: Cluster, image: str, tmp_path: Path, go: GoAhead) -> None:
     node = cluster.node_address()
     with postgresql(host=node) as database, s3([BUCKET], host=node) as store:
         with psycopg.connect(database.url, autocommit=True) as connection:
@@ -97,9 +99,10 @@ def test_production(cluster: Cluster, image: str, tmp_path: Path) -> None:
             run_id = artifacts_are_passed(penstock)
             assert list((store.directory / BUCKET / "root").rglob(f"{run_id}/**/executor-logs"))
             with Client(penstock.grpc) as client:
-                under_way = [started(client) for _ in range(4)]
+                under_way = [started(client, go) for _ in range(4)]
                 penstock.replace_pods("executor", grace_seconds=0)
                 penstock.replace_pods("server")
+                go.give()
                 for one in under_way:
                     finished_once(client, one)
     assert cluster.get(f"/api/v1/namespaces/{TASKS}") is None
@@ -125,9 +128,10 @@ def artifacts_are_passed(penstock: Deployed) -> str:
     return run_id
 
 
-def started(client: Client) -> str:
-    """A run whose first task runs and whose second is still to come."""
-    run_id = runs.start(client, kube_specs.chain({"first": ["sh", "-c", "sleep 8; echo slept"], "second": ["true"]}))
+def started(client: Client, go: GoAhead) -> str:
+    """A run whose first task runs until it may go on, and whose second is still to come."""
+    first = ["sh", "-c", f"{go.wait}; echo waited"]
+    run_id = runs.start(client, kube_specs.chain({"first": first, "second": ["true"]}))
     runs.until(lambda: runs.tasks(client, run_id)["first"].state, lambda state: state == "RUNNING")
     return run_id
 
@@ -137,7 +141,7 @@ def finished_once(client: Client, run_id: str) -> None:
     assert run.state == run_pb2.SUCCEEDED, run.error.message
     assert {task.attempts for path, task in runs.tasks(client, run_id).items() if path} == {1}
     # Its Pod is gone: the server has the log from where artifacts lie.
-    runs.until(lambda: runs.log(client, run_id, "first"), lambda text: text == b"slept\n")
+    runs.until(lambda: runs.log(client, run_id, "first"), lambda text: text == b"waited\n")
 
 
 def volumes(cluster: Cluster, directory: Path) -> list[Object]:

@@ -58,8 +58,8 @@ def open_to_root(cluster: Cluster) -> Iterator[str]:
 
 def accepted(cluster: Cluster, namespace: str, made: dict[str, Any], kind: str = "pods") -> dict[str, Any]:
     """As the API server would store it, which must be what was sent and defaults. Raises KubeError."""
-    path = f"/api/v1/namespaces/{namespace}/{kind}?dryRun=All&fieldValidation=Strict"
-    stored = cluster.wait(cluster.client.create(path, made))
+    path = f"/api/v1/namespaces/{namespace}/{kind}"
+    stored = cluster.wait(cluster.client.create(path, made, dryRun="All", fieldValidation="Strict"))
     missing = dict(_missing(made, stored, ""))
     assert not missing
     return stored
@@ -131,7 +131,7 @@ EVERYTHING: dict[str, Any] = {
     "fieldPathAsEnv": [{"name": "NODE", "fieldPath": "spec.nodeName"}],
     "tolerations": [
         {"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"},
-        {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": "30"},
+        {"key": "example.com/slow", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": "30"},
     ],
     "genericEphemeralVolume": [
         {
@@ -142,7 +142,13 @@ EVERYTHING: dict[str, Any] = {
             "defaultStorageClass": True,
             "metadata": {"labels": {"a": "b"}},
         },
-        {"volumeName": "named", "mountPath": "/named", "accessModes": ["ReadWriteOncePod"], "size": "1Gi"},
+        {
+            "volumeName": "named",
+            "mountPath": "/named",
+            "accessModes": ["ReadWriteOncePod"],
+            "size": "1Gi",
+            "storageClassName": "standard",
+        },
     ],
     "nodeAffinity": [
         {"matchExpressions": [SELECTOR, {"key": "gpu", "operator": "Exists"}]},
@@ -172,9 +178,13 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+# Without this list a task's affinity is about its own namespace alone.
+LISTS = replace(POLICY, allowed={"affinityNamespaces": ("*",)})
+
+
 def test_every_kubernetes_setting_at_once(cluster: Cluster, restricted: str) -> None:
     task = launch("true", kubernetes=resolved(EVERYTHING), artifacts={"m": "system.Model"}, reads={"d": [DATA]})
-    put(cluster, restricted, task)
+    put(cluster, restricted, task, policy=LISTS)
 
 
 @pytest.mark.parametrize("field", EVERYTHING)
@@ -182,7 +192,7 @@ def test_every_kubernetes_setting_alone(cluster: Cluster, restricted: str, field
     config = {field: EVERYTHING[field]}
     if field == "initContainers":
         config["emptyDirMounts"] = EVERYTHING["emptyDirMounts"]
-    put(cluster, restricted, launch("true", kubernetes=resolved(config)))
+    put(cluster, restricted, launch("true", kubernetes=resolved(config)), policy=LISTS)
 
 
 HOSTILE = ["$HOME $(KFP_POD_NAME) $$(X)", "quote ' \" \\ \n \t line", "ünïcödé 🌍", "\x01\x1b[0m", "", "x" * 131_071]

@@ -136,7 +136,8 @@ def claims() -> dict[str, Any]:
     spec = package["pipeline_spec"]
     text = {"parameterType": "STRING"}
     given: dict[str, Any] = {
-        "pvc_name_suffix": "-data", "access_modes": ["ReadWriteOnce"], "size": "1Mi", "storage_class_name": ""
+        "pvc_name_suffix": "-data", "access_modes": ["ReadWriteOnce"], "size": "1Mi",
+        "storage_class_name": "nobody-provides-it"
     }  # fmt: skip
     spec["components"]["comp-make"] = {
         "executorLabel": "exec-make",

@@ -59,18 +59,18 @@ class Running:
 @pytest.fixture(scope="module")
 def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("rights")
-    grpc, gateway = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    grpc, gateway, dispatch = (f"127.0.0.1:{free_port()}" for _ in range(3))
     with surroundings(cluster, directory / "data") as around:
         environment = {**os.environ, **around.environment}
         server = Program(
             "server",
             ["penstock_server.main", "--grpc", grpc, "--http", gateway, "--data-dir", str(directory / "data"),
-             "--metadata-database", "none"],
+             "--dispatch", dispatch, "--metadata-database", "none"],
             directory, environment,
         )  # fmt: skip
         executor = Program(
             "executor",
-            ["penstock_executor.main", "--backend", "kubernetes", "--server", grpc, "--no-lineage",
+            ["penstock_executor.main", "--backend", "kubernetes", "--server", dispatch, "--no-lineage",
              "--data-dir", str(directory / "data")],
             directory, environment,
         )  # fmt: skip

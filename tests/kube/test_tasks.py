@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from penstock.client import Client
+from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
+from tests.support.go_ahead import GoAhead
 from tools.kube_penstock import KubePenstock
 from tools.testing import kube_specs, runs
 
@@ -130,12 +132,14 @@ def test_retries_are_attempts_of_their_own(kube_client: Client) -> None:
     assert runs.tasks(kube_client, run_id)["only"].attempts == 3
 
 
-def test_a_pod_deleted_by_hand_is_begun_again(kube: KubePenstock, kube_client: Client) -> None:
-    run_id = runs.start(kube_client, kube_specs.shell("sleep 3"))
+def test_a_pod_deleted_by_hand_is_begun_again(kube: KubePenstock, kube_client: Client, go: GoAhead) -> None:
+    run_id = runs.start(kube_client, kube_specs.shell(go.wait))
     (pod, *_) = kube.cluster.until(
         lambda: [one for one in kube.cluster.pods(kube.namespace, run_id) if one["status"]["phase"] == "Running"], bool
     )
     kube.cluster.delete(f"/api/v1/namespaces/{kube.namespace}/pods/{pod['metadata']['name']}", grace_seconds=1)
+    runs.until(lambda: runs.tasks(kube_client, run_id)["only"].attempts, lambda attempts: attempts == 2)
+    go.give()
     assert runs.finished(kube_client, run_id).state == run_pb2.SUCCEEDED
     assert runs.tasks(kube_client, run_id)["only"].attempts == 2
 
@@ -156,8 +160,13 @@ def test_a_terminated_run_has_no_pod_left(kube: KubePenstock, kube_client: Clien
     assert runs.until(lambda: runs.log(kube_client, run_id, "only"), lambda text: b"began" in text)
 
 
-def test_the_log_of_a_running_task(kube: KubePenstock, kube_client: Client) -> None:
-    run_id = runs.start(kube_client, kube_specs.shell("echo one; sleep 3; echo two"))
+def test_the_log_of_a_running_task(kube: KubePenstock, kube_client: Client, go: GoAhead) -> None:
+    run_id = runs.start(kube_client, kube_specs.shell(f"echo one; {go.wait}; echo two"))
     early = runs.until(lambda: runs.log(kube_client, run_id, "only"), lambda text: b"one" in text)
     assert b"two" not in early
-    assert runs.log(kube_client, run_id, "only", follow=True).split() == [b"one", b"two"]
+    seen = b""
+    request = insight_pb2.ReadLogRequest(run_id=run_id, node_id="only", follow=True)
+    for chunk in kube_client.stream(kube_client.insight.ReadLog, request):
+        seen += chunk.data
+        go.give()
+    assert seen.split() == [b"one", b"two"]

@@ -44,12 +44,15 @@ class Bench:
         self._heard = asyncio.Event()
         self.client = KubeClient(Cluster(kube.url, None, dict, "default"), deadline=2.0)
 
-    async def backend(self, **settings: Any) -> KubernetesBackend:
+    async def backend(
+        self, stores: StoreConfig | None = None, environ: Mapping[str, str] | None = None, **settings: Any
+    ) -> KubernetesBackend:
+        """`stores` instead of files in the directory, `environ` with their credentials."""
         pods = PodSettings(
             agent_image="agent", instance="here", wrapper_config_map=str(wrapper_config_map()["metadata"]["name"])
         )
-        stores = StoreConfig(default_root=self.directory.as_uri())
-        dependencies = Dependencies(self.client, stores, {}, FileArtifactStore(self.directory))
+        stores = stores or StoreConfig(default_root=self.directory.as_uri())
+        dependencies = Dependencies(self.client, stores, environ or {}, FileArtifactStore(self.directory))
         made = kubernetes_backend(dependencies, BackendSettings(pods=pods, **settings), 1000.0)
         await made.start(self._deliver, self.runs)
         return made

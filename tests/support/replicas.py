@@ -17,8 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from tools.ports import free_port
-from tools.testing import specs
+from tools.testing import runs, specs
 
 TASKS = ("t0", "t1", "t2")
 
@@ -26,8 +28,17 @@ TASKS = ("t0", "t1", "t2")
 class Program:
     """One process of a command whose first line on stdout says `ready …`."""
 
-    def __init__(self, name: str, arguments: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        directory: Path,
+        environment: Mapping[str, str],
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """`variables` are set in any environment."""
         self.name = name
+        self.variables = {**(variables or {})}
         self._arguments = arguments
         self.environment = environment
         self.log_file = directory / f"{name}.log"
@@ -39,7 +50,8 @@ class Program:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self._arguments],
-                env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd="/",
+                env={**self.environment, **self.variables},
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, cwd="/",
             )  # fmt: skip
 
     def ready(self, timeout: float = 60.0) -> None:
@@ -65,7 +77,15 @@ class Program:
         self._end(signal.SIGTERM)
 
     def suspend(self) -> None:
+        """Returns when it stands still: between the signal and that, its other threads go on."""
         self.send(signal.SIGSTOP)
+        assert self.process is not None
+        runs.until(psutil.Process(self.process.pid).status, lambda status: status == psutil.STATUS_STOPPED)
+
+    def ports(self) -> set[int]:
+        """Of its ends of TCP connections, and those it listens on."""
+        assert self.process is not None
+        return {one.laddr.port for one in psutil.Process(self.process.pid).net_connections("tcp") if one.laddr}
 
     def resume(self) -> None:
         self.send(signal.SIGCONT)
@@ -104,18 +124,22 @@ class Replicas:
         parallelism: int = 2,
         failover: bool = True,
         at_once: bool = True,
+        older: bool = False,
         environment: Mapping[str, str] | None = None,
         environments: Path | None = None,
     ) -> None:
         """`failover`: executors know all servers, not one each. `at_once`: nobody waits for another to be ready.
+        `older`: executors call servers of the release before, whose gRPC port is theirs too.
 
         `environments`: as of `Embedded`.
         """
         self._at_once = at_once
         self.directory = directory
         self.addresses = [f"127.0.0.1:{free_port()}" for _ in range(servers)]
+        self.dispatch = [f"127.0.0.1:{free_port()}" for _ in range(servers)]
         self.http = [f"http://127.0.0.1:{free_port()}" for _ in range(servers)]
         self._environment = {**os.environ, **(environment or {})}
+        called = self.addresses if older else self.dispatch
         tasks = directory / "tasks"
         if environments is not None:
             tasks.mkdir()
@@ -127,6 +151,8 @@ class Replicas:
                 "penstock_server.main", "--grpc", address, "--http", self.http[number].removeprefix("http://"),
                 "--data-dir", str(directory / f"server-{number}"), "--artifacts", str(tasks / "artifacts"),
                 "--database", database, "--metadata-database", metadata,
+                # A server of the release before has no such option.
+                PENSTOCK_DISPATCH=self.dispatch[number],
             )
             for number, address in enumerate(self.addresses)
         ]  # fmt: skip
@@ -134,9 +160,9 @@ class Replicas:
             self._program(
                 f"executor-{number}",
                 "penstock_executor.main", "--data-dir", str(tasks), "--name", f"executor-{number}",
-                # Not all with the same first.
-                "--server", ",".join(self._in_turn(number) if failover else self._in_turn(number)[:1]),
                 "--lease-seconds", str(lease_seconds), "--parallelism", str(parallelism), lineage,
+                # Not all with the same first.
+                PENSTOCK_SERVER=",".join(_in_turn(called, number)[: len(called) if failover else 1]),
             )
             for number in range(executors)
         ]  # fmt: skip
@@ -168,16 +194,17 @@ class Replicas:
         """The lines of all logs with this in them."""
         return [line for program in self.programs for line in program.log.splitlines() if what in line]
 
-    def _in_turn(self, first: int) -> list[str]:
-        first %= len(self.addresses)
-        return self.addresses[first:] + self.addresses[:first]
-
     def _end(self) -> None:
         for program in reversed(self.programs):
             program.kill()
 
-    def _program(self, name: str, *arguments: str) -> Program:
-        return Program(name, arguments, self.directory, self._environment)
+    def _program(self, name: str, *arguments: str, **variables: str) -> Program:
+        return Program(name, arguments, self.directory, self._environment, variables)
+
+
+def _in_turn(addresses: list[str], first: int) -> list[str]:
+    first %= len(addresses)
+    return addresses[first:] + addresses[:first]
 
 
 def spec(starts: Path, seconds: float, wait_for: str = "") -> dict[str, Any]:

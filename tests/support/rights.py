@@ -14,7 +14,8 @@ import yaml
 
 from tools.cluster import Cluster
 
-_ACCESS = Path(__file__).resolve().parents[2] / "deploy" / "kustomize" / "tasks" / "access.yaml"
+_TASKS = Path(__file__).resolve().parents[2] / "deploy" / "kustomize" / "tasks"
+_FILES = (_TASKS / "access.yaml", _TASKS / "session-secrets.yaml")
 
 Right = tuple[str, str]
 
@@ -23,7 +24,8 @@ def rules_of(account: str) -> list[dict[str, Any]]:
     """The rules of the Role with this name."""
     return [
         {**rule, "resources": [resource]}
-        for one in yaml.safe_load_all(_ACCESS.read_text())
+        for file in _FILES
+        for one in yaml.safe_load_all(file.read_text())
         if one["kind"] == "Role" and one["metadata"]["name"] == account
         for rule in one["rules"]
         for resource in rule["resources"]
@@ -34,12 +36,16 @@ def rights_in(rules: Sequence[Mapping[str, Any]]) -> list[Right]:
     return sorted((verb, *rule["resources"]) for rule in rules for verb in rule["verbs"])
 
 
-def login(cluster: Cluster, namespace: str, directory: Path, account: str, without: Right | None) -> Path:
-    """A kubeconfig of a ServiceAccount made here, which has the Role of that name less one verb of one resource."""
+def login(
+    cluster: Cluster, namespace: str, directory: Path, account: str, without: Right | None, *further: str
+) -> Path:
+    """A kubeconfig of a ServiceAccount made here, which has the Role of that name less one verb of one resource, and
+    the Roles `further`, less that right, too."""
     directory.mkdir(parents=True, exist_ok=True)
     rules = [
         {**rule, "verbs": [verb for verb in rule["verbs"] if (verb, *rule["resources"]) != without]}
-        for rule in rules_of(account)
+        for role in (account, *further)
+        for rule in rules_of(role)
     ]
     name = f"{account}-{uuid.uuid4().hex[:8]}"
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"

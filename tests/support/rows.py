@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock_server.domain.experiment import Experiment
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState, StateChange
+from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.storage.database import Database
 
 
@@ -23,3 +24,28 @@ def prepared(database: Database, *run_ids: str) -> None:
         uow.specs.put(Spec("hash", "{}", ""))
         for one in run_ids:
             uow.runs.add(run(one))
+
+
+def schedule(number: int, experiment_id: str = "e1") -> Schedule:
+    return Schedule(
+        recurring_run_id=f"s{number}",
+        display_name=f"schedule {number}",
+        description="",
+        experiment_id=experiment_id,
+        namespace="",
+        service_account="",
+        resource_name=f"schedule{number}",
+        enabled=True,
+        max_concurrency=1,
+        no_catchup=False,
+        trigger=Trigger(),
+        spec_hash="hash",
+        pipeline_id="",
+        pipeline_version_id="",
+        submitted_spec="{}",
+        runtime_config=None,
+        parameters="{}",
+        pipeline_root="",
+        created_at=1_000 + number,
+        updated_at=1_000 + number,
+    )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from tests.support.tables import rows
 
-ROWS = [
-    [cell.strip() for cell in line.strip("|\n").split(" | ")]
-    for line in (Path(__file__).resolve().parents[2] / "docs" / "semantics.md").read_text().splitlines()
-    if line.startswith("| ") and not line.startswith(("| topic", "| **"))
-]
+ROWS = rows("semantics.md", "topic")

@@ -37,5 +37,5 @@ class World:
         made = self.pipelines.upload(Naming(f"pipeline {number}", tags={"team": "a"}), data)
         self.pipeline_id = self.pipeline_id or made.pipeline_id
         self.pipelines.upload_version(self.pipeline_id, Naming(f"version {number}", tags={"team": "a"}), data)
-        self.runs.create(NewRun(f"run {number}", pipeline_spec=self.spec))
+        self.runs.create(NewRun(f"run {number}", pipeline_spec=self.spec, labels={"team": "a"}))
         self.schedules.create(NewSchedule(f"schedule {number}", pipeline_spec=self.spec, max_concurrency=1))

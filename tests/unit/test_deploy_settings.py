@@ -63,7 +63,9 @@ def refused(row: Setting, value: str | None) -> Iterator[str]:
         return
     option = row.to_click("value")
     try:
-        option.type_cast_value(click.Context(click.Command("test")), value)
+        # As click reads a variable.
+        given = option.type.split_envvar_value(value) if row.several else value
+        option.type_cast_value(click.Context(click.Command("test")), given)
     except click.BadParameter as error:
         yield f"{row.variable}: {error.message}"
 

@@ -13,7 +13,7 @@ import click
 import pytest
 from penstock.cli import up
 from penstock.option_types import Address, AddressType, CheckedText
-from penstock.settings import Setting, arguments, options, rows, up_rows
+from penstock.settings import Setting, arguments, options, rows, up_rows, variables
 from penstock_executor.settings import Settings as ExecutorSettings
 from penstock_server.settings import Settings as ServerSettings
 
@@ -21,7 +21,7 @@ SERVER, EXECUTOR = rows(ServerSettings), rows(ExecutorSettings)
 UP = up_rows([SERVER, EXECUTOR])
 ROWS = [("server", name) for name in SERVER] + [("executor", name) for name in EXECUTOR]
 TABLES = {"server": SERVER, "executor": EXECUTOR}
-READY = "ready http=http://127.0.0.1:8888 grpc=127.0.0.1:8887"
+READY = "ready http=http://127.0.0.1:8888 grpc=127.0.0.1:8887 dispatch=127.0.0.1:8886"
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +44,17 @@ def sample(row: Setting, directory: Path) -> Any:
     elif isinstance(row.type, AddressType):
         value = Address("::1", 7777)
     elif isinstance(row.type, click.types._NumberRangeBase):
-        value = 7 if isinstance(row.type, click.IntRange) else 7.5
+        value = int(row.type.min or 0) + 7 if isinstance(row.type, click.IntRange) else 7.5
     elif isinstance(row.type, click.Path):
         value = directory / "a file"
         value.touch()
         value = value if row.type.file_okay else directory
+    elif row.option == "--executor-account":
+        value = "penstock:executor"
     elif isinstance(row.type, CheckedText) and "origin" in row.option:
         value = "https://one.example:443"
+    elif row.option == "--store-endpoint":
+        value = "https://one.example:9000"
     elif isinstance(row.type, CheckedText):
         value = "one.example:1" if row.option == "--server" else "one.example"
     else:
@@ -64,11 +68,16 @@ def as_text(value: Any) -> str:
 
 
 @pytest.mark.parametrize(("program", "name"), ROWS)
-def test_a_value_comes_back_from_the_command_line_it_makes(program: str, name: str, tmp_path: Path) -> None:
+def test_a_value_comes_back_from_the_command_line_or_the_environment_it_makes(
+    program: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = TABLES[program]
     given = sample(table[name], tmp_path)
-    words = arguments(table, {name: given})
-    assert words
+    words, environment = arguments(table, {name: given}), variables(table, {name: given})
+    assert bool(environment) is not bool(words), "in one of them"
+    assert bool(environment) is table[name].secret
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
     assert parsed(table, words)[name] == given
 
 
@@ -92,8 +101,13 @@ def test_what_click_hands_over_are_the_fields(table: Any) -> None:
 
 
 @pytest.mark.parametrize("name", UP)
-def test_up_hands_a_value_to_the_programs_whose_row_it_is(name: str, tmp_path: Path) -> None:
+def test_up_hands_a_value_to_the_programs_whose_row_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = sample(UP[name], tmp_path)
+    for variable, value in variables(UP, {name: given}).items():
+        # The server has it from there, too.
+        monkeypatch.setenv(variable, value)
     values = parsed(UP, arguments(UP, {name: given}))
     _, *server_words = up.server_command(values)
     _, *executor_words = up.executor_command(values, READY)
@@ -108,9 +122,12 @@ def test_up_gives_the_programs_its_own_defaults() -> None:
     server = parsed(SERVER, up.server_command(values)[1:])
     executor = parsed(EXECUTOR, up.executor_command(values, READY)[1:])
     assert (server["log_level"], executor["log_level"]) == ("warning", "warning")
-    assert executor["server"] == "127.0.0.1:8887"
+    assert executor["server"] == "127.0.0.1:8886"
+    assert server["dispatch"] == Address("127.0.0.1", 0), "a second one beside the first needs no option for it"
     assert len(server["allowed_hosts"]) == 1, "the machine's own name"
-    own = {"log_level", "allowed_hosts", "server", "name"}
+    assert server["executor_auth"] == "secret"
+    assert server["dispatch_secret_file"] == executor["dispatch_secret_file"] == Path("~/.penstock/dispatch.key")
+    own = {"log_level", "allowed_hosts", "dispatch", "executor_auth", "dispatch_secret_file", "server", "name"}
     for table, got in ((SERVER, server), (EXECUTOR, executor)):
         assert {**parsed(table, []), **{name: got[name] for name in own if name in table}} == got
 

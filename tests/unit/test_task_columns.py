@@ -31,8 +31,8 @@ from tools.testing import specs
 COLUMNS = {field.name for field in fields(Task)}
 # Told by other messages: how a task waits, and its id in ML Metadata.
 NOT_IN_REPORTS = {"run_id", "execution_id", "waiting"}
-# Parts of a row's key and its place among the rows of its run.
-OF_THE_TABLE = {"task_id", "ordinal"}
+# Parts of a row's key, its place among the rows of its run, and its latest change.
+OF_THE_TABLE = {"task_id", "ordinal", "parent_id", "changed"}
 # Kept for v2beta1 (`history`), for explanations and for the cache.
 NOT_IN_THE_API = {"run_id", "history", "fingerprint", "phase", "wake_at"}
 
@@ -80,7 +80,7 @@ def test_every_field_of_a_task_is_a_column() -> None:
 
 
 def test_the_api_shows_every_field_of_a_task_or_it_is_said_here_that_it_does_not() -> None:
-    shown = (COLUMNS - NOT_IN_THE_API - {"attempt"}) | {"attempts", "duration_millis"}
+    shown = (COLUMNS - NOT_IN_THE_API - {"attempt"}) | {"attempts", "duration_millis", "child_counts"}
     assert names(insight_pb2.Task.DESCRIPTOR) == shown
 
 
@@ -91,16 +91,16 @@ def test_a_row_goes_the_whole_way(tmp_path: Path) -> None:
     try:
         prepared(database, "r1")
         with database.writing() as uow:
-            uow.tasks.upsert_many([sent])
-            uow.tasks.set_execution_ids({("r1", sent.path): 7})
-            uow.tasks.set_waits({("r1", sent.path): "no node"})
+            uow.tasks.upsert_many([sent], {sent.run_id: 1})
+            uow.tasks.set_execution_ids({("r1", sent.path): 7}, {"r1": 2})
+            uow.tasks.set_waits({("r1", sent.path): "no node"}, {"r1": 3})
         with database.reading() as uow:
             kept = uow.tasks.get("r1", sent.task_id)
     finally:
         database.dispose()
     assert kept == replace(sent, execution_id=7, waiting="no node")
     shown = task_to_proto(kept)
-    assert set_fields(shown) == names(insight_pb2.Task.DESCRIPTOR)
+    assert set_fields(shown) == names(insight_pb2.Task.DESCRIPTOR) - {"child_counts"}
     assert (shown.kind, shown.state, shown.attempts, shown.iteration_index) == ("container", "FAILED", 2, 3)
     assert (shown.created_at.ToMilliseconds(), shown.finished_at.ToMilliseconds(), shown.duration_millis) == (1, 5, 3)
     assert (dict(shown.inputs), list(shown.output_artifacts["out"].names)) == ({"x": 1}, ["a1"])

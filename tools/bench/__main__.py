@@ -1,27 +1,25 @@
 """Measures Penstock on this machine; prints a table, writes JSON.
 
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
-runs, on SQLite and PostgreSQL. engine: the state machine alone. fan_out: many tasks of a local run. isolation: the cost
-of giving each task its own inputs. local: whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
-terminate: the end of a run of many Pods.
+runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
+state machine alone. fan_out: many tasks of a local run. isolation: the cost of giving each task its own inputs. local:
+whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
+watches: thousands of watches of one run.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
+Certificates and issuers' keys replaced under load: python -m tools.bench.bench_rotation
 """
 
 from __future__ import annotations
 
-import json
-import platform
-import time
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from tools.bench import (
+    bench_access,
     bench_api,
     bench_engine,
     bench_fan_out,
@@ -29,17 +27,21 @@ from tools.bench import (
     bench_kube,
     bench_local,
     bench_terminate,
+    bench_watches,
 )
+from tools.bench.report import show
 from tools.bench.result import Measure
 
 MEASURES: dict[str, Measure] = {
     "api": bench_api.measure,
+    "access": bench_access.measure,
     "kube": bench_kube.measure,
     "engine": bench_engine.measure,
     "fan_out": bench_fan_out.measure,
     "isolation": bench_isolation.measure,
     "local": bench_local.measure,
     "terminate": bench_terminate.measure,
+    "watches": bench_watches.measure,
 }
 # These need a cluster, so they run only when they are named.
 _ON_A_CLUSTER = ("kube", "terminate")
@@ -50,20 +52,12 @@ _ON_A_CLUSTER = ("kube", "terminate")
 @click.option("--report", type=click.Path(path_type=Path), default=Path("build/bench.json"), show_default=True)
 def main(only: str | None, report: Path) -> None:
     console = Console()
-    table = Table("measurement", "value", "unit", "target", "", box=None)
     rows = []
     for name, measure in MEASURES.items():
         if only == name or (only is None and name not in _ON_A_CLUSTER):
             with console.status(f"measuring {name}"):
                 rows += measure()
-    for row in rows:
-        verdict = "" if row.holds is None else "[green]holds[/green]" if row.holds else "[red]missed[/red]"
-        table.add_row(row.name, f"{row.value:,.1f}", row.unit, row.target, verdict)
-    console.print(table)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    document = {"at": int(time.time()), "python": platform.python_version(), "rows": [asdict(row) for row in rows]}
-    report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    console.print(f"report: {report}")
+    show(rows, report)
 
 
 if __name__ == "__main__":

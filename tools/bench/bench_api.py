@@ -9,10 +9,7 @@ Example: python -m tools.bench --only api
 
 from __future__ import annotations
 
-import http.client
 import json
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -27,13 +24,13 @@ from statistics import median, quantiles
 from typing import Any
 from urllib.parse import quote
 
-import psutil
 from penstock.client import Client
 from penstock_api.v2beta1 import pipeline_pb2, run_pb2
 from penstock_server.storage import tables
 from penstock_server.storage.database import Database
 from sqlalchemy import insert, text
 
+from tools.bench.api_server import ApiServer, api_server, rest
 from tools.bench.result import Row, at_most
 from tools.databases import postgresql
 from tools.testing import specs
@@ -54,7 +51,7 @@ def measure() -> list[Row]:
         for size in SIZES:
             with _database(database) as (directory, url):
                 ids = _fill(url, size)
-                with _server(directory, url) as up, Client(up.grpc) as client:
+                with api_server(directory, url) as up, Client(up.grpc) as client:
                     rows += _measured(up, client, f"{database}, {size:,} runs", size, ids)
     return rows
 
@@ -70,32 +67,7 @@ def _database(name: str) -> Iterator[tuple[Path, str]]:
                 yield Path(directory), server.url
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    process: psutil.Process
-    http: str
-    grpc: str
-
-
-@contextmanager
-def _server(directory: Path, url: str) -> Iterator[_Server]:
-    """The server without an executor, so that the runs of the benchmark stay pending."""
-    command = [sys.executable, "-m", "penstock_server.main", "--data-dir", str(directory), "--log-level", "warning"]
-    command += ["--database", url, "--metadata-database", "none"]
-    started = subprocess.Popen(
-        [*command, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
-    )
-    assert started.stdout is not None
-    try:
-        found = dict(part.split("=", 1) for part in started.stdout.readline().split()[1:])
-        yield _Server(psutil.Process(started.pid), found["http"].removeprefix("http://"), found["grpc"])
-    finally:
-        started.terminate()
-        started.wait()
-        started.stdout.close()
-
-
-def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str, str]) -> list[Row]:
+def _measured(up: ApiServer, client: Client, title: str, size: int, ids: dict[str, str]) -> list[Row]:
     rows = []
     last = _last_token(client)
     state = {"predicates": [{"operation": "EQUALS", "key": "state", "string_value": "FAILED"}]}
@@ -151,7 +123,7 @@ def _measured(up: _Server, client: Client, title: str, size: int, ids: dict[str,
         with ExitStack() as stack:
             gets = SimpleQueue[Callable[[], object]]()
             for _ in range(_CLIENTS):
-                gets.put(stack.enter_context(_rest(up, path, body)))
+                gets.put(stack.enter_context(rest(up, path, body)))
             protocols: dict[str, Callable[[], object]] = {"gRPC": call, "REST": partial(_with_one, gets)}
             one = {protocol: _timed(up, work, 1, _CALLS) for protocol, work in protocols.items()}
             for protocol, figures in one.items():
@@ -185,7 +157,7 @@ def _rows(label: str, figures: _Figures, p99_limit: float | None = None) -> list
     ]
 
 
-def _timed(up: _Server, call: Callable[[], object], clients: int, count: int) -> _Figures:
+def _timed(up: ApiServer, call: Callable[[], object], clients: int, count: int) -> _Figures:
     """`count` calls per client and round."""
     for _ in range(5):
         call()
@@ -193,7 +165,7 @@ def _timed(up: _Server, call: Callable[[], object], clients: int, count: int) ->
     return _Figures(*(median(getattr(one, name) for one in rounds) for name in ("median", "p99", "rate", "cpu")))
 
 
-def _round(up: _Server, call: Callable[[], object], clients: int, count: int) -> _Figures:
+def _round(up: ApiServer, call: Callable[[], object], clients: int, count: int) -> _Figures:
     def work(_: int) -> list[float]:
         times = []
         for _ in range(count):
@@ -208,21 +180,6 @@ def _round(up: _Server, call: Callable[[], object], clients: int, count: int) ->
     seconds = time.perf_counter() - started
     cpu = (sum(up.process.cpu_times()[:2]) - before) * 1000
     return _Figures(median(times), quantiles(times, n=100)[98], len(times) / seconds, cpu / len(times))
-
-
-@contextmanager
-def _rest(up: _Server, path: str, body: str | None = None) -> Iterator[Callable[[], object]]:
-    connection = http.client.HTTPConnection(up.http)
-
-    def get() -> object:
-        connection.request("POST" if body else "GET", path, body)
-        reply = connection.getresponse()
-        content = reply.read()
-        assert reply.status == 200, content
-        return content
-
-    yield get
-    connection.close()
 
 
 def _with_one(gets: SimpleQueue[Callable[[], object]]) -> None:

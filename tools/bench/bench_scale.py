@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ import psutil
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from rich.console import Console
-from rich.table import Table
 
 from tools import object_stores
 from tools.bench.pod_watch import PodWatch
+from tools.bench.report import show
 from tools.bench.result import Row, at_least, at_most
 from tools.cluster import Cluster
 from tools.embedded import Embedded
@@ -269,15 +268,7 @@ def main(sizes: str, concurrent: int, running: int, real_sizes: str, report: Pat
         if wanted:
             with console.status(f"measuring: {name}"):
                 rows += measure()
-    table = Table("measurement", "value", "unit", "target", "", box=None)
-    for row in rows:
-        verdict = "" if row.holds is None else "[green]holds[/green]" if row.holds else "[red]missed[/red]"
-        table.add_row(row.name, f"{row.value:,.2f}", row.unit, row.target, verdict)
-    console.print(table)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    document = {"at": int(time.time()), "cores": os.cpu_count(), "rows": [asdict(row) for row in rows]}
-    report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    console.print(f"report: {report}")
+    show(rows, report)
 
 
 def _numbers(text: str) -> list[int]:

@@ -22,3 +22,9 @@ class Store:
 
     def credentials_env(self) -> list[dict[str, Any]]:
         return [SECRET_KEY]
+
+    def session_secret(self) -> str:
+        return ""
+
+    def only_sessions(self) -> bool:
+        return False

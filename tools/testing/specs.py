@@ -113,6 +113,17 @@ def loop(size: int, command: Sequence[str] = ("true",)) -> dict[str, Any]:
     }
 
 
+def behind(spec: dict[str, Any], command: Sequence[str]) -> None:
+    """Puts a container task `gate` before all tasks of the pipeline."""
+    executor = {"container": {"image": "image", "command": list(command)}}
+    spec["deploymentSpec"]["executors"]["exec-gate"] = executor
+    spec["components"]["comp-gate"] = {"executorLabel": "exec-gate"}
+    tasks = spec["root"]["dag"]["tasks"]
+    for task in tasks.values():
+        task.setdefault("dependentTasks", []).append("gate")
+    tasks["gate"] = {"taskInfo": {"name": "gate"}, "componentRef": {"name": "comp-gate"}}
+
+
 def imported(uri: str, command: Sequence[str]) -> dict[str, Any]:
     """A pipeline that imports the artifact at `uri` and gives it to its task `only` as the input `given`."""
     spec = container(command)

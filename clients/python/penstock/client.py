@@ -1,7 +1,9 @@
 """A channel to a server with deadlines, bounded retries and paging.
 
 Invariants: every unary call has a deadline; reads are retried a few times while the server is unavailable, by the
-channel itself (gRPC service config, gRFC A6), writes never; every failure is a `ClientError` with a one-line message.
+channel itself (gRPC service config, gRFC A6), writes never; a call that the server refuses for its number, and says
+when to try again, waits and is tried again within its deadline; every failure is a `ClientError` with a one-line
+message.
 """
 
 from __future__ import annotations
@@ -9,11 +11,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import grpc
-from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2_grpc
+from penstock_api.v1 import (
+    access_pb2,
+    access_pb2_grpc,
+    insight_pb2,
+    insight_pb2_grpc,
+    upload_pb2_grpc,
+    watch_pb2_grpc,
+)
 from penstock_api.v2beta1 import (
     experiment_pb2,
     experiment_pb2_grpc,
@@ -25,8 +35,12 @@ from penstock_api.v2beta1 import (
     run_pb2_grpc,
 )
 
+from penstock.call_credentials import BearerToken
+from penstock.patience import Patience
+
 DEADLINE_SECONDS = 30.0
 _PAGE = 100
+_TASKS_OF_A_PAGE = 500
 _MESSAGE_BYTES = 128 * 1024 * 1024
 _SERVICES = (
     (experiment_pb2, "ExperimentService"),
@@ -34,6 +48,7 @@ _SERVICES = (
     (run_pb2, "RunService"),
     (recurring_run_pb2, "RecurringRunService"),
     (insight_pb2, "InsightService"),
+    (access_pb2, "AccessService"),
 )
 _FINAL_STATES = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
 
@@ -64,14 +79,35 @@ class ClientError(Exception):
         self.code = code
 
 
+def _content(token_file: Path | None) -> str:
+    """Raises ClientError."""
+    try:
+        return token_file.read_text("utf-8").strip() if token_file is not None else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClientError(f"the token cannot be read: {error}", grpc.StatusCode.UNAUTHENTICATED) from error
+
+
 class Client:
-    """Stubs of one server. A context manager; `target` is HOST:PORT, `ca_certificate` PEM bytes for TLS.
+    """Stubs of one server. A context manager; `target` is HOST:PORT.
+
+    With `tls` it speaks TLS and trusts the authorities that gRPC comes with, with `ca_certificate` (PEM) that one.
+    `client_certificate` is one's own certificate and its key, in PEM, for servers that ask for one. `token` is sent
+    with every call, for servers that ask who calls; `token_file` holds one, and is read at every call, since what
+    renews a token replaces its file.
 
     `channel` is for stubs of other services, such as v1beta1's.
     """
 
     def __init__(
-        self, target: str, *, ca_certificate: bytes | None = None, tls: bool = False, deadline: float = DEADLINE_SECONDS
+        self,
+        target: str,
+        *,
+        ca_certificate: bytes | None = None,
+        client_certificate: tuple[bytes, bytes] | None = None,
+        tls: bool = False,
+        token: str = "",
+        token_file: Path | None = None,
+        deadline: float = DEADLINE_SECONDS,
     ) -> None:
         options = [
             ("grpc.service_config", _service_config()),
@@ -83,10 +119,15 @@ class Client:
             ("grpc.max_receive_message_length", _MESSAGE_BYTES),
             ("grpc.max_send_message_length", _MESSAGE_BYTES),
         ]
-        if tls or ca_certificate:
-            self.channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(ca_certificate), options=options)
+        if tls or ca_certificate or client_certificate:
+            certificate, key = client_certificate or (None, None)
+            credentials = grpc.ssl_channel_credentials(ca_certificate, key, certificate)
+            self.channel = grpc.secure_channel(target, credentials, options=options)
         else:
             self.channel = grpc.insecure_channel(target, options=options)
+        if token or token_file is not None:
+            bearer = BearerToken(lambda: token or _content(token_file))
+            self.channel = grpc.intercept_channel(self.channel, bearer)
         self.target = target
         self.deadline = deadline
         self.experiments = experiment_pb2_grpc.ExperimentServiceStub(self.channel)
@@ -94,6 +135,8 @@ class Client:
         self.runs = run_pb2_grpc.RunServiceStub(self.channel)
         self.recurring_runs = recurring_run_pb2_grpc.RecurringRunServiceStub(self.channel)
         self.insight = insight_pb2_grpc.InsightServiceStub(self.channel)
+        self.watches = watch_pb2_grpc.WatchServiceStub(self.channel)
+        self.access = access_pb2_grpc.AccessServiceStub(self.channel)
         self.uploads = upload_pb2_grpc.PipelineUploadServiceStub(self.channel)
 
     def __enter__(self) -> Client:
@@ -109,18 +152,30 @@ class Client:
         self.channel.close()
 
     def call(self, method: Callable[..., Any], request: Any, deadline: float | None = None) -> Any:
-        """One unary call. Raises ClientError."""
-        try:
-            return method(request, timeout=deadline or self.deadline)
-        except grpc.RpcError as error:
-            raise self._to_client_error(error) from error
+        """One unary call, of `deadline` seconds together with pauses that the server asks for. Raises ClientError."""
+        patience = Patience(deadline or self.deadline)
+        while True:
+            try:
+                return method(request, timeout=patience.left())
+            except grpc.RpcError as error:
+                if not patience.waited(error):
+                    raise self._to_client_error(error) from error
 
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
-        """A server stream without a deadline, which ends when the server ends it. Raises ClientError."""
-        try:
-            yield from method(request)
-        except grpc.RpcError as error:
-            raise self._to_client_error(error) from error
+        """A server stream without a deadline, which ends when the server ends it. One that is refused for now is begun
+        again, as a call is. Raises ClientError.
+        """
+        patience, begun = Patience(self.deadline), False
+        while True:
+            try:
+                for message in method(request):
+                    begun = True
+                    yield message
+            except grpc.RpcError as error:
+                if begun or not patience.waited(error):
+                    raise self._to_client_error(error) from error
+            else:
+                return
 
     def list_experiments(self, **filters: Any) -> Iterator[experiment_pb2.Experiment]:
         """Iterates over the experiments of all pages; `filters` are fields of ListExperimentsRequest. Raises
@@ -139,6 +194,11 @@ class Client:
     def list_runs(self, **filters: Any) -> Iterator[run_pb2.Run]:
         """Iterates over the runs of all pages; `filters` are fields of ListRunsRequest. Raises ClientError."""
         return self._pages(self.runs.ListRuns, run_pb2.ListRunsRequest(page_size=_PAGE, **filters), "runs")
+
+    def list_tasks(self, run_id: str, **filters: Any) -> Iterator[insight_pb2.Task]:
+        """Iterates over the tasks of all pages; `filters` are fields of ListTasksRequest. Raises ClientError."""
+        request = insight_pb2.ListTasksRequest(run_id=run_id, page_size=_TASKS_OF_A_PAGE, **filters)
+        return self._pages(self.insight.ListTasks, request, "tasks")
 
     def list_artifacts(self, **filters: Any) -> Iterator[insight_pb2.Artifact]:
         """Iterates over the artifacts of all pages; `filters` are fields of ListArtifactsRequest. Raises
@@ -160,6 +220,22 @@ class Client:
         """
         request = pipeline_pb2.ListPipelineVersionsRequest(pipeline_id=pipeline_id, page_size=_PAGE, **filters)
         return self._pages(self.pipelines.ListPipelineVersions, request, "pipeline_versions")
+
+    def list_tokens(self, **filters: Any) -> Iterator[access_pb2.Token]:
+        """Iterates over the API tokens of all pages; `filters` are fields of ListTokensRequest. Raises ClientError."""
+        return self._pages(self.access.ListTokens, access_pb2.ListTokensRequest(page_size=_PAGE, **filters), "tokens")
+
+    def list_role_bindings(self, **filters: Any) -> Iterator[access_pb2.RoleBinding]:
+        """Iterates over the role bindings of all pages; `filters` are fields of ListRoleBindingsRequest. Raises
+        ClientError.
+        """
+        request = access_pb2.ListRoleBindingsRequest(page_size=_PAGE, **filters)
+        return self._pages(self.access.ListRoleBindings, request, "role_bindings")
+
+    def list_audit_events(self, request: access_pb2.ListAuditEventsRequest) -> Iterator[access_pb2.AuditEvent]:
+        """Iterates over the lines of the audit log, newest first, page by page. Raises ClientError."""
+        request.page_size = request.page_size or _PAGE
+        return self._pages(self.access.ListAuditEvents, request, "audit_events")
 
     def wait_for_run(self, run_id: str, timeout: float | None = None) -> run_pb2.Run:
         """Waits until the run has ended. Raises TimeoutError after `timeout` seconds, ClientError."""
@@ -188,4 +264,6 @@ class Client:
         details = error.details() or code.name
         if code is grpc.StatusCode.UNAVAILABLE and "connect" in details:
             details = f"no server answers at {self.target}; start one with `penstock up`, or name it with --server"
+        if code is grpc.StatusCode.UNAUTHENTICATED:
+            details += "; name a token that counts with --token-file or PENSTOCK_TOKEN, or as `token` of the client"
         return ClientError(details, code)

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from penstock.terminal_text import printable
+
 _STYLES = {
     "SUCCEEDED": "green",
     "CACHED": "cyan",
@@ -26,9 +28,14 @@ _SHOWN_ITERATIONS = 5
 _ENDED = {"SUCCEEDED", "CACHED", "FAILED", "CANCELED", "SKIPPED", "OMITTED"}
 
 
+def shown(value: Any, style: str = "") -> Text:
+    """What came from a server or a task, without markup and without anything that a terminal would obey."""
+    return Text(printable(str(value)), style=style)
+
+
 def state_text(state: str) -> Text:
     """The state in its colour; an unknown state has none."""
-    return Text(state, style=_STYLES.get(state, ""))
+    return shown(state, style=_STYLES.get(state, ""))
 
 
 def duration(millis: int) -> str:
@@ -51,25 +58,45 @@ def moment(timestamp: Any) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Table:
     """A table without lines; cells that are no `Text` are shown by `str`, without markup."""
-    result = Table(*columns, title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    result = Table(
+        *columns,
+        title=Text(printable(title)) if title else None,
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     for row in rows:
-        result.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        result.add_row(*(cell if isinstance(cell, Text) else shown(cell) for cell in row))
     return result
+
+
+_TASK_COLUMNS = ("task", "state", "took", "attempts", "error, or what it waits for")
 
 
 def task_table(tasks: Sequence[insight_pb2.Task], now_millis: int, title: str = "") -> Table:
     """The table of `runs get` and `run --watch`."""
+    rows = [_task_row("  " * depth + _label(task), task, now_millis) for depth, task in _tree(tasks)]
+    return table(_TASK_COLUMNS, rows, title)
+
+
+def task_list(tasks: Sequence[insight_pb2.Task], now_millis: int) -> Table:
+    """The table of `runs tasks`, in the order that is given."""
     rows = []
-    for depth, task in _tree(tasks):
-        took = task.duration_millis
-        if task.state == "RUNNING" and task.started_at.seconds:
-            took = max(0, now_millis - task.started_at.ToMilliseconds())
-        error = task.error.splitlines()[0] if task.error else f"waits: {task.waiting}" if task.waiting else ""
-        label = "  " * depth + _label(task)
-        took_text = _duration_text(task, took) if task.state in _ENDED | {"RUNNING"} and task.started_at.seconds else ""
-        attempts = str(task.attempts) if task.attempts > 1 else ""
-        rows.append((label, state_text(task.state), took_text, attempts, error))
-    return table(("task", "state", "took", "attempts", "error, or what it waits for"), rows, title)
+    for task in tasks:
+        children = ", ".join(f"{number} {state}" for state, number in sorted(task.child_counts.items()))
+        rows.append((*_task_row(task.path or "(the run)", task, now_millis), children))
+    return table((*_TASK_COLUMNS, "children"), rows)
+
+
+def _task_row(label: str, task: insight_pb2.Task, now_millis: int) -> tuple[Any, ...]:
+    took = task.duration_millis
+    if task.state == "RUNNING" and task.started_at.seconds:
+        took = max(0, now_millis - task.started_at.ToMilliseconds())
+    error = task.error.splitlines()[0] if task.error else f"waits: {task.waiting}" if task.waiting else ""
+    took_text = _duration_text(task, took) if task.state in _ENDED | {"RUNNING"} and task.started_at.seconds else ""
+    attempts = str(task.attempts) if task.attempts > 1 else ""
+    return label, state_text(task.state), took_text, attempts, error
 
 
 def _duration_text(task: insight_pb2.Task, millis: int) -> str:
@@ -105,7 +132,7 @@ def progress(tasks: Sequence[insight_pb2.Task]) -> tuple[int, int]:
 
 def plan_tree(plan: insight_pb2.PlanPipelineResponse, name: str, *, pods: bool) -> Tree:
     """The tree of `penstock plan`: the tasks with their notes."""
-    root = Tree(Text(name, style="bold"))
+    root = Tree(shown(name, style="bold"))
     for task in plan.tasks:
         _add_planned(root, task, pods)
     return root
@@ -129,22 +156,22 @@ def _notes(task: insight_pb2.PlannedTask) -> list[str]:
 
 
 def _add_planned(parent: Tree, task: insight_pb2.PlannedTask, pods: bool) -> None:
-    label = Text(task.path.rsplit("/", 1)[-1])
+    label = shown(task.path.rsplit("/", 1)[-1])
     if task.kind != "iteration":
-        label.append(f"  {task.kind}", style="dim")
+        label.append(shown(f"  {task.kind}", style="dim"))
     if task.decision != "RUN":
-        label.append(f"  {task.decision}", style=_STYLES.get(task.decision, "yellow"))
+        label.append(shown(f"  {task.decision}", style=_STYLES.get(task.decision, "yellow")))
     if notes := _notes(task):
-        label.append(f"  ({'; '.join(notes)})", style="dim")
+        label.append(shown(f"  ({'; '.join(notes)})", style="dim"))
     branch = parent.add(label)
     for key, source in sorted(task.unknown_inputs.items()):
-        branch.add(Text(f"{key} = <{source}>", style="dim"))
+        branch.add(shown(f"{key} = <{source}>", style="dim"))
     if pods and task.HasField("container") and task.container.fields:
         from google.protobuf import json_format
 
         for key, value in json_format.MessageToDict(task.container).items():
             text = str(value)
-            branch.add(Text(f"{key}: {text if len(text) <= 160 else text[:157] + '...'}", style="blue"))
+            branch.add(shown(f"{key}: {text if len(text) <= 160 else text[:157] + '...'}", style="blue"))
     for child in task.children[:_SHOWN_ITERATIONS] if task.kind == "loop" else task.children:
         _add_planned(branch, child, pods)
     if task.kind == "loop" and len(task.children) > _SHOWN_ITERATIONS:

@@ -2,10 +2,12 @@
 
 Why: the option of the command line, the environment variable that stands for it, the type, the default and the help
 belong to one setting, so they are written once. `options` makes click's options of the rows; click parses, and what it
-hands to the command are the fields: `Settings(**values)`. `arguments` is the way back, from values to a command line,
-for `penstock up`, which starts the programs whose tables it offers.
+hands to the command are the fields: `Settings(**values)`. `arguments` and `variables` are the way back, from values to
+a command line and an environment, for `penstock up`, which starts the programs whose tables it offers.
 
-Invariant: click alone reads the command line and the environment; nothing of a certain program is known here.
+Invariants: click alone reads the command line and the environment; nothing of a certain program is known here. What is
+`secret` is in no `repr`, and is handed on in the environment, which other users of the machine cannot list as they can
+list command lines.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class Setting:
     several: bool
     hidden: bool
     up: UpOption | None
+    secret: bool
 
     def to_click(self, name: str) -> click.Option:
         """The option of click that gives the field `name`."""
@@ -76,18 +79,19 @@ def setting(
     several: bool = False,
     hidden: bool = False,
     up: UpOption | None = None,
+    secret: bool = False,
 ) -> Any:
     """A field that is a row of the table.
 
     `option` is as click declares it: `--lineage/--no-lineage` for what can be switched off. `variable` is the
     environment variable. `default` is what a user would give, None where the program finds out; `default_in_words` is
-    shown in its place. `several` may be given, as a tuple. What is `hidden` is read and not listed by `--help`.
+    shown in its place. `several` may be given, as a tuple. What is `hidden` is read and not listed by `--help`. A
+    `secret` is a text that may hold a password.
     """
     if several:
         default = None
-    return field(
-        metadata={"row": Setting(option, variable, help, default, default_in_words, type, several, hidden, up)}
-    )
+    row = Setting(option, variable, help, default, default_in_words, type, several, hidden, up, secret)
+    return field(repr=not secret, metadata={"row": row})
 
 
 def rows(table: type[Any]) -> dict[str, Setting]:
@@ -113,11 +117,12 @@ def options(table: Mapping[str, Setting]) -> list[click.Parameter]:
 def arguments(table: Mapping[str, Setting], values: Mapping[str, object]) -> list[str]:
     """A command line that gives the program of the table these values, which are named as its rows.
 
-    What is None, empty or not named is left out: the variable or the default of the program holds.
+    What is None, empty or not named is left out: the variable or the default of the program holds. So are secrets, for
+    which there is `variables`.
     """
     words: list[str] = []
     for name, row in table.items():
-        value = values.get(name)
+        value = None if row.secret else values.get(name)
         on, _, off = row.option.partition("/")
         if isinstance(value, bool):
             words += [word for word in (on if value else off,) if word]
@@ -126,3 +131,8 @@ def arguments(table: Mapping[str, Setting], values: Mapping[str, object]) -> lis
         elif value not in (None, ""):
             words.append(f"{on}={value}")
     return words
+
+
+def variables(table: Mapping[str, Setting], values: Mapping[str, object]) -> dict[str, str]:
+    """The environment that gives the program of the table the secrets among these values, besides `arguments`."""
+    return {row.variable: str(values[name]) for name, row in table.items() if row.secret and values.get(name)}

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,10 +59,14 @@ class ChildFailedError(Exception):
 
 @dataclass(slots=True)
 class Child:
-    """`command` makes the arguments when it starts, so that a later child may use what an earlier one said."""
+    """`command` makes the arguments when it starts, so that a later child may use what an earlier one said.
+
+    `variables` differ from this process's environment; None takes one away.
+    """
 
     name: str
     command: Callable[[], Sequence[str]]
+    variables: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[str] | None = None
     ready: threading.Event = field(default_factory=threading.Event)
     ready_line: str = ""
@@ -154,6 +158,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=_environment(child.variables),
             text=True,
             errors="replace",
             # Its own group: Ctrl-C reaches us alone, and we end children in order.
@@ -200,3 +205,9 @@ class Supervisor:
 
 def _exit_status(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+
+
+def _environment(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Ours with these changes."""
+    merged = {**os.environ, **variables}  # noqa: TID251 - children have our environment, as without this program
+    return {name: value for name, value in merged.items() if value is not None}

@@ -8,7 +8,9 @@
 import { Code, ConnectError, createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 
 import { MetadataStoreService } from "./gen/ml_metadata/proto/metadata_store_service_pb.js";
+import { AccessService } from "./gen/penstock_api/v1/access_pb.js";
 import { InsightService } from "./gen/penstock_api/v1/insight_pb.js";
+import { WatchService } from "./gen/penstock_api/v1/watch_pb.js";
 import { PipelineUploadService } from "./gen/penstock_api/v1/upload_pb.js";
 import { ExperimentService } from "./gen/penstock_api/v2beta1/experiment_pb.js";
 import { PipelineService } from "./gen/penstock_api/v2beta1/pipeline_pb.js";
@@ -29,7 +31,9 @@ export interface Penstock {
   readonly runs: Client<typeof RunService>;
   readonly recurringRuns: Client<typeof RecurringRunService>;
   readonly insight: Client<typeof InsightService>;
+  readonly watches: Client<typeof WatchService>;
   readonly uploads: Client<typeof PipelineUploadService>;
+  readonly access: Client<typeof AccessService>;
   readonly metadata: Client<typeof MetadataStoreService>;
 }
 
@@ -41,7 +45,9 @@ export function penstockOver(transport: Transport): Penstock {
     runs: createClient(RunService, transport),
     recurringRuns: createClient(RecurringRunService, transport),
     insight: createClient(InsightService, transport),
+    watches: createClient(WatchService, transport),
     uploads: createClient(PipelineUploadService, transport),
+    access: createClient(AccessService, transport),
     metadata: createClient(MetadataStoreService, transport),
   };
 }

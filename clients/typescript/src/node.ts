@@ -9,6 +9,8 @@ export interface Settings {
   deadlineMs?: number;
   /** Run around every call, outermost first: the place for credentials. */
   interceptors?: Interceptor[];
+  /** Contents of PEM files, for an authority of one's own, and a certificate for a server that asks for one. */
+  tls?: { ca?: string | Buffer; cert?: string | Buffer; key?: string | Buffer };
 }
 
 const named: Interceptor = (next) => (request) => {
@@ -22,6 +24,7 @@ export function connect(baseUrl: string, settings: Settings = {}): Penstock {
     createGrpcTransport({
       baseUrl,
       defaultTimeoutMs: settings.deadlineMs ?? DEFAULT_DEADLINE_MS,
+      ...(settings.tls ? { nodeOptions: settings.tls } : {}),
       interceptors: [...(settings.interceptors ?? []), named, retryReads],
     }),
   );

@@ -5,8 +5,10 @@ import { readFile } from "node:fs/promises";
 import { create, fromJson, toJson, type DescMethod, type DescService, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 
+import * as access from "../src/gen/penstock_api/v1/access_pb.js";
 import * as insight from "../src/gen/penstock_api/v1/insight_pb.js";
 import * as uploads from "../src/gen/penstock_api/v1/upload_pb.js";
+import * as watches from "../src/gen/penstock_api/v1/watch_pb.js";
 import * as authV1 from "../src/gen/penstock_api/v1beta1/auth_pb.js";
 import * as experimentV1 from "../src/gen/penstock_api/v1beta1/experiment_pb.js";
 import * as jobV1 from "../src/gen/penstock_api/v1beta1/job_pb.js";
@@ -35,8 +37,8 @@ interface Step {
 }
 
 const files = [
-  insight, uploads, authV1, experimentV1, jobV1, pipelineV1, runV1, taskV1, visualizationV1, auth, experiment, filter,
-  healthz, pipeline, recurringRun, report, run, visualization,
+  access, insight, uploads, watches, authV1, experimentV1, jobV1, pipelineV1, runV1, taskV1, visualizationV1, auth, experiment,
+  filter, healthz, pipeline, recurringRun, report, run, visualization,
 ];
 // Declared and, as upstream, not served.
 const unserved = ["AuthService", "VisualizationService", "HealthzService", "DummyFilterService", "ReportService"]

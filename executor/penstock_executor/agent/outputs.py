@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from penstock_executor.agent.failures import USER, AgentError
 from penstock_executor.agent.protocol import AgentTask, Transfer
+from penstock_executor.name_patterns import matches_any
 from penstock_executor.pod_paths import SHARED, is_moved, local_form, stored_uri
 
 
@@ -22,6 +23,7 @@ from penstock_executor.pod_paths import SHARED, is_moved, local_form, stored_uri
 class Upload:
     """`chosen`: the task named the URI itself, and may have stored something there without the agent. `replaces`: an
     object at the URI is overwritten, which is allowed outside of the root under which runs keep their artifacts.
+    `refused`: the namespace's lists do not let the task store anything there.
     """
 
     port: str
@@ -29,6 +31,7 @@ class Upload:
     uri: str
     chosen: bool = False
     replaces: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def plan_uploads(task: AgentTask, metadata: str | None, where: PodFiles) -> list
     uploads: dict[str, Upload] = {}
     written_ports = _written_artifacts(metadata)
     for port, declared in task.outputs.items():
-        for upload in _uploads(port, declared, written_ports.get(port), where, _root(task)):
+        for upload in _uploads(port, declared, written_ports.get(port), where, task):
             uploads.setdefault(upload.uri, upload)
     return list(uploads.values())
 
@@ -100,7 +103,8 @@ def _written_artifacts(metadata: str | None) -> Mapping[str, Any]:
     return ports if isinstance(ports, dict) else {}
 
 
-def _uploads(port: str, declared: Transfer, written: Any, where: PodFiles, root: str) -> Iterator[Upload]:
+def _uploads(port: str, declared: Transfer, written: Any, where: PodFiles, task: AgentTask) -> Iterator[Upload]:
+    root = _root(task)
     entries = written.get("artifacts") if isinstance(written, dict) else None
     if not isinstance(entries, list) or not entries:
         entries = [{}]
@@ -119,4 +123,10 @@ def _uploads(port: str, declared: Transfer, written: Any, where: PodFiles, root:
         else:
             source = where.path(local_form(uri) or "")
         chosen = uri != declared.uri
-        yield Upload(port, source, uri, chosen=chosen, replaces=chosen and not uri.startswith(f"{root}/"))
+        outside = chosen and not uri.startswith(f"{root}/")
+        refused = outside and task.places is not None and not _is_listed(task.places, uri)
+        yield Upload(port, source, uri, chosen=chosen, replaces=outside, refused=refused)
+
+
+def _is_listed(places: Sequence[str], uri: str) -> bool:
+    return ".." not in uri.split("/") and matches_any(places, uri)

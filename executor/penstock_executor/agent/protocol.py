@@ -14,6 +14,9 @@ from typing import Any
 SHARE = "/penstock/share"
 """The directory of the Pod's emptyDir through which wrapper and agent exchange files."""
 
+SESSIONS = "/penstock/sessions"
+"""Where the agent alone finds temporary credentials of stores, a file for each of them."""
+
 WRAPPER_DIR = "/penstock/bin"
 MESSAGE_BYTES = 4096
 """Kubernetes keeps no more of a container's termination message."""
@@ -23,6 +26,13 @@ FRAME_LINE_BYTES = 4096
 """The longest line of a frame, its end included: a pipe takes it at once and a log keeps it whole."""
 
 RESULT_OBJECT = ".penstock-result.json"
+MAX_RESULT_BYTES = 100 * 1024 * 1024
+"""No more of a result is read: it is held in memory, and the server takes no longer message."""
+
+_EXIT_RANGES = {"code": range(256), "signal": range(128), "errno": range(4096), "log_bytes": range(2**63)}
+"""What the wrapper can have written. Times are compared with clocks by who reads them."""
+_EXIT_TEXTS = ("command", "reason")
+_EXIT_TIMES = ("started_at", "finished_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,9 @@ class AgentTask:
     """Path of the log that the wrapper keeps; archived as `<task_root>/executor-logs`."""
     store: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 3600.0
+    places: tuple[str, ...] | None = None
+    """Patterns of where artifacts may be stored whose URI the task chose, besides below its run's root; None: anywhere
+    that the credentials reach."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
@@ -64,6 +77,8 @@ class AgentTask:
         document = json.loads(text)
         document["inputs"] = tuple(Transfer(**transfer) for transfer in document.get("inputs", ()))
         document["outputs"] = {port: Transfer(**transfer) for port, transfer in document.get("outputs", {}).items()}
+        if document.get("places") is not None:
+            document["places"] = tuple(document["places"])
         return AgentTask(**document)
 
 
@@ -82,6 +97,23 @@ class ProcessExit:
     finished_at: int = 0
     reason: str = ""
     log_bytes: int = 0
+
+    @staticmethod
+    def checked(document: Any) -> ProcessExit | None:
+        """From JSON that the user's program could have written; None for what the wrapper cannot have."""
+        if not isinstance(document, dict) or "code" not in document:
+            return None
+        for name, value in document.items():
+            # A boolean is an int, too.
+            if name in _EXIT_TEXTS:
+                fits = isinstance(value, str)
+            elif name in _EXIT_TIMES:
+                fits = type(value) is int
+            else:
+                fits = type(value) is int and value in _EXIT_RANGES.get(name, ())
+            if not fits:
+                return None
+        return ProcessExit(**document)
 
 
 @dataclass(frozen=True, slots=True)

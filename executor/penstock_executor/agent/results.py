@@ -15,13 +15,21 @@ from typing import Any, Union
 
 from penstock_ir.event_log import FailureKind
 
-from penstock_executor.agent.protocol import FRAME_LINE_BYTES, FRAME_MARK, AttemptResult
+from penstock_executor.agent.protocol import (
+    FRAME_LINE_BYTES,
+    FRAME_MARK,
+    MAX_RESULT_BYTES,
+    AttemptResult,
+    ProcessExit,
+)
 from penstock_executor.artifacts.output_files import NoTextError, NotWrittenError
 from penstock_executor.artifacts.outputs import CollectedOutputs, interpret_outputs
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.pod_paths import is_moved, stored_uri
 
 _KINDS = {kind.value for kind in FailureKind}
+_TOKEN = re.compile(r"[0-9A-Za-z-]{1,64}")
+_INT64 = range(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +65,11 @@ def parse_message(text: str) -> Union[AttemptResult, StoredResult, FramedResult,
     size = document.get("bytes")
     if not isinstance(size, int) or "exit" in document:
         return parse_result(text)
-    if isinstance(document.get("frame"), str):
+    if not 0 <= size <= MAX_RESULT_BYTES:
+        return None
+    if isinstance(document.get("frame"), str) and _TOKEN.fullmatch(document["frame"]):
         written = document.get("log_bytes")
-        return FramedResult(document["frame"], size, written if isinstance(written, int) else 0)
+        return FramedResult(document["frame"], size, written if isinstance(written, int) and written in _INT64 else 0)
     if isinstance(document.get("stored"), str):
         return StoredResult(document["stored"], size)
     return None
@@ -78,11 +88,7 @@ def parse_result(text: str | bytes) -> AttemptResult | None:
     document = _object(text)
     if document is None or not _is_result(document):
         return None
-    try:
-        return AttemptResult.from_json(json.dumps(document))
-    except TypeError:
-        # It has a field that only a later version knows.
-        return None
+    return AttemptResult.from_json(json.dumps(document))
 
 
 def find_frame(log_tail: bytes, token: str) -> bytes | None:
@@ -153,19 +159,11 @@ def _is_result(document: Mapping[str, Any]) -> bool:
     failure = document.get("failure")
     return (
         "exit" in document
-        and (document["exit"] is None or _is_exit(document["exit"]))
+        and (document["exit"] is None or ProcessExit.checked(document["exit"]) is not None)
         and isinstance(parameters, dict)
         and all(text is None or isinstance(text, str) for text in parameters.values())
         and isinstance(document.get("metadata"), (str, type(None)))
         and isinstance(stored, list)
         and all(isinstance(uri, str) for uri in stored)
         and (failure is None or (isinstance(failure, list) and len(failure) == 2 and failure[0] in _KINDS))
-    )
-
-
-def _is_exit(document: Any) -> bool:
-    return (
-        isinstance(document, dict)
-        and "code" in document
-        and all(isinstance(value, str if name in ("command", "reason") else int) for name, value in document.items())
     )

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from penstock_executor.agent.protocol import ProcessExit
+from penstock_executor.artifacts.untrusted_files import read_untrusted
 
 _FIRST_POLL_SECONDS = 0.01
 _LAST_POLL_SECONDS = 0.2
@@ -77,13 +78,15 @@ class Share:
     def read_exit(self) -> ProcessExit | None:
         """How the program ended, as the wrapper wrote it to the file `exit`; None when there is no such file."""
         try:
-            with (self.directory / "exit").open("rb") as stream:
-                return ProcessExit(**json.loads(stream.read(_EXIT_BYTES)))
+            found = ProcessExit.checked(json.loads(read_untrusted(self.directory / "exit", _EXIT_BYTES)))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             log_line(f"the program's end cannot be read: {type(error).__name__}")
             return None
+        if found is None:
+            log_line("the program's end was not written by the wrapper")
+        return found
 
     def _mark(self, name: str, text: str) -> None:
         part = self.directory / f".{name}"

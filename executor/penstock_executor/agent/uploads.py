@@ -50,6 +50,9 @@ async def _upload(store: ArtifactStore, upload: Upload, where: PodFiles, timeout
     """Raises AgentError."""
     what = f"the artifact {upload.port!r}"
     source = Path(upload.source)
+    if upload.refused:
+        text = f"{what} may not be stored at {upload.uri}: the list 'pipelineRoots' of the namespace does not name it"
+        raise AgentError(USER, text)
     try:
         if source.exists() or source.is_symlink():
             checked = where.checked(upload.source, what)

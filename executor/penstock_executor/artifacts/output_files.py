@@ -8,9 +8,9 @@ text of an OutputError names the output.
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
+
+from penstock_executor.artifacts.untrusted_files import NoRegularFileError, TooLargeError, read_untrusted
 
 MAX_PARAMETER_BYTES = 16 * 1024 * 1024
 MAX_METADATA_BYTES = 4 * MAX_PARAMETER_BYTES
@@ -58,14 +58,11 @@ def metadata_text(path: Path) -> str | None:
 
 def _read(path: Path, limit: int, name: str) -> bytes | None:
     try:
-        # O_NONBLOCK: opening a FIFO that the task made would block for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OutputError(f"{name} cannot be read: it is no file")
-            if status.st_size > limit:
-                raise OutputError(f"{name} is larger than {limit} bytes")
-            return stream.read(limit)
+        return read_untrusted(path, limit, follow=True)
+    except NoRegularFileError as error:
+        raise OutputError(f"{name} cannot be read: it is no file") from error
+    except TooLargeError as error:
+        raise OutputError(f"{name} is larger than {limit} bytes") from error
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -18,10 +18,12 @@ from penstock_executor.backends.kubernetes.build import Dependencies
 from penstock_executor.backends.kubernetes.build import kubernetes_backend as build_backend
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.give_up import Deadlines
+from penstock_executor.backends.kubernetes.own_names import OwnNames
 from penstock_executor.backends.kubernetes.retention import RetentionPolicy
 from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, CertificateBundle, PodSettings
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 from penstock_executor.composition.configured import ConfiguredBackend
+from penstock_executor.name_patterns import parse_patterns
 from penstock_executor.pod_paths import WORKSPACE
 from penstock_executor.settings import Settings
 
@@ -49,7 +51,7 @@ def kubernetes_backend(
         raise click.UsageError(str(error)) from error
     except ValueError as error:
         raise click.UsageError(f"--pod-retention: {error}") from error
-    pods = _pod_settings(settings, settings.namespace or cluster.namespace, root, environ)
+    pods = _pod_settings(settings, settings.namespace or cluster.namespace, root, environ, _own_names(settings, stores))
     backend_settings = BackendSettings(
         pods=pods,
         retention=retention,
@@ -65,7 +67,19 @@ def kubernetes_backend(
     return ConfiguredBackend(KUBERNETES, backend, root, WORKSPACE)
 
 
-def _pod_settings(settings: Settings, namespace: str, root: str, environ: Mapping[str, str]) -> PodSettings:
+def _own_names(settings: Settings, stores: StoreConfig) -> OwnNames:
+    credentials = {variable.secret for bucket in stores.buckets for variable in bucket.credentials}
+    return OwnNames(
+        service_accounts=parse_patterns(settings.own_service_accounts),
+        secrets=(*parse_patterns(settings.own_secrets), *sorted(credentials)),
+        config_maps=parse_patterns(settings.own_config_maps),
+        claims=parse_patterns(settings.own_claims),
+    )
+
+
+def _pod_settings(
+    settings: Settings, namespace: str, root: str, environ: Mapping[str, str], own: OwnNames
+) -> PodSettings:
     claim = settings.artifacts_claim
     return PodSettings(
         agent_image=settings.agent_image,
@@ -79,4 +93,5 @@ def _pod_settings(settings: Settings, namespace: str, root: str, environ: Mappin
         certificates=CertificateBundle(settings.ca_config_map) if settings.ca_config_map else None,
         proxy=tuple((name, environ[name]) for name in _PROXY if environ.get(name)),
         agent_env_from_secret=settings.agent_secret,
+        own=own,
     )

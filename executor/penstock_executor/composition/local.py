@@ -19,6 +19,7 @@ def local_backend(
 ) -> ConfiguredBackend:
     """Makes the directories that it needs. Raises OSError where it may not."""
     directory = settings.directory()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     root = stores.default_root
     for part in ("work", "environments", "artifacts"):
         (directory / part).mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from penstock.secret_file import SecretFile
+from penstock.tls_files import TlsFiles
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc as rpc
 
@@ -24,6 +26,10 @@ _TRANSIENT = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
+    # Whoever is not let in now may be later: a secret is being replaced, an account is not known yet. No run is at
+    # fault.
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
 }
 # Several tries within one lease, and soon another server.
 _HEARTBEAT_SECONDS = 4
@@ -32,13 +38,20 @@ _Reply = TypeVar("_Reply")
 
 
 class DispatchClient:
-    """`servers` as ServerChannel takes them."""
+    """`servers`, `tls` and `secret` as ServerChannel takes them."""
 
-    def __init__(self, servers: str, executor_id: str, backend: str = "") -> None:
-        """`backend` names where this executor runs tasks; empty: it does not say."""
+    def __init__(
+        self,
+        servers: str,
+        executor_id: str,
+        backend: str = "",
+        tls: TlsFiles | None = None,
+        secret: SecretFile | None = None,
+    ) -> None:
+        """`backend` names where this executor runs tasks; empty: it does not say. Raises TlsFilesError."""
         self.executor_id = executor_id
         self._backend = backend
-        self._channel = ServerChannel(servers)
+        self._channel = ServerChannel(servers, tls, secret)
         channel: Any = self._channel
         self._stub = rpc.DispatchServiceStub(channel)
 

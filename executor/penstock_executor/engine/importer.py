@@ -37,7 +37,9 @@ def outputs_of(node: Node, task: Task, context: RunContext, generation: int) -> 
         if spec.reimport:
             name = names.artifact_name(context.run_id, node.path, generation, port)
         else:
-            name = names.imported_artifact_name(context.pipeline_name, spec.schema_title, uri, metadata)
+            name = names.imported_artifact_name(
+                context.pipeline_name, spec.schema_title, uri, metadata, context.namespace
+            )
         artifacts[port] = (
             Artifact(
                 name=name,

@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Mapping
 
 from penstock_ir.model import JsonValue
+from penstock_ir.run_places import place_segment, run_place
 
 _NAMESPACE = uuid.UUID("6f1d4f8e-3b1c-5d0e-9c55-0a7c51e8a001")
 _NO_LABEL = re.compile(r"[^a-z0-9]+")
-_UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")
 
 
 def attempt_id(run_id: str, path: str, attempt: int) -> str:
@@ -47,15 +47,22 @@ def artifact_name(run_id: str, path: str, attempt: int, port: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}\n{port}"))
 
 
-def imported_artifact_name(pipeline: str, schema_title: str, uri: str, metadata: Mapping[str, JsonValue]) -> str:
-    """The same for equal imports of one pipeline, so that they share one artifact (executor.md §3.8)."""
-    text = json.dumps([pipeline, schema_title, uri, metadata], sort_keys=True, ensure_ascii=False)
+def imported_artifact_name(
+    pipeline: str, schema_title: str, uri: str, metadata: Mapping[str, JsonValue], namespace: str
+) -> str:
+    """The same for equal imports of one pipeline in one namespace, so that they share one artifact (executor.md §3.8).
+
+    Two namespaces never share one: who may see an artifact is decided by the namespace of the run that its name leads
+    to. `namespace` is empty where namespaces are not kept apart.
+    """
+    owner = [namespace] if namespace else []
+    text = json.dumps([pipeline, schema_title, uri, metadata, *owner], sort_keys=True, ensure_ascii=False)
     return str(uuid.uuid5(_NAMESPACE, f"import\n{text}"))
 
 
 def task_root(root: str, pipeline: str, run_id: str, task: str, attempt_segment: str) -> str:
     """`<root>/<pipeline>/<run>/<task>/<uuid>` (executor.md §3.4); names cannot climb out of the root."""
-    return "/".join((root.split("?", 1)[0].rstrip("/"), _segment(pipeline), run_id, _segment(task), attempt_segment))
+    return "/".join((run_place(root, pipeline, run_id), place_segment(task), attempt_segment))
 
 
 def log_uri(task_root: str) -> str:
@@ -70,8 +77,3 @@ def execution_name(run_id: str, path: str) -> str:
 
 def _label(text: str, length: int) -> str:
     return _NO_LABEL.sub("-", text.lower())[:length].strip("-")
-
-
-def _segment(text: str) -> str:
-    cleaned = _UNSAFE.sub("-", text)
-    return cleaned if cleaned.strip(". ") else f"_{len(cleaned)}"

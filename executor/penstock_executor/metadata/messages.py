@@ -27,6 +27,13 @@ def run_context(run: RunRecord) -> pb.Context:
     return context
 
 
+def pipeline_context_name(run: RunRecord) -> str:
+    """The name of the context `system.Pipeline`: that of the pipeline, in its namespace where there are any, so that
+    pipelines of one name in two namespaces have nothing in common.
+    """
+    return f"namespace/{run.namespace}/pipeline/{run.pipeline_name}" if run.namespace else run.pipeline_name
+
+
 def execution_message(record: ExecutionRecord, type_id: int, parent_id: int | None) -> pb.Execution:
     """`type_id` is that of the record's execution type, `parent_id` the execution of the DAG around it, None for the
     root."""

@@ -22,12 +22,14 @@ import grpc.aio
 from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
+from penstock.secret_file import SecretFile
+from penstock.tls_files import TlsFiles
 
 from penstock_executor.backoff import retried
 from penstock_executor.channel import ServerChannel
 from penstock_executor.lineage_records import ExecutionRecord, RunRecord
 from penstock_executor.metadata.base import ContextIds, RecordedIds, RecorderUnavailableError, RecordRejectedError
-from penstock_executor.metadata.messages import run_context
+from penstock_executor.metadata.messages import pipeline_context_name, run_context
 from penstock_executor.metadata.subgraph import RecordedRun, Subgraph, comparable_bytes, events_of
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,9 @@ _TRANSIENT = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
+    # As in dispatch/client.py: no record is at fault.
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
 }
 # Transient (a deadlock in the database, a server killed during the call) or permanent: retried, refused if it persists.
 _MAYBE_TRANSIENT = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
@@ -49,11 +54,18 @@ _MAX_PIPELINES = 1_000
 
 
 class MlmdRecorder:
-    """`servers` offer a MetadataStoreService each, as ServerChannel takes them."""
+    """`servers` offer a MetadataStoreService each; they, `tls` and `secret` are as ServerChannel takes them."""
 
-    def __init__(self, servers: str, *, deadline_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        servers: str,
+        tls: TlsFiles | None = None,
+        secret: SecretFile | None = None,
+        *,
+        deadline_seconds: float = 10.0,
+    ) -> None:
         self._deadline = deadline_seconds
-        self._channel = ServerChannel(servers)
+        self._channel = ServerChannel(servers, tls, secret)
         channel: Any = self._channel
         self._stub = service_rpc.MetadataStoreServiceStub(channel)
         self._types: dict[tuple[str, str], int] = {}
@@ -162,7 +174,7 @@ class MlmdRecorder:
     async def _recorded_run(self, run: RunRecord) -> RecordedRun:
         recorded = self._runs.get(run.run_id)
         if recorded is None:
-            pipeline = await self._pipeline(run.pipeline_name)
+            pipeline = await self._pipeline(pipeline_context_name(run))
             context = await self._context("system.PipelineRun", run_context(run))
             request = service_pb.PutParentContextsRequest()
             request.parent_contexts.add(child_id=context.id, parent_id=pipeline.id)

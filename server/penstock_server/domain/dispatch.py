@@ -11,10 +11,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import sha256
 from typing import NamedTuple
 
+from penstock_server.domain.limits import check_length
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, CacheEntry, Task
+from penstock_server.errors import InvalidArgumentError
+
+MAX_EXECUTOR_ID = 110
+
+
+def owner_of(executor_id: str, identity: str) -> str:
+    """Under which an executor holds leases: its id `name/incarnation`, behind a hash of who it proved to be.
+
+    So one cannot take the runs of another by its name, nor report them, whatever it calls itself. Without an identity,
+    where nobody is asked or all share a secret, the id is all that tells executors apart. Raises InvalidArgumentError.
+    """
+    check_length(executor_id, "executor_id", MAX_EXECUTOR_ID)
+    if not executor_id.isprintable() or executor_id.strip("/") == "":
+        raise InvalidArgumentError("it is not the id of an executor", "executor_id")
+    return f"{sha256(identity.encode()).hexdigest()[:16]}:{executor_id}" if identity else executor_id
+
 
 # --- rows of the queue ---------------------------------------------------------------------------------------------
 
@@ -37,13 +55,26 @@ class QueueDepth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LeaseRow:
-    """The lease of a run and the end of its event log. `owner` is an executor's id, empty when there is none."""
+    """The lease of a run, the end of its event log and the number of its latest change. `owner` as of `owner_of`, empty
+    when there is none.
+
+    `finished`: the run has left the queue, with the last report of the executor that had this fence.
+    """
 
     run_id: str
     fence: int
     owner: str
     next_sequence: int
     terminate_requested: bool
+    finished: bool
+    changes: int = 0
+
+
+class LogEnd(NamedTuple):
+    """The sequence number of a run's next event, and the number of its latest change."""
+
+    next_sequence: int
+    changes: int
 
 
 @dataclass(frozen=True, slots=True)

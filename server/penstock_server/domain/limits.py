@@ -1,4 +1,4 @@
-"""Lengths, names and tags (api.md §2.4). Limits count bytes, as upstream's do.
+"""Lengths, names, tags and labels (api.md §2.4). Limits count bytes, as upstream's do.
 
 Invariant: a violation is an InvalidArgumentError that names the field, where upstream returns 500.
 """
@@ -16,6 +16,7 @@ RUN_NAME = 512
 NAMESPACE = 63
 MAX_TAGS = 20
 TAG = 63
+LABEL_VALUE = 255
 DESCRIPTION = 64 * 1024
 
 
@@ -45,3 +46,14 @@ def check_tags(tags: Mapping[str, str], field: str = "tags") -> None:
             raise InvalidArgumentError(f"the tag key {key[:80]!r} holds a dot", field)
         check_length(key, f"{field}.{key[:80]}", TAG, "tag key")
         check_length(value, f"{field}.{key}", TAG, "tag value")
+
+
+def check_labels(labels: Mapping[str, str], field: str) -> None:
+    """Raises InvalidArgumentError for the first label that is too long or has no key, and for too many."""
+    if len(labels) > MAX_TAGS:
+        raise InvalidArgumentError(f"at most {MAX_TAGS} labels are allowed, got {len(labels)}", field)
+    for key, value in labels.items():
+        if not key:
+            raise InvalidArgumentError("a label has an empty key", field)
+        check_length(key, f"{field}.{key[:80]}", TAG, "label key")
+        check_length(value, f"{field}.{key}", LABEL_VALUE, "label value")

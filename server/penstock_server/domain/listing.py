@@ -1,7 +1,8 @@
 """List requests: filters, order, page tokens (api.md §2.3).
 
 Invariants: a token names the first row of the next page by (sort value, id) and carries the order, the filter and the
-listing it belongs to, so a token alone continues a listing and one from elsewhere is refused. Everything a caller sends
+listing it belongs to, with its scope: a token alone continues a listing, that of the same experiment, and one from
+elsewhere is refused. The namespace of a list is always that of the request, never a token's. Everything a caller sends
 is checked here; storage gets typed predicates on known keys only.
 """
 
@@ -11,7 +12,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -49,11 +50,13 @@ class KeyKind(Enum):
     TEXT = "text"
     TIME = "time"
     """Stored in milliseconds, compared in whole seconds."""
+    NUMBER = "number"
+    """A whole number; for sorting only."""
     METRIC = "metric"
     """A number that a run reported, by its name; for sorting only."""
 
 
-_VALUE_TYPES = {KeyKind.TEXT: str, KeyKind.TIME: int, KeyKind.METRIC: float}
+_VALUE_TYPES = {KeyKind.TEXT: str, KeyKind.TIME: int, KeyKind.NUMBER: int, KeyKind.METRIC: float}
 
 
 class Operation(Enum):
@@ -85,12 +88,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A kind of list. `tags`: `tags.<key>` may be filtered by; `metrics`: sorted by `metric:<name>`."""
+    """A kind of list. `pairs`: the name of the map, tags or labels, whose entries may be filtered by, as
+    `tags.<key>`; `metrics`: sorted by `metric:<name>`. A page has `default_page` items if nothing is said, and
+    `max_page` at most.
+    """
 
     name: str
     keys: Mapping[str, Key]
-    tags: bool = False
+    pairs: str = ""
     metrics: bool = False
+    default_page: int = DEFAULT_PAGE
+    max_page: int = MAX_PAGE
 
     def sort_key(self, name: str) -> Key | None:
         """The key of a name, None when it cannot be sorted by."""
@@ -102,13 +110,13 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """`value` is text or seconds, a tuple of them for IN. `tag` is set for `tags.<key>`, `column` otherwise."""
+    """`value` is text or seconds, a tuple of them for IN. `pair` is the key of a tag or label, else empty."""
 
     operation: Operation
     column: str
     kind: KeyKind
     value: Any
-    tag: str = ""
+    pair: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +128,23 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose list it is; storage gives rows of nothing else.
+
+    `namespace` is None for rows of every namespace, and empty for those that belong to none. `parent` is the id of the
+    experiment, the pipeline or the run whose list it is, empty for a list that is not narrowed to one.
+    """
+
+    namespace: str | None = None
+    parent: str = ""
+
+
+EVERYTHING = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A checked request. `column` is what is sorted by: a column, or a metric's name where `kind` is METRIC; `scope`
-    says whose list it is, so that a token is not used for another."""
+    """A checked request. `column` is what is sorted by: a column, or a metric's name where `kind` is METRIC."""
 
     listing: Listing
     column: str
@@ -131,7 +153,7 @@ class ListQuery:
     page_size: int
     predicates: tuple[Predicate, ...] = ()
     cursor: Cursor | None = None
-    scope: str = ""
+    scope: Scope = EVERYTHING
     sort_key: str = "created_at"
     filter_text: str = ""
 
@@ -139,7 +161,8 @@ class ListQuery:
         """The page token for the page that begins with this row."""
         document = {
             "listing": self.listing.name,
-            "scope": self.scope,
+            "scope": self.scope.parent,
+            "namespace": self.scope.namespace,
             "sort": self.sort_key,
             "desc": self.descending,
             "filter": self.filter_text,
@@ -151,25 +174,25 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """The parameters of a list request, not yet checked. `scope`: the experiment or pipeline whose list it is."""
+    """The parameters of a list request, not yet checked."""
 
     page_token: str = ""
     page_size: int = 0
     sort_by: str = ""
     filter: str = ""
-    scope: str = field(default="")
 
 
-def parse(listing: Listing, request: ListRequest) -> ListQuery:
-    """Raises InvalidArgumentError naming the field."""
+def parse(listing: Listing, request: ListRequest, scope: Scope = EVERYTHING) -> ListQuery:
+    """`scope` is narrowed to the parent that a page token names. Raises InvalidArgumentError naming the field."""
     if request.page_size < 0:
         raise InvalidArgumentError("it must not be negative", "page_size")
-    page_size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+    page_size = min(request.page_size or listing.default_page, listing.max_page)
     sort_key, descending = _order(listing, request.sort_by)
     filter_text = _unescape_filter(request.filter)
     cursor = None
     if request.page_token:
-        token = _token(request.page_token, listing, request.scope)
+        token = _token(request.page_token, listing, scope)
+        scope = replace(scope, parent=token["scope"])
         if request.sort_by and (sort_key, descending) != (token["sort"], token["desc"]):
             raise InvalidArgumentError("it differs from the order of the page token", "sort_by")
         if request.filter and filter_text != token["filter"]:
@@ -187,7 +210,7 @@ def parse(listing: Listing, request: ListRequest) -> ListQuery:
         page_size=page_size,
         predicates=_predicates(listing, filter_text),
         cursor=cursor,
-        scope=request.scope,
+        scope=scope,
         sort_key=sort_key,
         filter_text=filter_text,
     )
@@ -221,7 +244,7 @@ def _unescape_filter(text: str) -> str:
     return unquote_plus(stripped) if "%" in stripped else stripped
 
 
-def _token(text: str, listing: Listing, scope: str) -> dict[str, Any]:
+def _token(text: str, listing: Listing, scope: Scope) -> dict[str, Any]:
     if len(text) > _MAX_TOKEN:
         raise _bad_token()
     try:
@@ -231,7 +254,9 @@ def _token(text: str, listing: Listing, scope: str) -> dict[str, Any]:
     shape = {"listing": str, "scope": str, "sort": str, "desc": bool, "filter": str, "id": str}
     if not isinstance(token, dict) or any(type(token.get(name)) is not kind for name, kind in shape.items()):
         raise _bad_token()
-    if token["listing"] != listing.name or (scope and token["scope"] != scope):
+    # Tokens of the release before have no namespace, and it had none.
+    other_namespace = token.get("namespace") != scope.namespace
+    if token["listing"] != listing.name or other_namespace or (scope.parent and token["scope"] != scope.parent):
         raise InvalidArgumentError("it belongs to another listing; start without a token", "page_token")
     return token
 
@@ -276,10 +301,11 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
     if not isinstance(name, str) or not name:
         raise InvalidArgumentError("the key is missing", place)
     kind, value = _operand(fields, operation, place)
-    if name.startswith("tags.") and listing.tags:
+    prefix = f"{listing.pairs}."
+    if listing.pairs and name.startswith(prefix):
         if operation is not Operation.EQUALS or kind != "string_value":
-            raise InvalidArgumentError("tags can be compared with EQUALS and a string_value only", place)
-        return Predicate(operation, "", KeyKind.TEXT, _text(value, place), tag=name[len("tags.") :])
+            raise InvalidArgumentError(f"{listing.pairs} can be compared with EQUALS and a string_value only", place)
+        return Predicate(operation, "", KeyKind.TEXT, _text(value, place), pair=name[len(prefix) :])
     key = listing.keys.get(name)
     if key is None:
         known = ", ".join(sorted(listing.keys))

@@ -27,6 +27,14 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class Submitted:
+    """A document that came with a request and was found valid; `text` is how it was sent, as JSON."""
+
+    text: str
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineVersion:
     pipeline_version_id: str
     pipeline_id: str

@@ -8,7 +8,8 @@ decrease, even if the clocks of executors differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from penstock_server.domain.options import DEFAULT_OPTIONS, RunOptions
@@ -70,6 +71,9 @@ class Run:
     pipeline_run_context_id: int = 0
     terminate_requested: bool = False
     options: RunOptions = DEFAULT_OPTIONS
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_by: str = ""
+    """The user, empty where nobody is asked and for runs of schedules."""
 
 
 def with_reported_state(run: Run, state: RunState, at: int, error: str = "") -> Run:

@@ -1,7 +1,8 @@
 """Unpacks gzip and tar objects for previews: the first file inside (api.md §4.2).
 
 Invariants: pure over an iterator of bytes; everything is streamed, so a decompression bomb costs only what is read of
-it; content that only looks packed is passed on unchanged.
+it; the first file has to begin within the first megabytes, so that no memory is filled with what stands before it;
+content that only looks packed is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _GZIP = b"\x1f\x8b"
 _TAR_MAGIC, _TAR_AT = b"ustar", 257
 HEAD_BYTES = 512
 _CHUNK = 64 * 1024
+_MAX_BEFORE_FIRST_FILE = 8 * 1024 * 1024
 
 
 def is_packed(head: bytes) -> bool:
@@ -68,10 +70,12 @@ def _first_member(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from chunks
         return
     try:
-        with tarfile.open(fileobj=_Stream(chunks), mode="r|") as archive:
+        stream = _Stream(chunks, _MAX_BEFORE_FIRST_FILE)
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is not None:
+                    stream.unbound()
                     while data := content.read(_CHUNK):
                         yield data
                     return
@@ -81,8 +85,8 @@ def _first_member(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=31)
-    for chunk in chunks:
-        data = chunk
+    # In small pieces, because what is left of one is copied whenever some of it was unpacked.
+    for data in (chunk[at : at + _CHUNK] for chunk in chunks for at in range(0, len(chunk), _CHUNK)):
         while data and not inflater.eof:
             try:
                 out = inflater.decompress(data, _CHUNK)
@@ -96,16 +100,25 @@ def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Stream(io.RawIOBase):
-    """An iterator of bytes as a file that can be read once."""
+    """An iterator of bytes as a file that can be read once, up to `max_bytes` as long as it is bound."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], max_bytes: int) -> None:
         self._chunks = chunks
+        self._left: int | None = max_bytes
         self._rest = b""
 
     def readable(self) -> bool:
         return True
 
+    def unbound(self) -> None:
+        """From now on everything may be read."""
+        self._left = None
+
     def read(self, size: int = -1) -> bytes:
+        if self._left is not None:
+            self._left -= size
+            if self._left < 0:
+                raise FailedPreconditionError("the object's tar data has too much before its first file")
         parts, wanted = [], size
         while wanted:
             if not self._rest:

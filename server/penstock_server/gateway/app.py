@@ -1,8 +1,9 @@
 """The HTTP application: annotated routes, uploads, logs, downloads, healthz, the web UI.
 
-Invariants: every reply has X-Request-Id; an unexpected exception is logged and becomes a 500 with a fixed text; the
-number of concurrent requests is bounded, and one more gets a 503 with Retry-After. No route, not even an unknown one,
-handles a request that a browser sends for a page of another site (`cross_site`).
+Invariants: every reply has X-Request-Id; an unexpected exception is logged and becomes a 500 with a fixed text; what
+peers may take is bounded (`admission`), but for health checks and metrics. No route, not even an unknown one, handles a
+request that a browser sends for a page of another site (`cross_site`). No reply but a file of the web UI or of its
+log-in is shown as a page of this origin: every other has the headers `replies.UNTRUSTED`, whichever route it comes by.
 """
 
 from __future__ import annotations
@@ -11,25 +12,43 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import grpc
 from aiohttp import web
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
 from penstock_api.v1 import insight_pb2
 
-from penstock_server.gateway import calls, cross_site, replies
+from penstock_server.errors import PenstockError
+from penstock_server.gateway import calls, connections, cross_site, replies
+from penstock_server.gateway.admission import CONTENT, Admission, Handler
+from penstock_server.gateway.conversion import beside, converted
 from penstock_server.gateway.cross_site import LOCAL_ONLY, SitePolicy
 from penstock_server.gateway.grpc_web import UNCHANGED, BrowserView, GrpcWeb
+from penstock_server.gateway.limits import DEFAULT_LIMITS, HttpLimits
+from penstock_server.gateway.login import Login
+from penstock_server.gateway.pages import Pages
+from penstock_server.gateway.probes import Probes
 from penstock_server.gateway.streams import Streams
-from penstock_server.gateway.transcoder import BadRequestError, RouteTable, clear_penstock_fields, to_json
+from penstock_server.gateway.transcoder import (
+    BadRequestError,
+    Route,
+    RouteTable,
+    clear_penstock_fields,
+    is_small,
+    to_json,
+)
 from penstock_server.gateway.ui import NO_UI, UiSettings, WebInterface
 from penstock_server.gateway.uploads import Uploads
-from penstock_server.telemetry import CONTENT_TYPE
+from penstock_server.gateway.watches import Watches
+from penstock_server.telemetry import Limited, count_nothing
+from penstock_server.workers.elsewhere import Elsewhere
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("penstock_server.requests")
@@ -39,19 +58,23 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 _CLIENT_GONE = 499
 # All routes exist below this prefix too, which the web UI has behind a central dashboard.
 UI_PREFIX = "/pipeline"
+_ROUTE = web.RequestKey("route", str)
 # The canonical name of the catch-all route in aiohttp.
 _CATCH_ALL = "/{path}"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """`user_header` is forwarded as the caller's identity when set."""
+    """What the routes need besides the calls."""
 
-    user_header: str = ""
     commit: str = "unknown"
     tag: str = "unknown"
-    concurrent_requests: int = 1000
+    multi_user: bool = False
+    limits: HttpLimits = DEFAULT_LIMITS
+    limited: Limited = count_nothing
+    """Told of what the limits refuse or end."""
+    other_site: Callable[[], None] = lambda: None
+    """Told of each request that is refused as one of another site's page."""
     exposition: Callable[[], bytes] = bytes
     """Returns the metrics for Prometheus; may block."""
     services: Sequence[ServiceDescriptor] = ()
@@ -60,24 +83,32 @@ class GatewaySettings:
     """The methods served as gRPC-Web, by full path; True for those with a streamed reply."""
     web_view: BrowserView = UNCHANGED
     ui: UiSettings = NO_UI
+    bundle: Path | None = None
+    """Where Penstock's own web UI is built; None serves none."""
     max_package_bytes: int = 32 * 1024 * 1024
     problems: Callable[[], list[str]] = list
     """Returns why the server is not ready, nothing if it is; may block."""
     sites: SitePolicy = LOCAL_ONLY
+    elsewhere: Elsewhere | None = None
+    """Reads large JSON bodies; without it they are read here."""
+    login: Login | None = None
+    """The routes of the web UI's log-in; None where nobody logs in here."""
 
 
 def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Application:
     """An application that calls `server`."""
     gateway = _Gateway(server, settings)
     app = web.Application(
-        client_max_size=MAX_BODY_BYTES,
-        middlewares=[gateway.request_middleware, gateway.cross_site_middleware],
+        middlewares=[gateway.request_middleware, gateway.cross_site_middleware, gateway.admission_middleware],
         handler_args={"max_field_size": 16 * 1024},
     )
-    uploads = Uploads(gateway.caller, settings.user_header, settings.max_package_bytes)
-    app.router.add_get("/metrics", gateway.metrics)
-    app.router.add_get("/readyz", gateway.readyz)
-    app.router.add_get("/livez", gateway.livez)
+    app.on_response_prepare.append(_distrust)
+    uploads = Uploads(gateway.caller, gateway.admission, settings.max_package_bytes)
+    gateway.admission.streaming += [uploads.pipeline, uploads.version]
+    app.cleanup_ctx.append(gateway.admission.bodies.sweeping)
+    probes = Probes(settings.exposition, settings.problems)
+    gateway.admission.always += [probes.metrics, probes.readyz, probes.livez, gateway.healthz]
+    probes.add_routes(app)
     app.router.add_get("/openapi.json", gateway.openapi)
     for prefix in ("", UI_PREFIX):
         for version in ("v1beta1", "v2beta1"):
@@ -88,7 +119,10 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
             app.router.add_get(f"{prefix}/apis/{version}/runs/{{run_id}}/nodes/{{node_id}}/log", gateway.log)
         app.router.add_get(f"{prefix}/apis/penstock/v1/artifacts/{{name}}:download", gateway.download)
         app.router.add_get(f"{prefix}/apis/penstock/v1/runs/{{run_id}}/events", gateway.events)
+        gateway.watches.add_routes(app, prefix)
         gateway.ui.add_routes(app, prefix)
+        if settings.login is not None:
+            settings.login.add_routes(app, prefix)
     app.router.add_route("*", "/{path:.*}", gateway.transcode)
     return app
 
@@ -96,29 +130,24 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
 class _Gateway:
     def __init__(self, server: calls.Calls, settings: GatewaySettings) -> None:
         self.caller = calls.Caller(server)
-        self.streams = Streams(self.caller, settings.user_header)
-        self.ui = WebInterface(self.caller, self.streams, settings.ui, settings.user_header)
+        self.streams = Streams(self.caller)
+        self.watches = Watches(self.caller)
+        self.ui = WebInterface(self.caller, self.streams, settings.ui)
+        self._pages = Pages(settings.bundle)
         self._settings = settings
         self._table = RouteTable(settings.services)
-        self._web = GrpcWeb(self.caller, settings.web_methods, settings.web_view, settings.user_header)
-        self._active = 0
+        self._web = GrpcWeb(self.caller, settings.web_methods, settings.web_view)
+        self.admission = Admission(settings.limits, MAX_BODY_BYTES, settings.limited)
 
     @property
     def request_middleware(self) -> Any:
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if self._active >= self._settings.concurrent_requests:
-                busy = replies.error_reply(grpc.StatusCode.UNAVAILABLE, "too many requests under way; try again")
-                busy.headers["Retry-After"] = "1"
-                return busy
-            self._active += 1
             started = time.perf_counter()
+            connection = connections.of(request)
+            connection.began()
             try:
                 reply = await handler(request)
-            except web.HTTPRequestEntityTooLarge:
-                reply = replies.error_reply(
-                    grpc.StatusCode.INVALID_ARGUMENT, f"the body is larger than {MAX_BODY_BYTES} bytes", 413
-                )
             except web.HTTPMethodNotAllowed:
                 reply = _method_not_allowed()
             except web.HTTPException as error:
@@ -132,7 +161,7 @@ class _Gateway:
                     grpc.StatusCode.INTERNAL, f"Internal Server Error (request {calls.request_id(request)})"
                 )
             finally:
-                self._active -= 1
+                connection.finished()
             _log_request(request, reply.status, started)
             if not reply.prepared:
                 reply.headers["X-Request-Id"] = calls.request_id(request)
@@ -146,8 +175,17 @@ class _Gateway:
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             refused = cross_site.refusal(request, self._settings.sites)
             if refused is not None:
+                self._settings.other_site()
                 return replies.error_reply(grpc.StatusCode.PERMISSION_DENIED, refused)
             return await (self.options(request) if request.method == "OPTIONS" else handler(request))
+
+        return middleware
+
+    @property
+    def admission_middleware(self) -> Any:
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self.admission.handle(request, handler)
 
         return middleware
 
@@ -161,7 +199,7 @@ class _Gateway:
                 verbs |= {"GET", "HEAD"} if "*" in methods else methods
         if self._web.serves(path):
             verbs.add("POST")
-        if self.ui.has(path):
+        if self.ui.has(path) or self._pages.has(request.rel_url.raw_path):
             verbs.add("GET")
         if not verbs:
             return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
@@ -177,32 +215,51 @@ class _Gateway:
         if match is None:
             if self._table.verbs(path):
                 return _method_not_allowed()
-            file = await self.ui.file(request, path)
+            # Its addresses are absolute: it is not below the prefix.
+            own = request.rel_url.raw_path
+            if self._settings.login is not None and (self.ui.has(path) or self._pages.has(own)):
+                page = await self._settings.login.page_of_log_in(request)
+                if page is not None:
+                    return page
+            file = await self.ui.file(request, path) or await self._pages.reply(request, own)
             if file is not None:
                 return file
             return replies.plain_status(404, grpc.StatusCode.NOT_FOUND, "Not Found")
         route, values = match
-        request["route"] = route.path
-        if not cross_site.carries_json(request):
+        request[_ROUTE] = route.path
+        if not cross_site.carries_json(request, request[CONTENT]):
             return replies.unsupported_type(request.headers.get("Content-Type", ""), cross_site.JSON_TYPE)
-        content = await request.read() if route.body else b""
+        content = request[CONTENT] if route.body else b""
         try:
-            message = route.build(values, request.query.items(), content)
+            message = await self._built(route, values, request, content)
         except BadRequestError as error:
             return replies.error_reply(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        extra = (("x-clear-tags", "true"),) if _clears_tags(request, content) else ()
+        except PenstockError as error:
+            return replies.unread(error)
+        clears_tags = await converted(len(content), lambda: _clears_tags(request, content))
+        extra = (("x-clear-tags", "true"),) if clears_tags else ()
         try:
             reply = await self.caller.unary(
                 route.rpc,
                 message,
                 calls.deadline(request),
-                calls.metadata(request, self._settings.user_header, *extra),
+                calls.sent(request, *extra),
             )
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
-        if request.query.get("options", "").lower() not in ("true", "1"):
-            clear_penstock_fields(reply)
-        return replies.json_reply(to_json(reply))
+        if isinstance(reply, bytes):
+            reply = route.reply.FromString(reply)
+        keeps_all = request.query.get("options", "").lower() in ("true", "1")
+        return replies.json_reply(await converted(reply.ByteSize(), lambda: _json(reply, keeps_all=keeps_all)))
+
+    async def _built(
+        self, route: Route, values: Sequence[str], request: web.Request, content: bytes
+    ) -> Message | bytes:
+        """The request message, encoded if it is large: another process made it."""
+        query, elsewhere = request.query.items(), self._settings.elsewhere
+        if elsewhere is None or is_small(content):
+            return await converted(len(content), lambda: route.build(values, query, content))
+        return await beside(lambda: route.built_elsewhere(elsewhere, values, query, content))
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
         """Has the keys of the API and those of the web UI's own server (api.md §1.4, §4.2)."""
@@ -210,11 +267,11 @@ class _Gateway:
         document = {
             "commit_sha": commit,
             "tag_name": tag,
-            "multi_user": False,
+            "multi_user": self._settings.multi_user,
             "pipeline_store": "database",
             "apiServerCommitHash": commit,
             "apiServerTagName": tag,
-            "apiServerMultiUser": False,
+            "apiServerMultiUser": self._settings.multi_user,
             "apiServerReady": True,
             "pipelineStore": "database",
             "frontendCommitHash": commit,
@@ -223,18 +280,6 @@ class _Gateway:
         if "/v1beta1/" in request.path:
             del document["pipeline_store"]
         return web.json_response(document)
-
-    async def metrics(self, request: web.Request) -> web.StreamResponse:
-        content = await asyncio.to_thread(self._settings.exposition)
-        return web.Response(body=content, headers={"Content-Type": CONTENT_TYPE})
-
-    async def readyz(self, request: web.Request) -> web.StreamResponse:
-        """503 with the reasons while the server is not ready."""
-        problems = await asyncio.to_thread(self._settings.problems)
-        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
-
-    async def livez(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"alive": True})
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """The OpenAPI 3 document of these routes."""
@@ -254,7 +299,21 @@ class _Gateway:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadArtifactRequest(name=request.match_info["name"])
-        return await self.streams.send(request, "ReadArtifact", message, "application/octet-stream")
+        return await self.streams.send(
+            request, "ReadArtifact", message, "application/octet-stream", file_name="artifact"
+        )
+
+
+async def _distrust(request: web.Request, reply: web.StreamResponse) -> None:
+    """Any reply may hold what users or tasks wrote."""
+    if not replies.is_page(reply):
+        reply.headers.update(replies.UNTRUSTED)
+
+
+def _json(reply: Any, *, keeps_all: bool) -> bytes:
+    if not keeps_all:
+        clear_penstock_fields(reply)
+    return to_json(reply)
 
 
 @cache
@@ -272,9 +331,11 @@ def _unprefixed(request: web.Request) -> str:
 def _log_request(request: web.Request, status: int, started: float) -> None:
     """Logs the route of the request, never its path, which may hold anything."""
     resource = request.match_info.route.resource
-    route = request.get("route") or (resource.canonical if resource else "")
+    route = request.get(_ROUTE) or (resource.canonical if resource else "")
     # Probes, and clients that wait for a run, ask every few seconds: only failures of reads are logged as INFO.
-    level = logging.DEBUG if request.method in ("GET", "HEAD") and status < 400 else logging.INFO
+    # So are those that come too often.
+    is_frequent = (request.method in ("GET", "HEAD") and status < 400) or status == 429
+    level = logging.DEBUG if is_frequent else logging.INFO
     if not requests_log.isEnabledFor(level):
         return
     fields = {

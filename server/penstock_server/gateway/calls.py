@@ -1,7 +1,7 @@
 """Calls RPCs from the event loop.
 
-Invariants: every unary call has a deadline; a client that disconnects cancels its call; only the metadata of the
-contract is forwarded (api.md §2.1).
+Invariants: every unary call has a deadline; a client that disconnects cancels its call; the headers of a request
+are credentials, which only authentication reads.
 """
 
 from __future__ import annotations
@@ -11,13 +11,20 @@ import re
 import uuid
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 from aiohttp import web
 from google.protobuf.message import Message
 
+from penstock_server.access.credentials import Credentials
+from penstock_server.gateway import session_cookie
+from penstock_server.tls import names_of_http_peer
+
 DEFAULT_DEADLINE_SECONDS = 60.0
+_REQUEST_ID = web.RequestKey("request_id", str)
+_CALLED = web.RequestKey("called", bool)
 _TIMEOUT = re.compile(r"^(\d{1,8})([HMSmun])$")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
@@ -27,22 +34,48 @@ Messages = AsyncGenerator[Any, None]
 
 def request_id(request: web.Request) -> str:
     """The request id that the caller sent, or a new one, kept for the whole request."""
-    identifier: str | None = request.get("request_id")
+    identifier = request.get(_REQUEST_ID)
     if identifier is None:
         given = request.headers.get("X-Request-Id", "")
         identifier = given if _SAFE_ID.match(given) else uuid.uuid4().hex
-        request["request_id"] = identifier
+        request[_REQUEST_ID] = identifier
     return identifier
 
 
-def metadata(request: web.Request, user_header: str, *extra: tuple[str, str]) -> Metadata:
-    """The metadata of a call: the request id, `Authorization`, the user's header, and `extra`."""
-    forwarded = [("x-request-id", request_id(request)), *extra]
-    for header in ("Authorization", user_header):
-        value = request.headers.get(header) if header else None
-        if value and value.isascii() and value.isprintable():
-            forwarded.append((header.lower(), value))
-    return tuple(forwarded)
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What goes with the message of a call: metadata, and what the caller shows of who they are."""
+
+    metadata: Metadata
+    credentials: Credentials
+
+
+def sent(request: web.Request, *extra: tuple[str, str]) -> Sent:
+    """The request id and `extra` as metadata; the request's headers and peer as credentials. Asked for once a call:
+    the first one of a request counts against the limits of its user, however many it takes to answer.
+    """
+    continues = request.get(_CALLED, False)
+    request[_CALLED] = True
+    return Sent((("x-request-id", request_id(request)), *extra), credentials(request, continues=continues))
+
+
+def credentials(request: web.Request, *, continues: bool = False) -> Credentials:
+    """All headers, the peer's address, the names in its certificate, the session's cookie."""
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, value in request.headers.items():
+        headers[name.lower()] = (*headers.get(name.lower(), ()), value)
+    transport = request.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    connection = transport.get_extra_info("ssl_object") if transport is not None else None
+    return Credentials(
+        headers=headers,
+        address=str(peer[0]) if isinstance(peer, tuple) else "",
+        port=int(peer[1]) if isinstance(peer, tuple) else 0,
+        certificate_names=names_of_http_peer(connection),
+        session=session_cookie.session_of(request),
+        verb=request.method,
+        continues=continues,
+    )
 
 
 def deadline(request: web.Request) -> float:
@@ -70,9 +103,13 @@ class Context(Protocol):
 class Calls(Protocol):
     """The server behind the gateway. Messages are objects, or bytes, and so are replies."""
 
-    def unary(self, method: str, message: Any, timeout: float, metadata: Metadata) -> tuple[Future[Any], Context]: ...
+    def unary(
+        self, method: str, message: Any, timeout: float, metadata: Metadata, credentials: Credentials
+    ) -> tuple[Future[Any], Context]: ...
 
-    def stream(self, method: str, message: Any, timeout: float | None, metadata: Metadata) -> Stream: ...
+    def stream(
+        self, method: str, message: Any, timeout: float | None, metadata: Metadata, credentials: Credentials
+    ) -> Stream: ...
 
 
 class Caller:
@@ -81,9 +118,9 @@ class Caller:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    async def unary(self, rpc: str, message: Message | bytes, timeout: float, sent: Metadata) -> Any:
+    async def unary(self, rpc: str, message: Message | bytes, timeout: float, sent: Sent) -> Any:
         """The reply. Raises grpc.RpcError."""
-        future, context = self._calls.unary(rpc, message, timeout, sent)
+        future, context = self._calls.unary(rpc, message, timeout, sent.metadata, sent.credentials)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
         except asyncio.TimeoutError as error:
@@ -91,9 +128,9 @@ class Caller:
         finally:
             context.cancel()
 
-    async def stream(self, rpc: str, message: Message | bytes, timeout: float | None, sent: Metadata) -> Messages:
+    async def stream(self, rpc: str, message: Message | bytes, timeout: float | None, sent: Sent) -> Messages:
         """The messages of a server stream. Raises grpc.RpcError."""
-        messages = self._calls.stream(rpc, message, timeout, sent)
+        messages = self._calls.stream(rpc, message, timeout, sent.metadata, sent.credentials)
         try:
             while (reply := await asyncio.wrap_future(messages.next())) is not None:
                 yield reply

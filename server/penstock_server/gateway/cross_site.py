@@ -94,7 +94,7 @@ def refusal(request: web.Request, policy: SitePolicy) -> str | None:
         # Sent by the browser itself, so it is right even behind a proxy that changes Host.
         return None
     if site in ("", "none"):
-        scheme = request.headers.get("X-Forwarded-Proto", "http").split(",")[0].strip().lower()
+        scheme = request.headers.get("X-Forwarded-Proto", request.scheme).split(",")[0].strip().lower()
         if origin_header is None or caller_origin == (scheme, name, int(host.group(2) or _PORTS.get(scheme, 0))):
             return None
     elif _is_navigation(request):
@@ -105,16 +105,16 @@ def refusal(request: web.Request, policy: SitePolicy) -> str | None:
     )
 
 
-def carries_json(request: web.Request) -> bool:
-    """Whether the content type of the body is accepted as JSON. Programs may omit it, or send curl's default; browsers
-    may not, because a page of another site can send those types without a preflight.
+def carries_json(request: web.Request, content: bytes) -> bool:
+    """Whether the content type of the body, `content`, is accepted as JSON. Programs may omit it, or send curl's
+    default; browsers may not, because a page of another site can send those types without a preflight.
     """
     if request.method in _READING:
         return True
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind == JSON_TYPE:
         return True
-    return kind in _DEFAULT_TYPES and not (_is_browser(request) and (kind or request.can_read_body))
+    return kind in _DEFAULT_TYPES and not (_is_browser(request) and (kind or content))
 
 
 def _is_allowed_host(name: str, policy: SitePolicy) -> bool:

@@ -10,7 +10,6 @@ that is not gRPC-Web gets a 4xx.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import struct
@@ -22,6 +21,8 @@ import grpc
 from aiohttp import web
 
 from penstock_server.gateway import calls, replies
+from penstock_server.gateway.admission import CONTENT
+from penstock_server.gateway.conversion import converted
 
 _BINARY = ("application/grpc-web", "application/grpc-web+proto")
 _TEXT = ("application/grpc-web-text", "application/grpc-web-text+proto")
@@ -48,11 +49,10 @@ UNCHANGED = BrowserView()
 class GrpcWeb:
     """`methods`: full method paths, with whether the reply is a stream."""
 
-    def __init__(self, caller: calls.Caller, methods: Mapping[str, bool], view: BrowserView, user_header: str) -> None:
+    def __init__(self, caller: calls.Caller, methods: Mapping[str, bool], view: BrowserView) -> None:
         self._caller = caller
         self._methods = methods
         self._view = view
-        self._user_header = user_header
 
     def serves(self, path: str) -> bool:
         return path in self._methods
@@ -66,7 +66,8 @@ class GrpcWeb:
         text = kind in _TEXT
         reply = web.StreamResponse(headers={"Content-Type": kind, "X-Request-Id": calls.request_id(request)})
         try:
-            message = _message(await request.read(), text=text)
+            body = request[CONTENT]
+            message = await converted(len(body), lambda: _message(body, text=text))
         except ValueError as error:
             return replies.error_reply(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         await reply.prepare(request)
@@ -83,16 +84,15 @@ class GrpcWeb:
     async def _call(
         self, request: web.Request, path: str, message: bytes, reply: web.StreamResponse, *, text: bool
     ) -> None:
-        sent = calls.metadata(request, self._user_header)
+        sent = calls.sent(request)
         timeout = calls.deadline(request)
         if self._methods[path]:
             async for chunk in self._caller.stream(path, message, timeout, sent):
                 await reply.write(_frame(0, chunk, text=text))
         else:
-            # On a thread: the lineage of thousands of artifacts takes long to decode.
-            mapped_request = await asyncio.to_thread(self._view.map_request, path, message)
+            mapped_request = await converted(len(message), lambda: self._view.map_request(path, message))
             content = await self._caller.unary(path, mapped_request, timeout, sent)
-            mapped_reply = await asyncio.to_thread(self._view.map_reply, path, content)
+            mapped_reply = await converted(len(content), lambda: self._view.map_reply(path, content))
             await reply.write(_frame(0, mapped_reply, text=text))
 
 

@@ -1,15 +1,13 @@
 """Sends server streams as HTTP bodies: logs, artifacts, objects.
 
 Invariants: the status line is sent with the first chunk, so that a missing object is a 404 and not a broken 200; if the
-stream fails after that, the connection is closed, so that no client takes the part for the whole. Content that tasks
-wrote is never served as a page of the server's own origin.
+stream fails after that, the connection is closed, so that no client takes the part for the whole.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
 
 import grpc
 from aiohttp import web
@@ -21,26 +19,24 @@ from penstock_server.gateway import calls, replies
 log = logging.getLogger(__name__)
 _INSIGHT = "/penstock.v1.InsightService"
 _RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$", re.ASCII)
-# Headers for all content that tasks wrote: browsers must not guess its type nor run scripts in it.
-UNTRUSTED: Mapping[str, str] = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-}
 
 
 class Streams:
-    def __init__(self, caller: calls.Caller, user_header: str) -> None:
+    def __init__(self, caller: calls.Caller) -> None:
         self._caller = caller
-        self._user_header = user_header
 
-    async def send(self, request: web.Request, method: str, message: Message, content_type: str) -> web.StreamResponse:
-        """The chunks that a method of InsightService streams, as a body."""
+    async def send(
+        self, request: web.Request, method: str, message: Message, content_type: str, *, file_name: str = ""
+    ) -> web.StreamResponse:
+        """The chunks that a method of InsightService streams, as a body, to be saved when it has a file name."""
         chunks = self._chunks(request, method, message)
         try:
             first = await anext(chunks, None)
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
         reply = self._reply(request, 200, content_type)
+        if file_name:
+            reply.headers["Content-Disposition"] = replies.attachment(file_name)
         return await self._send_body(request, reply, first, chunks)
 
     async def send_object(
@@ -70,8 +66,7 @@ class Streams:
             reply.headers["Accept-Ranges"] = "bytes"
             reply.content_length = min(size, peek) if peek else size
         if file_name:
-            safe = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
-            reply.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
+            reply.headers["Content-Disposition"] = replies.attachment(file_name)
         return await self._send_body(request, reply, first, chunks)
 
     async def _size(self, request: web.Request, uri: str, *, unpack: bool) -> int | None:
@@ -82,11 +77,10 @@ class Streams:
         return first.total_bytes if first is not None and first.HasField("total_bytes") else None
 
     def _chunks(self, request: web.Request, method: str, message: Message) -> calls.Messages:
-        sent = calls.metadata(request, self._user_header)
-        return self._caller.stream(f"{_INSIGHT}/{method}", message, None, sent)
+        return self._caller.stream(f"{_INSIGHT}/{method}", message, None, calls.sent(request))
 
     def _reply(self, request: web.Request, status: int, content_type: str) -> web.StreamResponse:
-        headers = {"Content-Type": content_type, "X-Request-Id": calls.request_id(request), **UNTRUSTED}
+        headers = {"Content-Type": content_type, "X-Request-Id": calls.request_id(request)}
         return web.StreamResponse(status=status, headers=headers)
 
     async def _send_body(

@@ -8,6 +8,7 @@ clients fail on unknown names.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -23,9 +24,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from penstock.whole_numbers import parse_dict
 from penstock_ir.descriptors import is_repeated
-from penstock_ir.json_text import MAX_DEPTH, path_to_deep_value
+from penstock_ir.json_text import MAX_DEPTH, MAX_VALUES, has_too_many_values, path_to_deep_value
 
 from penstock_server.gateway.protojson import to_dict
+from penstock_server.services.documents import SMALL_BYTES, SMALL_VALUES
+from penstock_server.workers.elsewhere import Elsewhere
 
 # The depth of a value or document, and of the fields around it.
 _MAX_DEPTH = MAX_DEPTH + 4
@@ -58,17 +61,58 @@ class Route:
 
     def build(self, values: Sequence[str], query: Iterable[tuple[str, str]], content: bytes) -> Message:
         """The request message. Raises BadRequestError."""
-        message = self.request()
-        if self.body == "*":
-            parse_json(content, message)
-        elif self.body:
-            parse_json(content, getattr(message, self.body), self.body)
-            getattr(message, self.body).SetInParent()
-        if self.body != "*":
-            _fill_query(message, query, self.body)
-        for name, value in zip(self.variables, values, strict=True):
-            _set_text(message, name, unquote(value))
+        return _build(self.request, self.body, dict(zip(self.variables, values, strict=True)), query, content)
+
+    def built_elsewhere(
+        self, elsewhere: Elsewhere, values: Sequence[str], query: Iterable[tuple[str, str]], content: bytes
+    ) -> bytes:
+        """As `build` by another process, encoded. Raises BadRequestError, and what `elsewhere` raises."""
+        task = {
+            "module": self.request.__module__,
+            "message": self.request.__qualname__,
+            "body": self.body,
+            "variables": dict(zip(self.variables, values, strict=True)),
+            "query": list(query),
+        }
+        reply, message = elsewhere.call(f"{__name__}:build", task, content)
+        if "refused" in reply:
+            raise BadRequestError(reply["refused"])
         return message
+
+
+def is_small(content: bytes) -> bool:
+    """Whether making the message of a body takes only moments."""
+    return len(content) <= SMALL_BYTES and not has_too_many_values(content, SMALL_VALUES)
+
+
+def build(values: Mapping[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+    """The task of another process: the parts of a request in, what `Route.built_elsewhere` reads out."""
+    request = getattr(importlib.import_module(values["module"]), values["message"])
+    try:
+        message = _build(request, values["body"], values["variables"], values["query"], content)
+    except BadRequestError as error:
+        return {"refused": str(error)}, b""
+    return {}, message.SerializeToString()
+
+
+def _build(
+    request: type[Message],
+    body: str,
+    variables: Mapping[str, str],
+    query: Iterable[Sequence[str]],
+    content: bytes,
+) -> Message:
+    message = request()
+    if body == "*":
+        parse_json(content, message)
+    elif body:
+        parse_json(content, getattr(message, body), body)
+        getattr(message, body).SetInParent()
+    if body != "*":
+        _fill_query(message, query, body)
+    for name, value in variables.items():
+        _set_text(message, name, unquote(value))
+    return message
 
 
 class RouteTable:
@@ -120,6 +164,8 @@ def parse_json(content: bytes, message: Message, place: str = "") -> None:
     prefix = f"{place}: " if place else ""
     if not content.strip():
         return
+    if has_too_many_values(content):
+        raise BadRequestError(f"{prefix}the body has more than {MAX_VALUES} values")
     try:
         document = json.loads(content, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
@@ -183,7 +229,7 @@ def _names_a_field(message: Descriptor | None, path: str) -> bool:
     return True
 
 
-def _fill_query(message: Message, query: Iterable[tuple[str, str]], body: str) -> None:
+def _fill_query(message: Message, query: Iterable[Sequence[str]], body: str) -> None:
     for name, value in query:
         target, field = _resolve_field(message, name.split("."), body)
         if value == "" or field is None or field.message_type is not None:

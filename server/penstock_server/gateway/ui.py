@@ -29,6 +29,7 @@ _OWN_VOLUME = "localhost"
 _DASHBOARD = re.compile(r'<script id="kubeflow-client-placeholder"\s*></script>')
 _DASHBOARD_SCRIPT = '<script id="kubeflow-client-placeholder" src="/dashboard_lib.bundle.js"></script>'
 _MAX_PEEK = 64 * 1024 * 1024
+_MAX_DIGITS = 18
 _FLAG = re.compile(r"window\.KFP_FLAGS\.(DEPLOYMENT|HIDE_SIDENAV)\s*=\s*[^;<\n]*;?")
 
 
@@ -48,11 +49,10 @@ NO_UI = UiSettings()
 
 
 class WebInterface:
-    def __init__(self, caller: calls.Caller, streams: Streams, settings: UiSettings, user_header: str) -> None:
+    def __init__(self, caller: calls.Caller, streams: Streams, settings: UiSettings) -> None:
         self._caller = caller
         self._streams = streams
         self._settings = settings
-        self._user_header = user_header
         self._root = settings.directory.resolve() if settings.directory else None
 
     def add_routes(self, app: web.Application, prefix: str) -> None:
@@ -74,7 +74,7 @@ class WebInterface:
         if query["source"] not in _SOURCES:
             return _invalid(f"source: it must be one of {', '.join(_SOURCES)}")
         peek = query.get("peek", "0")
-        if not (peek.isascii() and peek.isdigit() and int(peek) <= _MAX_PEEK):
+        if not (peek.isascii() and peek.isdigit() and len(peek) <= _MAX_DIGITS and int(peek) <= _MAX_PEEK):
             return _invalid(f"peek: it must be a number of bytes up to {_MAX_PEEK}")
         source, bucket, key = query["source"], query["bucket"], query["key"]
         if source == "volume" and query.get("keyEncoding") != "storage":
@@ -126,8 +126,9 @@ class WebInterface:
         if file is None or request.method not in ("GET", "HEAD"):
             return None
         if file.name == "index.html":
-            return web.Response(text=self._page(file), content_type="text/html", headers={"Cache-Control": "no-cache"})
-        return web.FileResponse(file, headers={"X-Content-Type-Options": "nosniff"})
+            kept = {"Cache-Control": "no-cache"}
+            return replies.as_page(web.Response(text=self._page(file), content_type="text/html", headers=kept))
+        return replies.as_page(web.FileResponse(file))
 
     def has(self, path: str) -> bool:
         """Whether the UI has a file there."""
@@ -168,7 +169,7 @@ class WebInterface:
                 "/penstock.v1.InsightService/DescribePod",
                 message,
                 calls.deadline(request),
-                calls.metadata(request, self._user_header),
+                calls.sent(request),
             )
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)

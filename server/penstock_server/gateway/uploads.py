@@ -18,6 +18,8 @@ from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
 from penstock_api.v2beta1 import pipeline_pb2
 
 from penstock_server.gateway import calls, replies
+from penstock_server.gateway.admission import BODY, Admission
+from penstock_server.gateway.bodies import Body
 from penstock_server.gateway.transcoder import to_json
 
 _SERVICE = "/penstock.v1.PipelineUploadService"
@@ -30,10 +32,10 @@ class _UploadError(Exception):
 
 
 class Uploads:
-    def __init__(self, caller: calls.Caller, user_header: str, max_bytes: int) -> None:
+    def __init__(self, caller: calls.Caller, admission: Admission, max_bytes: int) -> None:
+        self._admission = admission
         self._max_bytes = max_bytes
         self._caller = caller
-        self._user_header = user_header
 
     async def pipeline(self, request: web.Request) -> web.StreamResponse:
         query = request.query
@@ -73,12 +75,13 @@ class Uploads:
         try:
             tags = _tags(request.query.get("tags", ""))
             content, file_name = await _content(request, self._max_bytes)
-            stored = await self._caller.unary(
-                f"{_SERVICE}/{method}",
-                message(content, file_name, tags),
-                calls.deadline(request),
-                calls.metadata(request, self._user_header),
-            )
+            async with self._admission.turn(request[BODY]):
+                stored = await self._caller.unary(
+                    f"{_SERVICE}/{method}",
+                    message(content, file_name, tags),
+                    calls.deadline(request),
+                    calls.sent(request),
+                )
             if "/v1beta1/" in request.path:
                 stored = await self._read_as_v1beta1(request, stored)
         except _UploadError as error:
@@ -88,7 +91,8 @@ class Uploads:
             if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
                 status = 400
             details = error.details() or error.code().name
-            return replies.upload_error(f"Failed to upload {resource}: {details}", details, status)
+            refused = replies.upload_error(f"Failed to upload {resource}: {details}", details, status)
+            return replies.with_retry(refused, error)
         return replies.json_reply(to_json(stored))
 
     async def _read_as_v1beta1(self, request: web.Request, stored: Message) -> Message:
@@ -100,7 +104,7 @@ class Uploads:
             assert isinstance(stored, pipeline_pb2.Pipeline)
             rpc = "GetPipelineV1"
             message = pipeline_v1_pb2.GetPipelineRequest(id=stored.pipeline_id)
-        sent = calls.metadata(request, self._user_header)
+        sent = calls.sent(request)
         return await self._caller.unary(f"/api.PipelineService/{rpc}", message, calls.deadline(request), sent)
 
 
@@ -111,16 +115,20 @@ async def _content(request: web.Request, max_bytes: int) -> tuple[bytes, str]:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:
             if isinstance(part, BodyPartReader) and part.name == "uploadfile":
-                return await _read_bounded(part, max_bytes), part.filename or ""
+                body = request[BODY]
+                content = await _read_bounded(part, max_bytes, body)
+                body.whole()
+                return content, part.filename or ""
     except (ValueError, RuntimeError, AssertionError, HttpProcessingError) as error:
         raise _UploadError(f"the multipart body is broken: {error}") from error
     raise _UploadError("the part `uploadfile` is missing")
 
 
-async def _read_bounded(part: BodyPartReader, max_bytes: int) -> bytes:
+async def _read_bounded(part: BodyPartReader, max_bytes: int, body: Body) -> bytes:
     content = bytearray()
     while chunk := await part.read_chunk(256 * 1024):
         content += chunk
+        body.count(len(chunk))
         if len(content) > max_bytes:
             raise _UploadError(f"the file is larger than {max_bytes / 1024 / 1024:g} MiB", 413)
     return bytes(content)

@@ -1,4 +1,7 @@
-"""DispatchService, the internal API of executors."""
+"""DispatchService, the internal API of executors.
+
+Invariant: what a call does to leases it does in the name of whoever proved to be its caller (`owner_of`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import grpc
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc
 
-from penstock_server.domain.dispatch import Lease
+from penstock_server.domain.caller import current_call
+from penstock_server.domain.dispatch import Lease, owner_of
 from penstock_server.rpc.convert import dispatch as convert
 from penstock_server.services.dispatch import DispatchService
 
@@ -16,9 +20,10 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         self._service = service
 
     def ClaimRuns(self, request: pb.ClaimRunsRequest, context: grpc.ServicerContext) -> pb.ClaimRunsResponse:
-        self._service.backends.record(request.executor_id, request.backend)
+        owner = _owner(request)
+        self._service.backends.record(owner, request.backend)
         claimed = self._service.claim(
-            request.executor_id, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
+            owner, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
         )
         return pb.ClaimRunsResponse(
             runs=map(convert.claimed_to_proto, claimed.runs), waited_millis=claimed.waited_millis
@@ -27,7 +32,7 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         leases = [Lease(lease.run_id, lease.fence) for lease in request.leases]
         answer = self._service.heartbeat(
-            request.executor_id,
+            _owner(request),
             leases,
             request.lease_millis,
             release=request.release,
@@ -40,7 +45,7 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
     def ReportTransitions(
         self, request: pb.ReportTransitionsRequest, context: grpc.ServicerContext
     ) -> pb.ReportTransitionsResponse:
-        reports = self._service.report([convert.transitions_from_proto(run) for run in request.runs])
+        reports = self._service.report(_owner(request), [convert.transitions_from_proto(run) for run in request.runs])
         return pb.ReportTransitionsResponse(results=map(convert.report_to_proto, reports))
 
     def LookupCache(self, request: pb.LookupCacheRequest, context: grpc.ServicerContext) -> pb.LookupCacheResponse:
@@ -53,3 +58,7 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
 
     def FilterRuns(self, request: pb.FilterRunsRequest, context: grpc.ServicerContext) -> pb.FilterRunsResponse:
         return pb.FilterRunsResponse(holds=map(convert.hold_to_proto, self._service.filter(list(request.run_ids))))
+
+
+def _owner(request: pb.ClaimRunsRequest | pb.HeartbeatRequest | pb.ReportTransitionsRequest) -> str:
+    return owner_of(request.executor_id, current_call().caller.user)

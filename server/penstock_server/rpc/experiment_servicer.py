@@ -17,7 +17,8 @@ class ExperimentServicer(experiment_pb2_grpc.ExperimentServiceServicer):
         self._service = service
 
     def CreateExperiment(self, request: pb.CreateExperimentRequest, context: grpc.ServicerContext) -> pb.Experiment:
-        created = self._service.create(request.experiment.display_name, request.experiment.description)
+        experiment = request.experiment
+        created = self._service.create(experiment.display_name, experiment.description, experiment.namespace)
         return convert.to_proto(created)
 
     def GetExperiment(self, request: pb.GetExperimentRequest, context: grpc.ServicerContext) -> pb.Experiment:
@@ -26,7 +27,7 @@ class ExperimentServicer(experiment_pb2_grpc.ExperimentServiceServicer):
     def ListExperiments(
         self, request: pb.ListExperimentsRequest, context: grpc.ServicerContext
     ) -> pb.ListExperimentsResponse:
-        page = self._service.list(list_request(request))
+        page = self._service.list(list_request(request), request.namespace)
         return pb.ListExperimentsResponse(
             experiments=map(convert.to_proto, page.items),
             total_size=page.total_size,

@@ -10,23 +10,28 @@ from penstock_api.v1 import insight_pb2_grpc
 
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
+from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.recurring_runs import RecurringRunService
 
 
 class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
-    def __init__(self, service: InsightService, explain: ExplainService) -> None:
+    def __init__(self, service: InsightService, explain: ExplainService, schedules: RecurringRunService) -> None:
+        self._schedules = schedules
         self._service = service
         self._explain = explain
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
-        return pb.ListTasksResponse(tasks=map(convert.task_to_proto, self._service.tasks(request.run_id)))
+        return convert.task_page_to_proto(self._service.tasks(convert.task_list_request(request)))
 
     def ListArtifacts(
         self, request: pb.ListArtifactsRequest, context: grpc.ServicerContext
     ) -> pb.ListArtifactsResponse:
-        page = self._service.artifacts(request.run_id, request.type, request.page_size, request.page_token)
+        page = self._service.artifacts(
+            request.run_id, request.type, request.page_size, request.page_token, request.namespace
+        )
         return pb.ListArtifactsResponse(
             artifacts=map(convert.artifact_to_proto, page.items), next_page_token=page.next_page_token
         )
@@ -73,3 +78,11 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def ReadEventLog(self, request: pb.ReadEventLogRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
         for data in self._explain.event_log(request.run_id):
             yield pb.Chunk(data=data)
+
+    def ListNextFires(self, request: pb.ListNextFiresRequest, context: grpc.ServicerContext) -> pb.NextFires:
+        found = self._schedules.coming_fires(request.recurring_run_id, request.count)
+        return convert.fires_to_proto(found, self._schedules.zone)
+
+    def PreviewFires(self, request: pb.PreviewFiresRequest, context: grpc.ServicerContext) -> pb.NextFires:
+        trigger = schedule_convert.trigger(request.trigger)
+        return convert.fires_to_proto(self._schedules.fires_of_trigger(trigger, request.count), self._schedules.zone)

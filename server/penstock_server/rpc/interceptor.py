@@ -1,27 +1,36 @@
-"""Wraps every call: request id, deadline, errors to statuses, metrics, a log line.
+"""Wraps every call: request id, deadline, access, errors to statuses, metrics, a log line.
 
 Why one interceptor: all of them need the same wrapped handler, and their order is fixed. Invariants: the number of open
-streams is bounded; a call whose deadline passed while it waited for a thread is not begun; the request id, the caller's
-or a new one, is returned as `x-request-id`; a message that cannot be decoded is INVALID_ARGUMENT, where grpc would use
-INTERNAL.
+streams is bounded (`stream_places`); a call whose deadline passed while it waited for a thread is not begun; the
+handler finds its call as the current one, that of a stream at every message; the request id, the caller's or a new one,
+is returned as `x-request-id`; a message that cannot be decoded is INVALID_ARGUMENT, where grpc would use INTERNAL.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import grpc
 
-from penstock_server.errors import InvalidArgumentError, ResourceExhaustedError
+from penstock_server.domain.caller import Call, calling
+from penstock_server.domain.pipeline import Submitted
+from penstock_server.domain.places import Network
+from penstock_server.errors import InvalidArgumentError, PenstockError
 from penstock_server.rpc import status
-from penstock_server.telemetry import Telemetry
+from penstock_server.rpc.access_control import AccessControl
+from penstock_server.rpc.convert import inline
+from penstock_server.rpc.outlet import Outlet, is_without_thread, without_thread
+from penstock_server.rpc.stream_places import StreamPlaces
+from penstock_server.rpc.watch_places import WatchPlaces
+from penstock_server.telemetry import Limited, Telemetry, count_nothing
+from penstock_server.workers.elsewhere import Elsewhere
 
 log = logging.getLogger(__name__)
 calls_log = logging.getLogger("penstock_server.calls")
@@ -30,16 +39,28 @@ calls_log = logging.getLogger("penstock_server.calls")
 _PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
 _READS = ("Get", "List", "Read", "Describe", "Explain")
 
-# A stream holds a thread, so some of the threads are reserved for other calls.
-MAX_STREAMS = 48
 REQUEST_ID = "x-request-id"
+_END = object()
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 
 
 class CallInterceptor(grpc.ServerInterceptor):
-    def __init__(self, telemetry: Telemetry) -> None:
+    """`limited` counts streams that are refused, or give way."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        access: AccessControl | None = None,
+        proxies: Sequence[Network] = (),
+        limited: Limited = count_nothing,
+        elsewhere: Elsewhere | None = None,
+    ) -> None:
+        """`elsewhere` takes large messages with a document apart."""
+        self._elsewhere = elsewhere
         self._telemetry = telemetry
-        self._streams = threading.BoundedSemaphore(MAX_STREAMS)
+        self._access = access or AccessControl()
+        self._streams = StreamPlaces(proxies, self._access.limits, limited)
+        self._watches = WatchPlaces(proxies, self._access.limits, limited)
 
     def intercept_service(
         self,
@@ -54,21 +75,52 @@ class CallInterceptor(grpc.ServerInterceptor):
         if handler.request_streaming:
             assert handler.response_streaming, "reflection is the only service whose callers stream"
             return grpc.stream_stream_rpc_method_handler(
-                _bidirectional(handler.stream_stream, method, request_id),
+                _bidirectional(handler.stream_stream, method, request_id, self._streams, self._access),
+                _deferring_errors(handler.request_deserializer),
+                _deterministic(handler.response_serializer),
+            )
+        if is_without_thread(handler.unary_stream):
+            return grpc.unary_stream_rpc_method_handler(
+                _watching(handler.unary_stream, method, request_id, self._telemetry, self._watches, self._access),
                 _deferring_errors(handler.request_deserializer),
                 _deterministic(handler.response_serializer),
             )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method, request_id, self._telemetry, self._streams),
+                _streaming(handler.unary_stream, method, request_id, self._telemetry, self._streams, self._access),
                 _deferring_errors(handler.request_deserializer),
                 _deterministic(handler.response_serializer),
             )
         return grpc.unary_unary_rpc_method_handler(
-            _unary(handler.unary_unary, method, request_id, self._telemetry),
-            _deferring_errors(handler.request_deserializer),
+            _unary(handler.unary_unary, method, request_id, self._telemetry, self._access),
+            self._deferring_large(method, _deferring_errors(handler.request_deserializer)),
             _deterministic(handler.response_serializer),
         )
+
+    def _deferring_large(
+        self, method: str, deserialize: Callable[[bytes], Any] | None
+    ) -> Callable[[bytes], Any] | None:
+        elsewhere = self._elsewhere
+        if deserialize is None or elsewhere is None:
+            return deserialize
+        return lambda data: _Large(elsewhere, method, data) if inline.is_large(method, data) else deserialize(data)
+
+
+class _Large:
+    """Takes the place of a request message that is taken apart when it is needed, after its caller was identified."""
+
+    def __init__(self, elsewhere: Elsewhere, method: str, data: bytes) -> None:
+        self._elsewhere = elsewhere
+        self._method = method
+        self._data = data
+
+    def __len__(self) -> int:
+        """Bytes of the message."""
+        return len(self._data)
+
+    @cached_property
+    def parts(self) -> tuple[Any, Submitted | None]:
+        return inline.taken_apart(self._elsewhere, self._method, self._data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +149,39 @@ def _deterministic(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], 
 
 
 def _require_decoded(request: Any) -> Any:
+    if isinstance(request, _Large):
+        return request.parts[0]
     if isinstance(request, _Undecodable):
         raise InvalidArgumentError(f"the message cannot be decoded: {request.reason}")
     return request
 
 
+def _size_of(request: Any) -> int:
+    """The bytes of a message as it came, 0 for one that cannot be decoded; ML Metadata gets its messages encoded."""
+    if isinstance(request, (_Large, bytes)):
+        return len(request)
+    return 0 if isinstance(request, _Undecodable) else int(request.ByteSize())
+
+
+def _document_of(request: Any) -> Submitted | None:
+    return request.parts[1] if isinstance(request, _Large) else None
+
+
 def _unary(
-    behaviour: Any, method: str, request_id: str, telemetry: Telemetry
+    behaviour: Any, method: str, request_id: str, telemetry: Telemetry, access: AccessControl
 ) -> Callable[[Any, grpc.ServicerContext], Any]:
     def call(request: Any, context: grpc.ServicerContext) -> Any:
         with telemetry.call(method) as observe:
             record = _CallRecord(observe, method, request_id, request)
             _start_call(context, request_id)
             try:
-                reply = behaviour(_require_decoded(request), context)
+                admitted = access.admitted(
+                    method, lambda: _require_decoded(request), lambda: _size_of(request), context, request_id
+                )
+                with admitted as admitted_call, calling(admitted_call):
+                    message = _require_decoded(request)
+                    with inline.document_of_call(_document_of(request)):
+                        reply = behaviour(message, context)
             except Exception as error:  # noqa: BLE001 - the one place where every error becomes a status
                 record(_code_of(error))
                 _abort(context, error, method, request_id)
@@ -122,19 +193,20 @@ def _unary(
 
 
 def _streaming(
-    behaviour: Any, method: str, request_id: str, telemetry: Telemetry, streams: threading.BoundedSemaphore
+    behaviour: Any, method: str, request_id: str, telemetry: Telemetry, streams: StreamPlaces, access: AccessControl
 ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
     def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         with telemetry.call(method) as observe:
             record = _CallRecord(observe, method, request_id, request)
             _start_call(context, request_id)
-            acquired = streams.acquire(blocking=False)
             try:
-                if not acquired:
-                    raise ResourceExhaustedError(
-                        f"{MAX_STREAMS} streams are open already; try again when one has ended"
-                    )
-                yield from behaviour(_require_decoded(request), context)
+                admitted = access.admitted(
+                    method, lambda: _require_decoded(request), lambda: _size_of(request), context, request_id
+                )
+                with admitted as admitted_call, streams.taken(context, admitted_call.caller) as place:
+                    for reply in _replies(admitted_call, lambda: behaviour(_require_decoded(request), context)):
+                        with place.given():
+                            yield reply
                 record("OK")
             except GeneratorExit:
                 record("CANCELLED")
@@ -142,23 +214,69 @@ def _streaming(
             except Exception as error:  # noqa: BLE001 - as above
                 record(_code_of(error))
                 _abort(context, error, method, request_id)
-            finally:
-                if acquired:
-                    streams.release()
+
+    return call
+
+
+def _watching(
+    behaviour: Any, method: str, request_id: str, telemetry: Telemetry, watches: WatchPlaces, access: AccessControl
+) -> Callable[[Any, grpc.ServicerContext, Any], None]:
+    @without_thread
+    def call(request: Any, context: grpc.ServicerContext, send: Any) -> None:
+        """Returns when the handler has begun the stream, or refused it."""
+        with telemetry.call(method) as observe:
+            record = _CallRecord(observe, method, request_id, request)
+            _start_call(context, request_id)
+            try:
+                admitted = access.admitted(
+                    method, lambda: _require_decoded(request), lambda: _size_of(request), context, request_id
+                )
+                with admitted as admitted_call, calling(admitted_call):
+                    outlet = Outlet(context, send, watches.taken(context, admitted_call.caller), request_id)
+                    behaviour(_require_decoded(request), context, outlet)
+                record("OK")
+            except Exception as error:  # noqa: BLE001 - as above
+                record(_code_of(error))
+                _abort(context, error, method, request_id)
 
     return call
 
 
 def _bidirectional(
-    behaviour: Any, method: str, request_id: str
+    behaviour: Any, method: str, request_id: str, streams: StreamPlaces, access: AccessControl
 ) -> Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]:
     def call(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
         try:
-            yield from behaviour(map(_require_decoded, requests), context)
-        except InvalidArgumentError as error:
+            # What callers stream names nothing that has a namespace.
+            admitted = access.admitted(method, lambda: None, lambda: 0, context, request_id)
+            with admitted as admitted_call, streams.taken(context, admitted_call.caller):
+                yield from _replies(admitted_call, lambda: behaviour(map(_require_decoded, requests), context))
+        except PenstockError as error:
             _abort(context, error, method, request_id)
 
     return call
+
+
+def _replies(call: Call, begin: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """The messages of a stream whose handler finds `call` as the current one.
+
+    It is set for each step anew: between two messages the thread does other work, and the gateway takes the next one on
+    another thread, where a context variable that was set here is neither seen nor reset.
+    """
+    with calling(call):
+        replies = iter(begin())
+    try:
+        while True:
+            with calling(call):
+                reply = next(replies, _END)
+            if reply is _END:
+                return
+            yield reply
+    finally:
+        close = getattr(replies, "close", None)
+        if close is not None:
+            with calling(call):
+                close()
 
 
 class _CallRecord:
@@ -186,7 +304,9 @@ class _CallRecord:
 
     def _is_logged(self, code: str) -> bool:
         is_read = self._method.rpartition("/")[2].startswith(_READS)
-        return self._method.startswith(_PUBLIC) and not (is_read and code == "OK")
+        # Who is refused for making too many calls is counted in metrics; each would be a line otherwise.
+        is_frequent = (is_read and code == "OK") or code == "RESOURCE_EXHAUSTED"
+        return self._method.startswith(_PUBLIC) and not is_frequent
 
 
 def _code_of(error: Exception) -> str:

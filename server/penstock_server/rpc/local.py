@@ -3,7 +3,7 @@
 Why: a call over a loopback socket costs four thread switches and two encodings, as much as the work itself
 (docs/decisions/in-process-gateway.md). Invariants: a call goes through the same interceptors and handlers as over gRPC,
 on threads of a bounded pool, and ends in the same status; its deadline is kept; a handler can see that its call was
-cancelled (`is_active`).
+cancelled (`is_active`), and who called (`peer`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+
+from penstock_server.access.credentials import NOBODY, Credentials
+from penstock_server.rpc.inlet import Inlet, settle
+from penstock_server.rpc.outlet import is_without_thread
 
 _THREADS = 64
 Metadata = Sequence[tuple[str, str]]
@@ -77,13 +81,17 @@ class LocalCalls:
         # A stream that waits for more holds its thread, so streams have a pool of their own.
         self._streams = ThreadPoolExecutor(_THREADS, thread_name_prefix="stream")
 
-    def unary(self, method: str, message: Any, timeout: float, metadata: Metadata) -> tuple[Future[Any], LocalContext]:
+    def unary(
+        self, method: str, message: Any, timeout: float, metadata: Metadata, credentials: Credentials
+    ) -> tuple[Future[Any], LocalContext]:
         """The reply, of the kind that the request was. The future raises LocalCallError."""
-        context = LocalContext(metadata, timeout)
+        context = LocalContext(metadata, timeout, credentials)
         return self._pool.submit(self._unary, method, message, context), context
 
-    def stream(self, method: str, message: Any, timeout: float | None, metadata: Metadata) -> LocalStream:
-        return LocalStream(self, method, message, LocalContext(metadata, timeout))
+    def stream(
+        self, method: str, message: Any, timeout: float | None, metadata: Metadata, credentials: Credentials
+    ) -> LocalStream:
+        return LocalStream(self, method, message, LocalContext(metadata, timeout, credentials))
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
         """Runs `work` on a thread of the pool for streams."""
@@ -101,6 +109,8 @@ class LocalCalls:
         return handler
 
     def _unary(self, method: str, message: Any, context: LocalContext) -> Any:
+        if context.cancelled():
+            raise LocalCallError(grpc.StatusCode.CANCELLED, "the client is gone")
         handler = self.handler(method, context.invocation_metadata())
         request = _decoded(handler, message)
         with context.status_scope():
@@ -119,10 +129,38 @@ class LocalStream:
         self._messages: Iterator[Any] | None = None
         self._encode: Callable[[Any], Any] = lambda reply: reply
         self._lock = threading.Lock()
+        self._inlet: Inlet | None = None
 
     def next(self) -> Future[Any]:
         """The next message, None behind the last. The future raises LocalCallError."""
-        return self._calls.submit(self._next)
+        if self._inlet is not None:
+            return self._inlet.next()
+        if self._messages is not None:
+            return self._calls.submit(self._next)
+        first: Future[Any] = Future()
+        self._calls.submit(lambda: self._begin(first))
+        return first
+
+    def _begin(self, first: Future[Any]) -> None:
+        """Begins the call, and has `first` answered by its handler."""
+        try:
+            with self._context.status_scope():
+                handler = self._calls.handler(self._method, self._context.invocation_metadata())
+                if is_without_thread(handler.unary_stream):
+                    inlet = Inlet(self._encoding(handler), self._context.aborted_with)
+                    handler.unary_stream(_decoded(handler, self._message), self._context, inlet)
+                    self._inlet = inlet
+                    inlet.next(first)
+                    return
+            settle(first, self._next())
+        except BaseException as error:  # noqa: BLE001 - the future is what the caller waits for
+            settle(first, error=error)
+
+    def _encoding(self, handler: Any) -> Callable[[Any], Any]:
+        if isinstance(self._message, bytes):
+            return lambda reply: _encoded(handler, reply)
+        # A message that is shared stands for the message itself.
+        return lambda reply: getattr(reply, "message", reply)
 
     def cancel(self) -> None:
         """Cancels the context, and closes the handler's generator as soon as it is not running."""
@@ -149,12 +187,15 @@ class LocalStream:
 
 
 class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
-    """The context of an in-process call."""
+    """The context of an in-process call. `credentials` are those of the gateway's caller."""
 
-    def __init__(self, metadata: Metadata, timeout: float | None) -> None:
+    def __init__(self, metadata: Metadata, timeout: float | None, credentials: Credentials = NOBODY) -> None:
+        self.credentials = credentials
         self._metadata = metadata
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._canceled = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
         self._trailing: Metadata = ()
         self._status: tuple[grpc.StatusCode, str] | None = None
 
@@ -174,10 +215,22 @@ class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
         return not self._canceled.is_set() and self.time_remaining() != 0.0
 
     def cancel(self) -> None:
-        self._canceled.set()
+        with self._lock:
+            self._canceled.set()
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def cancelled(self) -> bool:
+        return self._canceled.is_set()
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        return False
+        """It is called when the caller is done with the call, which every caller says."""
+        with self._lock:
+            if self._canceled.is_set():
+                return False
+            self._callbacks.append(callback)
+        return True
 
     def abort(self, code: grpc.StatusCode, details: str) -> Any:
         self._status = (code, details)
@@ -201,7 +254,12 @@ class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
         self._status = (self._status[0] if self._status else grpc.StatusCode.UNKNOWN, details)
 
     def peer(self) -> str:
-        return "local"
+        """As in gRPC: `ipv4:127.0.0.1:40000`."""
+        address = self.credentials.address
+        if not address:
+            return "local"
+        kind, host = ("ipv6", f"[{address}]") if ":" in address else ("ipv4", address)
+        return f"{kind}:{host}:{self.credentials.port}"
 
     def peer_identities(self) -> Any:
         return None

@@ -21,6 +21,7 @@ _LENGTH = struct.Struct(">I")
 _UNAVAILABLE = b"14"
 _INVALID_ARGUMENT = b"3"
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 
 
 def read_part(stream: IO[bytes]) -> bytes:
@@ -41,6 +42,8 @@ def main(library: str) -> None:
     if sys.platform == "linux":
         # So that it ends with its parent even while the extension waits for its database.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Its variables are the server's, its memory holds the database's password: no task may read them.
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     calls, replies = sys.stdin.buffer, sys.stdout.buffer
     extension = _extension(library)
     handle: Any = None

@@ -1,9 +1,10 @@
 """`ml_metadata.MetadataStoreService`, by passing bytes to the ml-metadata library.
 
-Invariants: requests and replies are not parsed; the store's status codes and texts are returned, because the stock
-client maps them to its typed errors, with two exceptions: INTERNAL becomes the right code if the database refused the
-caller's data, and SQL statements are removed from texts. Methods that the library lacks are built from others, or are
-UNIMPLEMENTED.
+Invariants: replies are not parsed, unless there are namespaces to keep apart (`metadata_visibility`); the store's
+status codes and texts are returned, because the stock client maps them to its typed errors, with two exceptions:
+INTERNAL becomes the right code if the database refused the caller's data, and SQL statements are removed from texts.
+Methods that the library lacks are built from others, or are UNIMPLEMENTED. With an audit log nothing is written before
+its line is, and what would write is decoded for it; no other request is parsed.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from ml_metadata.proto import metadata_store_service_pb2 as pb
 
+from penstock_server.access import rules
+from penstock_server.domain.caller import current_call
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.rpc.metadata_store import SERVICE, MetadataDatabase, supported
+from penstock_server.rpc.metadata_visibility import MetadataVisibility
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +41,65 @@ _STATEMENT = re.compile(r"(?<!executing)\s+query:\s.*", re.DOTALL)
 _DEFAULT_TIMEOUT_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
 _Call = Callable[[bytes, grpc.ServicerContext], bytes]
+Intended = Callable[[str, str, str, str], None]
+"""Writes a line of the audit log before a deed: resource, verb, id and name of the object."""
 
 
-def metadata_handler(database: MetadataDatabase) -> grpc.GenericRpcHandler:
-    """All methods of the service on one database."""
-    handlers = {
-        method.name: grpc.unary_unary_rpc_method_handler(_method(database, method.name)) for method in SERVICE.methods
-    }
+def metadata_handler(
+    database: MetadataDatabase, visibility: MetadataVisibility | None = None, intended: Intended | None = None
+) -> grpc.GenericRpcHandler:
+    """All methods of the service on one database. Without `visibility`, callers see everything; `intended` is told of
+    each write before it is done.
+    """
+    handlers = {}
+    for method in SERVICE.methods:
+        behaviour = _recorded(_method(database, method.name), method.name, intended)
+        shown = _visible(behaviour, method.name, visibility, database)
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(shown)
     return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+
+
+def _recorded(behaviour: _Call, name: str, intended: Intended | None) -> _Call:
+    """The same method; if it writes, after its line in the audit log."""
+    rule = rules.rule_of(f"/{SERVICE.full_name}/{name}")
+    assert isinstance(rule, tuple)
+    (check,) = rule
+    if intended is None or check.verb == "get" or not supported(name):
+        return behaviour
+    request_class: Any = getattr(pb, f"{name}Request")
+
+    def recorded(request: bytes, context: grpc.ServicerContext) -> bytes:
+        intended(check.resource, check.verb, *_subject(_decoded(request_class, request)))
+        return behaviour(request, context)
+
+    return recorded
+
+
+def _subject(request: Message) -> tuple[str, str]:
+    """Id and name of what a request writes: of the first object in it that has either."""
+    for field, value in request.ListFields():
+        if field.message_type is None:
+            continue
+        for one in value if field.is_repeated else (value,):
+            identifier, name = getattr(one, "id", 0), getattr(one, "name", "")
+            if identifier or name:
+                return str(identifier or ""), f"{field.name}: {name}"
+    return "", ", ".join(field.name for field, _ in request.ListFields())
+
+
+def _visible(behaviour: _Call, name: str, visibility: MetadataVisibility | None, database: MetadataDatabase) -> _Call:
+    """The same method, its reply without what the caller may not see."""
+    if visibility is None:
+        return behaviour
+
+    def filtered(request: bytes, context: grpc.ServicerContext) -> bytes:
+        reply = behaviour(request, context)
+        caller = current_call().caller
+        return visibility.filtered(
+            caller, name, reply, lambda method, asked: _call(database, method, asked.SerializeToString(), context)
+        )
+
+    return filtered
 
 
 def _method(database: MetadataDatabase, name: str) -> _Call:
@@ -104,10 +160,7 @@ _BATCHES = {
 
 def _batch(database: MetadataDatabase, name: str, request: bytes, context: grpc.ServicerContext) -> bytes:
     many_request, many_reply, single, single_request, single_reply, field = _BATCHES[name]
-    try:
-        batch_request = many_request.FromString(request)
-    except DecodeError as error:
-        raise InvalidArgumentError(f"the message cannot be decoded: {error}") from error
+    batch_request = _decoded(many_request, request)
     reply = many_reply()
     for context_id in batch_request.context_ids:
         raw = _call(database, single, single_request(context_id=context_id).SerializeToString(), context)
@@ -115,3 +168,10 @@ def _batch(database: MetadataDatabase, name: str, request: bytes, context: grpc.
         if contexts:
             getattr(reply.contexts[context_id], field).extend(contexts)
     return reply.SerializeToString()  # type: ignore[no-any-return]
+
+
+def _decoded(request_class: Any, request: bytes) -> Any:
+    try:
+        return request_class.FromString(request)
+    except DecodeError as error:
+        raise InvalidArgumentError(f"the message cannot be decoded: {error}") from error

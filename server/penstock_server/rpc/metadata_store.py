@@ -45,6 +45,9 @@ _MAX_CALLERS = 32
 _LIBRARY = metadata_store_extension.__file__
 _INVALID_ARGUMENT = 3
 _INTERNAL = 13
+_NO_URL = (
+    "this is no URL of a database; in user and password, characters such as @ : / # are written as %40 %3A %2F %23"
+)
 _CRASH_SIGNALS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
 # Texts of the extension for a broken connection; it never reconnects. PostgreSQL's client gives a reason only the first
 # time; errors of statements begin with ERROR.
@@ -184,7 +187,12 @@ def supported(method: str) -> bool:
 
 
 def _connection(url: str) -> metadata_store_pb2.ConnectionConfig:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        # Not `from`: what is quoted as a wrong port may be a part of the password.
+        raise InvalidArgumentError(_NO_URL, "metadata-database") from None
     scheme = parts.scheme.split("+", 1)[0]
     config = metadata_store_pb2.ConnectionConfig()
     if scheme == "sqlite":
@@ -198,13 +206,13 @@ def _connection(url: str) -> metadata_store_pb2.ConnectionConfig:
         config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     elif scheme in ("mysql", "mariadb"):
         config.mysql.host = parts.hostname or "127.0.0.1"
-        config.mysql.port = parts.port or 3306
+        config.mysql.port = port or 3306
         config.mysql.database = parts.path.lstrip("/")
         config.mysql.user = unquote(parts.username or "")
         config.mysql.password = unquote(parts.password or "")
     elif scheme in ("postgresql", "postgres"):
         config.postgresql.host = parts.hostname or "127.0.0.1"
-        config.postgresql.port = str(parts.port or 5432)
+        config.postgresql.port = str(port or 5432)
         config.postgresql.dbname = parts.path.lstrip("/")
         config.postgresql.user = unquote(parts.username or "")
         config.postgresql.password = unquote(parts.password or "")

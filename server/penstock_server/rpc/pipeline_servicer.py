@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import grpc
 from google.protobuf import empty_pb2
 from penstock_api.v1 import upload_pb2, upload_pb2_grpc
@@ -25,12 +27,12 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
         return convert.to_proto(self._service.get(request.pipeline_id))
 
     def GetPipelineByName(self, request: pb.GetPipelineByNameRequest, context: grpc.ServicerContext) -> pb.Pipeline:
-        return convert.to_proto(self._service.get_by_name(request.name))
+        return convert.to_proto(self._service.get_by_name(request.name, request.namespace))
 
     def ListPipelines(
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
-        page = self._service.list(list_request(request))
+        page = self._service.list(list_request(request), request.namespace)
         return pb.ListPipelinesResponse(
             pipelines=map(convert.to_proto, page.items),
             total_size=page.total_size,
@@ -69,7 +71,7 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def ListPipelineVersions(
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
-        page = self._service.list_versions(request.pipeline_id, list_request(request, request.pipeline_id))
+        page = self._service.list_versions(request.pipeline_id, list_request(request))
         return pb.ListPipelineVersionsResponse(
             pipeline_versions=map(convert.version_to_proto, page.items),
             total_size=page.total_size,
@@ -109,7 +111,9 @@ class PipelineUploadServicer(upload_pb2_grpc.PipelineUploadServiceServicer):
         self._service = service
 
     def UploadPipeline(self, request: upload_pb2.UploadPipelineRequest, context: grpc.ServicerContext) -> pb.Pipeline:
-        return convert.to_proto(self._service.upload(_upload_naming(request), request.content))
+        return convert.to_proto(
+            self._service.upload(replace(_upload_naming(request), namespace=request.namespace), request.content)
+        )
 
     def UploadPipelineVersion(
         self, request: upload_pb2.UploadPipelineVersionRequest, context: grpc.ServicerContext
@@ -119,7 +123,13 @@ class PipelineUploadServicer(upload_pb2_grpc.PipelineUploadServiceServicer):
 
 
 def _naming(pipeline: pb.Pipeline) -> Naming:
-    return Naming(pipeline.name, pipeline.display_name, pipeline.description, dict(pipeline.tags))
+    return Naming(
+        pipeline.name,
+        pipeline.display_name,
+        pipeline.description,
+        dict(pipeline.tags),
+        namespace=pipeline.namespace,
+    )
 
 
 def _version_naming(version: pb.PipelineVersion) -> Naming:

@@ -30,7 +30,7 @@ class RecurringRunServicer(recurring_run_pb2_grpc.RecurringRunServiceServicer):
     def ListRecurringRuns(
         self, request: pb.ListRecurringRunsRequest, context: grpc.ServicerContext
     ) -> pb.ListRecurringRunsResponse:
-        page = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
+        page = self._service.list(list_request(request), request.experiment_id, request.namespace)
         return pb.ListRecurringRunsResponse(
             recurringRuns=map(convert.to_proto, page.items),
             total_size=page.total_size,

@@ -26,7 +26,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.details_to_proto(self._service.get(request.run_id))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        page = self._service.list(list_request(request, request.experiment_id), request.experiment_id)
+        page = self._service.list(list_request(request), request.experiment_id, request.namespace)
         return pb.ListRunsResponse(
             runs=map(convert.to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )

@@ -1,23 +1,29 @@
-"""The gRPC server: what is registered, and its limits.
+"""The gRPC server of the public API: what is registered.
 
-Invariants: threads are bounded; long-polling and streaming calls take a thread each, so there are more threads than
-cores. Messages are bounded at 128 MiB. Every registered service is reflected, and has a health status of its own.
+Invariant: every registered service is reflected, and has a health status of its own. The executors' service is not
+among them (`dispatch_server`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
-from penstock_api.internal.v1 import dispatch_pb2, dispatch_pb2_grpc
-from penstock_api.v1 import insight_pb2, insight_pb2_grpc, upload_pb2, upload_pb2_grpc
+from penstock_api.v1 import (
+    access_pb2,
+    access_pb2_grpc,
+    insight_pb2,
+    insight_pb2_grpc,
+    upload_pb2,
+    upload_pb2_grpc,
+    watch_pb2,
+    watch_pb2_grpc,
+)
 from penstock_api.v1beta1 import (
     auth_pb2,
     auth_pb2_grpc,
@@ -45,14 +51,21 @@ from penstock_api.v2beta1 import (
     run_pb2_grpc,
 )
 
-from penstock_server.rpc.dispatch_servicer import DispatchServicer
+from penstock_server.access.authorization import Authorization
+from penstock_server.access.roles import Binding
+from penstock_server.domain.places import Network
+from penstock_server.rpc.access_control import AccessControl
+from penstock_server.rpc.access_servicer import AccessServicer
+from penstock_server.rpc.dispatch_server import RefuseExecutors
 from penstock_server.rpc.experiment_servicer import ExperimentServicer
+from penstock_server.rpc.grpc_server import RunningServer, add_health, new_server
 from penstock_server.rpc.insight_servicer import InsightServicer
 from penstock_server.rpc.interceptor import CallInterceptor
 from penstock_server.rpc.local import HandlerRegistry, LocalCalls
 from penstock_server.rpc.metadata_servicer import metadata_handler
 from penstock_server.rpc.metadata_store import SERVICE as METADATA_SERVICE
 from penstock_server.rpc.metadata_store import MetadataDatabase
+from penstock_server.rpc.metadata_visibility import MetadataVisibility
 from penstock_server.rpc.pipeline_servicer import PipelineServicer, PipelineUploadServicer
 from penstock_server.rpc.recurring_run_servicer import RecurringRunServicer
 from penstock_server.rpc.run_servicer import RunServicer
@@ -62,19 +75,23 @@ from penstock_server.rpc.v1beta1.pipelines import PipelineServicerV1
 from penstock_server.rpc.v1beta1.runs import RunServicerV1
 from penstock_server.rpc.v1beta1.stubs import AuthServicerV1, VisualizationServicerV1
 from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
-from penstock_server.services.dispatch import DispatchService
+from penstock_server.rpc.watch_servicer import WatchServicer
+from penstock_server.services.audit import AuditService
 from penstock_server.services.documents import Documents
 from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.pipelines import PipelineService
 from penstock_server.services.recurring_runs import RecurringRunService
+from penstock_server.services.role_bindings import RoleBindingService
 from penstock_server.services.runs import RunService
-from penstock_server.telemetry import Telemetry
+from penstock_server.services.tokens import TokenService
+from penstock_server.services.watches import RunWatches
+from penstock_server.telemetry import Port, Telemetry
+from penstock_server.workers.elsewhere import Elsewhere
 
-MAX_MESSAGE_BYTES = 128 * 1024 * 1024
-_THREADS = 64
 _REGISTERED = tuple(
     file.DESCRIPTOR.services_by_name[name]
     for file, name in (
@@ -83,8 +100,9 @@ _REGISTERED = tuple(
         (run_pb2, "RunService"),
         (recurring_run_pb2, "RecurringRunService"),
         (insight_pb2, "InsightService"),
+        (watch_pb2, "WatchService"),
         (upload_pb2, "PipelineUploadService"),
-        (dispatch_pb2, "DispatchService"),
+        (access_pb2, "AccessService"),
         (experiment_v1_pb2, "ExperimentService"),
         (pipeline_v1_pb2, "PipelineService"),
         (run_v1_pb2, "RunService"),
@@ -95,12 +113,11 @@ _REGISTERED = tuple(
     )
 )
 SERVICES = tuple(service.full_name for service in _REGISTERED)
-_DISPATCH_SERVICE = dispatch_pb2.DESCRIPTOR.services_by_name["DispatchService"].full_name
 
 
 def public_services() -> list[ServiceDescriptor]:
-    """All of Penstock's services but DispatchService."""
-    return [service for service in _REGISTERED if service.full_name != _DISPATCH_SERVICE]
+    """All of Penstock's services that the gRPC port has."""
+    return list(_REGISTERED)
 
 
 def web_methods() -> dict[str, bool]:
@@ -121,45 +138,52 @@ class Services:
     pipelines: PipelineService
     runs: RunService
     recurring_runs: RecurringRunService
-    dispatch: DispatchService
     insight: InsightService
     explain: ExplainService
+    watches: RunWatches
+    namespaces: ObjectNamespaces
+    tokens: TokenService
+    role_bindings: RoleBindingService
+    audit: AuditService
     driver_tasks: DriverTaskService
     documents: Documents
 
 
 @dataclass(frozen=True, slots=True)
-class RunningServer:
-    """`local` makes the same calls inside the process; `health` is the servicer of grpc.health.v1."""
+class PublicServer(RunningServer):
+    """`local` makes the same calls inside the process."""
 
-    server: grpc.Server
     local: LocalCalls
-    health: health.HealthServicer
-
-    def set_serving(self, serving: bool) -> None:
-        state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", *SERVICES, METADATA_SERVICE.full_name):
-            self.health.set(name, state)
 
 
-def build_server(services: Services, metadata: MetadataDatabase | None, telemetry: Telemetry) -> RunningServer:
-    """A server with all services registered, not yet started or bound to a port."""
-    interceptor = CallInterceptor(telemetry)
-    grpc_server = grpc.server(
-        ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="rpc"),
-        interceptors=[interceptor],
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),
-            # Executors and server ping each other often, so that no run is handed to an executor that is gone.
-            ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.http2.max_pings_without_data", 0),
-        ],
-    )
+@dataclass(frozen=True, slots=True)
+class AccessRules:
+    """What stands between callers and handlers. As it is without arguments, everybody may do everything."""
+
+    control: AccessControl = field(default_factory=AccessControl)
+    authorization: Authorization | None = None
+    visibility: MetadataVisibility | None = None
+    file_bindings: Callable[[], Sequence[Binding]] = tuple
+
+
+def build_server(
+    services: Services,
+    metadata: MetadataDatabase | None,
+    telemetry: Telemetry,
+    access: AccessRules | None = None,
+    proxies: Sequence[Network] = (),
+    elsewhere: Elsewhere | None = None,
+) -> PublicServer:
+    """A server with all services registered, not yet started or bound to a port.
+
+    `elsewhere` takes large messages apart; without it they are here.
+
+    Calls of `proxies` stand for many peers: bounds of one do not hold for them.
+    """
+    access = access or AccessRules()
+    limited = telemetry.limited(Port.PUBLIC)
+    interceptor = CallInterceptor(telemetry, access.control, proxies, limited, elsewhere)
+    grpc_server = new_server("rpc", [RefuseExecutors(), interceptor], proxies, limited)
     handlers = HandlerRegistry(grpc_server)
     server: Any = handlers
     experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(services.experiments), server)
@@ -168,22 +192,27 @@ def build_server(services: Services, metadata: MetadataDatabase | None, telemetr
     recurring_run_pb2_grpc.add_RecurringRunServiceServicer_to_server(
         RecurringRunServicer(services.recurring_runs), server
     )
-    insight_pb2_grpc.add_InsightServiceServicer_to_server(InsightServicer(services.insight, services.explain), server)
+    insight_pb2_grpc.add_InsightServiceServicer_to_server(
+        InsightServicer(services.insight, services.explain, services.recurring_runs), server
+    )
+    watch_pb2_grpc.add_WatchServiceServicer_to_server(WatchServicer(services.watches), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
-    dispatch_pb2_grpc.add_DispatchServiceServicer_to_server(DispatchServicer(services.dispatch), server)
-    _add_v1beta1(services, server)
+    access_servicer = AccessServicer(
+        services.tokens, services.role_bindings, services.audit, access.authorization, access.file_bindings
+    )
+    access_pb2_grpc.add_AccessServiceServicer_to_server(access_servicer, server)
+    _add_v1beta1(services, server, access.authorization)
     names: Sequence[str] = SERVICES
     if metadata is not None:
-        server.add_generic_rpc_handlers((metadata_handler(metadata),))
+        server.add_generic_rpc_handlers((metadata_handler(metadata, access.visibility, services.audit.intended),))
         names = (*names, METADATA_SERVICE.full_name)
-    health_servicer = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_servicer = add_health(server)
     reflected = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(reflected, server, pool=descriptor_pool.Default())
-    return RunningServer(grpc_server, LocalCalls(handlers, interceptor), health_servicer)
+    return PublicServer(grpc_server, health_servicer, names, LocalCalls(handlers, interceptor))
 
 
-def _add_v1beta1(services: Services, server: Any) -> None:
+def _add_v1beta1(services: Services, server: Any, authorization: Authorization | None) -> None:
     experiment_v1_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicerV1(services.experiments), server)
     pipeline_v1_pb2_grpc.add_PipelineServiceServicer_to_server(
         PipelineServicerV1(services.pipelines, services.documents), server
@@ -191,5 +220,5 @@ def _add_v1beta1(services: Services, server: Any) -> None:
     run_v1_pb2_grpc.add_RunServiceServicer_to_server(RunServicerV1(services.runs), server)
     job_pb2_grpc.add_JobServiceServicer_to_server(JobServicerV1(services.recurring_runs), server)
     task_pb2_grpc.add_TaskServiceServicer_to_server(TaskServicerV1(services.driver_tasks), server)
-    auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthServicerV1(), server)
+    auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthServicerV1(authorization), server)
     visualization_pb2_grpc.add_VisualizationServiceServicer_to_server(VisualizationServicerV1(), server)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from penstock_server.domain.dispatch import (
@@ -22,17 +22,20 @@ from penstock_server.domain.dispatch import (
     HoldState,
     Lease,
     LeaseRow,
+    LogEnd,
     LogEntry,
     Outcome,
     RunHold,
     RunReport,
     RunTransitions,
 )
+from penstock_server.domain.reports import DAY_MILLIS, check_event, check_report
 from penstock_server.domain.run import Run, RunState, with_reported_state
 from penstock_server.domain.task import CacheHit, CacheKey
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.services.backends import Backends
-from penstock_server.services.ports import Storage, UnitOfWork, WorkSignal
+from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
+from penstock_server.services.report_checks import PipelineName, check_against_stored
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +48,28 @@ MAX_LEASE_MILLIS = 10 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """`new_events` are not in the log yet, which ends before `next_sequence`."""
+    """`new_events` are not in the log yet, which ends before `next_sequence`; `change` is the number that this gets."""
 
     transitions: RunTransitions
     next_sequence: int
     new_events: Sequence[bytes]
+    change: int
 
 
 class DispatchService:
-    """`committed(events)` hears how many events of runs each report brought."""
+    """`committed(events)` hears how many events of runs each report brought; `pipeline_name` is the one in a spec."""
 
     def __init__(
         self,
         storage: Storage,
         signal: WorkSignal,
+        clock: Clock,
+        pipeline_name: PipelineName,
         committed: Callable[[int], None] = lambda events: None,
     ) -> None:
         self._storage = storage
+        self._clock = clock
+        self._pipeline_name = pipeline_name
         self._signal = signal
         self._committed = committed
         self.backends = Backends()
@@ -77,7 +85,7 @@ class DispatchService:
 
     def claim(
         self,
-        executor_id: str,
+        owner: str,
         max_runs: int,
         wait_millis: int,
         lease_millis: int,
@@ -97,11 +105,11 @@ class DispatchService:
             now = time.monotonic()
             runs: list[ClaimedRun] = []
             if runs_wait:
-                runs = self._claim_now(executor_id, max(1, min(max_runs, 1000)), _bounded_lease(lease_millis))
+                runs = self._claim_now(owner, max(1, min(max_runs, 1000)), _bounded_lease(lease_millis))
             if runs and not wanted():
                 # The caller went away meanwhile and will never know what it got.
                 leases = [Lease(claimed.run.run_id, claimed.fence) for claimed in runs]
-                self.heartbeat(executor_id, leases, 0, release=True)
+                self.heartbeat(owner, leases, 0, release=True)
                 break
             left = deadline - time.monotonic()
             if runs or left <= 0:
@@ -111,14 +119,14 @@ class DispatchService:
 
     def heartbeat(
         self,
-        executor_id: str,
+        owner: str,
         leases: Sequence[Lease],
         lease_millis: int,
         *,
         release: bool = False,
         release_all: bool = False,
     ) -> HeartbeatAnswer:
-        """Renews leases, or hands them back; `release_all` with everything else the executor holds."""
+        """Renews leases, or hands them back; `release_all` with everything else the owner holds."""
         answer = HeartbeatAnswer()
         if not leases and not release_all:
             return answer
@@ -129,14 +137,14 @@ class DispatchService:
                 row = rows.get(lease.run_id)
                 if row is None:
                     answer.deleted.append(lease.run_id)
-                elif row.fence != lease.fence or row.owner != executor_id:
+                elif row.fence != lease.fence or row.owner != owner:
                     answer.lost.append(lease.run_id)
                 else:
                     held.append(lease.run_id)
                     if row.terminate_requested:
                         answer.terminate.append(lease.run_id)
             if release_all:
-                uow.queue.release(uow.queue.held_by(executor_id))
+                uow.queue.release(uow.queue.held_by(owner))
             elif release:
                 uow.queue.release(held)
             else:
@@ -145,8 +153,14 @@ class DispatchService:
             self._signal.notify()
         return answer
 
-    def report(self, transitions: Sequence[RunTransitions]) -> list[RunReport]:
-        """Commits the transitions of all runs in one transaction; an answer for each, in order."""
+    def report(self, owner: str, transitions: Sequence[RunTransitions]) -> list[RunReport]:
+        """Commits the transitions of all runs in one transaction; an answer for each, in order.
+
+        Of a run whose lease is not the owner's nothing is taken. Raises InvalidArgumentError for what an executor that
+        works does not report: then nothing of the report is taken.
+        """
+        now = self._clock.now_millis()
+        check_report(transitions, now)
         with self._storage.writing() as uow:
             # All rows at once, in order: two executors never wait for each other's.
             rows = uow.queue.leases([one.run_id for one in transitions])
@@ -154,15 +168,23 @@ class DispatchService:
             reports: list[RunReport] = []
             for one in transitions:
                 row = rows.get(one.run_id)
-                outcome = _outcome_of(one, row)
+                outcome = _outcome_of(one, row, owner)
                 if row is None or outcome is not Outcome.COMMITTED:
                     reports.append(RunReport(one.run_id, outcome))
                     continue
                 reports.append(RunReport(one.run_id, outcome, row.terminate_requested))
+                if row.finished:
+                    continue
                 new_events = one.events[row.next_sequence - one.first_sequence :]
-                rows[one.run_id] = replace(row, next_sequence=row.next_sequence + len(new_events))
-                accepted.append(_Accepted(one, row.next_sequence, new_events))
-            _write(uow, accepted)
+                change = row.changes + 1
+                rows[one.run_id] = replace(row, next_sequence=row.next_sequence + len(new_events), changes=change)
+                for index, event in enumerate(new_events):
+                    check_event(event, row.next_sequence + index, now + DAY_MILLIS)
+                accepted.append(_Accepted(one, row.next_sequence, new_events, change))
+            if accepted:
+                runs = uow.runs.get_many([one.transitions.run_id for one in accepted])
+                check_against_stored(uow, [one.transitions for one in accepted], runs, self._pipeline_name)
+                _write(uow, accepted, runs)
         self._committed(sum(len(one.events) for one in transitions))
         return reports
 
@@ -189,16 +211,16 @@ class DispatchService:
                 self._rechecked_at = time.monotonic()
             return self._runs_waited
 
-    def _claim_now(self, executor_id: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
+    def _claim_now(self, owner: str, max_runs: int, lease_millis: int) -> list[ClaimedRun]:
         with self._storage.reading() as uow:
-            if not uow.queue.claimable(1, executor_id):
+            if not uow.queue.claimable(1, owner):
                 return []
         claimed = []
         with self._storage.writing() as uow:
             fences = {
                 entry.run_id: entry.fence + 1
-                for entry in uow.queue.claimable(max_runs, executor_id)
-                if uow.queue.take(entry, executor_id, lease_millis)
+                for entry in uow.queue.claimable(max_runs, owner)
+                if uow.queue.take(entry, owner, lease_millis)
             }
             runs, events = uow.runs.get_many(list(fences)), uow.queue.events_of(list(fences))
             specs = {spec_hash: uow.specs.get(spec_hash) for spec_hash in {run.spec_hash for run in runs.values()}}
@@ -211,10 +233,16 @@ class DispatchService:
         return claimed
 
 
-def _outcome_of(transitions: RunTransitions, row: LeaseRow | None) -> Outcome:
+def _outcome_of(transitions: RunTransitions, row: LeaseRow | None, owner: str) -> Outcome:
     if row is None:
         return Outcome.DELETED
     if row.fence != transitions.fence:
+        return Outcome.FENCED
+    if row.finished:
+        # The last report once more, after a lost answer: it is in, and whatever else it brings is not taken.
+        end = transitions.first_sequence + len(transitions.events)
+        return Outcome.COMMITTED if transitions.finished and end <= row.next_sequence else Outcome.FENCED
+    if row.owner != owner:
         return Outcome.FENCED
     if transitions.first_sequence > row.next_sequence:
         log.error(
@@ -227,7 +255,7 @@ def _outcome_of(transitions: RunTransitions, row: LeaseRow | None) -> Outcome:
     return Outcome.COMMITTED
 
 
-def _write(uow: UnitOfWork, accepted: Sequence[_Accepted]) -> None:
+def _write(uow: UnitOfWork, accepted: Sequence[_Accepted], runs: Mapping[str, Run]) -> None:
     """Table by table, because statements are what costs: their number does not grow with that of the runs."""
     every = [one.transitions for one in accepted]
     entries = [
@@ -235,27 +263,29 @@ def _write(uow: UnitOfWork, accepted: Sequence[_Accepted]) -> None:
         for one in accepted
         for index, event in enumerate(one.new_events)
     ]
+    ends = {one.transitions.run_id: LogEnd(one.next_sequence + len(one.new_events), one.change) for one in accepted}
+    changes = {run_id: end.changes for run_id, end in ends.items()}
     uow.queue.append(entries)
-    uow.queue.advance({entry.run_id: entry.sequence + 1 for entry in entries})
-    uow.tasks.upsert_many([task for run in every for task in run.tasks])
-    uow.tasks.set_waits({(run.run_id, path): text for run in every for path, text in run.waits.items()})
+    uow.queue.advance(ends)
+    uow.tasks.upsert_many([task for run in every for task in run.tasks], changes)
+    uow.tasks.set_waits({(run.run_id, path): text for run in every for path, text in run.waits.items()}, changes)
     uow.artifacts.upsert_many([artifact for run in every for artifact in run.artifacts])
     uow.cache.add_many([entry for one in accepted if one.new_events for entry in one.transitions.cache_entries])
     uow.tasks.set_execution_ids(
-        {(run.run_id, path): number for run in every for path, number in run.execution_ids.items()}
+        {(run.run_id, path): number for run in every for path, number in run.execution_ids.items()}, changes
     )
     uow.artifacts.set_metadata_ids(
         {(run.run_id, name): number for run in every for name, number in run.artifact_ids.items()}
     )
-    _move(uow, [run for run in every if run.state])
+    _move(uow, [run for run in every if run.state], runs)
 
 
-def _move(uow: UnitOfWork, transitions: Sequence[RunTransitions]) -> None:
-    runs = dict(uow.runs.get_many([one.run_id for one in transitions]))
+def _move(uow: UnitOfWork, transitions: Sequence[RunTransitions], stored: Mapping[str, Run]) -> None:
+    runs = dict(stored)
     changed: dict[str, Run] = {}
     for one in transitions:
         before = runs[one.run_id]
-        after = with_reported_state(before, _state(one), one.at, one.error)
+        after = with_reported_state(before, RunState(one.state), one.at, one.error)
         if one.pipeline_run_context_id:
             after = replace(
                 after,
@@ -266,17 +296,6 @@ def _move(uow: UnitOfWork, transitions: Sequence[RunTransitions]) -> None:
             runs[one.run_id] = changed[one.run_id] = after
     uow.runs.set_states(list(changed.values()))
     uow.queue.finish([one.run_id for one in transitions if one.finished])
-
-
-def _state(transitions: RunTransitions) -> RunState:
-    """Raises InvalidArgumentError."""
-    try:
-        state = RunState(transitions.state)
-    except ValueError as error:
-        raise InvalidArgumentError(f"{transitions.state!r} is no state of a run", "run.state") from error
-    if state.final and not transitions.finished:
-        raise InvalidArgumentError(f"run {transitions.run_id}: a final state without finished", "run.finished")
-    return state
 
 
 def _bounded_lease(millis: int) -> int:

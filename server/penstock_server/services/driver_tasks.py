@@ -2,6 +2,9 @@
 
 Why separate from Penstock's cache: such a task has the id of an execution in ML Metadata instead of the outputs, so
 Penstock's executor could not use it, and the messages of this service cannot carry Penstock's entries.
+
+Invariants: in multi-user mode a task is in the namespace of its run, whatever it says, and lists are of one namespace.
+To the audit log a task that is recorded is a change of its run, as it is to the roles.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ import uuid
 from dataclasses import replace
 
 from penstock_server.domain import limits, listing
-from penstock_server.domain.listing import Key, KeyKind, Listing, Page
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page, Scope
 from penstock_server.domain.task import DriverTask
 from penstock_server.errors import InvalidArgumentError
+from penstock_server.services import audit, runs
 from penstock_server.services.ports import Clock, Storage
+from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
 LISTING = Listing(
     "tasks",
@@ -33,12 +38,15 @@ LISTING = Listing(
 
 
 class DriverTaskService:
-    def __init__(self, storage: Storage, clock: Clock) -> None:
+    def __init__(self, storage: Storage, clock: Clock, tenancy: Tenancy = SINGLE_USER) -> None:
+        self._tenancy = tenancy
         self._storage = storage
         self._clock = clock
 
     def create(self, task: DriverTask) -> DriverTask:
-        """Raises InvalidArgumentError that names a missing field, or the id, which the server assigns."""
+        """Raises InvalidArgumentError that names a missing field, or the id, which the server assigns; NotFoundError in
+        multi-user mode for an unknown run.
+        """
         if task.task_id:
             raise InvalidArgumentError("it is given by the server", "task.id")
         required = {
@@ -50,12 +58,20 @@ class DriverTaskService:
         for name, (value, limit) in required.items():
             limits.check_name(value, f"task.{name}", limit)
         limits.check_length(task.namespace, "task.namespace", limits.NAMESPACE)
-        stored = replace(task, task_id=str(uuid.uuid4()), created_at=task.created_at or self._clock.now_millis())
+        now = self._clock.now_millis()
+        stored = replace(task, task_id=str(uuid.uuid4()), created_at=task.created_at or now)
         with self._storage.writing() as uow:
+            name = ""
+            if self._tenancy.multi_user:
+                run = runs.find(uow, task.run_id)
+                stored, name = replace(stored, namespace=run.namespace), run.display_name
             uow.driver_tasks.add(stored)
+            audit.record(uow, now, "runs", "update", stored.run_id, stored.namespace, name)
         return stored
 
-    def list(self, request: listing.ListRequest) -> Page[DriverTask]:
-        query = listing.parse(LISTING, request)
+    def list(self, request: listing.ListRequest, namespace: str = "") -> Page[DriverTask]:
+        """Raises InvalidArgumentError."""
+        scope = Scope(self._tenancy.listed(self._tenancy.namespace(namespace, "resource_reference_key")))
+        query = listing.parse(LISTING, request, scope)
         with self._storage.reading() as uow:
             return uow.driver_tasks.list(query)

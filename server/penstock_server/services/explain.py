@@ -12,7 +12,6 @@ from typing import Any
 
 from penstock_ir.errors import InvalidParametersError, InvalidSpecError
 from penstock_ir.event_log import Outputs
-from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.parameters import bind_root_parameters
 from penstock_ir.plan import plan_pipeline
@@ -22,13 +21,14 @@ from penstock_server.domain import cache_explanation
 from penstock_server.domain.cache_explanation import CacheExplanation, Candidate
 from penstock_server.domain.explanation import Explainer, Explanation
 from penstock_server.domain.history import history_of
-from penstock_server.domain.pipeline import Spec
+from penstock_server.domain.pipeline import Spec, Submitted
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import CacheKey, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import pipelines, runs
 from penstock_server.services.documents import Documents
 from penstock_server.services.ports import Storage, UnitOfWork
+from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
 EVENT_LOG_FORMAT = 1
 _CANDIDATES = 200
@@ -37,16 +37,24 @@ _LINES_PER_CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """One of `pipeline_spec` and `pipeline_version_id`."""
+    """One of `pipeline_spec` and `pipeline_version_id`. `namespace` is the one whose cache is asked."""
 
-    pipeline_spec: Mapping[str, Any] | None
+    pipeline_spec: Mapping[str, Any] | Submitted | None
     pipeline_version_id: str
     parameters: Mapping[str, Any]
+    namespace: str = ""
 
 
 class ExplainService:
-    def __init__(self, storage: Storage, documents: Documents, backends: Callable[[], Collection[str]]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        documents: Documents,
+        backends: Callable[[], Collection[str]],
+        tenancy: Tenancy = SINGLE_USER,
+    ) -> None:
         """`backends` returns the names of the executors' backends."""
+        self._tenancy = tenancy
         self._storage = storage
         self._documents = documents
         self._backends = backends
@@ -97,15 +105,16 @@ class ExplainService:
 
         Raises InvalidArgumentError, NotFoundError.
         """
+        namespace = self._tenancy.namespace(request.namespace, "namespace")
         try:
-            pipeline = self._requested_pipeline(request)
+            pipeline = self._requested_pipeline(request, namespace)
             arguments = bind_root_parameters(pipeline, request.parameters)
         except (InvalidSpecError, InvalidParametersError) as error:
             return Plan((), tuple(error.problems))
         with self._storage.reading() as uow:
 
             def look_up(fingerprint: str) -> CachedOutputs | None:
-                key = CacheKey(fingerprint, pipeline.name, namespace="")
+                key = CacheKey(fingerprint, pipeline.name, namespace)
                 hit = uow.cache.newest([key]).get(key)
                 if hit is None:
                     return None
@@ -147,13 +156,14 @@ class ExplainService:
         for row in rows:
             yield _line({"task": row.path, "state": row.state, "outputs": json.loads(row.outputs)})
 
-    def _requested_pipeline(self, request: PlanRequest) -> Pipeline:
+    def _requested_pipeline(self, request: PlanRequest, namespace: str) -> Pipeline:
         if request.pipeline_spec is not None:
-            return self._documents.compiled(self._documents.checked(document_from_json(request.pipeline_spec)))
+            return self._documents.compiled(self._documents.submitted(request.pipeline_spec).spec)
         if not request.pipeline_version_id:
             raise InvalidArgumentError("either pipeline_spec or pipeline_version_id is required", "pipeline_spec")
         with self._storage.reading() as uow:
-            return self._documents.compiled(pipelines.find_version(uow, request.pipeline_version_id).spec)
+            version = pipelines.find_usable_version(uow, self._tenancy, namespace, request.pipeline_version_id)
+            return self._documents.compiled(version.spec)
 
     def _pipeline(self, uow: UnitOfWork, run: Run) -> Pipeline:
         return self._documents.compiled(self._spec(uow, run))

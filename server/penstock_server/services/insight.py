@@ -7,20 +7,24 @@ whole log was sent; if a task has no log, the stream is a sentence that says why
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from penstock_ir.task_rows import TaskKind
 
-from penstock_server.domain import listing, unpacking
+from penstock_server.domain import listing, task_listing, unpacking
 from penstock_server.domain.explanation import Explanation
 from penstock_server.domain.listing import Key, KeyKind, Listing
+from penstock_server.domain.location import ObjectKind
 from penstock_server.domain.pods import event_documents, pod_document, waiting_events
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, Task, task_id_of, with_waits
-from penstock_server.errors import InvalidArgumentError, NotFoundError
+from penstock_server.domain.task_listing import TaskListRequest, TaskPage, whole
+from penstock_server.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from penstock_server.services import runs
+from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.ports import Storage
+from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
 ARTIFACTS = Listing("artifacts", {"created_at": Key("created_at", KeyKind.TIME)})
 _POLL_SECONDS = 0.25
@@ -55,33 +59,56 @@ class PodReader(Protocol):
 
 
 class InsightService:
-    """`explain` explains a task of a run by its path (ExplainService); `pods` is None where tasks are no Pods."""
+    """`objects` gives the store of a namespace, of an empty one what belongs to none; `explain` explains a task of a
+    run by its path (ExplainService); `pods` is None where tasks are no Pods.
+    """
 
     def __init__(
         self,
         storage: Storage,
-        objects: ObjectReader,
+        objects: Callable[[str], ObjectReader],
         explain: Callable[[str, str], Explanation],
+        namespaces: ObjectNamespaces,
         pods: PodReader | None = None,
+        tenancy: Tenancy = SINGLE_USER,
     ) -> None:
+        self._namespaces = namespaces
+        self._tenancy = tenancy
         self._storage = storage
         self._explain = explain
         self._objects = objects
         self._pods = pods
 
-    def tasks(self, run_id: str) -> Sequence[Task]:
+    def tasks(self, request: TaskListRequest) -> TaskPage:
+        """Raises InvalidArgumentError, NotFoundError."""
+        run_id = request.run_id
         with self._storage.reading() as uow:
             runs.find(uow, run_id)
-            return with_waits(uow.tasks.list_for_run(run_id))
+            # Before what it counts: a watch that goes on after it tells what is committed meanwhile once more.
+            sequence = uow.runs.changes([run_id]).get(run_id, 0)
+            if request.for_all:
+                tasks = with_waits(uow.tasks.list_for_run(run_id))
+                return whole(tasks, sequence)
+            query = task_listing.parse(request)
+            found = uow.tasks.list(query)
+            counts = uow.tasks.counts(task_listing.in_any_state(query))
+            groups = [task for task in found.items if task.kind in task_listing.GROUPS]
+            child_counts = uow.tasks.child_counts(run_id, groups)
+            root = uow.tasks.get(run_id, task_id_of(run_id, ""))
+        tasks = with_waits([root, *found.items])[1:] if root is not None else list(found.items)
+        return TaskPage(tasks, found.next_page_token, found.total_size, counts, child_counts, sequence)
 
-    def artifacts(self, run_id: str, type_name: str, page_size: int, page_token: str) -> listing.Page[Artifact]:
-        """Newest first."""
-        request = listing.ListRequest(
-            page_token=page_token, page_size=page_size, sort_by="created_at desc", scope=run_id
-        )
-        query = listing.parse(ARTIFACTS, request)
+    def artifacts(
+        self, run_id: str, type_name: str, page_size: int, page_token: str, namespace: str = ""
+    ) -> listing.Page[Artifact]:
+        """Newest first; in multi-user mode those of a run or of a namespace.
+
+        Raises InvalidArgumentError, NotFoundError.
+        """
+        request = listing.ListRequest(page_token=page_token, page_size=page_size, sort_by="created_at desc")
         with self._storage.reading() as uow:
-            return uow.artifacts.list(query, run_id, type_name)
+            scope = runs.scope_of_list(uow, self._tenancy, run_id, namespace)
+            return uow.artifacts.list(listing.parse(ARTIFACTS, request, scope), type_name)
 
     def artifact(self, name: str) -> Artifact:
         with self._storage.reading() as uow:
@@ -91,23 +118,43 @@ class InsightService:
         return artifact
 
     def read_artifact(self, name: str, max_bytes: int) -> Iterator[bytes]:
-        return self._objects.read(self.artifact(name).uri, max_bytes=max_bytes)
+        """In multi-user mode only what lies in the place of a run of the artifact's namespace: a program may give its
+        artifact any URI, and whoever names one gets no more by it than by `read_object`.
+
+        Raises NotFoundError, PermissionDeniedError, and what reading the object raises.
+        """
+        artifact, namespace = self.artifact(name), ""
+        if self._tenancy.multi_user:
+            owner, place = self._namespaces.of(ObjectKind.RUN, artifact.run_id), self._namespaces.of_uri(artifact.uri)
+            if owner is None or place is None or owner.namespace != place.namespace:
+                raise PermissionDeniedError(
+                    f"artifact {name!r} lies at {artifact.uri}, in the place of no run of its namespace: the server "
+                    "does not read it; a task that takes it as an input does, with its namespace's credentials",
+                    resource="runs",
+                    verb="readArtifact",
+                    namespace=owner.namespace if owner is not None else "",
+                )
+            namespace = owner.namespace
+        return self._objects(namespace).read(artifact.uri, max_bytes=max_bytes)
 
     def read_object(self, uri: str, *, offset: int, max_bytes: int, unpack: bool) -> tuple[int | None, Iterator[bytes]]:
-        """The size of the object, None when that cannot be known, and its bytes.
+        """The size of the object, None when that cannot be known, and its bytes; read as the namespace reads it in the
+        place of whose run it lies.
 
         Raises InvalidArgumentError, NotFoundError, PermissionDeniedError, FailedPreconditionError.
         """
         if offset < 0 or max_bytes < 0:
             raise InvalidArgumentError("they must not be negative", "offset, max_bytes")
-        size = self._objects.size(uri)
+        place = self._namespaces.of_uri(uri) if self._tenancy.multi_user else None
+        objects = self._objects(place.namespace if place is not None else "")
+        size = objects.size(uri)
         if unpack:
-            head, _ = unpacking.peek(self._objects.read(uri, max_bytes=unpacking.HEAD_BYTES))
+            head, _ = unpacking.peek(objects.read(uri, max_bytes=unpacking.HEAD_BYTES))
             if size is None or unpacking.is_packed(head):
-                return None, unpacking.limit_bytes(unpacking.first_file(self._objects.read(uri)), max_bytes)
+                return None, unpacking.limit_bytes(unpacking.first_file(objects.read(uri)), max_bytes)
         if size is None:
-            return None, self._objects.read(uri, max_bytes=max_bytes)
-        return size, self._objects.read(uri, offset=offset, max_bytes=max_bytes)
+            return None, objects.read(uri, max_bytes=max_bytes)
+        return size, objects.read(uri, offset=offset, max_bytes=max_bytes)
 
     def pod(self, pod_name: str, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """A v1 Pod and its v1 Events: the cluster's while the Pod exists, else made from the run's record."""
@@ -142,18 +189,21 @@ class InsightService:
                 return
             if task is None:
                 time.sleep(_POLL_SECONDS)
+        with self._storage.reading() as uow:
+            namespace = runs.find(uow, task.run_id).namespace
+        objects = self._objects(namespace)
         offset, started = 0, False
         # No retry of a failed call: it polls for what was added to the log, which may not be there yet.
         while True:
             ended = task.state.terminal
-            live = None if started else self._live_log(task, follow=follow, active=active)
+            live = None if started else self._live_log(task, namespace, objects, follow=follow, active=active)
             if live is not None:
                 yield from live
                 return
             try:
                 if task.log_uri:
-                    offset = offset if started else self._tail(task.log_uri, tail_bytes)
-                    for chunk in self._objects.read(task.log_uri, offset=offset):
+                    offset = offset if started else _tail(objects, task.log_uri, tail_bytes)
+                    for chunk in objects.read(task.log_uri, offset=offset):
                         started = True
                         offset += len(chunk)
                         yield chunk
@@ -173,26 +223,13 @@ class InsightService:
         with self._storage.reading() as uow:
             return runs.find(uow, run_id).state.final
 
-    def _tail(self, uri: str, tail_bytes: int) -> int:
-        """The offset of the last `tail_bytes` bytes of a log."""
-        if not uri or not tail_bytes or not self._archived(uri):
-            return 0
-        return max(0, (self._objects.size(uri) or 0) - tail_bytes)
-
-    def _live_log(self, task: Task, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
+    def _live_log(
+        self, task: Task, namespace: str, objects: ObjectReader, *, follow: bool, active: Callable[[], bool]
+    ) -> Iterator[bytes] | None:
         """The log from the task's Pod, as long as it is not archived; None if the archive has to be read."""
-        if self._pods is None or not task.pod_name or (task.state.terminal and self._archived(task.log_uri)):
+        if self._pods is None or not task.pod_name or (task.state.terminal and _archived(objects, task.log_uri)):
             return None
-        with self._storage.reading() as uow:
-            namespace = runs.find(uow, task.run_id).namespace
         return self._pods.log(namespace, task.pod_name, follow=follow, active=active)
-
-    def _archived(self, uri: str) -> bool:
-        try:
-            self._objects.size(uri)
-        except NotFoundError:
-            return False
-        return True
 
     def _task(self, run_id: str, node_id: str) -> Task | None:
         """A task by its id, its path or its Pod's name; None when the run has not reached it.
@@ -210,6 +247,21 @@ class InsightService:
         if task is None and not run_id:
             raise NotFoundError("Task", node_id)
         return task
+
+
+def _tail(objects: ObjectReader, uri: str, tail_bytes: int) -> int:
+    """The offset of the last `tail_bytes` bytes of a log."""
+    if not uri or not tail_bytes or not _archived(objects, uri):
+        return 0
+    return max(0, (objects.size(uri) or 0) - tail_bytes)
+
+
+def _archived(objects: ObjectReader, uri: str) -> bool:
+    try:
+        objects.size(uri)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _missing_log_text(task: Task | None, explain: Explanation) -> bytes:

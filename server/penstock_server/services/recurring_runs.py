@@ -3,7 +3,8 @@
 Invariants: a fire creates its run and advances its schedule in one transaction, and only if the schedule has not
 changed since it was read: of two servers only one succeeds, and after a crash the fire is repeated. A schedule that is
 not due writes nothing. If a fire cannot create a run (a newer version has other parameters), the schedule keeps the
-error and goes on; a schedule whose cron expression only an earlier release accepted fires no more.
+error and goes on; a schedule whose cron expression only an earlier release accepted fires no more. In multi-user mode a
+schedule is in the namespace of its experiment, as its runs are.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock_ir.errors import InvalidParametersError, InvalidSpecError
-from penstock_ir.loader import document_from_json
 from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing
+from penstock_server.domain.coming_fires import ComingFires, coming_fires, of_trigger
 from penstock_server.domain.listing import Key, KeyKind, Listing, Page
-from penstock_server.domain.pipeline import Spec
+from penstock_server.domain.pipeline import Spec, Submitted
 from penstock_server.domain.schedule import (
     MAX_CONCURRENCY,
     Schedule,
@@ -33,11 +34,18 @@ from penstock_server.domain.schedule import (
     run_name,
     validated,
 )
-from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
-from penstock_server.services import experiments, pipelines
+from penstock_server.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    PenstockError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from penstock_server.services import audit, experiments, pipelines
 from penstock_server.services.documents import Documents
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
 from penstock_server.services.runs import NewRun, RunService
+from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +75,7 @@ class NewSchedule:
     display_name: str
     description: str = ""
     experiment_id: str = ""
-    pipeline_spec: Mapping[str, Any] | None = None
+    pipeline_spec: Mapping[str, Any] | Submitted | None = None
     pipeline_id: str = ""
     pipeline_version_id: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -82,7 +90,9 @@ class NewSchedule:
 
 
 class RecurringRunService:
-    """`zone` is the time zone of cron expressions that name none; `namespace` is shown for every schedule."""
+    """`zone` is the time zone of cron expressions that name none; `namespace` is shown for every schedule in
+    single-user mode.
+    """
 
     def __init__(
         self,
@@ -95,13 +105,15 @@ class RecurringRunService:
         zone: str,
         namespace: str,
         service_account: str,
+        tenancy: Tenancy = SINGLE_USER,
     ) -> None:
+        self._tenancy = tenancy
         self._storage = storage
         self._clock = clock
         self._documents = documents
         self._runs = runs
         self._signal = signal
-        self._zone = zone
+        self.zone = zone
         self._namespace = namespace
         self._service_account = service_account
 
@@ -115,26 +127,28 @@ class RecurringRunService:
                 f"recurring_run.max_concurrency must be 1 to {MAX_CONCURRENCY}, it is {new.max_concurrency}",
                 "recurring_run.max_concurrency",
             )
-        trigger = validated(new.trigger, self._zone)
-        inline = self._documents.checked(document_from_json(new.pipeline_spec)) if new.pipeline_spec else None
+        trigger = validated(new.trigger, self.zone)
+        submitted = self._documents.submitted(new.pipeline_spec) if new.pipeline_spec else None
         now = self._clock.now_millis()
         with self._storage.writing() as uow:
-            experiment_id = (
-                experiments.find(uow, new.experiment_id).experiment_id
-                if new.experiment_id
-                else self._runs.default_experiment(uow)
-            )
+            experiment = experiments.of_new_run(uow, self._tenancy, new.experiment_id, "recurring_run.experiment_id")
             spec, pipeline_id, version_id = pipelines.resolve_source(
-                uow, inline, new.pipeline_id, new.pipeline_version_id, "recurring_run"
+                uow,
+                self._tenancy,
+                experiment.namespace,
+                submitted.spec if submitted else None,
+                new.pipeline_id,
+                new.pipeline_version_id,
+                "recurring_run",
             )
-            pinned = inline is not None or bool(new.pipeline_version_id)
+            pinned = submitted is not None or bool(new.pipeline_version_id)
             bind_root_parameters(self._documents.compiled(spec), new.parameters)
             schedule = Schedule(
                 recurring_run_id=str(uuid.uuid4()),
                 display_name=new.display_name,
                 description=new.description,
-                experiment_id=experiment_id,
-                namespace=self._namespace,
+                experiment_id=experiment.experiment_id,
+                namespace=experiment.namespace if self._tenancy.multi_user else self._namespace,
                 service_account=new.service_account or self._service_account,
                 resource_name=_resource_name(new.display_name),
                 enabled=new.enabled,
@@ -144,7 +158,7 @@ class RecurringRunService:
                 spec_hash=spec.spec_hash if pinned else "",
                 pipeline_id=pipeline_id,
                 pipeline_version_id=version_id if pinned else "",
-                submitted_spec=_dump(new.pipeline_spec) if inline else "",
+                submitted_spec=submitted.text if submitted else "",
                 runtime_config=new.runtime_config,
                 parameters=_dump(dict(new.parameters)),
                 pipeline_root=new.pipeline_root,
@@ -152,15 +166,26 @@ class RecurringRunService:
                 updated_at=now,
                 plugins_input=new.plugins_input,
             )
-            schedule = replace(schedule, next_fire_at=next_fire(schedule, self._zone))
+            schedule = replace(schedule, next_fire_at=next_fire(schedule, self.zone))
             uow.specs.put(spec)
             uow.schedules.add(schedule)
+            _note(uow, now, "create", schedule)
         self._signal.notify()
         return schedule
 
     def get(self, recurring_run_id: str) -> Schedule:
         with self._storage.reading() as uow:
             return find(uow, recurring_run_id)
+
+    def coming_fires(self, recurring_run_id: str, count: int) -> ComingFires:
+        """Raises NotFoundError, InvalidArgumentError."""
+        _check_count(count)
+        return coming_fires(self.get(recurring_run_id), self._clock.now_millis(), self.zone, count)
+
+    def fires_of_trigger(self, trigger: Trigger, count: int) -> ComingFires:
+        """Of a schedule that would be made now. Raises InvalidArgumentError."""
+        _check_count(count)
+        return of_trigger(validated(trigger, self.zone), self._clock.now_millis(), self.zone, count)
 
     def with_document(self, recurring_run_id: str) -> tuple[Schedule, Spec | None]:
         """A schedule and the document that its next run would execute, None if its pipeline was deleted."""
@@ -171,22 +196,27 @@ class RecurringRunService:
             latest = uow.versions.latest(schedule.pipeline_id)
             return schedule, latest.spec if latest else None
 
-    def list(self, request: listing.ListRequest, experiment_id: str) -> Page[Schedule]:
-        query = listing.parse(LISTING, request)
+    def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Schedule]:
+        """Raises InvalidArgumentError, NotFoundError."""
         with self._storage.reading() as uow:
-            return uow.schedules.list(query, experiment_id)
+            scope = experiments.scope_of_list(uow, self._tenancy, experiment_id, namespace)
+            return uow.schedules.list(listing.parse(LISTING, request, scope))
 
     def set_enabled(self, recurring_run_id: str, enabled: bool) -> None:
         with self._storage.writing() as uow:
-            if find(uow, recurring_run_id).enabled != enabled:
-                uow.schedules.set_enabled(recurring_run_id, enabled, self._clock.now_millis())
+            schedule = find(uow, recurring_run_id)
+            now = self._clock.now_millis()
+            if schedule.enabled != enabled:
+                uow.schedules.set_enabled(recurring_run_id, enabled, now)
+            _note(uow, now, "enable" if enabled else "disable", schedule)
         self._signal.notify()
 
     def delete(self, recurring_run_id: str, *, terminate: bool = False) -> None:
         """Keeps the runs of the schedule; with `terminate`, unfinished ones are terminated."""
         with self._storage.writing() as uow:
-            if not uow.schedules.delete(recurring_run_id):
-                raise NotFoundError("RecurringRun", recurring_run_id)
+            schedule = find(uow, recurring_run_id)
+            uow.schedules.delete(recurring_run_id)
+            _note(uow, self._clock.now_millis(), "delete", schedule)
             if terminate:
                 self._runs.terminate_of_schedule_in(uow, recurring_run_id)
         if terminate:
@@ -194,7 +224,7 @@ class RecurringRunService:
 
     def tick(self) -> int:
         """Creates the runs that are due, one per schedule, and returns how many. A schedule at its max_concurrency, or
-        one that fails unexpectedly, does not hold up others.
+        in a namespace that may have no more runs, waits; neither that nor one that fails unexpectedly holds up others.
         """
         now, after, fired = self._clock.now_millis(), _BEFORE_ALL, 0
         while True:
@@ -204,6 +234,7 @@ class RecurringRunService:
                     schedule
                     for schedule in due
                     if uow.runs.count_active(schedule.recurring_run_id) < schedule.max_concurrency
+                    and self._runs.has_place(uow, schedule.namespace)
                 ]
             for schedule in ready:
                 try:
@@ -216,9 +247,9 @@ class RecurringRunService:
 
     def _fire(self, seen: Schedule, now: int) -> bool:
         try:
-            at = fire_time(seen, now, self._zone)
+            at = fire_time(seen, now, self.zone)
             advanced = replace(seen, fires=seen.fires + 1, last_fired_at=at, error="")
-            advanced = replace(advanced, next_fire_at=next_fire(advanced, self._zone))
+            advanced = replace(advanced, next_fire_at=next_fire(advanced, self.zone))
         except InvalidArgumentError as error:
             # An earlier release accepted the expression, which has no meaning here, so there is no next fire.
             log.warning("recurring run %s fires no more: %s", seen.recurring_run_id, error)
@@ -235,6 +266,9 @@ class RecurringRunService:
         except UnavailableError:
             # The schedule is in order: the fire stays due until the database is back.
             raise
+        except ResourceExhaustedError:
+            # Others took the last place of the namespace meanwhile: the fire stays due until a run has ended.
+            return False
         except (PenstockError, InvalidSpecError, InvalidParametersError) as error:
             log.warning("recurring run %s: the fire for %d made no run: %s", seen.recurring_run_id, at, error)
             failed = replace(advanced, fires=seen.fires, error=f"the fire for {at} made no run: {error}")
@@ -263,12 +297,21 @@ class RecurringRunService:
         )
 
 
+def _note(uow: UnitOfWork, at: int, verb: str, schedule: Schedule) -> None:
+    audit.record(uow, at, "jobs", verb, schedule.recurring_run_id, schedule.namespace, schedule.display_name)
+
+
 def find(uow: UnitOfWork, recurring_run_id: str) -> Schedule:
     """Raises NotFoundError."""
     schedule = uow.schedules.get(recurring_run_id)
     if schedule is None:
         raise NotFoundError("RecurringRun", recurring_run_id)
     return schedule
+
+
+def _check_count(count: int) -> None:
+    if count < 0:
+        raise InvalidArgumentError("it must not be negative", "count")
 
 
 def _resource_name(display_name: str) -> str:

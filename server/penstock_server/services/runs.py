@@ -1,7 +1,9 @@
 """Runs (api.md §2.8).
 
 Invariants: a run is stored and queued in one transaction before the call returns; the document that it executes is
-fixed at creation; only reports of executors change its state, except for the requests to terminate and retry.
+fixed at creation; only reports of executors change its state, except for the requests to terminate and retry. A run is
+in the namespace of its experiment, and what it is made from is in that namespace too, or shared. How many runs of a
+namespace have not ended is counted in the transaction that makes or reopens one.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock_ir.event_log import RetryRequested, encode
-from penstock_ir.loader import document_from_json
 from penstock_ir.parameters import bind_root_parameters
 
 from penstock_server.domain import limits, listing, macros
-from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, DEFAULT_NAME, STORAGE_STATES
-from penstock_server.domain.listing import Key, KeyKind, Listing, Page
+from penstock_server.domain.caller import current_call
+from penstock_server.domain.experiment import ARCHIVED, AVAILABLE, STORAGE_STATES, Experiment
+from penstock_server.domain.listing import Key, KeyKind, Listing, Page, Scope
+from penstock_server.domain.location import ObjectKind
 from penstock_server.domain.options import (
     NO_SETTINGS,
     NOTHING_REQUESTED,
@@ -27,13 +30,14 @@ from penstock_server.domain.options import (
     RequestedOptions,
     resolve_options,
 )
-from penstock_server.domain.pipeline import Spec
+from penstock_server.domain.pipeline import Spec, Submitted
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
 from penstock_server.domain.task import Task, with_waits
-from penstock_server.errors import AbortedError, FailedPreconditionError, NotFoundError
-from penstock_server.services import experiments, pipelines
-from penstock_server.services.documents import Documents
+from penstock_server.errors import AbortedError, FailedPreconditionError, NotFoundError, ResourceExhaustedError
+from penstock_server.services import audit, experiments, pipelines
+from penstock_server.services.documents import Documents, text_of
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
+from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
 _STATES = tuple(state.value for state in RunState)
 LISTING = Listing(
@@ -54,9 +58,13 @@ LISTING = Listing(
         "state_history": Key("state_history"),
         "status": Key("state", values=_STATES),
         "recurring_run_id": Key("recurring_run_id"),
+        "pipeline_id": Key("pipeline_id"),
+        "pipeline_version_id": Key("pipeline_version_id"),
+        "created_by": Key("created_by"),
         # Filters by names of tasks; upstream filters by the text of the workflow manifest.
         "runtime_details": Key("task_names", sortable=False),
     },
+    pairs="labels",
     metrics=True,
 )
 _TERMINABLE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)
@@ -73,7 +81,7 @@ class NewRun:
     display_name: str
     description: str = ""
     experiment_id: str = ""
-    pipeline_spec: Mapping[str, Any] | None = None
+    pipeline_spec: Mapping[str, Any] | Submitted | None = None
     pipeline_id: str = ""
     pipeline_version_id: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +96,7 @@ class NewRun:
     """The number of the run within its schedule, from 1."""
     plugins_input: str = ""
     options: RequestedOptions = NOTHING_REQUESTED
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,12 @@ class RunService:
         signal: WorkSignal,
         service_account: str,
         defaults: OptionDefaults = NO_SETTINGS,
+        tenancy: Tenancy = SINGLE_USER,
+        max_unfinished: int = 0,
     ) -> None:
+        """`max_unfinished` runs of a namespace may be there at a time, of the server without namespaces; 0 for any."""
+        self._tenancy = tenancy
+        self._max_unfinished = max_unfinished
         self._storage = storage
         self._clock = clock
         self._documents = documents
@@ -117,13 +131,17 @@ class RunService:
         self._defaults = defaults
 
     def create(self, new: NewRun) -> Run:
-        """Raises InvalidArgumentError, NotFoundError, InvalidSpecError, InvalidParametersError."""
+        """Raises InvalidArgumentError, NotFoundError, InvalidSpecError, InvalidParametersError, and
+        ResourceExhaustedError when the namespace may have no more runs.
+        """
         limits.check_name(new.display_name, "run.display_name", limits.RUN_NAME, "Run.display_name")
         limits.check_length(new.description, "run.description", limits.DESCRIPTION)
         limits.check_length(new.service_account, "run.service_account", 253)
         limits.check_length(new.experiment_id, "run.experiment_id", 64)
-        document = document_from_json(new.pipeline_spec) if new.pipeline_spec is not None else None
-        inline = self._documents.checked(document) if document is not None else None
+        limits.check_labels(new.labels, "run.labels")
+        if new.pipeline_spec is not None:
+            new = replace(new, pipeline_spec=self._documents.submitted(new.pipeline_spec))
+        inline = new.pipeline_spec.spec if isinstance(new.pipeline_spec, Submitted) else None
         with self._storage.writing() as uow:
             run = self.create_in(uow, new, inline)
         self._signal.notify()
@@ -131,28 +149,21 @@ class RunService:
 
     def create_in(self, uow: UnitOfWork, new: NewRun, inline: Spec | None = None) -> Run:
         """Like `create`, in the caller's transaction; the caller notifies executors after it."""
+        experiment = experiments.of_new_run(uow, self._tenancy, new.experiment_id, "run.experiment_id")
         if new.recurring_run_id:
+            if self._tenancy.multi_user:
+                _check_schedule(uow, new.recurring_run_id, experiment.namespace)
             existing = uow.runs.by_recurring(new.recurring_run_id, new.display_name)
             if existing is not None:
                 return existing
-        experiment_id = (
-            experiments.find(uow, new.experiment_id).experiment_id
-            if new.experiment_id
-            else self.default_experiment(uow)
-        )
-        spec, pipeline_id, version_id = self._source(uow, new, inline)
-        run = self._run(new, experiment_id, spec, pipeline_id, version_id)
+        self._require_place(uow, experiment.namespace)
+        spec, pipeline_id, version_id = self._source(uow, new, inline, experiment.namespace)
+        run = self._run(new, experiment, spec, pipeline_id, version_id)
         uow.specs.put(spec)
         uow.runs.add(run)
-        uow.experiments.note_run(experiment_id, run.created_at)
+        uow.experiments.note_run(experiment.experiment_id, run.created_at)
+        _note(uow, run.created_at, "create", run)
         return run
-
-    def default_experiment(self, uow: UnitOfWork) -> str:
-        """The id of the experiment of runs that name none. Raises NotFoundError."""
-        default = uow.experiments.by_name(DEFAULT_NAME, "")
-        if default is None:
-            raise NotFoundError("Experiment", DEFAULT_NAME)
-        return default.experiment_id
 
     def get(self, run_id: str) -> RunDetails:
         with self._storage.reading() as uow:
@@ -165,15 +176,17 @@ class RunService:
             run = find(uow, run_id)
             return run, uow.specs.get(run.spec_hash)
 
-    def list(self, request: listing.ListRequest, experiment_id: str) -> Page[Run]:
-        query = listing.parse(LISTING, request)
+    def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Run]:
+        """Raises InvalidArgumentError, NotFoundError."""
         with self._storage.reading() as uow:
-            return uow.runs.list(query, experiment_id, "")
+            scope = experiments.scope_of_list(uow, self._tenancy, experiment_id, namespace)
+            return uow.runs.list(listing.parse(LISTING, request, scope))
 
     def archive(self, run_id: str) -> None:
         with self._storage.writing() as uow:
-            find(uow, run_id)
+            run = find(uow, run_id)
             uow.runs.set_storage_state(run_id, ARCHIVED)
+            _note(uow, self._clock.now_millis(), "archive", run)
 
     def unarchive(self, run_id: str) -> None:
         with self._storage.writing() as uow:
@@ -184,47 +197,72 @@ class RunService:
                     f"experiment {experiment.experiment_id!r} of the run is archived: unarchive the experiment first"
                 )
             uow.runs.set_storage_state(run_id, AVAILABLE)
+            _note(uow, self._clock.now_millis(), "unarchive", run)
 
     def delete(self, run_id: str) -> None:
         with self._storage.writing() as uow:
-            if not uow.runs.delete(run_id):
-                raise NotFoundError("Run", run_id)
+            run = find(uow, run_id)
+            uow.runs.delete(run_id)
+            _note(uow, self._clock.now_millis(), "delete", run)
 
     def terminate(self, run_id: str) -> None:
         with self._storage.writing() as uow:
             run = find(uow, run_id)
             if run.state not in _TERMINABLE:
                 raise FailedPreconditionError(f"run {run_id!r} is {run.state.value} and cannot be terminated")
-            _terminate(uow, run)
+            self._terminate(uow, run)
         self._signal.notify()
 
     def terminate_of_schedule_in(self, uow: UnitOfWork, recurring_run_id: str) -> None:
         """Terminates the unfinished runs of a schedule, in the caller's transaction; the caller notifies executors."""
         for run in uow.runs.active(recurring_run_id):
             if run.state in _TERMINABLE:
-                _terminate(uow, run)
+                self._terminate(uow, run)
+
+    def _terminate(self, uow: UnitOfWork, run: Run) -> None:
+        uow.runs.set_states([replace(run, state=RunState.CANCELING, terminate_requested=True)])
+        _note(uow, self._clock.now_millis(), "terminate", run)
 
     def retry(self, run_id: str) -> None:
         with self._storage.writing() as uow:
             run = find(uow, run_id)
             if run.state not in (RunState.FAILED, RunState.CANCELED):
                 raise AbortedError(f"run {run_id!r} is {run.state.value}: only failed runs can be retried")
+            self._require_place(uow, run.namespace)
             now = self._clock.now_millis()
             if uow.queue.leases([run_id])[run_id].next_sequence > 0:
                 uow.queue.append_next(run_id, encode(RetryRequested(now)))
             uow.runs.set_states([reopened(run, now)])
             uow.queue.reopen(run_id)
+            _note(uow, now, "retry", run)
         self._signal.notify()
 
-    def _source(self, uow: UnitOfWork, new: NewRun, inline: Spec | None) -> tuple[Spec, str, str]:
+    def has_place(self, uow: UnitOfWork, namespace: str) -> bool:
+        """Whether one more run of the namespace may be unfinished."""
+        if not self._max_unfinished:
+            return True
+        return uow.runs.count_unfinished(namespace if self._tenancy.multi_user else "") < self._max_unfinished
+
+    def _require_place(self, uow: UnitOfWork, namespace: str) -> None:
+        """Raises ResourceExhaustedError."""
+        if not self.has_place(uow, namespace):
+            where = f"namespace {namespace!r}" if self._tenancy.multi_user else "the server"
+            raise ResourceExhaustedError(
+                f"{where} has {self._max_unfinished} runs that have not ended, as many as it may have; try again when "
+                "one has ended"
+            )
+
+    def _source(self, uow: UnitOfWork, new: NewRun, inline: Spec | None, namespace: str) -> tuple[Spec, str, str]:
         if new.spec_hash:
             pinned = uow.specs.get(new.spec_hash)
             if pinned is None:
                 raise NotFoundError("PipelineSpec", new.spec_hash)
             return pinned, new.pipeline_id, new.pipeline_version_id
-        return pipelines.resolve_source(uow, inline, new.pipeline_id, new.pipeline_version_id, "run")
+        return pipelines.resolve_source(
+            uow, self._tenancy, namespace, inline, new.pipeline_id, new.pipeline_version_id, "run"
+        )
 
-    def _run(self, new: NewRun, experiment_id: str, spec: Spec, pipeline_id: str, version_id: str) -> Run:
+    def _run(self, new: NewRun, experiment: Experiment, spec: Spec, pipeline_id: str, version_id: str) -> Run:
         now = self._clock.now_millis()
         run_id = _run_id(new)
         pipeline = self._documents.compiled(spec)
@@ -237,10 +275,10 @@ class RunService:
         inline = version_id == ""
         return Run(
             run_id=run_id,
-            experiment_id=experiment_id,
+            experiment_id=experiment.experiment_id,
             display_name=new.display_name,
             description=new.description,
-            namespace="",
+            namespace=experiment.namespace if self._tenancy.multi_user else "",
             service_account=new.service_account or self._service_account,
             storage_state=AVAILABLE,
             state=RunState.PENDING,
@@ -250,19 +288,45 @@ class RunService:
             spec_hash=spec.spec_hash,
             pipeline_id=pipeline_id,
             pipeline_version_id=version_id,
-            submitted_spec=_dump(new.pipeline_spec) if inline else "",
+            submitted_spec=text_of(new.pipeline_spec or {}) if inline else "",
             runtime_config=new.runtime_config,
             arguments=_dump(arguments),
             pipeline_root=new.pipeline_root,
             recurring_run_id=new.recurring_run_id,
             plugins_input=new.plugins_input,
             options=resolve_options(new.options, self._defaults),
+            labels=dict(new.labels),
+            created_by=current_call().caller.user,
             resource_name=f"{pipeline.name.rsplit('/', 1)[-1][:240]}-{suffix}",
         )
 
 
-def _terminate(uow: UnitOfWork, run: Run) -> None:
-    uow.runs.set_states([replace(run, state=RunState.CANCELING, terminate_requested=True)])
+def _note(uow: UnitOfWork, at: int, verb: str, run: Run) -> None:
+    audit.record(uow, at, "runs", verb, run.run_id, run.namespace, run.display_name)
+
+
+def _check_schedule(uow: UnitOfWork, recurring_run_id: str, namespace: str) -> None:
+    """Raises NotFoundError for a schedule that is not there, or in another namespace: a run that named it would be
+    given out in place of the schedule's own, and count as one of its."""
+    schedule = uow.locations.find(ObjectKind.RECURRING_RUN, recurring_run_id)
+    if schedule is None or schedule.namespace != namespace:
+        raise NotFoundError("RecurringRun", recurring_run_id)
+
+
+def scope_of_list(uow: UnitOfWork, tenancy: Tenancy, run_id: str, namespace: str) -> Scope:
+    """Whose artifacts a list shows: a run's, and in multi-user mode those of one namespace.
+
+    Raises InvalidArgumentError when neither is named in multi-user mode, NotFoundError for a run that is not in the
+    namespace.
+    """
+    if not tenancy.multi_user:
+        return Scope(None, run_id)
+    if not run_id:
+        return Scope(tenancy.namespace(namespace, "namespace"))
+    found = find(uow, run_id).namespace
+    if namespace and namespace != found:
+        raise NotFoundError("Run", run_id)
+    return Scope(found, run_id)
 
 
 def find(uow: UnitOfWork, run_id: str) -> Run:

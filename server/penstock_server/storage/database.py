@@ -24,15 +24,20 @@ from penstock_server.storage.engine import database_errors, open_engine
 from penstock_server.storage.pool import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.probe import write_problem
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
+from penstock_server.storage.repositories.audit import SqlAuditRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
+from penstock_server.storage.repositories.locations import SqlLocationRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
+from penstock_server.storage.repositories.role_bindings import SqlRoleBindingRepository
 from penstock_server.storage.repositories.runs import SqlRunRepository
 from penstock_server.storage.repositories.schedules import SqlScheduleRepository
+from penstock_server.storage.repositories.sessions import SqlSessionRepository
 from penstock_server.storage.repositories.specs import SqlSpecRepository
 from penstock_server.storage.repositories.tasks import SqlTaskRepository
+from penstock_server.storage.repositories.tokens import SqlTokenRepository
 from penstock_server.storage.repositories.versions import SqlVersionRepository
 from penstock_server.storage.schema import Schema, problem
 
@@ -52,6 +57,11 @@ class SqlUnitOfWork:
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
         self.schedules: ports.ScheduleRepository = SqlScheduleRepository(connection)
         self.driver_tasks: ports.DriverTaskRepository = SqlDriverTaskRepository(connection)
+        self.audit: ports.AuditRepository = SqlAuditRepository(connection)
+        self.role_bindings: ports.RoleBindingRepository = SqlRoleBindingRepository(connection)
+        self.tokens: ports.TokenRepository = SqlTokenRepository(connection)
+        self.sessions: ports.SessionRepository = SqlSessionRepository(connection)
+        self.locations: ports.LocationRepository = SqlLocationRepository(connection)
 
 
 class Database:

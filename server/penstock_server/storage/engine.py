@@ -4,7 +4,9 @@ SQLite runs in WAL mode with synchronous=NORMAL: a commit survives the death of 
 laptop needs; a power failure may lose the last commits but never corrupts. Writers take the lock at BEGIN.
 
 Invariants: waits for connections, locks and statements have timeouts, except on the one connection that migrates the
-schema; errors of the driver for a database that cannot be reached become UnavailableError.
+schema; a program that stands still in a transaction, with its connections open, loses its locks to the others within
+seconds; errors of the driver for a database that cannot be reached become UnavailableError. No error shows a password
+or what is in a row: neither the URL, whatever is wrong with it, nor the values of a statement.
 """
 
 from __future__ import annotations
@@ -28,7 +30,17 @@ from penstock_server.storage.pool import PoolSettings
 _BUSY_MILLIS = 15_000
 # Used when a URL names a database and no driver.
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
-_MYSQL = {"connect_timeout": 5, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"}
+_STANDS_STILL_SECONDS = 10
+"""How long a transaction may wait for its program before the database ends it: a suspended server holds no run."""
+_MYSQL = {
+    "connect_timeout": 5,
+    "read_timeout": 60,
+    "write_timeout": 60,
+    "charset": "utf8mb4",
+    # What follows /*M! is read by MariaDB alone: MySQL has no such limit.
+    "init_command": f"SET SESSION innodb_lock_wait_timeout = 15 /*M! , idle_transaction_timeout = "
+    f"{_STANDS_STILL_SECONDS} */",
+}
 _CONNECT: dict[str, dict[str, Any]] = {
     "postgresql": {
         "connect_timeout": 5,
@@ -37,12 +49,16 @@ _CONNECT: dict[str, dict[str, Any]] = {
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
-        "options": "-c statement_timeout=60000 -c lock_timeout=15000",
+        "options": "-c statement_timeout=60000 -c lock_timeout=15000 "
+        f"-c idle_in_transaction_session_timeout={_STANDS_STILL_SECONDS}s",
     },
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
 _A_DAY = 24 * 3600
+_NO_URL = (
+    "this is no URL of a database; in user and password, characters such as @ : / # are written as %40 %3A %2F %23"
+)
 
 
 def open_engine(url: str, pool: PoolSettings) -> Engine:
@@ -53,7 +69,7 @@ def open_engine(url: str, pool: PoolSettings) -> Engine:
     parsed = _parse_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        engine = sqlalchemy.create_engine(parsed, pool_size=pool.size, max_overflow=pool.overflow)
+        engine = sqlalchemy.create_engine(parsed, pool_size=pool.size, max_overflow=pool.overflow, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -67,6 +83,7 @@ def open_engine(url: str, pool: PoolSettings) -> Engine:
         pool_pre_ping=pool.pre_ping,
         pool_recycle=pool.recycle,
         connect_args=_CONNECT.get(backend, {}),
+        hide_parameters=True,
     )
 
 
@@ -77,7 +94,7 @@ def open_schema_engine(url: str) -> Engine:
     parsed = _parse_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        engine = sqlalchemy.create_engine(parsed, poolclass=NullPool)
+        engine = sqlalchemy.create_engine(parsed, poolclass=NullPool, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "connect", _disable_foreign_keys)
         event.listen(engine, "begin", _begin_sqlite)
@@ -89,7 +106,9 @@ def open_schema_engine(url: str) -> Engine:
         connect["read_timeout"] = connect["write_timeout"] = _A_DAY
         # While a migration waits for a table's lock, it blocks all others that need the table.
         connect["init_command"] = "SET SESSION lock_wait_timeout = 15"
-    return sqlalchemy.create_engine(parsed, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=connect)
+    return sqlalchemy.create_engine(
+        parsed, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=connect, hide_parameters=True
+    )
 
 
 @contextmanager
@@ -111,8 +130,11 @@ def _parse_url(url: str) -> sqlalchemy.URL:
     """Raises InvalidArgumentError."""
     try:
         parsed = sqlalchemy.make_url(url)
-    except ArgumentError as error:
-        raise InvalidArgumentError("this is no URL of a database") from error
+    except (ArgumentError, ValueError):
+        # Not `from`: what is quoted as a wrong port may be a part of the password.
+        raise InvalidArgumentError(_NO_URL) from None
+    if "@" in (parsed.host or ""):
+        raise InvalidArgumentError(_NO_URL)
     if parsed.drivername == "postgres":
         parsed = parsed.set(drivername="postgresql")
     backend = parsed.get_backend_name()

@@ -10,8 +10,8 @@ keys, wildcards in substrings are escaped. Times are compared in whole seconds, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +31,7 @@ from sqlalchemy import (
     select,
 )
 
-from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Page, Predicate
+from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Page, Predicate, Scope
 from penstock_server.storage.tables import run_metrics
 
 ValueTest = Callable[[ColumnElement[Any]], ColumnElement[bool]]
@@ -39,6 +39,15 @@ Related = Mapping[str, Callable[[ValueTest], ColumnElement[bool]]]
 _SORT = "sort_value"
 # The lowest finite double.
 _LOWEST = -sys.float_info.max
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The columns of a table of keys and values that rows have, tags or labels; `owner` refers to the row."""
+
+    owner: Column[Any]
+    key: Column[Any]
+    value: Column[Any]
 
 
 def page(
@@ -49,35 +58,60 @@ def page(
     *,
     columns: Sequence[Any] | None = None,
     where: Sequence[ColumnElement[bool]] = (),
-    tags: tuple[Table, str] | None = None,
+    parent: Column[Any] | None = None,
+    pairs: Pairs | None = None,
     related: Related | None = None,
+    computed: Mapping[str, ColumnElement[Any]] | None = None,
 ) -> Page[Row[Any]]:
-    """One page of rows.
+    """One page of the rows that the query's scope has.
 
-    `tags` is the table of tags and the name of its column that refers to `identifier`. `related` handles predicates on
-    keys that are no columns of the table: for each, a function that gets a test of one value and returns whether any
-    value of the row matches.
+    `parent` is the column with the id of what a list may be narrowed to; the namespace is in the table's column of that
+    name, and a table without one has its namespaces in `where`.
+    `pairs` are the row's tags or labels. `related` handles predicates on keys that are no columns of the table: for
+    each, a function that gets a test of one value and returns whether any value of the row matches. `computed` are
+    values that are sorted by and are no columns.
     """
-    conditions = [
-        *where,
-        *(_condition(table, identifier, predicate, tags, related or {}) for predicate in query.predicates),
-    ]
-    sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else table.c[query.column]
-    page_query: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(
-        *conditions
-    )
+    chosen = [*where, *conditions(query, table, identifier, parent=parent, pairs=pairs, related=related)]
+    sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else (computed or {}).get(query.column)
+    if sort is None:
+        sort = table.c[query.column]
+    page_query: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(*chosen)
     if query.cursor is not None:
         page_query = page_query.where(_at_or_after(sort, identifier, query.cursor, query.descending))
     order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
     rows = connection.execute(page_query.order_by(*order).limit(query.page_size + 1)).all()
     if len(rows) <= query.page_size and query.cursor is None:
         return Page(rows, len(rows), "")
-    total = connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one()
+    total = connection.execute(select(func.count()).select_from(table).where(*chosen)).scalar_one()
     if len(rows) <= query.page_size:
         return Page(rows, total, "")
     first = rows[query.page_size]
     cursor = Cursor(first._mapping[_SORT], first._mapping[identifier.name])
     return Page(rows[: query.page_size], total, query.token(cursor))
+
+
+def conditions(
+    query: ListQuery,
+    table: Table,
+    identifier: Column[Any],
+    *,
+    parent: Column[Any] | None = None,
+    pairs: Pairs | None = None,
+    related: Related | None = None,
+) -> list[ColumnElement[bool]]:
+    """What holds for the rows of all pages; the arguments are those of `page`."""
+    return [
+        *_scope(query.scope, table, parent),
+        *(_condition(table, identifier, predicate, pairs, related or {}) for predicate in query.predicates),
+    ]
+
+
+def _scope(scope: Scope, table: Table, parent: Column[Any] | None) -> Iterator[ColumnElement[bool]]:
+    if scope.namespace is not None and "namespace" in table.c:
+        yield table.c.namespace == scope.namespace
+    if scope.parent:
+        # A token's scope is a caller's word: where a list cannot be narrowed, it has no rows.
+        yield parent == scope.parent if parent is not None else false()
 
 
 def _metric(run_id: Column[Any], name: str) -> ColumnElement[Any]:
@@ -101,15 +135,12 @@ def _condition(
     table: Table,
     identifier: Column[Any],
     predicate: Predicate,
-    tags: tuple[Table, str] | None,
+    pairs: Pairs | None,
     related: Related,
 ) -> ColumnElement[bool]:
-    if predicate.tag:
-        assert tags is not None
-        tag_table, owner = tags
-        owners = select(tag_table.c[owner]).where(
-            tag_table.c.tag_key == predicate.tag, tag_table.c.tag_value == predicate.value
-        )
+    if predicate.pair:
+        assert pairs is not None
+        owners = select(pairs.owner).where(pairs.key == predicate.pair, pairs.value == predicate.value)
         return identifier.in_(owners)
     if predicate.column in related:
         if predicate.operation is Operation.NOT_EQUALS:

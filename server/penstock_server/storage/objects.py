@@ -7,6 +7,7 @@ are turned into the server's errors here and nowhere else.
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,15 +15,48 @@ from urllib.parse import unquote_to_bytes
 
 from penstock_store.base import ArtifactStoreError, Limits, ObjectReader, OutsideRootsError
 from penstock_store.config import StoreConfig
-from penstock_store.files import FileArtifactStore, path_of
+from penstock_store.files import FileArtifactStore, path_of, uri_of
 from penstock_store.router import RoutedStore
+from penstock_store.uris import parse
 
 from penstock_server.domain import unpacking
 from penstock_server.errors import FailedPreconditionError, NotFoundError, PermissionDeniedError, UnavailableError
 
+_ESCAPED = re.compile(r"%(?:2[ef5]|5c|00)|[\\\x00-\x1f\x7f]", re.IGNORECASE)
 _BLOCK = tarfile.BLOCKSIZE
 # Shorter than the defaults, because a caller is waiting.
-_LIMITS = Limits(retry_seconds=10, stall=15)
+LIMITS = Limits(retry_seconds=10, stall=15)
+
+
+def canonical_uri(uri: str) -> str | None:
+    """The one form of the place that a URI names, as reading it takes it; None for one that may be taken two ways.
+
+    A file is where it lies once links are followed.
+    """
+    try:
+        path = path_of(uri)
+        if path is not None:
+            return None if "\0" in str(path) else uri_of(os.path.realpath(path))
+        location = parse(uri.removesuffix("/"))
+    except (ArtifactStoreError, ValueError, OSError):
+        return None
+    # What a client of a store may take for another key: empty and dotted segments, and characters that are escaped.
+    doubtful = {"", "."} & set(location.key.split("/")) or _ESCAPED.search(location.key)
+    return None if doubtful or not location.key else str(location)
+
+
+def configured_store(roots: Sequence[str], config: StoreConfig, environ: Mapping[str, str]) -> RoutedStore:
+    """Reads objects under `roots`, paths and URIs (at least one path), and under the roots that `config` names.
+
+    Raises ArtifactStoreError.
+    """
+    files = [path for path in map(path_of, (*roots, config.default_root, *config.roots)) if path is not None]
+    buckets = [root for root in roots if path_of(root) is None]
+    for root in (config.default_root, *buckets):
+        config = config.for_root(root)
+    store = FileArtifactStore(files[0], files[1:])
+    named = [*buckets, *config.named_roots()]
+    return RoutedStore(config, environ, files=store, roots=named, limits=LIMITS)
 
 
 class StoredObjects:
@@ -31,17 +65,8 @@ class StoredObjects:
 
     @staticmethod
     def configured(roots: Sequence[str], config: StoreConfig, environ: Mapping[str, str]) -> StoredObjects:
-        """Serves objects under `roots`, paths and URIs (at least one path), and under the roots that `config` names.
-
-        Raises ArtifactStoreError.
-        """
-        files = [path for path in map(path_of, (*roots, config.default_root, *config.roots)) if path is not None]
-        buckets = [root for root in roots if path_of(root) is None]
-        for root in (config.default_root, *buckets):
-            config = config.for_root(root)
-        store = FileArtifactStore(files[0], files[1:])
-        named = [*buckets, *config.named_roots()]
-        return StoredObjects(RoutedStore(config, environ, files=store, roots=named, limits=_LIMITS))
+        """Serves what `configured_store` reads. Raises ArtifactStoreError."""
+        return StoredObjects(configured_store(roots, config, environ))
 
     def read(self, uri: str, *, offset: int = 0, max_bytes: int = 0) -> Iterator[bytes]:
         """Raises NotFoundError, FailedPreconditionError, PermissionDeniedError, UnavailableError before the first
@@ -84,6 +109,6 @@ def _translated_errors() -> Iterator[None]:
     try:
         yield
     except OutsideRootsError as error:
-        raise PermissionDeniedError(str(error)) from error
+        raise PermissionDeniedError(str(error), resource="runs", verb="readArtifact") from error
     except ArtifactStoreError as error:
         raise (UnavailableError if error.transient else FailedPreconditionError)(str(error)) from error

@@ -36,6 +36,8 @@ metadata = MetaData(
 LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 Blob = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 Id = String(64)
+# Compared byte by byte on every database: MariaDB otherwise takes two users for one whose names differ in case.
+ExactName = String(255).with_variant(mysql.VARCHAR(255, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 experiments = Table(
     "experiments",
@@ -49,6 +51,7 @@ experiments = Table(
     Column("storage_state", String(16), nullable=False),
     UniqueConstraint("namespace", "name"),
     Index(None, "created_at", "experiment_id"),
+    Index(None, "namespace", "created_at", "experiment_id"),
     Index(None, "last_run_created_at", "experiment_id"),
 )
 
@@ -63,6 +66,7 @@ pipelines = Table(
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("namespace", "name"),
     Index(None, "created_at", "pipeline_id"),
+    Index(None, "namespace", "created_at", "pipeline_id"),
 )
 
 # Documents by the hash of their canonical text: a hundred thousand runs of one pipeline keep one copy.
@@ -147,6 +151,9 @@ runs = Table(
     Column("resource_name", String(253), nullable=False, default=""),
     Column("pipeline_context_id", BigInteger, nullable=False, default=0),
     Column("pipeline_run_context_id", BigInteger, nullable=False, default=0),
+    # As JSON text, for replies; null for none. Lists are filtered by `run_labels`.
+    Column("labels", LongText, nullable=True),
+    Column("created_by", ExactName, nullable=False, default="", server_default=""),
     # Dispatch. A run waits for an executor while `claimable` and its lease has ended.
     Column("claimable", Boolean, nullable=False),
     Column("terminate_requested", Boolean, nullable=False, default=False),
@@ -154,7 +161,10 @@ runs = Table(
     Column("lease_expires_at", BigInteger, nullable=False, default=0),
     Column("fence", BigInteger, nullable=False, default=0),
     Column("next_sequence", BigInteger, nullable=False, default=0),
+    # How often the run, its tasks or its artifacts have changed: grows with every transaction that changes them.
+    Column("changes", BigInteger, nullable=False, default=0, server_default="0"),
     Index(None, "created_at", "run_id"),
+    Index(None, "namespace", "created_at", "run_id"),
     Index(None, "experiment_id", "created_at", "run_id"),
     Index(None, "state", "created_at", "run_id"),
     Index(None, "storage_state", "created_at", "run_id"),
@@ -165,6 +175,17 @@ runs = Table(
     Index(None, "claimable", "lease_expires_at"),
     Index(None, "recurring_run_id", "created_at"),
     Index(None, "spec_hash"),
+    Index(None, "pipeline_id", "created_at", "run_id"),
+    Index(None, "created_by", "created_at", "run_id"),
+)
+
+run_labels = Table(
+    "run_labels",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("label_key", ExactName, primary_key=True),
+    Column("label_value", ExactName, nullable=False),
+    Index(None, "label_key", "label_value"),
 )
 
 # The event log of a run, from which an executor rebuilds its state.
@@ -207,7 +228,13 @@ tasks = Table(
     Column("phase", String(16), nullable=False, default="", server_default=""),
     Column("wake_at", BigInteger, nullable=False, default=0, server_default="0"),
     Column("waiting", LongText, nullable=True),
+    # The task_id of the parent, empty for the root; null in rows of releases that had no such column.
+    Column("parent_id", Id, nullable=True),
+    # The number that `runs.changes` had with the task's latest change.
+    Column("changed", BigInteger, nullable=False, default=0, server_default="0"),
     Index(None, "run_id", "ordinal"),
+    Index(None, "run_id", "parent_id", "ordinal"),
+    Index(None, "run_id", "changed"),
     Index(None, "pod_name"),
 )
 
@@ -263,6 +290,7 @@ recurring_runs = Table(
     Column("error", LongText, nullable=False, default=""),
     Column("plugins_input", LongText, nullable=True),
     Index(None, "created_at", "recurring_run_id"),
+    Index(None, "namespace", "created_at", "recurring_run_id"),
     Index(None, "experiment_id", "created_at", "recurring_run_id"),
     Index(None, "enabled", "next_fire_at"),
 )
@@ -293,6 +321,79 @@ run_metrics = Table(
     Index(None, "name", "value", "run_id"),
 )
 
+# Who did, or was refused, what. Lines are added and removed, never changed.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("event_id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("groups", LongText, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("method", String(255), nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("resource", String(63), nullable=False),
+    Column("verb", String(63), nullable=False),
+    Column("namespace", String(63), nullable=False),
+    Column("object_id", Id, nullable=False),
+    Column("object_name", String(255), nullable=False),
+    Column("result", String(32), nullable=False),
+    Column("reason", LongText, nullable=False),
+    Index(None, "at"),
+    Index(None, "namespace", "event_id"),
+    Index(None, "user", "event_id"),
+    Index(None, "object_id", "event_id"),
+)
+
+# Roles of users and groups in namespaces; exactly one of user and group is set.
+role_bindings = Table(
+    "role_bindings",
+    metadata,
+    Column("role_binding_id", Id, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("namespace", String(63), nullable=False),
+    Column("user", String(255), nullable=False, default=""),
+    Column("group", String(255), nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    # A hash of the other columns: together they are too long for a key of MariaDB.
+    Column("binding_key", String(64), nullable=False, unique=True),
+    Index(None, "created_at", "role_binding_id"),
+)
+
+# Secrets are kept as hashes alone.
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token_id", Id, primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("user", ExactName, nullable=False),
+    # JSON lists.
+    Column("groups", LongText, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("namespaces", LongText, nullable=False),
+    Column("secret_hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("last_used_at", BigInteger, nullable=False, default=0),
+    Column("revoked_at", BigInteger, nullable=False, default=0),
+    Index(None, "user", "created_at", "token_id"),
+    Index(None, "created_at", "token_id"),
+)
+
+# Who is logged in to the web UI.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id_hash", String(64), primary_key=True),
+    Column("user", ExactName, nullable=False),
+    # A JSON list.
+    Column("groups", LongText, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index(None, "expires_at"),
+)
+
 driver_tasks = Table(
     "driver_tasks",
     metadata,
@@ -306,4 +407,5 @@ driver_tasks = Table(
     Column("finished_at", BigInteger, nullable=False, default=0),
     Index(None, "fingerprint", "created_at"),
     Index(None, "created_at", "task_id"),
+    Index(None, "namespace", "created_at", "task_id"),
 )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from penstock.tls_files import TlsFiles, TlsFilesError
 from penstock_executor.channel import ServerChannel, addresses_of
+
+from tests.support.certificates import Authority
 
 METHOD = "/test.Service/Call"
 
@@ -119,3 +123,81 @@ async def test_the_only_one_stays_the_one_that_is_asked() -> None:
         only.refuses = False
         assert await call(b"", timeout=5) == b"only"
         await channel.close()
+
+
+class NamingServer:
+    """Answers with the name in the caller's certificate; to `wait` when `release` is set."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self.release = asyncio.Event()
+        self.waits = asyncio.Event()
+
+    async def answer(self, request: bytes, context: Any) -> bytes:
+        if request == b"wait":
+            self.waits.set()
+            await self.release.wait()
+        return bytes(context.auth_context()["x509_common_name"][0])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[str]:
+        server = grpc.aio.server()
+        handler = grpc.unary_unary_rpc_method_handler(self.answer)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", {"Call": handler}),))
+        certificate, key = self._authority.issue("server")
+        credentials = grpc.ssl_server_credentials([(key, certificate)], self._authority.certificate, True)
+        port = server.add_secure_port("localhost:0", credentials)
+        await server.start()
+        try:
+            yield f"localhost:{port}"
+        finally:
+            await server.stop(None)
+
+
+def client_files(directory: Path, authority: Authority, name: str) -> TlsFiles:
+    certificate, key = authority.issue(name)
+    paths = directory / "tls.crt", directory / "tls.key", directory / "ca.crt"
+    for path, content in zip(paths, (certificate, key, authority.certificate), strict=True):
+        path.write_bytes(content)
+    return TlsFiles(*paths, ("--tls-cert", "--tls-key", "--tls-ca"))
+
+
+async def test_other_certificates_are_for_new_calls_and_end_none(tmp_path: Path) -> None:
+    authority = Authority()
+    server = NamingServer(authority)
+    async with server.running() as address:
+        channel = ServerChannel(address, client_files(tmp_path, authority, "one"), interval=0)
+        call = channel.unary_unary(METHOD)
+        assert await call(b"", timeout=10) == b"one"
+        waiting = asyncio.ensure_future(call(b"wait", timeout=60))
+        await server.waits.wait()
+        client_files(tmp_path, authority, "two")
+        assert await call(b"", timeout=10) == b"two"
+        (tmp_path / "tls.crt").write_text("-----BEGIN CERTIFICATE-----")
+        assert await call(b"", timeout=10) == b"two"
+        server.release.set()
+        assert await waiting == b"one"
+        assert not channel._retired
+        await channel.close()
+
+
+async def test_calls_that_wait_on_old_connections_end_with_the_channel(tmp_path: Path) -> None:
+    authority = Authority()
+    server = NamingServer(authority)
+    async with server.running() as address:
+        channel = ServerChannel(address, client_files(tmp_path, authority, "one"), interval=0)
+        call = channel.unary_unary(METHOD)
+        waiting = asyncio.ensure_future(call(b"wait", timeout=60))
+        await server.waits.wait()
+        client_files(tmp_path, authority, "two")
+        assert await call(b"", timeout=10) == b"two"
+        await channel.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+
+async def test_files_that_cannot_be_used_are_refused_at_once(tmp_path: Path) -> None:
+    files = client_files(tmp_path, Authority(), "one")
+    (tmp_path / "ca.crt").write_text("")
+    with pytest.raises(TlsFilesError, match=r"--tls-ca: .*ca.crt"):
+        ServerChannel("localhost:1", files)

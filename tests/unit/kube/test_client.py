@@ -15,6 +15,7 @@ from penstock_kube.config import Cluster
 from penstock_kube.errors import (
     ConflictError,
     GoneError,
+    InvalidError,
     KubeConfigError,
     KubeError,
     ThrottledError,
@@ -250,3 +251,15 @@ async def test_who_calls() -> None:
     assert head[0] == f"GET {PATH}?labelSelector=a+in+%28b%2Cc%29%2C%21d&limit=5 HTTP/1.1"
     assert any(line.startswith("User-Agent: penstock-executor/") for line in head)
     assert "Authorization: Bearer t" in head
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "..", "../../other/configmaps/a", ".", "", "a b", "a%2Fb", "ä", "a/"])
+async def test_a_name_that_is_none_is_not_sent(name: str) -> None:
+    async with served() as (server, client):
+        await client.create(PATH, map_named("a"))
+        for call in (client.get, client.delete):
+            with pytest.raises(InvalidError, match="it holds what no name of an object has"):
+                await call(f"{PATH}/{name}")
+        with pytest.raises(InvalidError, match="it holds what no name of an object has"):
+            await anext(client.log("default", name, "main"))
+        assert exists(server, "a")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from penstock_store.base import ArtifactStoreError
 from penstock_store.clients import endpoint_of
-from penstock_store.config import PROVIDERS, CredentialVariable, StoreConfig
+from penstock_store.config import PROVIDERS, AssumeRole, CredentialVariable, StoreConfig
 from penstock_store.providers import parse_file, parse_launcher
 
 _PROVIDERS = """
@@ -238,3 +238,62 @@ def test_no_client_library_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+_ROLE = """
+s3:
+  default:
+    region: eu-central-1
+    credentials: {fromEnv: true}
+    assumeRole:
+      roleArn: arn:aws:iam::123456789012:role/tasks
+      externalId: ours
+      durationSeconds: 900
+      outputRoots: [s3://models/shared]
+  overrides:
+  - {bucketName: own, endpoint: store.example:9000, credentials: {fromEnv: true}}
+  - {bucketName: plain, credentials: {fromEnv: true}, assumeRole: null}
+"""
+
+
+def test_a_role_for_agents() -> None:
+    config = parse_launcher({"providers": _ROLE})
+    role = config.settings_for("s3://any/x").assume_role
+    assert role == AssumeRole(
+        setting="providers.s3.default.assumeRole",
+        role_arn="arn:aws:iam::123456789012:role/tasks",
+        external_id="ours",
+        duration_seconds=900,
+        output_roots=("s3://models/shared",),
+    )
+    own = config.settings_for("s3://own/x").assume_role
+    assert own is not None
+    assert own.endpoint == "https://store.example:9000", "a server of one's own gives temporary credentials itself"
+    assert config.settings_for("s3://plain/x").assume_role is None
+    assert StoreConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        ("{}", "assumeRole.roleArn: it is required"),
+        ("{roleArn: short}", "assumeRole.roleArn: it is required, and has between 20"),
+        ("{roleArn: ARN, durationSeconds: 10}", "durationSeconds: it must be a number of seconds from 900 to 43200"),
+        ("{roleArn: ARN, durationSeconds: true}", "durationSeconds: it must be a number"),
+        ("{roleArn: ARN, outputRoots: s3://x/y}", "outputRoots: it must be a list"),
+        ("{roleArn: ARN, outputRoots: ['s3://x/y', 's3://x']}", r"outputRoots\[1\]: it must be a URI s3://bucket"),
+        ("{roleArn: ARN, outputRoots: ['gs://x/y']}", r"outputRoots\[0\]: it must be a URI s3://bucket"),
+        ("{roleArn: ARN, policy: x}", "assumeRole.policy: unknown"),
+        ("[]", "assumeRole: it must be a mapping"),
+    ],
+)
+def test_a_role_that_cannot_be(role: str, message: str) -> None:
+    text = role.replace("ARN", "'arn:aws:iam::123456789012:role/tasks'")
+    with pytest.raises(ArtifactStoreError, match=message):
+        parse_launcher({"providers": f"s3: {{default: {{credentials: {{fromEnv: true}}, assumeRole: {text}}}}}"})
+
+
+def test_other_providers_have_no_role() -> None:
+    text = "gs: {default: {credentials: {fromEnv: true}, assumeRole: {}}}"
+    with pytest.raises(ArtifactStoreError, match=r"providers.gs.default.assumeRole: unknown"):
+        parse_launcher({"providers": text})

@@ -14,6 +14,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
+	v2beta1 "penstock.dev/go/api/v2beta1"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -76,7 +77,176 @@ func (x ExplainCacheResponse_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExplainCacheResponse_Outcome.Descriptor instead.
 func (ExplainCacheResponse_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4, 0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7, 0}
+}
+
+type ListNextFiresRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	RecurringRunId string                 `protobuf:"bytes,1,opt,name=recurring_run_id,json=recurringRunId,proto3" json:"recurring_run_id,omitempty"`
+	// So many at most: 10 for 0, never more than 100.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNextFiresRequest) Reset() {
+	*x = ListNextFiresRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNextFiresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNextFiresRequest) ProtoMessage() {}
+
+func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNextFiresRequest.ProtoReflect.Descriptor instead.
+func (*ListNextFiresRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListNextFiresRequest) GetRecurringRunId() string {
+	if x != nil {
+		return x.RecurringRunId
+	}
+	return ""
+}
+
+func (x *ListNextFiresRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type PreviewFiresRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Trigger *v2beta1.Trigger       `protobuf:"bytes,1,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	// As of ListNextFires.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewFiresRequest) Reset() {
+	*x = PreviewFiresRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewFiresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewFiresRequest) ProtoMessage() {}
+
+func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewFiresRequest.ProtoReflect.Descriptor instead.
+func (*PreviewFiresRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PreviewFiresRequest) GetTrigger() *v2beta1.Trigger {
+	if x != nil {
+		return x.Trigger
+	}
+	return nil
+}
+
+func (x *PreviewFiresRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type NextFires struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The earliest first. Those that were missed and are to be caught up lie in the past.
+	Fires []*timestamppb.Timestamp `protobuf:"bytes,1,rep,name=fires,proto3" json:"fires,omitempty"`
+	// Why there are none, or why they are not made as it stands; empty when they are.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Where the trigger names no time zone; empty for UTC.
+	TimeZone      string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NextFires) Reset() {
+	*x = NextFires{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NextFires) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NextFires) ProtoMessage() {}
+
+func (x *NextFires) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NextFires.ProtoReflect.Descriptor instead.
+func (*NextFires) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *NextFires) GetFires() []*timestamppb.Timestamp {
+	if x != nil {
+		return x.Fires
+	}
+	return nil
+}
+
+func (x *NextFires) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *NextFires) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
 }
 
 type ExplainTaskRequest struct {
@@ -90,7 +260,7 @@ type ExplainTaskRequest struct {
 
 func (x *ExplainTaskRequest) Reset() {
 	*x = ExplainTaskRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +272,7 @@ func (x *ExplainTaskRequest) String() string {
 func (*ExplainTaskRequest) ProtoMessage() {}
 
 func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +285,7 @@ func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
 func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ExplainTaskRequest) GetRunId() string {
@@ -145,7 +315,7 @@ type ExplainTaskResponse struct {
 
 func (x *ExplainTaskResponse) Reset() {
 	*x = ExplainTaskResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -157,7 +327,7 @@ func (x *ExplainTaskResponse) String() string {
 func (*ExplainTaskResponse) ProtoMessage() {}
 
 func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -170,7 +340,7 @@ func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
 func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ExplainTaskResponse) GetTask() string {
@@ -213,7 +383,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -225,7 +395,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -238,7 +408,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Reason) GetText() string {
@@ -272,7 +442,7 @@ type ExplainCacheRequest struct {
 
 func (x *ExplainCacheRequest) Reset() {
 	*x = ExplainCacheRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -284,7 +454,7 @@ func (x *ExplainCacheRequest) String() string {
 func (*ExplainCacheRequest) ProtoMessage() {}
 
 func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -297,7 +467,7 @@ func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheRequest.ProtoReflect.Descriptor instead.
 func (*ExplainCacheRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExplainCacheRequest) GetRunId() string {
@@ -328,7 +498,7 @@ type ExplainCacheResponse struct {
 
 func (x *ExplainCacheResponse) Reset() {
 	*x = ExplainCacheResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +510,7 @@ func (x *ExplainCacheResponse) String() string {
 func (*ExplainCacheResponse) ProtoMessage() {}
 
 func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +523,7 @@ func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheResponse.ProtoReflect.Descriptor instead.
 func (*ExplainCacheResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExplainCacheResponse) GetOutcome() ExplainCacheResponse_Outcome {
@@ -403,7 +573,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -415,7 +585,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -428,7 +598,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Difference) GetField() string {
@@ -459,13 +629,15 @@ type PlanPipelineRequest struct {
 	// Instead of pipeline_spec: a version that is stored.
 	PipelineVersionId string                     `protobuf:"bytes,2,opt,name=pipeline_version_id,json=pipelineVersionId,proto3" json:"pipeline_version_id,omitempty"`
 	Parameters        map[string]*structpb.Value `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whose cache is asked; required in multi-user mode.
+	Namespace     string `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanPipelineRequest) Reset() {
 	*x = PlanPipelineRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +649,7 @@ func (x *PlanPipelineRequest) String() string {
 func (*PlanPipelineRequest) ProtoMessage() {}
 
 func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +662,7 @@ func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineRequest.ProtoReflect.Descriptor instead.
 func (*PlanPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PlanPipelineRequest) GetPipelineSpec() *structpb.Struct {
@@ -514,6 +686,13 @@ func (x *PlanPipelineRequest) GetParameters() map[string]*structpb.Value {
 	return nil
 }
 
+func (x *PlanPipelineRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 type PlanPipelineResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Tasks []*PlannedTask         `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
@@ -527,7 +706,7 @@ type PlanPipelineResponse struct {
 
 func (x *PlanPipelineResponse) Reset() {
 	*x = PlanPipelineResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +718,7 @@ func (x *PlanPipelineResponse) String() string {
 func (*PlanPipelineResponse) ProtoMessage() {}
 
 func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +731,7 @@ func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineResponse.ProtoReflect.Descriptor instead.
 func (*PlanPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PlanPipelineResponse) GetTasks() []*PlannedTask {
@@ -586,7 +765,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +777,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +790,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Problem) GetPlace() string {
@@ -658,7 +837,7 @@ type PlannedTask struct {
 
 func (x *PlannedTask) Reset() {
 	*x = PlannedTask{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +849,7 @@ func (x *PlannedTask) String() string {
 func (*PlannedTask) ProtoMessage() {}
 
 func (x *PlannedTask) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +862,7 @@ func (x *PlannedTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedTask.ProtoReflect.Descriptor instead.
 func (*PlannedTask) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PlannedTask) GetPath() string {
@@ -807,7 +986,7 @@ type ReadEventLogRequest struct {
 
 func (x *ReadEventLogRequest) Reset() {
 	*x = ReadEventLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -819,7 +998,7 @@ func (x *ReadEventLogRequest) String() string {
 func (*ReadEventLogRequest) ProtoMessage() {}
 
 func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -832,7 +1011,7 @@ func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadEventLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReadEventLogRequest) GetRunId() string {
@@ -853,7 +1032,7 @@ type ReadArtifactRequest struct {
 
 func (x *ReadArtifactRequest) Reset() {
 	*x = ReadArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1044,7 @@ func (x *ReadArtifactRequest) String() string {
 func (*ReadArtifactRequest) ProtoMessage() {}
 
 func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1057,7 @@ func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ReadArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReadArtifactRequest) GetName() string {
@@ -909,7 +1088,7 @@ type ReadObjectRequest struct {
 
 func (x *ReadObjectRequest) Reset() {
 	*x = ReadObjectRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1100,7 @@ func (x *ReadObjectRequest) String() string {
 func (*ReadObjectRequest) ProtoMessage() {}
 
 func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1113,7 @@ func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadObjectRequest.ProtoReflect.Descriptor instead.
 func (*ReadObjectRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadObjectRequest) GetUri() string {
@@ -976,7 +1155,7 @@ type DescribePodRequest struct {
 
 func (x *DescribePodRequest) Reset() {
 	*x = DescribePodRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1167,7 @@ func (x *DescribePodRequest) String() string {
 func (*DescribePodRequest) ProtoMessage() {}
 
 func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1180,7 @@ func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodRequest.ProtoReflect.Descriptor instead.
 func (*DescribePodRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DescribePodRequest) GetPodName() string {
@@ -1030,7 +1209,7 @@ type DescribePodResponse struct {
 
 func (x *DescribePodResponse) Reset() {
 	*x = DescribePodResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1221,7 @@ func (x *DescribePodResponse) String() string {
 func (*DescribePodResponse) ProtoMessage() {}
 
 func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1234,7 @@ func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodResponse.ProtoReflect.Descriptor instead.
 func (*DescribePodResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DescribePodResponse) GetPod() *structpb.Struct {
@@ -1088,7 +1267,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1279,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1292,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadLogRequest) GetRunId() string {
@@ -1155,7 +1334,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1346,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1359,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1197,16 +1376,29 @@ func (x *Chunk) GetTotalBytes() int64 {
 	return 0
 }
 
+// With run_id alone all tasks of the run are given at once.
 type ListTasksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Tasks of a page, 100 when it is 0 and anything else is asked for, 1000 at most.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Of the page before. No task is given twice, unless what it is sorted by changed meanwhile.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only direct children of the task with this path; of the root when it is empty.
+	ParentPath *string `protobuf:"bytes,4,opt,name=parent_path,json=parentPath,proto3,oneof" json:"parent_path,omitempty"`
+	// Only tasks in one of these states.
+	States []string `protobuf:"bytes,5,rep,name=states,proto3" json:"states,omitempty"`
+	// Only tasks with this in their name, display name or path, in upper or lower case.
+	Text string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
+	// created_at (the order in which they appeared), started_at, duration, state or name, with ` asc` or ` desc`.
+	SortBy        string `protobuf:"bytes,7,opt,name=sort_by,json=sortBy,proto3" json:"sort_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1410,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1423,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListTasksRequest) GetRunId() string {
@@ -1241,16 +1433,66 @@ func (x *ListTasksRequest) GetRunId() string {
 	return ""
 }
 
+func (x *ListTasksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTasksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetParentPath() string {
+	if x != nil && x.ParentPath != nil {
+		return *x.ParentPath
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetSortBy() string {
+	if x != nil {
+		return x.SortBy
+	}
+	return ""
+}
+
 type ListTasksResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tasks         []*Task                `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Tasks []*Task                `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Tasks of all pages.
+	TotalSize int32 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	// How many there are in each state, whatever `states` asks for.
+	Counts map[string]int32 `protobuf:"bytes,4,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The latest change of the run that is in here: a watch goes on `after` it.
+	Sequence      int64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1504,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1517,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1283,6 +1525,34 @@ func (x *ListTasksResponse) GetTasks() []*Task {
 		return x.Tasks
 	}
 	return nil
+}
+
+func (x *ListTasksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListTasksResponse) GetTotalSize() int32 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
+func (x *ListTasksResponse) GetCounts() map[string]int32 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *ListTasksResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 type Task struct {
@@ -1315,14 +1585,16 @@ type Task struct {
 	// Wall time in milliseconds between start and end, 0 until finished.
 	DurationMillis int64 `protobuf:"varint,20,opt,name=duration_millis,json=durationMillis,proto3" json:"duration_millis,omitempty"`
 	// Why an attempt that is made does not run yet, in plain words; empty when it runs, or nobody has said.
-	Waiting       string `protobuf:"bytes,21,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting string `protobuf:"bytes,21,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// Of a dag, loop or iteration: how many of its direct children are in each state. Not in watches.
+	ChildCounts   map[string]int32 `protobuf:"bytes,22,rep,name=child_counts,json=childCounts,proto3" json:"child_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1606,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1619,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Task) GetPath() string {
@@ -1497,6 +1769,13 @@ func (x *Task) GetWaiting() string {
 	return ""
 }
 
+func (x *Task) GetChildCounts() map[string]int32 {
+	if x != nil {
+		return x.ChildCounts
+	}
+	return nil
+}
+
 type ArtifactNames struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
@@ -1506,7 +1785,7 @@ type ArtifactNames struct {
 
 func (x *ArtifactNames) Reset() {
 	*x = ArtifactNames{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1797,7 @@ func (x *ArtifactNames) String() string {
 func (*ArtifactNames) ProtoMessage() {}
 
 func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1810,7 @@ func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactNames.ProtoReflect.Descriptor instead.
 func (*ArtifactNames) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ArtifactNames) GetNames() []string {
@@ -1547,14 +1826,16 @@ type ListArtifactsRequest struct {
 	PageSize  int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only this type, such as system.Model.
-	Type          string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	// In multi-user mode this or run_id is required.
+	Namespace     string `protobuf:"bytes,5,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1847,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1860,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListArtifactsRequest) GetRunId() string {
@@ -1610,6 +1891,13 @@ func (x *ListArtifactsRequest) GetType() string {
 	return ""
 }
 
+func (x *ListArtifactsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 type ListArtifactsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Artifacts     []*Artifact            `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
@@ -1620,7 +1908,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1920,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1933,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -1671,7 +1959,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1971,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1984,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetArtifactRequest) GetName() string {
@@ -1725,7 +2013,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +2025,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +2038,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Artifact) GetName() string {
@@ -1827,7 +2115,17 @@ var File_penstock_api_v1_insight_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\n" +
-	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n" +
+	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\"V\n" +
+	"\x14ListNextFiresRequest\x12(\n" +
+	"\x10recurring_run_id\x18\x01 \x01(\tR\x0erecurringRunId\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"v\n" +
+	"\x13PreviewFiresRequest\x12I\n" +
+	"\atrigger\x18\x01 \x01(\v2/.kubeflow.pipelines.backend.api.v2beta1.TriggerR\atrigger\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"r\n" +
+	"\tNextFires\x120\n" +
+	"\x05fires\x18\x01 \x03(\v2\x1a.google.protobuf.TimestampR\x05fires\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1b\n" +
+	"\ttime_zone\x18\x03 \x01(\tR\btimeZone\"?\n" +
 	"\x12ExplainTaskRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\"\x88\x01\n" +
@@ -1862,13 +2160,14 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\n" +
 	"this_value\x18\x02 \x01(\tR\tthisValue\x12\x1f\n" +
 	"\vother_value\x18\x03 \x01(\tR\n" +
-	"otherValue\"\xac\x02\n" +
+	"otherValue\"\xca\x02\n" +
 	"\x13PlanPipelineRequest\x12<\n" +
 	"\rpipeline_spec\x18\x01 \x01(\v2\x17.google.protobuf.StructR\fpipelineSpec\x12.\n" +
 	"\x13pipeline_version_id\x18\x02 \x01(\tR\x11pipelineVersionId\x12P\n" +
 	"\n" +
 	"parameters\x18\x03 \x03(\v20.penstock.v1.PlanPipelineRequest.ParametersEntryR\n" +
-	"parameters\x1aU\n" +
+	"parameters\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x1aU\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
 	"\x05value\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x05value:\x028\x01\"\x96\x01\n" +
@@ -1931,11 +2230,28 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12$\n" +
 	"\vtotal_bytes\x18\x02 \x01(\x03H\x00R\n" +
 	"totalBytes\x88\x01\x01B\x0e\n" +
-	"\f_total_bytes\")\n" +
+	"\f_total_bytes\"\xe0\x01\n" +
 	"\x10ListTasksRequest\x12\x15\n" +
-	"\x06run_id\x18\x01 \x01(\tR\x05runId\"<\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12$\n" +
+	"\vparent_path\x18\x04 \x01(\tH\x00R\n" +
+	"parentPath\x88\x01\x01\x12\x16\n" +
+	"\x06states\x18\x05 \x03(\tR\x06states\x12\x12\n" +
+	"\x04text\x18\x06 \x01(\tR\x04text\x12\x17\n" +
+	"\asort_by\x18\a \x01(\tR\x06sortByB\x0e\n" +
+	"\f_parent_path\"\x9e\x02\n" +
 	"\x11ListTasksResponse\x12'\n" +
-	"\x05tasks\x18\x01 \x03(\v2\x11.penstock.v1.TaskR\x05tasks\"\xa3\b\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x11.penstock.v1.TaskR\x05tasks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x03 \x01(\x05R\ttotalSize\x12B\n" +
+	"\x06counts\x18\x04 \x03(\v2*.penstock.v1.ListTasksResponse.CountsEntryR\x06counts\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x03R\bsequence\x1a9\n" +
+	"\vCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xaa\t\n" +
 	"\x04Task\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1962,22 +2278,27 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\alog_uri\x18\x12 \x01(\tR\x06logUri\x12\x19\n" +
 	"\bpod_name\x18\x13 \x01(\tR\apodName\x12'\n" +
 	"\x0fduration_millis\x18\x14 \x01(\x03R\x0edurationMillis\x12\x18\n" +
-	"\awaiting\x18\x15 \x01(\tR\awaiting\x1a]\n" +
+	"\awaiting\x18\x15 \x01(\tR\awaiting\x12E\n" +
+	"\fchild_counts\x18\x16 \x03(\v2\".penstock.v1.Task.ChildCountsEntryR\vchildCounts\x1a]\n" +
 	"\x13InputArtifactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
 	"\x05value\x18\x02 \x01(\v2\x1a.penstock.v1.ArtifactNamesR\x05value:\x028\x01\x1a^\n" +
 	"\x14OutputArtifactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.penstock.v1.ArtifactNamesR\x05value:\x028\x01B\x12\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.penstock.v1.ArtifactNamesR\x05value:\x028\x01\x1a>\n" +
+	"\x10ChildCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01B\x12\n" +
 	"\x10_iteration_index\"%\n" +
 	"\rArtifactNames\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\"}\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\x9b\x01\n" +
 	"\x14ListArtifactsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x12\n" +
-	"\x04type\x18\x04 \x01(\tR\x04type\"t\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x1c\n" +
+	"\tnamespace\x18\x05 \x01(\tR\tnamespace\"t\n" +
 	"\x15ListArtifactsResponse\x123\n" +
 	"\tartifacts\x18\x01 \x03(\v2\x15.penstock.v1.ArtifactR\tartifacts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"(\n" +
@@ -1996,7 +2317,8 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1f\n" +
 	"\vmetadata_id\x18\n" +
 	" \x01(\x03R\n" +
-	"metadataId2\xe7\b\n" +
+	"metadataId2\xfe\n" +
+	"\n" +
 	"\x0eInsightService\x12y\n" +
 	"\tListTasks\x12\x1d.penstock.v1.ListTasksRequest\x1a\x1e.penstock.v1.ListTasksResponse\"-\x82\xd3\xe4\x93\x02'\x12%/apis/penstock/v1/runs/{run_id}/tasks\x12{\n" +
 	"\rListArtifacts\x12!.penstock.v1.ListArtifactsRequest\x1a\".penstock.v1.ListArtifactsResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/apis/penstock/v1/artifacts\x12q\n" +
@@ -2009,7 +2331,9 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\vExplainTask\x12\x1f.penstock.v1.ExplainTaskRequest\x1a .penstock.v1.ExplainTaskResponse\"/\x82\xd3\xe4\x93\x02)\x12'/apis/penstock/v1/runs/{run_id}:explain\x12\x89\x01\n" +
 	"\fExplainCache\x12 .penstock.v1.ExplainCacheRequest\x1a!.penstock.v1.ExplainCacheResponse\"4\x82\xd3\xe4\x93\x02.\x12,/apis/penstock/v1/runs/{run_id}:explainCache\x12v\n" +
 	"\fPlanPipeline\x12 .penstock.v1.PlanPipelineRequest\x1a!.penstock.v1.PlanPipelineResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/apis/penstock/v1/plan\x12F\n" +
-	"\fReadEventLog\x12 .penstock.v1.ReadEventLogRequest\x1a\x12.penstock.v1.Chunk0\x01b\x06proto3"
+	"\fReadEventLog\x12 .penstock.v1.ReadEventLogRequest\x1a\x12.penstock.v1.Chunk0\x01\x12\x90\x01\n" +
+	"\rListNextFires\x12!.penstock.v1.ListNextFiresRequest\x1a\x16.penstock.v1.NextFires\"D\x82\xd3\xe4\x93\x02>\x12</apis/penstock/v1/recurringruns/{recurring_run_id}:nextFires\x12\x81\x01\n" +
+	"\fPreviewFires\x12 .penstock.v1.PreviewFiresRequest\x1a\x16.penstock.v1.NextFires\"7\x82\xd3\xe4\x93\x021:\x01*\",/apis/penstock/v1/recurringruns:previewFiresb\x06proto3"
 
 var (
 	file_penstock_api_v1_insight_proto_rawDescOnce sync.Once
@@ -2024,98 +2348,112 @@ func file_penstock_api_v1_insight_proto_rawDescGZIP() []byte {
 }
 
 var file_penstock_api_v1_insight_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_penstock_api_v1_insight_proto_goTypes = []any{
 	(ExplainCacheResponse_Outcome)(0), // 0: penstock.v1.ExplainCacheResponse.Outcome
-	(*ExplainTaskRequest)(nil),        // 1: penstock.v1.ExplainTaskRequest
-	(*ExplainTaskResponse)(nil),       // 2: penstock.v1.ExplainTaskResponse
-	(*Reason)(nil),                    // 3: penstock.v1.Reason
-	(*ExplainCacheRequest)(nil),       // 4: penstock.v1.ExplainCacheRequest
-	(*ExplainCacheResponse)(nil),      // 5: penstock.v1.ExplainCacheResponse
-	(*Difference)(nil),                // 6: penstock.v1.Difference
-	(*PlanPipelineRequest)(nil),       // 7: penstock.v1.PlanPipelineRequest
-	(*PlanPipelineResponse)(nil),      // 8: penstock.v1.PlanPipelineResponse
-	(*Problem)(nil),                   // 9: penstock.v1.Problem
-	(*PlannedTask)(nil),               // 10: penstock.v1.PlannedTask
-	(*ReadEventLogRequest)(nil),       // 11: penstock.v1.ReadEventLogRequest
-	(*ReadArtifactRequest)(nil),       // 12: penstock.v1.ReadArtifactRequest
-	(*ReadObjectRequest)(nil),         // 13: penstock.v1.ReadObjectRequest
-	(*DescribePodRequest)(nil),        // 14: penstock.v1.DescribePodRequest
-	(*DescribePodResponse)(nil),       // 15: penstock.v1.DescribePodResponse
-	(*ReadLogRequest)(nil),            // 16: penstock.v1.ReadLogRequest
-	(*Chunk)(nil),                     // 17: penstock.v1.Chunk
-	(*ListTasksRequest)(nil),          // 18: penstock.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),         // 19: penstock.v1.ListTasksResponse
-	(*Task)(nil),                      // 20: penstock.v1.Task
-	(*ArtifactNames)(nil),             // 21: penstock.v1.ArtifactNames
-	(*ListArtifactsRequest)(nil),      // 22: penstock.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),     // 23: penstock.v1.ListArtifactsResponse
-	(*GetArtifactRequest)(nil),        // 24: penstock.v1.GetArtifactRequest
-	(*Artifact)(nil),                  // 25: penstock.v1.Artifact
-	nil,                               // 26: penstock.v1.PlanPipelineRequest.ParametersEntry
-	nil,                               // 27: penstock.v1.PlannedTask.UnknownInputsEntry
-	nil,                               // 28: penstock.v1.Task.InputArtifactsEntry
-	nil,                               // 29: penstock.v1.Task.OutputArtifactsEntry
-	(*timestamppb.Timestamp)(nil),     // 30: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),           // 31: google.protobuf.Struct
-	(*structpb.Value)(nil),            // 32: google.protobuf.Value
+	(*ListNextFiresRequest)(nil),      // 1: penstock.v1.ListNextFiresRequest
+	(*PreviewFiresRequest)(nil),       // 2: penstock.v1.PreviewFiresRequest
+	(*NextFires)(nil),                 // 3: penstock.v1.NextFires
+	(*ExplainTaskRequest)(nil),        // 4: penstock.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),       // 5: penstock.v1.ExplainTaskResponse
+	(*Reason)(nil),                    // 6: penstock.v1.Reason
+	(*ExplainCacheRequest)(nil),       // 7: penstock.v1.ExplainCacheRequest
+	(*ExplainCacheResponse)(nil),      // 8: penstock.v1.ExplainCacheResponse
+	(*Difference)(nil),                // 9: penstock.v1.Difference
+	(*PlanPipelineRequest)(nil),       // 10: penstock.v1.PlanPipelineRequest
+	(*PlanPipelineResponse)(nil),      // 11: penstock.v1.PlanPipelineResponse
+	(*Problem)(nil),                   // 12: penstock.v1.Problem
+	(*PlannedTask)(nil),               // 13: penstock.v1.PlannedTask
+	(*ReadEventLogRequest)(nil),       // 14: penstock.v1.ReadEventLogRequest
+	(*ReadArtifactRequest)(nil),       // 15: penstock.v1.ReadArtifactRequest
+	(*ReadObjectRequest)(nil),         // 16: penstock.v1.ReadObjectRequest
+	(*DescribePodRequest)(nil),        // 17: penstock.v1.DescribePodRequest
+	(*DescribePodResponse)(nil),       // 18: penstock.v1.DescribePodResponse
+	(*ReadLogRequest)(nil),            // 19: penstock.v1.ReadLogRequest
+	(*Chunk)(nil),                     // 20: penstock.v1.Chunk
+	(*ListTasksRequest)(nil),          // 21: penstock.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),         // 22: penstock.v1.ListTasksResponse
+	(*Task)(nil),                      // 23: penstock.v1.Task
+	(*ArtifactNames)(nil),             // 24: penstock.v1.ArtifactNames
+	(*ListArtifactsRequest)(nil),      // 25: penstock.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),     // 26: penstock.v1.ListArtifactsResponse
+	(*GetArtifactRequest)(nil),        // 27: penstock.v1.GetArtifactRequest
+	(*Artifact)(nil),                  // 28: penstock.v1.Artifact
+	nil,                               // 29: penstock.v1.PlanPipelineRequest.ParametersEntry
+	nil,                               // 30: penstock.v1.PlannedTask.UnknownInputsEntry
+	nil,                               // 31: penstock.v1.ListTasksResponse.CountsEntry
+	nil,                               // 32: penstock.v1.Task.InputArtifactsEntry
+	nil,                               // 33: penstock.v1.Task.OutputArtifactsEntry
+	nil,                               // 34: penstock.v1.Task.ChildCountsEntry
+	(*v2beta1.Trigger)(nil),           // 35: kubeflow.pipelines.backend.api.v2beta1.Trigger
+	(*timestamppb.Timestamp)(nil),     // 36: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),           // 37: google.protobuf.Struct
+	(*structpb.Value)(nil),            // 38: google.protobuf.Value
 }
 var file_penstock_api_v1_insight_proto_depIdxs = []int32{
-	3,  // 0: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
-	30, // 1: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
-	0,  // 2: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
-	6,  // 3: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
-	31, // 4: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
-	26, // 5: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
-	10, // 6: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
-	9,  // 7: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
-	31, // 8: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
-	27, // 9: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
-	31, // 10: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
-	10, // 11: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
-	31, // 12: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
-	31, // 13: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
-	20, // 14: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
-	30, // 15: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	30, // 16: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	30, // 17: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
-	31, // 18: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
-	31, // 19: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
-	28, // 20: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
-	29, // 21: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
-	25, // 22: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
-	31, // 23: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
-	30, // 24: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
-	32, // 25: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
-	21, // 26: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	21, // 27: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	18, // 28: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
-	22, // 29: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
-	24, // 30: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
-	12, // 31: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
-	13, // 32: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
-	14, // 33: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
-	16, // 34: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
-	1,  // 35: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
-	4,  // 36: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
-	7,  // 37: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
-	11, // 38: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
-	19, // 39: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
-	23, // 40: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
-	25, // 41: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
-	17, // 42: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
-	17, // 43: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
-	15, // 44: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
-	17, // 45: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
-	2,  // 46: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
-	5,  // 47: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
-	8,  // 48: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
-	17, // 49: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
-	39, // [39:50] is the sub-list for method output_type
-	28, // [28:39] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	35, // 0: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
+	36, // 1: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
+	6,  // 2: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
+	36, // 3: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
+	0,  // 4: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
+	9,  // 5: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
+	37, // 6: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
+	29, // 7: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
+	13, // 8: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
+	12, // 9: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
+	37, // 10: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
+	30, // 11: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
+	37, // 12: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
+	13, // 13: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
+	37, // 14: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
+	37, // 15: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
+	23, // 16: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
+	31, // 17: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
+	36, // 18: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	36, // 19: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	36, // 20: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
+	37, // 21: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
+	37, // 22: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
+	32, // 23: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
+	33, // 24: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
+	34, // 25: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
+	28, // 26: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
+	37, // 27: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
+	36, // 28: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	38, // 29: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
+	24, // 30: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	24, // 31: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	21, // 32: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
+	25, // 33: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
+	27, // 34: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
+	15, // 35: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
+	16, // 36: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
+	17, // 37: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
+	19, // 38: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
+	4,  // 39: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
+	7,  // 40: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
+	10, // 41: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
+	14, // 42: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
+	1,  // 43: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
+	2,  // 44: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
+	22, // 45: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
+	26, // 46: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
+	28, // 47: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
+	20, // 48: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
+	20, // 49: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
+	18, // 50: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
+	20, // 51: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
+	5,  // 52: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
+	8,  // 53: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
+	11, // 54: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
+	20, // 55: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
+	3,  // 56: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
+	3,  // 57: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
+	45, // [45:58] is the sub-list for method output_type
+	32, // [32:45] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_penstock_api_v1_insight_proto_init() }
@@ -2123,16 +2461,17 @@ func file_penstock_api_v1_insight_proto_init() {
 	if File_penstock_api_v1_insight_proto != nil {
 		return
 	}
-	file_penstock_api_v1_insight_proto_msgTypes[9].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[16].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[12].OneofWrappers = []any{}
 	file_penstock_api_v1_insight_proto_msgTypes[19].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[20].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[22].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_api_v1_insight_proto_rawDesc), len(file_penstock_api_v1_insight_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,8 @@ const (
 	InsightService_ExplainCache_FullMethodName  = "/penstock.v1.InsightService/ExplainCache"
 	InsightService_PlanPipeline_FullMethodName  = "/penstock.v1.InsightService/PlanPipeline"
 	InsightService_ReadEventLog_FullMethodName  = "/penstock.v1.InsightService/ReadEventLog"
+	InsightService_ListNextFires_FullMethodName = "/penstock.v1.InsightService/ListNextFires"
+	InsightService_PreviewFires_FullMethodName  = "/penstock.v1.InsightService/PreviewFires"
 )
 
 // InsightServiceClient is the client API for InsightService service.
@@ -40,7 +42,7 @@ const (
 //
 // Read-only views of what runs did, from Penstock's own database.
 type InsightServiceClient interface {
-	// All tasks of a run in the order in which they were created.
+	// Tasks of a run: all in the order in which they were created, or a page of those that are asked for.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// Artifacts, newest first; of one run when run_id is given.
 	ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error)
@@ -66,6 +68,10 @@ type InsightServiceClient interface {
 	// Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
 	// `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
 	ReadEventLog(ctx context.Context, in *ReadEventLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Chunk], error)
+	// When a recurring run will fire.
+	ListNextFires(ctx context.Context, in *ListNextFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
+	// When a recurring run with a trigger would fire if it were made now; nothing is made.
+	PreviewFires(ctx context.Context, in *PreviewFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
 }
 
 type insightServiceClient struct {
@@ -222,13 +228,33 @@ func (c *insightServiceClient) ReadEventLog(ctx context.Context, in *ReadEventLo
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type InsightService_ReadEventLogClient = grpc.ServerStreamingClient[Chunk]
 
+func (c *insightServiceClient) ListNextFires(ctx context.Context, in *ListNextFiresRequest, opts ...grpc.CallOption) (*NextFires, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NextFires)
+	err := c.cc.Invoke(ctx, InsightService_ListNextFires_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *insightServiceClient) PreviewFires(ctx context.Context, in *PreviewFiresRequest, opts ...grpc.CallOption) (*NextFires, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NextFires)
+	err := c.cc.Invoke(ctx, InsightService_PreviewFires_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // InsightServiceServer is the server API for InsightService service.
 // All implementations must embed UnimplementedInsightServiceServer
 // for forward compatibility.
 //
 // Read-only views of what runs did, from Penstock's own database.
 type InsightServiceServer interface {
-	// All tasks of a run in the order in which they were created.
+	// Tasks of a run: all in the order in which they were created, or a page of those that are asked for.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// Artifacts, newest first; of one run when run_id is given.
 	ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error)
@@ -254,6 +280,10 @@ type InsightServiceServer interface {
 	// Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
 	// `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
 	ReadEventLog(*ReadEventLogRequest, grpc.ServerStreamingServer[Chunk]) error
+	// When a recurring run will fire.
+	ListNextFires(context.Context, *ListNextFiresRequest) (*NextFires, error)
+	// When a recurring run with a trigger would fire if it were made now; nothing is made.
+	PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error)
 	mustEmbedUnimplementedInsightServiceServer()
 }
 
@@ -296,6 +326,12 @@ func (UnimplementedInsightServiceServer) PlanPipeline(context.Context, *PlanPipe
 }
 func (UnimplementedInsightServiceServer) ReadEventLog(*ReadEventLogRequest, grpc.ServerStreamingServer[Chunk]) error {
 	return status.Errorf(codes.Unimplemented, "method ReadEventLog not implemented")
+}
+func (UnimplementedInsightServiceServer) ListNextFires(context.Context, *ListNextFiresRequest) (*NextFires, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListNextFires not implemented")
+}
+func (UnimplementedInsightServiceServer) PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method PreviewFires not implemented")
 }
 func (UnimplementedInsightServiceServer) mustEmbedUnimplementedInsightServiceServer() {}
 func (UnimplementedInsightServiceServer) testEmbeddedByValue()                        {}
@@ -488,6 +524,42 @@ func _InsightService_ReadEventLog_Handler(srv interface{}, stream grpc.ServerStr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type InsightService_ReadEventLogServer = grpc.ServerStreamingServer[Chunk]
 
+func _InsightService_ListNextFires_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNextFiresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).ListNextFires(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_ListNextFires_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).ListNextFires(ctx, req.(*ListNextFiresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InsightService_PreviewFires_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewFiresRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).PreviewFires(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_PreviewFires_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).PreviewFires(ctx, req.(*PreviewFiresRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // InsightService_ServiceDesc is the grpc.ServiceDesc for InsightService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -522,6 +594,14 @@ var InsightService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PlanPipeline",
 			Handler:    _InsightService_PlanPipeline_Handler,
+		},
+		{
+			MethodName: "ListNextFires",
+			Handler:    _InsightService_ListNextFires_Handler,
+		},
+		{
+			MethodName: "PreviewFires",
+			Handler:    _InsightService_PreviewFires_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import islice
 from pathlib import Path
 
 import click
 from penstock_api.v1 import insight_pb2
 
-from penstock.cli.common import print_message, print_messages, print_table, server_options
+from penstock.cli.common import (
+    namespace_option,
+    print_chunks,
+    print_message,
+    print_messages,
+    print_table,
+    say,
+    server_options,
+)
 from penstock.client import Client
 
 
@@ -25,15 +32,18 @@ def artifacts() -> None:
 @click.option("--run", "run_id", default="", help="Only of this run.")
 @click.option("--type", "type_name", default="", help="Only of this type, such as system.Model.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Newest so many.")
+@namespace_option
 @server_options
-def list_artifacts(run_id: str, type_name: str, limit: int, client: Client, as_json: bool) -> None:
+def list_artifacts(run_id: str, type_name: str, limit: int, namespace: str, client: Client, as_json: bool) -> None:
     """List artifacts, newest first.
 
     Example: penstock artifacts list --type system.Model --limit 5
     """
     from penstock import render
 
-    listed_artifacts = list(islice(client.list_artifacts(run_id=run_id, type=type_name), limit))
+    # A run says which namespace it is.
+    place = {"run_id": run_id} if run_id else {"namespace": namespace}
+    listed_artifacts = list(islice(client.list_artifacts(type=type_name, **place), limit))
     if as_json:
         print_messages(listed_artifacts)
         return
@@ -59,9 +69,7 @@ def get(name: str, output: Path | None, client: Client, as_json: bool) -> None:
         return
     chunks = client.stream(client.insight.ReadArtifact, insight_pb2.ReadArtifactRequest(name=name))
     if output is None:
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk.data)
-        sys.stdout.buffer.flush()
+        print_chunks(chunk.data for chunk in chunks)
         return
     first = next(chunks, None)
     with output.open("wb") as target:
@@ -69,4 +77,4 @@ def get(name: str, output: Path | None, client: Client, as_json: bool) -> None:
             target.write(first.data)
         for chunk in chunks:
             target.write(chunk.data)
-    click.echo(f"wrote {output} ({output.stat().st_size} bytes)", err=True)
+    say(f"wrote {output} ({output.stat().st_size} bytes)", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from penstock_api.v1 import insight_pb2
 
-from penstock.cli.common import print_message, print_table, server_options
+from penstock.cli.common import print_message, print_table, say, server_options
 from penstock.client import Client
 
 
@@ -33,7 +33,7 @@ def explain(run_id: str, task: str, client: Client, as_json: bool) -> None:
         print_message(explanation)
         return
     outcome = insight_pb2.ExplainCacheResponse.Outcome.Name(explanation.outcome).removeprefix("OUTCOME_").lower()
-    click.echo(f"{outcome.replace('_', ' ')}: {explanation.summary}")
+    say(f"{outcome.replace('_', ' ')}: {explanation.summary}")
     if explanation.differences:
         rows = [
             (difference.field, difference.this_value, difference.other_value) for difference in explanation.differences

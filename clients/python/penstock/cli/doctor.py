@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-import json
 import platform
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from penstock.cli.common import connection_options
+
+if TYPE_CHECKING:
+    from penstock.client import Client
 
 _MIN_FREE_BYTES = 1024**3
 
@@ -46,8 +51,9 @@ class Finding:
     envvar="PENSTOCK_SERVER",
     help="gRPC address of the server to look at.",
 )
+@connection_options
 @click.option("--json", "as_json", is_flag=True, envvar="PENSTOCK_JSON", help="Print JSON and nothing else.")
-def doctor(data_dir: Path, server: str, as_json: bool) -> None:
+def doctor(data_dir: Path, server: str, connection: dict[str, Any], as_json: bool) -> None:
     """Say what is wrong with this installation; exit code 1 when something is.
 
     Example: penstock doctor --data-dir ./data
@@ -59,15 +65,16 @@ def doctor(data_dir: Path, server: str, as_json: bool) -> None:
         *_containers(),
         *_directory(data_dir.expanduser()),
         *_inputs(data_dir.expanduser()),
-        *_server(server),
+        *_server(server, connection),
     ]
+    from penstock.cli.common import print_document, print_table
+
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print_document([asdict(finding) for finding in findings])
     else:
         from rich.text import Text
 
         from penstock import render
-        from penstock.cli.common import print_table
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
         rows = [
@@ -151,6 +158,9 @@ def _directory(directory: Path) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("data directory", "fail", f"{existing}: {error.strerror}", "choose another with --data-dir")
         return
+    if directory.is_dir() and directory.stat().st_mode & 0o077:
+        text = f"{directory} is open to other users: it holds arguments, results and keys"
+        yield Finding("rights of the data directory", "warn", text, f"chmod 700 {directory}, unless that is wanted")
     free = shutil.disk_usage(existing).free
     level = "ok" if free >= _MIN_FREE_BYTES else "warn"
     yield Finding("free space", level, f"{free / 1024**3:.1f} GiB", "" if level == "ok" else "free some space")
@@ -173,7 +183,7 @@ def _inputs(directory: Path) -> Iterator[Finding]:
         yield Finding("inputs of tasks", "ok", "are seen through overlays, without copies")
 
 
-def _server(address: str) -> Iterator[Finding]:
+def _server(address: str, connection: Mapping[str, Any]) -> Iterator[Finding]:
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=2):
@@ -181,34 +191,32 @@ def _server(address: str) -> Iterator[Finding]:
     except (OSError, ValueError) as error:
         yield Finding("server", "warn", f"{address}: {error}", "start one with `penstock up`, or name it with --server")
         return
-    yield _call_server("server", address, _health)
-    yield _call_server("database", address, _database)
-
-
-def _call_server(check: str, address: str, probe: Callable[[str], str]) -> Finding:
-    try:
-        return Finding(check, "ok", probe(address))
-    except Exception as error:  # noqa: BLE001 - as above
-        return Finding(check, "fail", str(error), "see the server's log")
-
-
-def _health(address: str) -> str:
-    import grpc
-
-    with grpc.insecure_channel(address) as channel:
-        # grpc.health.v1 on the wire: an empty request, SERVING is field 1 with value 1.
-        check = channel.unary_unary("/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None)
-        reply = check(b"", timeout=5)
-    if reply != b"\x08\x01":
-        raise RuntimeError("the server does not serve")
-    return f"{address} serves"
-
-
-def _database(address: str) -> str:
-    from penstock_api.v2beta1 import run_pb2
-
     from penstock.client import Client
 
-    with Client(address) as client:
-        reply = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=1), deadline=5)
+    with Client(address, **connection) as client:
+        yield _call_server("server", client, _health)
+        yield _call_server("database", client, _database)
+
+
+def _call_server(check: str, client: Client, probe: Callable[[Client], str]) -> Finding:
+    try:
+        return Finding(check, "ok", probe(client))
+    except Exception as error:  # noqa: BLE001 - as above
+        return Finding(check, "fail", str(error), "see the server's log; where it speaks TLS, give --ca-file")
+
+
+def _health(client: Client) -> str:
+    # grpc.health.v1 on the wire: an empty request, SERVING is field 1 with value 1.
+    check = client.channel.unary_unary(
+        "/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None
+    )
+    if client.call(check, b"", deadline=5) != b"\x08\x01":
+        raise RuntimeError("the server does not serve")
+    return f"{client.target} serves"
+
+
+def _database(client: Client) -> str:
+    from penstock_api.v2beta1 import run_pb2
+
+    reply = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=1), deadline=5)
     return f"answers, {reply.total_size} runs"

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from penstock_api.v2beta1 import experiment_pb2 as pb
 
-from penstock.cli.common import print_message, print_messages, print_table, server_options
+from penstock.cli.common import namespace_option, print_message, print_messages, print_table, say, server_options
 from penstock.client import Client
 
 
@@ -22,32 +22,35 @@ def experiments() -> None:
 @experiments.command("create")
 @click.argument("name")
 @click.option("--description", default="")
+@namespace_option
 @server_options
-def create(name: str, description: str, client: Client, as_json: bool) -> None:
+def create(name: str, description: str, namespace: str, client: Client, as_json: bool) -> None:
     """Create an experiment.
 
     Example: penstock experiments create nightly --description 'Runs of the night'
     """
     request = pb.CreateExperimentRequest()
     request.experiment.display_name = name
+    request.experiment.namespace = namespace
     request.experiment.description = description
     created = client.call(client.experiments.CreateExperiment, request)
     if as_json:
         print_message(created)
     else:
-        click.echo(created.experiment_id)
+        say(created.experiment_id)
 
 
 @experiments.command("list")
+@namespace_option
 @server_options
-def list_experiments(client: Client, as_json: bool) -> None:
+def list_experiments(namespace: str, client: Client, as_json: bool) -> None:
     """List experiments, newest first.
 
     Example: penstock experiments list --json
     """
     from penstock import render
 
-    listed_experiments = list(client.list_experiments(sort_by="created_at desc"))
+    listed_experiments = list(client.list_experiments(namespace=namespace, sort_by="created_at desc"))
     if as_json:
         print_messages(listed_experiments)
         return
@@ -72,7 +75,7 @@ def _action(name: str, text: str, method: str, request: Any, done: str) -> None:
     @server_options
     def command(experiment_id: str, client: Client, as_json: bool) -> None:
         client.call(getattr(client.experiments, method), request(experiment_id=experiment_id))
-        click.echo("{}" if as_json else f"{experiment_id} {done}", err=not as_json)
+        say("{}" if as_json else f"{experiment_id} {done}", err=not as_json)
 
 
 _action(

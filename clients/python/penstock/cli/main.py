@@ -16,6 +16,11 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "experiments": ("penstock.cli.experiments:experiments", "Create and list experiments."),
     "artifacts": ("penstock.cli.artifacts:artifacts", "List and download artifacts."),
     "cache": ("penstock.cli.cache:cache", "Say why a task was or was not answered from the cache."),
+    "tokens": ("penstock.cli.tokens:tokens", "Make, list and revoke API tokens."),
+    "whoami": ("penstock.cli.tokens:whoami", "Say who the server takes you for."),
+    "roles": ("penstock.cli.roles:roles", "Say who may do what in which namespace."),
+    "audit": ("penstock.cli.audit:audit", "Show who did, or was refused, what."),
+    "certs": ("penstock.cli.certs:certs", "Make certificates to try TLS with."),
     "doctor": ("penstock.cli.doctor:doctor", "Say what is wrong with this installation."),
 }
 

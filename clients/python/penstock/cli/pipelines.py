@@ -8,7 +8,7 @@ import click
 from penstock_api.v1 import upload_pb2
 from penstock_api.v2beta1 import pipeline_pb2
 
-from penstock.cli.common import print_message, print_messages, print_table, server_options
+from penstock.cli.common import namespace_option, print_message, print_messages, print_table, say, server_options
 from penstock.client import Client
 
 
@@ -25,8 +25,11 @@ def pipelines() -> None:
 @click.option("--name", default="", help="Name of the pipeline or version; the file's name unless given.")
 @click.option("--description", default="")
 @click.option("--version-of", default="", metavar="PIPELINE_ID", help="Add a version to this pipeline instead.")
+@namespace_option
 @server_options
-def upload(file: Path, name: str, description: str, version_of: str, client: Client, as_json: bool) -> None:
+def upload(
+    file: Path, name: str, description: str, version_of: str, namespace: str, client: Client, as_json: bool
+) -> None:
     """Upload a compiled pipeline (YAML, JSON, zip or tar.gz).
 
     Example: penstock pipelines upload pipeline.yaml --name train
@@ -43,25 +46,28 @@ def upload(file: Path, name: str, description: str, version_of: str, client: Cli
     else:
         created = client.call(
             client.uploads.UploadPipeline,
-            upload_pb2.UploadPipelineRequest(content=content, file_name=file.name, name=name, description=description),
+            upload_pb2.UploadPipelineRequest(
+                content=content, file_name=file.name, name=name, description=description, namespace=namespace
+            ),
         )
         identifier = created.pipeline_id
     if as_json:
         print_message(created)
     else:
-        click.echo(identifier)
+        say(identifier)
 
 
 @pipelines.command("list")
+@namespace_option
 @server_options
-def list_pipelines(client: Client, as_json: bool) -> None:
+def list_pipelines(namespace: str, client: Client, as_json: bool) -> None:
     """List pipelines, newest first.
 
     Example: penstock pipelines list --json
     """
     from penstock import render
 
-    listed_pipelines = list(client.list_pipelines(sort_by="created_at desc"))
+    listed_pipelines = list(client.list_pipelines(namespace=namespace, sort_by="created_at desc"))
     if as_json:
         print_messages(listed_pipelines)
         return
@@ -83,4 +89,4 @@ def delete(pipeline_id: str, cascade: bool, client: Client, as_json: bool) -> No
     """
     request = pipeline_pb2.DeletePipelineRequest(pipeline_id=pipeline_id, cascade=cascade)
     client.call(client.pipelines.DeletePipeline, request)
-    click.echo("{}" if as_json else f"{pipeline_id} is deleted", err=not as_json)
+    say("{}" if as_json else f"{pipeline_id} is deleted", err=not as_json)

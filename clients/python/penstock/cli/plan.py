@@ -8,7 +8,7 @@ import click
 from penstock_api.v1 import insight_pb2
 
 from penstock import documents
-from penstock.cli.common import print_message, print_table, server_options
+from penstock.cli.common import print_message, print_table, say, server_options
 from penstock.client import Client
 
 
@@ -41,7 +41,7 @@ def plan(file: Path, params: tuple[str, ...], pods: bool, client: Client, as_jso
         if response.tasks:
             print_table(render.plan_tree(response, documents.name_of(document), pods=pods))
         for problem in response.problems:
-            click.echo(f"{problem.place}: {problem.message}", err=True)
+            say(f"{problem.place}: {problem.message}", err=True)
         if response.truncated:
-            click.echo("the plan is longer than what is shown", err=True)
+            say("the plan is longer than what is shown", err=True)
     raise SystemExit(1 if response.problems else 0)

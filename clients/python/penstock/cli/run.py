@@ -10,7 +10,7 @@ import click
 from penstock_api.v2beta1 import experiment_pb2, run_pb2
 
 from penstock import documents
-from penstock.cli.common import print_message, server_options
+from penstock.cli.common import namespace_option, print_message, say, server_options
 from penstock.client import Client
 
 
@@ -30,8 +30,10 @@ from penstock.client import Client
     default=None,
     help="Further attempts of a task after failures of the platform; the server's setting unless given.",
 )
+@click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="To find it by; may be repeated.")
 @click.option("--flat-collected", is_flag=True, help="dsl.Collected over nested loops gives one flat list.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
+@namespace_option
 @server_options
 def run(
     file: Path,
@@ -44,14 +46,16 @@ def run(
     max_cache_age: int,
     deadline: int,
     infrastructure_retries: int | None,
+    labels: tuple[str, ...],
     flat_collected: bool,
     watch: bool,
+    namespace: str,
     client: Client,
     as_json: bool,
 ) -> None:
     """Run a compiled pipeline.
 
-    Example: penstock run pipeline.yaml -p rate=0.1 -p 'layers=[64, 32]' --watch
+    Example: penstock run pipeline.yaml -p rate=0.1 -p 'layers=[64, 32]' --label team=vision --watch
     """
     from google.protobuf import json_format
 
@@ -76,15 +80,17 @@ def run(
     if infrastructure_retries is not None:
         new.options.infrastructure_retries = infrastructure_retries
     new.options.flat_collected = flat_collected
-    if experiment:
-        new.experiment_id = experiment_id(client, experiment)
+    new.labels.update(label_pairs(labels))
+    if experiment or namespace:
+        # A namespace has no experiment that the server would take by itself; the kfp SDK names this one too.
+        new.experiment_id = experiment_id(client, experiment or "Default", namespace)
     created = client.call(client.runs.CreateRun, request)
     if not watch:
         if as_json:
             print_message(created)
         else:
-            click.echo(created.run_id)
-            click.echo(f"follow it with: penstock runs wait {created.run_id} --watch", err=True)
+            say(created.run_id)
+            say(f"follow it with: penstock runs wait {created.run_id} --watch", err=True)
         return
     finished = follow(client, created.run_id, quiet=as_json)
     if as_json:
@@ -92,13 +98,33 @@ def run(
     raise SystemExit(0 if finished.state == run_pb2.SUCCEEDED else 1)
 
 
-def experiment_id(client: Client, name: str) -> str:
-    """The id of an experiment by name, which is created if it does not exist."""
-    for existing in client.list_experiments():
+def label_pairs(labels: tuple[str, ...]) -> dict[str, str]:
+    """Of `--label KEY=VALUE`. Raises click.BadParameter."""
+    pairs: dict[str, str] = {}
+    for label in labels:
+        key, equals, value = label.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{label!r} is not of the form KEY=VALUE", param_hint="--label")
+        pairs[key] = value
+    return pairs
+
+
+def find_experiment(client: Client, name: str, namespace: str) -> str:
+    """The id of an experiment by name; empty when there is none. Raises ClientError."""
+    for existing in client.list_experiments(namespace=namespace):
         if existing.display_name == name:
             return existing.experiment_id
+    return ""
+
+
+def experiment_id(client: Client, name: str, namespace: str) -> str:
+    """The id of an experiment by name, which is created if it does not exist. Raises ClientError."""
+    found = find_experiment(client, name, namespace)
+    if found:
+        return found
     request = experiment_pb2.CreateExperimentRequest()
     request.experiment.display_name = name
+    request.experiment.namespace = namespace
     return str(client.call(client.experiments.CreateExperiment, request).experiment_id)
 
 
@@ -135,11 +161,15 @@ def follow(client: Client, run_id: str, *, quiet: bool = False, timeout: float =
                 time.sleep(pause)
                 pause = min(pause * 1.2, 2.0)
     except KeyboardInterrupt:
-        click.echo(f"\nthe run goes on; end it with: penstock runs terminate {run_id}", err=True)
+        say(f"\nthe run goes on; end it with: penstock runs terminate {run_id}", err=True)
         raise SystemExit(130) from None
     if not quiet and not console.is_terminal:
         console.print(render.task_table(tasks, int(time.time() * 1000)))
-    console.print(f"run {run_id}", render.state_text(run_pb2.RuntimeState.Name(current.state)), current.error.message)
+    console.print(
+        f"run {run_id}",
+        render.state_text(run_pb2.RuntimeState.Name(current.state)),
+        render.shown(current.error.message),
+    )
     return current
 
 

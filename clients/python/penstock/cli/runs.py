@@ -1,8 +1,7 @@
-"""`penstock runs`: list, get, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
+"""`penstock runs`: list, get, tasks, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -10,8 +9,16 @@ import click
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
-from penstock.cli.common import print_message, print_messages, print_table, server_options
-from penstock.cli.run import ended, experiment_id, follow
+from penstock.cli.common import (
+    namespace_option,
+    print_chunks,
+    print_message,
+    print_messages,
+    print_table,
+    say,
+    server_options,
+)
+from penstock.cli.run import ended, find_experiment, follow, label_pairs
 from penstock.client import Client
 
 
@@ -26,20 +33,35 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--experiment", default="", help="Only runs of this experiment, by name.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only with this label; repeatable.")
+@click.option("--user", default="", help="Only runs that this user created.")
+@namespace_option
 @server_options
-def list_runs(experiment: str, limit: int, client: Client, as_json: bool) -> None:
+def list_runs(
+    experiment: str, limit: int, labels: tuple[str, ...], user: str, namespace: str, client: Client, as_json: bool
+) -> None:
     """List runs, newest first.
 
-    Example: penstock runs list --experiment nightly --json
+    Example: penstock runs list --experiment nightly --label team=vision --json
     """
+    import json
     from itertools import islice
 
     from penstock import render
 
-    filters: dict[str, Any] = {"sort_by": "created_at desc"}
+    place = {"namespace": namespace}
     if experiment:
-        filters["experiment_id"] = experiment_id(client, experiment)
-    listed_runs = list(islice(client.list_runs(**filters), limit))
+        found = find_experiment(client, experiment, namespace)
+        if not found:
+            raise click.ClickException(f"there is no experiment {experiment!r}")
+        place = {"experiment_id": found}
+    wanted = {f"labels.{key}": value for key, value in label_pairs(labels).items()}
+    if user:
+        wanted["created_by"] = user
+    if wanted:
+        equal = [{"operation": "EQUALS", "key": key, "string_value": value} for key, value in wanted.items()]
+        place["filter"] = json.dumps({"predicates": equal})
+    listed_runs = list(islice(client.list_runs(sort_by="created_at desc", **place), limit))
     if as_json:
         print_messages(listed_runs)
         return
@@ -72,10 +94,48 @@ def get(run_id: str, client: Client, as_json: bool) -> None:
         return
     tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
     state = run_pb2.RuntimeState.Name(run.state)
-    click.echo(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {_duration_text(run)}")
+    say(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {_duration_text(run)}")
+    if run.labels:
+        say("labels: " + ", ".join(f"{key}={value}" for key, value in sorted(run.labels.items())))
     if run.error.message:
-        click.echo(f"error: {run.error.message}")
+        say(f"error: {run.error.message}")
     print_table(render.task_table(tasks, int(time.time() * 1000)))
+
+
+@runs.command("tasks")
+@click.argument("run_id")
+@click.option("--parent", default=None, metavar="PATH", help="Only direct children of this task; '' for the root's.")
+@click.option("--state", "states", multiple=True, help="Only in this state, such as FAILED; repeatable.")
+@click.option("--search", default="", metavar="TEXT", help="Only with this in a name or the path.")
+@click.option("--sort", default="", help="created_at, started_at, duration, state or name; 'duration desc'.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="So many.")
+@server_options
+def tasks(
+    run_id: str,
+    parent: str | None,
+    states: tuple[str, ...],
+    search: str,
+    sort: str,
+    limit: int,
+    client: Client,
+    as_json: bool,
+) -> None:
+    """List tasks of a run, also of one with very many.
+
+    Example: penstock runs tasks 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 --state FAILED --sort 'duration desc'
+    """
+    from itertools import islice
+
+    from penstock import render
+
+    # A parent that is empty is another than none.
+    place = {} if parent is None else {"parent_path": parent}
+    found = client.list_tasks(run_id, states=[one.upper() for one in states], text=search, sort_by=sort, **place)
+    listed = list(islice(found, limit))
+    if as_json:
+        print_messages(listed)
+        return
+    print_table(render.task_list(listed, int(time.time() * 1000)))
 
 
 @runs.command("wait")
@@ -92,7 +152,7 @@ def wait(run_id: str, timeout: float, watch: bool, client: Client, as_json: bool
     if as_json:
         print_message(finished)
     elif not watch:
-        click.echo(run_pb2.RuntimeState.Name(finished.state))
+        say(run_pb2.RuntimeState.Name(finished.state))
     raise SystemExit(0 if finished.state == run_pb2.SUCCEEDED else 1)
 
 
@@ -113,11 +173,9 @@ def logs(run_id: str, task: str, keep: bool, client: Client, as_json: bool) -> N
         names = [task_row.path for task_row in tasks if task_row.log_uri]
     for name in names:
         if len(names) > 1:
-            click.echo(f"==> {name} <==", err=True)
+            say(f"==> {name} <==", err=True)
         request = insight_pb2.ReadLogRequest(run_id=run_id, node_id=name, follow=keep)
-        for chunk in client.stream(client.insight.ReadLog, request):
-            sys.stdout.buffer.write(chunk.data)
-            sys.stdout.buffer.flush()
+        print_chunks(chunk.data for chunk in client.stream(client.insight.ReadLog, request))
 
 
 @runs.command("why")
@@ -133,9 +191,9 @@ def why(run_id: str, task: str, client: Client, as_json: bool) -> None:
     if as_json:
         print_message(explanation)
         return
-    click.echo(f"{explanation.task or 'the run'} ({explanation.state.lower() or 'not reached'}): {explanation.summary}")
+    say(f"{explanation.task or 'the run'} ({explanation.state.lower() or 'not reached'}): {explanation.summary}")
     for reason in explanation.reasons:
-        click.echo(f"  {reason.task}: {reason.text}" if reason.task else f"  {reason.text}")
+        say(f"  {reason.task}: {reason.text}" if reason.task else f"  {reason.text}")
 
 
 @runs.command("events")
@@ -148,6 +206,9 @@ def events(run_id: str, output: str, client: Client, as_json: bool) -> None:
     Example: penstock runs events 6f1d4f8e-3b1c-4d0e-9c55-0a7c51e8a001 -o run.log
     """
     chunks = client.stream(client.insight.ReadEventLog, insight_pb2.ReadEventLogRequest(run_id=run_id))
+    if output == "-":
+        print_chunks(chunk.data for chunk in chunks)
+        return
     first = next(chunks, None)
     with click.open_file(output, "wb") as target:
         if first is not None:
@@ -164,9 +225,9 @@ def _action(name: str, text: str, method: str, request: Any, done: str) -> None:
         for run_id in run_ids:
             client.call(getattr(client.runs, method), request(run_id=run_id))
             if not as_json:
-                click.echo(f"{run_id} {done}", err=True)
+                say(f"{run_id} {done}", err=True)
         if as_json:
-            click.echo("{}")
+            say("{}")
 
 
 _action("terminate", "End runs; exit tasks still run.", "TerminateRun", run_pb2.TerminateRunRequest, "is being ended")

@@ -17,13 +17,20 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.certs import dev_files
+from penstock.closed_memory import close_memory
 from penstock.option_types import Address
-from penstock.settings import Setting, arguments, options, rows, up_rows
+from penstock.secret_file import make_secret
+from penstock.settings import Setting, arguments, options, rows, up_rows, variables
 from penstock.supervisor import Child, ChildFailedError, Supervisor
+from penstock.terminal_text import printable, printable_json
+
+if TYPE_CHECKING:
+    from penstock.dev_certificates import DevFiles
 
 
 def _table(program: str) -> dict[str, Setting]:
@@ -34,17 +41,23 @@ def _table(program: str) -> dict[str, Setting]:
 
 _SERVER, _EXECUTOR = _table("penstock_server"), _table("penstock_executor")
 _INSTALLED = bool(_SERVER and _EXECUTOR)
+_TLS = click.Option(
+    ["--tls"],
+    is_flag=True,
+    envvar="PENSTOCK_TLS",
+    help="Speak TLS on all ports, with certificates that `penstock certs dev` makes in DATA_DIR/certs.",
+)
 
 
 @click.command(
-    params=options(up_rows([_SERVER, _EXECUTOR])),
+    params=[*options(up_rows([_SERVER, _EXECUTOR])), _TLS],
     # Without the programs no option is known; whatever is given, the answer is that they are missing.
     context_settings={"ignore_unknown_options": not _INSTALLED, "allow_extra_args": not _INSTALLED},
 )
-def up(**values: Any) -> None:
+def up(tls: bool, **values: Any) -> None:
     """Start a server and an executor on this machine.
 
-    Prints `ready http=… grpc=…` when pipelines can be submitted; Ctrl-C ends both.
+    Prints `ready http=… grpc=… dispatch=…` when pipelines can be submitted; Ctrl-C ends both.
 
     Example: penstock up --data-dir ./data --http 127.0.0.1:8888 --parallelism 8
     """
@@ -52,12 +65,25 @@ def up(**values: Any) -> None:
         raise click.ClickException(
             "penstock_server is not installed here: this is the client only; install the package `penstock` for `up`"
         )
+    close_memory()
     directory = values["data_dir"] = values["data_dir"].expanduser().absolute()
     lock = _locked(directory)
+    files = dev_files(directory / "certs", values["allowed_hosts"], "--data-dir") if tls else None
+    try:
+        make_secret(_secret_file(values))
+    except OSError as error:
+        raise click.ClickException(f"{_secret_file(values)} cannot be made: {error.strerror}") from error
     _check_port("--http", values["http"])
     _check_port("--grpc", values["grpc"])
-    server = Child("server", lambda: server_command(values))
-    executor = Child("executor", lambda: executor_command(values, server.ready_line))
+    _check_port("--dispatch", values["dispatch"])
+    secrets = dict.fromkeys(row.variable for row in (*_SERVER.values(), *_EXECUTOR.values()) if row.secret)
+    # An executor starts tasks, so it gets none of the server's passwords, whatever our own environment has.
+    server = Child("server", lambda: server_command(values, files), variables(_SERVER, values))
+    executor = Child(
+        "executor",
+        lambda: executor_command(values, server.ready_line, files),
+        {**secrets, **variables(_EXECUTOR, values)},
+    )
     echo = _echo_line if values["log_format"] == "json" else _echo
     supervisor = Supervisor([server, executor], directory / "logs", echo)
     interrupts = 0
@@ -76,33 +102,53 @@ def up(**values: Any) -> None:
         if not interrupts:
             # Restarts keep the ports they got, so that clients and the executor find the server again.
             found = dict(part.split("=", 1) for part in server.ready_line.split()[1:])
-            values |= {"http": found["http"].removeprefix("http://"), "grpc": found["grpc"]}
+            values |= {**found, "http": found["http"].partition("://")[2]}
             click.echo(server.ready_line)
             sys.stdout.flush()
-            _welcome(found["http"], found["grpc"], directory)
+            _welcome(found["http"], found["grpc"], directory, files)
             supervisor.run()
     except ChildFailedError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
     finally:
         supervisor.stop()
         lock.close()
 
 
-def server_command(values: Mapping[str, Any]) -> list[str]:
-    """Module and arguments of the server, by the values of this command's options."""
+def server_command(values: Mapping[str, Any], files: DevFiles | None = None) -> list[str]:
+    """Module and arguments of the server, by the values of this command's options and the certificates of --tls."""
     # With a name given, names are checked whatever address REST is bound to: this is somebody's own machine.
     hosts = (socket.gethostname(), *values["allowed_hosts"])
-    return ["penstock_server.main", *arguments(_SERVER, {**_handed_on(_SERVER, values), "allowed_hosts": hosts})]
+    own: dict[str, Any] = {
+        "allowed_hosts": hosts,
+        "executor_auth": "secret",
+        "dispatch_secret_file": _secret_file(values),
+    }
+    if files is not None:
+        own |= {"tls_cert": files.server, "tls_key": files.server_key, "tls_client_ca": files.authority}
+        # A browser has no certificate of this authority; an executor has.
+        own["tls_client_auth"] = "optional"
+    return ["penstock_server.main", *arguments(_SERVER, {**_handed_on(_SERVER, values), **own})]
 
 
-def executor_command(values: Mapping[str, Any], server_ready_line: str) -> list[str]:
-    """Module and arguments of the executor, by the same values and the line in which the server said its addresses."""
-    address = server_ready_line.rsplit("grpc=", 1)[-1]
+def executor_command(values: Mapping[str, Any], server_ready_line: str, files: DevFiles | None = None) -> list[str]:
+    """Module and arguments of the executor, by the same and the line in which the server said its addresses."""
+    address = server_ready_line.rsplit("dispatch=", 1)[-1]
     # The lock on the data directory makes the name safe: there is one executor of this name at a time, also where
     # several directories share a database.
     place = hashlib.sha256(f"{socket.gethostname()}:{values['data_dir']}".encode()).hexdigest()[:12]
-    own = {"server": address, "name": f"up-{place}"}
+    own: dict[str, Any] = {
+        "server": address,
+        "name": f"up-{place}",
+        "dispatch_secret_file": _secret_file(values),
+    }
+    if files is not None:
+        own |= {"tls_ca": files.authority, "tls_cert": files.client, "tls_key": files.client_key}
     return ["penstock_executor.main", *arguments(_EXECUTOR, {**_handed_on(_EXECUTOR, values), **own})]
+
+
+def _secret_file(values: Mapping[str, Any]) -> Path:
+    """What the executor proves itself to the server with: other users of this machine cannot read it."""
+    return Path(values["data_dir"]) / "dispatch.key"
 
 
 def _handed_on(table: Mapping[str, Setting], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,17 +193,19 @@ def _check_port(option: str, address: Address) -> None:
 
 
 def _echo(name: str, line: str) -> None:
-    click.echo(f"{name}: {line}", err=True)
+    click.echo(printable(f"{name}: {line}"), err=True)
 
 
 def _echo_line(_name: str, line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable_json(line), err=True)
 
 
-def _welcome(http: str, grpc: str, directory: Path) -> None:
+def _welcome(http: str, grpc: str, directory: Path, files: DevFiles | None) -> None:
+    trusted = f", ssl_ca_cert='{files.authority}'" if files else ""
+    option = f"--ca-file {files.authority} " if files else ""
     click.echo(
         f"\n  Penstock is up.  REST {http}   gRPC {grpc}   data {directory}\n"
-        f"  Submit with the kfp SDK:  kfp.Client(host='{http}')\n"
-        f"  or from here:             penstock run FILE --server {grpc} --watch\n",
+        f"  Submit with the kfp SDK:  kfp.Client(host='{http}'{trusted})\n"
+        f"  or from here:             penstock run FILE --server {grpc} {option}--watch\n",
         err=True,
     )

@@ -1,6 +1,7 @@
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from penstock_api.v2beta1 import recurring_run_pb2 as _recurring_run_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -8,6 +9,32 @@ from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ListNextFiresRequest(_message.Message):
+    __slots__ = ("recurring_run_id", "count")
+    RECURRING_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    recurring_run_id: str
+    count: int
+    def __init__(self, recurring_run_id: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class PreviewFiresRequest(_message.Message):
+    __slots__ = ("trigger", "count")
+    TRIGGER_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    trigger: _recurring_run_pb2.Trigger
+    count: int
+    def __init__(self, trigger: _Optional[_Union[_recurring_run_pb2.Trigger, _Mapping]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class NextFires(_message.Message):
+    __slots__ = ("fires", "reason", "time_zone")
+    FIRES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    fires: _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]
+    reason: str
+    time_zone: str
+    def __init__(self, fires: _Optional[_Iterable[_Union[_timestamp_pb2.Timestamp, _Mapping]]] = ..., reason: _Optional[str] = ..., time_zone: _Optional[str] = ...) -> None: ...
 
 class ExplainTaskRequest(_message.Message):
     __slots__ = ("run_id", "task")
@@ -82,7 +109,7 @@ class Difference(_message.Message):
     def __init__(self, field: _Optional[str] = ..., this_value: _Optional[str] = ..., other_value: _Optional[str] = ...) -> None: ...
 
 class PlanPipelineRequest(_message.Message):
-    __slots__ = ("pipeline_spec", "pipeline_version_id", "parameters")
+    __slots__ = ("pipeline_spec", "pipeline_version_id", "parameters", "namespace")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,10 +120,12 @@ class PlanPipelineRequest(_message.Message):
     PIPELINE_SPEC_FIELD_NUMBER: _ClassVar[int]
     PIPELINE_VERSION_ID_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     pipeline_spec: _struct_pb2.Struct
     pipeline_version_id: str
     parameters: _containers.MessageMap[str, _struct_pb2.Value]
-    def __init__(self, pipeline_spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., pipeline_version_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _struct_pb2.Value]] = ...) -> None: ...
+    namespace: str
+    def __init__(self, pipeline_spec: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., pipeline_version_id: _Optional[str] = ..., parameters: _Optional[_Mapping[str, _struct_pb2.Value]] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class PlanPipelineResponse(_message.Message):
     __slots__ = ("tasks", "problems", "truncated")
@@ -222,19 +251,46 @@ class Chunk(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., total_bytes: _Optional[int] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
-    __slots__ = ("run_id",)
+    __slots__ = ("run_id", "page_size", "page_token", "parent_path", "states", "text", "sort_by")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PARENT_PATH_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SORT_BY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
-    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    parent_path: str
+    states: _containers.RepeatedScalarFieldContainer[str]
+    text: str
+    sort_by: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., parent_path: _Optional[str] = ..., states: _Optional[_Iterable[str]] = ..., text: _Optional[str] = ..., sort_by: _Optional[str] = ...) -> None: ...
 
 class ListTasksResponse(_message.Message):
-    __slots__ = ("tasks",)
+    __slots__ = ("tasks", "next_page_token", "total_size", "counts", "sequence")
+    class CountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[Task]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    total_size: int
+    counts: _containers.ScalarMap[str, int]
+    sequence: int
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempts", "created_at", "started_at", "finished_at", "error", "execution_id", "inputs", "outputs", "input_artifacts", "output_artifacts", "iteration_index", "log_uri", "pod_name", "duration_millis", "waiting")
+    __slots__ = ("path", "name", "display_name", "parent_path", "kind", "state", "attempts", "created_at", "started_at", "finished_at", "error", "execution_id", "inputs", "outputs", "input_artifacts", "output_artifacts", "iteration_index", "log_uri", "pod_name", "duration_millis", "waiting", "child_counts")
     class InputArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +305,13 @@ class Task(_message.Message):
         key: str
         value: ArtifactNames
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ArtifactNames, _Mapping]] = ...) -> None: ...
+    class ChildCountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     PATH_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -270,6 +333,7 @@ class Task(_message.Message):
     POD_NAME_FIELD_NUMBER: _ClassVar[int]
     DURATION_MILLIS_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    CHILD_COUNTS_FIELD_NUMBER: _ClassVar[int]
     path: str
     name: str
     display_name: str
@@ -291,7 +355,8 @@ class Task(_message.Message):
     pod_name: str
     duration_millis: int
     waiting: str
-    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., execution_id: _Optional[int] = ..., inputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., outputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., output_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., iteration_index: _Optional[int] = ..., log_uri: _Optional[str] = ..., pod_name: _Optional[str] = ..., duration_millis: _Optional[int] = ..., waiting: _Optional[str] = ...) -> None: ...
+    child_counts: _containers.ScalarMap[str, int]
+    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., parent_path: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., attempts: _Optional[int] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., execution_id: _Optional[int] = ..., inputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., outputs: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., input_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., output_artifacts: _Optional[_Mapping[str, ArtifactNames]] = ..., iteration_index: _Optional[int] = ..., log_uri: _Optional[str] = ..., pod_name: _Optional[str] = ..., duration_millis: _Optional[int] = ..., waiting: _Optional[str] = ..., child_counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class ArtifactNames(_message.Message):
     __slots__ = ("names",)
@@ -300,16 +365,18 @@ class ArtifactNames(_message.Message):
     def __init__(self, names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ListArtifactsRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "type")
+    __slots__ = ("run_id", "page_size", "page_token", "type", "namespace")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
     type: str
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+    namespace: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., type: _Optional[str] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class ListArtifactsResponse(_message.Message):
     __slots__ = ("artifacts", "next_page_token")

@@ -70,6 +70,16 @@ class InsightServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.ReadEventLogRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
                 )
+        self.ListNextFires = channel.unary_unary(
+                '/penstock.v1.InsightService/ListNextFires',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.ListNextFiresRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
+                )
+        self.PreviewFires = channel.unary_unary(
+                '/penstock.v1.InsightService/PreviewFires',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
+                )
 
 
 class InsightServiceServicer(object):
@@ -77,7 +87,7 @@ class InsightServiceServicer(object):
     """
 
     def ListTasks(self, request, context):
-        """All tasks of a run in the order in which they were created.
+        """Tasks of a run: all in the order in which they were created, or a page of those that are asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +167,20 @@ class InsightServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNextFires(self, request, context):
+        """When a recurring run will fire.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewFires(self, request, context):
+        """When a recurring run with a trigger would fire if it were made now; nothing is made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InsightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -214,6 +238,16 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.ReadEventLog,
                     request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ReadEventLogRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_insight__pb2.Chunk.SerializeToString,
+            ),
+            'ListNextFires': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNextFires,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ListNextFiresRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.SerializeToString,
+            ),
+            'PreviewFires': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewFires,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -410,5 +444,39 @@ class InsightService(object):
         return grpc.experimental.unary_stream(request, target, '/penstock.v1.InsightService/ReadEventLog',
             penstock__api_dot_v1_dot_insight__pb2.ReadEventLogRequest.SerializeToString,
             penstock__api_dot_v1_dot_insight__pb2.Chunk.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListNextFires(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/ListNextFires',
+            penstock__api_dot_v1_dot_insight__pb2.ListNextFiresRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def PreviewFires(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/PreviewFires',
+            penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

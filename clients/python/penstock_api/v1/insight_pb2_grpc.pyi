@@ -34,7 +34,7 @@ class InsightServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InsightServiceAsyncStub: ...
     ListTasks: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListTasksRequest, _insight_pb2.ListTasksResponse]
-    """All tasks of a run in the order in which they were created."""
+    """Tasks of a run: all in the order in which they were created, or a page of those that are asked for."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListArtifactsRequest, _insight_pb2.ListArtifactsResponse]
     """Artifacts, newest first; of one run when run_id is given."""
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetArtifactRequest, _insight_pb2.Artifact]
@@ -64,6 +64,10 @@ class InsightServiceStub:
     """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
     `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
     """
+    ListNextFires: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListNextFiresRequest, _insight_pb2.NextFires]
+    """When a recurring run will fire."""
+    PreviewFires: _grpc.UnaryUnaryMultiCallable[_insight_pb2.PreviewFiresRequest, _insight_pb2.NextFires]
+    """When a recurring run with a trigger would fire if it were made now; nothing is made."""
 
 @_typing.type_check_only
 class InsightServiceAsyncStub(InsightServiceStub):
@@ -71,7 +75,7 @@ class InsightServiceAsyncStub(InsightServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListTasks: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListTasksRequest, _insight_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """All tasks of a run in the order in which they were created."""
+    """Tasks of a run: all in the order in which they were created, or a page of those that are asked for."""
     ListArtifacts: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListArtifactsRequest, _insight_pb2.ListArtifactsResponse]  # type: ignore[assignment]
     """Artifacts, newest first; of one run when run_id is given."""
     GetArtifact: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetArtifactRequest, _insight_pb2.Artifact]  # type: ignore[assignment]
@@ -101,6 +105,10 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
     `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
     """
+    ListNextFires: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListNextFiresRequest, _insight_pb2.NextFires]  # type: ignore[assignment]
+    """When a recurring run will fire."""
+    PreviewFires: _aio.UnaryUnaryMultiCallable[_insight_pb2.PreviewFiresRequest, _insight_pb2.NextFires]  # type: ignore[assignment]
+    """When a recurring run with a trigger would fire if it were made now; nothing is made."""
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read-only views of what runs did, from Penstock's own database."""
@@ -111,7 +119,7 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _insight_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.ListTasksResponse, _abc.Awaitable[_insight_pb2.ListTasksResponse]]:
-        """All tasks of a run in the order in which they were created."""
+        """Tasks of a run: all in the order in which they were created, or a page of those that are asked for."""
 
     @_abc_1.abstractmethod
     def ListArtifacts(
@@ -201,5 +209,21 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         """Everything a run decided, as JSON lines: its document and arguments, its events, its tasks. What
         `penstock-executor replay` reads. Served over HTTP as /apis/penstock/v1/runs/{run_id}/events.
         """
+
+    @_abc_1.abstractmethod
+    def ListNextFires(
+        self,
+        request: _insight_pb2.ListNextFiresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.NextFires, _abc.Awaitable[_insight_pb2.NextFires]]:
+        """When a recurring run will fire."""
+
+    @_abc_1.abstractmethod
+    def PreviewFires(
+        self,
+        request: _insight_pb2.PreviewFiresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.NextFires, _abc.Awaitable[_insight_pb2.NextFires]]:
+        """When a recurring run with a trigger would fire if it were made now; nothing is made."""
 
 def add_InsightServiceServicer_to_server(servicer: InsightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -56,7 +56,8 @@ def run_command(
     for mount in mounts:
         flags += mount.options()
     for name, value in task_env(task, options.passed).items():
-        flags += ["--env", f"{name}={value}"]
+        # The runtime has those in its own environment, and other users see its command line.
+        flags += ["--env", name if options.passed.get(name) == value else f"{name}={value}"]
     return [
         *flags,
         "--entrypoint",

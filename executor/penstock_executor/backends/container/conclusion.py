@@ -26,6 +26,7 @@ from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start, last_lines
+from penstock_executor.backends.observed_times import attempt_times
 from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import transfers_of
 from penstock_executor.engine.names import log_uri
@@ -82,12 +83,13 @@ def outcome_of(
     log = log_file(task, directory)
     kept = log.exists() if log != directory.log else result is not None and result.log_stored
     now = time.time_ns() // 1_000_000
-    started = (exit_.started_at if exit_ else 0) or (state.started_at if state else 0) or now
-    finished = (exit_.finished_at if exit_ else 0) or (state.finished_at if state else 0) or now
+    seen = (state.started_at, state.finished_at) if state else (0, 0)
+    told = (exit_.started_at, exit_.finished_at) if exit_ else (0, 0)
+    started, finished = attempt_times(task.pod_name, told, seen, seen[0], now)
     outcome = TaskOutcome(
         key=task.key,
         started_at_millis=started,
-        finished_at_millis=max(started, finished),
+        finished_at_millis=finished,
         exit_code=exit_.code if exit_ else state.exit_code if state else None,
         log_uri=log_uri(task.task_root) if kept else "",
         pod_name=task.pod_name,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from pathlib import Path
 
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
+from penstock_executor.backends.trees import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Removal:
                 await self.tree(directory)
 
     async def tree(self, directory: Path) -> None:
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, directory)
         if directory.exists() and self._runtime.is_podman:
             try:
                 await self._runtime.call("unshare", "rm", "-rf", str(directory))

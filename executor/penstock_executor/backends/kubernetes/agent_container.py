@@ -1,7 +1,7 @@
 """The container that brings and takes a task's files (docs/pods.md).
 
-Invariants: credentials of the object store are in its environment and nowhere else; its instructions are JSON in
-`PENSTOCK_TASK_<n>`, pieces below what one variable takes.
+Invariants: credentials of the object store are in its environment, temporary ones in a mount of its own, and nowhere
+else; its instructions are JSON in `PENSTOCK_TASK_<n>`, pieces below what one variable takes.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from penstock_executor.agent.protocol import SHARE, AgentTask
+from penstock_executor.agent.protocol import SESSIONS, SHARE, AgentTask
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.environment import literal
-from penstock_executor.backends.kubernetes.security import agent_security
-from penstock_executor.backends.kubernetes.settings import PodSettings
+from penstock_executor.backends.kubernetes.security import agent_security, shares_processes
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.volumes import (
     ARTIFACTS_VOLUME,
     certificates_env,
@@ -32,6 +32,7 @@ AGENT_CONTAINERS = (NAME, FETCH)
 LOG = f"{SHARE}/log"
 PIECE_BYTES = 96 * 1024
 WORKSPACE_VOLUME = "penstock-workspace"
+SESSIONS_VOLUME = "penstock-sessions"
 
 
 class PodStore(Protocol):
@@ -43,6 +44,14 @@ class PodStore(Protocol):
 
     def credentials_env(self) -> Sequence[Mapping[str, Any]]:
         """EnvVars with `secretKeyRef`."""
+        ...
+
+    def session_secret(self) -> str:
+        """The Secret with the attempt's temporary credentials, empty for none."""
+        ...
+
+    def only_sessions(self) -> bool:
+        """Whether the agent needs no credentials but those."""
         ...
 
 
@@ -59,7 +68,12 @@ def agent_beside_entrypoint(agent: Json, moved: Transfers) -> list[Json]:
 
 
 def agent_container(
-    task: TaskLaunch, paths: TaskPaths, moved: Transfers, settings: PodSettings, store: PodStore
+    task: TaskLaunch,
+    paths: TaskPaths,
+    moved: Transfers,
+    settings: PodSettings,
+    policy: NamespacePolicy,
+    store: PodStore,
 ) -> Json:
     """Raises PodSpecError."""
     instructions = AgentTask(
@@ -71,6 +85,7 @@ def agent_container(
         log=LOG if task.command else "",
         store=store.to_json(),
         timeout=settings.transfer_timeout_seconds,
+        places=policy.allowed.get("pipelineRoots"),
     )
     container: Json = {
         "name": NAME,
@@ -92,10 +107,11 @@ def agent_container(
             *file_mounts([paths.root, *moved.paths()], share=True),
             *_claims(moved, settings),
             *certificates_mount(settings),
+            *_sessions_mount(store),
         ],
-        "securityContext": agent_security(settings),
+        "securityContext": agent_security(settings, shared=shares_processes(moved.models, policy)),
     }
-    if settings.agent_env_from_secret:
+    if settings.agent_env_from_secret and not store.only_sessions():
         container["envFrom"] = [{"secretRef": {"name": settings.agent_env_from_secret}}]
     resources = {
         key: dict(values)
@@ -118,6 +134,17 @@ def agent_volumes(task: TaskLaunch, moved: Transfers, settings: PodSettings) -> 
         claim = {"claimName": workspace["claimName"]}
         volumes.append({"name": WORKSPACE_VOLUME, "persistentVolumeClaim": claim})
     return volumes
+
+
+def session_volume(store: PodStore) -> list[Json]:
+    """The Secret with the attempt's temporary credentials. No container begins before it is there."""
+    name = store.session_secret()
+    # Any user's to read: it is mounted in the agent alone, whose user a namespace's policy may choose.
+    return [{"name": SESSIONS_VOLUME, "secret": {"secretName": name, "defaultMode": 0o444}}] if name else []
+
+
+def _sessions_mount(store: PodStore) -> list[Json]:
+    return [{"name": SESSIONS_VOLUME, "mountPath": SESSIONS, "readOnly": True}] if store.session_secret() else []
 
 
 def pieces(text: str) -> list[str]:

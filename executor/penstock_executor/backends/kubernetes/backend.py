@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
@@ -32,10 +32,11 @@ from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.give_up import when_to_give_up
 from penstock_executor.backends.kubernetes.launching import PodLauncher
-from penstock_executor.backends.kubernetes.namespaces import Namespaces
+from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
 from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
+from penstock_executor.backends.kubernetes.sessions import Sessions
 from penstock_executor.backends.kubernetes.verdict import Failure
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
@@ -43,7 +44,7 @@ from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.background import Background
 from penstock_executor.backoff import is_transient, retried
-from penstock_executor.engine.names import log_uri
+from penstock_executor.engine.names import attempt_id, log_uri
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,12 @@ class KubernetesBackend:
         self,
         namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, PodWarning], None]], Namespaces],
         calls: PodCalls,
+        sessions: Callable[[Callable[[str], Awaitable[NamespaceConfig]]], Sessions],
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`namespaces(on_pod, on_warning)` builds the watches that report to both."""
+        """`namespaces(on_pod, on_warning)` builds the watches that report to both, `sessions(config_of)` what keeps
+        the credentials of attempts by what holds in their namespaces."""
         self._namespaces = namespaces(self._on_pod, self._on_warning)
         self._waits = WaitReporter(lambda key, text: self._deliver(TaskWaiting(key, text)))
         self._calls = calls
@@ -70,7 +73,8 @@ class KubernetesBackend:
         self._conclusion = Conclusion(calls, self._namespaces.store)
         self._retention = Retention(calls, self._namespaces.store, settings.retention)
         self._capacity = Capacity(settings.bounds)
-        self._launcher = PodLauncher(self._namespaces, calls, claims, self._capacity, settings)
+        self._sessions = sessions(self._namespaces.get)
+        self._launcher = PodLauncher(self._namespaces, calls, claims, self._capacity, self._sessions, settings)
         self._attempts: dict[AttemptKey, PodAttempt] = {}
         self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
@@ -128,6 +132,12 @@ class KubernetesBackend:
                 self._observe(attempt, Observation.NOT_CREATED, launched)
             else:
                 self._pod_seen(attempt, launched)
+                self._keep_credentials(attempt, launched)
+
+    def _keep_credentials(self, attempt: PodAttempt, view: PodView) -> None:
+        if attempt.state.phase is not Phase.ENDED and attempt.keeping is None:
+            keeping = self._sessions.keep(attempt, view, lambda failure: self._give_up(attempt, failure))
+            attempt.keeping = self._background.begin(keeping)
 
     def reserve(self, key: AttemptKey, namespace: str) -> str:
         return self._capacity.reserve(key, namespace or self._settings.pods.default_namespace)
@@ -155,6 +165,7 @@ class KubernetesBackend:
         self._background.cancel()
         self._waits.close()
         self._namespaces.close()
+        self._sessions.close()
 
     async def _open_default_namespace(self) -> None:
         """So that what a predecessor left there is seen although nothing is launched yet."""
@@ -174,6 +185,9 @@ class KubernetesBackend:
         attempt = self._attempts.get(view.key) if view.key is not None else None
         if kind is EventKind.DELETED:
             self._retention.gone(view)
+        if attempt is not None and not attempt.is_its_pod(view):
+            return
+        if kind is EventKind.DELETED:
             self._capacity.pod_gone(view)
         else:
             self._capacity.pod_seen(view)
@@ -188,7 +202,7 @@ class KubernetesBackend:
     def _on_warning(self, namespace: str, warning: PodWarning) -> None:
         view = self._namespaces.watched()[namespace].cache.get(warning.pod)
         attempt = self._attempts.get(view.key) if view is not None and view.key is not None else None
-        if view is None or attempt is None or view.uid != warning.uid:
+        if view is None or attempt is None or view.uid != warning.uid or not attempt.is_its_pod(view):
             return
         if not (view.ended or view.deleted_at):
             self._check_progress(attempt, view)
@@ -262,7 +276,7 @@ class KubernetesBackend:
         if action is Action.REPORT_START:
             assert view is not None
             uri = log_uri(attempt.task.task_root)
-            self._deliver(TaskStarted(attempt.key, view.started_at, uri, view.name))
+            self._deliver(TaskStarted(attempt.key, attempt.started_at(view), uri, view.name))
         elif action is Action.STOP:
             assert view is not None
             self._background.begin(self._delete(attempt, view))
@@ -320,6 +334,8 @@ class KubernetesBackend:
         self._waits.forget(attempt.key)
         attempt.succeeded = outcome.succeeded
         attempt.cancel_timer()
+        if attempt.keeping is not None:
+            attempt.keeping.cancel()
         self._deliver(outcome)
         if self._runs is not None and self._runs.expects(attempt.key) is None:
             # Nobody here waits for it, so nobody will release it: its Pod is the next holder's, or the collector's.
@@ -337,7 +353,18 @@ class KubernetesBackend:
     def _adopt_orphan(self, view: PodView) -> None:
         # An agent archived the log itself; of a Pod that never began there is none.
         archive = (view.ended or view.only_sidecars_run) and view.started_at and view.container("agent") is None
-        self._retention.put(EndedPod(view, view.phase == "Succeeded", view.log_uri if archive else ""))
+        uri = view.log_uri if archive and _is_own_log(view) else ""
+        self._retention.put(EndedPod(view, view.phase == "Succeeded", uri))
+
+
+def _is_own_log(view: PodView) -> bool:
+    """Whether the log's place is the attempt's own: whoever may make Pods in the namespace may make one like ours."""
+    key = view.key
+    if key is None:
+        return False
+    segments = view.log_uri.split("/")
+    attempt = attempt_id(key.run_id, key.path, key.attempt)
+    return ".." not in segments and (segments[-4:-3], segments[-2:]) == ([key.run_id], [attempt, "executor-logs"])
 
 
 def _why_stopped(attempt: PodAttempt) -> tuple[FailureKind, str]:

@@ -16,6 +16,7 @@ from penstock_executor.backends.kubernetes.backend_settings import BackendSettin
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.namespaces import Namespaces
+from penstock_executor.backends.kubernetes.sessions import Sessions
 from penstock_executor.backends.kubernetes.wrapper import wrapper_config_map
 
 
@@ -44,10 +45,12 @@ def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, pe
             dependencies.store,
             dependencies.store_of,
             settings.pods.default_namespace,
+            dependencies.environ,
             on_pod,
             on_warning,
         ),
         PodCalls(client, per_second),
-        ClaimTasks(client, settings.pods.instance),
+        lambda config_of: Sessions(client, settings.pods.instance, config_of),
+        ClaimTasks(client, settings.pods.instance, settings.pods.own_names),
         settings,
     )

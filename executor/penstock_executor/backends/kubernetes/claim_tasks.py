@@ -1,7 +1,8 @@
 """Tasks that create or delete a volume claim, and the workspaces of runs (executor.md §4.3, §1.9). They need no Pod.
 
 Invariants: a claim's name is a function of its attempt or its run, so creating it again finds it. A claim of that name
-which somebody else created is an error; it is never used.
+which somebody else created is an error; it is never used. A claim is deleted that the task's own run made, or that the
+namespace's list names; never one of the installation.
 """
 
 from __future__ import annotations
@@ -20,15 +21,20 @@ from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 
 from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import HeldRuns
+from penstock_executor.backends.kubernetes.allowed import check_own, check_use, unlisted_claims
 from penstock_executor.backends.kubernetes.claims import (
     LABEL_WORKSPACE,
+    check_new_claim,
     claim_to_create,
     claim_to_delete,
     is_claim_task,
+    is_of_run,
     is_same_claim,
     workspace_claim,
 )
 from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.own_names import OwnNames
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN
 from penstock_executor.backoff import is_transient, retried
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
@@ -39,26 +45,37 @@ _SECONDS = 120.0
 
 
 class ClaimTasks:
-    """`instance` tells this installation's claims from others'."""
+    """`instance` tells the claims of this installation's runs from others', `own` are names of the installation."""
 
-    def __init__(self, client: KubeClient, instance: str) -> None:
+    def __init__(self, client: KubeClient, instance: str, own: OwnNames) -> None:
         self._client = client
         self._instance = instance
+        self._own = own
         self._workspaces: dict[str, tuple[str, str]] = {}
 
     def takes(self, task: TaskLaunch) -> bool:
         return is_claim_task(task)
 
-    async def outcome(self, task: TaskLaunch, namespace: str) -> TaskOutcome:
+    async def outcome(self, task: TaskLaunch, namespace: str, policy: NamespacePolicy) -> TaskOutcome:
         """Never raises for what the cluster answers."""
         started = _now()
         try:
-            name = await self._carry_out(task, namespace)
+            name = await self._carry_out(task, namespace, policy)
         except (PodSpecError, KubeError) as error:
             kind = FailureKind.INFRASTRUCTURE if is_transient(error) else FailureKind.CONFIGURATION
             return TaskOutcome(task.key, started, _now(), failure=kind, error=str(error)[:4096])
         outputs = {"name": name} if "name" in task.output_parameters else {}
         return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
+
+    async def of_run(self, task: TaskLaunch, namespace: str, policy: NamespacePolicy) -> frozenset[str]:
+        """The claims that the task mounts, that no list names, and that its own run made. Raises KubeError."""
+        found = []
+        for name in unlisted_claims(task, policy, self._own):
+            with contextlib.suppress(NotFoundError):
+                existing = await self._get(namespace, name)
+                if is_of_run(existing, self._instance, task.key.run_id):
+                    found.append(name)
+        return frozenset(found)
 
     async def ensure_workspace(self, task: TaskLaunch, namespace: str) -> None:
         """Makes the workspace of the task's run, once. Raises PodSpecError, KubeError."""
@@ -100,25 +117,38 @@ class ClaimTasks:
                 with contextlib.suppress(NotFoundError):
                     await self._client.delete(f"{_path(namespace)}/{name}")
 
-    async def _carry_out(self, task: TaskLaunch, namespace: str) -> str:
+    async def _carry_out(self, task: TaskLaunch, namespace: str, policy: NamespacePolicy) -> str:
         name = claim_to_delete(task)
         if name is None:
+            check_new_claim(task, policy, self._own)
             claim = claim_to_create(task, self._instance)
             await self._create(claim, namespace)
             return str(claim["metadata"]["name"])
         try:
-            await self._patiently(lambda: self._client.get(f"{_path(namespace)}/{name}"))
-            await self._patiently(lambda: self._client.delete(f"{_path(namespace)}/{name}"))
+            await self._delete(task, namespace, name, policy)
         except NotFoundError as error:
             raise PodSpecError(f"there is no claim {name!r} in namespace {namespace!r} to be deleted") from error
         return name
+
+    async def _delete(self, task: TaskLaunch, namespace: str, name: str, policy: NamespacePolicy) -> None:
+        """Raises PodSpecError for a claim that the task may not delete, KubeError."""
+        check_own(self._own, "claims", name, "pvc_name of the claim to delete")
+        existing = await self._get(namespace, name)
+        if not is_of_run(existing, self._instance, task.key.run_id):
+            check_use(policy, self._own, "deletableClaims", name, "pvc_name of the claim to delete")
+        # The claim that was looked at: another one of its name may have come meanwhile.
+        uid = existing["metadata"]["uid"]
+        await self._patiently(lambda: self._client.delete(f"{_path(namespace)}/{name}", uid=uid))
+
+    async def _get(self, namespace: str, name: str) -> Mapping[str, Any]:
+        return await self._patiently(lambda: self._client.get(f"{_path(namespace)}/{name}"))
 
     async def _create(self, claim: Mapping[str, Any], namespace: str) -> None:
         name = claim["metadata"]["name"]
         try:
             await self._patiently(lambda: self._client.create(_path(namespace), claim))
         except AlreadyExistsError as error:
-            existing = await self._patiently(lambda: self._client.get(f"{_path(namespace)}/{name}"))
+            existing = await self._get(namespace, name)
             if not is_same_claim(claim, existing):
                 raise PodSpecError(
                     f"the claim {name!r} exists in namespace {namespace!r} and was not made by this task"

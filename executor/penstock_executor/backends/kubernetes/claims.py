@@ -14,7 +14,10 @@ from penstock_ir.model import CREATE_CLAIM, DELETE_CLAIM
 from penstock_ir.parameters import describe, value_text
 
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.kubernetes.allowed import check_use
 from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.own_names import OwnNames
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_PATH,
@@ -88,6 +91,33 @@ def is_same_claim(ours: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
     return all(
         labels.get(key) == wanted["labels"].get(key) for key in (LABEL_INSTANCE, LABEL_RUN, LABEL_WORKSPACE)
     ) and annotations.get(ANNOTATION_PATH) == wanted["annotations"].get(ANNOTATION_PATH)
+
+
+def is_of_run(existing: Mapping[str, Any], instance: str, run_id: str) -> bool:
+    """Whether a task of the run made the claim, or it is the run's workspace."""
+    labels = (existing.get("metadata") or {}).get("labels") or {}
+    return labels.get(LABEL_INSTANCE) == instance and labels.get(LABEL_RUN) == run_id
+
+
+def check_new_claim(task: TaskLaunch, policy: NamespacePolicy, own: OwnNames) -> None:
+    """Whether the task may make the claim that it asks for. A name that the task does not choose is its run's own.
+
+    Raises PodSpecError.
+    """
+    name = _optional(task, "pvc_name", str)
+    if name:
+        check_use(policy, own, "claims", name, "pvc_name of the claim")
+    source = _optional(task, "data_source", dict) or {}
+    if source.get("name"):
+        # A copy of a claim, or of a snapshot that may be called like one, shows what is in it.
+        check_use(policy, own, "claims", str(source["name"]), "data_source of the claim")
+    volume, storage_class = _optional(task, "volume_name", str), _optional(task, "storage_class_name", str)
+    if volume:
+        check_use(policy, own, "volumes", volume, "volume_name of the claim")
+    if storage_class or (storage_class is not None and not volume):
+        check_use(policy, own, "storageClasses", storage_class, "storage_class_name of the claim")
+    for key in _optional(task, "annotations", dict) or {}:
+        check_use(policy, own, "annotations", key, "annotations of the claim")
 
 
 def _claim(name: str, *, labels: Json, annotations: Json, spec: Json) -> Json:

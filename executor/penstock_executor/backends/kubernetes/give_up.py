@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from penstock_ir.event_log import FailureKind
 
 from penstock_executor.backends.exit_texts import describe_exit
+from penstock_executor.backends.kubernetes.own_names import SESSION_SECRETS
 from penstock_executor.backends.kubernetes.pod_warnings import SANDBOX, VOLUME, PodWarning
 from penstock_executor.backends.kubernetes.verdict import (
     NEVER_RAN,
@@ -87,7 +88,7 @@ def when_to_give_up(
     if view.gates:
         # A queue decides when it may start, and however long that takes is nobody's failure.
         return None
-    missing = next((one for one in warnings if one.reason in VOLUME and _NO_SUCH_OBJECT.search(one.message)), None)
+    missing = next((one for one in warnings if one.reason in VOLUME and _is_missing(one.message)), None)
     if missing is not None:
         text = f"a volume of the Pod cannot be mounted: {missing.message}"
         return GiveUp(since + int(deadlines.configuration * 1000), Failure(FailureKind.CONFIGURATION, text))
@@ -98,6 +99,11 @@ def when_to_give_up(
     )
     pulling = _silent_pull(view, warnings, image, deadlines)
     return pulling if pulling is not None and pulling.at < pending.at else pending
+
+
+def _is_missing(message: str) -> bool:
+    """Whether a volume's object is not there, and nobody is known who will make it: we make the attempt's Secret."""
+    return _NO_SUCH_OBJECT.search(message) is not None and SESSION_SECRETS not in message
 
 
 def _silent_pull(view: PodView, warnings: Sequence[PodWarning], image: str, deadlines: Deadlines) -> GiveUp | None:

@@ -26,6 +26,7 @@ from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
+from penstock_executor.backends.kubernetes.sessions import Sessions
 from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backoff import retried
@@ -42,12 +43,14 @@ class PodLauncher:
         calls: PodCalls,
         claims: ClaimTasks,
         capacity: Capacity,
+        sessions: Sessions,
         settings: BackendSettings,
     ) -> None:
         self._namespaces = namespaces
         self._calls = calls
         self._claims = claims
         self._capacity = capacity
+        self._sessions = sessions
         self._settings = settings
 
     async def launch(self, attempt: PodAttempt, runs: HeldRuns) -> PodView | TaskOutcome:
@@ -58,8 +61,9 @@ class PodLauncher:
         task = attempt.task
         try:
             if self._claims.takes(task):
+                config = await self._namespace(attempt, runs)
                 _check_allowed(attempt, runs)
-                return await self._claims.outcome(task, attempt.namespace)
+                return await self._claims.outcome(task, attempt.namespace, config.policy)
             view = await self._adopt_or_create(attempt, runs)
         except PodVanishedError:
             raise _gone(task) from None
@@ -91,9 +95,11 @@ class PodLauncher:
 
     async def _create(self, attempt: PodAttempt, config: NamespaceConfig, runs: HeldRuns) -> PodView:
         task = attempt.task
+        run_claims = await self._claims.of_run(task, attempt.namespace, config.policy)
+        pod = make_pod(task, self._settings.pods, config.policy, TaskStore(config.store_config, task), run_claims)
         if task.uses_workspace:
             await self._claims.ensure_workspace(task, attempt.namespace)
-        pod = make_pod(task, self._settings.pods, config.policy, TaskStore(config.store_config, task))
+        attempt.keys = await self._sessions.issue(attempt, config, lambda: _check_allowed(attempt, runs))
         # When the lease runs out on the way, the Pod is the next holder's, to be adopted or collected: one that is
         # taken back would have to be made again by a holder for whom the attempt is still to come.
         try:

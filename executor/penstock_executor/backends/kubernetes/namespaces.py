@@ -24,7 +24,7 @@ from penstock_store.config import StoreConfig
 from penstock_store.providers import parse_launcher
 
 from penstock_executor.backends.kubernetes.calls import pods_path
-from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
+from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore, PlaceCredentials, without_roles
 from penstock_executor.backends.kubernetes.pod_warnings import PodWarning, PodWarnings
 from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.rights import check_rights
@@ -48,6 +48,7 @@ class NamespaceConfig:
     policy: NamespacePolicy
     store_config: StoreConfig
     store: ArtifactStore
+    credentials: PlaceCredentials
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class _Known:
 class Namespaces:
     """`wrapper` is the ConfigMap that every namespace needs, `stores` the deployment's settings. `deployment(config,
     variables)` builds a store that has the deployment's environment and these variables; only `trusted`, the namespace
-    of the deployment's own tasks, may bring settings into one.
+    of the deployment's own tasks, may bring settings into one. `environ` is that environment itself.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Namespaces:
         stores: StoreConfig,
         deployment: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
         trusted: str,
+        environ: Mapping[str, str],
         on_pod: Callable[[EventKind, PodView], None],
         on_warning: Callable[[str, PodWarning], None],
     ) -> None:
@@ -84,6 +86,7 @@ class Namespaces:
         self._stores = stores
         self._deployment = deployment
         self._trusted = trusted
+        self._environ = environ
         self._on_pod = on_pod
         self._on_warning = on_warning
         self._known: dict[str, _Known] = {}
@@ -155,20 +158,21 @@ class Namespaces:
         ours: Mapping[str, Any] | None,
     ) -> NamespaceConfig:
         own = parse_launcher((launcher or {}).get("data") or {})
+        trusted = namespace == self._trusted
+        stores = self._stores if trusted else without_roles(self._stores)
         config = replace(
-            self._stores,
-            default_root=own.default_root or self._stores.default_root,
-            buckets=(*own.buckets, *self._stores.buckets),
+            stores, default_root=own.default_root or stores.default_root, buckets=(*own.buckets, *stores.buckets)
         )
-        policy = parse_policy((ours or {}).get("data"))
+        policy = parse_policy((ours or {}).get("data"), config.default_root)
         await self._ensure_wrapper(namespace)
         variables = await self._secrets(namespace, own)
         store: ArtifactStore
-        if namespace == self._trusted:
+        if trusted:
             store = self._deployment(config, variables)
         else:
             store = NamespaceStore(own, variables, self._deployment(self._stores, {}))
-        return NamespaceConfig(namespace, known.pods, known.warnings, policy, config, store)
+        credentials = PlaceCredentials(variables, self._environ if trusted else None)
+        return NamespaceConfig(namespace, known.pods, known.warnings, policy, config, store, credentials)
 
     async def _secrets(self, namespace: str, config: StoreConfig) -> dict[str, str]:
         """The variables with which the executor itself reaches the namespace's store, like its agents."""

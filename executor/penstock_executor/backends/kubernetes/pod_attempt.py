@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from penstock_ir.event_log import FailureKind
+from penstock_store.session_keys import SessionKeys
 
 from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
 from penstock_executor.backends.kubernetes.verdict import Failure
 from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.backends.observed_times import believable
 from penstock_executor.engine.names import log_uri
 
 
@@ -33,10 +35,21 @@ class PodAttempt:
     log_stored: bool = False
     succeeded: bool = False
     timer: asyncio.TimerHandle | None = None
+    keys: Mapping[str, SessionKeys] = field(default_factory=dict, repr=False)
+    """Temporary credentials that were issued for its Pod and are not stored yet."""
+    keeping: asyncio.Task[None] | None = None
+    """Stores and renews them (`sessions`)."""
 
     @property
     def key(self) -> AttemptKey:
         return self.task.key
+
+    def is_its_pod(self, view: PodView) -> bool:
+        """Whether a Pod with the attempt's labels is the one that was made for it: in its namespace, with its name.
+
+        Whoever may make Pods in another namespace that is watched may give one the labels and annotations of any run.
+        """
+        return (view.namespace, view.name) == (self.namespace, self.task.pod_name)
 
     def set_timer(self, at_millis: int, act: Callable[[], None]) -> None:
         """Calls `act` at that time, in place of what was to be called before."""
@@ -49,10 +62,15 @@ class PodAttempt:
             self.timer.cancel()
             self.timer = None
 
+    def started_at(self, view: PodView) -> int:
+        """When its container started, by the kubelet; now, when that cannot be. In milliseconds since the epoch."""
+        now = time.time_ns() // 1_000_000
+        return believable(f"{view.name}: its container's start", view.started_at, view.created_at, now, instead=now)
+
     def failed(self, kind: FailureKind, text: str) -> TaskOutcome:
         """The outcome of an attempt that ends now, without a result of its program."""
         now = time.time_ns() // 1_000_000
-        started = self.view.started_at if self.view is not None else 0
+        started = self.started_at(self.view) if self.view is not None and self.view.started_at else 0
         return TaskOutcome(
             key=self.key,
             started_at_millis=started or now,

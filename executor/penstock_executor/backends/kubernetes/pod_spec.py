@@ -19,15 +19,18 @@ from penstock_executor.backends.kubernetes.agent_container import (
     agent_beside_entrypoint,
     agent_container,
     agent_volumes,
+    session_volume,
 )
+from penstock_executor.backends.kubernetes.allowed import check_task
 from penstock_executor.backends.kubernetes.environment import literal, names
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.main_container import main_container
 from penstock_executor.backends.kubernetes.merge import with_template
 from penstock_executor.backends.kubernetes.model_cars import model_containers
-from penstock_executor.backends.kubernetes.security import hardened, pod_security
+from penstock_executor.backends.kubernetes.own_names import TOKEN_ANNOTATION
+from penstock_executor.backends.kubernetes.security import hardened, name_groups, pod_security, shares_processes
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
-from penstock_executor.backends.kubernetes.transfers import agent_transfers
+from penstock_executor.backends.kubernetes.transfers import agent_transfers, has_agent
 from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.view import (
     ANNOTATION_ATTEMPT,
@@ -53,35 +56,43 @@ __all__ = ["PodSpecError", "make_pod"]
 Json = dict[str, Any]
 
 MAX_POD_BYTES = 1_000_000
-TOKEN_ANNOTATION = "penstock.dev/service-account-token"  # noqa: S105 - a name
 
 
-def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, store: PodStore) -> Json:
-    """Raises PodSpecError."""
+def make_pod(
+    task: TaskLaunch,
+    settings: PodSettings,
+    policy: NamespacePolicy,
+    store: PodStore,
+    run_claims: frozenset[str] = frozenset(),
+) -> Json:
+    """`run_claims`: claims that the task's own run made, which no list has to allow. Raises PodSpecError."""
+    check_task(task, policy, settings.own_names, run_claims)
     platform: Any = task.kubernetes
     paths = TaskPaths(task)
     moved = agent_transfers(task, paths, settings)
     wrapped = bool(task.command)
-    # Without a wrapper nobody else reads the files in which the task leaves its parameters.
-    with_agent = bool(moved) or (not wrapped and bool(task.output_parameters))
+    with_agent = has_agent(task, moved)
     architecture = architecture_of(platform, settings)
     containers = [main_container(task, paths, moved, settings, policy, agent=with_agent, architecture=architecture)]
     first: list[Json] = [wrapper_chooser(settings)] if wrapped and not architecture else []
     if with_agent:
-        agent = agent_container(task, paths, moved, settings, store)
+        agent = agent_container(task, paths, moved, settings, policy, store)
         if wrapped:
             containers.append(agent)
         else:
             first += agent_beside_entrypoint(agent, moved)
     first += model_containers(moved.models, platform.get("securityContext") or {}, policy)
     first += [_of_pipeline(container) for container in platform.get("initContainers") or ()]
+    shared = shares_processes(moved.models, policy)
+    if shared:
+        name_groups([*containers, *first], settings)
     annotations = _annotations(task, platform.get("annotations") or {}, [*containers, *first])
     spec: Json = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": annotations.get(TOKEN_ANNOTATION) == "true",
         "terminationGracePeriodSeconds": _grace(settings, uploads_at_end=with_agent and not wrapped),
-        "securityContext": pod_security(settings, policy),
+        "securityContext": pod_security(settings, policy, shared=shared),
         "containers": containers,
         "volumes": [
             *scratch_volumes([*containers, *first]),
@@ -90,6 +101,7 @@ def make_pod(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, s
             *(platform.get("volumes") or ()),
             *(platform.get("ownVolumes") or ()),
             *agent_volumes(task, moved, settings),
+            *(session_volume(store) if with_agent else ()),
         ],
         **_scheduling(task, policy),
     }

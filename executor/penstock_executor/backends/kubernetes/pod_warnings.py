@@ -16,7 +16,7 @@ from typing import Any
 
 from penstock_kube.client import KubeClient
 from penstock_kube.errors import KubeError
-from penstock_kube.reflector import EventKind, Reflector
+from penstock_kube.reflector import EventKind, Reflector, ReflectorTiming
 
 from penstock_executor.backends.kubernetes.rights import may
 from penstock_executor.backends.kubernetes.view import mapping, number, text
@@ -29,6 +29,8 @@ SANDBOX = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
 PULL = "Failed"
 _PULL_MESSAGE = "Failed to pull image"
 _KEPT_MESSAGE = 1024
+WATCH = ReflectorTiming(lifetime=(45.0, 75.0))
+"""An API server sends no bookmarks for events, so a watch of a quiet namespace ends before it counts as stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class PodWarnings:
             trim=warning_of,
             on_event=self._take,
             field_selector="involvedObject.kind=Pod,type=Warning",
+            timing=WATCH,
         )
         await events.run()
 

@@ -4,6 +4,9 @@
     serviceAccount: name, for runs that name none
     imagePullSecrets: names, separated by commas
     podTemplate: YAML of {metadata, spec}, merged into every Pod (see `merge`)
+    serviceAccounts, secrets, configMaps, claims, deletableClaims, labels, annotations, images, pipelineRoots,
+    importUris, volumes, storageClasses, tolerations, nodeLabels, affinityNamespaces: patterns of what tasks may use
+    (see `allowed`)
 
 Invariant: an unknown key or value is an error that names it, so that a typing mistake cannot relax or lose a rule.
 """
@@ -15,14 +18,19 @@ from typing import Any, cast
 
 import yaml
 
+from penstock_executor.backends.kubernetes.allowed import WORDS
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, Security
+from penstock_executor.name_patterns import parse_patterns
 
-_KEYS = ("security", "serviceAccount", "imagePullSecrets", "podTemplate")
+_KEYS = ("security", "serviceAccount", "imagePullSecrets", "podTemplate", *WORDS)
 
 
-def parse_policy(data: Mapping[str, str] | None) -> NamespacePolicy:
-    """The `data` of the ConfigMap; None when there is none. Raises PodSpecError."""
+def parse_policy(data: Mapping[str, str] | None, default_root: str = "") -> NamespacePolicy:
+    """The `data` of the ConfigMap; None when there is none. `default_root` is the pipeline root of runs that name none.
+
+    Raises PodSpecError.
+    """
     given = dict(data or {})
     for key in given:
         if key not in _KEYS:
@@ -35,6 +43,8 @@ def parse_policy(data: Mapping[str, str] | None) -> NamespacePolicy:
         service_account=given.get("serviceAccount", "").strip(),
         image_pull_secrets=tuple(name.strip() for name in given.get("imagePullSecrets", "").split(",") if name.strip()),
         pod_template=_template(given.get("podTemplate", "")),
+        allowed={key: parse_patterns(given[key]) for key in WORDS if key in given},
+        default_root=default_root,
     )
 
 

@@ -2,8 +2,8 @@
 the installation's policy.
 
 Invariants: a Pod is removed only after its result is committed, and its log is in the store or cannot be had. A bounded
-number of Pods is worked on at a time; what fails is tried again. Pods that an executor left when it died are found by
-the collector of orphans.
+number of Pods is worked on at a time, and a bounded part of a log is kept; what fails is tried again. Pods that an
+executor left when it died are found by the collector of orphans.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,9 @@ _ARCHIVE_TRIES = 5
 # A log of up to this size is held in memory, of _AT_ONCE Pods at a time; a larger one goes through a file.
 _HELD_BYTES = 1024 * 1024
 _FRAME_WINDOW = 96 * 1024 * 1024
+# What a file takes at most, and how many files there are at a time: together less than the executor's temporary volume.
+_MAX_LOG_BYTES = 256 * 1024 * 1024
+_FILES_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Retention:
         self._kept: list[tuple[float, str, PodView]] = []
         self._known: set[str] = set()
         self._kept_changed = asyncio.Event()
+        self._files = asyncio.Semaphore(_FILES_AT_ONCE)
 
     def put(self, ended: EndedPod) -> None:
         """Takes a Pod over; putting the same Pod again changes nothing."""
@@ -127,15 +131,13 @@ class Retention:
                 program = without_frame(bytes(held), token)
                 await store.write(_missing(written, len(program)) + program, log_uri)
                 return
-            with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:
-                spool = Path(directory) / "log"
-                with spool.open("wb") as file:
-                    file.write(held)
-                    async for piece in pieces:
-                        file.write(piece)
-                await asyncio.to_thread(_cut_frame, spool, token)
-                await asyncio.to_thread(_put_before, spool, _missing(written, spool.stat().st_size))
-                await store.upload(spool, log_uri)
+            async with self._files:
+                with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:
+                    spool = Path(directory) / "log"
+                    if await _spooled(spool, bytes(held), pieces):
+                        await asyncio.to_thread(_cut_frame, spool, token)
+                        await asyncio.to_thread(_put_before, spool, _missing(written, spool.stat().st_size))
+                    await store.upload(spool, log_uri)
 
     async def _worker(self) -> None:
         while True:
@@ -194,6 +196,18 @@ def _may_be_archived_later(error: BaseException) -> bool:
     if isinstance(error, NotFoundError):
         return False
     return is_transient(error) or isinstance(error, (KubeError, OSError, asyncio.TimeoutError))
+
+
+async def _spooled(spool: Path, held: bytes, pieces: AsyncGenerator[bytes, None]) -> bool:
+    """Writes a log to a file; whether that is all of it."""
+    with spool.open("wb") as file:
+        left = _MAX_LOG_BYTES - file.write(held)
+        async for piece in pieces:
+            left -= file.write(piece[:left])
+            if left <= 0:
+                file.write(f"\n[penstock: of this log the first {_MAX_LOG_BYTES:,} bytes are kept.]\n".encode())
+                return False
+    return True
 
 
 def _missing(written: int, kept: int) -> bytes:

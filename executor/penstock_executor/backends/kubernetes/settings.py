@@ -6,8 +6,10 @@ Invariants: plain values, read once at the start of the program; no credential i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from penstock_executor.backends.kubernetes.own_names import SESSION_SECRETS, OwnNames
 
 Security = Literal["restricted", "image-user"]
 
@@ -55,6 +57,20 @@ class PodSettings:
     agent_env_from_secret: str = ""
     """A Secret of which every key becomes a variable of the agent."""
     transfer_timeout_seconds: float = 3600.0
+    own: OwnNames = field(default_factory=OwnNames)
+    """What no task may use; `own_names` has what these settings name besides."""
+
+    @property
+    def own_names(self) -> OwnNames:
+        """The names of the installation, those in these settings included."""
+        agents = (self.agent_env_from_secret,) if self.agent_env_from_secret else ()
+        files = (self.artifacts_claim.name,) if self.artifacts_claim is not None else ()
+        return replace(
+            self.own,
+            secrets=(*self.own.secrets, *agents, f"{SESSION_SECRETS}*"),
+            claims=(*self.own.claims, *files),
+            config_maps=(*self.own.config_maps, self.wrapper_config_map),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +83,8 @@ class NamespacePolicy:
     image_pull_secrets: tuple[str, ...] = ()
     pod_template: Mapping[str, Any] = field(default_factory=dict)
     """`metadata` and `spec`, merged into every Pod (`merge`)."""
+    allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The lists of what tasks may use, patterns by key (`allowed`). A key that is not there allows everything, but for
+    what `allowed.UNLISTED` has of it."""
+    default_root: str = ""
+    """The pipeline root of runs that name none, which every run may have."""

@@ -21,6 +21,11 @@ def agent_transfers(task: TaskLaunch, paths: TaskPaths, settings: PodSettings) -
     return transfers
 
 
+def has_agent(task: TaskLaunch, moved: Transfers) -> bool:
+    """Without a wrapper nobody else reads the files in which the task leaves its parameters."""
+    return bool(moved) or (not task.command and bool(task.output_parameters))
+
+
 def _check_file(one: Transfer, settings: PodSettings) -> None:
     """Raises PodSpecError for a file that no volume holds."""
     path = one.uri.removeprefix("file://")

@@ -28,6 +28,7 @@ PULLING = frozenset(
 )
 """Waiting reasons of a container whose image could not be pulled so far."""
 _OURS = ("main", "agent")
+_MAX_ATTEMPT_DIGITS = 9
 _TERMINAL = ("Succeeded", "Failed")
 
 
@@ -180,7 +181,10 @@ def millis(timestamp: Any) -> int:
 def _key(metadata: Mapping[str, Any]) -> AttemptKey | None:
     labels, annotations = mapping(metadata, "labels"), mapping(metadata, "annotations")
     run_id, path, attempt = labels.get(LABEL_RUN), annotations.get(ANNOTATION_PATH), annotations.get(ANNOTATION_ATTEMPT)
-    if not (isinstance(run_id, str) and isinstance(path, str) and isinstance(attempt, str) and attempt.isdecimal()):
+    if not (isinstance(run_id, str) and isinstance(path, str) and isinstance(attempt, str)):
+        return None
+    # Python refuses to read a number of thousands of digits.
+    if not attempt.isdecimal() or len(attempt) > _MAX_ATTEMPT_DIGITS:
         return None
     return AttemptKey(run_id, path, int(attempt))
 

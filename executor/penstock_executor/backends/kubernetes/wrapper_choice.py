@@ -45,7 +45,7 @@ def wrapper_chooser(settings: PodSettings) -> Json:
         "command": ["sh", "-c", escaped(_CHOOSE, ())],
         "volumeMounts": [{"name": WRAPPER_VOLUME, "mountPath": _BINARIES, "readOnly": True}, wrapper_target()],
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-        "securityContext": agent_security(settings),
+        "securityContext": agent_security(settings, shared=False),
     }
 
 

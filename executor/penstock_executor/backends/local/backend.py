@@ -32,7 +32,7 @@ from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.local.conclusion import Conclusion, is_elsewhere
 from penstock_executor.backends.local.connection import ForkServerGoneError
-from penstock_executor.backends.local.directory import AttemptDirectory, remove_tree, temporary_of_run
+from penstock_executor.backends.local.directory import AttemptDirectory, Exit, millis
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
 from penstock_executor.backends.local.environments import TaskEnvironments
 from penstock_executor.backends.local.fork_servers import ForkServers
@@ -40,9 +40,12 @@ from penstock_executor.backends.local.inputs import LocalInputs
 from penstock_executor.backends.local.launching import LocalLauncher
 from penstock_executor.backends.local.local_attempt import LocalAttempt
 from penstock_executor.backends.local.preparation import Preparation
+from penstock_executor.backends.local.processes import descendants, kill_all
+from penstock_executor.backends.local.temporary import temporary_of_run
 from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED
 from penstock_executor.backends.local.views import why_no_view
+from penstock_executor.backends.trees import remove_tree
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
 
@@ -205,28 +208,37 @@ class LocalBackend:
             loop = asyncio.get_running_loop()
             attempt.timer = loop.call_later(left, self._observe, attempt, Observation.DEADLINE_PASSED)
 
-    def _heard_end(self, attempt: LocalAttempt) -> None:
-        """The fork server says so, or has gone: what is on disk decides."""
+    def _heard_end(self, attempt: LocalAttempt, said: object = None) -> None:
+        """The fork server says so, or has gone: then what is on disk decides."""
+        attempt.exit = attempt.exit or attempt.directory.exit_of(said)
         if attempt.state.phase is not Phase.ENDED:
             self._background.begin(self._find_end(attempt))
 
     async def _find_end(self, attempt: LocalAttempt) -> None:
         try:
-            exited = attempt.directory.exit() is not None or await self._outlive(attempt)
+            attempt.exit = attempt.exit or attempt.directory.exit() or await self._outlive(attempt)
+            exited = attempt.exit is not None
         except Exception:
             # Whoever reads it again says what is wrong with it.
             log.exception("run %s: the end of %s", attempt.key.run_id, attempt.key.path)
             exited = True
         self._observe(attempt, Observation.ENDED if exited else Observation.GONE)
 
-    async def _outlive(self, attempt: LocalAttempt) -> bool:
-        """Without a fork server nobody writes down how the process ends; waits for it. Whether its exit is on disk."""
-        self._started(attempt, attempt.directory.started_at())
+    async def _outlive(self, attempt: LocalAttempt) -> Exit | None:
+        """Without a fork server nobody writes down how the process ends; waits for it. How, if it is on disk."""
         attempt.connection = None
+        pid = attempt.directory.live_pid()
+        # Its own process is the parent of all that it left, in sessions of their own too, for as long as it lives.
+        left = await asyncio.to_thread(descendants, pid) if pid is not None else set()
+        self._started(attempt, attempt.directory.started_at() or millis())
         running = (Phase.RUNNING, Phase.STOPPING)
-        while attempt.directory.live_pid() is not None and attempt.state.phase in running:  # noqa: ASYNC110 - no child
+        while (pid := attempt.directory.live_pid()) is not None and attempt.state.phase in running:
+            found = await asyncio.to_thread(descendants, pid)
+            # Those of one that ended meanwhile have another parent already.
+            left = found if attempt.directory.live_pid() is not None else left
             await asyncio.sleep(_POLL_SECONDS)
-        return attempt.directory.exit() is not None
+        kill_all(left)
+        return attempt.directory.exit()
 
     # --- acting: what follows from it ------------------------------------------------------------------------------
 

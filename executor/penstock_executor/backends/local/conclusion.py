@@ -1,6 +1,6 @@
 """From an ended process to the outcome of its attempt: how it ended, what it left, and where that is kept.
 
-Invariants: what is on disk decides; outputs are taken only of a program that ended well.
+Invariants: outputs are taken only of a program that ended well.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Conclusion:
         self._store = store
 
     async def outcome(self, attempt: LocalAttempt) -> TaskOutcome:
-        """Of an attempt whose exit is on disk. Raises what nobody foresaw."""
-        exit_, files, task = attempt.directory.exit(), attempt.files, attempt.task
+        """Of an attempt whose exit is known. Raises what nobody foresaw."""
+        exit_, files, task = attempt.exit, attempt.files, attempt.task
         assert exit_ is not None and files is not None
         failure = verdict(task, exit_, _exit_context(attempt, files) if exit_.code != 0 else ExitContext())
         if failure is not None:
@@ -108,10 +108,11 @@ class Conclusion:
 
 
 def _succeeded(attempt: LocalAttempt, files: TaskFiles, exit_: Exit, outputs: CollectedOutputs) -> TaskOutcome:
+    started = attempt.started_at or attempt.directory.started_at() or exit_.at
     return TaskOutcome(
         key=attempt.key,
-        started_at_millis=attempt.directory.started_at(),
-        finished_at_millis=exit_.at,
+        started_at_millis=started,
+        finished_at_millis=max(started, exit_.at),
         exit_code=exit_.code,
         parameters=outputs.parameters,
         artifacts=outputs.artifacts,

@@ -1,24 +1,31 @@
 """The directory of one attempt, whose files tell any executor how far the attempt is.
 
 Invariants: `claim` says that it was started, and by which fork server; `pid` that its process reached its own code;
-`exit` how it ended. They appear in that order and never change. An attempt with a claim is never started again.
+`exit` how it ended. They appear in that order, and fork servers never change them. An attempt with a claim is never
+started again.
+
+A task is the same user as we are and can write all of these. So they are read as what a stranger sends: bounded, never
+blocking, no links followed; what no fork server writes counts as missing, and no time lies outside of the attempt.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
-import shutil
-import stat
-import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+from penstock_executor.artifacts.untrusted_files import read_untrusted
 from penstock_executor.attempts import AttemptKey
+from penstock_executor.backends.local.processes import began_after, leads_session, start_time
+from penstock_executor.backends.local.temporary import temporary_of_run
+from penstock_executor.backends.trees import remove_tree
+
+_FILE_BYTES = 1024 * 1024
+_TEXT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +48,10 @@ class SpawnError:
 
 
 class AttemptDirectory:
-    """Raises OSError when the place for temporary files is somebody else's."""
+    """Raises OSError when no place for temporary files can be made."""
 
     def __init__(self, work_dir: Path, key: AttemptKey) -> None:
+        self._work_dir = work_dir
         slug = hashlib.sha256(key.path.encode()).hexdigest()[:16]
         self.path = work_dir / key.run_id / slug / str(key.attempt)
         self.temporary = temporary_of_run(work_dir, key.run_id) / f"{slug[:8]}-{key.attempt}"
@@ -79,101 +87,101 @@ class AttemptDirectory:
 
     def prepare(self) -> None:
         self.outputs.mkdir(parents=True, exist_ok=True)
-        self.temporary.parent.mkdir(exist_ok=True)
+        self.temporary.parent.mkdir(mode=0o700, exist_ok=True)
         for directory in (self.working, self.temporary):
             directory.mkdir(exist_ok=True)
 
     def clear(self) -> None:
         """Removes what only the running task needed."""
-        for directory in (self.environment, self.working, self.temporary, self.scratch, self.inputs):
-            remove_tree(directory)
+        for directory in (self.environment, self.working, self.scratch, self.inputs):
+            remove_tree(directory, below=self._work_dir)
+        remove_tree(self.temporary, below=self.temporary.parents[1])
 
-    def claimed_by(self) -> str | None:
-        """The fork server's socket path, None when nobody started the attempt."""
+    @property
+    def is_claimed(self) -> bool:
+        return os.path.lexists(self.path / "claim")
+
+    def claim(self) -> bool:
+        """Claims it for nobody, so that no fork server starts it any more. False when it was claimed before.
+
+        Raises OSError.
+        """
         try:
-            return (self.path / "claim").read_text()
-        except FileNotFoundError:
+            os.close(os.open(self.path / "claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return False
+        return True
+
+    def claimed_by(self) -> Path | None:
+        """The socket of the fork server that started it; None when there is none in a place for such sockets."""
+        try:
+            socket = Path(read_untrusted(self.path / "claim", _FILE_BYTES).decode())
+        except (OSError, ValueError):
             return None
+        ours = socket.suffix == ".sock" and socket.parent in (self._work_dir, self.temporary.parents[1])
+        return socket if ours else None
 
     def started_at(self) -> int:
+        """In milliseconds since the epoch, as the file says; at most now. 0 when nothing says it."""
         try:
-            return int((self.path / "claim").stat().st_mtime * 1000)
+            status = (self.path / "claim").lstat()
         except OSError:
             return 0
+        # Only the system sets the second.
+        return max(0, int(min(status.st_mtime, status.st_ctime, time.time()) * 1000))
 
     def exit(self) -> Exit | None:
-        document = self._read("exit")
-        if document is None:
+        """None when it has not ended, or nobody wrote down how."""
+        return self.exit_of(self._read("exit"))
+
+    def exit_of(self, document: object) -> Exit | None:
+        """`document` is what a fork server says; None when it is none of these."""
+        if not isinstance(document, dict):
             return None
-        error = document.get("error") or (self._read("not-begun") or {}).get("error", "")
-        return Exit(document["at"], document.get("code"), document.get("signal"), error)
+        code, number, error = document.get("code"), document.get("signal"), document.get("error")
+        if not error and code == 1:
+            error = (self._read("not-begun") or {}).get("error")
+        now = millis()
+        at = document.get("at")
+        at = at if _is_number(at, now + 1) and at >= self.started_at() else now
+        if isinstance(error, str) and error:
+            return Exit(at, error=error[:_TEXT])
+        if _is_number(code, 256):
+            return Exit(at, code=code)
+        return Exit(at, signal=number) if _is_number(number, 128) and number else None
 
     def spawn_error(self) -> SpawnError | None:
         document = self._read("spawn-error")
         if document is None:
             return None
         # A fork server of an earlier release says no number.
-        return SpawnError(document["command"], document["reason"], document.get("errno", 0))
+        command, reason, number = document.get("command"), document.get("reason"), document.get("errno", 0)
+        if not isinstance(command, str) or not isinstance(reason, str) or not _is_number(number, 4096):
+            return None
+        return SpawnError(command[:_TEXT], reason[:_TEXT], number)
 
     def live_pid(self) -> int | None:
         """The process of the attempt, if it is that one and still there."""
-        document = self._read("pid")
-        if document is None:
+        document = self._read("pid") or {}
+        pid, start = document.get("pid"), document.get("start")
+        if not _is_number(pid, 2**31) or not _is_number(start, 2**63) or pid < 2:
             return None
-        pid = int(document["pid"])
-        return pid if _start_time(pid) == document["start"] and _exists(pid) else None
+        # Signals go to no other session, and to nothing that was there before the attempt.
+        known = start_time(pid) == start and leads_session(pid) and began_after(start, self.started_at() / 1000)
+        return pid if known else None
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
-            document = json.loads((self.path / name).read_text())
-        except (FileNotFoundError, ValueError):
+            document = json.loads(read_untrusted(self.path / name, _FILE_BYTES))
+        except (OSError, ValueError, RecursionError):
             return None
         return document if isinstance(document, dict) else None
 
 
-def private_temporary() -> Path:
-    """A directory for temporary files that only this user can enter. Raises OSError when it is somebody else's."""
-    directory = Path(tempfile.gettempdir()) / f"penstock-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    status = directory.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise OSError(errno.EACCES, "it belongs to somebody else; remove it or set TMPDIR", str(directory))
-    return directory
+def millis() -> int:
+    """Now, in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
-def temporary_of_run(work_dir: Path, run_id: str) -> Path:
-    """Raises OSError."""
-    return private_temporary() / hashlib.sha256(f"{work_dir}/{run_id}".encode()).hexdigest()[:12]
-
-
-def remove_tree(path: Path) -> None:
-    """Removes a directory and all that a task left in it, also what nobody may enter. What cannot go stays."""
-    if path.is_symlink():
-        path.unlink(missing_ok=True)
-    if not path.exists():
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        for directory, names, _ in os.walk(path):
-            for inner in (Path(directory) / name for name in names):
-                if not inner.is_symlink():
-                    with contextlib.suppress(OSError):
-                        inner.chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _start_time(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _is_number(value: object, limit: int) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < limit

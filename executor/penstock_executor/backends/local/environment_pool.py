@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment, described, is_untouched, make
-from penstock_executor.backends.local.directory import remove_tree
+from penstock_executor.backends.trees import remove_tree
 
 
 class EnvironmentPool:

@@ -5,8 +5,12 @@ task in milliseconds. And tasks must outlive the executor: their parent is this 
 ended.
 
 Invariants: an attempt is started only by whoever creates its `claim` file, so never twice, whoever asks; the child
-writes `pid` before the task's first instruction; `exit` appears, whole, when the task ended. One thread, so that
-forking is safe. Nobody connected, nothing running and nothing to do for a while, or told to retire: it ends.
+writes `pid` before the task's first instruction; `exit` appears, whole, when the task ended, whatever the task put in
+its place, and whoever is connected is told the same. One thread, so that forking is safe. Nobody connected, nothing
+running and nothing to do for a while, or told to retire: it ends.
+
+A task is the same user and can reach the socket and the files. Who says nonsense is hung up on; files are written into
+the directory that was there when the attempt began, wherever a task moves it; no task can read this process's memory.
 
 A task sees cached packages and input artifacts through a view: a mount namespace of its own, in which file systems that
 overlay these files take up what it writes, and the attempt's own outputs lead through to the store.
@@ -30,6 +34,7 @@ import time
 
 IDLE_SECONDS = 600.0
 MAX_LINE = 256 * 1024 * 1024
+MAX_CLIENTS = 64
 
 
 class Server:
@@ -39,6 +44,7 @@ class Server:
         self.clients = {}
         self.children = {}
         self.directories = {}
+        self.began = {}
         self.kill_at = {}
         self.last_use = time.monotonic()
         self.retiring = False
@@ -49,6 +55,7 @@ class Server:
             # Another one serves this path already.
             sys.exit(0)
         become_subreaper()
+        let_others_read(False)
         if preload:
             try:
                 importlib.import_module(preload)
@@ -75,7 +82,7 @@ class Server:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         os.chmod(path, 0o600)
-        self.listener.listen(64)
+        self.listener.listen(1024)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
 
@@ -101,7 +108,11 @@ class Server:
         except OSError:
             return
         client.setblocking(False)
-        self.clients[client] = [bytearray(), bytearray()]
+        if len(self.clients) >= MAX_CLIENTS:
+            # Those that never said anything go first, then the oldest; an executor comes again.
+            silent = [one for one, (_, _, said) in self.clients.items() if not said]
+            self.drop((silent or list(self.clients))[0])
+        self.clients[client] = [bytearray(), bytearray(), False]
         self.selector.register(client, selectors.EVENT_READ, self.talk)
 
     def talk(self, client, mask):
@@ -126,7 +137,14 @@ class Server:
                 break
             line = bytes(buffer[:end])
             del buffer[: end + 1]
-            self.handle(client, json.loads(line))
+            try:
+                self.handle(client, json.loads(line))
+            except Exception as error:
+                sys.stderr.write("hung up on a client that said nonsense: %r\n" % error)
+                self.drop(client)
+            if client not in self.clients:
+                return
+            self.clients[client][2] = True
         if len(buffer) > MAX_LINE:
             self.drop(client)
 
@@ -135,8 +153,9 @@ class Server:
         if kind == "launch":
             self.launch(client, message)
         elif kind == "watch":
-            known = message["id"] in self.children.values()
-            self.send(client, {"event": "watched", "id": message["id"], "known": known})
+            began = [self.began[pid] for pid, name in self.children.items() if name == message["id"]]
+            answer = {"event": "watched", "id": message["id"], "known": bool(began)}
+            self.send(client, dict(answer, at=began[0]) if began else answer)
         elif kind == "cancel":
             self.cancel(message["id"], message.get("grace", 10.0))
         elif kind == "retire":
@@ -162,6 +181,8 @@ class Server:
         self.selector.modify(client, events, self.talk)
 
     def drop(self, client):
+        if client not in self.clients:
+            return
         self.selector.unregister(client)
         del self.clients[client]
         client.close()
@@ -170,39 +191,43 @@ class Server:
 
     def launch(self, client, task):
         self.retiring = False
-        directory = task["dir"]
+        name, path = str(task["id"]), str(task["dir"])
+        try:
+            directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            self.send(client, {"event": "failed", "id": name, "error": str(error)})
+            return
         try:
             claim_whole(directory, self.path)
-        except FileExistsError:
-            self.send(client, {"event": "claimed", "id": task["id"]})
-            return
-        except OSError as error:
-            self.send(client, {"event": "failed", "id": task["id"], "error": str(error)})
-            return
-        try:
             pid = os.fork()
+        except FileExistsError:
+            os.close(directory)
+            self.send(client, {"event": "claimed", "id": name})
+            return
         except OSError as error:
-            write_whole(directory, "exit", {"error": "cannot fork: %s" % error, "at": millis()})
-            self.send(client, {"event": "exited", "id": task["id"]})
+            os.close(directory)
+            self.send(client, {"event": "failed", "id": name, "error": str(error)})
             return
         if pid == 0:
-            self.become(task)
-        self.children[pid] = task["id"]
+            self.become(task, directory)
+        self.children[pid] = name
         self.directories[pid] = directory
-        self.send(client, {"event": "started", "id": task["id"], "pid": pid, "at": millis()})
+        self.began[pid] = millis()
+        self.send(client, {"event": "started", "id": name, "pid": pid, "at": self.began[pid]})
 
-    def become(self, task):
+    def become(self, task, directory):
         """In the child: turns into the task, never returns."""
         code = 1
         try:
             os.setsid()
             become_subreaper()
+            let_others_read(True)
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self.forget_descriptors()
-            write_whole(task["dir"], "pid", {"pid": os.getpid(), "start": start_time(os.getpid())})
+            write_whole(directory, "pid", {"pid": os.getpid(), "start": start_time(os.getpid())})
             log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             null = os.open(os.devnull, os.O_RDONLY)
             os.dup2(null, 0)
@@ -213,18 +238,18 @@ class Server:
             try:
                 enter_view(task.get("view"))
             except OSError as error:
-                write_whole(
-                    task["dir"], "not-begun", {"error": "its view of packages and inputs cannot be made: %s" % error}
-                )
+                text = "its view of packages and inputs cannot be made: %s" % error
+                write_whole(directory, "not-begun", {"error": text})
                 os._exit(1)
             os.chdir(task["cwd"])
             os.environ.clear()
             os.environ.update(task["env"])
             if "module" in task:
                 use_environment(task["environment"])
+                os.close(directory)
                 code = run_module(task["module"], task["argv"])
             else:
-                execute(task)
+                execute(task, directory)
         except BaseException:
             import traceback
 
@@ -237,6 +262,8 @@ class Server:
                 os._exit(code)
 
     def forget_descriptors(self):
+        for directory in self.directories.values():
+            os.close(directory)
         for client in list(self.clients):
             client.close()
         self.listener.close()
@@ -264,6 +291,7 @@ class Server:
         name = self.children.pop(pid, None)
         directory = self.directories.pop(pid, None)
         self.kill_at.pop(pid, None)
+        self.began.pop(pid, None)
         try:
             # What the task left running belongs to it and ends with it.
             os.killpg(pid, signal.SIGKILL)
@@ -280,11 +308,12 @@ class Server:
         else:
             document["code"] = os.WEXITSTATUS(status)
         try:
-            write_whole(directory, "exit", document)
+            write_over(directory, "exit", document)
         except OSError as error:
             sys.stderr.write("%s: exit not recorded: %s\n" % (name, error))
+        os.close(directory)
         for client in list(self.clients):
-            self.send(client, {"event": "exited", "id": name})
+            self.send(client, {"event": "exited", "id": name, "exit": document})
 
     def end_strays(self):
         """Kills what attempts left running in sessions of their own. While a task's own process lives, that is the
@@ -333,6 +362,12 @@ def become_subreaper():
     """What descendants of this process leave becomes its child, as of the first process of a container (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
+
+
+def let_others_read(allowed):
+    """Whether other processes of this user may read this process's memory and variables, and trace it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(4, 1 if allowed else 0, 0, 0, 0)
 
 
 def adopted_children():
@@ -469,34 +504,54 @@ def run_module(name, argv):
     return code
 
 
-def execute(task):
+def execute(task, directory):
     """Turns this process into the task's command; when there is none, leaves `spawn-error` and exits with 127."""
     argv = task["argv"]
     try:
         os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - the command of the task, which is a list of words
     except OSError as error:
         reason = "not found" if error.errno in (errno.ENOENT, errno.ENOTDIR) else os.strerror(error.errno or 0)
-        write_whole(task["dir"], "spawn-error", {"command": argv[0], "reason": reason, "errno": error.errno or 0})
+        write_whole(directory, "spawn-error", {"command": argv[0], "reason": reason, "errno": error.errno or 0})
         os._exit(127)
 
 
 def claim_whole(directory, path):
     """Says whose the attempt is, once: appears with its content, so nobody reads an empty one. FileExistsError."""
-    temporary = os.path.join(directory, ".claim.%d" % os.getpid())
-    with open(temporary, "w") as out:
-        out.write(path)
+    temporary = written(directory, "claim", path)
     try:
-        os.link(temporary, os.path.join(directory, "claim"))
+        os.link(temporary, "claim", src_dir_fd=directory, dst_dir_fd=directory)
     finally:
-        os.unlink(temporary)
+        os.unlink(temporary, dir_fd=directory)
 
 
 def write_whole(directory, name, document):
     """Atomic for readers. Not synced: it has to survive the death of processes, not of the machine."""
-    temporary = os.path.join(directory, ".%s.%d" % (name, os.getpid()))
-    with open(temporary, "w") as out:
-        json.dump(document, out)
-    os.rename(temporary, os.path.join(directory, name))
+    temporary = written(directory, name, json.dumps(document))
+    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def write_over(directory, name, document):
+    """Also where the task has made a directory of that name, or taken our rights to its own directory away."""
+    os.fchmod(directory, 0o700)
+    try:
+        write_whole(directory, name, document)
+    except IsADirectoryError:
+        os.rename(name, unused(name), src_dir_fd=directory, dst_dir_fd=directory)
+        write_whole(directory, name, document)
+
+
+def written(directory, name, text):
+    """The name of a new file with the text. Nothing that lies there is opened."""
+    temporary = unused(name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(temporary, flags, 0o600, dir_fd=directory), "w") as out:
+        out.write(text)
+    return temporary
+
+
+def unused(name):
+    """A name beside `name` that nobody could have taken before."""
+    return ".%s.%s" % (name, os.urandom(8).hex())
 
 
 def start_time(pid):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock_executor.backends.local.connection import ForkServerConnection
-from penstock_executor.backends.local.directory import private_temporary
+from penstock_executor.backends.local.temporary import private_temporary
 
 _SOCKET_NAME_BYTES = 100
 
@@ -45,7 +45,7 @@ class ForkServers:
         digest = hashlib.sha256(f"{self._work_dir}\n{name}".encode()).hexdigest()[:16]
         socket = self._work_dir / f"{digest}.sock"
         if len(str(socket).encode()) > _SOCKET_NAME_BYTES:
-            socket = private_temporary() / f"{digest}.sock"
+            socket = private_temporary(self._work_dir) / f"{digest}.sock"
         return self._connections.get(socket) or self._new(socket, python, preload)
 
     def _new(self, socket: Path, python: str, preload: str) -> ForkServerConnection:

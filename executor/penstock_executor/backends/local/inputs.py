@@ -22,15 +22,18 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 from penstock_store.config import PROVIDERS
 from penstock_store.files import path_of, uri_of
 
+from penstock_executor.artifacts.untrusted_files import read_untrusted
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.local import views
-from penstock_executor.backends.local.directory import AttemptDirectory, remove_tree
+from penstock_executor.backends.local.directory import AttemptDirectory
 from penstock_executor.backends.local.views import Overlay, View
 from penstock_executor.backends.transfers import store_of_root
+from penstock_executor.backends.trees import remove_tree
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 
 _FETCH_SECONDS = 600.0
 _SHOWN = "shown"
+_SHOWN_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,12 @@ class LocalInputs:
     def adopt(self, task: TaskLaunch, directory: AttemptDirectory) -> TaskFiles:
         """The files of an attempt that somebody prepared."""
         try:
-            shown = json.loads((directory.path / _SHOWN).read_text())
-        except (FileNotFoundError, ValueError):
+            # The task may have written it.
+            shown = json.loads(read_untrusted(directory.path / _SHOWN, _SHOWN_BYTES))
+        except (OSError, ValueError, RecursionError):
             shown = {}
-        return TaskFiles((), self._home(task, directory), shown)
+        texts = isinstance(shown, dict) and all(isinstance(uri, str) for uri in shown.values())
+        return TaskFiles((), self._home(task, directory), shown if texts else {})
 
     async def prepare(self, task: TaskLaunch, directory: AttemptDirectory) -> TaskFiles:
         """Raises TaskSpecError, ArtifactStoreError, OSError."""

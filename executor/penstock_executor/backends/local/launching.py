@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from penstock_ir.backend_limits import LOCAL
 from penstock_ir.event_log import FailureKind
@@ -19,6 +20,7 @@ from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError, TaskSpecError
 from penstock_executor.backends.local.connection import ForkServerGoneError
+from penstock_executor.backends.local.directory import millis
 from penstock_executor.backends.local.environments import EnvironmentFailedError
 from penstock_executor.backends.local.fork_servers import ForkServers
 from penstock_executor.backends.local.local_attempt import LocalAttempt
@@ -26,13 +28,16 @@ from penstock_executor.backends.local.preparation import Preparation, Prepared
 from penstock_executor.backends.local.unstartable import UnstartableError
 from penstock_executor.backends.needs import unsupported
 from penstock_executor.backends.withdrawable import WithdrawnError
+from penstock_executor.backoff import retried
 
 log = logging.getLogger(__name__)
 
+_TRIES = 3
+
 
 class LocalLauncher:
-    """Starts or adopts attempts. `waits(key, text)` is told what an attempt waits for; `ended(attempt)` is called when
-    its fork server says so, or when that fork server is gone."""
+    """Starts or adopts attempts. `waits(key, text)` is told what an attempt waits for; `ended(attempt, said)` is
+    called when its fork server says so, with what it says, or when that fork server is gone, with None."""
 
     def __init__(
         self,
@@ -40,7 +45,7 @@ class LocalLauncher:
         fork_servers: ForkServers,
         slots: asyncio.Semaphore,
         waits: Callable[[AttemptKey, str], None],
-        ended: Callable[[LocalAttempt], None],
+        ended: Callable[[LocalAttempt, object], None],
     ) -> None:
         self.preparation = preparation
         self.layers: dict[AttemptKey, tuple[Path, Path]] = {}
@@ -57,7 +62,7 @@ class LocalLauncher:
         Raises LaunchFailedError; LeaseUncertainError, WithdrawnError when nothing was started for now.
         """
         try:
-            if attempt.directory.claimed_by() is not None:
+            if attempt.directory.is_claimed:
                 return await self._adopt(attempt)
             return await self._start(attempt, runs)
         except (LaunchFailedError, LeaseUncertainError, WithdrawnError):
@@ -83,16 +88,31 @@ class LocalLauncher:
         # It may have waited for long.
         if attempt.state.stop is not None:
             raise WithdrawnError
-        if not runs.may_act(attempt.key.run_id):
-            raise LeaseUncertainError(attempt.name)
         attempt.connection = prepared.connection
-        answer = await prepared.connection.launch(attempt.name, prepared.message, lambda: self._ended(attempt))
+
+        async def ask() -> dict[str, Any]:
+            if not runs.may_act(attempt.key.run_id):
+                raise LeaseUncertainError(attempt.name)
+            return await prepared.connection.launch(
+                attempt.name, prepared.message, lambda said: self._ended(attempt, said)
+            )
+
+        def is_unclaimed(error: BaseException) -> bool:
+            return isinstance(error, ForkServerGoneError) and not attempt.directory.is_claimed
+
+        try:
+            answer = await retried(ask, if_=is_unclaimed, tries=_TRIES)
+        except ForkServerGoneError:
+            # It may have started it, or would do so later.
+            if attempt.directory.claim():
+                raise
+            return await self._adopt(attempt)
         if answer["event"] == "failed":
             text = f"the task could not be started: {answer['error']}"
             raise LaunchFailedError(FailureKind.INFRASTRUCTURE, text)
         if answer["event"] == "claimed":
             return await self._adopt(attempt)
-        return int(answer["at"])
+        return _since(answer)
 
     async def _prepare(self, attempt: LocalAttempt) -> Prepared:
         """Everything that may take long, the wait for a free slot included; it may be cancelled at any point."""
@@ -108,14 +128,22 @@ class LocalLauncher:
         """Takes over an attempt that somebody started before us."""
         if attempt.files is None:
             attempt.files = self.preparation.inputs.adopt(attempt.task, attempt.directory)
-        if attempt.directory.exit() is not None:
+        # First whoever runs it: what its directory says of its end, a task that runs may have written.
+        socket = attempt.directory.claimed_by()
+        if socket is None:
             return None
-        connection = self._fork_servers.at(Path(attempt.directory.claimed_by() or ""))
+        connection = self._fork_servers.at(socket)
         try:
-            known = await connection.watch(attempt.name, lambda: self._ended(attempt))
+            known = await connection.watch(attempt.name, lambda said: self._ended(attempt, said))
         except ForkServerGoneError:
-            known = False
-        if not known:
+            known = None
+        if known is None:
             return None
         attempt.connection = connection
-        return attempt.directory.started_at()
+        return _since(known) or attempt.directory.started_at()
+
+
+def _since(answer: Mapping[str, Any]) -> int:
+    """When a fork server began an attempt, by its answer. One of an earlier release does not say it of all: 0."""
+    at = answer.get("at")
+    return min(at, millis()) if type(at) is int and at > 0 else 0

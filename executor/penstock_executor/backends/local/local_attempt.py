@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from dataclasses import dataclass, field
 
 from penstock_ir.event_log import FailureKind
@@ -13,7 +12,7 @@ from penstock_store.files import uri_of
 from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
 from penstock_executor.backends.local.connection import ForkServerConnection
-from penstock_executor.backends.local.directory import AttemptDirectory, Exit
+from penstock_executor.backends.local.directory import AttemptDirectory, Exit, millis
 from penstock_executor.backends.local.inputs import TaskFiles
 from penstock_executor.backends.withdrawable import Withdrawable
 
@@ -31,6 +30,8 @@ class LocalAttempt:
     holds_slot: bool = False
     started_at: int = 0
     """As it is reported: in milliseconds since the epoch, 0 until it has started."""
+    exit: Exit | None = None
+    """How it ended, once that is known."""
     timer: asyncio.TimerHandle | None = None
 
     @property
@@ -44,14 +45,14 @@ class LocalAttempt:
 
     def failed(self, kind: FailureKind, text: str, exit_: Exit | None = None) -> TaskOutcome:
         """The outcome of an attempt that failed; without `exit_` it ends now."""
-        started = self.directory.started_at()
-        finished = exit_.at if exit_ else time.time_ns() // 1_000_000
+        finished = exit_.at if exit_ else millis()
+        started = self.started_at or self.directory.started_at() or finished
         # `Path.exists` raises what a task can bring about, as by taking its directories' permissions away.
         has_log = self.files is not None and os.path.exists(self.files.log)  # noqa: PTH110
         return TaskOutcome(
             key=self.key,
-            started_at_millis=started or finished,
-            finished_at_millis=finished,
+            started_at_millis=started,
+            finished_at_millis=max(started, finished),
             exit_code=exit_.code if exit_ else None,
             failure=kind,
             error=text[:4096],

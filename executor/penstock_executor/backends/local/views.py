@@ -24,8 +24,8 @@ from typing import Any
 from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.backends.local.connection import PROGRAM
-from penstock_executor.backends.local.directory import remove_tree
 from penstock_executor.backends.local.programs import output_of
+from penstock_executor.backends.trees import remove_tree
 
 _PROBE_SECONDS = 20.0
 _COPY_SECONDS = 3600.0

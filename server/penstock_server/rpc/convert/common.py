@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 from penstock.whole_numbers import parse_dict, whole_number
-from penstock_ir.json_text import MAX_DEPTH, plain_number, within_depth
+from penstock_ir.json_text import MAX_DEPTH, MAX_VALUES, plain_number, within_depth
 
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import InvalidArgumentError
@@ -69,22 +69,9 @@ def struct_of_text(text: str, around: int = 0) -> struct_pb2.Struct:
 def plain(value: struct_pb2.Value, field: str) -> Any:
     """A Value as JSON: whole numbers are ints, and keys are sorted, because protobuf's maps have no order.
 
-    Raises InvalidArgumentError, which names the field, for NaN and Infinity.
+    Raises InvalidArgumentError, which names the field, for NaN and Infinity, and for more than MAX_VALUES values.
     """
-    kind = value.WhichOneof("kind")
-    if kind == "number_value":
-        number = value.number_value
-        if not math.isfinite(number):
-            raise InvalidArgumentError(f"{number} is no number that JSON has", field)
-        exact = whole_number(value)
-        return plain_number(number) if exact is None else exact
-    if kind == "struct_value":
-        return plain_struct(value.struct_value, field)
-    if kind == "list_value":
-        return [plain(item, field) for item in value.list_value.values]
-    if kind in (None, "null_value"):
-        return None
-    return getattr(value, kind)
+    return _Plain(field).value(value)
 
 
 def plain_struct(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
@@ -94,9 +81,37 @@ def plain_struct(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
 
 def plain_values(values: Mapping[str, struct_pb2.Value], field: str) -> dict[str, Any]:
     """As `plain`."""
-    return {key: plain(values[key], field) for key in sorted(values)}
+    return _Plain(field).values(values)
 
 
-def list_request(request: Any, scope: str = "") -> ListRequest:
+class _Plain:
+    def __init__(self, field: str) -> None:
+        self._field = field
+        self._left = MAX_VALUES
+
+    def value(self, value: struct_pb2.Value) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise InvalidArgumentError(f"it has more than {MAX_VALUES} values", self._field)
+        kind = value.WhichOneof("kind")
+        if kind == "number_value":
+            number = value.number_value
+            if not math.isfinite(number):
+                raise InvalidArgumentError(f"{number} is no number that JSON has", self._field)
+            exact = whole_number(value)
+            return plain_number(number) if exact is None else exact
+        if kind == "struct_value":
+            return self.values(value.struct_value.fields)
+        if kind == "list_value":
+            return [self.value(item) for item in value.list_value.values]
+        if kind in (None, "null_value"):
+            return None
+        return getattr(value, kind)
+
+    def values(self, values: Mapping[str, struct_pb2.Value]) -> dict[str, Any]:
+        return {key: self.value(values[key]) for key in sorted(values)}
+
+
+def list_request(request: Any) -> ListRequest:
     """The ListRequest of any list method's request."""
-    return ListRequest(request.page_token, request.page_size, request.sort_by, request.filter, scope)
+    return ListRequest(request.page_token, request.page_size, request.sort_by, request.filter)

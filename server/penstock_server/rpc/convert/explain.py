@@ -9,7 +9,8 @@ from penstock_ir.planned import Plan, PlannedTask, Unknown
 
 from penstock_server.domain.cache_explanation import CacheExplanation, CacheOutcome
 from penstock_server.domain.explanation import Explanation
-from penstock_server.rpc.convert.common import plain_struct, plain_values, struct_of_text
+from penstock_server.rpc.convert.common import plain_values, struct_of_text
+from penstock_server.rpc.convert.inline import inline_document
 from penstock_server.services.explain import PlanRequest
 
 _OUTCOMES = {
@@ -42,11 +43,12 @@ def cache_to_proto(explanation: CacheExplanation) -> pb.ExplainCacheResponse:
 
 def plan_request(message: pb.PlanPipelineRequest) -> PlanRequest:
     return PlanRequest(
-        pipeline_spec=plain_struct(message.pipeline_spec, "pipeline_spec")
+        pipeline_spec=inline_document(message.pipeline_spec, "pipeline_spec")
         if message.HasField("pipeline_spec")
         else None,
         pipeline_version_id=message.pipeline_version_id,
         parameters=plain_values(message.parameters, "parameters"),
+        namespace=message.namespace,
     )
 
 

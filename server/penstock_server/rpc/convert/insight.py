@@ -13,7 +13,9 @@ from typing import Any
 
 from penstock_api.v1 import insight_pb2 as pb
 
+from penstock_server.domain.coming_fires import ComingFires
 from penstock_server.domain.task import Artifact, Task
+from penstock_server.domain.task_listing import GROUPS, TaskListRequest, TaskPage
 from penstock_server.rpc.convert.common import struct_of_text, timestamp
 
 
@@ -27,6 +29,7 @@ def _shown(message_type: str) -> tuple[str, ...]:
 _SCALARS = _shown("")
 _TIMES = _shown("google.protobuf.Timestamp")
 _STRUCTS = _shown("google.protobuf.Struct")
+_GROUPS = {kind.value for kind in GROUPS}
 _scalars_of = attrgetter(*_SCALARS)
 
 
@@ -49,6 +52,38 @@ def task_to_proto(task: Task) -> pb.Task:
         for port, names in json.loads(document).items():
             target[port].names.extend(names)
     return message
+
+
+def task_list_request(message: pb.ListTasksRequest) -> TaskListRequest:
+    """The parent's path is told apart from none."""
+    return TaskListRequest(
+        run_id=message.run_id,
+        page_size=message.page_size,
+        page_token=message.page_token,
+        parent_path=message.parent_path if message.HasField("parent_path") else None,
+        states=tuple(message.states),
+        text=message.text,
+        sort_by=message.sort_by,
+    )
+
+
+def task_page_to_proto(page: TaskPage) -> pb.ListTasksResponse:
+    message = pb.ListTasksResponse(
+        tasks=map(task_to_proto, page.tasks),
+        next_page_token=page.next_page_token,
+        total_size=page.total_size,
+        counts={state.value: number for state, number in page.counts.items()},
+        sequence=page.sequence,
+    )
+    for shown in message.tasks:
+        counts = page.child_counts.get(shown.path) if shown.kind in _GROUPS else None
+        shown.child_counts.update({state.value: number for state, number in (counts or {}).items()})
+    return message
+
+
+def fires_to_proto(found: ComingFires, zone: str) -> pb.NextFires:
+    """`zone` is that of the server."""
+    return pb.NextFires(fires=map(timestamp, found.times), reason=found.reason, time_zone=zone)
 
 
 def artifact_to_proto(artifact: Artifact) -> pb.Artifact:

@@ -13,11 +13,11 @@ from penstock_server.errors import InvalidArgumentError
 from penstock_server.rpc.convert.common import (
     fill_config,
     millis,
-    plain_struct,
     plain_values,
     struct_of_text,
     timestamp,
 )
+from penstock_server.rpc.convert.inline import inline_document
 from penstock_server.rpc.convert.runs import fill_plugins, plugins_text, text_of_config
 from penstock_server.services.recurring_runs import NewSchedule
 
@@ -31,7 +31,7 @@ def new_schedule(message: pb.RecurringRun) -> NewSchedule:
         display_name=message.display_name,
         description=message.description,
         experiment_id=message.experiment_id,
-        pipeline_spec=plain_struct(message.pipeline_spec, "recurring_run.pipeline_spec") if inline else None,
+        pipeline_spec=inline_document(message.pipeline_spec, "recurring_run.pipeline_spec") if inline else None,
         pipeline_id=reference.pipeline_id,
         pipeline_version_id=reference.pipeline_version_id,
         parameters=plain_values(config.parameters, "recurring_run.runtime_config.parameters"),
@@ -41,7 +41,7 @@ def new_schedule(message: pb.RecurringRun) -> NewSchedule:
         enabled=message.mode == pb.RecurringRun.ENABLE,
         max_concurrency=message.max_concurrency,
         no_catchup=message.no_catchup,
-        trigger=_trigger(message.trigger),
+        trigger=trigger(message.trigger),
         plugins_input=plugins_text(message.plugins_input, "recurring_run.plugins_input"),
     )
 
@@ -95,7 +95,8 @@ def fill_trigger(message: pb.Trigger | job_pb2.Trigger, trigger: Trigger) -> Non
             target.end_time.CopyFrom(timestamp(trigger.end_at))
 
 
-def _trigger(message: pb.Trigger) -> Trigger:
+def trigger(message: pb.Trigger) -> Trigger:
+    """Raises InvalidArgumentError."""
     kind = message.WhichOneof("trigger")
     if kind is None:
         return Trigger()

@@ -9,7 +9,6 @@ brings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
@@ -17,6 +16,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_ir.json_text import parse_json
 from penstock_ir.task_rows import TaskKind, TaskState
 
 from penstock_server.domain.task import Artifact, CacheEntry, Task
@@ -100,9 +100,9 @@ def _json(content: bytes, field: str) -> str:
         return "{}"
     try:
         text = content.decode()
-        is_object = isinstance(json.loads(text), dict)
+        value = parse_json(text, field)
     except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"{field} is no JSON object: {str(error)[:200]}", field) from error
-    if not is_object:
+    if not isinstance(value, dict):
         raise InvalidArgumentError(f"{field} is no JSON object", field)
     return text

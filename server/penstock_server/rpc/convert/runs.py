@@ -26,6 +26,7 @@ from penstock_server.rpc.convert.common import (
     struct_of_text,
     timestamp,
 )
+from penstock_server.rpc.convert.inline import inline_document
 from penstock_server.services.runs import NewRun, RunDetails
 
 # Task states that the public enumeration lacks (executor.md §10.31).
@@ -41,7 +42,7 @@ def new_run(message: pb.Run) -> NewRun:
         display_name=message.display_name,
         description=message.description,
         experiment_id=message.experiment_id,
-        pipeline_spec=plain_struct(message.pipeline_spec, "run.pipeline_spec") if inline else None,
+        pipeline_spec=inline_document(message.pipeline_spec, "run.pipeline_spec") if inline else None,
         pipeline_id=reference.pipeline_id,
         pipeline_version_id=reference.pipeline_version_id,
         parameters=plain_values(config.parameters, "run.runtime_config.parameters"),
@@ -52,6 +53,7 @@ def new_run(message: pb.Run) -> NewRun:
         recurring_run_id=message.recurring_run_id,
         plugins_input=plugins_text(message.plugins_input, "run.plugins_input") or "",
         options=_requested_options(message.options),
+        labels=dict(message.labels),
     )
 
 
@@ -68,6 +70,8 @@ def to_proto(run: Run) -> pb.Run:
         finished_at=timestamp(run.finished_at),
         state=run.state.value,
         recurring_run_id=run.recurring_run_id,
+        labels=run.labels,
+        created_by=run.created_by,
     )
     for change in run.state_history:
         message.state_history.add(update_time=timestamp(change.at), state=pb.RuntimeState.Value(change.state.value))

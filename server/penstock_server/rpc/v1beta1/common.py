@@ -29,9 +29,28 @@ def reference(kind: Any, identifier: str, relationship: Any, name: str = "") -> 
     return Reference(key=key, relationship=relationship, name=name)
 
 
+def namespace_of_list(key: resource_reference_pb2.ResourceKey) -> str:
+    """The namespace by which a list is filtered, empty for none."""
+    return key.id if key.type == NAMESPACE else ""
+
+
+def namespace_of_new(references: Iterable[Reference], field: str) -> str:
+    """The namespace that the references of a new object name, empty for none. Raises InvalidArgumentError for more
+    than one, of which nobody could say which is meant.
+    """
+    named = {one.key.id for one in references if one.key.type == NAMESPACE}
+    if len(named) > 1:
+        raise InvalidArgumentError("it names more than one namespace", field)
+    return named.pop() if named else ""
+
+
+def namespace_references(namespace: str) -> list[Reference]:
+    """What an object says of the namespace that it is in."""
+    return [reference(NAMESPACE, namespace, OWNER)] if namespace else []
+
+
 def list_filter_id(key: resource_reference_pb2.ResourceKey, field: str, kind: Any, *, required: bool = False) -> str:
-    """The id of the resource by which a list is filtered, empty for none. In single-user mode a namespace filters
-    nothing (api.md §2.5).
+    """The id of the resource by which a list is filtered, empty for none; a namespace is `namespace_of_list`'s affair.
 
     Raises InvalidArgumentError.
     """

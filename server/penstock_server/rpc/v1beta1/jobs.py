@@ -26,7 +26,8 @@ class JobServicerV1(job_pb2_grpc.JobServiceServicer):
         experiment_id = common.list_filter_id(
             request.resource_reference_key, "resource_reference_key", common.EXPERIMENT
         )
-        page = self._service.list(list_request(request, experiment_id), experiment_id)
+        namespace = common.namespace_of_list(request.resource_reference_key)
+        page = self._service.list(list_request(request), experiment_id, namespace)
         return pb.ListJobsResponse(
             jobs=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )

@@ -16,6 +16,7 @@ from penstock_server.rpc.v1beta1.common import (
     PIPELINE,
     list_filter_id,
     manifest,
+    namespace_references,
     parameters,
     reference,
 )
@@ -32,13 +33,15 @@ class PipelineServicerV1(pipeline_pb2_grpc.PipelineServiceServicer):
         return self._with_version(self._service.get(request.id))
 
     def GetPipelineByNameV1(self, request: pb.GetPipelineByNameRequest, context: grpc.ServicerContext) -> pb.Pipeline:
-        return self._with_version(self._service.get_by_name(request.name))
+        # The path of REST has a place for the namespace; a hyphen stands for none there.
+        namespace = "" if request.namespace == "-" else request.namespace
+        return self._with_version(self._service.get_by_name(request.name, namespace))
 
     def ListPipelinesV1(
         self, request: pb.ListPipelinesRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelinesResponse:
-        list_filter_id(request.resource_reference_key, "resource_reference_key", NAMESPACE)
-        page = self._service.list(list_request(request))
+        namespace = list_filter_id(request.resource_reference_key, "resource_reference_key", NAMESPACE)
+        page = self._service.list(list_request(request), namespace)
         return pb.ListPipelinesResponse(
             pipelines=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )
@@ -62,7 +65,7 @@ class PipelineServicerV1(pipeline_pb2_grpc.PipelineServiceServicer):
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
         pipeline_id = list_filter_id(request.resource_key, "resource_key", PIPELINE, required=True)
-        page = self._service.list_versions(pipeline_id, list_request(request, pipeline_id))
+        page = self._service.list_versions(pipeline_id, list_request(request))
         return pb.ListPipelineVersionsResponse(
             versions=map(self._version, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )
@@ -107,4 +110,5 @@ def _to_proto(pipeline: Pipeline) -> pb.Pipeline:
         name=pipeline.display_name,
         description=pipeline.description,
         created_at=timestamp(pipeline.created_at),
+        resource_references=namespace_references(pipeline.namespace),
     )

@@ -32,7 +32,8 @@ class RunServicerV1(run_pb2_grpc.RunServiceServicer):
         experiment_id = common.list_filter_id(
             request.resource_reference_key, "resource_reference_key", common.EXPERIMENT
         )
-        page = self._service.list(list_request(request, experiment_id), experiment_id)
+        namespace = common.namespace_of_list(request.resource_reference_key)
+        page = self._service.list(list_request(request), experiment_id, namespace)
         return pb.ListRunsResponse(
             runs=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )

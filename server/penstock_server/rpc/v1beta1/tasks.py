@@ -8,6 +8,7 @@ from penstock_api.v1beta1 import task_pb2_grpc
 
 from penstock_server.domain.task import DriverTask
 from penstock_server.rpc.convert.common import list_request, millis, timestamp
+from penstock_server.rpc.v1beta1.common import namespace_of_list
 from penstock_server.services.driver_tasks import DriverTaskService
 
 
@@ -32,7 +33,7 @@ class TaskServicerV1(task_pb2_grpc.TaskServiceServicer):
         return _to_proto(created)
 
     def ListTasksV1(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
-        page = self._service.list(list_request(request))
+        page = self._service.list(list_request(request), namespace_of_list(request.resource_reference_key))
         return pb.ListTasksResponse(
             tasks=map(_to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )

@@ -11,7 +11,7 @@ from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.task import Artifact, metrics_of
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import artifacts as table
-from penstock_server.storage.tables import run_metrics
+from penstock_server.storage.tables import run_metrics, runs
 from penstock_server.storage.upsert import upsert
 
 
@@ -48,13 +48,12 @@ class SqlArtifactRepository:
         row = self._connection.execute(statement).first()
         return _artifact(row) if row else None
 
-    def list(self, query: ListQuery, run_id: str, type_name: str) -> Page[Artifact]:
-        where = []
-        if run_id:
-            where.append(table.c.run_id == run_id)
-        if type_name:
-            where.append(table.c.type == type_name)
-        found = page(self._connection, query, table, table.c.name, where=where)
+    def list(self, query: ListQuery, type_name: str) -> Page[Artifact]:
+        where = [table.c.type == type_name] if type_name else []
+        if query.scope.namespace is not None:
+            of_namespace = select(runs.c.run_id).where(runs.c.namespace == query.scope.namespace)
+            where = [*where, table.c.run_id.in_(of_namespace)]
+        found = page(self._connection, query, table, table.c.name, where=where, parent=table.c.run_id)
         return found.with_items([_artifact(row) for row in found.items])
 
     def set_metadata_ids(self, ids: Mapping[tuple[str, str], int]) -> None:

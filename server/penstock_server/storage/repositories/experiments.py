@@ -38,9 +38,8 @@ class SqlExperimentRepository:
         row = self._connection.execute(statement).first()
         return _experiment(row) if row else None
 
-    def list(self, query: ListQuery, namespace: str) -> Page[Experiment]:
-        where = [table.c.namespace == namespace] if namespace else []
-        found = page(self._connection, query, table, table.c.experiment_id, where=where)
+    def list(self, query: ListQuery) -> Page[Experiment]:
+        found = page(self._connection, query, table, table.c.experiment_id)
         return found.with_items([_experiment(row) for row in found.items])
 
     def set_storage_state(self, experiment_id: str, state: str) -> bool:

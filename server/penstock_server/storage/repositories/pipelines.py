@@ -9,10 +9,12 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.pipeline import Pipeline
-from penstock_server.storage.listing import page
+from penstock_server.storage.listing import Pairs, page
 from penstock_server.storage.repositories.tags import replace_tags, tags_of
 from penstock_server.storage.tables import pipeline_tags as tags_table
 from penstock_server.storage.tables import pipelines as table
+
+_TAGS = Pairs(tags_table.c.pipeline_id, tags_table.c.tag_key, tags_table.c.tag_value)
 
 
 class SqlPipelineRepository:
@@ -36,16 +38,15 @@ class SqlPipelineRepository:
         row = self._connection.execute(select(table).where(table.c.pipeline_id == pipeline_id)).first()
         return self._pipelines([row])[0] if row else None
 
-    def by_name(self, name: str, namespace: str) -> Pipeline | None:
+    def by_name(self, name: str, namespace: str | None) -> Pipeline | None:
         statement = select(table).where(table.c.name == name).order_by(table.c.created_at.desc())
-        if namespace:
+        if namespace is not None:
             statement = statement.where(table.c.namespace == namespace)
         row = self._connection.execute(statement.limit(1)).first()
         return self._pipelines([row])[0] if row else None
 
-    def list(self, query: ListQuery, namespace: str) -> Page[Pipeline]:
-        where = [table.c.namespace == namespace] if namespace else []
-        found = page(self._connection, query, table, table.c.pipeline_id, where=where, tags=(tags_table, "pipeline_id"))
+    def list(self, query: ListQuery) -> Page[Pipeline]:
+        found = page(self._connection, query, table, table.c.pipeline_id, pairs=_TAGS)
         return found.with_items(self._pipelines(list(found.items)))
 
     def update(self, pipeline_id: str, display_name: str, tags: Mapping[str, str] | None) -> None:

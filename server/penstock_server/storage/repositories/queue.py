@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
-from penstock_server.domain.dispatch import HoldState, LeaseRow, LogEntry, QueueDepth, QueueEntry, RunHold
+from penstock_server.domain.dispatch import HoldState, LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
 from penstock_server.storage.clock import now_millis
 from penstock_server.storage.tables import run_events, runs
 
@@ -87,6 +87,11 @@ class SqlQueueRepository:
         statement = select(run_events.c.event).where(run_events.c.run_id == run_id).order_by(run_events.c.sequence)
         return list(self._connection.execute(statement).scalars())
 
+    def first_event(self, run_id: str) -> bytes | None:
+        statement = select(run_events.c.event).where(run_events.c.run_id == run_id).order_by(run_events.c.sequence)
+        event: bytes | None = self._connection.execute(statement.limit(1)).scalar()
+        return event
+
     def events_of(self, run_ids: Sequence[str]) -> dict[str, list[bytes]]:
         """Of the runs that have some."""
         logs: dict[str, list[bytes]] = {}
@@ -108,13 +113,13 @@ class SqlQueueRepository:
 
     def append_next(self, run_id: str, event: bytes) -> int:
         """Appends one event at the end of the log; its sequence number."""
-        statement = select(runs.c.next_sequence).where(runs.c.run_id == run_id)
+        statement = select(runs.c.next_sequence, runs.c.changes).where(runs.c.run_id == run_id)
         if self._lock:
             statement = statement.with_for_update()
-        sequence = self._connection.execute(statement).scalar_one()
+        sequence, changes = self._connection.execute(statement).one()
         self.append([LogEntry(run_id, sequence, event)])
-        self.advance({run_id: sequence + 1})
-        return sequence
+        self.advance({run_id: LogEnd(sequence + 1, changes + 1)})
+        return int(sequence)
 
     def leases(self, run_ids: Sequence[str]) -> dict[str, LeaseRow]:
         """Of the runs that exist."""
@@ -122,13 +127,25 @@ class SqlQueueRepository:
         ordered = sorted(set(run_ids))
         for start in range(0, len(ordered), _CHUNK):
             statement = select(
-                runs.c.run_id, runs.c.fence, runs.c.lease_owner, runs.c.next_sequence, runs.c.terminate_requested
+                runs.c.run_id,
+                runs.c.fence,
+                runs.c.lease_owner,
+                runs.c.next_sequence,
+                runs.c.terminate_requested,
+                runs.c.claimable,
+                runs.c.changes,
             ).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
             if self._lock:
                 statement = statement.order_by(runs.c.run_id).with_for_update()
             for row in self._connection.execute(statement):
                 leases[row.run_id] = LeaseRow(
-                    row.run_id, row.fence, row.lease_owner, row.next_sequence, row.terminate_requested
+                    row.run_id,
+                    row.fence,
+                    row.lease_owner,
+                    row.next_sequence,
+                    row.terminate_requested,
+                    not row.claimable,
+                    row.changes,
                 )
         return leases
 
@@ -147,12 +164,10 @@ class SqlQueueRepository:
     def release(self, run_ids: Sequence[str]) -> None:
         self._set_lease(run_ids, lease_expires_at=0, lease_owner="")
 
-    def advance(self, next_sequences: Mapping[str, int]) -> None:
-        """The next sequence number of each run."""
-        if next_sequences:
+    def advance(self, ends: Mapping[str, LogEnd]) -> None:
+        if ends:
             statement = update(runs).where(runs.c.run_id == bindparam("the_run"))
-            rows = [{"the_run": run_id, "next_sequence": number} for run_id, number in next_sequences.items()]
-            self._connection.execute(statement, rows)
+            self._connection.execute(statement, [{"the_run": run_id, **end._asdict()} for run_id, end in ends.items()])
 
     def finish(self, run_ids: Sequence[str]) -> None:
         """The runs leave the queue and their leases end."""

@@ -12,13 +12,18 @@ from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.options import RunOptions
 from penstock_server.domain.run import Run, RunState, StateChange
-from penstock_server.storage.listing import ValueTest, page
+from penstock_server.storage.listing import Pairs, ValueTest, page
+from penstock_server.storage.tables import run_labels as labels_table
 from penstock_server.storage.tables import runs as table
 from penstock_server.storage.tables import tasks
 
-_DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence")
+_DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence", "changes")
 _CHUNK = 500
 _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
+# Made once: it is asked several times a second, for as long as somebody watches.
+_CHANGES = select(table.c.run_id, table.c.changes).where(table.c.run_id.in_(bindparam("run_ids", expanding=True)))
+_NEXT_CHANGE = table.c.changes + 1
+_LABELS = Pairs(labels_table.c.run_id, labels_table.c.label_key, labels_table.c.label_value)
 
 
 class SqlRunRepository:
@@ -34,7 +39,11 @@ class SqlRunRepository:
         values["state"] = run.state.value
         values["state_history"] = _history_text(run)
         values["options"] = run.options.to_text()
+        values["labels"] = json.dumps(dict(run.labels)) if run.labels else None
         self._connection.execute(insert(table).values(**values, claimable=True))
+        if run.labels:
+            rows = [{"run_id": run.run_id, "label_key": key, "label_value": value} for key, value in run.labels.items()]
+            self._connection.execute(insert(labels_table), rows)
 
     def get(self, run_id: str) -> Run | None:
         statement = select(*_COLUMNS).where(table.c.run_id == run_id)
@@ -60,30 +69,28 @@ class SqlRunRepository:
         row = self._connection.execute(statement).first()
         return _run(row) if row else None
 
-    def list(self, query: ListQuery, experiment_id: str, namespace: str) -> Page[Run]:
-        where = []
-        if experiment_id:
-            where.append(table.c.experiment_id == experiment_id)
-        elif namespace:
-            where.append(table.c.namespace == namespace)
+    def list(self, query: ListQuery) -> Page[Run]:
         found = page(
             self._connection,
             query,
             table,
             table.c.run_id,
             columns=_COLUMNS,
-            where=where,
+            parent=table.c.experiment_id,
+            pairs=_LABELS,
             related={"task_names": _has_task},
         )
         return found.with_items([_run(row) for row in found.items])
 
     def set_storage_state(self, run_id: str, state: str) -> bool:
-        statement = update(table).where(table.c.run_id == run_id).values(storage_state=state)
+        statement = update(table).where(table.c.run_id == run_id).values(storage_state=state, changes=_NEXT_CHANGE)
         return self._connection.execute(statement).rowcount > 0
 
     def archive_of_experiment(self, experiment_id: str) -> None:
         self._connection.execute(
-            update(table).where(table.c.experiment_id == experiment_id).values(storage_state=ARCHIVED)
+            update(table)
+            .where(table.c.experiment_id == experiment_id)
+            .values(storage_state=ARCHIVED, changes=_NEXT_CHANGE)
         )
 
     def count_active(self, recurring_run_id: str) -> int:
@@ -93,6 +100,15 @@ class SqlRunRepository:
             select(func.count())
             .select_from(table)
             .where(table.c.recurring_run_id == recurring_run_id, table.c.state.not_in(final))
+        )
+        return int(self._connection.execute(statement).scalar_one())
+
+    def count_unfinished(self, namespace: str) -> int:
+        """Runs of a namespace that have not ended."""
+        # By the states that they may be in, so that the index of states is of use: those that have ended are many.
+        unfinished = [state.value for state in RunState if not state.final]
+        statement = (
+            select(func.count()).select_from(table).where(table.c.state.in_(unfinished), table.c.namespace == namespace)
         )
         return int(self._connection.execute(statement).scalar_one())
 
@@ -106,6 +122,14 @@ class SqlRunRepository:
         )
         rows = self._connection.execute(statement.with_for_update() if self._lock else statement)
         return [_run(row) for row in rows]
+
+    def changes(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """How often each has changed; of the runs that exist."""
+        changes: dict[str, int] = {}
+        for start in range(0, len(run_ids), _CHUNK):
+            rows = self._connection.execute(_CHANGES, {"run_ids": run_ids[start : start + _CHUNK]})
+            changes.update((run_id, number) for run_id, number in rows)
+        return changes
 
     def set_states(self, runs: Sequence[Run]) -> None:
         """Writes the columns that a change of state affects."""
@@ -124,7 +148,8 @@ class SqlRunRepository:
             }
             for run in runs
         ]
-        self._connection.execute(update(table).where(table.c.run_id == bindparam("the_run")), rows)
+        statement = update(table).where(table.c.run_id == bindparam("the_run")).values(changes=_NEXT_CHANGE)
+        self._connection.execute(statement, rows)
 
     def delete(self, run_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0
@@ -142,5 +167,6 @@ def _run(row: Row[Any]) -> Run:
     values = {column.name: getattr(row, column.name) for column in _COLUMNS}
     values["state"] = RunState(row.state)
     values["options"] = RunOptions.from_text(row.options)
+    values["labels"] = json.loads(row.labels) if row.labels else {}
     values["state_history"] = tuple(StateChange(RunState(state), at) for state, at in json.loads(row.state_history))
     return Run(**values)

@@ -29,9 +29,8 @@ class SqlScheduleRepository:
         row = self._connection.execute(select(table).where(table.c.recurring_run_id == recurring_run_id)).first()
         return _schedule(row) if row else None
 
-    def list(self, query: ListQuery, experiment_id: str) -> Page[Schedule]:
-        where = [table.c.experiment_id == experiment_id] if experiment_id else []
-        found = page(self._connection, query, table, table.c.recurring_run_id, where=where)
+    def list(self, query: ListQuery) -> Page[Schedule]:
+        found = page(self._connection, query, table, table.c.recurring_run_id, parent=table.c.experiment_id)
         return found.with_items([_schedule(row) for row in found.items])
 
     def due(self, now: int, limit: int, after: tuple[int, str]) -> Sequence[Schedule]:

@@ -6,6 +6,7 @@ Invariant: every field of `Task` is a column of its name; this module cannot be 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import count
@@ -13,14 +14,19 @@ from operator import attrgetter
 from typing import Any
 
 from penstock_ir.task_rows import TaskKind, TaskState
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, true, update
 
+from penstock_server.domain.changes import Position
+from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.task import Task, task_id_of
+from penstock_server.domain.task_listing import DURATION, PARENT, TEXT
+from penstock_server.storage.listing import Related, ValueTest, conditions, page
 from penstock_server.storage.tables import runs
 from penstock_server.storage.tables import tasks as table
 from penstock_server.storage.upsert import upsert
 
 _CHUNK = 500
+_ENDED = tuple(state.value for state in TaskState if state.terminal)
 _FIELDS = tuple(field.name for field in fields(Task))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
 _values_of = attrgetter(*_FIELDS)
@@ -34,6 +40,51 @@ class SqlTaskRepository:
         rows = self._connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id).order_by(table.c.ordinal))
         return [_task(row) for row in rows]
 
+    def list(self, query: ListQuery) -> Page[Task]:
+        """Of `task_listing.TASKS`, in the scope of a run."""
+        found = page(
+            self._connection,
+            query,
+            table,
+            table.c.task_id,
+            columns=[*_COLUMNS, table.c.task_id],
+            where=_of_parent(query),
+            parent=table.c.run_id,
+            related=_RELATED,
+            computed={DURATION: _DURATION},
+        )
+        return found.with_items([_task(row) for row in found.items])
+
+    def counts(self, query: ListQuery) -> dict[TaskState, int]:
+        """How many the query has in each state."""
+        where = conditions(query, table, table.c.task_id, parent=table.c.run_id, related=_RELATED)
+        statement = select(table.c.state, func.count()).where(*where, *_of_parent(query)).group_by(table.c.state)
+        return {TaskState(state): number for state, number in self._connection.execute(statement)}
+
+    def child_counts(self, run_id: str, parents: Sequence[Task]) -> dict[str, Counter[TaskState]]:
+        """How many direct children are in each state, by the parent's path."""
+        paths = {task.task_id: task.path for task in parents}
+        found: dict[str, Counter[TaskState]] = {task.path: Counter() for task in parents}
+        of_run = table.c.run_id == run_id
+        ordered = sorted(paths)
+        for start in range(0, len(ordered), _CHUNK):
+            chunk = ordered[start : start + _CHUNK]
+            statement = (
+                select(table.c.parent_id, table.c.state, func.count())
+                .where(of_run, table.c.parent_id.in_(chunk))
+                .group_by(table.c.parent_id, table.c.state)
+            )
+            for parent_id, state, number in self._connection.execute(statement):
+                found[paths[parent_id]][TaskState(state)] += number
+        # Rows of older releases, which have no parent_id; counted here, since databases group by a part of long paths.
+        older = select(table.c.parent_path, table.c.state).where(
+            of_run, table.c.parent_id.is_(None), table.c.path != ""
+        )
+        for parent_path, state in self._connection.execute(older) if parents else ():
+            if parent_path in found:
+                found[parent_path][TaskState(state)] += 1
+        return found
+
     def get(self, run_id: str, task_id: str) -> Task | None:
         statement = select(*_COLUMNS).where(table.c.run_id == run_id, table.c.task_id == task_id)
         row = self._connection.execute(statement).first()
@@ -46,8 +97,42 @@ class SqlTaskRepository:
         row = self._connection.execute(statement).first()
         return _task(row) if row else None
 
-    def upsert_many(self, tasks: Sequence[Task]) -> None:
-        """Inserts or replaces rows; new ones get ordinals behind those of their run."""
+    def changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[tuple[int, Task]]:
+        """The tasks behind the position, each with its latest change, in the order of (change, id)."""
+        change, task_id = position
+        # The first condition is implied by the second, but no database uses an index range for an OR.
+        statement = (
+            select(*_COLUMNS, table.c.changed)
+            .where(
+                table.c.run_id == run_id,
+                table.c.changed >= change,
+                or_(table.c.changed > change, table.c.task_id > task_id),
+            )
+            .order_by(table.c.changed, table.c.task_id)
+            .limit(limit)
+        )
+        return [(row.changed, _task(row)) for row in self._connection.execute(statement)]
+
+    def ended(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TaskState]:
+        """The states of those that have ended, by run id and task path."""
+        wanted = {(run_id, task_id_of(run_id, path)): (run_id, path) for run_id, path in keys}
+        found: dict[tuple[str, str], TaskState] = {}
+        ordered = sorted(wanted)
+        for start in range(0, len(ordered), _CHUNK):
+            chunk = ordered[start : start + _CHUNK]
+            statement = select(table.c.run_id, table.c.task_id, table.c.state).where(
+                table.c.run_id.in_({run_id for run_id, _ in chunk}),
+                table.c.task_id.in_([task_id for _, task_id in chunk]),
+                table.c.state.in_(_ENDED),
+            )
+            for row in self._connection.execute(statement):
+                key = wanted.get((row.run_id, row.task_id))
+                if key is not None:
+                    found[key] = TaskState(row.state)
+        return found
+
+    def upsert_many(self, tasks: Sequence[Task], changes: Mapping[str, int]) -> None:
+        """Inserts or replaces rows; new ones get ordinals behind those of their run. `changes` has each run's."""
         if not tasks:
             return
         ordinals = self._next_ordinals({task.run_id for task in tasks})
@@ -63,6 +148,8 @@ class SqlTaskRepository:
                 "execution_id": 0,
                 # The reason for waiting belonged to the state before.
                 "waiting": None,
+                "parent_id": task_id_of(task.run_id, task.parent_path) if task.path else "",
+                "changed": changes[task.run_id],
             }
             for task in tasks
         ]
@@ -85,38 +172,70 @@ class SqlTaskRepository:
             last_ordinals.update((run_id, number) for run_id, number in self._connection.execute(statement))
         return {run_id: count((last_ordinals.get(run_id) or 0) + 1) for run_id in ordered}
 
-    def set_execution_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
+    def set_execution_ids(self, ids: Mapping[tuple[str, str], int], changes: Mapping[str, int]) -> None:
         """Ids in ML Metadata by run id and task path."""
         if ids:
             statement = (
                 update(table)
                 .where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
-                .values(execution_id=bindparam("the_id"))
+                .values(execution_id=bindparam("the_id"), changed=bindparam("the_change"))
             )
             rows = [
-                {"the_run": run_id, "the_task": task_id_of(run_id, path), "the_id": number}
+                {
+                    "the_run": run_id,
+                    "the_task": task_id_of(run_id, path),
+                    "the_id": number,
+                    "the_change": changes[run_id],
+                }
                 for (run_id, path), number in ids.items()
             ]
             self._connection.execute(statement, rows)
 
-    def set_waits(self, waits: Mapping[tuple[str, str], str]) -> None:
+    def set_waits(self, waits: Mapping[tuple[str, str], str], changes: Mapping[str, int]) -> None:
         """Why tasks do not run yet, by run id and task path; rows that are not there are left out."""
         if waits:
             statement = (
                 update(table)
                 .where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
-                .values(waiting=bindparam("the_text"))
+                .values(waiting=bindparam("the_text"), changed=bindparam("the_change"))
             )
             rows = [
-                {"the_run": run_id, "the_task": task_id_of(run_id, path), "the_text": text or None}
+                {
+                    "the_run": run_id,
+                    "the_task": task_id_of(run_id, path),
+                    "the_text": text or None,
+                    "the_change": changes[run_id],
+                }
                 for (run_id, path), text in waits.items()
             ]
             self._connection.execute(statement, rows)
 
 
-def _task(row: Row[Any]) -> Task:
-    """Of a row of `_COLUMNS`."""
-    values = dict(zip(_FIELDS, row, strict=True))
+def _any_name(matches: ValueTest) -> ColumnElement[bool]:
+    return or_(*(matches(func.lower(column)) for column in (table.c.name, table.c.display_name, table.c.path)))
+
+
+def _of_parent(query: ListQuery) -> list[ColumnElement[bool]]:
+    """By the id of the parent that the query names; rows of older releases, which have none, by its path."""
+    run_id = query.scope.parent
+    return [
+        or_(
+            table.c.parent_id == task_id_of(run_id, one.value),
+            and_(table.c.parent_id.is_(None), table.c.parent_path == one.value, table.c.path != ""),
+        )
+        for one in query.predicates
+        if one.column == PARENT
+    ]
+
+
+# The parent is looked for by `_of_parent`, whose condition has an index.
+_RELATED: Related = {TEXT: _any_name, PARENT: lambda _: true()}
+_DURATION = case((table.c.finished_at > 0, table.c.finished_at - table.c.started_at), else_=0)
+
+
+def _task(row: Any) -> Task:
+    """Of a row that begins with `_COLUMNS`."""
+    values = dict(zip(_FIELDS, row, strict=False))
     values["kind"] = TaskKind(row.kind)
     values["state"] = TaskState(row.state)
     values["history"] = tuple((TaskState(state), at) for state, at in json.loads(row.history))

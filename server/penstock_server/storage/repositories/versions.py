@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, literal, select, update
 
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.pipeline import PipelineVersion, Spec
-from penstock_server.storage.listing import ValueTest, page
+from penstock_server.storage.listing import Pairs, ValueTest, page
 from penstock_server.storage.repositories.tags import replace_tags, tags_of
 from penstock_server.storage.tables import pipeline_version_tags as tags_table
 from penstock_server.storage.tables import pipeline_versions as table
-from penstock_server.storage.tables import specs
+from penstock_server.storage.tables import pipelines, specs
+
+_TAGS = Pairs(tags_table.c.pipeline_version_id, tags_table.c.tag_key, tags_table.c.tag_value)
+# Made once, since every new run needs it and to put it together takes longer than to run it.
+_BY_ID = (
+    select(table, pipelines.c.namespace)
+    .join_from(table, pipelines, pipelines.c.pipeline_id == table.c.pipeline_id)
+    .where(table.c.pipeline_version_id == bindparam("version_id"))
+)
 
 
 class SqlVersionRepository:
@@ -36,25 +44,31 @@ class SqlVersionRepository:
         )
         replace_tags(self._connection, tags_table, "pipeline_version_id", version.pipeline_version_id, version.tags)
 
-    def get(self, version_id: str) -> PipelineVersion | None:
-        return self._first(select(table).where(table.c.pipeline_version_id == version_id))
+    def get(self, version_id: str, namespaces: Sequence[str] | None = None) -> PipelineVersion | None:
+        """`namespaces` are those that the pipeline may be in, None for any."""
+        row = self._connection.execute(_BY_ID, {"version_id": version_id}).first()
+        if row is None or (namespaces is not None and row.namespace not in namespaces):
+            return None
+        return self._versions([row])[0]
 
     def latest(self, pipeline_id: str) -> PipelineVersion | None:
         order = (table.c.created_at.desc(), table.c.pipeline_version_id.desc())
-        return self._first(select(table).where(table.c.pipeline_id == pipeline_id).order_by(*order).limit(1))
+        statement = select(table).where(table.c.pipeline_id == pipeline_id).order_by(*order).limit(1)
+        row = self._connection.execute(statement).first()
+        return self._versions([row])[0] if row else None
 
     def count(self, pipeline_id: str) -> int:
         statement = select(func.count()).select_from(table).where(table.c.pipeline_id == pipeline_id)
         return self._connection.execute(statement).scalar_one()
 
-    def list(self, query: ListQuery, pipeline_id: str) -> Page[PipelineVersion]:
+    def list(self, query: ListQuery) -> Page[PipelineVersion]:
         found = page(
             self._connection,
             query,
             table,
             table.c.pipeline_version_id,
-            where=[table.c.pipeline_id == pipeline_id],
-            tags=(tags_table, "pipeline_version_id"),
+            parent=table.c.pipeline_id,
+            pairs=_TAGS,
             related={"status": _status, "pipeline_spec": _document},
         )
         return found.with_items(self._versions(list(found.items)))
@@ -67,10 +81,6 @@ class SqlVersionRepository:
 
     def delete(self, version_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.pipeline_version_id == version_id)).rowcount > 0
-
-    def _first(self, statement: Select[Any]) -> PipelineVersion | None:
-        row = self._connection.execute(statement).first()
-        return self._versions([row])[0] if row else None
 
     def _versions(self, rows: Sequence[Row[Any]]) -> Sequence[PipelineVersion]:
         tags = tags_of(self._connection, tags_table, "pipeline_version_id", [row.pipeline_version_id for row in rows])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from penstock_executor.backends.local.attempt_environment import is_untouched, make
-from penstock_executor.backends.local.directory import remove_tree
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
+from penstock_executor.backends.trees import remove_tree
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from penstock_ir.loader import document_from_json
 _KIND = {"schemaTitle": "system.Model", "schemaVersion": "0.0.1"}
 
 
-def imported(run_id: str, *uris: str, **settings: Any) -> list[str]:
+def imported(run_id: str, *uris: str, namespace: str = "", **settings: Any) -> list[str]:
     """The names of the artifacts that importers of these URIs give in one run."""
     names = [f"import-{number}" for number in range(len(uris))]
     spec = {
@@ -40,7 +40,7 @@ def imported(run_id: str, *uris: str, **settings: Any) -> list[str]:
             }
         },
     }
-    context = RunContext(run_id, compile_pipeline(document_from_json(spec)), {}, "file:///root")
+    context = RunContext(run_id, compile_pipeline(document_from_json(spec)), {}, "file:///root", namespace=namespace)
     state = RunState(context)
     apply(state, RunStarted(1))
     assert state.root is not None
@@ -55,6 +55,12 @@ def test_equal_imports_of_a_pipeline_are_one_artifact() -> None:
     assert first != other
     assert imported("run-2", "s3://b/x") == [first]
     assert imported("run-2", "s3://b/x", metadata={"a": "b"}) != [first]
+
+
+def test_imports_of_two_namespaces_are_two_artifacts() -> None:
+    names = [imported("run-1", "s3://b/x", namespace=namespace) for namespace in ("", "team-a", "team-b")]
+    assert len({name for (name,) in names}) == 3
+    assert imported("run-2", "s3://b/x", namespace="team-a") == names[1]
 
 
 def test_with_reimport_each_is_its_own() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from penstock_server.domain.listing import Cursor, Key, KeyKind, Listing, ListRequest, parse
+from penstock_server.domain.listing import Cursor, Key, KeyKind, Listing, ListRequest, Scope, parse
 from penstock_server.errors import InvalidArgumentError
 
 KEYS = {"created_at": Key("created_at", KeyKind.TIME), "name": Key("name", KeyKind.TEXT)}
@@ -26,6 +27,29 @@ def test_a_token_carries_its_listing_order_and_filter() -> None:
         parse(OTHERS, ListRequest(page_token=token))
     with pytest.raises(InvalidArgumentError, match="sort_by"):
         parse(THINGS, ListRequest(page_token=token, sort_by="created_at"))
+
+
+def test_a_token_goes_on_in_its_scope_alone() -> None:
+    token = parse(THINGS, ListRequest(), Scope("team-a", "e1")).token(Cursor(1, "id-1"))
+    request = ListRequest(page_token=token)
+    assert parse(THINGS, request, Scope("team-a")).scope == Scope("team-a", "e1")
+    assert parse(THINGS, request, Scope("team-a", "e1")).scope == Scope("team-a", "e1")
+    for other in (Scope("team-a", "e2"), Scope("team-b", "e1"), Scope("team-b"), Scope(""), Scope()):
+        with pytest.raises(InvalidArgumentError, match="another listing"):
+            parse(THINGS, request, other)
+    everywhere = parse(THINGS, ListRequest(), Scope(parent="e1")).token(Cursor(1, "id-1"))
+    assert parse(THINGS, ListRequest(page_token=everywhere)).scope == Scope(parent="e1")
+    with pytest.raises(InvalidArgumentError, match="another listing"):
+        parse(THINGS, ListRequest(page_token=everywhere), Scope("team-a"))
+
+
+def test_a_token_of_the_release_before_has_no_namespace() -> None:
+    document = json.loads(base64.b64decode(parse(THINGS, ListRequest()).token(Cursor(1, "id-1"))))
+    del document["namespace"]
+    token = base64.b64encode(json.dumps(document).encode()).decode()
+    assert parse(THINGS, ListRequest(page_token=token)).cursor == Cursor(1, "id-1")
+    with pytest.raises(InvalidArgumentError, match="another listing"):
+        parse(THINGS, ListRequest(page_token=token), Scope("team-a"))
 
 
 def test_the_web_ui_escapes_filters_twice() -> None:

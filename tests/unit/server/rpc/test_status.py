@@ -20,7 +20,7 @@ from penstock_api.v2beta1 import experiment_pb2, experiment_pb2_grpc
 from penstock_ir import errors as ir_errors
 from penstock_server import errors
 from penstock_server.gateway.app import GatewaySettings, create_app
-from penstock_server.gateway.server import GatewayServer
+from penstock_server.gateway.server import GatewayServer, Site
 from penstock_server.rpc.server import Services, build_server, public_services
 from penstock_server.telemetry import Telemetry
 
@@ -36,9 +36,16 @@ PROBLEM = ir_errors.Problem("root.dag", "it has no tasks")
 TABLE: list[tuple[Exception, int, int, str]] = [
     (errors.InvalidArgumentError("too long", "run.name"), code_pb2.INVALID_ARGUMENT, 400, "run.name: too long"),
     (ir_errors.InvalidSpecError([PROBLEM]), code_pb2.INVALID_ARGUMENT, 400, "root.dag: it has no tasks"),
+    (ir_errors.TooManyValuesError([PROBLEM]), code_pb2.INVALID_ARGUMENT, 400, "root.dag: it has no tasks"),
     (ir_errors.InvalidParametersError([PROBLEM]), code_pb2.INVALID_ARGUMENT, 400, "root.dag: it has no tasks"),
     (ir_errors.ExpressionError("it does not parse"), code_pb2.INVALID_ARGUMENT, 400, "it does not parse"),
     (errors.NotFoundError("Run", "x"), code_pb2.NOT_FOUND, 404, "Run 'x' not found"),
+    (
+        errors.ConcealedError("Run", "x", resource="runs", verb="get"),
+        code_pb2.NOT_FOUND,
+        404,
+        "Run 'x' not found",
+    ),
     (errors.AlreadyExistsError("it is taken"), code_pb2.ALREADY_EXISTS, 409, "it is taken"),
     (errors.FailedPreconditionError("not yet"), code_pb2.FAILED_PRECONDITION, 400, "not yet"),
     (errors.AbortedError("it did not fail"), code_pb2.ABORTED, 409, "it did not fail"),
@@ -46,6 +53,8 @@ TABLE: list[tuple[Exception, int, int, str]] = [
     (errors.ResourceExhaustedError("too many"), code_pb2.RESOURCE_EXHAUSTED, 429, "too many"),
     (errors.UnimplementedError("no such thing"), code_pb2.UNIMPLEMENTED, 501, "no such thing"),
     (errors.PermissionDeniedError("not yours"), code_pb2.PERMISSION_DENIED, 403, "not yours"),
+    (errors.UnauthenticatedError("who are you"), code_pb2.UNAUTHENTICATED, 401, "who are you"),
+    (errors.NoCredentialsError("say who you are"), code_pb2.UNAUTHENTICATED, 401, "say who you are"),
     (KeyError("a secret"), code_pb2.INTERNAL, 500, "Internal Server Error (request the-call)"),
 ]  # fmt: skip
 
@@ -72,8 +81,8 @@ class Server:
         self.grpc = f"127.0.0.1:{running.server.add_insecure_port('127.0.0.1:0')}"
         running.server.start()
         app = create_app(running.local, GatewaySettings(services=public_services()))
-        self._running, self._gateway = running, GatewayServer(app, "127.0.0.1", 0)
-        self.http = f"http://127.0.0.1:{self._gateway.start()}"
+        self._running, self._gateway = running, GatewayServer([Site(app, "127.0.0.1", 0)])
+        self.http = f"http://127.0.0.1:{self._gateway.start()[0]}"
 
     def stop(self) -> None:
         self._gateway.stop(0)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore
+from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore, PlaceCredentials, without_roles
 from penstock_store.base import ArtifactStoreError
-from penstock_store.providers import parse_launcher
+from penstock_store.providers import parse_file, parse_launcher
 
 ENVIRONMENT = "providers: {s3: {default: {endpoint: 'http://elsewhere', credentials: {fromEnv: true}}}}"
 SECRET = """
@@ -39,6 +39,10 @@ class Deployment:
 
     async def fetch(self, uri: str, target: Path) -> bool:
         return await self.exists(uri)
+
+    async def content(self, uri: str, limit: int) -> bytes | None:
+        await self.exists(uri)
+        return None
 
     async def upload(self, source: Path, uri: str, *, replace: bool = False) -> bool:
         return await self.exists(uri)
@@ -80,3 +84,28 @@ async def test_a_secret_that_cannot_be_read_is_not_replaced_by_anything() -> Non
     with pytest.raises(ArtifactStoreError, match="PENSTOCK_STORE_S3_ACCESS_KEY"):
         await found.exists("s3://bucket/key")
     assert deployment.asked == []
+
+
+_ROLE = """
+providers:
+  s3:
+    default:
+      credentials: %s
+      assumeRole: {roleArn: 'arn:aws:iam::123456789012:role/tasks'}
+"""
+
+
+@pytest.mark.parametrize("named", ["{fromEnv: true}", "{secretRef: {secretName: s, accessKeyKey: a, secretKeyKey: b}}"])
+def test_with_which_credentials_a_role_is_asked_for(named: str) -> None:
+    """Never, in a namespace of others, with the deployment's."""
+    config = parse_file(_ROLE % named)
+    (place,) = config.buckets
+    deployment, own = {"AWS_ACCESS_KEY_ID": "deployments"}, {"PENSTOCK_STORE_S3_ACCESS_KEY": "namespaces"}
+    others = PlaceCredentials(own, None)
+    if place.credentials:
+        assert others.of(place) == own
+    else:
+        with pytest.raises(ArtifactStoreError, match=r"assumeRole: .* name a Secret there"):
+            others.of(place)
+    assert PlaceCredentials(own, deployment).of(place) == {**deployment, **own}
+    assert without_roles(config).buckets[0].assume_role is None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_executor.backends.kubernetes.settings import CertificateBundle, NamespacePolicy
+from penstock_executor.backends.kubernetes.task_store import TaskStore
+from penstock_ir.artifact import Artifact
+from penstock_store.providers import parse_file
 
 from tests.support.pods import HARDENED, OUR_ENV, agent_of, launch, main_of, plain_pod, pod
 from tools.testing.pod_settings import POLICY, SETTINGS
@@ -59,12 +64,9 @@ def test_a_deadline(seconds: float, whole: int) -> None:
     assert pod(launch("true", deadline_seconds=seconds)) == expected(activeDeadlineSeconds=whole)
 
 
-def test_labels_and_annotations_but_never_ours() -> None:
+def test_labels_and_annotations() -> None:
     plain = plain_pod("true")["metadata"]
-    found = made(
-        labels={"team": "a", "pipeline/runid": "forged", "penstock.dev/instance": "forged"},
-        annotations={"note": "b", "penstock.dev/path": "forged", "sidecar.istio.io/inject": "true"},
-    )["metadata"]
+    found = made(labels={"team": "a"}, annotations={"note": "b", "sidecar.istio.io/inject": "true"})["metadata"]
     assert found["labels"] == {"team": "a", **plain["labels"]}
     assert found["annotations"] == {**plain["annotations"], "note": "b", "sidecar.istio.io/inject": "true"}
 
@@ -97,6 +99,36 @@ def test_secrets_of_the_agent_are_the_agents() -> None:
     assert agent_of(made)["envFrom"] == [{"secretRef": {"name": "keys"}}]
     assert "envFrom" not in main_of(made)
     assert not any("AWS" in entry["name"] for entry in main_of(made)["env"])
+
+
+ROLE = {"roleArn": "arn:aws:iam::123456789012:role/tasks"}
+REFERENCE = {"secretRef": {"secretName": "s", "accessKeyKey": "a", "secretKeyKey": "b"}}
+
+
+@pytest.mark.parametrize("role", [None, ROLE])
+@pytest.mark.parametrize("elsewhere", ["", "gs://models/x"])
+def test_with_a_role_no_other_credentials_than_the_attempts(role: dict[str, str] | None, elsewhere: str) -> None:
+    """The installation's Secret is only for places that have no role."""
+    default = {"credentials": REFERENCE, **({"assumeRole": role} if role else {})}
+    reads = {"x": [Artifact("a", "system.Model", elsewhere)]} if elsewhere else {}
+    task = launch("true", artifacts={"m": "system.Model"}, reads=reads, pipeline_root="s3://bucket/root")
+    store = TaskStore(parse_file(json.dumps({"providers": {"s3": {"default": default}}})), task)
+    made = make_pod(task, replace(SETTINGS, agent_env_from_secret="keys"), POLICY, store)
+    agent = agent_of(made)
+    mount = {"name": "penstock-sessions", "mountPath": "/penstock/sessions", "readOnly": True}
+    assert ("envFrom" in agent) is (role is None or bool(elsewhere))
+    assert any("AWS" in entry["name"] or "KEY" in entry["name"] for entry in agent["env"]) is (role is None)
+    assert (mount in agent["volumeMounts"]) is (role is not None)
+    assert mount not in main_of(made)["volumeMounts"]
+    assert "roleArn" not in json.dumps(made) and ROLE["roleArn"] not in json.dumps(made)
+
+
+def test_no_task_uses_the_secret_of_an_attempt() -> None:
+    """Whatever --own-secrets says."""
+    settings = replace(SETTINGS, own=replace(SETTINGS.own, secrets=()))
+    reference = {"secretKeyRef": {"name": "penstock-session-other", "key": "k"}}
+    with pytest.raises(PodSpecError, match="is the installation's own"):
+        pod(launch("true", kubernetes={"env": [{"name": "V", "valueFrom": reference}]}), settings)
 
 
 def test_resources_and_accelerators() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from penstock_executor.backends.kubernetes.pod_warnings import PodWarning, warning_of
+from penstock_executor.backends.kubernetes.pod_warnings import WATCH, PodWarning, warning_of
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.waiting import Wait, constraints, wait_of
 
@@ -156,3 +156,7 @@ def test_which_events_count() -> None:
 def test_nothing_is_longer_than_people_read() -> None:
     assert len(text(pod(waiting("CreateContainerError", "x" * 5000)))) < 700
     assert wait_of(pod(placed=False), (), "i") == Wait("the Pod is made and waits for the scheduler", quiet=True)
+
+
+def test_a_watch_of_quiet_events_ends_before_it_counts_as_stalled() -> None:
+    assert max(WATCH.lifetime) < WATCH.stall

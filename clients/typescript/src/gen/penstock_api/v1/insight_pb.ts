@@ -9,13 +9,96 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
 import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Trigger } from "../v2beta1/recurring_run_pb.js";
+import { file_penstock_api_v2beta1_recurring_run } from "../v2beta1/recurring_run_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file penstock_api/v1/insight.proto.
  */
 export const file_penstock_api_v1_insight: GenFile = /*@__PURE__*/
-  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiMgoSRXhwbGFpblRhc2tSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIMCgR0YXNrGAIgASgJImkKE0V4cGxhaW5UYXNrUmVzcG9uc2USDAoEdGFzaxgBIAEoCRINCgVzdGF0ZRgCIAEoCRIPCgdzdW1tYXJ5GAMgASgJEiQKB3JlYXNvbnMYBCADKAsyEy5wZW5zdG9jay52MS5SZWFzb24iTAoGUmVhc29uEgwKBHRleHQYASABKAkSDAoEdGFzaxgCIAEoCRImCgJhdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiMwoTRXhwbGFpbkNhY2hlUmVxdWVzdBIOCgZydW5faWQYASABKAkSDAoEdGFzaxgCIAEoCSKZAgoURXhwbGFpbkNhY2hlUmVzcG9uc2USOgoHb3V0Y29tZRgBIAEoDjIpLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlc3BvbnNlLk91dGNvbWUSDwoHc3VtbWFyeRgCIAEoCRIUCgxvdGhlcl9ydW5faWQYAyABKAkSEgoKb3RoZXJfdGFzaxgEIAEoCRIsCgtkaWZmZXJlbmNlcxgFIAMoCzIXLnBlbnN0b2NrLnYxLkRpZmZlcmVuY2UiXAoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASDwoLT1VUQ09NRV9ISVQQARIQCgxPVVRDT01FX01JU1MQAhIVChFPVVRDT01FX05PVF9BU0tFRBADIkQKCkRpZmZlcmVuY2USDQoFZmllbGQYASABKAkSEgoKdGhpc192YWx1ZRgCIAEoCRITCgtvdGhlcl92YWx1ZRgDIAEoCSLzAQoTUGxhblBpcGVsaW5lUmVxdWVzdBIuCg1waXBlbGluZV9zcGVjGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIbChNwaXBlbGluZV92ZXJzaW9uX2lkGAIgASgJEkQKCnBhcmFtZXRlcnMYAyADKAsyMC5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXF1ZXN0LlBhcmFtZXRlcnNFbnRyeRpJCg9QYXJhbWV0ZXJzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlOgI4ASJ6ChRQbGFuUGlwZWxpbmVSZXNwb25zZRInCgV0YXNrcxgBIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrEiYKCHByb2JsZW1zGAIgAygLMhQucGVuc3RvY2sudjEuUHJvYmxlbRIRCgl0cnVuY2F0ZWQYAyABKAgiKQoHUHJvYmxlbRINCgVwbGFjZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIoIECgtQbGFubmVkVGFzaxIMCgRwYXRoGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhAKCGRlY2lzaW9uGAQgASgJEgwKBG5vdGUYBSABKAkSEgoKZGVwZW5kc19vbhgGIAMoCRIRCgljb25kaXRpb24YByABKAkSJwoGaW5wdXRzGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJDCg51bmtub3duX2lucHV0cxgJIAMoCzIrLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrLlVua25vd25JbnB1dHNFbnRyeRIPCgdjYWNoaW5nGAogASgIEhUKDWNhY2hlZF9ydW5faWQYCyABKAkSEwoLbWF4X3JldHJpZXMYDCABKAUSFwoKaXRlcmF0aW9ucxgNIAEoBUgAiAEBEhkKEXBhcmFsbGVsaXNtX2xpbWl0GA4gASgFEioKCWNvbnRhaW5lchgPIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoIY2hpbGRyZW4YECADKAsyGC5wZW5zdG9jay52MS5QbGFubmVkVGFzaxo0ChJVbmtub3duSW5wdXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfaXRlcmF0aW9ucyIlChNSZWFkRXZlbnRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI2ChNSZWFkQXJ0aWZhY3RSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJbWF4X2J5dGVzGAIgASgDIlMKEVJlYWRPYmplY3RSZXF1ZXN0EgsKA3VyaRgBIAEoCRIOCgZvZmZzZXQYAiABKAMSEQoJbWF4X2J5dGVzGAMgASgDEg4KBnVucGFjaxgEIAEoCCI2ChJEZXNjcmliZVBvZFJlcXVlc3QSEAoIcG9kX25hbWUYASABKAkSDgoGcnVuX2lkGAIgASgJImQKE0Rlc2NyaWJlUG9kUmVzcG9uc2USJAoDcG9kGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZldmVudHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlUKDlJlYWRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg4KBmZvbGxvdxgDIAEoCBISCgp0YWlsX2J5dGVzGAQgASgDIj8KBUNodW5rEgwKBGRhdGEYASABKAwSGAoLdG90YWxfYnl0ZXMYAiABKANIAIgBAUIOCgxfdG90YWxfYnl0ZXMiIgoQTGlzdFRhc2tzUmVxdWVzdBIOCgZydW5faWQYASABKAkiNQoRTGlzdFRhc2tzUmVzcG9uc2USIAoFdGFza3MYASADKAsyES5wZW5zdG9jay52MS5UYXNrIq0GCgRUYXNrEgwKBHBhdGgYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGFyZW50X3BhdGgYBCABKAkSDAoEa2luZBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIQCghhdHRlbXB0cxgHIAEoBRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZXJyb3IYCyABKAkSFAoMZXhlY3V0aW9uX2lkGAwgASgDEicKBmlucHV0cxgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoHb3V0cHV0cxgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSPgoPaW5wdXRfYXJ0aWZhY3RzGA8gAygLMiUucGVuc3RvY2sudjEuVGFzay5JbnB1dEFydGlmYWN0c0VudHJ5EkAKEG91dHB1dF9hcnRpZmFjdHMYECADKAsyJi5wZW5zdG9jay52MS5UYXNrLk91dHB1dEFydGlmYWN0c0VudHJ5EhwKD2l0ZXJhdGlvbl9pbmRleBgRIAEoBUgAiAEBEg8KB2xvZ191cmkYEiABKAkSEAoIcG9kX25hbWUYEyABKAkSFwoPZHVyYXRpb25fbWlsbGlzGBQgASgDEg8KB3dhaXRpbmcYFSABKAkaUQoTSW5wdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARpSChRPdXRwdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4AUISChBfaXRlcmF0aW9uX2luZGV4Ih4KDUFydGlmYWN0TmFtZXMSDQoFbmFtZXMYASADKAkiWwoUTGlzdEFydGlmYWN0c1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEgwKBHR5cGUYBCABKAkiWgoVTGlzdEFydGlmYWN0c1Jlc3BvbnNlEigKCWFydGlmYWN0cxgBIAMoCzIVLnBlbnN0b2NrLnYxLkFydGlmYWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSLqAQoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRILCgN1cmkYBCABKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJ1bl9pZBgGIAEoCRIRCgl0YXNrX3BhdGgYByABKAkSDAoEcG9ydBgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgttZXRhZGF0YV9pZBgKIAEoAzLnCAoOSW5zaWdodFNlcnZpY2USeQoJTGlzdFRhc2tzEh0ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVxdWVzdBoeLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIi2C0+STAicSJS9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH0vdGFza3MSewoNTGlzdEFydGlmYWN0cxIhLnBlbnN0b2NrLnYxLkxpc3RBcnRpZmFjdHNSZXF1ZXN0GiIucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1Jlc3BvbnNlIiOC0+STAh0SGy9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cxJxCgtHZXRBcnRpZmFjdBIfLnBlbnN0b2NrLnYxLkdldEFydGlmYWN0UmVxdWVzdBoVLnBlbnN0b2NrLnYxLkFydGlmYWN0IiqC0+STAiQSIi9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cy97bmFtZX0SRgoMUmVhZEFydGlmYWN0EiAucGVuc3RvY2sudjEuUmVhZEFydGlmYWN0UmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESQgoKUmVhZE9iamVjdBIeLnBlbnN0b2NrLnYxLlJlYWRPYmplY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJQCgtEZXNjcmliZVBvZBIfLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVxdWVzdBogLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVzcG9uc2USPAoHUmVhZExvZxIbLnBlbnN0b2NrLnYxLlJlYWRMb2dSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARKBAQoLRXhwbGFpblRhc2sSHy5wZW5zdG9jay52MS5FeHBsYWluVGFza1JlcXVlc3QaIC5wZW5zdG9jay52MS5FeHBsYWluVGFza1Jlc3BvbnNlIi+C0+STAikSJy9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbhKJAQoMRXhwbGFpbkNhY2hlEiAucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVxdWVzdBohLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlc3BvbnNlIjSC0+STAi4SLC9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbkNhY2hlEnYKDFBsYW5QaXBlbGluZRIgLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QaIS5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXNwb25zZSIhgtPkkwIbIhYvYXBpcy9wZW5zdG9jay92MS9wbGFuOgEqEkYKDFJlYWRFdmVudExvZxIgLnBlbnN0b2NrLnYxLlJlYWRFdmVudExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABYgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiPwoUTGlzdE5leHRGaXJlc1JlcXVlc3QSGAoQcmVjdXJyaW5nX3J1bl9pZBgBIAEoCRINCgVjb3VudBgCIAEoBSJmChNQcmV2aWV3RmlyZXNSZXF1ZXN0EkAKB3RyaWdnZXIYASABKAsyLy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5UcmlnZ2VyEg0KBWNvdW50GAIgASgFIlkKCU5leHRGaXJlcxIpCgVmaXJlcxgBIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJEhEKCXRpbWVfem9uZRgDIAEoCSIyChJFeHBsYWluVGFza1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkiaQoTRXhwbGFpblRhc2tSZXNwb25zZRIMCgR0YXNrGAEgASgJEg0KBXN0YXRlGAIgASgJEg8KB3N1bW1hcnkYAyABKAkSJAoHcmVhc29ucxgEIAMoCzITLnBlbnN0b2NrLnYxLlJlYXNvbiJMCgZSZWFzb24SDAoEdGV4dBgBIAEoCRIMCgR0YXNrGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIzChNFeHBsYWluQ2FjaGVSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIMCgR0YXNrGAIgASgJIpkCChRFeHBsYWluQ2FjaGVSZXNwb25zZRI6CgdvdXRjb21lGAEgASgOMikucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVzcG9uc2UuT3V0Y29tZRIPCgdzdW1tYXJ5GAIgASgJEhQKDG90aGVyX3J1bl9pZBgDIAEoCRISCgpvdGhlcl90YXNrGAQgASgJEiwKC2RpZmZlcmVuY2VzGAUgAygLMhcucGVuc3RvY2sudjEuRGlmZmVyZW5jZSJcCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIPCgtPVVRDT01FX0hJVBABEhAKDE9VVENPTUVfTUlTUxACEhUKEU9VVENPTUVfTk9UX0FTS0VEEAMiRAoKRGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRISCgp0aGlzX3ZhbHVlGAIgASgJEhMKC290aGVyX3ZhbHVlGAMgASgJIoYCChNQbGFuUGlwZWxpbmVSZXF1ZXN0Ei4KDXBpcGVsaW5lX3NwZWMYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhsKE3BpcGVsaW5lX3ZlcnNpb25faWQYAiABKAkSRAoKcGFyYW1ldGVycxgDIAMoCzIwLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QuUGFyYW1ldGVyc0VudHJ5EhEKCW5hbWVzcGFjZRgEIAEoCRpJCg9QYXJhbWV0ZXJzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlOgI4ASJ6ChRQbGFuUGlwZWxpbmVSZXNwb25zZRInCgV0YXNrcxgBIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrEiYKCHByb2JsZW1zGAIgAygLMhQucGVuc3RvY2sudjEuUHJvYmxlbRIRCgl0cnVuY2F0ZWQYAyABKAgiKQoHUHJvYmxlbRINCgVwbGFjZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIoIECgtQbGFubmVkVGFzaxIMCgRwYXRoGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhAKCGRlY2lzaW9uGAQgASgJEgwKBG5vdGUYBSABKAkSEgoKZGVwZW5kc19vbhgGIAMoCRIRCgljb25kaXRpb24YByABKAkSJwoGaW5wdXRzGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJDCg51bmtub3duX2lucHV0cxgJIAMoCzIrLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrLlVua25vd25JbnB1dHNFbnRyeRIPCgdjYWNoaW5nGAogASgIEhUKDWNhY2hlZF9ydW5faWQYCyABKAkSEwoLbWF4X3JldHJpZXMYDCABKAUSFwoKaXRlcmF0aW9ucxgNIAEoBUgAiAEBEhkKEXBhcmFsbGVsaXNtX2xpbWl0GA4gASgFEioKCWNvbnRhaW5lchgPIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoIY2hpbGRyZW4YECADKAsyGC5wZW5zdG9jay52MS5QbGFubmVkVGFzaxo0ChJVbmtub3duSW5wdXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfaXRlcmF0aW9ucyIlChNSZWFkRXZlbnRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI2ChNSZWFkQXJ0aWZhY3RSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJbWF4X2J5dGVzGAIgASgDIlMKEVJlYWRPYmplY3RSZXF1ZXN0EgsKA3VyaRgBIAEoCRIOCgZvZmZzZXQYAiABKAMSEQoJbWF4X2J5dGVzGAMgASgDEg4KBnVucGFjaxgEIAEoCCI2ChJEZXNjcmliZVBvZFJlcXVlc3QSEAoIcG9kX25hbWUYASABKAkSDgoGcnVuX2lkGAIgASgJImQKE0Rlc2NyaWJlUG9kUmVzcG9uc2USJAoDcG9kGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZldmVudHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlUKDlJlYWRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg4KBmZvbGxvdxgDIAEoCBISCgp0YWlsX2J5dGVzGAQgASgDIj8KBUNodW5rEgwKBGRhdGEYASABKAwSGAoLdG90YWxfYnl0ZXMYAiABKANIAIgBAUIOCgxfdG90YWxfYnl0ZXMiogEKEExpc3RUYXNrc1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEhgKC3BhcmVudF9wYXRoGAQgASgJSACIAQESDgoGc3RhdGVzGAUgAygJEgwKBHRleHQYBiABKAkSDwoHc29ydF9ieRgHIAEoCUIOCgxfcGFyZW50X3BhdGgi3wEKEUxpc3RUYXNrc1Jlc3BvbnNlEiAKBXRhc2tzGAEgAygLMhEucGVuc3RvY2sudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKdG90YWxfc2l6ZRgDIAEoBRI6CgZjb3VudHMYBCADKAsyKi5wZW5zdG9jay52MS5MaXN0VGFza3NSZXNwb25zZS5Db3VudHNFbnRyeRIQCghzZXF1ZW5jZRgFIAEoAxotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIpsHCgRUYXNrEgwKBHBhdGgYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGFyZW50X3BhdGgYBCABKAkSDAoEa2luZBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIQCghhdHRlbXB0cxgHIAEoBRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZXJyb3IYCyABKAkSFAoMZXhlY3V0aW9uX2lkGAwgASgDEicKBmlucHV0cxgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoHb3V0cHV0cxgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSPgoPaW5wdXRfYXJ0aWZhY3RzGA8gAygLMiUucGVuc3RvY2sudjEuVGFzay5JbnB1dEFydGlmYWN0c0VudHJ5EkAKEG91dHB1dF9hcnRpZmFjdHMYECADKAsyJi5wZW5zdG9jay52MS5UYXNrLk91dHB1dEFydGlmYWN0c0VudHJ5EhwKD2l0ZXJhdGlvbl9pbmRleBgRIAEoBUgAiAEBEg8KB2xvZ191cmkYEiABKAkSEAoIcG9kX25hbWUYEyABKAkSFwoPZHVyYXRpb25fbWlsbGlzGBQgASgDEg8KB3dhaXRpbmcYFSABKAkSOAoMY2hpbGRfY291bnRzGBYgAygLMiIucGVuc3RvY2sudjEuVGFzay5DaGlsZENvdW50c0VudHJ5GlEKE0lucHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaUgoUT3V0cHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaMgoQQ2hpbGRDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBQhIKEF9pdGVyYXRpb25faW5kZXgiHgoNQXJ0aWZhY3ROYW1lcxINCgVuYW1lcxgBIAMoCSJuChRMaXN0QXJ0aWZhY3RzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDAoEdHlwZRgEIAEoCRIRCgluYW1lc3BhY2UYBSABKAkiWgoVTGlzdEFydGlmYWN0c1Jlc3BvbnNlEigKCWFydGlmYWN0cxgBIAMoCzIVLnBlbnN0b2NrLnYxLkFydGlmYWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSLqAQoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRILCgN1cmkYBCABKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJ1bl9pZBgGIAEoCRIRCgl0YXNrX3BhdGgYByABKAkSDAoEcG9ydBgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgttZXRhZGF0YV9pZBgKIAEoAzL+CgoOSW5zaWdodFNlcnZpY2USeQoJTGlzdFRhc2tzEh0ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVxdWVzdBoeLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIi2C0+STAicSJS9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH0vdGFza3MSewoNTGlzdEFydGlmYWN0cxIhLnBlbnN0b2NrLnYxLkxpc3RBcnRpZmFjdHNSZXF1ZXN0GiIucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1Jlc3BvbnNlIiOC0+STAh0SGy9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cxJxCgtHZXRBcnRpZmFjdBIfLnBlbnN0b2NrLnYxLkdldEFydGlmYWN0UmVxdWVzdBoVLnBlbnN0b2NrLnYxLkFydGlmYWN0IiqC0+STAiQSIi9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cy97bmFtZX0SRgoMUmVhZEFydGlmYWN0EiAucGVuc3RvY2sudjEuUmVhZEFydGlmYWN0UmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESQgoKUmVhZE9iamVjdBIeLnBlbnN0b2NrLnYxLlJlYWRPYmplY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJQCgtEZXNjcmliZVBvZBIfLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVxdWVzdBogLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVzcG9uc2USPAoHUmVhZExvZxIbLnBlbnN0b2NrLnYxLlJlYWRMb2dSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARKBAQoLRXhwbGFpblRhc2sSHy5wZW5zdG9jay52MS5FeHBsYWluVGFza1JlcXVlc3QaIC5wZW5zdG9jay52MS5FeHBsYWluVGFza1Jlc3BvbnNlIi+C0+STAikSJy9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbhKJAQoMRXhwbGFpbkNhY2hlEiAucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVxdWVzdBohLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlc3BvbnNlIjSC0+STAi4SLC9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbkNhY2hlEnYKDFBsYW5QaXBlbGluZRIgLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QaIS5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXNwb25zZSIhgtPkkwIbIhYvYXBpcy9wZW5zdG9jay92MS9wbGFuOgEqEkYKDFJlYWRFdmVudExvZxIgLnBlbnN0b2NrLnYxLlJlYWRFdmVudExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEpABCg1MaXN0TmV4dEZpcmVzEiEucGVuc3RvY2sudjEuTGlzdE5leHRGaXJlc1JlcXVlc3QaFi5wZW5zdG9jay52MS5OZXh0RmlyZXMiRILT5JMCPhI8L2FwaXMvcGVuc3RvY2svdjEvcmVjdXJyaW5ncnVucy97cmVjdXJyaW5nX3J1bl9pZH06bmV4dEZpcmVzEoEBCgxQcmV2aWV3RmlyZXMSIC5wZW5zdG9jay52MS5QcmV2aWV3RmlyZXNSZXF1ZXN0GhYucGVuc3RvY2sudjEuTmV4dEZpcmVzIjeC0+STAjEiLC9hcGlzL3BlbnN0b2NrL3YxL3JlY3VycmluZ3J1bnM6cHJldmlld0ZpcmVzOgEqYgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run]);
+
+/**
+ * @generated from message penstock.v1.ListNextFiresRequest
+ */
+export type ListNextFiresRequest = Message<"penstock.v1.ListNextFiresRequest"> & {
+  /**
+   * @generated from field: string recurring_run_id = 1;
+   */
+  recurringRunId: string;
+
+  /**
+   * So many at most: 10 for 0, never more than 100.
+   *
+   * @generated from field: int32 count = 2;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message penstock.v1.ListNextFiresRequest.
+ * Use `create(ListNextFiresRequestSchema)` to create a new message.
+ */
+export const ListNextFiresRequestSchema: GenMessage<ListNextFiresRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 0);
+
+/**
+ * @generated from message penstock.v1.PreviewFiresRequest
+ */
+export type PreviewFiresRequest = Message<"penstock.v1.PreviewFiresRequest"> & {
+  /**
+   * @generated from field: kubeflow.pipelines.backend.api.v2beta1.Trigger trigger = 1;
+   */
+  trigger?: Trigger | undefined;
+
+  /**
+   * As of ListNextFires.
+   *
+   * @generated from field: int32 count = 2;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message penstock.v1.PreviewFiresRequest.
+ * Use `create(PreviewFiresRequestSchema)` to create a new message.
+ */
+export const PreviewFiresRequestSchema: GenMessage<PreviewFiresRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 1);
+
+/**
+ * @generated from message penstock.v1.NextFires
+ */
+export type NextFires = Message<"penstock.v1.NextFires"> & {
+  /**
+   * The earliest first. Those that were missed and are to be caught up lie in the past.
+   *
+   * @generated from field: repeated google.protobuf.Timestamp fires = 1;
+   */
+  fires: Timestamp[];
+
+  /**
+   * Why there are none, or why they are not made as it stands; empty when they are.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Where the trigger names no time zone; empty for UTC.
+   *
+   * @generated from field: string time_zone = 3;
+   */
+  timeZone: string;
+};
+
+/**
+ * Describes the message penstock.v1.NextFires.
+ * Use `create(NextFiresSchema)` to create a new message.
+ */
+export const NextFiresSchema: GenMessage<NextFires> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 2);
 
 /**
  * @generated from message penstock.v1.ExplainTaskRequest
@@ -39,7 +122,7 @@ export type ExplainTaskRequest = Message<"penstock.v1.ExplainTaskRequest"> & {
  * Use `create(ExplainTaskRequestSchema)` to create a new message.
  */
 export const ExplainTaskRequestSchema: GenMessage<ExplainTaskRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 0);
+  messageDesc(file_penstock_api_v1_insight, 3);
 
 /**
  * @generated from message penstock.v1.ExplainTaskResponse
@@ -73,7 +156,7 @@ export type ExplainTaskResponse = Message<"penstock.v1.ExplainTaskResponse"> & {
  * Use `create(ExplainTaskResponseSchema)` to create a new message.
  */
 export const ExplainTaskResponseSchema: GenMessage<ExplainTaskResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 1);
+  messageDesc(file_penstock_api_v1_insight, 4);
 
 /**
  * @generated from message penstock.v1.Reason
@@ -102,7 +185,7 @@ export type Reason = Message<"penstock.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 2);
+  messageDesc(file_penstock_api_v1_insight, 5);
 
 /**
  * @generated from message penstock.v1.ExplainCacheRequest
@@ -124,7 +207,7 @@ export type ExplainCacheRequest = Message<"penstock.v1.ExplainCacheRequest"> & {
  * Use `create(ExplainCacheRequestSchema)` to create a new message.
  */
 export const ExplainCacheRequestSchema: GenMessage<ExplainCacheRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 3);
+  messageDesc(file_penstock_api_v1_insight, 6);
 
 /**
  * @generated from message penstock.v1.ExplainCacheResponse
@@ -163,7 +246,7 @@ export type ExplainCacheResponse = Message<"penstock.v1.ExplainCacheResponse"> &
  * Use `create(ExplainCacheResponseSchema)` to create a new message.
  */
 export const ExplainCacheResponseSchema: GenMessage<ExplainCacheResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 4);
+  messageDesc(file_penstock_api_v1_insight, 7);
 
 /**
  * @generated from enum penstock.v1.ExplainCacheResponse.Outcome
@@ -196,7 +279,7 @@ export enum ExplainCacheResponse_Outcome {
  * Describes the enum penstock.v1.ExplainCacheResponse.Outcome.
  */
 export const ExplainCacheResponse_OutcomeSchema: GenEnum<ExplainCacheResponse_Outcome> = /*@__PURE__*/
-  enumDesc(file_penstock_api_v1_insight, 4, 0);
+  enumDesc(file_penstock_api_v1_insight, 7, 0);
 
 /**
  * @generated from message penstock.v1.Difference
@@ -225,7 +308,7 @@ export type Difference = Message<"penstock.v1.Difference"> & {
  * Use `create(DifferenceSchema)` to create a new message.
  */
 export const DifferenceSchema: GenMessage<Difference> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 5);
+  messageDesc(file_penstock_api_v1_insight, 8);
 
 /**
  * @generated from message penstock.v1.PlanPipelineRequest
@@ -249,6 +332,13 @@ export type PlanPipelineRequest = Message<"penstock.v1.PlanPipelineRequest"> & {
    * @generated from field: map<string, google.protobuf.Value> parameters = 3;
    */
   parameters: { [key: string]: Value };
+
+  /**
+   * Whose cache is asked; required in multi-user mode.
+   *
+   * @generated from field: string namespace = 4;
+   */
+  namespace: string;
 };
 
 /**
@@ -256,7 +346,7 @@ export type PlanPipelineRequest = Message<"penstock.v1.PlanPipelineRequest"> & {
  * Use `create(PlanPipelineRequestSchema)` to create a new message.
  */
 export const PlanPipelineRequestSchema: GenMessage<PlanPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 6);
+  messageDesc(file_penstock_api_v1_insight, 9);
 
 /**
  * @generated from message penstock.v1.PlanPipelineResponse
@@ -287,7 +377,7 @@ export type PlanPipelineResponse = Message<"penstock.v1.PlanPipelineResponse"> &
  * Use `create(PlanPipelineResponseSchema)` to create a new message.
  */
 export const PlanPipelineResponseSchema: GenMessage<PlanPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 7);
+  messageDesc(file_penstock_api_v1_insight, 10);
 
 /**
  * @generated from message penstock.v1.Problem
@@ -309,7 +399,7 @@ export type Problem = Message<"penstock.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 8);
+  messageDesc(file_penstock_api_v1_insight, 11);
 
 /**
  * @generated from message penstock.v1.PlannedTask
@@ -413,7 +503,7 @@ export type PlannedTask = Message<"penstock.v1.PlannedTask"> & {
  * Use `create(PlannedTaskSchema)` to create a new message.
  */
 export const PlannedTaskSchema: GenMessage<PlannedTask> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 9);
+  messageDesc(file_penstock_api_v1_insight, 12);
 
 /**
  * @generated from message penstock.v1.ReadEventLogRequest
@@ -430,7 +520,7 @@ export type ReadEventLogRequest = Message<"penstock.v1.ReadEventLogRequest"> & {
  * Use `create(ReadEventLogRequestSchema)` to create a new message.
  */
 export const ReadEventLogRequestSchema: GenMessage<ReadEventLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 10);
+  messageDesc(file_penstock_api_v1_insight, 13);
 
 /**
  * @generated from message penstock.v1.ReadArtifactRequest
@@ -454,7 +544,7 @@ export type ReadArtifactRequest = Message<"penstock.v1.ReadArtifactRequest"> & {
  * Use `create(ReadArtifactRequestSchema)` to create a new message.
  */
 export const ReadArtifactRequestSchema: GenMessage<ReadArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 11);
+  messageDesc(file_penstock_api_v1_insight, 14);
 
 /**
  * @generated from message penstock.v1.ReadObjectRequest
@@ -490,7 +580,7 @@ export type ReadObjectRequest = Message<"penstock.v1.ReadObjectRequest"> & {
  * Use `create(ReadObjectRequestSchema)` to create a new message.
  */
 export const ReadObjectRequestSchema: GenMessage<ReadObjectRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 12);
+  messageDesc(file_penstock_api_v1_insight, 15);
 
 /**
  * @generated from message penstock.v1.DescribePodRequest
@@ -514,7 +604,7 @@ export type DescribePodRequest = Message<"penstock.v1.DescribePodRequest"> & {
  * Use `create(DescribePodRequestSchema)` to create a new message.
  */
 export const DescribePodRequestSchema: GenMessage<DescribePodRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 13);
+  messageDesc(file_penstock_api_v1_insight, 16);
 
 /**
  * @generated from message penstock.v1.DescribePodResponse
@@ -540,7 +630,7 @@ export type DescribePodResponse = Message<"penstock.v1.DescribePodResponse"> & {
  * Use `create(DescribePodResponseSchema)` to create a new message.
  */
 export const DescribePodResponseSchema: GenMessage<DescribePodResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 14);
+  messageDesc(file_penstock_api_v1_insight, 17);
 
 /**
  * @generated from message penstock.v1.ReadLogRequest
@@ -580,7 +670,7 @@ export type ReadLogRequest = Message<"penstock.v1.ReadLogRequest"> & {
  * Use `create(ReadLogRequestSchema)` to create a new message.
  */
 export const ReadLogRequestSchema: GenMessage<ReadLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 15);
+  messageDesc(file_penstock_api_v1_insight, 18);
 
 /**
  * @generated from message penstock.v1.Chunk
@@ -604,9 +694,11 @@ export type Chunk = Message<"penstock.v1.Chunk"> & {
  * Use `create(ChunkSchema)` to create a new message.
  */
 export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 16);
+  messageDesc(file_penstock_api_v1_insight, 19);
 
 /**
+ * With run_id alone all tasks of the run are given at once.
+ *
  * @generated from message penstock.v1.ListTasksRequest
  */
 export type ListTasksRequest = Message<"penstock.v1.ListTasksRequest"> & {
@@ -614,6 +706,48 @@ export type ListTasksRequest = Message<"penstock.v1.ListTasksRequest"> & {
    * @generated from field: string run_id = 1;
    */
   runId: string;
+
+  /**
+   * Tasks of a page, 100 when it is 0 and anything else is asked for, 1000 at most.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Of the page before. No task is given twice, unless what it is sorted by changed meanwhile.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+
+  /**
+   * Only direct children of the task with this path; of the root when it is empty.
+   *
+   * @generated from field: optional string parent_path = 4;
+   */
+  parentPath?: string | undefined;
+
+  /**
+   * Only tasks in one of these states.
+   *
+   * @generated from field: repeated string states = 5;
+   */
+  states: string[];
+
+  /**
+   * Only tasks with this in their name, display name or path, in upper or lower case.
+   *
+   * @generated from field: string text = 6;
+   */
+  text: string;
+
+  /**
+   * created_at (the order in which they appeared), started_at, duration, state or name, with ` asc` or ` desc`.
+   *
+   * @generated from field: string sort_by = 7;
+   */
+  sortBy: string;
 };
 
 /**
@@ -621,7 +755,7 @@ export type ListTasksRequest = Message<"penstock.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 17);
+  messageDesc(file_penstock_api_v1_insight, 20);
 
 /**
  * @generated from message penstock.v1.ListTasksResponse
@@ -631,6 +765,34 @@ export type ListTasksResponse = Message<"penstock.v1.ListTasksResponse"> & {
    * @generated from field: repeated penstock.v1.Task tasks = 1;
    */
   tasks: Task[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * Tasks of all pages.
+   *
+   * @generated from field: int32 total_size = 3;
+   */
+  totalSize: number;
+
+  /**
+   * How many there are in each state, whatever `states` asks for.
+   *
+   * @generated from field: map<string, int32> counts = 4;
+   */
+  counts: { [key: string]: number };
+
+  /**
+   * The latest change of the run that is in here: a watch goes on `after` it.
+   *
+   * @generated from field: int64 sequence = 5;
+   */
+  sequence: bigint;
 };
 
 /**
@@ -638,7 +800,7 @@ export type ListTasksResponse = Message<"penstock.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 18);
+  messageDesc(file_penstock_api_v1_insight, 21);
 
 /**
  * @generated from message penstock.v1.Task
@@ -764,6 +926,13 @@ export type Task = Message<"penstock.v1.Task"> & {
    * @generated from field: string waiting = 21;
    */
   waiting: string;
+
+  /**
+   * Of a dag, loop or iteration: how many of its direct children are in each state. Not in watches.
+   *
+   * @generated from field: map<string, int32> child_counts = 22;
+   */
+  childCounts: { [key: string]: number };
 };
 
 /**
@@ -771,7 +940,7 @@ export type Task = Message<"penstock.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 19);
+  messageDesc(file_penstock_api_v1_insight, 22);
 
 /**
  * @generated from message penstock.v1.ArtifactNames
@@ -788,7 +957,7 @@ export type ArtifactNames = Message<"penstock.v1.ArtifactNames"> & {
  * Use `create(ArtifactNamesSchema)` to create a new message.
  */
 export const ArtifactNamesSchema: GenMessage<ArtifactNames> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 20);
+  messageDesc(file_penstock_api_v1_insight, 23);
 
 /**
  * @generated from message penstock.v1.ListArtifactsRequest
@@ -815,6 +984,13 @@ export type ListArtifactsRequest = Message<"penstock.v1.ListArtifactsRequest"> &
    * @generated from field: string type = 4;
    */
   type: string;
+
+  /**
+   * In multi-user mode this or run_id is required.
+   *
+   * @generated from field: string namespace = 5;
+   */
+  namespace: string;
 };
 
 /**
@@ -822,7 +998,7 @@ export type ListArtifactsRequest = Message<"penstock.v1.ListArtifactsRequest"> &
  * Use `create(ListArtifactsRequestSchema)` to create a new message.
  */
 export const ListArtifactsRequestSchema: GenMessage<ListArtifactsRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 21);
+  messageDesc(file_penstock_api_v1_insight, 24);
 
 /**
  * @generated from message penstock.v1.ListArtifactsResponse
@@ -844,7 +1020,7 @@ export type ListArtifactsResponse = Message<"penstock.v1.ListArtifactsResponse">
  * Use `create(ListArtifactsResponseSchema)` to create a new message.
  */
 export const ListArtifactsResponseSchema: GenMessage<ListArtifactsResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 22);
+  messageDesc(file_penstock_api_v1_insight, 25);
 
 /**
  * @generated from message penstock.v1.GetArtifactRequest
@@ -861,7 +1037,7 @@ export type GetArtifactRequest = Message<"penstock.v1.GetArtifactRequest"> & {
  * Use `create(GetArtifactRequestSchema)` to create a new message.
  */
 export const GetArtifactRequestSchema: GenMessage<GetArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 23);
+  messageDesc(file_penstock_api_v1_insight, 26);
 
 /**
  * @generated from message penstock.v1.Artifact
@@ -925,7 +1101,7 @@ export type Artifact = Message<"penstock.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 24);
+  messageDesc(file_penstock_api_v1_insight, 27);
 
 /**
  * Read-only views of what runs did, from Penstock's own database.
@@ -934,7 +1110,7 @@ export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
  */
 export const InsightService: GenService<{
   /**
-   * All tasks of a run in the order in which they were created.
+   * Tasks of a run: all in the order in which they were created, or a page of those that are asked for.
    *
    * @generated from rpc penstock.v1.InsightService.ListTasks
    */
@@ -1045,6 +1221,26 @@ export const InsightService: GenService<{
     methodKind: "server_streaming";
     input: typeof ReadEventLogRequestSchema;
     output: typeof ChunkSchema;
+  },
+  /**
+   * When a recurring run will fire.
+   *
+   * @generated from rpc penstock.v1.InsightService.ListNextFires
+   */
+  listNextFires: {
+    methodKind: "unary";
+    input: typeof ListNextFiresRequestSchema;
+    output: typeof NextFiresSchema;
+  },
+  /**
+   * When a recurring run with a trigger would fire if it were made now; nothing is made.
+   *
+   * @generated from rpc penstock.v1.InsightService.PreviewFires
+   */
+  previewFires: {
+    methodKind: "unary";
+    input: typeof PreviewFiresRequestSchema;
+    output: typeof NextFiresSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_penstock_api_v1_insight, 0);

@@ -1,0 +1,30 @@
+from penstock_api.v1 import insight_pb2 as _insight_pb2
+from penstock_api.v2beta1 import run_pb2 as _run_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class WatchRunRequest(_message.Message):
+    __slots__ = ("run_id", "after", "until_finished")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    after: int
+    until_finished: bool
+    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ...) -> None: ...
+
+class RunChange(_message.Message):
+    __slots__ = ("sequence", "run", "tasks", "more")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    run: _run_pb2.Run
+    tasks: _containers.RepeatedCompositeFieldContainer[_insight_pb2.Task]
+    more: bool
+    def __init__(self, sequence: _Optional[int] = ..., run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., tasks: _Optional[_Iterable[_Union[_insight_pb2.Task, _Mapping]]] = ..., more: bool = ...) -> None: ...

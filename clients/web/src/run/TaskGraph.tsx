@@ -1,0 +1,105 @@
+/** The tasks as a graph: who waits for whom, groups around their tasks, a loop as one node that counts iterations. */
+import { Text, useComputedColorScheme } from "@mantine/core";
+import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { Controls, Handle, Position, ReactFlow, type Node as FlowNode, type NodeProps } from "@xyflow/react";
+import { useMemo } from "react";
+
+import { Failure, Loading, State } from "../components/facts";
+import { useText } from "../text/language";
+import type { Key } from "../text/en";
+import { layoutOf } from "./layout";
+import { useDocument } from "./queries";
+import styles from "./RunPage.module.css";
+import { counts, type Node } from "./tree";
+
+interface Props {
+  readonly run: Run;
+  readonly tree: readonly Node[];
+  readonly toggled: ReadonlySet<string>;
+  readonly chosen: string | undefined;
+  readonly choose: (path: string) => void;
+  readonly toggle: (path: string) => void;
+}
+
+type TaskNode = FlowNode<{ node: Node }, "task">;
+
+export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props) {
+  const scheme = useComputedColorScheme("light");
+  const document = useDocument(run);
+  // Places depend on which nodes there are; states change in between, and are put on the nodes afterwards.
+  const shape = useMemo(() => pathsOf(tree).join("\n"), [tree]);
+  const layout = useQuery({
+    queryKey: ["layout", run.runId, shape, [...toggled]],
+    queryFn: () => layoutOf(document.data ?? {}, tree, toggled),
+    enabled: document.data !== undefined,
+    staleTime: Infinity,
+    gcTime: 0,
+    placeholderData: keepPreviousData,
+  });
+  const latest = useMemo(() => new Map(all(tree).map((node) => [node.task.path, node])), [tree]);
+  const error = document.error ?? layout.error;
+  if (error) return <Failure error={error} />;
+  if (!layout.data) return <Loading />;
+  const nodes = layout.data.nodes.map(
+    ({ node, parent, x, y, width, height }): TaskNode => ({
+      id: node.task.path,
+      type: "task",
+      position: { x, y },
+      width,
+      height,
+      selected: node.task.path === chosen,
+      data: { node: latest.get(node.task.path) ?? node },
+      ...(parent === "" ? {} : { parentId: parent }),
+    }),
+  );
+  const edges = layout.data.edges.map(({ from, to }) => ({ id: `${from} ${to}`, source: from, target: to }));
+  return (
+    <ReactFlow
+      nodes={nodes}
+      edges={edges}
+      nodeTypes={NODE_TYPES}
+      colorMode={scheme}
+      nodesDraggable={false}
+      nodesConnectable={false}
+      onlyRenderVisibleElements
+      minZoom={0.05}
+      fitView
+      onNodeClick={(_, { id }) => choose(id)}
+      onNodeDoubleClick={(_, { id }) => latest.get(id)?.task.kind !== "loop" && toggle(id)}
+    >
+      <Controls showInteractive={false} />
+    </ReactFlow>
+  );
+}
+
+function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
+  const text = useText();
+  const { task, children } = node;
+  return (
+    <div className={`${styles.card} ${children.length > 0 ? styles.group : ""}`} aria-current={selected}>
+      <Handle type="target" position={Position.Top} />
+      <Text size="sm" className={styles.name}>
+        {task.displayName || task.name}
+      </Text>
+      <span>
+        <State state={task.state} />{" "}
+        {task.kind === "loop"
+          ? [...counts(children)].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ")
+          : null}
+      </span>
+      <Handle type="source" position={Position.Bottom} />
+    </div>
+  );
+}
+
+const NODE_TYPES = { task: TaskCard };
+
+function all(nodes: readonly Node[]): Node[] {
+  return nodes.flatMap((node) => [node, ...all(node.children)]);
+}
+
+/** Without what is inside of loops, which the graph does not show. */
+function pathsOf(nodes: readonly Node[]): string[] {
+  return nodes.flatMap(({ task, children }) => [task.path, ...(task.kind === "loop" ? [] : pathsOf(children))]);
+}

@@ -1,0 +1,98 @@
+/** The chosen task: its state, why it is in it, what it took and gave, and its log. */
+import { Alert, Button, CloseButton, Code, Group, Stack, Text, Title } from "@mantine/core";
+import type { JsonObject } from "@bufbuild/protobuf";
+import type { ArtifactNames, Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
+import { useState } from "react";
+
+import { Duration, Failure, State, Time } from "../components/facts";
+import { useText } from "../text/language";
+import { lasted, millis } from "../time";
+import { useExplanation } from "./queries";
+import styles from "./RunPage.module.css";
+import { TaskLog } from "./TaskLog";
+
+interface Props {
+  readonly runId: string;
+  readonly task: Task;
+  readonly close: () => void;
+}
+
+export function TaskPanel({ runId, task, close }: Props) {
+  const text = useText();
+  const why = useExplanation(runId, task.path, task.state);
+  const [logIsShown, showLog] = useState(false);
+  const started = millis(task.startedAt);
+  const finished = millis(task.finishedAt);
+  return (
+    <aside className={styles.panel} aria-label={text("task")}>
+      <Stack gap="sm">
+        <Group justify="space-between">
+          <Title order={3} size="h4">
+            {task.displayName || task.name}
+          </Title>
+          <CloseButton aria-label={text("close")} onClick={close} />
+        </Group>
+        <Text size="sm" c="dimmed">
+          {task.path}
+        </Text>
+        <Group>
+          <State state={task.state} />
+          <Time at={started} />
+          {finished ? <Duration of={lasted(started, finished, finished)} /> : null}
+        </Group>
+        <Text size="sm">
+          {text("attempts")}: {task.attempts}
+        </Text>
+        {task.waiting ? <Text>{task.waiting}</Text> : null}
+        {task.error ? (
+          <Alert color="red" title={text("error")}>
+            {task.error}
+          </Alert>
+        ) : null}
+        <Title order={4} size="h5">
+          {text("why")}
+        </Title>
+        {why.error ? <Failure error={why.error} /> : null}
+        <Text>{why.data?.summary}</Text>
+        <ul>
+          {why.data?.reasons.map((reason, index) => <li key={index}>{reason.text}</li>)}
+        </ul>
+        <Values title={text("inputs")} values={task.inputs} artifacts={task.inputArtifacts} />
+        <Values title={text("outputs")} values={task.outputs} artifacts={task.outputArtifacts} />
+        {task.kind === "container" ? (
+          <Button variant="default" onClick={() => showLog(!logIsShown)}>
+            {text(logIsShown ? "hideLog" : "showLog")}
+          </Button>
+        ) : null}
+        {logIsShown ? <TaskLog runId={runId} path={task.path} /> : null}
+      </Stack>
+    </aside>
+  );
+}
+
+interface ValuesProps {
+  readonly title: string;
+  readonly values: JsonObject | undefined;
+  readonly artifacts: Readonly<Record<string, ArtifactNames>>;
+}
+
+function Values({ title, values, artifacts }: ValuesProps) {
+  const shown = [
+    ...Object.entries(values ?? {}).map(([name, value]) => [name, JSON.stringify(value, null, 1)] as const),
+    ...Object.entries(artifacts).map(([name, { names }]) => [name, names.join("\n")] as const),
+  ];
+  if (shown.length === 0) return null;
+  return (
+    <section>
+      <Title order={4} size="h5">
+        {title}
+      </Title>
+      {shown.map(([name, value]) => (
+        <div key={name}>
+          <Text size="sm">{name}</Text>
+          <Code block>{value}</Code>
+        </div>
+      ))}
+    </section>
+  );
+}

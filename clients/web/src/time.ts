@@ -1,0 +1,28 @@
+/** Points in time and durations as the API has them, and as readers do. */
+import { timestampMs, type Timestamp } from "@bufbuild/protobuf/wkt";
+
+/** Milliseconds since the epoch; undefined for what is not there or, as the API says "not yet", is the epoch. */
+export function millis(stamp: Timestamp | undefined): number | undefined {
+  const found = stamp ? timestampMs(stamp) : 0;
+  return found > 0 ? found : undefined;
+}
+
+/** How long something took, or has taken by `now`. */
+export function lasted(start: number | undefined, end: number | undefined, now: number): number | undefined {
+  return start === undefined ? undefined : Math.max(0, (end ?? now) - start);
+}
+
+export function shownTime(at: number, language: string): string {
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(at);
+}
+
+export function shownDuration(milliseconds: number, language: string): string {
+  const format = new Intl.DurationFormat(language, { style: "narrow" });
+  if (milliseconds < 1000) return format.format({ milliseconds: Math.round(milliseconds) });
+  const seconds = Math.floor(milliseconds / 1000);
+  return format.format({
+    hours: Math.floor(seconds / 3600),
+    minutes: Math.floor(seconds / 60) % 60,
+    seconds: seconds % 60,
+  });
+}

@@ -1,0 +1,1 @@
+"""Who calls, and whether they may: authentication and authorization, without types of gRPC or HTTP."""

@@ -1,0 +1,37 @@
+"""Changes of runs to their messages, which are serialized once, however many watches they go to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+from penstock_api.v1 import watch_pb2 as pb
+
+from penstock_server.domain.changes import RunChange
+from penstock_server.rpc.convert.insight import task_to_proto
+from penstock_server.rpc.convert.runs import to_proto
+
+
+class SharedMessage:
+    """A message that is encoded once; stands where grpc or the gateway expects the message itself."""
+
+    def __init__(self, message: pb.RunChange) -> None:
+        self.message = message
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        return self.message.SerializeToString(deterministic=True)
+
+    def SerializeToString(self, *, deterministic: bool = True) -> bytes:
+        """Bytes of the message; they are deterministic whatever is asked for."""
+        return self._encoded
+
+
+def change_to_proto(change: RunChange) -> SharedMessage:
+    # Without the pipeline, which can be megabytes and never changes.
+    run = to_proto(replace(change.run, submitted_spec=""))
+    if change.run.submitted_spec:
+        run.ClearField("pipeline_version_reference")
+    return SharedMessage(
+        pb.RunChange(sequence=change.sequence, run=run, tasks=map(task_to_proto, change.tasks), more=change.more)
+    )

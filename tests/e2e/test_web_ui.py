@@ -1,0 +1,127 @@
+"""Penstock's own web UI in Chromium, on a live server: runs, the three views of one, a task's log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+from penstock_server.gateway.pages import BUNDLE
+
+from tests.support.browser import Page, browser
+from tools.embedded import Embedded
+from tools.testing import runs, specs
+
+_NAME = "<script>window.hacked = 1</script> & <b>bold</b>"
+_WATCH = """
+window.refused = [];
+document.addEventListener("securitypolicyviolation", (event) => window.refused.push(
+    `${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`));
+window.addEventListener("error", (event) => window.refused.push(event.message));
+"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
+    if not (BUNDLE / "index.html").exists():
+        pytest.fail("the web UI is not built: make ui")
+    with Embedded(tmp_path_factory.mktemp("data"), environments=environments) as up:
+        yield up
+
+
+@asynccontextmanager
+async def opened(profile: Path, url: str) -> AsyncIterator[Page]:
+    """A page that must not run what its policy refuses, nor throw."""
+    async with browser(profile) as page:
+        await page.before_pages(_WATCH)
+        await page.open(url)
+        yield page
+        assert await page.evaluate("window.refused") == []
+        assert await page.evaluate("window.hacked") is None
+
+
+def pressed(name: str, selector: str = "button") -> str:
+    """A script that presses what is called so, once it is there."""
+    return (
+        f"(() => {{ const found = [...document.querySelectorAll({json.dumps(selector)})]"
+        f".find((one) => (one.ariaLabel ?? one.innerText).trim() === {json.dumps(name)});"
+        "found?.click(); return Boolean(found); })()"
+    )
+
+
+def has(text: str) -> str:
+    return f"document.body.innerText.includes({json.dumps(text)})"
+
+
+async def test_a_run_is_found_and_looked_into(served: Embedded, tmp_path: Path) -> None:
+    spec = specs.chain({"load": ["echo", "said by load"], "train": ["echo", "<i>said</i> by train"]})
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, spec, name=_NAME)
+        assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    async with opened(tmp_path / "profile", f"{served.http}/") as page:
+        assert await page.address(lambda url: url.endswith("/runs"))
+        await page.until(pressed(_NAME, "a"))
+        await page.address(lambda url: url.endswith(f"/runs/{run_id}"))
+        await page.until("document.querySelectorAll('[role=row]').length === 2")
+        assert await page.evaluate("document.querySelector('h2').innerText") == _NAME
+        await page.until(pressed("Graph", "[role=tab]"))
+        await page.until("document.querySelectorAll('.react-flow__node').length === 2")
+        await page.until("document.querySelectorAll('.react-flow__edge').length === 1")
+        assert await page.evaluate(
+            "(() => { const [a, b] = [...document.querySelectorAll('.react-flow__node')]"
+            ".map((one) => one.getBoundingClientRect()); return Math.abs(a.top - b.top) >= a.height; })()"
+        )
+        await page.until(pressed("Timeline", "[role=tab]"))
+        await page.until("document.querySelectorAll('[role=row] [title]').length === 2")
+        await page.until(pressed("train", "[role=row]"))
+        await page.until(pressed("Show log"))
+        await page.until(has("<i>said</i> by train"))
+        assert "view=timeline" in await page.address() and "task=train" in await page.address()
+    # The address alone shows the same.
+    async with opened(tmp_path / "other", f"{served.http}/runs/{run_id}?view=timeline&task=train") as page:
+        await page.until("document.querySelector('aside') !== null && document.querySelectorAll('[role=row]').length")
+
+
+async def test_a_log_is_followed_while_the_task_writes(served: Embedded, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    script = f"echo first; until test -e {seen}; do sleep 0.1; done; echo last"
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, specs.container(["sh", "-c", script]))
+    async with opened(tmp_path / "profile", f"{served.http}/runs/{run_id}") as page:
+        await page.until(pressed("only", "[role=row] span"))
+        await page.until(pressed("Show log"))
+        await page.until(has("first"))
+        assert not await page.evaluate(has("last"))
+        seen.touch()
+        await page.until(has("last"))
+        await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+
+
+async def test_a_loop_is_one_node_with_counts_and_folds_as_rows(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, specs.loop(3))
+        assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    async with opened(tmp_path / "profile", f"{served.http}/runs/{run_id}?view=graph") as page:
+        await page.until(has("3 × Succeeded"))
+        assert await page.evaluate("document.querySelectorAll('.react-flow__node').length") == 1
+        await page.until(pressed("Table", "[role=tab]"))
+        await page.until("document.querySelectorAll('[role=row]').length === 1")
+        await page.until(pressed("Unfold"))
+        await page.until("document.querySelectorAll('[role=row]').length === 7")
+
+
+async def test_runs_are_filtered_by_the_address_in_the_readers_language(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        for name, command in (("filter good", "true"), ("filter bad", "false")):
+            runs.finished(client, runs.start(client, specs.container([command]), name=name))
+    async with opened(tmp_path / "profile", f"{served.http}/runs?state=FAILED&name=filter") as page:
+        await page.until(has("filter bad"))
+        assert not await page.evaluate(has("filter good"))
+        await page.evaluate("localStorage.setItem('penstock-language', '\"zh-CN\"')")
+        await page.open(f"{served.http}/runs?name=filter%20good")
+        await page.until(has("filter good"))
+        assert await page.evaluate(has("成功")) and await page.evaluate("document.documentElement.lang") == "zh-CN"

@@ -1,0 +1,60 @@
+"""A server without an executor, so that the runs of a benchmark stay pending, and HTTP connections to it."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """`http` and `grpc` are HOST:PORT."""
+
+    process: psutil.Process
+    http: str
+    grpc: str
+
+
+@contextmanager
+def api_server(directory: Path, url: str, *options: str) -> Iterator[ApiServer]:
+    """On ports that are free, with the database at `url` and without ML Metadata."""
+    command = [sys.executable, "-m", "penstock_server.main", "--data-dir", str(directory), "--log-level", "warning"]
+    command += ["--database", url, "--metadata-database", "none", *options]
+    started = subprocess.Popen(
+        [*command, *(word for port in ("--http", "--grpc", "--dispatch") for word in (port, "127.0.0.1:0"))],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None
+    try:
+        found = dict(part.split("=", 1) for part in started.stdout.readline().split()[1:])
+        yield ApiServer(psutil.Process(started.pid), found["http"].removeprefix("http://"), found["grpc"])
+    finally:
+        started.terminate()
+        started.wait()
+        started.stdout.close()
+
+
+@contextmanager
+def rest(
+    up: ApiServer, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
+) -> Iterator[Callable[[], object]]:
+    """A GET, or a POST of `body`, over one connection that is kept; the call returns the content of the reply."""
+    connection = http.client.HTTPConnection(up.http)
+
+    def call() -> object:
+        connection.request("POST" if body else "GET", path, body, dict(headers or {}))
+        reply = connection.getresponse()
+        content = reply.read()
+        assert reply.status == 200, content
+        return content
+
+    yield call
+    connection.close()
