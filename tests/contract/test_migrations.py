@@ -19,6 +19,8 @@ from penstock_server.storage.database import Database
 from penstock_server.storage.schema import Schema, known_revisions
 from sqlalchemy import MetaData, Table
 
+from tools.testing import runs
+
 REVISIONS = [one.name for one in known_revisions()]
 Rows = dict[str, dict[str, Any]]
 
@@ -150,6 +152,44 @@ def test_several_that_start_at_once(url: str, database: Database) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(start, range(6))) == [[]] * 6
+
+
+@pytest.mark.parametrize("others", ["runs", "tasks"])
+def test_a_table_in_use_is_waited_for(
+    others: str, url: str, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A transaction of a server that runs has a table longer than a change waits for it."""
+    if url.startswith("sqlite"):
+        pytest.skip("a writer has the whole file")
+    caplog.set_level("INFO")
+    with Schema(url) as schema:
+        schema.upgrade("0011")
+        with ThreadPoolExecutor(1) as pool:
+            with database.engine.begin() as connection:
+                connection.execute(sqlalchemy.text(f"UPDATE {others} SET run_id = 'a' WHERE run_id = 'b'"))  # noqa: S608 - a constant
+                upgraded = pool.submit(schema.upgrade)
+                runs.until(lambda: "Retrying" in caplog.text or upgraded.done(), bool)
+            upgraded.result(60)
+        assert schema.current() == REVISIONS[-1]
+
+
+def test_a_circle_of_locks_with_a_server_that_runs(postgresql_url: str) -> None:
+    """A server has tasks and wants runs, the change has runs and wants tasks: one of them has to give way."""
+    database = Database(postgresql_url)
+    with Schema(postgresql_url) as schema, ThreadPoolExecutor(1) as pool:
+        schema.upgrade("0011")
+        with database.engine.begin() as connection:
+            # It notices the circle last: the other gives way.
+            connection.execute(sqlalchemy.text("SET LOCAL deadlock_timeout = '60s'"))
+            connection.execute(sqlalchemy.text("UPDATE tasks SET run_id = 'a' WHERE run_id = 'b'"))
+            upgraded = pool.submit(schema.upgrade)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tasks'::regclass"
+            with database.engine.connect() as other:
+                runs.until(lambda: other.execute(sqlalchemy.text(waiting)).scalar(), bool)
+            connection.execute(sqlalchemy.text("UPDATE runs SET run_id = 'a' WHERE run_id = 'b'"))
+        upgraded.result(60)
+        assert schema.current() == REVISIONS[-1]
+    database.dispose()
 
 
 def test_a_schema_of_a_later_release_is_used_and_left_as_it_is(url: str, database: Database) -> None:

@@ -11,6 +11,7 @@ or what is in a row: neither the URL, whatever is wrong with it, nor the values 
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random
 
 from penstock_server.errors import AlreadyExistsError, InvalidArgumentError, UnavailableError
 from penstock_server.storage.pool import PoolSettings
+
+log = logging.getLogger(__name__)
 
 _BUSY_MILLIS = 15_000
 # Used when a URL names a database and no driver.
@@ -56,6 +59,10 @@ _CONNECT: dict[str, dict[str, Any]] = {
     "mariadb": _MYSQL,
 }
 _A_DAY = 24 * 3600
+SCHEMA_LOCK_SECONDS = 5
+"""How long a change of the schema waits for a table, at a time: all who come after it wait with it."""
+_LOST_A_LOCK = ("40P01", "55P03", 1205, 1213)
+"""Deadlock, and the end of a wait for a lock, of PostgreSQL and of MySQL."""
 _NO_URL = (
     "this is no URL of a database; in user and password, characters such as @ : / # are written as %40 %3A %2F %23"
 )
@@ -104,11 +111,13 @@ def open_schema_engine(url: str) -> Engine:
         connect["options"] = "-c statement_timeout=0 -c lock_timeout=0"
     else:
         connect["read_timeout"] = connect["write_timeout"] = _A_DAY
-        # While a migration waits for a table's lock, it blocks all others that need the table.
-        connect["init_command"] = "SET SESSION lock_wait_timeout = 15"
-    return sqlalchemy.create_engine(
+        connect["init_command"] = f"SET SESSION lock_wait_timeout = {SCHEMA_LOCK_SECONDS}"
+    engine = sqlalchemy.create_engine(
         parsed, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=connect, hide_parameters=True
     )
+    if backend != "postgresql":
+        event.listen(engine, "do_execute", _repeat_a_change)
+    return engine
 
 
 @contextmanager
@@ -124,6 +133,13 @@ def database_errors() -> Iterator[None]:
         if error.connection_invalidated:
             raise UnavailableError("the connection to the database was lost; try again") from error
         raise
+
+
+def gave_way(error: BaseException) -> bool:
+    """Whether a statement failed since another transaction held a lock: made again, it succeeds."""
+    found = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(found, "sqlstate", None) or next(iter(getattr(found, "args", ())), None)
+    return code in _LOST_A_LOCK
 
 
 def _parse_url(url: str) -> sqlalchemy.URL:
@@ -173,6 +189,21 @@ def _switch_to_wal(cursor: Any) -> None:
     to all but one immediately: during the switch it ignores the busy timeout.
     """
     cursor.execute("PRAGMA journal_mode=WAL")
+
+
+@retry(
+    retry=retry_if_exception(gave_way),
+    wait=wait_random(0.1, 2),
+    stop=stop_after_attempt(12),
+    before_sleep=before_sleep_log(log, logging.INFO),
+    reraise=True,
+)
+def _repeat_a_change(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+    """On MySQL and MariaDB each change of a table commits: what is done before it would not be done again."""
+    if statement.split(maxsplit=1)[0].upper() not in ("ALTER", "CREATE", "DROP"):
+        return False
+    cursor.execute(statement, parameters)
+    return True
 
 
 def _disable_foreign_keys(connection: Any, _record: Any) -> None:

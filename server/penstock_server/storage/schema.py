@@ -3,7 +3,9 @@
 Invariants: one program at a time migrates, also when several servers start at once: they take a lock in the database,
 and the second finds nothing to do. A schema newer than this server knows is used unchanged: by the rule of
 docs/architecture.md ("Versions") the release before works with what a release adds, and nothing is removed that the
-release before still uses. Revisions are a chain without branches, each in a file that begins with its name.
+release before still uses. Revisions are a chain without branches, each in a file that begins with its name. Servers of
+the release before go on meanwhile: a change that waits for a table in their use for seconds, or in a circle with them,
+gives way and is made again.
 
 Alembic makes the changes. It is imported only for that, since it costs a fifth of a server's start (0.4 s of CPU) and
 there is nearly always nothing to change.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +23,10 @@ from typing import Literal
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random
 
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
-from penstock_server.storage.engine import database_errors, open_schema_engine
+from penstock_server.storage.engine import SCHEMA_LOCK_SECONDS, database_errors, gave_way, open_schema_engine
 from penstock_server.storage.locks import exclusive
 
 log = logging.getLogger(__name__)
@@ -97,14 +101,14 @@ class Schema:
 
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
+
+        def run(connection: Connection) -> None:
+            config.attributes["connection"] = connection
+            (command.upgrade if direction == "upgrade" else command.downgrade)(config, revision)
+
         with database_errors(), self._engine.connect() as connection:
             try:
-                with exclusive(connection, "schema"):
-                    if connection.dialect.name == "postgresql":
-                        # While a migration waits for a table's lock, it blocks all others that need the table.
-                        connection.execute(text("SET LOCAL lock_timeout = '15s'"))
-                    config.attributes["connection"] = connection
-                    (command.upgrade if direction == "upgrade" else command.downgrade)(config, revision)
+                _change(connection, run)
             except DBAPIError as error:
                 if error.connection_invalidated:
                     raise
@@ -118,6 +122,21 @@ class Schema:
 
     def dispose(self) -> None:
         self._engine.dispose()
+
+
+@retry(
+    retry=retry_if_exception(gave_way),
+    wait=wait_random(0.1, 2),
+    stop=stop_after_attempt(12),
+    before_sleep=before_sleep_log(log, logging.INFO),
+    reraise=True,
+)
+def _change(connection: Connection, run: Callable[[Connection], None]) -> None:
+    """All of it again after another won a lock. (Where each statement commits, the engine repeats that alone.)"""
+    with exclusive(connection, "schema"):
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{SCHEMA_LOCK_SECONDS}s'"))
+        run(connection)
 
 
 def _current(connection: Connection) -> str | None:
