@@ -166,9 +166,11 @@ def test_a_table_in_use_is_waited_for(
         schema.upgrade("0011")
         with ThreadPoolExecutor(1) as pool:
             with database.engine.begin() as connection:
-                connection.execute(sqlalchemy.text(f"UPDATE {others} SET run_id = 'a' WHERE run_id = 'b'"))  # noqa: S608 - a constant
+                # It goes on: a transaction that stands still is ended by the database.
+                used = sqlalchemy.text(f"UPDATE {others} SET run_id = 'a' WHERE run_id = 'b'")  # noqa: S608 - constants
+                connection.execute(used)
                 upgraded = pool.submit(schema.upgrade)
-                runs.until(lambda: "Retrying" in caplog.text or upgraded.done(), bool)
+                runs.until(lambda: (connection.execute(used) and "Retrying" in caplog.text) or upgraded.done(), bool)
             upgraded.result(60)
         assert schema.current() == REVISIONS[-1]
 

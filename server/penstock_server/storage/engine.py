@@ -61,8 +61,8 @@ _CONNECT: dict[str, dict[str, Any]] = {
 _A_DAY = 24 * 3600
 SCHEMA_LOCK_SECONDS = 5
 """How long a change of the schema waits for a table, at a time: all who come after it wait with it."""
-_LOST_A_LOCK = ("40P01", "55P03", 1205, 1213)
-"""Deadlock, and the end of a wait for a lock, of PostgreSQL and of MySQL."""
+_LOST_A_LOCK = frozenset({"40P01", "55P03", 1205, 1213})
+"""Deadlock, and the end of a wait for a lock: SQLSTATE of PostgreSQL, numbers of MySQL."""
 _NO_URL = (
     "this is no URL of a database; in user and password, characters such as @ : / # are written as %40 %3A %2F %23"
 )
@@ -137,9 +137,8 @@ def database_errors() -> Iterator[None]:
 
 def gave_way(error: BaseException) -> bool:
     """Whether a statement failed since another transaction held a lock: made again, it succeeds."""
-    found = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(found, "sqlstate", None) or next(iter(getattr(found, "args", ())), None)
-    return code in _LOST_A_LOCK
+    found = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return not _LOST_A_LOCK.isdisjoint((getattr(found, "sqlstate", None), *found.args[:1]))
 
 
 def _parse_url(url: str) -> sqlalchemy.URL:
