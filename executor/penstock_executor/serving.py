@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +26,7 @@ from penstock_executor import garbage_collection
 from penstock_executor.backoff import retried
 from penstock_executor.composition.build import build_backend
 from penstock_executor.composition.configured import ConfiguredBackend
-from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.dispatch.client import DispatchClient, ExecutorDescription
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.figures import Vitals
 from penstock_executor.errors import ExecutorError
@@ -63,7 +64,8 @@ async def _serve(
     secret = _secret(settings)
     try:
         tls = settings.tls_files()
-        client = DispatchClient(settings.server, executor_id, configured.name, tls, secret)
+        description = ExecutorDescription(configured.name, version("penstock"), configured.places)
+        client = DispatchClient(settings.server, executor_id, description, tls, secret)
     except TlsFilesError as error:
         raise click.UsageError(str(error)) from error
     if tls is not None and tls.exposed_key():

@@ -49,6 +49,7 @@ from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService, ObjectReader
 from penstock_server.services.object_namespaces import ObjectNamespaces
+from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
 from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.role_bindings import RoleBindingService
@@ -152,7 +153,7 @@ def build_services(
         service_account=account,
         tenancy=tenancy,
     )
-    explain = ExplainService(storage, documents, dispatch.backends.names, tenancy)
+    explain = ExplainService(storage, documents, dispatch.executors.backends, tenancy)
     namespaces = ObjectNamespaces(storage, documents, canonical_uri)
     objects = _stored_objects(settings, stores, environ)
     public = Services(
@@ -162,6 +163,9 @@ def build_services(
         recurring_runs=schedules,
         insight=InsightService(storage, objects, explain.task, namespaces, _pods(settings), tenancy),
         explain=explain,
+        overview=OverviewService(
+            storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
+        ),
         watches=watches,
         namespaces=namespaces,
         tokens=TokenService(storage, clock),

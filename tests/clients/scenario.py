@@ -255,6 +255,7 @@ def _recurring_runs() -> list[dict[str, Any]]:
         ),
         _step(service, "EnableRecurringRun", one),
         _step(f"{V1}.InsightService", "ListNextFires", one),
+        _step(f"{V1}.InsightService", "GetOverview", expect={"executors": [{"backend": "local"}]}),
         _step(
             f"{V1}.InsightService", "PreviewFires",
             {"trigger": {"periodic_schedule": {"interval_second": "60"}}, "count": 1},

@@ -141,7 +141,9 @@ class Executor:
 
     def heartbeat(self, run_id: str, fence: int, **options: bool) -> pb.HeartbeatResponse:
         lease = pb.Lease(run_id=run_id, fence=fence)
-        request = pb.HeartbeatRequest(executor_id=self.executor_id, leases=[lease], lease_millis=60_000, **options)
+        request = pb.HeartbeatRequest(executor_id=self.executor_id, leases=[lease], lease_millis=60_000)
+        for option, value in options.items():
+            setattr(request, option, value)
         reply: pb.HeartbeatResponse = self.call("Heartbeat", request)
         return reply
 

@@ -54,4 +54,4 @@ def container_backend(
         store,
         lambda task, root: open_store(replace(task, store=stores.for_root(root).to_json()), environ),
     )
-    return ConfiguredBackend(CONTAINER, backend, root, WORKSPACE)
+    return ConfiguredBackend(CONTAINER, backend, root, WORKSPACE, parallelism)

@@ -64,7 +64,7 @@ def kubernetes_backend(
     client = KubeClient(cluster, observe=observe)
     dependencies = Dependencies(client, stores, environ, files)
     backend = build_backend(dependencies, backend_settings, settings.writes_per_second)
-    return ConfiguredBackend(KUBERNETES, backend, root, WORKSPACE)
+    return ConfiguredBackend(KUBERNETES, backend, root, WORKSPACE, parallelism)
 
 
 def _own_names(settings: Settings, stores: StoreConfig) -> OwnNames:

@@ -33,4 +33,5 @@ def local_backend(
         root=path,
         passed_variables=settings.pass_env,
     )
-    return ConfiguredBackend(LOCAL, LocalBackend(local, store, environ), root, f"{directory / 'work'}/{{run_id}}")
+    backend = LocalBackend(local, store, environ)
+    return ConfiguredBackend(LOCAL, backend, root, f"{directory / 'work'}/{{run_id}}", parallelism)

@@ -8,6 +8,7 @@ know whether a result still matters.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
@@ -37,6 +38,22 @@ _RUNS_PER_QUESTION = 1000
 _Reply = TypeVar("_Reply")
 
 
+@dataclass(frozen=True, slots=True)
+class ExecutorDescription:
+    """What does not change of an executor: its backend (local, container or kubernetes), its release, and how many
+    tasks run at the same time at most.
+    """
+
+    backend: str = ""
+    version: str = ""
+    places: int = 0
+
+    def at(self, open_attempts: int) -> pb.ExecutorStatus:
+        return pb.ExecutorStatus(
+            backend=self.backend, version=self.version, places=self.places, open_attempts=open_attempts
+        )
+
+
 class DispatchClient:
     """`servers`, `tls` and `secret` as ServerChannel takes them."""
 
@@ -44,37 +61,42 @@ class DispatchClient:
         self,
         servers: str,
         executor_id: str,
-        backend: str = "",
+        description: ExecutorDescription | None = None,
         tls: TlsFiles | None = None,
         secret: SecretFile | None = None,
     ) -> None:
-        """`backend` names where this executor runs tasks; empty: it does not say. Raises TlsFilesError."""
+        """Without a `description` it does not say what it is. Raises TlsFilesError."""
         self.executor_id = executor_id
-        self._backend = backend
+        self._description = description or ExecutorDescription()
         self._channel = ServerChannel(servers, tls, secret)
         channel: Any = self._channel
         self._stub = rpc.DispatchServiceStub(channel)
 
-    async def claim(self, max_runs: int, wait_seconds: float, lease_seconds: float) -> pb.ClaimRunsResponse:
+    async def claim(
+        self, max_runs: int, wait_seconds: float, lease_seconds: float, open_attempts: int = 0
+    ) -> pb.ClaimRunsResponse:
+        """`open_attempts`: those that are to run or do, of all runs held."""
         request = pb.ClaimRunsRequest(
             executor_id=self.executor_id,
             max_runs=max_runs,
             wait_millis=int(wait_seconds * 1000),
             lease_millis=int(lease_seconds * 1000),
-            backend=self._backend,
+            backend=self._description.backend,
+            status=self._description.at(open_attempts),
         )
         return await _call(self._stub.ClaimRuns, request, wait_seconds + 30)
 
     async def heartbeat(
-        self, leases: Sequence[pb.Lease], lease_seconds: float, *, release: bool = False
+        self, leases: Sequence[pb.Lease], lease_seconds: float, open_attempts: int = 0, *, release: bool = False
     ) -> pb.HeartbeatResponse:
-        """`release` hands these leases back, and whatever else this executor holds."""
+        """`release` hands these leases back, and whatever else this executor holds: it stops."""
         request = pb.HeartbeatRequest(
             executor_id=self.executor_id,
             lease_millis=int(lease_seconds * 1000),
             leases=leases,
             release=release,
             release_all=release,
+            status=self._description.at(open_attempts),
         )
         return await _call(self._stub.Heartbeat, request, _HEARTBEAT_SECONDS)
 

@@ -45,6 +45,7 @@ from penstock_executor.metadata.base import RecordedIds, Recorder
 log = logging.getLogger(__name__)
 
 _TIMER_RECHECK_SECONDS = 60.0
+_COUNTED_EVERY_SECONDS = 2.0
 _OVER = (pb.RunHold.STATE_FINISHED, pb.RunHold.STATE_UNKNOWN)
 
 
@@ -80,6 +81,7 @@ class Executor:
         self._transitions = 0
         self._leases_lost = 0
         self._away = "it was not reached yet"
+        self._counted = float("-inf"), 0
         self._lineage = LineageQueue(recorder, self._recorded, self._leases.left)
         self._lookups = CacheLookups(client, ExistenceChecks(backend.store), self._deliver, now_millis)
         self._launches = LaunchQueue(
@@ -141,9 +143,7 @@ class Executor:
     # --- what supervisors ask --------------------------------------------------------------------------------------
 
     def figures(self) -> Figures:
-        phases = Counter(
-            node.phase.value for session in self._sessions.values() for node in session.state.open_tasks.values()
-        )
+        phases = self._phases()
         return Figures(
             runs=len(self._sessions),
             suspended=sum(not self._leases.certain(run_id) for run_id in self._sessions),
@@ -153,6 +153,19 @@ class Executor:
             leases_lost=self._leases_lost,
             lineage_waiting=self._lineage.waiting,
         )
+
+    def _phases(self) -> Counter[str]:
+        return Counter(
+            node.phase.value for session in self._sessions.values() for node in session.state.open_tasks.values()
+        )
+
+    def _open_attempts(self) -> int:
+        """Of a few seconds ago at most: it is told all the time, and counting costs with the tasks that are open."""
+        now = self._leases.now()
+        if now >= self._counted[0] + _COUNTED_EVERY_SECONDS:
+            phases = self._phases()
+            self._counted = now, phases[TaskPhase.LAUNCHED.value] + phases[TaskPhase.CANCELING.value]
+        return self._counted[1]
 
     def problems(self) -> list[str]:
         """Why it cannot do its work, empty when it can."""
@@ -170,7 +183,9 @@ class Executor:
                 continue
             sent = self._leases.now()
             try:
-                reply = await self._client.claim(min(room, 50), self._settings.claim_wait, self._settings.lease)
+                reply = await self._client.claim(
+                    min(room, 50), self._settings.claim_wait, self._settings.lease, self._open_attempts()
+                )
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("claim waits for the server: %s", error)
                 self._away = str(error)
@@ -249,7 +264,7 @@ class Executor:
             leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in self._sessions.values()]
             sent = self._leases.now()
             try:
-                reply = await self._client.heartbeat(leases, self._settings.lease)
+                reply = await self._client.heartbeat(leases, self._settings.lease, self._open_attempts())
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("heartbeat failed: %s", error)
                 self._away = str(error)

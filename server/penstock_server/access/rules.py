@@ -265,6 +265,7 @@ RULES: Mapping[str, Rule] = {
     f"{_INSIGHT}/ReadEventLog": (Check("runs", "get", _of_run()),),
     **_on("jobs", ObjectKind.RECURRING_RUN, "recurring_run_id", {f"{_INSIGHT}/ListNextFires": "get"}),
     f"{_INSIGHT}/PreviewFires": Openness.IDENTIFIED,
+    f"{_INSIGHT}/GetOverview": (Check("runs", "list", OfListing(namespace="namespace")),),
     "/penstock.v1.WatchService/WatchRun": (Check("runs", "get", _of_run()),),
     f"{_INSIGHT}/ReadLog": (Check("runs", "readArtifact", OfTask("run_id", "node_id")),),
     f"{_INSIGHT}/DescribePod": (Check("runs", "get", OfTask("run_id", "pod_name")),),

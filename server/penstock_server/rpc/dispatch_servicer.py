@@ -11,7 +11,9 @@ from penstock_api.internal.v1 import dispatch_pb2_grpc
 
 from penstock_server.domain.caller import current_call
 from penstock_server.domain.dispatch import Lease, owner_of
+from penstock_server.domain.executors import told
 from penstock_server.rpc.convert import dispatch as convert
+from penstock_server.rpc.convert.overview import status_from_proto
 from penstock_server.services.dispatch import DispatchService
 
 
@@ -21,7 +23,9 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
 
     def ClaimRuns(self, request: pb.ClaimRunsRequest, context: grpc.ServicerContext) -> pb.ClaimRunsResponse:
         owner = _owner(request)
-        self._service.backends.record(owner, request.backend)
+        # An executor of the release before tells its backend alone.
+        status = status_from_proto(request.status) if request.HasField("status") else told(request.backend, "", 0, 0)
+        self._service.executors.saw(owner, status)
         claimed = self._service.claim(
             owner, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
         )
@@ -31,13 +35,18 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         leases = [Lease(lease.run_id, lease.fence) for lease in request.leases]
+        owner, everything = _owner(request), request.release and request.release_all
         answer = self._service.heartbeat(
-            _owner(request),
+            owner,
             leases,
             request.lease_millis,
             release=request.release,
-            release_all=request.release and request.release_all,
+            release_all=everything,
         )
+        if everything:
+            self._service.executors.left(owner)
+        elif request.HasField("status"):
+            self._service.executors.saw(owner, status_from_proto(request.status))
         return pb.HeartbeatResponse(
             lost_run_ids=answer.lost, terminate_run_ids=answer.terminate, deleted_run_ids=answer.deleted
         )

@@ -10,15 +10,24 @@ from penstock_api.v1 import insight_pb2_grpc
 
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
+from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.overview import OverviewService
 from penstock_server.services.recurring_runs import RecurringRunService
 
 
 class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
-    def __init__(self, service: InsightService, explain: ExplainService, schedules: RecurringRunService) -> None:
+    def __init__(
+        self,
+        service: InsightService,
+        explain: ExplainService,
+        schedules: RecurringRunService,
+        overview: OverviewService,
+    ) -> None:
+        self._overview = overview
         self._schedules = schedules
         self._service = service
         self._explain = explain
@@ -86,3 +95,6 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def PreviewFires(self, request: pb.PreviewFiresRequest, context: grpc.ServicerContext) -> pb.NextFires:
         trigger = schedule_convert.trigger(request.trigger)
         return convert.fires_to_proto(self._schedules.fires_of_trigger(trigger, request.count), self._schedules.zone)
+
+    def GetOverview(self, request: pb.GetOverviewRequest, context: grpc.ServicerContext) -> pb.Overview:
+        return overview_convert.overview_to_proto(self._overview.overview(request.namespace))

@@ -83,6 +83,7 @@ from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.object_namespaces import ObjectNamespaces
+from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
 from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.role_bindings import RoleBindingService
@@ -140,6 +141,7 @@ class Services:
     recurring_runs: RecurringRunService
     insight: InsightService
     explain: ExplainService
+    overview: OverviewService
     watches: RunWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
@@ -193,7 +195,7 @@ def build_server(
         RecurringRunServicer(services.recurring_runs), server
     )
     insight_pb2_grpc.add_InsightServiceServicer_to_server(
-        InsightServicer(services.insight, services.explain, services.recurring_runs), server
+        InsightServicer(services.insight, services.explain, services.recurring_runs, services.overview), server
     )
     watch_pb2_grpc.add_WatchServiceServicer_to_server(WatchServicer(services.watches), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)

@@ -33,7 +33,7 @@ from penstock_server.domain.reports import DAY_MILLIS, check_event, check_report
 from penstock_server.domain.run import Run, RunState, with_reported_state
 from penstock_server.domain.task import CacheHit, CacheKey
 from penstock_server.errors import InvalidArgumentError, UnavailableError
-from penstock_server.services.backends import Backends
+from penstock_server.services.executors import Executors
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
 from penstock_server.services.report_checks import PipelineName, check_against_stored
 
@@ -72,7 +72,7 @@ class DispatchService:
         self._pipeline_name = pipeline_name
         self._signal = signal
         self._committed = committed
-        self.backends = Backends()
+        self.executors = Executors(storage)
         self._stopping = False
         self._recheck_lock = threading.Lock()
         self._rechecked_at = 0.0

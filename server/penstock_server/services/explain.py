@@ -111,6 +111,7 @@ class ExplainService:
             arguments = bind_root_parameters(pipeline, request.parameters)
         except (InvalidSpecError, InvalidParametersError) as error:
             return Plan((), tuple(error.problems))
+        backends = self._backends()
         with self._storage.reading() as uow:
 
             def look_up(fingerprint: str) -> CachedOutputs | None:
@@ -125,7 +126,7 @@ class ExplainService:
                 }
                 return CachedOutputs(hit.entry.run_id, outputs.parameters, names)
 
-            return plan_pipeline(pipeline, arguments, look_up, self._backends())
+            return plan_pipeline(pipeline, arguments, look_up, backends)
 
     def event_log(self, run_id: str) -> Iterator[bytes]:
         """JSON lines: the run, its events, its tasks (docs/architecture.md, "Replay")."""

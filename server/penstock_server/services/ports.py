@@ -16,6 +16,7 @@ from penstock_server.domain.api_token import ApiToken
 from penstock_server.domain.audit import AuditEvent, AuditQuery
 from penstock_server.domain.changes import Position
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
+from penstock_server.domain.executors import ConnectedExecutor, ExecutorStatus, OpenRuns
 from penstock_server.domain.experiment import Experiment
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.location import Location, ObjectKind
@@ -192,6 +193,10 @@ class QueueRepository(Protocol):
 
     def any_waits(self) -> bool: ...
     def depth(self) -> QueueDepth: ...
+    def open_runs(self, namespace: str | None) -> OpenRuns:
+        """Runs that have not ended, of one namespace or of all."""
+        ...
+
     def take(self, entry: QueueEntry, owner: str, lease_millis: int) -> bool:
         """Leases a run that is still as `claimable` saw it; its fence becomes `entry.fence + 1`."""
         ...
@@ -221,6 +226,20 @@ class QueueRepository(Protocol):
 
     def finish(self, run_ids: Sequence[str]) -> None: ...
     def reopen(self, run_id: str) -> None: ...
+
+
+class ExecutorRepository(Protocol):
+    """What executors said of themselves, by the database's clock."""
+
+    def saw(self, owner: str, status: ExecutorStatus) -> None: ...
+    def forget(self, owner: str) -> None: ...
+    def forget_unseen(self, millis: int) -> None:
+        """Those that were not seen for so long."""
+        ...
+
+    def connected(self, millis: int, limit: int) -> Sequence[ConnectedExecutor]:
+        """Those seen within so many milliseconds, by owner."""
+        ...
 
 
 class AuditRepository(Protocol):
@@ -284,6 +303,7 @@ class UnitOfWork(Protocol):
     artifacts: ArtifactRepository
     cache: CacheRepository
     queue: QueueRepository
+    executors: ExecutorRepository
     schedules: ScheduleRepository
     driver_tasks: DriverTaskRepository
     audit: AuditRepository

@@ -27,6 +27,7 @@ from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
 from penstock_server.storage.repositories.audit import SqlAuditRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
+from penstock_server.storage.repositories.executors import SqlExecutorRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
 from penstock_server.storage.repositories.locations import SqlLocationRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
@@ -39,7 +40,7 @@ from penstock_server.storage.repositories.specs import SqlSpecRepository
 from penstock_server.storage.repositories.tasks import SqlTaskRepository
 from penstock_server.storage.repositories.tokens import SqlTokenRepository
 from penstock_server.storage.repositories.versions import SqlVersionRepository
-from penstock_server.storage.schema import Schema, problem
+from penstock_server.storage.schema import Schema, current_revision, problem
 
 
 class SqlUnitOfWork:
@@ -55,6 +56,7 @@ class SqlUnitOfWork:
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
+        self.executors: ports.ExecutorRepository = SqlExecutorRepository(connection)
         self.schedules: ports.ScheduleRepository = SqlScheduleRepository(connection)
         self.driver_tasks: ports.DriverTaskRepository = SqlDriverTaskRepository(connection)
         self.audit: ports.AuditRepository = SqlAuditRepository(connection)
@@ -94,6 +96,16 @@ class Database:
             with engine.begin() as connection:
                 yield SqlUnitOfWork(connection, writing=True)
             self._wrote_at = time.monotonic()
+
+    @property
+    def kind(self) -> str:
+        """sqlite, postgresql, mysql or mariadb."""
+        return self._engine.dialect.name
+
+    def revision(self) -> str:
+        """Of the schema, empty when there is none. Raises UnavailableError."""
+        with database_errors(), self._engine.connect() as connection:
+            return current_revision(connection) or ""
 
     def migrate(self) -> None:
         """Upgrades the schema. Raises UnavailableError when the database cannot be reached."""

@@ -55,7 +55,7 @@ def known_revisions() -> tuple[Revision, ...]:
 
 def problem(connection: Connection) -> str:
     """Why this server cannot use the schema, empty when it can."""
-    current, newest = _current(connection), known_revisions()[-1].name
+    current, newest = current_revision(connection), known_revisions()[-1].name
     if current == newest or _is_newer(current):
         return ""
     return f"its schema is at {current}, this server wants {newest}"
@@ -70,7 +70,7 @@ class Schema:
     def current(self) -> str | None:
         """The revision of the database, None when it is empty."""
         with database_errors(), self._engine.connect() as connection:
-            return _current(connection)
+            return current_revision(connection)
 
     def upgrade(self, revision: str = "head") -> None:
         """Upgrades the schema; does nothing when it is newer than this server knows.
@@ -139,7 +139,8 @@ def _change(connection: Connection, run: Callable[[Connection], None]) -> None:
         run(connection)
 
 
-def _current(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """None when the database is empty."""
     if not inspect(connection).has_table(_VERSIONS):
         return None
     statement = text(f"SELECT version_num FROM {_VERSIONS}")  # noqa: S608 - a constant

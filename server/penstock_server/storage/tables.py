@@ -295,6 +295,20 @@ recurring_runs = Table(
     Index(None, "enabled", "next_fire_at"),
 )
 
+# Who carries runs out: what each executor said of itself when it was heard of last.
+executors = Table(
+    "executors",
+    metadata,
+    # As `runs.lease_owner`.
+    Column("owner", String(128), primary_key=True),
+    Column("backend", String(32), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("places", Integer, nullable=False),
+    Column("open_attempts", Integer, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index(None, "seen_at"),
+)
+
 # No foreign key to runs: deleting a run must not delete results that other runs may reuse.
 cache_entries = Table(
     "cache_entries",

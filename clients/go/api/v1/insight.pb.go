@@ -77,7 +77,265 @@ func (x ExplainCacheResponse_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExplainCacheResponse_Outcome.Descriptor instead.
 func (ExplainCacheResponse_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7, 0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10, 0}
+}
+
+type GetOverviewRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose runs are counted; required in multi-user mode.
+	Namespace     string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewRequest) Reset() {
+	*x = GetOverviewRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewRequest) ProtoMessage() {}
+
+func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
+func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *GetOverviewRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+type Overview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Runs that have not ended, by state.
+	OpenRuns map[string]int32 `protobuf:"bytes,1,rep,name=open_runs,json=openRuns,proto3" json:"open_runs,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Those of them that no executor holds, and since when the one that was created first is there.
+	WaitingRuns  int32                  `protobuf:"varint,2,opt,name=waiting_runs,json=waitingRuns,proto3" json:"waiting_runs,omitempty"`
+	WaitingSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=waiting_since,json=waitingSince,proto3" json:"waiting_since,omitempty"`
+	// Those that are connected, by name.
+	Executors []*ExecutorOverview `protobuf:"bytes,4,rep,name=executors,proto3" json:"executors,omitempty"`
+	// What is amiss, in words that say what to do; empty when all is well.
+	Problems []string `protobuf:"bytes,5,rep,name=problems,proto3" json:"problems,omitempty"`
+	// Release of the server that answers.
+	ServerVersion string `protobuf:"bytes,6,opt,name=server_version,json=serverVersion,proto3" json:"server_version,omitempty"`
+	// sqlite, postgresql, mysql or mariadb; and the revision of its schema.
+	Database       string `protobuf:"bytes,7,opt,name=database,proto3" json:"database,omitempty"`
+	SchemaRevision string `protobuf:"bytes,8,opt,name=schema_revision,json=schemaRevision,proto3" json:"schema_revision,omitempty"`
+	// When all this was so, by the database's clock.
+	At            *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Overview) Reset() {
+	*x = Overview{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Overview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Overview) ProtoMessage() {}
+
+func (x *Overview) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Overview.ProtoReflect.Descriptor instead.
+func (*Overview) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Overview) GetOpenRuns() map[string]int32 {
+	if x != nil {
+		return x.OpenRuns
+	}
+	return nil
+}
+
+func (x *Overview) GetWaitingRuns() int32 {
+	if x != nil {
+		return x.WaitingRuns
+	}
+	return 0
+}
+
+func (x *Overview) GetWaitingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.WaitingSince
+	}
+	return nil
+}
+
+func (x *Overview) GetExecutors() []*ExecutorOverview {
+	if x != nil {
+		return x.Executors
+	}
+	return nil
+}
+
+func (x *Overview) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+func (x *Overview) GetServerVersion() string {
+	if x != nil {
+		return x.ServerVersion
+	}
+	return ""
+}
+
+func (x *Overview) GetDatabase() string {
+	if x != nil {
+		return x.Database
+	}
+	return ""
+}
+
+func (x *Overview) GetSchemaRevision() string {
+	if x != nil {
+		return x.SchemaRevision
+	}
+	return ""
+}
+
+func (x *Overview) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type ExecutorOverview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As given with --name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Where it runs tasks: local, container or kubernetes; empty for a release that does not say.
+	Backend string `protobuf:"bytes,2,opt,name=backend,proto3" json:"backend,omitempty"`
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// So many tasks run at the same time at most; 0 when it does not say.
+	Places int32 `protobuf:"varint,4,opt,name=places,proto3" json:"places,omitempty"`
+	// Attempts that are to run or do: those beyond the places wait.
+	OpenAttempts int32 `protobuf:"varint,5,opt,name=open_attempts,json=openAttempts,proto3" json:"open_attempts,omitempty"`
+	// Runs under its lease, of any namespace.
+	HeldRuns int32 `protobuf:"varint,6,opt,name=held_runs,json=heldRuns,proto3" json:"held_runs,omitempty"`
+	// When it was heard of last.
+	SeenAt        *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecutorOverview) Reset() {
+	*x = ExecutorOverview{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecutorOverview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecutorOverview) ProtoMessage() {}
+
+func (x *ExecutorOverview) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecutorOverview.ProtoReflect.Descriptor instead.
+func (*ExecutorOverview) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ExecutorOverview) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExecutorOverview) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *ExecutorOverview) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ExecutorOverview) GetPlaces() int32 {
+	if x != nil {
+		return x.Places
+	}
+	return 0
+}
+
+func (x *ExecutorOverview) GetOpenAttempts() int32 {
+	if x != nil {
+		return x.OpenAttempts
+	}
+	return 0
+}
+
+func (x *ExecutorOverview) GetHeldRuns() int32 {
+	if x != nil {
+		return x.HeldRuns
+	}
+	return 0
+}
+
+func (x *ExecutorOverview) GetSeenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenAt
+	}
+	return nil
 }
 
 type ListNextFiresRequest struct {
@@ -91,7 +349,7 @@ type ListNextFiresRequest struct {
 
 func (x *ListNextFiresRequest) Reset() {
 	*x = ListNextFiresRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -103,7 +361,7 @@ func (x *ListNextFiresRequest) String() string {
 func (*ListNextFiresRequest) ProtoMessage() {}
 
 func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -116,7 +374,7 @@ func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNextFiresRequest.ProtoReflect.Descriptor instead.
 func (*ListNextFiresRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListNextFiresRequest) GetRecurringRunId() string {
@@ -144,7 +402,7 @@ type PreviewFiresRequest struct {
 
 func (x *PreviewFiresRequest) Reset() {
 	*x = PreviewFiresRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -156,7 +414,7 @@ func (x *PreviewFiresRequest) String() string {
 func (*PreviewFiresRequest) ProtoMessage() {}
 
 func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -169,7 +427,7 @@ func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewFiresRequest.ProtoReflect.Descriptor instead.
 func (*PreviewFiresRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PreviewFiresRequest) GetTrigger() *v2beta1.Trigger {
@@ -200,7 +458,7 @@ type NextFires struct {
 
 func (x *NextFires) Reset() {
 	*x = NextFires{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -212,7 +470,7 @@ func (x *NextFires) String() string {
 func (*NextFires) ProtoMessage() {}
 
 func (x *NextFires) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -225,7 +483,7 @@ func (x *NextFires) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextFires.ProtoReflect.Descriptor instead.
 func (*NextFires) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *NextFires) GetFires() []*timestamppb.Timestamp {
@@ -260,7 +518,7 @@ type ExplainTaskRequest struct {
 
 func (x *ExplainTaskRequest) Reset() {
 	*x = ExplainTaskRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +530,7 @@ func (x *ExplainTaskRequest) String() string {
 func (*ExplainTaskRequest) ProtoMessage() {}
 
 func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +543,7 @@ func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
 func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ExplainTaskRequest) GetRunId() string {
@@ -315,7 +573,7 @@ type ExplainTaskResponse struct {
 
 func (x *ExplainTaskResponse) Reset() {
 	*x = ExplainTaskResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +585,7 @@ func (x *ExplainTaskResponse) String() string {
 func (*ExplainTaskResponse) ProtoMessage() {}
 
 func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -340,7 +598,7 @@ func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
 func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExplainTaskResponse) GetTask() string {
@@ -383,7 +641,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +653,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +666,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Reason) GetText() string {
@@ -442,7 +700,7 @@ type ExplainCacheRequest struct {
 
 func (x *ExplainCacheRequest) Reset() {
 	*x = ExplainCacheRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +712,7 @@ func (x *ExplainCacheRequest) String() string {
 func (*ExplainCacheRequest) ProtoMessage() {}
 
 func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +725,7 @@ func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheRequest.ProtoReflect.Descriptor instead.
 func (*ExplainCacheRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExplainCacheRequest) GetRunId() string {
@@ -498,7 +756,7 @@ type ExplainCacheResponse struct {
 
 func (x *ExplainCacheResponse) Reset() {
 	*x = ExplainCacheResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +768,7 @@ func (x *ExplainCacheResponse) String() string {
 func (*ExplainCacheResponse) ProtoMessage() {}
 
 func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +781,7 @@ func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheResponse.ProtoReflect.Descriptor instead.
 func (*ExplainCacheResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExplainCacheResponse) GetOutcome() ExplainCacheResponse_Outcome {
@@ -573,7 +831,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +843,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +856,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Difference) GetField() string {
@@ -637,7 +895,7 @@ type PlanPipelineRequest struct {
 
 func (x *PlanPipelineRequest) Reset() {
 	*x = PlanPipelineRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +907,7 @@ func (x *PlanPipelineRequest) String() string {
 func (*PlanPipelineRequest) ProtoMessage() {}
 
 func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +920,7 @@ func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineRequest.ProtoReflect.Descriptor instead.
 func (*PlanPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PlanPipelineRequest) GetPipelineSpec() *structpb.Struct {
@@ -706,7 +964,7 @@ type PlanPipelineResponse struct {
 
 func (x *PlanPipelineResponse) Reset() {
 	*x = PlanPipelineResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +976,7 @@ func (x *PlanPipelineResponse) String() string {
 func (*PlanPipelineResponse) ProtoMessage() {}
 
 func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +989,7 @@ func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineResponse.ProtoReflect.Descriptor instead.
 func (*PlanPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PlanPipelineResponse) GetTasks() []*PlannedTask {
@@ -765,7 +1023,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +1035,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +1048,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Problem) GetPlace() string {
@@ -837,7 +1095,7 @@ type PlannedTask struct {
 
 func (x *PlannedTask) Reset() {
 	*x = PlannedTask{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1107,7 @@ func (x *PlannedTask) String() string {
 func (*PlannedTask) ProtoMessage() {}
 
 func (x *PlannedTask) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +1120,7 @@ func (x *PlannedTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedTask.ProtoReflect.Descriptor instead.
 func (*PlannedTask) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PlannedTask) GetPath() string {
@@ -986,7 +1244,7 @@ type ReadEventLogRequest struct {
 
 func (x *ReadEventLogRequest) Reset() {
 	*x = ReadEventLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1256,7 @@ func (x *ReadEventLogRequest) String() string {
 func (*ReadEventLogRequest) ProtoMessage() {}
 
 func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1269,7 @@ func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadEventLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReadEventLogRequest) GetRunId() string {
@@ -1032,7 +1290,7 @@ type ReadArtifactRequest struct {
 
 func (x *ReadArtifactRequest) Reset() {
 	*x = ReadArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1302,7 @@ func (x *ReadArtifactRequest) String() string {
 func (*ReadArtifactRequest) ProtoMessage() {}
 
 func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1315,7 @@ func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ReadArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReadArtifactRequest) GetName() string {
@@ -1088,7 +1346,7 @@ type ReadObjectRequest struct {
 
 func (x *ReadObjectRequest) Reset() {
 	*x = ReadObjectRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1358,7 @@ func (x *ReadObjectRequest) String() string {
 func (*ReadObjectRequest) ProtoMessage() {}
 
 func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1371,7 @@ func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadObjectRequest.ProtoReflect.Descriptor instead.
 func (*ReadObjectRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadObjectRequest) GetUri() string {
@@ -1155,7 +1413,7 @@ type DescribePodRequest struct {
 
 func (x *DescribePodRequest) Reset() {
 	*x = DescribePodRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1425,7 @@ func (x *DescribePodRequest) String() string {
 func (*DescribePodRequest) ProtoMessage() {}
 
 func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1438,7 @@ func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodRequest.ProtoReflect.Descriptor instead.
 func (*DescribePodRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DescribePodRequest) GetPodName() string {
@@ -1209,7 +1467,7 @@ type DescribePodResponse struct {
 
 func (x *DescribePodResponse) Reset() {
 	*x = DescribePodResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1479,7 @@ func (x *DescribePodResponse) String() string {
 func (*DescribePodResponse) ProtoMessage() {}
 
 func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1492,7 @@ func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodResponse.ProtoReflect.Descriptor instead.
 func (*DescribePodResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DescribePodResponse) GetPod() *structpb.Struct {
@@ -1267,7 +1525,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1279,7 +1537,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1292,7 +1550,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadLogRequest) GetRunId() string {
@@ -1334,7 +1592,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1604,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1617,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1398,7 +1656,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1410,7 +1668,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1423,7 +1681,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTasksRequest) GetRunId() string {
@@ -1492,7 +1750,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1762,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1775,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1594,7 +1852,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1864,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1877,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Task) GetPath() string {
@@ -1785,7 +2043,7 @@ type ArtifactNames struct {
 
 func (x *ArtifactNames) Reset() {
 	*x = ArtifactNames{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +2055,7 @@ func (x *ArtifactNames) String() string {
 func (*ArtifactNames) ProtoMessage() {}
 
 func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +2068,7 @@ func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactNames.ProtoReflect.Descriptor instead.
 func (*ArtifactNames) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ArtifactNames) GetNames() []string {
@@ -1835,7 +2093,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +2105,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +2118,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListArtifactsRequest) GetRunId() string {
@@ -1908,7 +2166,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2178,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2191,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -1959,7 +2217,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +2229,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +2242,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetArtifactRequest) GetName() string {
@@ -2013,7 +2271,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2283,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2296,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Artifact) GetName() string {
@@ -2115,7 +2373,30 @@ var File_penstock_api_v1_insight_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\n" +
-	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\"V\n" +
+	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\"2\n" +
+	"\x12GetOverviewRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"\xde\x03\n" +
+	"\bOverview\x12@\n" +
+	"\topen_runs\x18\x01 \x03(\v2#.penstock.v1.Overview.OpenRunsEntryR\bopenRuns\x12!\n" +
+	"\fwaiting_runs\x18\x02 \x01(\x05R\vwaitingRuns\x12?\n" +
+	"\rwaiting_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fwaitingSince\x12;\n" +
+	"\texecutors\x18\x04 \x03(\v2\x1d.penstock.v1.ExecutorOverviewR\texecutors\x12\x1a\n" +
+	"\bproblems\x18\x05 \x03(\tR\bproblems\x12%\n" +
+	"\x0eserver_version\x18\x06 \x01(\tR\rserverVersion\x12\x1a\n" +
+	"\bdatabase\x18\a \x01(\tR\bdatabase\x12'\n" +
+	"\x0fschema_revision\x18\b \x01(\tR\x0eschemaRevision\x12*\n" +
+	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x1a;\n" +
+	"\rOpenRunsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\xe9\x01\n" +
+	"\x10ExecutorOverview\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\abackend\x18\x02 \x01(\tR\abackend\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
+	"\x06places\x18\x04 \x01(\x05R\x06places\x12#\n" +
+	"\ropen_attempts\x18\x05 \x01(\x05R\fopenAttempts\x12\x1b\n" +
+	"\theld_runs\x18\x06 \x01(\x05R\bheldRuns\x123\n" +
+	"\aseen_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\"V\n" +
 	"\x14ListNextFiresRequest\x12(\n" +
 	"\x10recurring_run_id\x18\x01 \x01(\tR\x0erecurringRunId\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x05R\x05count\"v\n" +
@@ -2317,8 +2598,7 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1f\n" +
 	"\vmetadata_id\x18\n" +
 	" \x01(\x03R\n" +
-	"metadataId2\xfe\n" +
-	"\n" +
+	"metadataId2\xe9\v\n" +
 	"\x0eInsightService\x12y\n" +
 	"\tListTasks\x12\x1d.penstock.v1.ListTasksRequest\x1a\x1e.penstock.v1.ListTasksResponse\"-\x82\xd3\xe4\x93\x02'\x12%/apis/penstock/v1/runs/{run_id}/tasks\x12{\n" +
 	"\rListArtifacts\x12!.penstock.v1.ListArtifactsRequest\x1a\".penstock.v1.ListArtifactsResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/apis/penstock/v1/artifacts\x12q\n" +
@@ -2333,7 +2613,8 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\fPlanPipeline\x12 .penstock.v1.PlanPipelineRequest\x1a!.penstock.v1.PlanPipelineResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/apis/penstock/v1/plan\x12F\n" +
 	"\fReadEventLog\x12 .penstock.v1.ReadEventLogRequest\x1a\x12.penstock.v1.Chunk0\x01\x12\x90\x01\n" +
 	"\rListNextFires\x12!.penstock.v1.ListNextFiresRequest\x1a\x16.penstock.v1.NextFires\"D\x82\xd3\xe4\x93\x02>\x12</apis/penstock/v1/recurringruns/{recurring_run_id}:nextFires\x12\x81\x01\n" +
-	"\fPreviewFires\x12 .penstock.v1.PreviewFiresRequest\x1a\x16.penstock.v1.NextFires\"7\x82\xd3\xe4\x93\x021:\x01*\",/apis/penstock/v1/recurringruns:previewFiresb\x06proto3"
+	"\fPreviewFires\x12 .penstock.v1.PreviewFiresRequest\x1a\x16.penstock.v1.NextFires\"7\x82\xd3\xe4\x93\x021:\x01*\",/apis/penstock/v1/recurringruns:previewFires\x12i\n" +
+	"\vGetOverview\x12\x1f.penstock.v1.GetOverviewRequest\x1a\x15.penstock.v1.Overview\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/apis/penstock/v1/overviewb\x06proto3"
 
 var (
 	file_penstock_api_v1_insight_proto_rawDescOnce sync.Once
@@ -2348,112 +2629,123 @@ func file_penstock_api_v1_insight_proto_rawDescGZIP() []byte {
 }
 
 var file_penstock_api_v1_insight_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_penstock_api_v1_insight_proto_goTypes = []any{
 	(ExplainCacheResponse_Outcome)(0), // 0: penstock.v1.ExplainCacheResponse.Outcome
-	(*ListNextFiresRequest)(nil),      // 1: penstock.v1.ListNextFiresRequest
-	(*PreviewFiresRequest)(nil),       // 2: penstock.v1.PreviewFiresRequest
-	(*NextFires)(nil),                 // 3: penstock.v1.NextFires
-	(*ExplainTaskRequest)(nil),        // 4: penstock.v1.ExplainTaskRequest
-	(*ExplainTaskResponse)(nil),       // 5: penstock.v1.ExplainTaskResponse
-	(*Reason)(nil),                    // 6: penstock.v1.Reason
-	(*ExplainCacheRequest)(nil),       // 7: penstock.v1.ExplainCacheRequest
-	(*ExplainCacheResponse)(nil),      // 8: penstock.v1.ExplainCacheResponse
-	(*Difference)(nil),                // 9: penstock.v1.Difference
-	(*PlanPipelineRequest)(nil),       // 10: penstock.v1.PlanPipelineRequest
-	(*PlanPipelineResponse)(nil),      // 11: penstock.v1.PlanPipelineResponse
-	(*Problem)(nil),                   // 12: penstock.v1.Problem
-	(*PlannedTask)(nil),               // 13: penstock.v1.PlannedTask
-	(*ReadEventLogRequest)(nil),       // 14: penstock.v1.ReadEventLogRequest
-	(*ReadArtifactRequest)(nil),       // 15: penstock.v1.ReadArtifactRequest
-	(*ReadObjectRequest)(nil),         // 16: penstock.v1.ReadObjectRequest
-	(*DescribePodRequest)(nil),        // 17: penstock.v1.DescribePodRequest
-	(*DescribePodResponse)(nil),       // 18: penstock.v1.DescribePodResponse
-	(*ReadLogRequest)(nil),            // 19: penstock.v1.ReadLogRequest
-	(*Chunk)(nil),                     // 20: penstock.v1.Chunk
-	(*ListTasksRequest)(nil),          // 21: penstock.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),         // 22: penstock.v1.ListTasksResponse
-	(*Task)(nil),                      // 23: penstock.v1.Task
-	(*ArtifactNames)(nil),             // 24: penstock.v1.ArtifactNames
-	(*ListArtifactsRequest)(nil),      // 25: penstock.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),     // 26: penstock.v1.ListArtifactsResponse
-	(*GetArtifactRequest)(nil),        // 27: penstock.v1.GetArtifactRequest
-	(*Artifact)(nil),                  // 28: penstock.v1.Artifact
-	nil,                               // 29: penstock.v1.PlanPipelineRequest.ParametersEntry
-	nil,                               // 30: penstock.v1.PlannedTask.UnknownInputsEntry
-	nil,                               // 31: penstock.v1.ListTasksResponse.CountsEntry
-	nil,                               // 32: penstock.v1.Task.InputArtifactsEntry
-	nil,                               // 33: penstock.v1.Task.OutputArtifactsEntry
-	nil,                               // 34: penstock.v1.Task.ChildCountsEntry
-	(*v2beta1.Trigger)(nil),           // 35: kubeflow.pipelines.backend.api.v2beta1.Trigger
-	(*timestamppb.Timestamp)(nil),     // 36: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),           // 37: google.protobuf.Struct
-	(*structpb.Value)(nil),            // 38: google.protobuf.Value
+	(*GetOverviewRequest)(nil),        // 1: penstock.v1.GetOverviewRequest
+	(*Overview)(nil),                  // 2: penstock.v1.Overview
+	(*ExecutorOverview)(nil),          // 3: penstock.v1.ExecutorOverview
+	(*ListNextFiresRequest)(nil),      // 4: penstock.v1.ListNextFiresRequest
+	(*PreviewFiresRequest)(nil),       // 5: penstock.v1.PreviewFiresRequest
+	(*NextFires)(nil),                 // 6: penstock.v1.NextFires
+	(*ExplainTaskRequest)(nil),        // 7: penstock.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),       // 8: penstock.v1.ExplainTaskResponse
+	(*Reason)(nil),                    // 9: penstock.v1.Reason
+	(*ExplainCacheRequest)(nil),       // 10: penstock.v1.ExplainCacheRequest
+	(*ExplainCacheResponse)(nil),      // 11: penstock.v1.ExplainCacheResponse
+	(*Difference)(nil),                // 12: penstock.v1.Difference
+	(*PlanPipelineRequest)(nil),       // 13: penstock.v1.PlanPipelineRequest
+	(*PlanPipelineResponse)(nil),      // 14: penstock.v1.PlanPipelineResponse
+	(*Problem)(nil),                   // 15: penstock.v1.Problem
+	(*PlannedTask)(nil),               // 16: penstock.v1.PlannedTask
+	(*ReadEventLogRequest)(nil),       // 17: penstock.v1.ReadEventLogRequest
+	(*ReadArtifactRequest)(nil),       // 18: penstock.v1.ReadArtifactRequest
+	(*ReadObjectRequest)(nil),         // 19: penstock.v1.ReadObjectRequest
+	(*DescribePodRequest)(nil),        // 20: penstock.v1.DescribePodRequest
+	(*DescribePodResponse)(nil),       // 21: penstock.v1.DescribePodResponse
+	(*ReadLogRequest)(nil),            // 22: penstock.v1.ReadLogRequest
+	(*Chunk)(nil),                     // 23: penstock.v1.Chunk
+	(*ListTasksRequest)(nil),          // 24: penstock.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),         // 25: penstock.v1.ListTasksResponse
+	(*Task)(nil),                      // 26: penstock.v1.Task
+	(*ArtifactNames)(nil),             // 27: penstock.v1.ArtifactNames
+	(*ListArtifactsRequest)(nil),      // 28: penstock.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),     // 29: penstock.v1.ListArtifactsResponse
+	(*GetArtifactRequest)(nil),        // 30: penstock.v1.GetArtifactRequest
+	(*Artifact)(nil),                  // 31: penstock.v1.Artifact
+	nil,                               // 32: penstock.v1.Overview.OpenRunsEntry
+	nil,                               // 33: penstock.v1.PlanPipelineRequest.ParametersEntry
+	nil,                               // 34: penstock.v1.PlannedTask.UnknownInputsEntry
+	nil,                               // 35: penstock.v1.ListTasksResponse.CountsEntry
+	nil,                               // 36: penstock.v1.Task.InputArtifactsEntry
+	nil,                               // 37: penstock.v1.Task.OutputArtifactsEntry
+	nil,                               // 38: penstock.v1.Task.ChildCountsEntry
+	(*timestamppb.Timestamp)(nil),     // 39: google.protobuf.Timestamp
+	(*v2beta1.Trigger)(nil),           // 40: kubeflow.pipelines.backend.api.v2beta1.Trigger
+	(*structpb.Struct)(nil),           // 41: google.protobuf.Struct
+	(*structpb.Value)(nil),            // 42: google.protobuf.Value
 }
 var file_penstock_api_v1_insight_proto_depIdxs = []int32{
-	35, // 0: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
-	36, // 1: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
-	6,  // 2: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
-	36, // 3: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
-	0,  // 4: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
-	9,  // 5: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
-	37, // 6: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
-	29, // 7: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
-	13, // 8: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
-	12, // 9: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
-	37, // 10: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
-	30, // 11: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
-	37, // 12: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
-	13, // 13: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
-	37, // 14: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
-	37, // 15: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
-	23, // 16: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
-	31, // 17: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
-	36, // 18: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	36, // 19: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	36, // 20: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
-	37, // 21: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
-	37, // 22: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
-	32, // 23: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
-	33, // 24: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
-	34, // 25: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
-	28, // 26: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
-	37, // 27: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
-	36, // 28: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
-	38, // 29: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
-	24, // 30: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	24, // 31: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	21, // 32: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
-	25, // 33: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
-	27, // 34: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
-	15, // 35: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
-	16, // 36: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
-	17, // 37: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
-	19, // 38: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
-	4,  // 39: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
-	7,  // 40: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
-	10, // 41: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
-	14, // 42: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
-	1,  // 43: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
-	2,  // 44: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
-	22, // 45: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
-	26, // 46: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
-	28, // 47: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
-	20, // 48: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
-	20, // 49: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
-	18, // 50: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
-	20, // 51: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
-	5,  // 52: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
-	8,  // 53: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
-	11, // 54: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
-	20, // 55: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
-	3,  // 56: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
-	3,  // 57: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
-	45, // [45:58] is the sub-list for method output_type
-	32, // [32:45] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	32, // 0: penstock.v1.Overview.open_runs:type_name -> penstock.v1.Overview.OpenRunsEntry
+	39, // 1: penstock.v1.Overview.waiting_since:type_name -> google.protobuf.Timestamp
+	3,  // 2: penstock.v1.Overview.executors:type_name -> penstock.v1.ExecutorOverview
+	39, // 3: penstock.v1.Overview.at:type_name -> google.protobuf.Timestamp
+	39, // 4: penstock.v1.ExecutorOverview.seen_at:type_name -> google.protobuf.Timestamp
+	40, // 5: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
+	39, // 6: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
+	9,  // 7: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
+	39, // 8: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
+	0,  // 9: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
+	12, // 10: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
+	41, // 11: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
+	33, // 12: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
+	16, // 13: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
+	15, // 14: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
+	41, // 15: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
+	34, // 16: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
+	41, // 17: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
+	16, // 18: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
+	41, // 19: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
+	41, // 20: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
+	26, // 21: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
+	35, // 22: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
+	39, // 23: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	39, // 24: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	39, // 25: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
+	41, // 26: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
+	41, // 27: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
+	36, // 28: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
+	37, // 29: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
+	38, // 30: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
+	31, // 31: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
+	41, // 32: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
+	39, // 33: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	42, // 34: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
+	27, // 35: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	27, // 36: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	24, // 37: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
+	28, // 38: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
+	30, // 39: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
+	18, // 40: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
+	19, // 41: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
+	20, // 42: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
+	22, // 43: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
+	7,  // 44: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
+	10, // 45: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
+	13, // 46: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
+	17, // 47: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
+	4,  // 48: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
+	5,  // 49: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
+	1,  // 50: penstock.v1.InsightService.GetOverview:input_type -> penstock.v1.GetOverviewRequest
+	25, // 51: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
+	29, // 52: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
+	31, // 53: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
+	23, // 54: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
+	23, // 55: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
+	21, // 56: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
+	23, // 57: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
+	8,  // 58: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
+	11, // 59: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
+	14, // 60: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
+	23, // 61: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
+	6,  // 62: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
+	6,  // 63: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
+	2,  // 64: penstock.v1.InsightService.GetOverview:output_type -> penstock.v1.Overview
+	51, // [51:65] is the sub-list for method output_type
+	37, // [37:51] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_penstock_api_v1_insight_proto_init() }
@@ -2461,17 +2753,17 @@ func file_penstock_api_v1_insight_proto_init() {
 	if File_penstock_api_v1_insight_proto != nil {
 		return
 	}
-	file_penstock_api_v1_insight_proto_msgTypes[12].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[19].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[20].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[15].OneofWrappers = []any{}
 	file_penstock_api_v1_insight_proto_msgTypes[22].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[23].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_api_v1_insight_proto_rawDesc), len(file_penstock_api_v1_insight_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,6 +34,7 @@ const (
 	InsightService_ReadEventLog_FullMethodName  = "/penstock.v1.InsightService/ReadEventLog"
 	InsightService_ListNextFires_FullMethodName = "/penstock.v1.InsightService/ListNextFires"
 	InsightService_PreviewFires_FullMethodName  = "/penstock.v1.InsightService/PreviewFires"
+	InsightService_GetOverview_FullMethodName   = "/penstock.v1.InsightService/GetOverview"
 )
 
 // InsightServiceClient is the client API for InsightService service.
@@ -72,6 +73,8 @@ type InsightServiceClient interface {
 	ListNextFires(ctx context.Context, in *ListNextFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
 	// When a recurring run with a trigger would fire if it were made now; nothing is made.
 	PreviewFires(ctx context.Context, in *PreviewFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
+	// How the installation does: what waits and runs, who carries it out, and what is amiss.
+	GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error)
 }
 
 type insightServiceClient struct {
@@ -248,6 +251,16 @@ func (c *insightServiceClient) PreviewFires(ctx context.Context, in *PreviewFire
 	return out, nil
 }
 
+func (c *insightServiceClient) GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Overview)
+	err := c.cc.Invoke(ctx, InsightService_GetOverview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // InsightServiceServer is the server API for InsightService service.
 // All implementations must embed UnimplementedInsightServiceServer
 // for forward compatibility.
@@ -284,6 +297,8 @@ type InsightServiceServer interface {
 	ListNextFires(context.Context, *ListNextFiresRequest) (*NextFires, error)
 	// When a recurring run with a trigger would fire if it were made now; nothing is made.
 	PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error)
+	// How the installation does: what waits and runs, who carries it out, and what is amiss.
+	GetOverview(context.Context, *GetOverviewRequest) (*Overview, error)
 	mustEmbedUnimplementedInsightServiceServer()
 }
 
@@ -332,6 +347,9 @@ func (UnimplementedInsightServiceServer) ListNextFires(context.Context, *ListNex
 }
 func (UnimplementedInsightServiceServer) PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method PreviewFires not implemented")
+}
+func (UnimplementedInsightServiceServer) GetOverview(context.Context, *GetOverviewRequest) (*Overview, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetOverview not implemented")
 }
 func (UnimplementedInsightServiceServer) mustEmbedUnimplementedInsightServiceServer() {}
 func (UnimplementedInsightServiceServer) testEmbeddedByValue()                        {}
@@ -560,6 +578,24 @@ func _InsightService_PreviewFires_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InsightService_GetOverview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOverviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).GetOverview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_GetOverview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).GetOverview(ctx, req.(*GetOverviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // InsightService_ServiceDesc is the grpc.ServiceDesc for InsightService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -602,6 +638,10 @@ var InsightService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PreviewFires",
 			Handler:    _InsightService_PreviewFires_Handler,
+		},
+		{
+			MethodName: "GetOverview",
+			Handler:    _InsightService_GetOverview_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -16,6 +16,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "experiments": ("penstock.cli.experiments:experiments", "Create and list experiments."),
     "artifacts": ("penstock.cli.artifacts:artifacts", "List and download artifacts."),
     "cache": ("penstock.cli.cache:cache", "Say why a task was or was not answered from the cache."),
+    "overview": ("penstock.cli.overview:overview", "Say what waits and runs, and what is amiss."),
     "tokens": ("penstock.cli.tokens:tokens", "Make, list and revoke API tokens."),
     "whoami": ("penstock.cli.tokens:whoami", "Say who the server takes you for."),
     "roles": ("penstock.cli.roles:roles", "Say who may do what in which namespace."),

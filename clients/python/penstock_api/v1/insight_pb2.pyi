@@ -10,6 +10,59 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class GetOverviewRequest(_message.Message):
+    __slots__ = ("namespace",)
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    def __init__(self, namespace: _Optional[str] = ...) -> None: ...
+
+class Overview(_message.Message):
+    __slots__ = ("open_runs", "waiting_runs", "waiting_since", "executors", "problems", "server_version", "database", "schema_revision", "at")
+    class OpenRunsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    OPEN_RUNS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_RUNS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_SINCE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_REVISION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    open_runs: _containers.ScalarMap[str, int]
+    waiting_runs: int
+    waiting_since: _timestamp_pb2.Timestamp
+    executors: _containers.RepeatedCompositeFieldContainer[ExecutorOverview]
+    problems: _containers.RepeatedScalarFieldContainer[str]
+    server_version: str
+    database: str
+    schema_revision: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, open_runs: _Optional[_Mapping[str, int]] = ..., waiting_runs: _Optional[int] = ..., waiting_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., executors: _Optional[_Iterable[_Union[ExecutorOverview, _Mapping]]] = ..., problems: _Optional[_Iterable[str]] = ..., server_version: _Optional[str] = ..., database: _Optional[str] = ..., schema_revision: _Optional[str] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExecutorOverview(_message.Message):
+    __slots__ = ("name", "backend", "version", "places", "open_attempts", "held_runs", "seen_at")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    HELD_RUNS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_AT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    backend: str
+    version: str
+    places: int
+    open_attempts: int
+    held_runs: int
+    seen_at: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., backend: _Optional[str] = ..., version: _Optional[str] = ..., places: _Optional[int] = ..., open_attempts: _Optional[int] = ..., held_runs: _Optional[int] = ..., seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class ListNextFiresRequest(_message.Message):
     __slots__ = ("recurring_run_id", "count")
     RECURRING_RUN_ID_FIELD_NUMBER: _ClassVar[int]

@@ -80,6 +80,11 @@ class InsightServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
                 )
+        self.GetOverview = channel.unary_unary(
+                '/penstock.v1.InsightService/GetOverview',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.GetOverviewRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Overview.FromString,
+                )
 
 
 class InsightServiceServicer(object):
@@ -181,6 +186,13 @@ class InsightServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetOverview(self, request, context):
+        """How the installation does: what waits and runs, who carries it out, and what is amiss.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InsightServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -248,6 +260,11 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.PreviewFires,
                     request_deserializer=penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.SerializeToString,
+            ),
+            'GetOverview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOverview,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.GetOverviewRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.Overview.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -478,5 +495,22 @@ class InsightService(object):
         return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/PreviewFires',
             penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.SerializeToString,
             penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetOverview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/GetOverview',
+            penstock__api_dot_v1_dot_insight__pb2.GetOverviewRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.Overview.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

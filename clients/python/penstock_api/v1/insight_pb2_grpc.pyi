@@ -68,6 +68,8 @@ class InsightServiceStub:
     """When a recurring run will fire."""
     PreviewFires: _grpc.UnaryUnaryMultiCallable[_insight_pb2.PreviewFiresRequest, _insight_pb2.NextFires]
     """When a recurring run with a trigger would fire if it were made now; nothing is made."""
+    GetOverview: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetOverviewRequest, _insight_pb2.Overview]
+    """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
 @_typing.type_check_only
 class InsightServiceAsyncStub(InsightServiceStub):
@@ -109,6 +111,8 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """When a recurring run will fire."""
     PreviewFires: _aio.UnaryUnaryMultiCallable[_insight_pb2.PreviewFiresRequest, _insight_pb2.NextFires]  # type: ignore[assignment]
     """When a recurring run with a trigger would fire if it were made now; nothing is made."""
+    GetOverview: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetOverviewRequest, _insight_pb2.Overview]  # type: ignore[assignment]
+    """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
 class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
     """Read-only views of what runs did, from Penstock's own database."""
@@ -225,5 +229,13 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.NextFires, _abc.Awaitable[_insight_pb2.NextFires]]:
         """When a recurring run with a trigger would fire if it were made now; nothing is made."""
+
+    @_abc_1.abstractmethod
+    def GetOverview(
+        self,
+        request: _insight_pb2.GetOverviewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.Overview, _abc.Awaitable[_insight_pb2.Overview]]:
+        """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
 def add_InsightServiceServicer_to_server(servicer: InsightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,12 +7,14 @@ holds the rows, in the order of their ids, until the transaction ends.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
 from penstock_server.domain.dispatch import HoldState, LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
+from penstock_server.domain.executors import OpenRuns
 from penstock_server.storage.clock import now_millis
 from penstock_server.storage.tables import run_events, runs
 
@@ -56,6 +58,26 @@ class SqlQueueRepository:
         statement = select(looked.c.held, func.count()).group_by(looked.c.held)
         counts = {bool(is_held): int(number) for is_held, number in self._connection.execute(statement)}
         return QueueDepth(waiting=counts.get(False, 0), held=counts.get(True, 0))
+
+    def open_runs(self, namespace: str | None) -> OpenRuns:
+        """Runs that have not ended, of one namespace or of all."""
+        waits = (runs.c.lease_expires_at <= now_millis()).label("waits")
+        looked = select(runs.c.state, waits, runs.c.created_at).where(runs.c.claimable.is_(True))
+        if namespace is not None:
+            looked = looked.where(runs.c.namespace == namespace)
+        each = looked.subquery()
+        statement = select(
+            each.c.state, each.c.waits, func.count().label("number"), func.min(each.c.created_at).label("oldest")
+        ).group_by(each.c.state, each.c.waits)
+        by_state: Counter[str] = Counter()
+        waiting, oldest = 0, []
+        for row in self._connection.execute(statement):
+            by_state[row.state] += row.number
+            if row.waits:
+                waiting += row.number
+                oldest.append(row.oldest)
+        at = self._connection.execute(select(now_millis())).scalar_one()
+        return OpenRuns(by_state, waiting, min(oldest, default=0), at)
 
     def take(self, entry: QueueEntry, owner: str, lease_millis: int) -> bool:
         """Leases a run that is still as `claimable` saw it; its fence becomes `entry.fence + 1`."""

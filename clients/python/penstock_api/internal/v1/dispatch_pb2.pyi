@@ -7,18 +7,32 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ClaimRunsRequest(_message.Message):
-    __slots__ = ("executor_id", "max_runs", "wait_millis", "lease_millis", "backend")
+    __slots__ = ("executor_id", "max_runs", "wait_millis", "lease_millis", "backend", "status")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_RUNS_FIELD_NUMBER: _ClassVar[int]
     WAIT_MILLIS_FIELD_NUMBER: _ClassVar[int]
     LEASE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     max_runs: int
     wait_millis: int
     lease_millis: int
     backend: str
-    def __init__(self, executor_id: _Optional[str] = ..., max_runs: _Optional[int] = ..., wait_millis: _Optional[int] = ..., lease_millis: _Optional[int] = ..., backend: _Optional[str] = ...) -> None: ...
+    status: ExecutorStatus
+    def __init__(self, executor_id: _Optional[str] = ..., max_runs: _Optional[int] = ..., wait_millis: _Optional[int] = ..., lease_millis: _Optional[int] = ..., backend: _Optional[str] = ..., status: _Optional[_Union[ExecutorStatus, _Mapping]] = ...) -> None: ...
+
+class ExecutorStatus(_message.Message):
+    __slots__ = ("backend", "version", "places", "open_attempts")
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    backend: str
+    version: str
+    places: int
+    open_attempts: int
+    def __init__(self, backend: _Optional[str] = ..., version: _Optional[str] = ..., places: _Optional[int] = ..., open_attempts: _Optional[int] = ...) -> None: ...
 
 class ClaimRunsResponse(_message.Message):
     __slots__ = ("runs", "waited_millis")
@@ -89,18 +103,20 @@ class Lease(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
-    __slots__ = ("executor_id", "lease_millis", "leases", "release", "release_all")
+    __slots__ = ("executor_id", "lease_millis", "leases", "release", "release_all", "status")
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     RELEASE_ALL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     lease_millis: int
     leases: _containers.RepeatedCompositeFieldContainer[Lease]
     release: bool
     release_all: bool
-    def __init__(self, executor_id: _Optional[str] = ..., lease_millis: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., release: bool = ..., release_all: bool = ...) -> None: ...
+    status: ExecutorStatus
+    def __init__(self, executor_id: _Optional[str] = ..., lease_millis: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., release: bool = ..., release_all: bool = ..., status: _Optional[_Union[ExecutorStatus, _Mapping]] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
     __slots__ = ("lost_run_ids", "terminate_run_ids", "deleted_run_ids")

@@ -17,7 +17,156 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file penstock_api/v1/insight.proto.
  */
 export const file_penstock_api_v1_insight: GenFile = /*@__PURE__*/
-  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiPwoUTGlzdE5leHRGaXJlc1JlcXVlc3QSGAoQcmVjdXJyaW5nX3J1bl9pZBgBIAEoCRINCgVjb3VudBgCIAEoBSJmChNQcmV2aWV3RmlyZXNSZXF1ZXN0EkAKB3RyaWdnZXIYASABKAsyLy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5UcmlnZ2VyEg0KBWNvdW50GAIgASgFIlkKCU5leHRGaXJlcxIpCgVmaXJlcxgBIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJEhEKCXRpbWVfem9uZRgDIAEoCSIyChJFeHBsYWluVGFza1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkiaQoTRXhwbGFpblRhc2tSZXNwb25zZRIMCgR0YXNrGAEgASgJEg0KBXN0YXRlGAIgASgJEg8KB3N1bW1hcnkYAyABKAkSJAoHcmVhc29ucxgEIAMoCzITLnBlbnN0b2NrLnYxLlJlYXNvbiJMCgZSZWFzb24SDAoEdGV4dBgBIAEoCRIMCgR0YXNrGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIzChNFeHBsYWluQ2FjaGVSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIMCgR0YXNrGAIgASgJIpkCChRFeHBsYWluQ2FjaGVSZXNwb25zZRI6CgdvdXRjb21lGAEgASgOMikucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVzcG9uc2UuT3V0Y29tZRIPCgdzdW1tYXJ5GAIgASgJEhQKDG90aGVyX3J1bl9pZBgDIAEoCRISCgpvdGhlcl90YXNrGAQgASgJEiwKC2RpZmZlcmVuY2VzGAUgAygLMhcucGVuc3RvY2sudjEuRGlmZmVyZW5jZSJcCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIPCgtPVVRDT01FX0hJVBABEhAKDE9VVENPTUVfTUlTUxACEhUKEU9VVENPTUVfTk9UX0FTS0VEEAMiRAoKRGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRISCgp0aGlzX3ZhbHVlGAIgASgJEhMKC290aGVyX3ZhbHVlGAMgASgJIoYCChNQbGFuUGlwZWxpbmVSZXF1ZXN0Ei4KDXBpcGVsaW5lX3NwZWMYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhsKE3BpcGVsaW5lX3ZlcnNpb25faWQYAiABKAkSRAoKcGFyYW1ldGVycxgDIAMoCzIwLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QuUGFyYW1ldGVyc0VudHJ5EhEKCW5hbWVzcGFjZRgEIAEoCRpJCg9QYXJhbWV0ZXJzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlOgI4ASJ6ChRQbGFuUGlwZWxpbmVSZXNwb25zZRInCgV0YXNrcxgBIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrEiYKCHByb2JsZW1zGAIgAygLMhQucGVuc3RvY2sudjEuUHJvYmxlbRIRCgl0cnVuY2F0ZWQYAyABKAgiKQoHUHJvYmxlbRINCgVwbGFjZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIoIECgtQbGFubmVkVGFzaxIMCgRwYXRoGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhAKCGRlY2lzaW9uGAQgASgJEgwKBG5vdGUYBSABKAkSEgoKZGVwZW5kc19vbhgGIAMoCRIRCgljb25kaXRpb24YByABKAkSJwoGaW5wdXRzGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJDCg51bmtub3duX2lucHV0cxgJIAMoCzIrLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrLlVua25vd25JbnB1dHNFbnRyeRIPCgdjYWNoaW5nGAogASgIEhUKDWNhY2hlZF9ydW5faWQYCyABKAkSEwoLbWF4X3JldHJpZXMYDCABKAUSFwoKaXRlcmF0aW9ucxgNIAEoBUgAiAEBEhkKEXBhcmFsbGVsaXNtX2xpbWl0GA4gASgFEioKCWNvbnRhaW5lchgPIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoIY2hpbGRyZW4YECADKAsyGC5wZW5zdG9jay52MS5QbGFubmVkVGFzaxo0ChJVbmtub3duSW5wdXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfaXRlcmF0aW9ucyIlChNSZWFkRXZlbnRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI2ChNSZWFkQXJ0aWZhY3RSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJbWF4X2J5dGVzGAIgASgDIlMKEVJlYWRPYmplY3RSZXF1ZXN0EgsKA3VyaRgBIAEoCRIOCgZvZmZzZXQYAiABKAMSEQoJbWF4X2J5dGVzGAMgASgDEg4KBnVucGFjaxgEIAEoCCI2ChJEZXNjcmliZVBvZFJlcXVlc3QSEAoIcG9kX25hbWUYASABKAkSDgoGcnVuX2lkGAIgASgJImQKE0Rlc2NyaWJlUG9kUmVzcG9uc2USJAoDcG9kGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZldmVudHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlUKDlJlYWRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg4KBmZvbGxvdxgDIAEoCBISCgp0YWlsX2J5dGVzGAQgASgDIj8KBUNodW5rEgwKBGRhdGEYASABKAwSGAoLdG90YWxfYnl0ZXMYAiABKANIAIgBAUIOCgxfdG90YWxfYnl0ZXMiogEKEExpc3RUYXNrc1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEhgKC3BhcmVudF9wYXRoGAQgASgJSACIAQESDgoGc3RhdGVzGAUgAygJEgwKBHRleHQYBiABKAkSDwoHc29ydF9ieRgHIAEoCUIOCgxfcGFyZW50X3BhdGgi3wEKEUxpc3RUYXNrc1Jlc3BvbnNlEiAKBXRhc2tzGAEgAygLMhEucGVuc3RvY2sudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKdG90YWxfc2l6ZRgDIAEoBRI6CgZjb3VudHMYBCADKAsyKi5wZW5zdG9jay52MS5MaXN0VGFza3NSZXNwb25zZS5Db3VudHNFbnRyeRIQCghzZXF1ZW5jZRgFIAEoAxotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIpsHCgRUYXNrEgwKBHBhdGgYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGFyZW50X3BhdGgYBCABKAkSDAoEa2luZBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIQCghhdHRlbXB0cxgHIAEoBRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZXJyb3IYCyABKAkSFAoMZXhlY3V0aW9uX2lkGAwgASgDEicKBmlucHV0cxgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoHb3V0cHV0cxgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSPgoPaW5wdXRfYXJ0aWZhY3RzGA8gAygLMiUucGVuc3RvY2sudjEuVGFzay5JbnB1dEFydGlmYWN0c0VudHJ5EkAKEG91dHB1dF9hcnRpZmFjdHMYECADKAsyJi5wZW5zdG9jay52MS5UYXNrLk91dHB1dEFydGlmYWN0c0VudHJ5EhwKD2l0ZXJhdGlvbl9pbmRleBgRIAEoBUgAiAEBEg8KB2xvZ191cmkYEiABKAkSEAoIcG9kX25hbWUYEyABKAkSFwoPZHVyYXRpb25fbWlsbGlzGBQgASgDEg8KB3dhaXRpbmcYFSABKAkSOAoMY2hpbGRfY291bnRzGBYgAygLMiIucGVuc3RvY2sudjEuVGFzay5DaGlsZENvdW50c0VudHJ5GlEKE0lucHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaUgoUT3V0cHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaMgoQQ2hpbGRDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBQhIKEF9pdGVyYXRpb25faW5kZXgiHgoNQXJ0aWZhY3ROYW1lcxINCgVuYW1lcxgBIAMoCSJuChRMaXN0QXJ0aWZhY3RzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDAoEdHlwZRgEIAEoCRIRCgluYW1lc3BhY2UYBSABKAkiWgoVTGlzdEFydGlmYWN0c1Jlc3BvbnNlEigKCWFydGlmYWN0cxgBIAMoCzIVLnBlbnN0b2NrLnYxLkFydGlmYWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSLqAQoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRILCgN1cmkYBCABKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJ1bl9pZBgGIAEoCRIRCgl0YXNrX3BhdGgYByABKAkSDAoEcG9ydBgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgttZXRhZGF0YV9pZBgKIAEoAzL+CgoOSW5zaWdodFNlcnZpY2USeQoJTGlzdFRhc2tzEh0ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVxdWVzdBoeLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIi2C0+STAicSJS9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH0vdGFza3MSewoNTGlzdEFydGlmYWN0cxIhLnBlbnN0b2NrLnYxLkxpc3RBcnRpZmFjdHNSZXF1ZXN0GiIucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1Jlc3BvbnNlIiOC0+STAh0SGy9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cxJxCgtHZXRBcnRpZmFjdBIfLnBlbnN0b2NrLnYxLkdldEFydGlmYWN0UmVxdWVzdBoVLnBlbnN0b2NrLnYxLkFydGlmYWN0IiqC0+STAiQSIi9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cy97bmFtZX0SRgoMUmVhZEFydGlmYWN0EiAucGVuc3RvY2sudjEuUmVhZEFydGlmYWN0UmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESQgoKUmVhZE9iamVjdBIeLnBlbnN0b2NrLnYxLlJlYWRPYmplY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJQCgtEZXNjcmliZVBvZBIfLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVxdWVzdBogLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVzcG9uc2USPAoHUmVhZExvZxIbLnBlbnN0b2NrLnYxLlJlYWRMb2dSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARKBAQoLRXhwbGFpblRhc2sSHy5wZW5zdG9jay52MS5FeHBsYWluVGFza1JlcXVlc3QaIC5wZW5zdG9jay52MS5FeHBsYWluVGFza1Jlc3BvbnNlIi+C0+STAikSJy9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbhKJAQoMRXhwbGFpbkNhY2hlEiAucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVxdWVzdBohLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlc3BvbnNlIjSC0+STAi4SLC9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbkNhY2hlEnYKDFBsYW5QaXBlbGluZRIgLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QaIS5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXNwb25zZSIhgtPkkwIbIhYvYXBpcy9wZW5zdG9jay92MS9wbGFuOgEqEkYKDFJlYWRFdmVudExvZxIgLnBlbnN0b2NrLnYxLlJlYWRFdmVudExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEpABCg1MaXN0TmV4dEZpcmVzEiEucGVuc3RvY2sudjEuTGlzdE5leHRGaXJlc1JlcXVlc3QaFi5wZW5zdG9jay52MS5OZXh0RmlyZXMiRILT5JMCPhI8L2FwaXMvcGVuc3RvY2svdjEvcmVjdXJyaW5ncnVucy97cmVjdXJyaW5nX3J1bl9pZH06bmV4dEZpcmVzEoEBCgxQcmV2aWV3RmlyZXMSIC5wZW5zdG9jay52MS5QcmV2aWV3RmlyZXNSZXF1ZXN0GhYucGVuc3RvY2sudjEuTmV4dEZpcmVzIjeC0+STAjEiLC9hcGlzL3BlbnN0b2NrL3YxL3JlY3VycmluZ3J1bnM6cHJldmlld0ZpcmVzOgEqYgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run]);
+  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiJwoSR2V0T3ZlcnZpZXdSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCSLrAgoIT3ZlcnZpZXcSNgoJb3Blbl9ydW5zGAEgAygLMiMucGVuc3RvY2sudjEuT3ZlcnZpZXcuT3BlblJ1bnNFbnRyeRIUCgx3YWl0aW5nX3J1bnMYAiABKAUSMQoNd2FpdGluZ19zaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoJZXhlY3V0b3JzGAQgAygLMh0ucGVuc3RvY2sudjEuRXhlY3V0b3JPdmVydmlldxIQCghwcm9ibGVtcxgFIAMoCRIWCg5zZXJ2ZXJfdmVyc2lvbhgGIAEoCRIQCghkYXRhYmFzZRgHIAEoCRIXCg9zY2hlbWFfcmV2aXNpb24YCCABKAkSJgoCYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi8KDU9wZW5SdW5zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgFOgI4ASKpAQoQRXhlY3V0b3JPdmVydmlldxIMCgRuYW1lGAEgASgJEg8KB2JhY2tlbmQYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIOCgZwbGFjZXMYBCABKAUSFQoNb3Blbl9hdHRlbXB0cxgFIAEoBRIRCgloZWxkX3J1bnMYBiABKAUSKwoHc2Vlbl9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPwoUTGlzdE5leHRGaXJlc1JlcXVlc3QSGAoQcmVjdXJyaW5nX3J1bl9pZBgBIAEoCRINCgVjb3VudBgCIAEoBSJmChNQcmV2aWV3RmlyZXNSZXF1ZXN0EkAKB3RyaWdnZXIYASABKAsyLy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5UcmlnZ2VyEg0KBWNvdW50GAIgASgFIlkKCU5leHRGaXJlcxIpCgVmaXJlcxgBIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJEhEKCXRpbWVfem9uZRgDIAEoCSIyChJFeHBsYWluVGFza1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkiaQoTRXhwbGFpblRhc2tSZXNwb25zZRIMCgR0YXNrGAEgASgJEg0KBXN0YXRlGAIgASgJEg8KB3N1bW1hcnkYAyABKAkSJAoHcmVhc29ucxgEIAMoCzITLnBlbnN0b2NrLnYxLlJlYXNvbiJMCgZSZWFzb24SDAoEdGV4dBgBIAEoCRIMCgR0YXNrGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIzChNFeHBsYWluQ2FjaGVSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIMCgR0YXNrGAIgASgJIpkCChRFeHBsYWluQ2FjaGVSZXNwb25zZRI6CgdvdXRjb21lGAEgASgOMikucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVzcG9uc2UuT3V0Y29tZRIPCgdzdW1tYXJ5GAIgASgJEhQKDG90aGVyX3J1bl9pZBgDIAEoCRISCgpvdGhlcl90YXNrGAQgASgJEiwKC2RpZmZlcmVuY2VzGAUgAygLMhcucGVuc3RvY2sudjEuRGlmZmVyZW5jZSJcCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIPCgtPVVRDT01FX0hJVBABEhAKDE9VVENPTUVfTUlTUxACEhUKEU9VVENPTUVfTk9UX0FTS0VEEAMiRAoKRGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRISCgp0aGlzX3ZhbHVlGAIgASgJEhMKC290aGVyX3ZhbHVlGAMgASgJIoYCChNQbGFuUGlwZWxpbmVSZXF1ZXN0Ei4KDXBpcGVsaW5lX3NwZWMYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhsKE3BpcGVsaW5lX3ZlcnNpb25faWQYAiABKAkSRAoKcGFyYW1ldGVycxgDIAMoCzIwLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QuUGFyYW1ldGVyc0VudHJ5EhEKCW5hbWVzcGFjZRgEIAEoCRpJCg9QYXJhbWV0ZXJzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlOgI4ASJ6ChRQbGFuUGlwZWxpbmVSZXNwb25zZRInCgV0YXNrcxgBIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrEiYKCHByb2JsZW1zGAIgAygLMhQucGVuc3RvY2sudjEuUHJvYmxlbRIRCgl0cnVuY2F0ZWQYAyABKAgiKQoHUHJvYmxlbRINCgVwbGFjZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIoIECgtQbGFubmVkVGFzaxIMCgRwYXRoGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhAKCGRlY2lzaW9uGAQgASgJEgwKBG5vdGUYBSABKAkSEgoKZGVwZW5kc19vbhgGIAMoCRIRCgljb25kaXRpb24YByABKAkSJwoGaW5wdXRzGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJDCg51bmtub3duX2lucHV0cxgJIAMoCzIrLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrLlVua25vd25JbnB1dHNFbnRyeRIPCgdjYWNoaW5nGAogASgIEhUKDWNhY2hlZF9ydW5faWQYCyABKAkSEwoLbWF4X3JldHJpZXMYDCABKAUSFwoKaXRlcmF0aW9ucxgNIAEoBUgAiAEBEhkKEXBhcmFsbGVsaXNtX2xpbWl0GA4gASgFEioKCWNvbnRhaW5lchgPIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoIY2hpbGRyZW4YECADKAsyGC5wZW5zdG9jay52MS5QbGFubmVkVGFzaxo0ChJVbmtub3duSW5wdXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfaXRlcmF0aW9ucyIlChNSZWFkRXZlbnRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI2ChNSZWFkQXJ0aWZhY3RSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJbWF4X2J5dGVzGAIgASgDIlMKEVJlYWRPYmplY3RSZXF1ZXN0EgsKA3VyaRgBIAEoCRIOCgZvZmZzZXQYAiABKAMSEQoJbWF4X2J5dGVzGAMgASgDEg4KBnVucGFjaxgEIAEoCCI2ChJEZXNjcmliZVBvZFJlcXVlc3QSEAoIcG9kX25hbWUYASABKAkSDgoGcnVuX2lkGAIgASgJImQKE0Rlc2NyaWJlUG9kUmVzcG9uc2USJAoDcG9kGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZldmVudHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlUKDlJlYWRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg4KBmZvbGxvdxgDIAEoCBISCgp0YWlsX2J5dGVzGAQgASgDIj8KBUNodW5rEgwKBGRhdGEYASABKAwSGAoLdG90YWxfYnl0ZXMYAiABKANIAIgBAUIOCgxfdG90YWxfYnl0ZXMiogEKEExpc3RUYXNrc1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEhgKC3BhcmVudF9wYXRoGAQgASgJSACIAQESDgoGc3RhdGVzGAUgAygJEgwKBHRleHQYBiABKAkSDwoHc29ydF9ieRgHIAEoCUIOCgxfcGFyZW50X3BhdGgi3wEKEUxpc3RUYXNrc1Jlc3BvbnNlEiAKBXRhc2tzGAEgAygLMhEucGVuc3RvY2sudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKdG90YWxfc2l6ZRgDIAEoBRI6CgZjb3VudHMYBCADKAsyKi5wZW5zdG9jay52MS5MaXN0VGFza3NSZXNwb25zZS5Db3VudHNFbnRyeRIQCghzZXF1ZW5jZRgFIAEoAxotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIpsHCgRUYXNrEgwKBHBhdGgYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGFyZW50X3BhdGgYBCABKAkSDAoEa2luZBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIQCghhdHRlbXB0cxgHIAEoBRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZXJyb3IYCyABKAkSFAoMZXhlY3V0aW9uX2lkGAwgASgDEicKBmlucHV0cxgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoHb3V0cHV0cxgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSPgoPaW5wdXRfYXJ0aWZhY3RzGA8gAygLMiUucGVuc3RvY2sudjEuVGFzay5JbnB1dEFydGlmYWN0c0VudHJ5EkAKEG91dHB1dF9hcnRpZmFjdHMYECADKAsyJi5wZW5zdG9jay52MS5UYXNrLk91dHB1dEFydGlmYWN0c0VudHJ5EhwKD2l0ZXJhdGlvbl9pbmRleBgRIAEoBUgAiAEBEg8KB2xvZ191cmkYEiABKAkSEAoIcG9kX25hbWUYEyABKAkSFwoPZHVyYXRpb25fbWlsbGlzGBQgASgDEg8KB3dhaXRpbmcYFSABKAkSOAoMY2hpbGRfY291bnRzGBYgAygLMiIucGVuc3RvY2sudjEuVGFzay5DaGlsZENvdW50c0VudHJ5GlEKE0lucHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaUgoUT3V0cHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaMgoQQ2hpbGRDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBQhIKEF9pdGVyYXRpb25faW5kZXgiHgoNQXJ0aWZhY3ROYW1lcxINCgVuYW1lcxgBIAMoCSJuChRMaXN0QXJ0aWZhY3RzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDAoEdHlwZRgEIAEoCRIRCgluYW1lc3BhY2UYBSABKAkiWgoVTGlzdEFydGlmYWN0c1Jlc3BvbnNlEigKCWFydGlmYWN0cxgBIAMoCzIVLnBlbnN0b2NrLnYxLkFydGlmYWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSLqAQoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRILCgN1cmkYBCABKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJ1bl9pZBgGIAEoCRIRCgl0YXNrX3BhdGgYByABKAkSDAoEcG9ydBgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgttZXRhZGF0YV9pZBgKIAEoAzLpCwoOSW5zaWdodFNlcnZpY2USeQoJTGlzdFRhc2tzEh0ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVxdWVzdBoeLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIi2C0+STAicSJS9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH0vdGFza3MSewoNTGlzdEFydGlmYWN0cxIhLnBlbnN0b2NrLnYxLkxpc3RBcnRpZmFjdHNSZXF1ZXN0GiIucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1Jlc3BvbnNlIiOC0+STAh0SGy9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cxJxCgtHZXRBcnRpZmFjdBIfLnBlbnN0b2NrLnYxLkdldEFydGlmYWN0UmVxdWVzdBoVLnBlbnN0b2NrLnYxLkFydGlmYWN0IiqC0+STAiQSIi9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cy97bmFtZX0SRgoMUmVhZEFydGlmYWN0EiAucGVuc3RvY2sudjEuUmVhZEFydGlmYWN0UmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESQgoKUmVhZE9iamVjdBIeLnBlbnN0b2NrLnYxLlJlYWRPYmplY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJQCgtEZXNjcmliZVBvZBIfLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVxdWVzdBogLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVzcG9uc2USPAoHUmVhZExvZxIbLnBlbnN0b2NrLnYxLlJlYWRMb2dSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARKBAQoLRXhwbGFpblRhc2sSHy5wZW5zdG9jay52MS5FeHBsYWluVGFza1JlcXVlc3QaIC5wZW5zdG9jay52MS5FeHBsYWluVGFza1Jlc3BvbnNlIi+C0+STAikSJy9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbhKJAQoMRXhwbGFpbkNhY2hlEiAucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVxdWVzdBohLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlc3BvbnNlIjSC0+STAi4SLC9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbkNhY2hlEnYKDFBsYW5QaXBlbGluZRIgLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QaIS5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXNwb25zZSIhgtPkkwIbIhYvYXBpcy9wZW5zdG9jay92MS9wbGFuOgEqEkYKDFJlYWRFdmVudExvZxIgLnBlbnN0b2NrLnYxLlJlYWRFdmVudExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEpABCg1MaXN0TmV4dEZpcmVzEiEucGVuc3RvY2sudjEuTGlzdE5leHRGaXJlc1JlcXVlc3QaFi5wZW5zdG9jay52MS5OZXh0RmlyZXMiRILT5JMCPhI8L2FwaXMvcGVuc3RvY2svdjEvcmVjdXJyaW5ncnVucy97cmVjdXJyaW5nX3J1bl9pZH06bmV4dEZpcmVzEoEBCgxQcmV2aWV3RmlyZXMSIC5wZW5zdG9jay52MS5QcmV2aWV3RmlyZXNSZXF1ZXN0GhYucGVuc3RvY2sudjEuTmV4dEZpcmVzIjeC0+STAjEiLC9hcGlzL3BlbnN0b2NrL3YxL3JlY3VycmluZ3J1bnM6cHJldmlld0ZpcmVzOgEqEmkKC0dldE92ZXJ2aWV3Eh8ucGVuc3RvY2sudjEuR2V0T3ZlcnZpZXdSZXF1ZXN0GhUucGVuc3RvY2sudjEuT3ZlcnZpZXciIoLT5JMCHBIaL2FwaXMvcGVuc3RvY2svdjEvb3ZlcnZpZXdiBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run]);
+
+/**
+ * @generated from message penstock.v1.GetOverviewRequest
+ */
+export type GetOverviewRequest = Message<"penstock.v1.GetOverviewRequest"> & {
+  /**
+   * Whose runs are counted; required in multi-user mode.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+};
+
+/**
+ * Describes the message penstock.v1.GetOverviewRequest.
+ * Use `create(GetOverviewRequestSchema)` to create a new message.
+ */
+export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 0);
+
+/**
+ * @generated from message penstock.v1.Overview
+ */
+export type Overview = Message<"penstock.v1.Overview"> & {
+  /**
+   * Runs that have not ended, by state.
+   *
+   * @generated from field: map<string, int32> open_runs = 1;
+   */
+  openRuns: { [key: string]: number };
+
+  /**
+   * Those of them that no executor holds, and since when the one that was created first is there.
+   *
+   * @generated from field: int32 waiting_runs = 2;
+   */
+  waitingRuns: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp waiting_since = 3;
+   */
+  waitingSince?: Timestamp | undefined;
+
+  /**
+   * Those that are connected, by name.
+   *
+   * @generated from field: repeated penstock.v1.ExecutorOverview executors = 4;
+   */
+  executors: ExecutorOverview[];
+
+  /**
+   * What is amiss, in words that say what to do; empty when all is well.
+   *
+   * @generated from field: repeated string problems = 5;
+   */
+  problems: string[];
+
+  /**
+   * Release of the server that answers.
+   *
+   * @generated from field: string server_version = 6;
+   */
+  serverVersion: string;
+
+  /**
+   * sqlite, postgresql, mysql or mariadb; and the revision of its schema.
+   *
+   * @generated from field: string database = 7;
+   */
+  database: string;
+
+  /**
+   * @generated from field: string schema_revision = 8;
+   */
+  schemaRevision: string;
+
+  /**
+   * When all this was so, by the database's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 9;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message penstock.v1.Overview.
+ * Use `create(OverviewSchema)` to create a new message.
+ */
+export const OverviewSchema: GenMessage<Overview> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 1);
+
+/**
+ * @generated from message penstock.v1.ExecutorOverview
+ */
+export type ExecutorOverview = Message<"penstock.v1.ExecutorOverview"> & {
+  /**
+   * As given with --name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Where it runs tasks: local, container or kubernetes; empty for a release that does not say.
+   *
+   * @generated from field: string backend = 2;
+   */
+  backend: string;
+
+  /**
+   * @generated from field: string version = 3;
+   */
+  version: string;
+
+  /**
+   * So many tasks run at the same time at most; 0 when it does not say.
+   *
+   * @generated from field: int32 places = 4;
+   */
+  places: number;
+
+  /**
+   * Attempts that are to run or do: those beyond the places wait.
+   *
+   * @generated from field: int32 open_attempts = 5;
+   */
+  openAttempts: number;
+
+  /**
+   * Runs under its lease, of any namespace.
+   *
+   * @generated from field: int32 held_runs = 6;
+   */
+  heldRuns: number;
+
+  /**
+   * When it was heard of last.
+   *
+   * @generated from field: google.protobuf.Timestamp seen_at = 7;
+   */
+  seenAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message penstock.v1.ExecutorOverview.
+ * Use `create(ExecutorOverviewSchema)` to create a new message.
+ */
+export const ExecutorOverviewSchema: GenMessage<ExecutorOverview> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 2);
 
 /**
  * @generated from message penstock.v1.ListNextFiresRequest
@@ -41,7 +190,7 @@ export type ListNextFiresRequest = Message<"penstock.v1.ListNextFiresRequest"> &
  * Use `create(ListNextFiresRequestSchema)` to create a new message.
  */
 export const ListNextFiresRequestSchema: GenMessage<ListNextFiresRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 0);
+  messageDesc(file_penstock_api_v1_insight, 3);
 
 /**
  * @generated from message penstock.v1.PreviewFiresRequest
@@ -65,7 +214,7 @@ export type PreviewFiresRequest = Message<"penstock.v1.PreviewFiresRequest"> & {
  * Use `create(PreviewFiresRequestSchema)` to create a new message.
  */
 export const PreviewFiresRequestSchema: GenMessage<PreviewFiresRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 1);
+  messageDesc(file_penstock_api_v1_insight, 4);
 
 /**
  * @generated from message penstock.v1.NextFires
@@ -98,7 +247,7 @@ export type NextFires = Message<"penstock.v1.NextFires"> & {
  * Use `create(NextFiresSchema)` to create a new message.
  */
 export const NextFiresSchema: GenMessage<NextFires> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 2);
+  messageDesc(file_penstock_api_v1_insight, 5);
 
 /**
  * @generated from message penstock.v1.ExplainTaskRequest
@@ -122,7 +271,7 @@ export type ExplainTaskRequest = Message<"penstock.v1.ExplainTaskRequest"> & {
  * Use `create(ExplainTaskRequestSchema)` to create a new message.
  */
 export const ExplainTaskRequestSchema: GenMessage<ExplainTaskRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 3);
+  messageDesc(file_penstock_api_v1_insight, 6);
 
 /**
  * @generated from message penstock.v1.ExplainTaskResponse
@@ -156,7 +305,7 @@ export type ExplainTaskResponse = Message<"penstock.v1.ExplainTaskResponse"> & {
  * Use `create(ExplainTaskResponseSchema)` to create a new message.
  */
 export const ExplainTaskResponseSchema: GenMessage<ExplainTaskResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 4);
+  messageDesc(file_penstock_api_v1_insight, 7);
 
 /**
  * @generated from message penstock.v1.Reason
@@ -185,7 +334,7 @@ export type Reason = Message<"penstock.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 5);
+  messageDesc(file_penstock_api_v1_insight, 8);
 
 /**
  * @generated from message penstock.v1.ExplainCacheRequest
@@ -207,7 +356,7 @@ export type ExplainCacheRequest = Message<"penstock.v1.ExplainCacheRequest"> & {
  * Use `create(ExplainCacheRequestSchema)` to create a new message.
  */
 export const ExplainCacheRequestSchema: GenMessage<ExplainCacheRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 6);
+  messageDesc(file_penstock_api_v1_insight, 9);
 
 /**
  * @generated from message penstock.v1.ExplainCacheResponse
@@ -246,7 +395,7 @@ export type ExplainCacheResponse = Message<"penstock.v1.ExplainCacheResponse"> &
  * Use `create(ExplainCacheResponseSchema)` to create a new message.
  */
 export const ExplainCacheResponseSchema: GenMessage<ExplainCacheResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 7);
+  messageDesc(file_penstock_api_v1_insight, 10);
 
 /**
  * @generated from enum penstock.v1.ExplainCacheResponse.Outcome
@@ -279,7 +428,7 @@ export enum ExplainCacheResponse_Outcome {
  * Describes the enum penstock.v1.ExplainCacheResponse.Outcome.
  */
 export const ExplainCacheResponse_OutcomeSchema: GenEnum<ExplainCacheResponse_Outcome> = /*@__PURE__*/
-  enumDesc(file_penstock_api_v1_insight, 7, 0);
+  enumDesc(file_penstock_api_v1_insight, 10, 0);
 
 /**
  * @generated from message penstock.v1.Difference
@@ -308,7 +457,7 @@ export type Difference = Message<"penstock.v1.Difference"> & {
  * Use `create(DifferenceSchema)` to create a new message.
  */
 export const DifferenceSchema: GenMessage<Difference> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 8);
+  messageDesc(file_penstock_api_v1_insight, 11);
 
 /**
  * @generated from message penstock.v1.PlanPipelineRequest
@@ -346,7 +495,7 @@ export type PlanPipelineRequest = Message<"penstock.v1.PlanPipelineRequest"> & {
  * Use `create(PlanPipelineRequestSchema)` to create a new message.
  */
 export const PlanPipelineRequestSchema: GenMessage<PlanPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 9);
+  messageDesc(file_penstock_api_v1_insight, 12);
 
 /**
  * @generated from message penstock.v1.PlanPipelineResponse
@@ -377,7 +526,7 @@ export type PlanPipelineResponse = Message<"penstock.v1.PlanPipelineResponse"> &
  * Use `create(PlanPipelineResponseSchema)` to create a new message.
  */
 export const PlanPipelineResponseSchema: GenMessage<PlanPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 10);
+  messageDesc(file_penstock_api_v1_insight, 13);
 
 /**
  * @generated from message penstock.v1.Problem
@@ -399,7 +548,7 @@ export type Problem = Message<"penstock.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 11);
+  messageDesc(file_penstock_api_v1_insight, 14);
 
 /**
  * @generated from message penstock.v1.PlannedTask
@@ -503,7 +652,7 @@ export type PlannedTask = Message<"penstock.v1.PlannedTask"> & {
  * Use `create(PlannedTaskSchema)` to create a new message.
  */
 export const PlannedTaskSchema: GenMessage<PlannedTask> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 12);
+  messageDesc(file_penstock_api_v1_insight, 15);
 
 /**
  * @generated from message penstock.v1.ReadEventLogRequest
@@ -520,7 +669,7 @@ export type ReadEventLogRequest = Message<"penstock.v1.ReadEventLogRequest"> & {
  * Use `create(ReadEventLogRequestSchema)` to create a new message.
  */
 export const ReadEventLogRequestSchema: GenMessage<ReadEventLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 13);
+  messageDesc(file_penstock_api_v1_insight, 16);
 
 /**
  * @generated from message penstock.v1.ReadArtifactRequest
@@ -544,7 +693,7 @@ export type ReadArtifactRequest = Message<"penstock.v1.ReadArtifactRequest"> & {
  * Use `create(ReadArtifactRequestSchema)` to create a new message.
  */
 export const ReadArtifactRequestSchema: GenMessage<ReadArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 14);
+  messageDesc(file_penstock_api_v1_insight, 17);
 
 /**
  * @generated from message penstock.v1.ReadObjectRequest
@@ -580,7 +729,7 @@ export type ReadObjectRequest = Message<"penstock.v1.ReadObjectRequest"> & {
  * Use `create(ReadObjectRequestSchema)` to create a new message.
  */
 export const ReadObjectRequestSchema: GenMessage<ReadObjectRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 15);
+  messageDesc(file_penstock_api_v1_insight, 18);
 
 /**
  * @generated from message penstock.v1.DescribePodRequest
@@ -604,7 +753,7 @@ export type DescribePodRequest = Message<"penstock.v1.DescribePodRequest"> & {
  * Use `create(DescribePodRequestSchema)` to create a new message.
  */
 export const DescribePodRequestSchema: GenMessage<DescribePodRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 16);
+  messageDesc(file_penstock_api_v1_insight, 19);
 
 /**
  * @generated from message penstock.v1.DescribePodResponse
@@ -630,7 +779,7 @@ export type DescribePodResponse = Message<"penstock.v1.DescribePodResponse"> & {
  * Use `create(DescribePodResponseSchema)` to create a new message.
  */
 export const DescribePodResponseSchema: GenMessage<DescribePodResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 17);
+  messageDesc(file_penstock_api_v1_insight, 20);
 
 /**
  * @generated from message penstock.v1.ReadLogRequest
@@ -670,7 +819,7 @@ export type ReadLogRequest = Message<"penstock.v1.ReadLogRequest"> & {
  * Use `create(ReadLogRequestSchema)` to create a new message.
  */
 export const ReadLogRequestSchema: GenMessage<ReadLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 18);
+  messageDesc(file_penstock_api_v1_insight, 21);
 
 /**
  * @generated from message penstock.v1.Chunk
@@ -694,7 +843,7 @@ export type Chunk = Message<"penstock.v1.Chunk"> & {
  * Use `create(ChunkSchema)` to create a new message.
  */
 export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 19);
+  messageDesc(file_penstock_api_v1_insight, 22);
 
 /**
  * With run_id alone all tasks of the run are given at once.
@@ -755,7 +904,7 @@ export type ListTasksRequest = Message<"penstock.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 20);
+  messageDesc(file_penstock_api_v1_insight, 23);
 
 /**
  * @generated from message penstock.v1.ListTasksResponse
@@ -800,7 +949,7 @@ export type ListTasksResponse = Message<"penstock.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 21);
+  messageDesc(file_penstock_api_v1_insight, 24);
 
 /**
  * @generated from message penstock.v1.Task
@@ -940,7 +1089,7 @@ export type Task = Message<"penstock.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 22);
+  messageDesc(file_penstock_api_v1_insight, 25);
 
 /**
  * @generated from message penstock.v1.ArtifactNames
@@ -957,7 +1106,7 @@ export type ArtifactNames = Message<"penstock.v1.ArtifactNames"> & {
  * Use `create(ArtifactNamesSchema)` to create a new message.
  */
 export const ArtifactNamesSchema: GenMessage<ArtifactNames> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 23);
+  messageDesc(file_penstock_api_v1_insight, 26);
 
 /**
  * @generated from message penstock.v1.ListArtifactsRequest
@@ -998,7 +1147,7 @@ export type ListArtifactsRequest = Message<"penstock.v1.ListArtifactsRequest"> &
  * Use `create(ListArtifactsRequestSchema)` to create a new message.
  */
 export const ListArtifactsRequestSchema: GenMessage<ListArtifactsRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 24);
+  messageDesc(file_penstock_api_v1_insight, 27);
 
 /**
  * @generated from message penstock.v1.ListArtifactsResponse
@@ -1020,7 +1169,7 @@ export type ListArtifactsResponse = Message<"penstock.v1.ListArtifactsResponse">
  * Use `create(ListArtifactsResponseSchema)` to create a new message.
  */
 export const ListArtifactsResponseSchema: GenMessage<ListArtifactsResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 25);
+  messageDesc(file_penstock_api_v1_insight, 28);
 
 /**
  * @generated from message penstock.v1.GetArtifactRequest
@@ -1037,7 +1186,7 @@ export type GetArtifactRequest = Message<"penstock.v1.GetArtifactRequest"> & {
  * Use `create(GetArtifactRequestSchema)` to create a new message.
  */
 export const GetArtifactRequestSchema: GenMessage<GetArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 26);
+  messageDesc(file_penstock_api_v1_insight, 29);
 
 /**
  * @generated from message penstock.v1.Artifact
@@ -1101,7 +1250,7 @@ export type Artifact = Message<"penstock.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 27);
+  messageDesc(file_penstock_api_v1_insight, 30);
 
 /**
  * Read-only views of what runs did, from Penstock's own database.
@@ -1241,6 +1390,16 @@ export const InsightService: GenService<{
     methodKind: "unary";
     input: typeof PreviewFiresRequestSchema;
     output: typeof NextFiresSchema;
+  },
+  /**
+   * How the installation does: what waits and runs, who carries it out, and what is amiss.
+   *
+   * @generated from rpc penstock.v1.InsightService.GetOverview
+   */
+  getOverview: {
+    methodKind: "unary";
+    input: typeof GetOverviewRequestSchema;
+    output: typeof OverviewSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_penstock_api_v1_insight, 0);
