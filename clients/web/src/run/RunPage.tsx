@@ -5,6 +5,7 @@ import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
+import { RunActions } from "../actions/RunActions";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { VIEWS, type View } from "../search";
 import { useText } from "../text/language";
@@ -53,6 +54,7 @@ export function RunPage() {
         <State state={RuntimeState[run.data.state] ?? ""} />
         <Time at={started} />
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
+        <RunActions run={run.data} />
       </Group>
       {error ? <Failure error={error} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
