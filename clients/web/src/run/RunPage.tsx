@@ -7,6 +7,7 @@ import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
 import { RunActions } from "../actions/RunActions";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
+import { Labels } from "../runs/Labels";
 import { VIEWS, type View } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -55,6 +56,7 @@ export function RunPage() {
         <Time at={started} />
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
         <RunActions run={run.data} />
+        <Labels labels={run.data.labels} />
       </Group>
       {error ? <Failure error={error} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}

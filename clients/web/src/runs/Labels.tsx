@@ -1,0 +1,36 @@
+/** The labels of a run. Each leads to all runs that have it. */
+import { Badge, Group } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+
+import styles from "./runs.module.css";
+
+interface Props {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly namespace?: string | undefined;
+}
+
+export function Labels({ labels, namespace }: Props) {
+  const words = Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .sort();
+  if (words.length === 0) return null;
+  return (
+    <Group gap={4}>
+      {words.map((word) => (
+        <Badge
+          key={word}
+          renderRoot={(props) => (
+            <Link {...props} to="/runs" search={{ label: [word], ...(namespace && { namespace }) }} />
+          )}
+          variant="default"
+          size="sm"
+          radius="sm"
+          title={word}
+          className={styles.label}
+        >
+          <bdi>{word}</bdi>
+        </Badge>
+      ))}
+    </Group>
+  );
+}
