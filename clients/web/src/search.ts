@@ -22,6 +22,13 @@ export interface RunsSearch {
   readonly namespace?: string;
 }
 
+export interface ExperimentsSearch {
+  readonly name?: string;
+  readonly storage?: Storage;
+  readonly page?: string;
+  readonly namespace?: string;
+}
+
 export interface RunSearch {
   readonly view?: View;
   /** Path of the chosen task. */
@@ -41,6 +48,20 @@ export function runsSearch(found: Record<string, unknown>): RunsSearch {
     ...text("page", found.page),
     ...text("namespace", found.namespace),
   };
+}
+
+export function experimentsSearch(found: Record<string, unknown>): ExperimentsSearch {
+  return {
+    ...text("name", found.name),
+    ...storage(found.storage),
+    ...text("page", found.page),
+    ...text("namespace", found.namespace),
+  };
+}
+
+/** Of the runs of one experiment, which the address says before its question mark. */
+export function experimentSearch(found: Record<string, unknown>): RunsSearch {
+  return runsSearch({ ...found, experiment: undefined });
 }
 
 export function runSearch(found: Record<string, unknown>): RunSearch {

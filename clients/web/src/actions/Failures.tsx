@@ -1,16 +1,14 @@
-/** The runs that an action failed for, each with its error in words. */
+/** What an action failed for, each with its error in words. */
 import { Alert, List } from "@mantine/core";
-import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 
 import { reason } from "../server";
 import { useText } from "../text/language";
 import styles from "./actions.module.css";
-import type { Failure } from "./batch";
 import type { Action } from "./fits";
 
 interface Props {
   readonly action: Action;
-  readonly failures: readonly Failure<Run>[];
+  readonly failures: readonly { readonly id: string; readonly name: string; readonly error: unknown }[];
   readonly close: () => void;
 }
 
@@ -27,9 +25,9 @@ export function Failures({ action, failures, close }: Props) {
       onClose={close}
     >
       <List size="sm" className={styles.names}>
-        {failures.map(({ of: run, error }) => (
-          <List.Item key={run.runId} className={styles.name}>
-            <bdi title={run.displayName}>{run.displayName}</bdi>
+        {failures.map(({ id, name, error }) => (
+          <List.Item key={id} className={styles.name}>
+            <bdi title={name}>{name}</bdi>
             {reason(error)}
           </List.Item>
         ))}

@@ -6,7 +6,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { ActionButtons } from "./ActionButtons";
 import { Failures } from "./Failures";
 import { ACTIONS, fitting } from "./fits";
-import { useRunActions } from "./useRunActions";
+import { named, useRunActions } from "./useRunActions";
 
 export function RunActions({ run }: { run: Run }) {
   const navigate = useNavigate();
@@ -30,7 +30,7 @@ export function RunActions({ run }: { run: Run }) {
           )
         }
       />
-      {data && variables ? <Failures action={variables.action} failures={data} close={reset} /> : null}
+      {data && variables ? <Failures action={variables.action} failures={named(data)} close={reset} /> : null}
     </Stack>
   );
 }

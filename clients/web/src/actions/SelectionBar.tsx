@@ -7,7 +7,7 @@ import { useText } from "../text/language";
 import { ActionButtons } from "./ActionButtons";
 import { Failures } from "./Failures";
 import { ACTIONS } from "./fits";
-import { useRunActions } from "./useRunActions";
+import { named, useRunActions } from "./useRunActions";
 
 interface Props {
   readonly selected: readonly Run[];
@@ -46,7 +46,7 @@ export function SelectionBar({ selected, deselect }: Props) {
           </Button>
         ) : null}
       </Group>
-      {data && variables ? <Failures action={variables.action} failures={data} close={reset} /> : null}
+      {data && variables ? <Failures action={variables.action} failures={named(data)} close={reset} /> : null}
     </Stack>
   );
 }

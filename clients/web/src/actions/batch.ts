@@ -1,5 +1,5 @@
 /** One call for each of several things, a few at a time, so that a long selection does not hold up all other calls. */
-export interface Failure<T> {
+export interface Failed<T> {
   readonly of: T;
   readonly error: unknown;
 }
@@ -9,8 +9,8 @@ export async function callForEach<T>(
   things: readonly T[],
   atOnce: number,
   call: (thing: T) => Promise<unknown>,
-): Promise<Failure<T>[]> {
-  const failures: (Failure<T> | undefined)[] = things.map(() => undefined);
+): Promise<Failed<T>[]> {
+  const failures: (Failed<T> | undefined)[] = things.map(() => undefined);
   // All take from the same one.
   const waiting = things.entries();
   const work = async () => {

@@ -3,7 +3,7 @@ import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
 import { penstock } from "../server";
-import { callForEach, type Failure } from "./batch";
+import { callForEach, type Failed } from "./batch";
 import type { Action } from "./fits";
 
 const AT_ONCE = 4;
@@ -25,7 +25,7 @@ export interface Order {
 export function useRunActions() {
   const answers = useQueryClient();
   return useMutation({
-    mutationFn: ({ action, runs }: Order): Promise<Failure<Run>[]> =>
+    mutationFn: ({ action, runs }: Order): Promise<Failed<Run>[]> =>
       callForEach(runs, AT_ONCE, ({ runId }) => CALLS[action](runId)),
     onSettled: (_failures, _error, { action }) => {
       const changed = new Set(["runs", "last run", ...(action === "delete" ? [] : ["run", "tasks"])]);
@@ -34,3 +34,7 @@ export function useRunActions() {
     },
   });
 }
+
+/** As they are shown. */
+export const named = (failures: readonly Failed<Run>[]) =>
+  failures.map(({ of: { runId, displayName }, error }) => ({ id: runId, name: displayName, error }));

@@ -1,4 +1,4 @@
-/** Asks before something that cannot be undone. The page behind it is left as it is: a scroll lock would be a style
+/** Asks before something that is not easily undone. The page behind it is left as it is: a scroll lock would be a style
  * that the Content-Security-Policy refuses. */
 import { Button, Group, Modal, Stack } from "@mantine/core";
 import type { ReactNode } from "react";
@@ -10,13 +10,13 @@ interface Props {
   readonly title: string;
   /** What the button says that goes on. */
   readonly action: string;
-  readonly pending?: boolean;
+  readonly color?: string;
   readonly close: () => void;
   readonly confirm: () => void;
   readonly children: ReactNode;
 }
 
-export function Confirm({ opened, title, action, pending = false, close, confirm, children }: Props) {
+export function Confirm({ opened, title, action, color = "red", close, confirm, children }: Props) {
   const text = useText();
   return (
     <Modal
@@ -32,7 +32,7 @@ export function Confirm({ opened, title, action, pending = false, close, confirm
           <Button variant="default" onClick={close} data-autofocus>
             {text("cancel")}
           </Button>
-          <Button color="red" loading={pending} onClick={confirm}>
+          <Button color={color} onClick={confirm}>
             {action}
           </Button>
         </Group>

@@ -1,9 +1,10 @@
 /** Runs by filters, the newest first, asked for again every two seconds; what is selected can be acted on. */
-import { Button, Code, Group, Stack, Text } from "@mantine/core";
+import { Code, Stack, Text } from "@mantine/core";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
 import { SelectionBar } from "../actions/SelectionBar";
 import { Failure, Loading } from "../components/facts";
+import { Pager } from "../components/Pager";
 import { runsSearch, type RunsSearch } from "../search";
 import { penstock, POLL_MS } from "../server";
 import { useText } from "../text/language";
@@ -46,7 +47,6 @@ export function RunList({ search, go, experiment }: Props) {
   // A token belongs to the filter it was made for.
   const change = (changed: Record<string, unknown>) => go((old) => runsSearch({ ...old, page: "", ...changed }));
   const found = runs.data?.runs ?? [];
-  const next = runs.data?.nextPageToken ?? "";
   return (
     <Stack>
       <RunFilters search={search} change={change} narrowed={experiment !== undefined} />
@@ -61,14 +61,7 @@ export function RunList({ search, go, experiment }: Props) {
       {found.length > 0 ? (
         <RunTable runs={found} now={runs.dataUpdatedAt} namespace={search.namespace} {...{ selected, select }} />
       ) : null}
-      <Group>
-        <Button variant="default" disabled={!search.page} onClick={() => change({})}>
-          {text("firstPage")}
-        </Button>
-        <Button variant="default" disabled={next === ""} onClick={() => change({ page: next })}>
-          {text("nextPage")}
-        </Button>
-      </Group>
+      <Pager page={search.page} next={runs.data?.nextPageToken ?? ""} go={(page) => change({ page })} />
     </Stack>
   );
 }
