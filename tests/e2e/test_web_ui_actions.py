@@ -146,6 +146,18 @@ async def test_selected_runs_are_acted_on_and_those_that_failed_say_why(served: 
             assert runs.get(client, bad).state == run_pb2.FAILED
 
 
+async def test_a_row_keeps_the_focus_while_the_list_changes(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        started(client, "focus old")
+        async with opened(tmp_path / "profile", f"{served.http}/runs?name=focus") as page:
+            await page.until(pressed_box("Select focus old"))
+            await page.evaluate("document.querySelector('tbody input').focus()")
+            started(client, "focus new")
+            await page.until(has("focus new"))
+            assert await page.evaluate("document.activeElement.ariaLabel") == "Select focus old"
+            assert await page.evaluate(has("Selected: 1"))
+
+
 async def test_runs_are_found_by_label_and_experiment(served: Embedded, tmp_path: Path) -> None:
     with Client(served.grpc) as client:
         lab = made(client, "lab of 50%")

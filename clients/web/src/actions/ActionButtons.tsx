@@ -34,8 +34,7 @@ export function ActionButtons({ runs, actions, counted, pending, act }: Props) {
           <Button
             key={action}
             size="xs"
-            variant="default"
-            {...(action === "delete" && fit.length > 0 ? { c: "red" } : {})}
+            {...(action === "delete" ? { variant: "light", color: "red" } : { variant: "default" })}
             disabled={pending || fit.length === 0}
             onClick={() => (action === "delete" ? open() : act(action, fit))}
           >

@@ -19,7 +19,7 @@ export function SelectionBar({ selected, deselect }: Props) {
   const { data, variables, isPending, mutate, reset } = useRunActions();
   return (
     <Stack gap="xs">
-      <Group gap="sm" role="toolbar" aria-label={text("actions")}>
+      <Group gap="sm" role="group" aria-label={text("actions")}>
         <Text size="sm" role="status">
           {text("selected")}: {selected.length}
         </Text>

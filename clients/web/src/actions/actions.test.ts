@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { callForEach } from "./batch";
 import { ACTIONS, fitting } from "./fits";
 
-const run = (state: RuntimeState, storageState = Run_StorageState.AVAILABLE) => create(RunSchema, { state, storageState });
+const run = (state: RuntimeState, storageState = Run_StorageState.AVAILABLE) =>
+  create(RunSchema, { state, storageState });
 
 const offered = (one: ReturnType<typeof run>) => ACTIONS.filter((action) => fitting(action, [one]).length > 0);
 

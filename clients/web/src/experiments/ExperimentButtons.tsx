@@ -31,7 +31,7 @@ export function ExperimentButtons({ experiment, pending, act }: Props) {
           {text("archive")}
         </Button>
       )}
-      <Button size="xs" variant="default" c="red" disabled={pending} onClick={remove.open}>
+      <Button size="xs" variant="light" color="red" disabled={pending} onClick={remove.open}>
         {text("delete")}
       </Button>
       <Confirm

@@ -1,8 +1,9 @@
 /** One experiment: what it is for, and its runs. */
-import { Badge, Group, Stack, Text, Title } from "@mantine/core";
+import { Group, Spoiler, Stack, Text, Title } from "@mantine/core";
 import { getRouteApi } from "@tanstack/react-router";
 
 import { Failures } from "../actions/Failures";
+import { Archived } from "../components/Archived";
 import { Failure, Loading, Time } from "../components/facts";
 import { RunList } from "../runs/RunList";
 import { experimentSearch } from "../search";
@@ -34,11 +35,7 @@ export function ExperimentPage() {
         <Title order={2} size="h3" className={styles.whole}>
           <bdi>{displayName}</bdi>
         </Title>
-        {archived ? (
-          <Badge variant="light" color="gray">
-            {text("archived")}
-          </Badge>
-        ) : null}
+        {archived ? <Archived /> : null}
         <Text size="sm" c="dimmed">
           {text("created")}: <Time at={millis(experiment.createdAt)} />
         </Text>
@@ -51,7 +48,11 @@ export function ExperimentPage() {
           close={actions.reset}
         />
       ) : null}
-      {experiment.description ? <Text className={styles.text}>{experiment.description}</Text> : null}
+      {experiment.description ? (
+        <Spoiler maxHeight={120} showLabel={text("showMore")} hideLabel={text("showLess")}>
+          <Text className={styles.text}>{experiment.description}</Text>
+        </Spoiler>
+      ) : null}
       <RunList
         key={experimentId}
         experiment={experimentId}

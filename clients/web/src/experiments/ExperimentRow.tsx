@@ -1,9 +1,10 @@
 /** One experiment of the list, with its last run. */
-import { Anchor, Badge, Group, Table, Text } from "@mantine/core";
+import { Anchor, Group, Table, Text } from "@mantine/core";
 import type { Experiment } from "@penstock/client/gen/penstock_api/v2beta1/experiment_pb.js";
 import { RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { Link } from "@tanstack/react-router";
 
+import { Archived } from "../components/Archived";
 import { State, Time } from "../components/facts";
 import { useText } from "../text/language";
 import { millis } from "../time";
@@ -41,26 +42,27 @@ export function ExperimentRow({ experiment, namespace, pending, act }: Props) {
           >
             <bdi>{experiment.displayName}</bdi>
           </Anchor>
-          {isArchived(experiment) ? (
-            <Badge variant="light" color="gray">
-              {text("archived")}
-            </Badge>
-          ) : null}
+          {isArchived(experiment) ? <Archived /> : null}
         </Group>
         <Text size="sm" c="dimmed" className={styles.description}>
           {experiment.description}
         </Text>
       </Table.Td>
-      <Table.Td>
+      <Table.Td className={styles.time}>
         {run ? (
-          <Link to="/runs/$runId" params={{ runId: run.runId }} aria-label={`${text("lastRun")}: ${run.displayName}`}>
+          <Link
+            to="/runs/$runId"
+            params={{ runId: run.runId }}
+            className={styles.last}
+            aria-label={`${text("lastRun")}: ${run.displayName}`}
+          >
             <State state={RuntimeState[run.state] ?? ""} />
           </Link>
         ) : null}{" "}
         <Time at={millis(experiment.lastRunCreatedAt)} />
       </Table.Td>
       <Table.Td>{last.data ? last.data.total : last.isEnabled ? "" : 0}</Table.Td>
-      <Table.Td>
+      <Table.Td className={styles.time}>
         <Time at={millis(experiment.createdAt)} />
       </Table.Td>
       <Table.Td>

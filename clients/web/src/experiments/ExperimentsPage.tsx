@@ -1,5 +1,5 @@
 /** All experiments, the newest first. */
-import { Button, Group, NativeSelect, Stack, Table, Text, TextInput } from "@mantine/core";
+import { Button, Code, Group, NativeSelect, Stack, Table, Text, TextInput } from "@mantine/core";
 import { useDebouncedCallback, useDisclosure } from "@mantine/hooks";
 import { getRouteApi } from "@tanstack/react-router";
 
@@ -56,7 +56,11 @@ export function ExperimentsPage() {
       ) : null}
       {list.error ? <Failure error={list.error} /> : null}
       {list.isPending ? <Loading /> : null}
-      {list.data && found.length === 0 ? <Text c="dimmed">{text("noExperiments")}</Text> : null}
+      {list.data && found.length === 0 ? (
+        <Text c="dimmed">
+          {text("noExperiments")}. {text("makeExperiment")} <Code>penstock experiments create</Code>
+        </Text>
+      ) : null}
       {found.length > 0 ? (
         <Table.ScrollContainer minWidth={800} type="native">
           <Table highlightOnHover>

@@ -12,6 +12,7 @@ test("a name is not blank and has at most 128 bytes, whatever its letters", () =
 });
 
 test("addresses of experiments keep what is known", () => {
-  expect(experimentsSearch({ name: 7, storage: "archived", state: "FAILED" })).toEqual({ name: "7", storage: "archived" });
+  const search = experimentsSearch({ name: 7, storage: "archived", state: "FAILED" });
+  expect(search).toEqual({ name: "7", storage: "archived" });
   expect(experimentSearch({ experiment: "other", state: "FAILED" })).toEqual({ state: "FAILED" });
 });

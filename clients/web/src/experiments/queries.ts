@@ -1,5 +1,8 @@
 /** What the pages of experiments ask the server for. */
-import { Experiment_StorageState as StorageState, type Experiment } from "@penstock/client/gen/penstock_api/v2beta1/experiment_pb.js";
+import {
+  Experiment_StorageState as StorageState,
+  type Experiment,
+} from "@penstock/client/gen/penstock_api/v2beta1/experiment_pb.js";
 import { ended } from "@penstock/client/index.js";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 

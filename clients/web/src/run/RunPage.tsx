@@ -5,7 +5,9 @@ import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
+import { isArchived } from "../actions/fits";
 import { RunActions } from "../actions/RunActions";
+import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { Labels } from "../runs/Labels";
 import { VIEWS, type View } from "../search";
@@ -49,10 +51,11 @@ export function RunPage() {
   return (
     <div className={styles.page}>
       <Group>
-        <Title order={2} size="h3">
+        <Title order={2} size="h3" className={styles.title} title={run.data.displayName}>
           {run.data.displayName}
         </Title>
         <State state={RuntimeState[run.data.state] ?? ""} />
+        {isArchived(run.data) ? <Archived /> : null}
         <Time at={started} />
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
         <RunActions run={run.data} />

@@ -6,6 +6,7 @@ import { useState } from "react";
 
 import { reason } from "../server";
 import { useText } from "../text/language";
+import styles from "./runs.module.css";
 
 export interface Option {
   readonly value: string;
@@ -53,6 +54,8 @@ export function Choice({ kind, label, chosen, choose, find, get }: Props) {
       error={error ? reason(error) : undefined}
       value={chosen ?? null}
       data={[...own, ...others]}
+      classNames={{ option: styles.option ?? "" }}
+      comboboxProps={{ width: 320, position: "bottom-start" }}
       filter={({ options }) => options}
       onChange={(value) => choose(value ?? "")}
       onSearchChange={type}

@@ -7,6 +7,7 @@ import { isLabel, RUN_STATES, STORAGES, type RunsSearch } from "../search";
 import { useText } from "../text/language";
 import { Choice } from "./Choice";
 import { experiments, pipelines } from "./choices";
+import styles from "./runs.module.css";
 
 interface Props {
   readonly search: RunsSearch;
@@ -23,7 +24,7 @@ export function RunFilters({ search, change, narrowed }: Props) {
   const filterByName = useDebouncedCallback((name: string) => change({ name }), 250);
   const [labelIsWrong, setLabelIsWrong] = useState(false);
   return (
-    <Group align="flex-start">
+    <Group align="flex-start" className={styles.filters}>
       <TextInput
         type="search"
         aria-label={text("filterByName")}

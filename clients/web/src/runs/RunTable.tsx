@@ -4,8 +4,7 @@ import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useTable, type OnChangeFn, type RowSelectionState } from "@tanstack/react-table";
 import { useMemo } from "react";
 
-import { useText } from "../text/language";
-import { columnsOf, durationOf, features } from "./columns";
+import { columns, durationOf, features, ShownRuns } from "./columns";
 
 interface Props {
   readonly runs: Run[];
@@ -17,11 +16,10 @@ interface Props {
 }
 
 export function RunTable({ runs, now, namespace, selected, select }: Props) {
-  const text = useText();
-  const columns = useMemo(() => {
+  const shown = useMemo(() => {
     const longest = runs.reduce((most, run) => Math.max(most, durationOf(run, now)), 0);
-    return columnsOf(text, namespace, now, longest);
-  }, [text, namespace, now, runs]);
+    return { now, longest, namespace };
+  }, [namespace, now, runs]);
   const table = useTable({
     features,
     columns,
@@ -31,31 +29,33 @@ export function RunTable({ runs, now, namespace, selected, select }: Props) {
     onRowSelectionChange: select,
   });
   return (
-    <Table.ScrollContainer minWidth={720} type="native">
-      <Table highlightOnHover>
-        <Table.Thead>
-          {table.getHeaderGroups().map((group) => (
-            <Table.Tr key={group.id}>
-              {group.headers.map((header) => (
-                <Table.Th key={header.id}>
-                  <table.FlexRender header={header} />
-                </Table.Th>
-              ))}
-            </Table.Tr>
-          ))}
-        </Table.Thead>
-        <Table.Tbody>
-          {table.getRowModel().rows.map((row) => (
-            <Table.Tr key={row.id} data-selected={row.getIsSelected()}>
-              {row.getAllCells().map((cell) => (
-                <Table.Td key={cell.id}>
-                  <table.FlexRender cell={cell} />
-                </Table.Td>
-              ))}
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <ShownRuns value={shown}>
+      <Table.ScrollContainer minWidth={720} type="native">
+        <Table highlightOnHover>
+          <Table.Thead>
+            {table.getHeaderGroups().map((group) => (
+              <Table.Tr key={group.id}>
+                {group.headers.map((header) => (
+                  <Table.Th key={header.id}>
+                    <table.FlexRender header={header} />
+                  </Table.Th>
+                ))}
+              </Table.Tr>
+            ))}
+          </Table.Thead>
+          <Table.Tbody>
+            {table.getRowModel().rows.map((row) => (
+              <Table.Tr key={row.id} data-selected={row.getIsSelected()}>
+                {row.getAllCells().map((cell) => (
+                  <Table.Td key={cell.id}>
+                    <table.FlexRender cell={cell} />
+                  </Table.Td>
+                ))}
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+    </ShownRuns>
   );
 }
