@@ -14,11 +14,13 @@ from penstock_api.v2beta1 import experiment_pb2, run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
 from tests.e2e import test_web_ui as ui
+from tests.e2e.test_namespaces import User
 from tests.e2e.test_web_ui import has, opened
-from tests.support.browser import Page
+from tests.support.browser import Page, browser
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 
+TEAM = "team-a"
 _HOSTILE = "<script>window.hacked = 1</script>\u202egnp" + "x" * 400
 
 
@@ -197,14 +199,64 @@ async def test_an_experiment_is_made_filled_archived_and_deleted(served: Embedde
             assert await page.evaluate("document.querySelectorAll('tbody tr').length") == 1
             await page.until(pressed("Archive"))
             await confirmed(page, "Archive", "nightly", "recurring runs disabled")
-            await page.until(pressed("Unarchive"))
+            # Its runs are archived with it, and are still shown on its page.
+            await page.until("document.querySelector('h2 + *').innerText === 'ARCHIVED'")
             await page.until(has("of the night"))
+            await page.until(pressed("Unarchive"))
+            await page.until("document.querySelector('h2 + *').innerText !== 'ARCHIVED'")
             await page.open(f"{served.http}/experiments?name=nightly&storage=all")
             await page.until("document.querySelector('tbody a [data-state=SUCCEEDED]') !== null")
             await page.until(pressed("Delete"))
             await confirmed(page, "Delete", "nightly", "runs and recurring runs stay")
             await page.until(has("No experiments match"))
             is_gone(lambda: experiment(client, identifier))
+
+
+async def test_who_may_only_see_is_told_so_in_the_servers_words(tmp_path: Path, environments: Path) -> None:
+    roles = [("editor", "alice"), ("viewer", "vera")]
+    document = {"roles": [{"role": role, "namespaces": [TEAM], "users": [user]} for role, user in roles]}
+    (tmp_path / "roles.yaml").write_text(json.dumps(document))
+    environment = {
+        "MULTIUSER": "true",
+        "PENSTOCK_AUTH": "kubeflow",
+        "PENSTOCK_TRUSTED_PROXIES": "127.0.0.0/8",
+        "PENSTOCK_ROLE_FILE": str(tmp_path / "roles.yaml"),
+    }
+    with Embedded(tmp_path / "data", environment=environment, environments=environments) as up:
+        alice = User(up.http, "alice")
+        experiment_id = alice.experiment(TEAM)
+        body = {"display_name": "of alice", "experiment_id": experiment_id, "pipeline_spec": specs.container(["true"])}
+        run_id = alice.call("POST", "/apis/v2beta1/runs", body).json["run_id"]
+        async with browser(tmp_path / "profile") as page:
+            await page.send_headers({"kubeflow-userid": "vera"})
+            await page.open(f"{up.http}/runs?namespace={TEAM}")
+            await page.until(pressed_box("Select of alice"))
+            await page.until(pressed("Archive (1)"))
+            await page.until(has("Archive – failed for: 1"))
+            assert "vera" in await page.evaluate("document.querySelector('[role=alert]').innerText")
+            assert await page.evaluate(has("Selected: 1"))
+            # Every link carries the namespace on, without which a list is refused here.
+            await page.until(pressed("of alice", "a"))
+            await page.until(pressed("same name", "a"))
+            await page.until("document.querySelector('h2')?.innerText === 'same name'")
+            await page.until(pressed("Experiments", "a"))
+            await page.until(has("New experiment"))
+            await page.until(pressed("Delete"))
+            await confirmed(page, "Delete", "same name")
+            await page.until(has("Delete – failed for: 1"))
+            assert f"namespace={TEAM}" in await page.address()
+        assert alice.get(f"/apis/v2beta1/runs/{run_id}")["storage_state"] == "AVAILABLE"
+
+
+async def test_the_way_back_brings_back_what_was_typed(served: Embedded, tmp_path: Path) -> None:
+    field = "document.querySelector('input[type=search]')"
+    async with opened(tmp_path / "profile", f"{served.http}/runs") as page:
+        await page.until(written("Filter by name", "typed"))
+        await page.address(lambda url: url.endswith("?name=typed"))
+        await page.evaluate("history.back()")
+        await page.until(f"{field}.value === ''")
+        await page.evaluate("history.forward()")
+        await page.until(f"{field}.value === 'typed'")
 
 
 async def test_what_the_server_refuses_is_said(served: Embedded, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ export interface RunSearch {
   readonly view?: View;
   /** Path of the chosen task. */
   readonly task?: string;
+  readonly namespace?: string;
 }
 
 export function runsSearch(found: Record<string, unknown>): RunsSearch {
@@ -66,7 +67,7 @@ export function experimentSearch(found: Record<string, unknown>): RunsSearch {
 
 export function runSearch(found: Record<string, unknown>): RunSearch {
   const view = VIEWS.find((one) => one === found.view);
-  return { ...(view && { view }), ...text("task", found.task) };
+  return { ...(view && { view }), ...text("task", found.task), ...text("namespace", found.namespace) };
 }
 
 export const isLabel = (word: string): boolean => word.indexOf("=") > 0;

@@ -3,6 +3,7 @@ import { Stack } from "@mantine/core";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useNavigate } from "@tanstack/react-router";
 
+import { useNamespace } from "../components/namespace";
 import { ActionButtons } from "./ActionButtons";
 import { Failures } from "./Failures";
 import { ACTIONS, fitting } from "./fits";
@@ -10,6 +11,7 @@ import { named, useRunActions } from "./useRunActions";
 
 export function RunActions({ run }: { run: Run }) {
   const navigate = useNavigate();
+  const namespace = useNamespace();
   const { data, variables, isPending, mutate, reset } = useRunActions();
   const actions = ACTIONS.filter((action) => fitting(action, [run]).length > 0);
   return (
@@ -24,7 +26,7 @@ export function RunActions({ run }: { run: Run }) {
             { action, runs },
             {
               onSuccess: (failures) => {
-                if (action === "delete" && failures.length === 0) void navigate({ to: "/runs" });
+                if (action === "delete" && failures.length === 0) void navigate({ to: "/runs", search: namespace });
               },
             },
           )

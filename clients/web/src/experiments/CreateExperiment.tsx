@@ -5,18 +5,19 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState, type SubmitEvent } from "react";
 
 import { Failure } from "../components/facts";
+import { useNamespace } from "../components/namespace";
 import { penstock } from "../server";
 import { useText } from "../text/language";
 import { nameProblem } from "./name";
 
 interface Props {
-  readonly namespace: string | undefined;
   readonly opened: boolean;
   readonly close: () => void;
 }
 
-export function CreateExperiment({ namespace, opened, close }: Props) {
+export function CreateExperiment({ opened, close }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   const navigate = useNavigate();
   const answers = useQueryClient();
   const [displayName, setName] = useState("");
@@ -25,14 +26,10 @@ export function CreateExperiment({ namespace, opened, close }: Props) {
   const problem = nameProblem(displayName);
   const creation = useMutation({
     mutationFn: () =>
-      penstock.experiments.createExperiment({ experiment: { displayName, description, namespace: namespace ?? "" } }),
+      penstock.experiments.createExperiment({ experiment: { displayName, description, ...namespace } }),
     onSuccess: ({ experimentId }) => {
       void answers.invalidateQueries({ queryKey: ["experiments"] });
-      void navigate({
-        to: "/experiments/$experimentId",
-        params: { experimentId },
-        search: namespace ? { namespace } : {},
-      });
+      void navigate({ to: "/experiments/$experimentId", params: { experimentId }, search: namespace });
     },
   });
   const submit = (event: SubmitEvent) => {

@@ -5,6 +5,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { Failures } from "../actions/Failures";
 import { Archived } from "../components/Archived";
 import { Failure, Loading, Time } from "../components/facts";
+import { useNamespace } from "../components/namespace";
 import { RunList } from "../runs/RunList";
 import { experimentSearch } from "../search";
 import { useText } from "../text/language";
@@ -20,15 +21,19 @@ export function ExperimentPage() {
   const text = useText();
   const { experimentId } = route.useParams();
   const search = route.useSearch();
+  const namespace = useNamespace();
   const navigate = route.useNavigate();
   const { data: experiment, error } = useExperiment(experimentId);
   const actions = useExperimentActions();
   if (!experiment) return error ? <Failure error={error} /> : <Loading />;
   const { displayName } = experiment;
   const archived = isArchived(experiment);
-  const leave = { to: "/experiments", search: search.namespace ? { namespace: search.namespace } : {} } as const;
   const act = (order: Order) =>
-    actions.mutate(order, { onSuccess: () => (order.action === "delete" ? navigate(leave) : undefined) });
+    actions.mutate(order, {
+      onSuccess: () => {
+        if (order.action === "delete") void navigate({ to: "/experiments", search: namespace });
+      },
+    });
   return (
     <Stack>
       <Group>

@@ -6,6 +6,7 @@ import { Link } from "@tanstack/react-router";
 
 import { Archived } from "../components/Archived";
 import { State, Time } from "../components/facts";
+import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import { ExperimentButtons } from "./ExperimentButtons";
@@ -15,13 +16,13 @@ import type { Order } from "./useExperimentActions";
 
 interface Props {
   readonly experiment: Experiment;
-  readonly namespace: string | undefined;
   readonly pending: boolean;
   readonly act: (order: Order) => void;
 }
 
-export function ExperimentRow({ experiment, namespace, pending, act }: Props) {
+export function ExperimentRow({ experiment, pending, act }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   const last = useLastRun(experiment);
   const run = last.data?.run;
   return (
@@ -34,7 +35,7 @@ export function ExperimentRow({ experiment, namespace, pending, act }: Props) {
                 {...props}
                 to="/experiments/$experimentId"
                 params={{ experimentId: experiment.experimentId }}
-                search={namespace ? { namespace } : {}}
+                search={namespace}
               />
             )}
             className={styles.name}
@@ -53,6 +54,7 @@ export function ExperimentRow({ experiment, namespace, pending, act }: Props) {
           <Link
             to="/runs/$runId"
             params={{ runId: run.runId }}
+            search={namespace}
             className={styles.last}
             aria-label={`${text("lastRun")}: ${run.displayName}`}
           >

@@ -1,10 +1,11 @@
 /** All experiments, the newest first. */
-import { Button, Code, Group, NativeSelect, Stack, Table, Text, TextInput } from "@mantine/core";
-import { useDebouncedCallback, useDisclosure } from "@mantine/hooks";
+import { Button, Code, Group, NativeSelect, Stack, Table, Text } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
 import { getRouteApi } from "@tanstack/react-router";
 
 import { Failures } from "../actions/Failures";
 import { Failure, Loading } from "../components/facts";
+import { NameFilter } from "../components/NameFilter";
 import { Pager } from "../components/Pager";
 import { experimentsSearch, STORAGES } from "../search";
 import { useText } from "../text/language";
@@ -25,19 +26,11 @@ export function ExperimentsPage() {
   // A token belongs to the filter it was made for.
   const change = (changed: Record<string, string>) =>
     void navigate({ search: (old) => experimentsSearch({ ...old, page: "", ...changed }) });
-  const filterByName = useDebouncedCallback((name: string) => change({ name }), 250);
   const found = list.data?.experiments ?? [];
   return (
     <Stack>
       <Group>
-        <TextInput
-          type="search"
-          aria-label={text("filterByName")}
-          placeholder={text("filterByName")}
-          defaultValue={search.name ?? ""}
-          maxLength={200}
-          onChange={(event) => filterByName(event.currentTarget.value)}
-        />
+        <NameFilter name={search.name} change={(name) => change({ name })} />
         <NativeSelect
           aria-label={text("storage")}
           value={search.storage ?? "active"}
@@ -46,7 +39,7 @@ export function ExperimentsPage() {
         />
         <Button onClick={create.open}>{text("newExperiment")}</Button>
       </Group>
-      <CreateExperiment namespace={search.namespace} opened={creating} close={create.close} />
+      <CreateExperiment opened={creating} close={create.close} />
       {error && variables ? (
         <Failures
           action={variables.action}
@@ -75,7 +68,6 @@ export function ExperimentsPage() {
               {found.map((experiment) => (
                 <ExperimentRow
                   key={experiment.experimentId}
-                  namespace={search.namespace}
                   pending={isPending}
                   act={mutate}
                   {...{ experiment }}

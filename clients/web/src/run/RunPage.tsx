@@ -9,6 +9,7 @@ import { isArchived } from "../actions/fits";
 import { RunActions } from "../actions/RunActions";
 import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
+import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
 import { VIEWS, type View } from "../search";
 import { useText } from "../text/language";
@@ -38,7 +39,7 @@ export function RunPage() {
     (task: string) => void navigate({ search: (old) => ({ ...old, task }), replace: true }),
     [navigate],
   );
-  const close = () => void navigate({ search: { view }, replace: true });
+  const close = () => void navigate({ search: ({ task: _, ...old }) => old, replace: true });
   const toggle = useCallback(
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
@@ -58,6 +59,7 @@ export function RunPage() {
         {isArchived(run.data) ? <Archived /> : null}
         <Time at={started} />
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
+        <ExperimentLink experimentId={run.data.experimentId} />
         <RunActions run={run.data} />
         <Labels labels={run.data.labels} />
       </Group>

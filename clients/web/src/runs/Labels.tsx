@@ -2,14 +2,11 @@
 import { Badge, Group } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 
+import { useNamespace } from "../components/namespace";
 import styles from "./runs.module.css";
 
-interface Props {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly namespace?: string | undefined;
-}
-
-export function Labels({ labels, namespace }: Props) {
+export function Labels({ labels }: { labels: Readonly<Record<string, string>> }) {
+  const namespace = useNamespace();
   const words = Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .sort();
@@ -19,9 +16,7 @@ export function Labels({ labels, namespace }: Props) {
       {words.map((word) => (
         <Badge
           key={word}
-          renderRoot={(props) => (
-            <Link {...props} to="/runs" search={{ label: [word], ...(namespace && { namespace }) }} />
-          )}
+          renderRoot={(props) => <Link {...props} to="/runs" search={{ label: [word], ...namespace }} />}
           variant="default"
           size="sm"
           radius="sm"

@@ -1,8 +1,8 @@
 /** What the runs of a list are chosen by. Each filter is in the address. */
-import { Group, NativeSelect, TagsInput, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
+import { Group, NativeSelect, TagsInput } from "@mantine/core";
 import { useMemo, useState } from "react";
 
+import { NameFilter } from "../components/NameFilter";
 import { isLabel, RUN_STATES, STORAGES, type RunsSearch } from "../search";
 import { useText } from "../text/language";
 import { Choice } from "./Choice";
@@ -21,18 +21,10 @@ export function RunFilters({ search, change, narrowed }: Props) {
   const namespace = search.namespace ?? "";
   const ofExperiments = useMemo(() => experiments(namespace), [namespace]);
   const ofPipelines = useMemo(() => pipelines(namespace), [namespace]);
-  const filterByName = useDebouncedCallback((name: string) => change({ name }), 250);
   const [labelIsWrong, setLabelIsWrong] = useState(false);
   return (
     <Group align="flex-start" className={styles.filters}>
-      <TextInput
-        type="search"
-        aria-label={text("filterByName")}
-        placeholder={text("filterByName")}
-        defaultValue={search.name ?? ""}
-        maxLength={200}
-        onChange={(event) => filterByName(event.currentTarget.value)}
-      />
+      <NameFilter name={search.name} change={(name) => change({ name })} />
       <NativeSelect
         aria-label={text("state")}
         value={search.state ?? ""}

@@ -59,7 +59,7 @@ export function RunList({ search, go, experiment }: Props) {
         </Text>
       ) : null}
       {found.length > 0 ? (
-        <RunTable runs={found} now={runs.dataUpdatedAt} namespace={search.namespace} {...{ selected, select }} />
+        <RunTable runs={found} now={runs.dataUpdatedAt} {...{ selected, select }} />
       ) : null}
       <Pager page={search.page} next={runs.data?.nextPageToken ?? ""} go={(page) => change({ page })} />
     </Stack>

@@ -9,17 +9,16 @@ import { columns, durationOf, features, ShownRuns } from "./columns";
 interface Props {
   readonly runs: Run[];
   readonly now: number;
-  readonly namespace: string | undefined;
   /** Ids of runs, some of which may be on other pages. */
   readonly selected: RowSelectionState;
   readonly select: OnChangeFn<RowSelectionState>;
 }
 
-export function RunTable({ runs, now, namespace, selected, select }: Props) {
+export function RunTable({ runs, now, selected, select }: Props) {
   const shown = useMemo(() => {
     const longest = runs.reduce((most, run) => Math.max(most, durationOf(run, now)), 0);
-    return { now, longest, namespace };
-  }, [namespace, now, runs]);
+    return { now, longest };
+  }, [now, runs]);
   const table = useTable({
     features,
     columns,

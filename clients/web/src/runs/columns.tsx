@@ -9,6 +9,7 @@ import { createContext, useContext } from "react";
 import { isArchived } from "../actions/fits";
 import { Archived } from "../components/Archived";
 import { COLOURS, Duration, State, Time } from "../components/facts";
+import { useNamespace } from "../components/namespace";
 import type { Key } from "../text/en";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -20,10 +21,9 @@ interface Shown {
   readonly now: number;
   /** The duration that fills a bar. */
   readonly longest: number;
-  readonly namespace: string | undefined;
 }
 
-export const ShownRuns = createContext<Shown>({ now: 0, longest: 0, namespace: undefined });
+export const ShownRuns = createContext<Shown>({ now: 0, longest: 0 });
 export const features = tableFeatures({ rowSelectionFeature });
 const column = createColumnHelper<typeof features, Run>();
 
@@ -85,19 +85,18 @@ export const columns = column.columns([
 ]);
 
 function Name({ run }: { run: Run }) {
-  const { namespace } = useContext(ShownRuns);
+  const namespace = useNamespace();
   return (
     <Stack gap={4} align="flex-start">
       <Anchor
-        component={Link}
-        to={`/runs/${encodeURIComponent(run.runId)}`}
+        renderRoot={(props) => <Link {...props} to="/runs/$runId" params={{ runId: run.runId }} search={namespace} />}
         title={run.displayName}
         className={styles.name}
       >
         {run.displayName}
       </Anchor>
       {isArchived(run) ? <Archived /> : null}
-      <Labels labels={run.labels} namespace={namespace} />
+      <Labels labels={run.labels} />
     </Stack>
   );
 }
