@@ -67,6 +67,11 @@ class Page:
             await asyncio.sleep(_PAUSE)
         return value
 
+    async def send_headers(self, headers: dict[str, str]) -> None:
+        """Sends these with every request from now on, as a proxy between the browser and the server does."""
+        await self._call("Network.enable")
+        await self._call("Network.setExtraHTTPHeaders", headers=headers)
+
     async def press(self) -> None:
         """The only button of the page."""
         await self.evaluate("document.querySelector('button').click()")

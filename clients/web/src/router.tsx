@@ -2,7 +2,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 
 import { Frame, UnknownPage } from "./components/Frame";
-import { runSearch, runsSearch } from "./search";
+import { experimentSearch, experimentsSearch, runSearch, runsSearch } from "./search";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: UnknownPage });
 
@@ -28,7 +28,23 @@ export const runRoute = createRoute({
   component: lazyRouteComponent(() => import("./run/RunPage"), "RunPage"),
 });
 
-export const router = createRouter({ routeTree: root.addChildren([index, runsRoute, runRoute]) });
+export const experimentsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/experiments",
+  validateSearch: experimentsSearch,
+  component: lazyRouteComponent(() => import("./experiments/ExperimentsPage"), "ExperimentsPage"),
+});
+
+export const experimentRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/experiments/$experimentId",
+  validateSearch: experimentSearch,
+  component: lazyRouteComponent(() => import("./experiments/ExperimentPage"), "ExperimentPage"),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([index, runsRoute, runRoute, experimentsRoute, experimentRoute]),
+});
 
 declare module "@tanstack/react-router" {
   interface Register {

@@ -1,12 +1,23 @@
 /** What is around every page: the way back to the runs, language, light and dark. */
-import { Anchor, Button, Group, NativeSelect, Text, Title, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import {
+  Anchor,
+  Button,
+  Group,
+  NativeSelect,
+  Text,
+  Title,
+  useComputedColorScheme,
+  useMantineColorScheme,
+} from "@mantine/core";
 import { Link, Outlet } from "@tanstack/react-router";
 
 import { LANGUAGES, useLanguage, useText, type Language } from "../text/language";
+import { useNamespace } from "./namespace";
 import styles from "./Frame.module.css";
 
 export function Frame() {
   const text = useText();
+  const namespace = useNamespace();
   const { language, choose } = useLanguage();
   const { setColorScheme } = useMantineColorScheme();
   const other = useComputedColorScheme("light") === "dark" ? "light" : "dark";
@@ -17,8 +28,11 @@ export function Frame() {
           <Title order={1} size="h4">
             Penstock
           </Title>
-          <Anchor component={Link} to="/runs">
+          <Anchor renderRoot={(props) => <Link {...props} to="/runs" search={namespace} />}>
             {text("runs")}
+          </Anchor>
+          <Anchor renderRoot={(props) => <Link {...props} to="/experiments" search={namespace} />}>
+            {text("experiments")}
           </Anchor>
         </Group>
         <Group>

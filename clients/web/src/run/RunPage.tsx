@@ -5,7 +5,12 @@ import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
+import { isArchived } from "../actions/fits";
+import { RunActions } from "../actions/RunActions";
+import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
+import { ExperimentLink } from "../experiments/ExperimentLink";
+import { Labels } from "../runs/Labels";
 import { VIEWS, type View } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -34,7 +39,7 @@ export function RunPage() {
     (task: string) => void navigate({ search: (old) => ({ ...old, task }), replace: true }),
     [navigate],
   );
-  const close = () => void navigate({ search: { view }, replace: true });
+  const close = () => void navigate({ search: ({ task: _, ...old }) => old, replace: true });
   const toggle = useCallback(
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
@@ -47,12 +52,16 @@ export function RunPage() {
   return (
     <div className={styles.page}>
       <Group>
-        <Title order={2} size="h3">
+        <Title order={2} size="h3" className={styles.title} title={run.data.displayName}>
           {run.data.displayName}
         </Title>
         <State state={RuntimeState[run.data.state] ?? ""} />
+        {isArchived(run.data) ? <Archived /> : null}
         <Time at={started} />
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
+        <ExperimentLink experimentId={run.data.experimentId} />
+        <RunActions run={run.data} />
+        <Labels labels={run.data.labels} />
       </Group>
       {error ? <Failure error={error} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}

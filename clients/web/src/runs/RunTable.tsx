@@ -1,83 +1,60 @@
-/** One page of runs as a table. */
-import { Anchor, Table, Text } from "@mantine/core";
-import { RuntimeState, type Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
-import { Link } from "@tanstack/react-router";
-import { createColumnHelper, tableFeatures, useTable } from "@tanstack/react-table";
+/** One page of runs as a table, of which some may be selected. */
+import { Table } from "@mantine/core";
+import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
+import { useTable, type OnChangeFn, type RowSelectionState } from "@tanstack/react-table";
 import { useMemo } from "react";
 
-import { Duration, State, Time } from "../components/facts";
-import { useText } from "../text/language";
-import { lasted, millis } from "../time";
-import { PipelineName } from "./PipelineName";
+import { columns, durationOf, features, ShownRuns } from "./columns";
 
-const features = tableFeatures({});
-const column = createColumnHelper<typeof features, Run>();
+interface Props {
+  readonly runs: Run[];
+  readonly now: number;
+  /** Ids of runs, some of which may be on other pages. */
+  readonly selected: RowSelectionState;
+  readonly select: OnChangeFn<RowSelectionState>;
+}
 
-export function RunTable({ runs, now }: { runs: Run[]; now: number }) {
-  const text = useText();
-  const columns = useMemo(
-    () =>
-      column.columns([
-        column.display({
-          id: "state",
-          header: text("state"),
-          cell: ({ row }) => <State state={RuntimeState[row.original.state] ?? ""} />,
-        }),
-        column.display({
-          id: "name",
-          header: text("name"),
-          cell: ({ row }) => (
-            <Anchor component={Link} to={`/runs/${encodeURIComponent(row.original.runId)}`}>
-              {row.original.displayName}
-            </Anchor>
-          ),
-        }),
-        column.display({
-          id: "pipeline",
-          header: text("pipeline"),
-          cell: ({ row }) => <PipelineName run={row.original} />,
-        }),
-        column.display({
-          id: "duration",
-          header: text("duration"),
-          cell: ({ row: { original: run } }) => (
-            <Duration of={lasted(millis(run.createdAt), millis(run.finishedAt), now)} />
-          ),
-        }),
-        column.display({
-          id: "started",
-          header: text("started"),
-          cell: ({ row }) => <Time at={millis(row.original.createdAt)} />,
-        }),
-      ]),
-    [text, now],
-  );
-  const table = useTable({ features, columns, data: runs });
-  if (runs.length === 0) return <Text c="dimmed">{text("noRuns")}</Text>;
+export function RunTable({ runs, now, selected, select }: Props) {
+  const shown = useMemo(() => {
+    const longest = runs.reduce((most, run) => Math.max(most, durationOf(run, now)), 0);
+    return { now, longest };
+  }, [now, runs]);
+  const table = useTable({
+    features,
+    columns,
+    data: runs,
+    getRowId: (run) => run.runId,
+    state: { rowSelection: selected },
+    onRowSelectionChange: select,
+  });
   return (
-    <Table highlightOnHover>
-      <Table.Thead>
-        {table.getHeaderGroups().map((group) => (
-          <Table.Tr key={group.id}>
-            {group.headers.map((header) => (
-              <Table.Th key={header.id}>
-                <table.FlexRender header={header} />
-              </Table.Th>
+    <ShownRuns value={shown}>
+      <Table.ScrollContainer minWidth={720} type="native">
+        <Table highlightOnHover>
+          <Table.Thead>
+            {table.getHeaderGroups().map((group) => (
+              <Table.Tr key={group.id}>
+                {group.headers.map((header) => (
+                  <Table.Th key={header.id}>
+                    <table.FlexRender header={header} />
+                  </Table.Th>
+                ))}
+              </Table.Tr>
             ))}
-          </Table.Tr>
-        ))}
-      </Table.Thead>
-      <Table.Tbody>
-        {table.getRowModel().rows.map((row) => (
-          <Table.Tr key={row.original.runId}>
-            {row.getAllCells().map((cell) => (
-              <Table.Td key={cell.id}>
-                <table.FlexRender cell={cell} />
-              </Table.Td>
+          </Table.Thead>
+          <Table.Tbody>
+            {table.getRowModel().rows.map((row) => (
+              <Table.Tr key={row.id} data-selected={row.getIsSelected()}>
+                {row.getAllCells().map((cell) => (
+                  <Table.Td key={cell.id}>
+                    <table.FlexRender cell={cell} />
+                  </Table.Td>
+                ))}
+              </Table.Tr>
             ))}
-          </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+    </ShownRuns>
   );
 }

@@ -1,9 +1,42 @@
 /** The filter of a list of runs, as the API takes it: JSON in a text. */
-import type { RunsSearch } from "../search";
+import type { RunsSearch, Storage } from "../search";
 
+export interface Predicate {
+  readonly operation: "EQUALS" | "IS_SUBSTRING";
+  readonly key: string;
+  readonly string_value: string;
+}
+
+/** Archived runs are out of sight unless they are asked for. */
 export function filterOf(search: RunsSearch): string {
-  const predicates = [];
-  if (search.state) predicates.push({ operation: "EQUALS", key: "state", string_value: search.state });
-  if (search.name) predicates.push({ operation: "IS_SUBSTRING", key: "name", string_value: search.name });
-  return predicates.length > 0 ? JSON.stringify({ predicates }) : "";
+  return filterText([
+    ...storagePredicate(search.storage),
+    ...equals("state", search.state),
+    ...equals("pipeline_id", search.pipeline),
+    ...contains("name", search.name),
+    ...(search.label ?? []).flatMap((word) => {
+      const at = word.indexOf("=");
+      return equals(`labels.${word.slice(0, at)}`, word.slice(at + 1), true);
+    }),
+  ]);
+}
+
+export function storagePredicate(storage: Storage = "active"): Predicate[] {
+  return storage === "all" ? [] : equals("storage_state", storage === "active" ? "AVAILABLE" : "ARCHIVED");
+}
+
+export function contains(key: string, value: string | undefined): Predicate[] {
+  return value ? [{ operation: "IS_SUBSTRING", key, string_value: value }] : [];
+}
+
+/** The server unescapes a filter that has a percent sign in it once more (api.md §2.3). */
+export function filterText(predicates: readonly Predicate[]): string {
+  if (predicates.length === 0) return "";
+  const json = JSON.stringify({ predicates });
+  return json.includes("%") ? encodeURIComponent(json) : json;
+}
+
+function equals(key: string, value: string | undefined, empty = false): Predicate[] {
+  if (value === undefined || (value === "" && !empty)) return [];
+  return [{ operation: "EQUALS", key, string_value: value }];
 }
