@@ -20,6 +20,9 @@ export function Frame() {
           <Anchor component={Link} to="/runs">
             {text("runs")}
           </Anchor>
+          <Anchor component={Link} to="/pipelines">
+            {text("pipelines")}
+          </Anchor>
         </Group>
         <Group>
           <NativeSelect

@@ -1,5 +1,8 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { pipelinesEn } from "./pipelines.en";
+
 export const en = {
+  ...pipelinesEn,
   runs: "Runs",
   run: "Run",
   name: "Name",

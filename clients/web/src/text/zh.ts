@@ -1,7 +1,9 @@
 /** 简体中文界面文字。 */
 import type { Catalogue } from "./en";
+import { pipelinesZh } from "./pipelines.zh";
 
 export const zh: Catalogue = {
+  ...pipelinesZh,
   runs: "运行",
   run: "运行",
   name: "名称",
