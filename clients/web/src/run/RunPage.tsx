@@ -6,6 +6,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
+import { ButtonLink } from "../components/links";
 import { VIEWS, type View } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -53,6 +54,7 @@ export function RunPage() {
         <State state={RuntimeState[run.data.state] ?? ""} />
         <Time at={started} />
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
+        <ButtonLink size="xs" variant="default" to="/start" search={{ clone: runId }} children={text("runAgain")} />
       </Group>
       {error ? <Failure error={error} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}

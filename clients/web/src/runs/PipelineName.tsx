@@ -3,6 +3,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useQuery } from "@tanstack/react-query";
 
+import { TextLink } from "../components/links";
 import { penstock } from "../server";
 
 export function PipelineName({ run }: { run: Run }) {
@@ -15,7 +16,12 @@ export function PipelineName({ run }: { run: Run }) {
     staleTime: Infinity,
   });
   const own = source.case === "pipelineSpec" ? nameIn(source.value) : "";
-  return <span>{pipeline.data?.displayName || own || "–"}</span>;
+  if (!pipeline.data) return <span>{own || "–"}</span>;
+  return (
+    <TextLink size="sm" to="/pipelines/$pipelineId" params={{ pipelineId }}>
+      {pipeline.data.displayName}
+    </TextLink>
+  );
 }
 
 function nameIn(document: JsonObject): string {

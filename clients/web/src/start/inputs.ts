@@ -11,6 +11,8 @@ import { parsed, wholeNumber, written, type Exact } from "./exact";
 const KINDS = ["STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT"] as const;
 // As older documents say it, under another key.
 const OLD_KINDS: Readonly<Record<string, Kind>> = { INT: "NUMBER_INTEGER", DOUBLE: "NUMBER_DOUBLE", STRING: "STRING" };
+// JSON that is longer is shown on lines of its own.
+const LINE = 60;
 export type Kind = (typeof KINDS)[number];
 
 export interface Input {
@@ -43,7 +45,8 @@ export const isRequired = (input: Input): boolean => !input.optional && input.by
 export function textOf(input: Input, value: Exact | undefined = input.byDefault): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string") return input.kind === "STRING" ? value : written(value);
-  return written(value, typeof value === "object" ? "  " : "");
+  const line = written(value);
+  return line.length > LINE ? written(value, "  ") : line;
 }
 
 export function read(input: Input, text: string | undefined): Reading {

@@ -1,9 +1,11 @@
 /** 简体中文界面文字。 */
 import type { Catalogue } from "./en";
 import { pipelinesZh } from "./pipelines.zh";
+import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
   ...pipelinesZh,
+  ...startZh,
   runs: "运行",
   run: "运行",
   name: "名称",

@@ -1,0 +1,125 @@
+/** The form that starts a run, and beside it the plan of what is typed. */
+import { Button, Fieldset, Group, NativeSelect, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { useMutation } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useMemo, useState, type FormEvent } from "react";
+
+import { Refused } from "../pipelines/Refused";
+import { penstock, reason } from "../server";
+import { useText } from "../text/language";
+import { InputField } from "./InputField";
+import { inputsOf, isRounded } from "./inputs";
+import { Options } from "./Options";
+import { Plan } from "./Plan";
+import { problemsOf } from "./plan";
+import { useExperiments, usePlan } from "./queries";
+import { argumentsOf, firstGeneral, firstTexts, runOf, type General } from "./request";
+import type { Origin } from "./source";
+import styles from "./Start.module.css";
+
+const PAUSE_MS = 300;
+
+export function StartForm({ origin, name }: { origin: Origin; name: string }) {
+  const text = useText();
+  const navigate = useNavigate();
+  const { source, document, again, namespace } = origin;
+  const inputs = useMemo(() => inputsOf(document), [document]);
+  const first = useMemo(() => firstTexts(inputs, again), [inputs, again]);
+  const [texts, setTexts] = useState(first);
+  const [general, setGeneral] = useState(() => firstGeneral(name, again));
+  const [asked, setAsked] = useState(false);
+  const [planned] = useDebouncedValue(texts, PAUSE_MS);
+  const typed = useMemo(() => argumentsOf(inputs, texts), [inputs, texts]);
+  const toPlan = useMemo(() => argumentsOf(inputs, planned), [inputs, planned]);
+  const id = source.kind === "version" ? source.pipelineVersionId : (again?.runId ?? "");
+  const plan = usePlan(id, source, planned, toPlan, namespace);
+  const { atInputs, others } = problemsOf(plan.data?.problems ?? [], new Set(inputs.map((input) => input.name)));
+  const experiments = useExperiments(namespace);
+  const copied = source.kind === "document" && isRounded(source.document);
+  const starting = useMutation({
+    mutationFn: async () => {
+      const run = runOf(source, general, typed, again);
+      return run && penstock.runs.createRun({ run });
+    },
+    onSuccess: (run) => {
+      if (run) void navigate({ to: "/runs/$runId", params: { runId: run.runId } });
+    },
+  });
+  const change = (changed: Partial<General>) => setGeneral((old) => ({ ...old, ...changed }));
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    setAsked(true);
+    if (!starting.isPending) starting.mutate();
+  };
+  const wrongAt = (input: string): string | undefined => {
+    const wrong = typed.wrong.get(input);
+    if (wrong) return asked || texts[input] !== first[input] ? text(wrong) : undefined;
+    return atInputs.get(input);
+  };
+  const known = experiments.data?.experiments.filter((one) => one.experimentId !== general.experimentId) ?? [];
+  const chosen = experiments.data?.experiments.find((one) => one.experimentId === general.experimentId);
+  return (
+    <div className={styles.page}>
+      <form onSubmit={submit} noValidate>
+        <Stack>
+          <TextInput
+            label={text("runName")}
+            value={general.name}
+            onChange={(event) => change({ name: event.currentTarget.value })}
+            error={general.name.trim() ? null : text("required")}
+            withAsterisk
+          />
+          <NativeSelect
+            label={text("experiment")}
+            value={general.experimentId}
+            onChange={(event) => change({ experimentId: event.currentTarget.value })}
+            error={experiments.error ? reason(experiments.error) : null}
+            data={[
+              { value: "", label: text("defaultExperiment") },
+              ...(general.experimentId
+                ? [{ value: general.experimentId, label: chosen?.displayName ?? general.experimentId }]
+                : []),
+              ...known.map((one) => ({ value: one.experimentId, label: one.displayName })),
+            ]}
+          />
+          <Fieldset legend={text("inputs")}>
+            <Stack>
+              {inputs.length === 0 ? <Text c="dimmed">{text("noInputs")}</Text> : null}
+              {inputs.map((input) => (
+                <InputField
+                  key={input.name}
+                  input={input}
+                  text={texts[input.name]}
+                  wrong={wrongAt(input.name)}
+                  change={(to) => setTexts((old) => ({ ...old, [input.name]: to }))}
+                />
+              ))}
+            </Stack>
+          </Fieldset>
+          <Options general={general} change={change} />
+          <Textarea
+            label={text("description")}
+            rows={2}
+            value={general.description}
+            onChange={(event) => change({ description: event.currentTarget.value })}
+          />
+          <Refused error={copied ? new Error(text("roundedDocument")) : starting.error} />
+          <Group>
+            <Button type="submit" loading={starting.isPending} disabled={copied}>
+              {text("start")}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+      <Plan
+        plan={typed.wrong.size === 0 ? plan.data : undefined}
+        error={typed.wrong.size === 0 ? plan.error : undefined}
+        wrong={[...typed.wrong.keys()]}
+        problems={typed.wrong.size === 0 ? others : []}
+        old={texts !== planned || plan.isPlaceholderData}
+        cachingIsOff={general.caching === "off"}
+      />
+    </div>
+  );
+}
