@@ -1,6 +1,9 @@
 /** What the addresses of pipelines and of a run's start say behind their question mark. */
 import { text } from "../search";
 
+export const VERSION_VIEWS = ["graph", "inputs", "document"] as const;
+export type VersionView = (typeof VERSION_VIEWS)[number];
+
 export interface PipelinesSearch {
   readonly name?: string;
   /** Token of the page that is shown. */
@@ -11,6 +14,9 @@ export interface PipelinesSearch {
 export interface PipelineSearch {
   /** Id of the chosen version; the newest unless one is chosen. */
   readonly version?: string;
+  readonly view?: VersionView;
+  /** Token of the page of versions that is shown. */
+  readonly page?: string;
   readonly namespace?: string;
 }
 
@@ -28,7 +34,13 @@ export function pipelinesSearch(found: Record<string, unknown>): PipelinesSearch
 }
 
 export function pipelineSearch(found: Record<string, unknown>): PipelineSearch {
-  return { ...text("version", found.version), ...text("namespace", found.namespace) };
+  const view = VERSION_VIEWS.find((one) => one === found.view);
+  return {
+    ...text("version", found.version),
+    ...(view && { view }),
+    ...text("page", found.page),
+    ...text("namespace", found.namespace),
+  };
 }
 
 export function startSearch(found: Record<string, unknown>): StartSearch {

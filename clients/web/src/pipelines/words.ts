@@ -4,6 +4,11 @@ export function lastPart(address: string): string {
   return (address.split(/[?#]/, 1)[0] ?? "").split("/").at(-1) ?? "";
 }
 
+/** The address where a link may lead: that of a page, not a script. Undefined for everything else. */
+export function linkable(address: string): string | undefined {
+  return /^https?:\/\//i.test(address) && URL.canParse(address) ? address : undefined;
+}
+
 /** What the server says against an upload; the status where it says nothing that can be read. */
 export function complaint(status: string, body: string): string {
   try {

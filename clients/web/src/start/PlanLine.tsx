@@ -8,6 +8,7 @@ import type { Line } from "./plan";
 import styles from "./Start.module.css";
 
 const INDENT = 16;
+const GROUPS: Readonly<Record<string, Key>> = { loop: "repeated", dag: "group", importer: "importer" };
 
 export function PlanLine({ line: { task, depth, hidden }, colour }: { line: Line; colour: string }) {
   const text = useText();
@@ -24,12 +25,12 @@ export function PlanLine({ line: { task, depth, hidden }, colour }: { line: Line
       <Table.Td>
         <div className={`${styles.text} ${styles.task}`} style={{ paddingInlineStart: depth * INDENT }}>
           {task.kind === "iteration" ? name : task.displayName || name}
-          {task.kind === "container" || task.kind === "iteration" ? null : (
+          {task.kind in GROUPS ? (
             <Text span size="xs" c="dimmed">
               {" "}
-              {task.kind}
+              {text(GROUPS[task.kind] ?? "group")}
             </Text>
-          )}
+          ) : null}
           {hidden > 0 ? (
             <Text size="xs" c="dimmed">
               + {hidden} {text("moreIterations")}

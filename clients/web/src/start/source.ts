@@ -43,7 +43,9 @@ async function ofRun(runId: string, search: StartSearch, signal: AbortSignal): P
 }
 
 async function namespaceOf(experimentId: string, signal: AbortSignal): Promise<string> {
-  return (await penstock.experiments.getExperiment({ experimentId }, { signal })).namespace;
+  // It may be gone; then the server says so when the run is started.
+  const experiment = await penstock.experiments.getExperiment({ experimentId }, { signal }).catch(() => undefined);
+  return experiment?.namespace ?? "";
 }
 
 async function ofPipeline(search: StartSearch, signal: AbortSignal): Promise<Origin> {
