@@ -18,6 +18,7 @@ export function InputField({ input, text, wrong, change }: Props) {
   const { kind } = input;
   const common = {
     label: <Label input={input} />,
+    required: isRequired(input),
     description: <Hint input={input} />,
     error: wrong && <span className={styles.text}>{wrong}</span>,
     "data-input": input.name,
@@ -73,11 +74,6 @@ function Label({ input }: { input: Input }) {
       <Text span size="xs" c="dimmed">
         {input.declared}
       </Text>
-      {isRequired(input) ? (
-        <Text span c="red" aria-hidden>
-          {" *"}
-        </Text>
-      ) : null}
     </>
   );
 }

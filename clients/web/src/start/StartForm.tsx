@@ -3,7 +3,7 @@ import { Button, Fieldset, Group, NativeSelect, Stack, Text, Textarea, TextInput
 import { useDebouncedValue } from "@mantine/hooks";
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useMemo, useState, type FormEvent } from "react";
+import { useEffect, useMemo, useRef, useState, type FormEvent } from "react";
 
 import { Refused } from "../pipelines/Refused";
 import { penstock, reason } from "../server";
@@ -28,7 +28,12 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
   const first = useMemo(() => firstTexts(inputs, again), [inputs, again]);
   const [texts, setTexts] = useState(first);
   const [general, setGeneral] = useState(() => firstGeneral(name, again));
-  const [asked, setAsked] = useState(false);
+  // How many times it was asked for: what is wrong by then is shown, and the first of it gets the focus.
+  const [asked, setAsked] = useState(0);
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    if (asked > 0) form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [asked]);
   const [planned] = useDebouncedValue(texts, PAUSE_MS);
   const typed = useMemo(() => argumentsOf(inputs, texts), [inputs, texts]);
   const toPlan = useMemo(() => argumentsOf(inputs, planned), [inputs, planned]);
@@ -49,19 +54,19 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
   const change = (changed: Partial<General>) => setGeneral((old) => ({ ...old, ...changed }));
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    setAsked(true);
+    setAsked(asked + 1);
     if (!starting.isPending) starting.mutate();
   };
   const wrongAt = (input: string): string | undefined => {
     const wrong = typed.wrong.get(input);
-    if (wrong) return asked || texts[input] !== first[input] ? text(wrong) : undefined;
+    if (wrong) return asked > 0 || texts[input] !== first[input] ? text(wrong) : undefined;
     return atInputs.get(input);
   };
   const known = experiments.data?.experiments.filter((one) => one.experimentId !== general.experimentId) ?? [];
   const chosen = experiments.data?.experiments.find((one) => one.experimentId === general.experimentId);
   return (
     <div className={styles.page}>
-      <form onSubmit={submit} noValidate>
+      <form ref={form} onSubmit={submit} noValidate>
         <Stack>
           <TextInput
             label={text("runName")}

@@ -26,7 +26,9 @@ export function StartPage() {
       </Title>
       {!search.clone && !search.pipeline ? (
         <Text>
-          {text("chooseAPipeline")} <TextLink to="/pipelines">{text("pipelines")}</TextLink>
+          {text("chooseAPipeline")} <TextLink to="/pipelines" search={search.namespace ? { namespace: search.namespace } : {}}>
+            {text("pipelines")}
+          </TextLink>
         </Text>
       ) : origin.error ? (
         <Failure error={origin.error} />

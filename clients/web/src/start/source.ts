@@ -49,14 +49,14 @@ async function namespaceOf(experimentId: string, signal: AbortSignal): Promise<s
 }
 
 async function ofPipeline(search: StartSearch, signal: AbortSignal): Promise<Origin> {
-  const { pipeline = "", version, namespace = "" } = search;
-  const { displayName } = await penstock.pipelines.getPipeline({ pipelineId: pipeline }, { signal });
+  const { pipeline = "", version } = search;
+  const { displayName, namespace } = await penstock.pipelines.getPipeline({ pipelineId: pipeline }, { signal });
   const found = version
     ? await penstock.pipelines.getPipelineVersion({ pipelineId: pipeline, pipelineVersionId: version }, { signal })
     : await newestOf(pipeline, signal);
   const { pipelineId, pipelineVersionId, pipelineSpec: document = {} } = found;
   const source: Source = { kind: "version", pipelineId, pipelineVersionId };
-  return { source, document, name: displayName, again: undefined, namespace };
+  return { source, document, name: displayName, again: undefined, namespace: search.namespace ?? namespace };
 }
 
 async function newestOf(pipelineId: string, signal: AbortSignal) {
