@@ -260,6 +260,27 @@ async def test_a_run_is_run_again_with_changes(served: Embedded, tmp_path: Path)
     assert (again.display_name, again.options.fail_fast) == ("first", True)
 
 
+async def test_a_run_is_run_again_though_its_pipeline_is_deleted(served: Embedded, tmp_path: Path) -> None:
+    spec = with_inputs({"seed": {"parameterType": "NUMBER_INTEGER"}})
+    pipeline_id = stored(served, spec, uuid.uuid4().hex)
+    with Client(served.grpc) as client:
+        request = run_pb2.CreateRunRequest()
+        request.run.display_name = "of what is gone"
+        request.run.pipeline_version_reference.pipeline_id = pipeline_id
+        whole_numbers.parse_dict({"parameters": {"seed": _BIG}}, request.run.runtime_config)
+        run_id = client.call(client.runs.CreateRun, request).run_id
+        delete = pipeline_pb2.DeletePipelineRequest(pipeline_id=pipeline_id, cascade=True)
+        client.call(client.pipelines.DeletePipeline, delete)
+        async with opened(tmp_path / "profile", f"{served.http}/start?clone={run_id}") as page:
+            await page.until(f"{field('seed')}?.value === '{_BIG}'")
+            await page.until("document.querySelector('[data-decision]') !== null")
+            await page.until(pressed("Start", "button"))
+            address = await page.address(lambda url: "/runs/" in url)
+        again = runs.finished(client, address.rsplit("/", 1)[1])
+    assert again.state == run_pb2.SUCCEEDED
+    assert whole_numbers.to_dict(again.runtime_config) == {"parameters": {"seed": _BIG}}
+
+
 async def test_a_run_leads_to_its_pipeline_and_an_unknown_one_is_told(served: Embedded, tmp_path: Path) -> None:
     name = uuid.uuid4().hex
     pipeline_id = stored(served, specs.container(["true"]), name)

@@ -55,6 +55,7 @@ export function AddPackage({ title, close, add }: Props) {
               onChange={setFile}
               error={missing}
               withAsterisk
+              data-autofocus
             />
           ) : (
             <TextInput

@@ -30,7 +30,7 @@ export function Confirm({ title, name, question, close, act }: Props) {
           <Button variant="default" onClick={close} data-autofocus>
             {text("cancel")}
           </Button>
-          <Button color="red" loading={acting.isPending} onClick={() => acting.mutate()}>
+          <Button color="red.9" loading={acting.isPending} onClick={() => acting.mutate()}>
             {text("delete")}
           </Button>
         </Group>

@@ -1,13 +1,14 @@
 /** The form that starts a run, and beside it the plan of what is typed. */
-import { Button, Fieldset, Group, NativeSelect, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import { Button, Fieldset, Group, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState, type FormEvent } from "react";
 
 import { Refused } from "../pipelines/Refused";
-import { penstock, reason } from "../server";
+import { penstock } from "../server";
 import { useText } from "../text/language";
+import { ExperimentField, firstOf } from "./ExperimentField";
 import { InputField } from "./InputField";
 import { inputsOf, isRounded } from "./inputs";
 import { Options } from "./Options";
@@ -41,10 +42,11 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
   const plan = usePlan(id, source, planned, toPlan, namespace);
   const { atInputs, others } = problemsOf(plan.data?.problems ?? [], new Set(inputs.map((input) => input.name)));
   const experiments = useExperiments(namespace);
+  const experimentId = general.experimentId || firstOf(experiments.data ?? []);
   const copied = source.kind === "document" && isRounded(source.document);
   const starting = useMutation({
     mutationFn: async () => {
-      const run = runOf(source, general, typed, again);
+      const run = runOf(source, { ...general, experimentId }, typed, again);
       return run && penstock.runs.createRun({ run });
     },
     onSuccess: (run) => {
@@ -62,8 +64,6 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
     if (wrong) return asked > 0 || texts[input] !== first[input] ? text(wrong) : undefined;
     return atInputs.get(input);
   };
-  const known = experiments.data?.experiments.filter((one) => one.experimentId !== general.experimentId) ?? [];
-  const chosen = experiments.data?.experiments.find((one) => one.experimentId === general.experimentId);
   return (
     <div className={styles.page}>
       <form ref={form} onSubmit={submit} noValidate>
@@ -75,18 +75,11 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
             error={general.name.trim() ? null : text("required")}
             withAsterisk
           />
-          <NativeSelect
-            label={text("experiment")}
-            value={general.experimentId}
-            onChange={(event) => change({ experimentId: event.currentTarget.value })}
-            error={experiments.error ? reason(experiments.error) : null}
-            data={[
-              { value: "", label: text("defaultExperiment") },
-              ...(general.experimentId
-                ? [{ value: general.experimentId, label: chosen?.displayName ?? general.experimentId }]
-                : []),
-              ...known.map((one) => ({ value: one.experimentId, label: one.displayName })),
-            ]}
+          <ExperimentField
+            experiments={experiments.data ?? []}
+            error={experiments.error}
+            chosen={experimentId}
+            change={(to) => change({ experimentId: to })}
           />
           <Fieldset legend={text("inputs")}>
             <Stack>

@@ -1,4 +1,5 @@
 /** What the page that starts a run asks the server for. */
+import { Experiment_StorageState } from "@penstock/client/gen/penstock_api/v2beta1/experiment_pb.js";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
 import { penstock } from "../server";
@@ -14,6 +15,7 @@ export function useExperiments(namespace: string) {
         { namespace, pageSize: EXPERIMENTS, sortBy: "created_at desc" },
         { signal },
       ),
+    select: ({ experiments }) => experiments.filter((one) => one.storageState !== Experiment_StorageState.ARCHIVED),
     retry: false,
   });
 }

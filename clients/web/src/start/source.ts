@@ -1,5 +1,6 @@
 /** What a run is started from: a version of a pipeline, or what another run was made from. */
 import type { JsonObject } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useQuery } from "@tanstack/react-query";
 
@@ -36,9 +37,10 @@ async function ofRun(runId: string, search: StartSearch, signal: AbortSignal): P
   const from = again.pipelineSource;
   if (from.case === "pipelineVersionReference") {
     const { pipelineId: pipeline, pipelineVersionId: version } = from.value;
-    return { ...(await ofPipeline({ pipeline, version }, signal)), again, namespace };
+    const stored = await ofPipeline({ pipeline, version }, signal).catch(unlessItIsGone);
+    if (stored) return { ...stored, again, namespace };
   }
-  const document = from.case === "pipelineSpec" ? from.value : {};
+  const document = from.case === "pipelineSpec" ? from.value : await documentOf(runId, signal);
   return { source: { kind: "document", document }, document, name: nameIn(document), again, namespace };
 }
 
@@ -57,6 +59,24 @@ async function ofPipeline(search: StartSearch, signal: AbortSignal): Promise<Ori
   const { pipelineId, pipelineVersionId, pipelineSpec: document = {} } = found;
   const source: Source = { kind: "version", pipelineId, pipelineVersionId };
   return { source, document, name: displayName, again: undefined, namespace: search.namespace ?? namespace };
+}
+
+/** Undefined for what is not there any more. */
+function unlessItIsGone(error: unknown): undefined {
+  if (ConnectError.from(error).code !== Code.NotFound) throw error;
+}
+
+/** What a run executes, whose version is gone: the first line of its event log has it. */
+async function documentOf(runId: string, signal: AbortSignal): Promise<JsonObject> {
+  const decoder = new TextDecoder();
+  let head = "";
+  for await (const { data } of penstock.insight.readEventLog({ runId }, { signal })) {
+    head += decoder.decode(data, { stream: true });
+    if (head.includes("\n")) break;
+  }
+  const { pipeline_spec = null, platform_spec }: JsonObject = JSON.parse(head.split("\n", 1)[0] ?? "");
+  if (platform_spec) return { pipeline_spec, platform_spec };
+  return isObject(pipeline_spec) ? pipeline_spec : {};
 }
 
 async function newestOf(pipelineId: string, signal: AbortSignal) {
