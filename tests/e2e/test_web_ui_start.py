@@ -46,11 +46,40 @@ def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
         yield up
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iterator[Embedded]:
+    """A server with namespaces, behind a proxy that says who calls."""
+    directory = tmp_path_factory.mktemp("shared")
+    roles = directory / "roles.yaml"
+    named = {"editor": "alice", "viewer": "eve"}
+    grants = [{"role": role, "namespaces": ["team-a"], "users": [user]} for role, user in named.items()]
+    roles.write_text(json.dumps({"roles": grants}))
+    environment = {
+        "MULTIUSER": "true",
+        "PENSTOCK_AUTH": "kubeflow",
+        "PENSTOCK_TRUSTED_PROXIES": "127.0.0.0/8",
+        "PENSTOCK_ROLE_FILE": str(roles),
+    }
+    with Embedded(directory / "data", environment=environment, environments=environments) as up:
+        yield up
+
+
+def called_by(user: str) -> str:
+    """A script that does what the proxy does."""
+    return (
+        "{ const real = window.fetch; window.fetch = (to, options = {}) => {"
+        "const headers = new Headers(options.headers);"
+        f"headers.set('kubeflow-userid', {json.dumps(user)}); return real(to, {{ ...options, headers }}); }} }}"
+    )
+
+
 @asynccontextmanager
-async def opened(profile: Path, url: str) -> AsyncIterator[Page]:
+async def opened(profile: Path, url: str, user: str = "") -> AsyncIterator[Page]:
     """A page that must not run what its policy refuses, nor throw."""
     async with browser(profile) as page:
         await page.before_pages(_WATCH)
+        if user:
+            await page.before_pages(called_by(user))
         await page.open(url)
         yield page
         assert await page.evaluate("window.refused") == []
@@ -299,3 +328,38 @@ async def test_a_run_leads_to_its_pipeline_and_an_unknown_one_is_told(served: Em
             await page.until("document.querySelector('[role=alert]')?.innerText.includes('unknown')")
         await page.open(f"{served.http}/start")
         await page.until(has("Choose what to run first"))
+
+
+async def test_a_namespace_goes_along_and_what_a_viewer_may_not_do_is_said(shared: Embedded, tmp_path: Path) -> None:
+    made = calls.call(
+        "POST",
+        f"{shared.http}/apis/v2beta1/experiments",
+        {"display_name": "of the team", "namespace": "team-a"},
+        headers={"kubeflow-userid": "alice"},
+    )
+    assert made.status == 200, made
+    spec = yaml.safe_dump(specs.container(["true"]))
+    async with opened(tmp_path / "alice", f"{shared.http}/pipelines?namespace=team-a", "alice") as page:
+        await page.until(pressed("Add a pipeline"))
+        await page.until(chosen("team.yaml", spec))
+        await page.until(pressed("Add"))
+        await page.address(lambda url: "/pipelines/" in url and "namespace=team-a" in url)
+        await page.until(pressed("Start a run"))
+        await page.until("document.querySelector('[data-decision=RUN]') !== null")
+        await page.until(f"{field('Experiment')}?.selectedOptions[0].text === 'of the team'")
+        await page.until(pressed("Start", "button"))
+        run_id = (await page.address(lambda url: "/runs/" in url)).rsplit("/", 1)[1]
+    found = calls.call("GET", f"{shared.http}/apis/v2beta1/runs/{run_id}", headers={"kubeflow-userid": "alice"})
+    assert found.json["experiment_id"] == made.json["experiment_id"]
+    denied = "document.querySelector('[role=dialog] [role=alert]')?.innerText.includes(\"user 'eve' may not\")"
+    async with opened(tmp_path / "eve", f"{shared.http}/pipelines?namespace=team-a", "eve") as page:
+        await page.until(pressed("team.yaml", "td a"))
+        await page.until(pressed("Add a version"))
+        await page.until(chosen("other.yaml", spec))
+        await page.until(pressed("Add"))
+        await page.until(denied)
+        await page.until(pressed("Cancel", "[role=dialog] button"))
+        await page.until("document.querySelectorAll('[role=dialog]').length === 0")
+        await page.until(pressed("Delete the pipeline"))
+        await page.until(pressed("Delete", "[role=dialog] button"))
+        await page.until(denied)

@@ -2,7 +2,7 @@
 import { Code, Table, Text } from "@mantine/core";
 import type { JsonObject } from "@bufbuild/protobuf";
 
-import { inputsOf, isRequired, textOf, type Input } from "../start/inputs";
+import { inputsOf, isRequired, isRounded, textOf, type Input } from "../start/inputs";
 import { useText } from "../text/language";
 import styles from "./Pipelines.module.css";
 
@@ -41,6 +41,11 @@ export function InputTable({ document }: { document: JsonObject }) {
 function Default({ input }: { input: Input }) {
   const text = useText();
   const shown = textOf(input);
-  if (shown === undefined) return <>{text(isRequired(input) ? "required" : "noValue")}</>;
-  return <Code className={styles.text}>{input.kind === "STRING" ? JSON.stringify(shown) : shown}</Code>;
+  if (shown === undefined) return <>{text(isRequired(input) ? "isRequired" : "noValue")}</>;
+  return (
+    <div className={`${styles.text} ${styles.bounded}`}>
+      {isRounded(input.byDefault) ? "≈ " : ""}
+      <Code>{input.kind === "STRING" ? JSON.stringify(shown) : shown}</Code>
+    </div>
+  );
 }

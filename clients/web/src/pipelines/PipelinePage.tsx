@@ -92,6 +92,7 @@ export function PipelinePage() {
         <Version
           pipelineId={pipelineId}
           versionId={chosen}
+          described={pipeline.data.description}
           view={search.view ?? "graph"}
           choose={(view) => void navigate({ search: (old) => ({ ...old, view }), replace: true })}
         />

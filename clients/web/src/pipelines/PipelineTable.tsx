@@ -31,7 +31,7 @@ export function PipelineTable({ pipelines, namespace }: Props) {
         </Table.Thead>
         <Table.Tbody>
           {pipelines.map((pipeline) => (
-            <Table.Tr key={pipeline.pipelineId}>
+            <Table.Tr key={pipeline.pipelineId} className={styles.row}>
               <Table.Td className={styles.name}>
                 <TextLink
                   size="sm"
@@ -46,7 +46,7 @@ export function PipelineTable({ pipelines, namespace }: Props) {
               <Table.Td className={styles.name}>
                 <Newest pipelineId={pipeline.pipelineId} />
               </Table.Td>
-              <Table.Td>
+              <Table.Td className={styles.whole}>
                 <Time at={millis(pipeline.createdAt)} />
               </Table.Td>
             </Table.Tr>

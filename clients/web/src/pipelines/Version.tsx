@@ -18,9 +18,11 @@ interface Props {
   readonly versionId: string;
   readonly view: VersionView;
   readonly choose: (view: VersionView) => void;
+  /** A description that is shown already: the first version has that of its pipeline. */
+  readonly described: string;
 }
 
-export function Version({ pipelineId, versionId, view, choose }: Props) {
+export function Version({ pipelineId, versionId, view, choose, described }: Props) {
   const text = useText();
   const version = useVersion(pipelineId, versionId);
   if (version.error) return <Failure error={version.error} />;
@@ -31,7 +33,9 @@ export function Version({ pipelineId, versionId, view, choose }: Props) {
       <Title order={3} size="h4" className={styles.name}>
         {text("version")}: {displayName}
       </Title>
-      {description ? <Text className={`${styles.text} ${styles.bounded}`}>{description}</Text> : null}
+      {description !== described ? (
+        <Text className={`${styles.text} ${styles.bounded}`}>{description}</Text>
+      ) : null}
       <Tabs value={view} onChange={(to) => choose(VERSION_VIEWS.find((one) => one === to) ?? "graph")}>
         <Tabs.List>
           {VERSION_VIEWS.map((one) => (

@@ -42,7 +42,7 @@ export function VersionTable({ versions, chosen, remove }: Props) {
                   {version.displayName}
                 </TextLink>
               </Table.Td>
-              <Table.Td>
+              <Table.Td className={styles.whole}>
                 <Time at={millis(version.createdAt)} />
               </Table.Td>
               <Table.Td className={styles.name}>

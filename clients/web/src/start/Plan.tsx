@@ -34,7 +34,7 @@ export function Plan({ plan, error, wrong, problems, old, cachingIsOff }: Props)
         </Text>
       </div>
       {wrong.length > 0 ? (
-        <Alert color="yellow" title={text("planWaits")} role="status">
+        <Alert color="blue" title={text("planWaits")} role="status">
           <div className={styles.text}>{wrong.join(", ")}</div>
         </Alert>
       ) : null}

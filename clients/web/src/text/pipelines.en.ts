@@ -20,6 +20,7 @@ export const pipelinesEn = {
   add: "Add",
   cancel: "Cancel",
   required: "This is required",
+  isRequired: "Required",
   versions: "Versions",
   noVersions: "No version yet. Add one here: a run needs one",
   document: "Document",

@@ -22,6 +22,7 @@ export const pipelinesZh: Readonly<Record<keyof typeof pipelinesEn, string>> = {
   add: "添加",
   cancel: "取消",
   required: "此项为必填",
+  isRequired: "必填",
   versions: "版本",
   noVersions: "尚无版本。请在此添加：启动运行需要一个版本",
   document: "文档",
