@@ -2,6 +2,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 
 import { Frame, UnknownPage } from "./components/Frame";
+import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { experimentSearch, experimentsSearch, runSearch, runsSearch } from "./search";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: UnknownPage });
@@ -42,9 +43,39 @@ export const experimentRoute = createRoute({
   component: lazyRouteComponent(() => import("./experiments/ExperimentPage"), "ExperimentPage"),
 });
 
-export const router = createRouter({
-  routeTree: root.addChildren([index, runsRoute, runRoute, experimentsRoute, experimentRoute]),
+export const pipelinesRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/pipelines",
+  validateSearch: pipelinesSearch,
+  component: lazyRouteComponent(() => import("./pipelines/PipelinesPage"), "PipelinesPage"),
 });
+
+export const pipelineRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/pipelines/$pipelineId",
+  validateSearch: pipelineSearch,
+  component: lazyRouteComponent(() => import("./pipelines/PipelinePage"), "PipelinePage"),
+});
+
+export const startRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/start",
+  validateSearch: startSearch,
+  component: lazyRouteComponent(() => import("./start/StartPage"), "StartPage"),
+});
+
+const pages = [
+  index,
+  runsRoute,
+  runRoute,
+  experimentsRoute,
+  experimentRoute,
+  pipelinesRoute,
+  pipelineRoute,
+  startRoute,
+] as const;
+
+export const router = createRouter({ routeTree: root.addChildren(pages) });
 
 declare module "@tanstack/react-router" {
   interface Register {

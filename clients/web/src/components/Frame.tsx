@@ -1,6 +1,5 @@
-/** What is around every page: the way back to the runs, language, light and dark. */
+/** What is around every page: the ways to the others, language, light and dark. */
 import {
-  Anchor,
   Button,
   Group,
   NativeSelect,
@@ -9,11 +8,18 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from "@mantine/core";
-import { Link, Outlet } from "@tanstack/react-router";
+import { Outlet } from "@tanstack/react-router";
 
 import { LANGUAGES, useLanguage, useText, type Language } from "../text/language";
-import { useNamespace } from "./namespace";
 import styles from "./Frame.module.css";
+import { TextLink } from "./links";
+import { useNamespace } from "./namespace";
+
+const PAGES = [
+  ["/runs", "runs"],
+  ["/experiments", "experiments"],
+  ["/pipelines", "pipelines"],
+] as const;
 
 export function Frame() {
   const text = useText();
@@ -24,18 +30,17 @@ export function Frame() {
   return (
     <div className={styles.frame}>
       <header className={styles.header}>
-        <Group>
-          <Title order={1} size="h4">
-            Penstock
-          </Title>
-          <Anchor renderRoot={(props) => <Link {...props} to="/runs" search={namespace} />}>
-            {text("runs")}
-          </Anchor>
-          <Anchor renderRoot={(props) => <Link {...props} to="/experiments" search={namespace} />}>
-            {text("experiments")}
-          </Anchor>
-        </Group>
-        <Group>
+        <Title order={1} size="h4">
+          Penstock
+        </Title>
+        <nav className={styles.pages} aria-label={text("pages")}>
+          {PAGES.map(([to, key]) => (
+            <TextLink key={to} to={to} search={namespace} className={styles.page} activeOptions={{ includeSearch: false }}>
+              {text(key)}
+            </TextLink>
+          ))}
+        </nav>
+        <Group gap="xs" wrap="nowrap">
           <NativeSelect
             size="xs"
             aria-label="Language"

@@ -9,6 +9,7 @@ import { isArchived } from "../actions/fits";
 import { RunActions } from "../actions/RunActions";
 import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
+import { ButtonLink } from "../components/links";
 import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
 import { VIEWS, type View } from "../search";
@@ -62,6 +63,7 @@ export function RunPage() {
         <ExperimentLink experimentId={run.data.experimentId} />
         <RunActions run={run.data} />
         <Labels labels={run.data.labels} />
+        <ButtonLink size="xs" variant="default" to="/start" search={{ clone: runId }} children={text("runAgain")} />
       </Group>
       {error ? <Failure error={error} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}

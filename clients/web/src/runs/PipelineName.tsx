@@ -3,9 +3,12 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useQuery } from "@tanstack/react-query";
 
+import { TextLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { penstock } from "../server";
 
 export function PipelineName({ run }: { run: Run }) {
+  const namespace = useNamespace();
   const source = run.pipelineSource;
   const pipelineId = source.case === "pipelineVersionReference" ? source.value.pipelineId : "";
   const pipeline = useQuery({
@@ -15,7 +18,12 @@ export function PipelineName({ run }: { run: Run }) {
     staleTime: Infinity,
   });
   const own = source.case === "pipelineSpec" ? nameIn(source.value) : "";
-  return <span>{pipeline.data?.displayName || own || "–"}</span>;
+  if (!pipeline.data) return <span>{own || "–"}</span>;
+  return (
+    <TextLink size="sm" to="/pipelines/$pipelineId" params={{ pipelineId }} search={namespace}>
+      {pipeline.data.displayName}
+    </TextLink>
+  );
 }
 
 function nameIn(document: JsonObject): string {

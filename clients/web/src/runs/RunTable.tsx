@@ -4,28 +4,30 @@ import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useTable, type OnChangeFn, type RowSelectionState } from "@tanstack/react-table";
 import { useMemo } from "react";
 
-import { columns, durationOf, features, ShownRuns } from "./columns";
+import { columns, durationOf, factColumns, features, ShownRuns } from "./columns";
 
 interface Props {
   readonly runs: Run[];
   readonly now: number;
-  /** Ids of runs, some of which may be on other pages. */
-  readonly selected: RowSelectionState;
-  readonly select: OnChangeFn<RowSelectionState>;
+  /** Ids of runs, some of which may be on other pages; nothing can be selected without `select`. */
+  readonly selected?: RowSelectionState;
+  readonly select?: OnChangeFn<RowSelectionState>;
 }
 
-export function RunTable({ runs, now, selected, select }: Props) {
+const NONE: RowSelectionState = {};
+
+export function RunTable({ runs, now, selected = NONE, select }: Props) {
   const shown = useMemo(() => {
     const longest = runs.reduce((most, run) => Math.max(most, durationOf(run, now)), 0);
     return { now, longest };
   }, [now, runs]);
   const table = useTable({
     features,
-    columns,
+    columns: select ? columns : factColumns,
     data: runs,
     getRowId: (run) => run.runId,
     state: { rowSelection: selected },
-    onRowSelectionChange: select,
+    ...(select && { onRowSelectionChange: select }),
   });
   return (
     <ShownRuns value={shown}>

@@ -84,6 +84,9 @@ export const columns = column.columns([
   }),
 ]);
 
+/** Where nothing can be selected. */
+export const factColumns = columns.filter(({ id }) => id !== "selected");
+
 function Name({ run }: { run: Run }) {
   const namespace = useNamespace();
   return (

@@ -1,5 +1,10 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { pipelinesEn } from "./pipelines.en";
+import { startEn } from "./start.en";
+
 export const en = {
+  ...pipelinesEn,
+  ...startEn,
   runs: "Runs",
   run: "Run",
   name: "Name",
@@ -76,6 +81,7 @@ export const en = {
   unfold: "Unfold",
   loading: "Loading…",
   failed: "The server did not answer as expected",
+  pages: "Pages",
   unknownPage: "There is no such page",
   light: "Light",
   dark: "Dark",

@@ -1,7 +1,11 @@
 /** 简体中文界面文字。 */
 import type { Catalogue } from "./en";
+import { pipelinesZh } from "./pipelines.zh";
+import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
+  ...pipelinesZh,
+  ...startZh,
   runs: "运行",
   run: "运行",
   name: "名称",
@@ -77,6 +81,7 @@ export const zh: Catalogue = {
   unfold: "展开",
   loading: "加载中…",
   failed: "服务器未给出预期的应答",
+  pages: "页面",
   unknownPage: "页面不存在",
   light: "浅色",
   dark: "深色",

@@ -1,0 +1,104 @@
+/** One pipeline: its versions, what the chosen one is made of, and its last runs. */
+import { Button, Group, Stack, Text, Title } from "@mantine/core";
+import { useQueryClient } from "@tanstack/react-query";
+import { getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
+
+import { Failure, Loading, Time } from "../components/facts";
+import { ButtonLink } from "../components/links";
+import { useText } from "../text/language";
+import { millis } from "../time";
+import { Dialog, type Asked } from "./Dialog";
+import { LatestRuns } from "./LatestRuns";
+import styles from "./Pipelines.module.css";
+import { usePipeline, useVersions } from "./queries";
+import { Version } from "./Version";
+import { VersionTable } from "./VersionTable";
+
+const route = getRouteApi("/pipelines/$pipelineId");
+const PAGE_SIZE = 20;
+
+export function PipelinePage() {
+  const text = useText();
+  const { pipelineId } = route.useParams();
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const answers = useQueryClient();
+  const [asked, ask] = useState<Asked>();
+  const pipeline = usePipeline(pipelineId);
+  const versions = useVersions(pipelineId, PAGE_SIZE, search.page);
+  if (!pipeline.data) return pipeline.error ? <Failure error={pipeline.error} /> : <Loading />;
+  const listed = versions.data?.pipelineVersions ?? [];
+  const chosen = search.version ?? listed[0]?.pipelineVersionId;
+  const next = versions.data?.nextPageToken ?? "";
+  const namespace = search.namespace ? { namespace: search.namespace } : {};
+  const turn = (page: string) => void navigate({ search: ({ page: _, ...old }) => (page ? { ...old, page } : old) });
+  const changed = async (version?: string) => {
+    ask(undefined);
+    await answers.invalidateQueries({ queryKey: ["versions", pipelineId] });
+    await navigate({ search: version ? { ...namespace, version } : namespace });
+  };
+  const gone = async () => {
+    await answers.invalidateQueries({ queryKey: ["pipelines"] });
+    await navigate({ to: "/pipelines", search: namespace });
+  };
+  return (
+    <Stack>
+      <Group justify="space-between">
+        <Title order={2} size="h3" className={styles.name}>
+          {pipeline.data.displayName}
+        </Title>
+        <Group>
+          {chosen ? (
+            <ButtonLink to="/start" search={{ pipeline: pipelineId, version: chosen, ...namespace }}>
+              {text("startRun")}
+            </ButtonLink>
+          ) : null}
+          <Button variant="default" onClick={() => ask({ to: "add" })}>
+            {text("addVersion")}
+          </Button>
+          <Button variant="default" onClick={() => ask({ to: "delete" })}>
+            {text("deletePipeline")}
+          </Button>
+        </Group>
+      </Group>
+      <Text size="sm" c="dimmed">
+        {text("created")}: <Time at={millis(pipeline.data.createdAt)} />
+      </Text>
+      {pipeline.data.description ? (
+        <Text className={`${styles.text} ${styles.bounded}`}>{pipeline.data.description}</Text>
+      ) : null}
+      <section aria-label={text("versions")}>
+        <Title order={3} size="h4">
+          {text("versions")}
+        </Title>
+        {versions.error ? <Failure error={versions.error} /> : null}
+        {versions.data && listed.length === 0 ? <Text c="dimmed">{text("noVersions")}</Text> : null}
+        {listed.length > 0 ? (
+          <VersionTable versions={listed} chosen={chosen ?? ""} remove={(version) => ask({ to: "delete", version })} />
+        ) : null}
+        {next || search.page ? (
+          <Group>
+            <Button variant="default" disabled={!search.page} onClick={() => turn("")}>
+              {text("firstPage")}
+            </Button>
+            <Button variant="default" disabled={next === ""} onClick={() => turn(next)}>
+              {text("nextPage")}
+            </Button>
+          </Group>
+        ) : null}
+      </section>
+      {chosen ? (
+        <Version
+          pipelineId={pipelineId}
+          versionId={chosen}
+          described={pipeline.data.description}
+          view={search.view ?? "graph"}
+          choose={(view) => void navigate({ search: (old) => ({ ...old, view }), replace: true })}
+        />
+      ) : null}
+      <LatestRuns pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />
+      <Dialog asked={asked} pipeline={pipeline.data} close={() => ask(undefined)} changed={changed} gone={gone} />
+    </Stack>
+  );
+}

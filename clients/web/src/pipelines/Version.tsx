@@ -1,0 +1,72 @@
+/** The chosen version: its graph, its inputs, its document. */
+import { Code, Tabs, Text, Title } from "@mantine/core";
+import { lazy, Suspense } from "react";
+
+import { Failure, Loading } from "../components/facts";
+import { useText } from "../text/language";
+import { InputTable } from "./InputTable";
+import styles from "./Pipelines.module.css";
+import { useVersion } from "./queries";
+import { VERSION_VIEWS, type VersionView } from "./search";
+
+// React Flow and ELK are most of the bundle.
+const VersionGraph = lazy(() => import("./VersionGraph").then(({ VersionGraph }) => ({ default: VersionGraph })));
+const SHOWN_CHARACTERS = 200_000;
+
+interface Props {
+  readonly pipelineId: string;
+  readonly versionId: string;
+  readonly view: VersionView;
+  readonly choose: (view: VersionView) => void;
+  /** A description that is shown already: the first version has that of its pipeline. */
+  readonly described: string;
+}
+
+export function Version({ pipelineId, versionId, view, choose, described }: Props) {
+  const text = useText();
+  const version = useVersion(pipelineId, versionId);
+  if (version.error) return <Failure error={version.error} />;
+  if (!version.data) return <Loading />;
+  const { displayName, description, pipelineSpec: document = {} } = version.data;
+  return (
+    <section aria-label={text("version")}>
+      <Title order={3} size="h4" className={styles.name}>
+        {text("version")}: {displayName}
+      </Title>
+      {description !== described ? (
+        <Text className={`${styles.text} ${styles.bounded}`}>{description}</Text>
+      ) : null}
+      <Tabs value={view} onChange={(to) => choose(VERSION_VIEWS.find((one) => one === to) ?? "graph")}>
+        <Tabs.List>
+          {VERSION_VIEWS.map((one) => (
+            <Tabs.Tab key={one} value={one}>
+              {text(one)}
+            </Tabs.Tab>
+          ))}
+        </Tabs.List>
+        <Tabs.Panel value="graph" className={styles.graph}>
+          <Suspense fallback={<Loading />}>
+            {view === "graph" ? <VersionGraph key={versionId} id={versionId} document={document} /> : null}
+          </Suspense>
+        </Tabs.Panel>
+        <Tabs.Panel value="inputs">
+          <InputTable document={document} />
+        </Tabs.Panel>
+        <Tabs.Panel value="document">{view === "document" ? <Document document={document} /> : null}</Tabs.Panel>
+      </Tabs>
+    </section>
+  );
+}
+
+function Document({ document }: { document: object }) {
+  const text = useText();
+  const written = JSON.stringify(document, null, 2);
+  return (
+    <>
+      {written.length > SHOWN_CHARACTERS ? <Text c="dimmed">{text("documentIsCut")}</Text> : null}
+      <Code block tabIndex={0} aria-label={text("document")} className={styles.document}>
+        {written.slice(0, SHOWN_CHARACTERS)}
+      </Code>
+    </>
+  );
+}
