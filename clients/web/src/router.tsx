@@ -2,6 +2,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 
 import { Frame, UnknownPage } from "./components/Frame";
+import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
 import { runSearch, runsSearch } from "./search";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: UnknownPage });
@@ -28,7 +29,30 @@ export const runRoute = createRoute({
   component: lazyRouteComponent(() => import("./run/RunPage"), "RunPage"),
 });
 
-export const router = createRouter({ routeTree: root.addChildren([index, runsRoute, runRoute]) });
+const recurringRunsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/recurring-runs",
+  validateSearch: recurringRunsSearch,
+  component: lazyRouteComponent(() => import("./schedules/RecurringRunsPage"), "RecurringRunsPage"),
+});
+
+const newRecurringRunRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/recurring-runs/new",
+  validateSearch: newRecurringRunSearch,
+  component: lazyRouteComponent(() => import("./schedules/NewRecurringRunPage"), "NewRecurringRunPage"),
+});
+
+const recurringRunRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/recurring-runs/$recurringRunId",
+  validateSearch: recurringRunSearch,
+  component: lazyRouteComponent(() => import("./schedules/RecurringRunPage"), "RecurringRunPage"),
+});
+
+const recurring = [recurringRunsRoute, newRecurringRunRoute, recurringRunRoute] as const;
+
+export const router = createRouter({ routeTree: root.addChildren([index, runsRoute, runRoute, ...recurring]) });
 
 declare module "@tanstack/react-router" {
   interface Register {

@@ -34,7 +34,7 @@ export function runSearch(found: Record<string, unknown>): RunSearch {
 }
 
 // The router reads `name=7` as a number.
-function text<K extends string>(key: K, value: unknown): Partial<Record<K, string>> {
+export function text<K extends string>(key: K, value: unknown): Partial<Record<K, string>> {
   if (typeof value !== "string" && typeof value !== "number") return {};
   return value === "" ? {} : ({ [key]: String(value) } as Record<K, string>);
 }

@@ -20,6 +20,9 @@ export function Frame() {
           <Anchor component={Link} to="/runs">
             {text("runs")}
           </Anchor>
+          <Anchor component={Link} to="/recurring-runs">
+            {text("recurringRuns")}
+          </Anchor>
         </Group>
         <Group>
           <NativeSelect

@@ -1,11 +1,11 @@
-/** The pipeline of a run: the stored one by its name, else what the document calls itself. */
+/** The pipeline of a run, or of what makes runs: the stored one by its name, else what the document calls itself. */
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useQuery } from "@tanstack/react-query";
 
 import { penstock } from "../server";
 
-export function PipelineName({ run }: { run: Run }) {
+export function PipelineName({ run }: { run: Pick<Run, "pipelineSource"> }) {
   const source = run.pipelineSource;
   const pipelineId = source.case === "pipelineVersionReference" ? source.value.pipelineId : "";
   const pipeline = useQuery({

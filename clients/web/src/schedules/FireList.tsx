@@ -1,0 +1,28 @@
+/** Points in time at which something fires, the earliest first; those that lie in the past say so. */
+import { Badge, List } from "@mantine/core";
+import type { NextFires } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
+
+import { Time } from "../components/facts";
+import { useText } from "../text/language";
+import { millis } from "../time";
+import { isDue } from "./due";
+import styles from "./Schedules.module.css";
+
+export function FireList({ of, now }: { of: NextFires; now: number }) {
+  const text = useText();
+  const times = of.fires.map(millis);
+  return (
+    <List type="ordered" size="sm" className={styles.fires} data-fires={times.length}>
+      {times.map((at, index) => (
+        <List.Item key={index}>
+          <Time at={at} />{" "}
+          {isDue(at, now) ? (
+            <Badge size="sm" variant="light" color="orange">
+              {text("missedFire")}
+            </Badge>
+          ) : null}
+        </List.Item>
+      ))}
+    </List>
+  );
+}
