@@ -6,6 +6,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import { Failure } from "../components/facts";
 import { useText } from "../text/language";
 import { FireList } from "./FireList";
+import styles from "./Schedules.module.css";
 
 interface Props {
   readonly preview: UseQueryResult<NextFires>;
@@ -13,15 +14,24 @@ interface Props {
   readonly asked: boolean;
   /** Whether the times before now are left out. */
   readonly cut: boolean;
+  /** Whether something else has been typed since. */
+  readonly stale: boolean;
   /** Whether its error is shown at a field. */
   readonly told: boolean;
 }
 
-export function FiresPreview({ preview, asked, cut, told }: Props) {
+export function FiresPreview({ preview, asked, cut, stale, told }: Props) {
   const text = useText();
   const shown = asked && !preview.error ? preview.data : undefined;
   return (
-    <Stack component="section" aria-label={text("previewOfFires")} aria-live="polite" gap="xs">
+    <Stack
+      component="section"
+      aria-label={text("previewOfFires")}
+      aria-live="polite"
+      aria-busy={stale || preview.isPlaceholderData}
+      className={styles.preview}
+      gap="xs"
+    >
       <Title order={3} size="h5">
         {text("previewOfFires")}
       </Title>

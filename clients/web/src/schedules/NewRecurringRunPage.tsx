@@ -93,7 +93,13 @@ export function NewRecurringRunPage() {
               checked={draft.enabled}
               onChange={(event) => change({ enabled: event.currentTarget.checked })}
             />
-            <FiresPreview preview={preview} asked={trigger !== undefined} cut={cut} told={Object.keys(early).length > 0} />
+            <FiresPreview
+              preview={preview}
+              asked={trigger !== undefined}
+              cut={cut}
+              stale={typed !== draft}
+              told={Object.keys(early).length > 0}
+            />
           </Stack>
         </div>
         {creation.error && Object.keys(refused).length === 0 ? <Failure error={creation.error} /> : null}
