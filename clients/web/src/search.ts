@@ -16,6 +16,10 @@ export interface RunSearch {
   readonly view?: View;
   /** Path of the chosen task. */
   readonly task?: string;
+  /** Name of the artifact that is looked at. */
+  readonly artifact?: string;
+  /** The byte of it at which the page that is shown begins. */
+  readonly from?: number;
 }
 
 export function runsSearch(found: Record<string, unknown>): RunsSearch {
@@ -30,7 +34,13 @@ export function runsSearch(found: Record<string, unknown>): RunsSearch {
 
 export function runSearch(found: Record<string, unknown>): RunSearch {
   const view = VIEWS.find((one) => one === found.view);
-  return { ...(view && { view }), ...text("task", found.task) };
+  const from = Number(found.from);
+  return {
+    ...(view && { view }),
+    ...text("task", found.task),
+    ...text("artifact", found.artifact),
+    ...(Number.isSafeInteger(from) && from > 0 && { from }),
+  };
 }
 
 // The router reads `name=7` as a number.

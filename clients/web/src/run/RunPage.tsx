@@ -5,8 +5,9 @@ import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
+import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
-import { VIEWS, type View } from "../search";
+import { runSearch, VIEWS, type View } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
 import { useRun, useTasks } from "./queries";
@@ -23,7 +24,7 @@ const route = getRouteApi("/runs/$runId");
 export function RunPage() {
   const text = useText();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen } = route.useSearch();
+  const { view = "table", task: chosen, artifact, from = 0 } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const run = useRun(runId);
@@ -76,6 +77,15 @@ export function RunPage() {
             </Suspense>
           ) : null}
         </div>
+        {artifact === undefined ? null : (
+          <ArtifactDrawer
+            key={artifact}
+            name={artifact}
+            from={from}
+            turn={(to) => void navigate({ search: (old) => runSearch({ ...old, from: to }) })}
+            close={() => void navigate({ search: (old) => runSearch({ ...old, artifact: "", from: 0 }) })}
+          />
+        )}
         {shown ? <TaskPanel key={shown.path} runId={runId} task={shown} close={close} /> : null}
       </div>
     </div>
