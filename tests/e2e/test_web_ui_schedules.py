@@ -95,6 +95,9 @@ async def test_what_waits_is_told_and_the_runs_that_were_started_are_listed(serv
             assert await page.evaluate(fires(2)) and await page.evaluate(has("Due and not made yet: 2."))
             await page.until(pressed(made.display_name, "a"))
             await page.address(lambda url: url.endswith(f"/runs/{made.run_id}"))
+            # And back.
+            await page.until(pressed("backfill", "a"))
+            await page.address(lambda url: url.endswith(f"/recurring-runs/{identifier}"))
 
 
 async def test_a_recurring_run_is_made_by_the_form(served: Embedded, tmp_path: Path) -> None:
@@ -119,6 +122,7 @@ async def test_a_recurring_run_is_made_by_the_form(served: Embedded, tmp_path: P
             await page.until(pressed("Create"))
             await page.until(has("The pipeline has no parameter dya"))
             assert await page.evaluate(has("This is needed"))
+            await page.until("document.activeElement.getAttribute('aria-invalid') === 'true'")
             await page.until(typed("Parameters", '{"day": "[[ScheduledTime.2006-01-02]]"}'))
             await page.until(typed("Name", "by hand"))
             await page.until(pressed("Create"))

@@ -32,7 +32,9 @@ export function ArtifactLinks({ port, names }: { port: string; names: readonly s
           {names.length === 1 ? port : `${port} [${index}]`}
         </Anchor>
       ))}
-      {names.length > MOST ? <Text size="sm">{fill(text("furtherArtifacts"), { count: names.length - MOST })}</Text> : null}
+      {names.length > MOST ? (
+        <Text size="sm">{fill(text("furtherArtifacts"), { count: names.length - MOST })}</Text>
+      ) : null}
     </>
   );
 }

@@ -5,13 +5,14 @@ import { useText } from "../text/language";
 import styles from "./Artifacts.module.css";
 import type { Matrix } from "./metrics";
 
+const COLOUR = "var(--mantine-color-blue-5)";
 // Of the colour, so that text on it stays readable in light and dark.
 const STRONGEST_PERCENT = 45;
 
 export function ConfusionMatrix({ of: { labels, rows } }: { of: Matrix }) {
   const text = useText();
   const most = rows.flat().reduce((most, count) => Math.max(most, count), 1);
-  const shade = (count: number) => `color-mix(in srgb, var(--mantine-color-blue-5) ${share(count, most)}%, transparent)`;
+  const shade = (count: number) => `color-mix(in srgb, ${COLOUR} ${share(count, most)}%, transparent)`;
   return (
     <div className={styles.scroll} tabIndex={0} role="region" aria-label={text("confusionMatrix")}>
       <Table withTableBorder withColumnBorders>

@@ -1,6 +1,6 @@
 /**
- * What an artifact holds, as its type and its first bytes say. It was written by a task, so nothing in it is run: text is
- * text, HTML is in a frame without an origin, and an image is one by its bytes.
+ * What an artifact holds, as its type and its first bytes say. It was written by a task, so nothing in it is run: text
+ * is text, HTML is in a frame without an origin, and an image is one by its bytes.
  */
 import type { Artifact } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { Code, Stack, Text } from "@mantine/core";

@@ -1,4 +1,4 @@
-/** Metrics as the SDK writes them into an artifact's metadata; what has another form is left out, for tasks write it. */
+/** Metrics as the SDK writes them into an artifact's metadata. Tasks write it: what has another form is left out. */
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
 export interface Point {

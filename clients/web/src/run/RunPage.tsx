@@ -7,6 +7,7 @@ import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
 import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
+import { StartedBy } from "../schedules/StartedBy";
 import { runSearch, VIEWS, type View } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -56,6 +57,7 @@ export function RunPage() {
         <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
       </Group>
       {error ? <Failure error={error} /> : null}
+      {run.data.recurringRunId ? <StartedBy recurringRunId={run.data.recurringRunId} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
       <Tabs value={view} onChange={(to) => void navigate({ search: (old) => ({ ...old, view: to as View }) })}>
         <Tabs.List>

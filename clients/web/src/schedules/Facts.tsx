@@ -18,7 +18,9 @@ export function Facts({ of }: { of: RecurringRun }) {
   const text = useText();
   const trigger = of.trigger?.trigger;
   const times = trigger?.case === undefined ? undefined : trigger.value;
-  const parameters = Object.entries(of.runtimeConfig?.parameters ?? {});
+  const parameters = Object.entries(of.runtimeConfig?.parameters ?? {}).map(
+    ([name, value]) => [name, toJson(ValueSchema, value)] as const,
+  );
   return (
     <Stack component="section" aria-label={text("facts")} gap="xs">
       <Title order={3} size="h4">
@@ -49,7 +51,7 @@ export function Facts({ of }: { of: RecurringRun }) {
         {parameters.length > 0 ? (
           <Fact name="parameters">
             <Code block className={styles.values} tabIndex={0}>
-              {JSON.stringify(Object.fromEntries(parameters.map(([name, value]) => [name, toJson(ValueSchema, value)])), null, 1)}
+              {JSON.stringify(Object.fromEntries(parameters), null, 1)}
             </Code>
           </Fact>
         ) : null}

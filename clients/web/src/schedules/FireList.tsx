@@ -9,20 +9,24 @@ import { isDue } from "./due";
 import styles from "./Schedules.module.css";
 
 export function FireList({ of, now }: { of: NextFires; now: number }) {
-  const text = useText();
   const times = of.fires.map(millis);
   return (
     <List type="ordered" size="sm" className={styles.fires} data-fires={times.length}>
       {times.map((at, index) => (
         <List.Item key={index}>
           <Time at={at} />{" "}
-          {isDue(at, now) ? (
-            <Badge size="sm" variant="light" color="orange">
-              {text("missedFire")}
-            </Badge>
-          ) : null}
+          {isDue(at, now) ? <Due /> : null}
         </List.Item>
       ))}
     </List>
+  );
+}
+
+export function Due() {
+  const text = useText();
+  return (
+    <Badge size="sm" variant="light" color="orange" className={styles.whole}>
+      {text("missedFire")}
+    </Badge>
   );
 }

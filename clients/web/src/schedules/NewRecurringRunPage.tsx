@@ -1,4 +1,4 @@
-/** Makes a recurring run: the pipeline is in the address, the rest is typed, and when it would fire is shown meanwhile. */
+/** Makes a recurring run. Its pipeline is in the address; when it would fire is shown as the rest is typed. */
 import { Button, Checkbox, Group, Stack, TextInput, Title } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { getRouteApi } from "@tanstack/react-router";
@@ -47,10 +47,15 @@ export function NewRecurringRunPage() {
   const refused = creation.error ? problemIn(reason(creation.error)) : NONE;
   const early = preview.error ? problemIn(reason(preview.error)) : NONE;
   const problems: Problems = { ...refused, ...early, ...(submitted ? own : NONE) };
-  const submit = (event: FormEvent) => {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     setSubmitted(true);
-    if (Object.keys(own).length > 0) return;
+    if (Object.keys(own).length > 0) {
+      const form = event.currentTarget;
+      // Once the fields know that they are wrong.
+      requestAnimationFrame(() => form.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
+      return;
+    }
     creation.mutate({ draft, chosen, found: parametersOf(parameters, definitions, text) });
   };
   return (
@@ -77,7 +82,12 @@ export function NewRecurringRunPage() {
             />
           </Stack>
           <Stack>
-            <TriggerFields draft={draft} change={change} problems={problems} serverZone={preview.data?.timeZone ?? ""} />
+            <TriggerFields
+              draft={draft}
+              change={change}
+              problems={problems}
+              serverZone={preview.data?.timeZone ?? ""}
+            />
             <TextInput
               label={text("maxConcurrency")}
               type="number"

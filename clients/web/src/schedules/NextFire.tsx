@@ -5,6 +5,8 @@ import { RecurringRun_Status, type RecurringRun } from "@penstock/client/gen/pen
 import { Time } from "../components/facts";
 import { reason } from "../server";
 import { millis } from "../time";
+import { isDue } from "./due";
+import { Due } from "./FireList";
 import { useNextFires } from "./queries";
 
 export function NextFire({ of }: { of: RecurringRun }) {
@@ -21,7 +23,7 @@ export function NextFire({ of }: { of: RecurringRun }) {
   const next = enabled ? millis(fires.data?.fires[0]) : undefined;
   return (
     <span title={fires.data?.reason || undefined}>
-      <Time at={next} />
+      <Time at={next} /> {isDue(next, fires.dataUpdatedAt) ? <Due /> : null}
     </span>
   );
 }

@@ -31,7 +31,11 @@ export function ParametersField({ value, change, definitions, problem }: Props) 
           {[...definitions].map(([name, { type, needed, fallback }]) => (
             <List.Item key={name} className={styles.long}>
               <Code>{name}</Code> {type}{" "}
-              {fallback === undefined ? text(needed ? "required" : "optional") : <Code>{JSON.stringify(fallback)}</Code>}
+              {fallback === undefined ? (
+                text(needed ? "required" : "optional")
+              ) : (
+                <Code>{JSON.stringify(fallback)}</Code>
+              )}
             </List.Item>
           ))}
         </List>

@@ -9,6 +9,8 @@ import { useExperiments, usePipelines, useVersions } from "./formQueries";
 import type { Problems } from "./problems";
 
 const LATEST = "latest";
+// Of those that match what is typed.
+const MOST_AT_ONCE = 200;
 
 interface Props {
   readonly chosen: Chosen;
@@ -18,7 +20,8 @@ interface Props {
   readonly problems: Problems;
 }
 
-export function PipelineFields({ chosen: { pipelineId, pipelineVersionId }, namespace, draft, change, problems }: Props) {
+export function PipelineFields({ chosen, namespace, draft, change, problems }: Props) {
+  const { pipelineId, pipelineVersionId } = chosen;
   const text = useText();
   const navigate = useNavigate({ from: "/recurring-runs/new" });
   const pipelines = usePipelines(namespace);
@@ -32,6 +35,7 @@ export function PipelineFields({ chosen: { pipelineId, pipelineVersionId }, name
         label={text("pipeline")}
         required
         searchable
+        limit={MOST_AT_ONCE}
         value={pipelineId || null}
         onChange={(pipeline) =>
           void navigate({ search: { ...kept, ...(pipeline !== null && { pipeline }) }, replace: true })

@@ -1,4 +1,4 @@
-/** When a recurring run fires: a cron expression with its zone, or an interval; from when until when; what is made up. */
+/** When a recurring run fires: by a cron expression in a zone, or in an interval; from when, until when. */
 import { Checkbox, Group, NativeSelect, Radio, Select, Stack, Text, TextInput } from "@mantine/core";
 
 import type { Key } from "../text/en";
@@ -28,7 +28,11 @@ export function TriggerFields({ draft, change, problems, serverZone }: Props) {
   const own = fill(text("inYourZone"), { zone: Intl.DateTimeFormat().resolvedOptions().timeZone });
   return (
     <Stack>
-      <Radio.Group label={text("trigger")} value={draft.kind} onChange={(kind) => change({ kind: kind === "cron" ? kind : "interval" })}>
+      <Radio.Group
+        label={text("trigger")}
+        value={draft.kind}
+        onChange={(kind) => change({ kind: kind === "cron" ? kind : "interval" })}
+      >
         <Group mt="xs">
           <Radio value="cron" label={text(KINDS.cron)} />
           <Radio value="interval" label={text(KINDS.interval)} />
@@ -95,7 +99,10 @@ function Cron({ draft, change, problems, serverZone }: Props) {
         allowDeselect={false}
         value={draft.zone || SERVERS}
         onChange={(zone) => change({ zone: zone === SERVERS || zone === null ? "" : zone })}
-        data={[{ value: SERVERS, label: fill(text("serverZone"), { zone: serverZone || "UTC" }) }, ...withZone(draft.zone)]}
+        data={[
+          { value: SERVERS, label: fill(text("serverZone"), { zone: serverZone || "UTC" }) },
+          ...withZone(draft.zone),
+        ]}
         error={problems.zone}
       />
     </Stack>

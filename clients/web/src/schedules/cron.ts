@@ -1,8 +1,8 @@
 /**
  * Cron expressions that can be said in a few words; all others are shown as they are.
  *
- * The server decides when a schedule fires. What is said here has to be true by its rules: seconds come first, and of five
- * fields the day of the week is the one that is left out. An expression that is not understood for certain gives nothing.
+ * The server decides when a schedule fires. What is said here has to be true by its rules: seconds come first, and of
+ * five fields the day of the week is the one that is left out. What is not understood for certain gives nothing.
  */
 export type Words =
   | { readonly kind: "interval"; readonly seconds: number }

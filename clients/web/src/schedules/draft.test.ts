@@ -42,7 +42,8 @@ test("without catch-up a start that is past is left out of the preview, but not 
 });
 
 test("what is missing or wrong is said at its field", () => {
-  const wrong = { ...draft, name: " ", start: "2026-02-01T00:00", end: "2026-01-01T00:00", concurrency: "11", cron: "" };
+  const times = { start: "2026-02-01T00:00", end: "2026-01-01T00:00" };
+  const wrong = { ...draft, ...times, name: " ", concurrency: "11", cron: "" };
   const found = problemsOf(wrong, "{", { pipelineId: "", pipelineVersionId: "" }, definitions, text);
   expect(Object.keys(found).sort()).toEqual(["concurrency", "cron", "end", "name", "parameters", "pipeline"]);
   expect(problemsOf(draft, '{"day": "monday"}', chosen, definitions, text)).toEqual({});
@@ -63,7 +64,7 @@ test("what the server refuses is put to the field that it names", () => {
   expect(problemIn("recurring_run.trigger.cron_schedule.cron: 'x' is no cron expression")).toEqual({
     cron: "'x' is no cron expression",
   });
-  expect(problemIn("recurring_run.trigger.cron_schedule.cron: 'Mars' is no time zone; use a name")).toHaveProperty("zone");
+  expect(problemIn("recurring_run.trigger.cron_schedule.cron: 'Mars' is no time zone")).toHaveProperty("zone");
   expect(problemIn("runtime_config.parameters.day: expected STRING")).toHaveProperty("parameters");
   expect(problemIn("the server is busy")).toEqual({});
 });

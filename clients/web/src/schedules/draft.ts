@@ -88,11 +88,17 @@ export function triggerOf(draft: Draft): TriggerInit | undefined {
   return { trigger: { case: "periodicSchedule", value: { intervalSecond, ...times } } };
 }
 
+export interface Asked {
+  readonly trigger: TriggerInit | undefined;
+  /** Whether the start was left out. */
+  readonly cut: boolean;
+}
+
 /**
  * What is asked for a preview. Without catch-up the times between a start and now are no fires of their own, and would
  * be all that is shown of a start long ago.
  */
-export function previewOf(draft: Draft, now: number): { readonly trigger: TriggerInit | undefined; readonly cut: boolean } {
+export function previewOf(draft: Draft, now: number): Asked {
   const start = at(draft.start);
   const cut = !draft.catchUp && start !== undefined && start < now;
   return { trigger: triggerOf(cut ? { ...draft, start: "" } : draft), cut };

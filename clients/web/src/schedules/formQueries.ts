@@ -3,8 +3,7 @@ import { pages } from "@penstock/client/index.js";
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { penstock } from "../server";
-import type { Chosen, TriggerInit } from "./draft";
-import { requestOf, type Draft } from "./draft";
+import { requestOf, type Chosen, type Draft, type TriggerInit } from "./draft";
 import { definitionsIn, type Found } from "./parameters";
 
 const PAGE_SIZE = 200;

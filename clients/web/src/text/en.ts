@@ -120,6 +120,8 @@ export const en = {
   previewOfFires: "It would fire",
   madeUpAtOnce: "If a fire lies between the start and now, one run is made for it at once",
   create: "Create",
+  startedBy: "Started by the recurring run",
+  deletedSince: "deleted since",
   enabledAtOnce: "Enabled at once",
   artifact: "Artifact",
   preview: "Preview",
