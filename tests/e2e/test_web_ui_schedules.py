@@ -83,6 +83,23 @@ async def test_a_recurring_run_is_found_disabled_and_deleted(served: Embedded, t
             get(client, one)
 
 
+async def test_pages_are_turned_by_the_address(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        spec = specs.container(["true"])
+        for number in range(51):
+            schedules.schedule(client, spec, display_name=f"paged {number}", mode="DISABLE", trigger=_NIGHTLY)
+    rows = "document.querySelectorAll('tbody tr').length"
+    async with opened(tmp_path / "profile", f"{served.http}/recurring-runs?name=paged") as page:
+        await page.until(f"{rows} === 50")
+        await page.until(pressed("Next page"))
+        await page.until(f"{rows} === 1 && {has('paged 0')}")
+        address = await page.address(lambda url: "page=" in url and "name=paged" in url)
+        await page.open(f"{served.http}/recurring-runs?name=paged")
+        await page.until(f"{rows} === 50")
+        await page.open(address)
+        await page.until(f"{rows} === 1 && {has('paged 0')}")
+
+
 async def test_what_waits_is_told_and_the_runs_that_were_started_are_listed(served: Embedded, tmp_path: Path) -> None:
     trigger = {"cron_schedule": {"cron": "0 * * * * *", **schedules.past(8)}}
     with Client(served.grpc) as client:

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { runSearch } from "../search";
 import { dataUrl, imageType, prettyJson, textOf } from "./bytes";
 import { areaUnder, classifications, scalars } from "./metrics";
 
@@ -11,6 +12,11 @@ test("a character that two pages share is on the one that it begins on", () => {
   expect(textOf(bytes, 3, true)).toBe("ab中");
   expect(textOf(bytes.subarray(3), 100, false)).toBe("文");
   expect(textOf(utf8(""), 10, true)).toBe("");
+});
+
+test("an address says at which byte a page begins, or nothing", () => {
+  expect(runSearch({ artifact: "a", from: "65536" })).toEqual({ artifact: "a", from: 65536 });
+  for (const from of [-1, "x", 1.5, 0, 1e300, null]) expect(runSearch({ from })).toEqual({});
 });
 
 test("what is no text is not shown as text", () => {

@@ -11,7 +11,7 @@ import styles from "./Schedules.module.css";
 export function FireList({ of, now }: { of: NextFires; now: number }) {
   const times = of.fires.map(millis);
   return (
-    <List type="ordered" size="sm" className={styles.fires} data-fires={times.length}>
+    <List type="ordered" size="sm" withPadding data-fires={times.length}>
       {times.map((at, index) => (
         <List.Item key={index}>
           <Time at={at} />{" "}

@@ -1,16 +1,13 @@
 /** What the pages of recurring runs ask the server for, and what they have it do. */
-import type { NextFires } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { DeletePropagationPolicy } from "@penstock/client/gen/penstock_api/v2beta1/recurring_run_pb.js";
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { penstock, POLL_MS } from "../server";
-import { millis } from "../time";
+import { untilNext } from "./due";
 import type { RecurringRunsSearch } from "./search";
 
 const PAGE_SIZE = 50;
 const RUNS_OF_A_PAGE = 20;
-// An hour later another program may have changed the schedule.
-const LONGEST_MS = 60_000;
 const ACTIVE = ["PENDING", "RUNNING", "CANCELING", "PAUSED"];
 
 export type Action = "enable" | "disable" | "delete" | "deleteAndTerminate";
@@ -49,14 +46,9 @@ export function useNextFires(recurringRunId: string, enabled: boolean, count: nu
   return useQuery({
     queryKey: ["nextFires", recurringRunId, enabled, count],
     queryFn: ({ signal }) => penstock.insight.listNextFires({ recurringRunId, count }, { signal }),
-    refetchInterval: ({ state }) => untilNext(state.data, Date.now()),
+    refetchInterval: ({ state }) => untilNext(state.data, Date.now(), POLL_MS),
     placeholderData: keepPreviousData,
   });
-}
-
-export function untilNext(found: NextFires | undefined, now: number): number {
-  const next = millis(found?.fires[0]);
-  return next === undefined ? LONGEST_MS : Math.min(Math.max(next - now, POLL_MS), LONGEST_MS);
 }
 
 /** The runs that a recurring run has started, the latest first. */
