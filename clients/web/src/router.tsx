@@ -3,6 +3,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirec
 
 import { Frame, UnknownPage } from "./components/Frame";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
+import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
 import { experimentSearch, experimentsSearch, runSearch, runsSearch } from "./search";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: UnknownPage });
@@ -64,6 +65,27 @@ export const startRoute = createRoute({
   component: lazyRouteComponent(() => import("./start/StartPage"), "StartPage"),
 });
 
+const recurringRunsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/recurring-runs",
+  validateSearch: recurringRunsSearch,
+  component: lazyRouteComponent(() => import("./schedules/RecurringRunsPage"), "RecurringRunsPage"),
+});
+
+const newRecurringRunRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/recurring-runs/new",
+  validateSearch: newRecurringRunSearch,
+  component: lazyRouteComponent(() => import("./schedules/NewRecurringRunPage"), "NewRecurringRunPage"),
+});
+
+const recurringRunRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/recurring-runs/$recurringRunId",
+  validateSearch: recurringRunSearch,
+  component: lazyRouteComponent(() => import("./schedules/RecurringRunPage"), "RecurringRunPage"),
+});
+
 const pages = [
   index,
   runsRoute,
@@ -73,6 +95,9 @@ const pages = [
   pipelinesRoute,
   pipelineRoute,
   startRoute,
+  recurringRunsRoute,
+  newRecurringRunRoute,
+  recurringRunRoute,
 ] as const;
 
 export const router = createRouter({ routeTree: root.addChildren(pages) });

@@ -33,6 +33,10 @@ export interface RunSearch {
   readonly view?: View;
   /** Path of the chosen task. */
   readonly task?: string;
+  /** Name of the artifact that is looked at. */
+  readonly artifact?: string;
+  /** The byte of it at which the page that is shown begins. */
+  readonly from?: number;
   readonly namespace?: string;
 }
 
@@ -67,7 +71,14 @@ export function experimentSearch(found: Record<string, unknown>): RunsSearch {
 
 export function runSearch(found: Record<string, unknown>): RunSearch {
   const view = VIEWS.find((one) => one === found.view);
-  return { ...(view && { view }), ...text("task", found.task), ...text("namespace", found.namespace) };
+  const from = Number(found.from);
+  return {
+    ...(view && { view }),
+    ...text("task", found.task),
+    ...text("namespace", found.namespace),
+    ...text("artifact", found.artifact),
+    ...(Number.isSafeInteger(from) && from > 0 && { from }),
+  };
 }
 
 export const isLabel = (word: string): boolean => word.indexOf("=") > 0;

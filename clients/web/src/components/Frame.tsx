@@ -19,6 +19,7 @@ const PAGES = [
   ["/runs", "runs"],
   ["/experiments", "experiments"],
   ["/pipelines", "pipelines"],
+  ["/recurring-runs", "recurringRuns"],
 ] as const;
 
 export function Frame() {

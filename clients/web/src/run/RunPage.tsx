@@ -7,12 +7,14 @@ import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
 import { isArchived } from "../actions/fits";
 import { RunActions } from "../actions/RunActions";
+import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
 import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
 import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
-import { VIEWS, type View } from "../search";
+import { StartedBy } from "../schedules/StartedBy";
+import { runSearch, VIEWS, type View } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
 import { useRun, useTasks } from "./queries";
@@ -29,7 +31,7 @@ const route = getRouteApi("/runs/$runId");
 export function RunPage() {
   const text = useText();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen } = route.useSearch();
+  const { view = "table", task: chosen, artifact, from = 0 } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const run = useRun(runId);
@@ -66,6 +68,7 @@ export function RunPage() {
         <ButtonLink size="xs" variant="default" to="/start" search={{ clone: runId }} children={text("runAgain")} />
       </Group>
       {error ? <Failure error={error} /> : null}
+      {run.data.recurringRunId ? <StartedBy recurringRunId={run.data.recurringRunId} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
       <Tabs value={view} onChange={(to) => void navigate({ search: (old) => ({ ...old, view: to as View }) })}>
         <Tabs.List>
@@ -87,6 +90,15 @@ export function RunPage() {
             </Suspense>
           ) : null}
         </div>
+        {artifact === undefined ? null : (
+          <ArtifactDrawer
+            key={artifact}
+            name={artifact}
+            from={from}
+            turn={(to) => void navigate({ search: (old) => runSearch({ ...old, from: to }) })}
+            close={() => void navigate({ search: (old) => runSearch({ ...old, artifact: "", from: 0 }) })}
+          />
+        )}
         {shown ? <TaskPanel key={shown.path} runId={runId} task={shown} close={close} /> : null}
       </div>
     </div>

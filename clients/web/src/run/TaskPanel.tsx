@@ -4,6 +4,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { ArtifactNames, Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { useState } from "react";
 
+import { ArtifactLinks } from "../artifacts/ArtifactLinks";
 import { Duration, Failure, State, Time } from "../components/facts";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -77,11 +78,9 @@ interface ValuesProps {
 }
 
 function Values({ title, values, artifacts }: ValuesProps) {
-  const shown = [
-    ...Object.entries(values ?? {}).map(([name, value]) => [name, JSON.stringify(value, null, 1)] as const),
-    ...Object.entries(artifacts).map(([name, { names }]) => [name, names.join("\n")] as const),
-  ];
-  if (shown.length === 0) return null;
+  const shown = Object.entries(values ?? {}).map(([name, value]) => [name, JSON.stringify(value, null, 1)] as const);
+  const ports = Object.entries(artifacts);
+  if (shown.length === 0 && ports.length === 0) return null;
   return (
     <section>
       <Title order={4} size="h5">
@@ -92,6 +91,9 @@ function Values({ title, values, artifacts }: ValuesProps) {
           <Text size="sm">{name}</Text>
           <Code block>{value}</Code>
         </div>
+      ))}
+      {ports.map(([port, { names }]) => (
+        <ArtifactLinks key={port} port={port} names={names} />
       ))}
     </section>
   );

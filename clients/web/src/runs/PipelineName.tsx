@@ -1,4 +1,4 @@
-/** The pipeline of a run: the stored one by its name, else what the document calls itself. */
+/** The pipeline of a run, or of what makes runs: the stored one by its name, else what the document calls itself. */
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useQuery } from "@tanstack/react-query";
@@ -7,7 +7,7 @@ import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
 import { penstock } from "../server";
 
-export function PipelineName({ run }: { run: Run }) {
+export function PipelineName({ run }: { run: Pick<Run, "pipelineSource"> }) {
   const namespace = useNamespace();
   const source = run.pipelineSource;
   const pipelineId = source.case === "pipelineVersionReference" ? source.value.pipelineId : "";

@@ -1,0 +1,84 @@
+/** One recurring run: what it does, when it fires next, what waits, and the runs that it has started. */
+import { Alert, Button, Group, Stack, Text, Title } from "@mantine/core";
+import { getRouteApi } from "@tanstack/react-router";
+
+import { Failure, Loading } from "../components/facts";
+import { RunTable } from "../runs/RunTable";
+import { useText } from "../text/language";
+import { Actions } from "./Actions";
+import { Facts } from "./Facts";
+import { ComingFires } from "./ComingFires";
+import { useRecurringRun, useRunsOf } from "./queries";
+import styles from "./Schedules.module.css";
+import { Schedule, Status } from "./Status";
+
+const route = getRouteApi("/recurring-runs/$recurringRunId");
+
+export function RecurringRunPage() {
+  const text = useText();
+  const { recurringRunId } = route.useParams();
+  const navigate = route.useNavigate();
+  const found = useRecurringRun(recurringRunId);
+  const one = found.data;
+  if (!one) return found.error ? <Failure error={found.error} /> : <Loading />;
+  return (
+    <Stack>
+      <Group justify="space-between" align="flex-start">
+        <Stack gap={4} className={styles.head}>
+          <Title order={2} size="h3" className={styles.long} lineClamp={3}>
+            {one.displayName}
+          </Title>
+          <Group>
+            <Status status={one.status} />
+            <Schedule of={one} />
+          </Group>
+        </Stack>
+        <Actions of={one} deleted={() => void navigate({ to: "/recurring-runs" })} />
+      </Group>
+      {found.error ? <Failure error={found.error} /> : null}
+      {one.error?.message ? (
+        <Alert color="red" title={text("error")} className={styles.long}>
+          {one.error.message}
+        </Alert>
+      ) : null}
+      <div className={styles.columns}>
+        <Facts of={one} />
+        <ComingFires of={one} />
+      </div>
+      <ItsRuns recurringRunId={recurringRunId} />
+    </Stack>
+  );
+}
+
+function ItsRuns({ recurringRunId }: { recurringRunId: string }) {
+  const text = useText();
+  const { page = "" } = route.useSearch();
+  const navigate = route.useNavigate();
+  const runs = useRunsOf(recurringRunId, page);
+  const next = runs.data?.nextPageToken ?? "";
+  const turn = (to: string) => void navigate({ search: to === "" ? {} : { page: to } });
+  return (
+    <Stack component="section" aria-label={text("itsRuns")} gap="xs">
+      <Title order={3} size="h4">
+        {text("itsRuns")}
+      </Title>
+      {runs.error ? <Failure error={runs.error} /> : null}
+      {runs.data?.runs.length === 0 ? <Text c="dimmed">{text("noRunsYet")}</Text> : null}
+      {runs.data && runs.data.runs.length > 0 ? (
+        <div className={styles.scroll} tabIndex={0} role="region" aria-label={text("itsRuns")}>
+          <RunTable runs={runs.data.runs} now={runs.dataUpdatedAt} />
+        </div>
+      ) : null}
+      {page !== "" || next !== "" ? (
+        <Group>
+          <Button variant="default" disabled={page === ""} onClick={() => turn("")}>
+            {text("firstPage")}
+          </Button>
+          <Button variant="default" disabled={next === ""} onClick={() => turn(next)}>
+            {text("nextPage")}
+          </Button>
+        </Group>
+      ) : null}
+    </Stack>
+  );
+}
