@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -45,6 +48,8 @@ for path in map(pathlib.Path, paths.values()):
     path.parent.mkdir(parents=True, exist_ok=True)
 pathlib.Path(paths["page"]).write_text(
     "<h1>Report</h1><script>top.hacked = 1</script><img src=x onerror='top.hacked = 1'>"
+    "<meta http-equiv=refresh content='0;url={0}/refresh'><link rel=stylesheet href={0}/style><img src={0}/image>"
+    "<iframe src={0}/frame></iframe><object data={0}/object></object>".format(sys.argv[6])
 )
 pathlib.Path(paths["notes"]).write_text("# Notes <script>window.hacked = 1</script>")
 pathlib.Path(paths["picture"]).write_bytes(base64.b64decode(sys.argv[5]))
@@ -63,6 +68,27 @@ _PICTURE = "R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
 class Served:
     http: str
     run: str
+    # Paths that another server was asked for, to which the HTML leads.
+    asked: list[str]
+
+
+@contextmanager
+def elsewhere() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +100,16 @@ def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
         {port: f"{{{{$.outputs.artifacts['{port}'].{what}}}}}" for port in _TYPES} for what in ("path", "uri")
     )
     texts = [json.dumps(one) for one in (paths, uris, _METADATA, "{{$.outputs.output_file}}")]
-    spec = specs.container([sys.executable, "-c", _SCRIPT, *texts, _PICTURE], artifacts=_TYPES)
-    with Embedded(tmp_path_factory.mktemp("data"), environments=environments) as up, Client(up.grpc) as client:
-        run = runs.start(client, spec)
+    data = tmp_path_factory.mktemp("data")
+    with (
+        elsewhere() as (address, asked),
+        Embedded(data, environments=environments) as up,
+        Client(up.grpc) as client,
+    ):
+        command = [sys.executable, "-c", _SCRIPT, *texts, _PICTURE, address]
+        run = runs.start(client, specs.container(command, artifacts=_TYPES))
         assert runs.finished(client, run).state == run_pb2.SUCCEEDED
-        yield Served(up.http, run)
+        yield Served(up.http, run, asked)
 
 
 def in_preview(text: str) -> str:
@@ -112,6 +143,12 @@ async def test_html_is_shown_in_a_frame_that_runs_nothing_and_has_no_origin(serv
         assert await page.evaluate(f"{frame}.getAttribute('sandbox')") == ""
         # Another origin's: not even this page may look into it.
         assert await page.evaluate(f"{frame}.contentDocument") is None
+        # Once all is loaded that is loaded.
+        await page.evaluate(
+            f"new Promise((done) => {{ const frame = {frame};"
+            "frame.addEventListener('load', () => done(true)); frame.srcdoc += ' '; })"
+        )
+        assert served.asked == []
 
 
 async def test_a_long_text_is_read_page_by_page_and_the_address_says_which(served: Served, tmp_path: Path) -> None:
