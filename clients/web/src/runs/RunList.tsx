@@ -55,7 +55,7 @@ export function RunList({ search, go, experiment }: Props) {
       {runs.isPending ? <Loading /> : null}
       {runs.data && found.length === 0 ? (
         <Text c="dimmed">
-          {text("noRuns")}. {text("startRun")} <Code>{HOW_TO_RUN}</Code>
+          {text("noRuns")}. {text("startOneWith")} <Code>{HOW_TO_RUN}</Code>
         </Text>
       ) : null}
       {found.length > 0 ? (

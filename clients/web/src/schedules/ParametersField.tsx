@@ -32,7 +32,7 @@ export function ParametersField({ value, change, definitions, problem }: Props) 
             <List.Item key={name} className={styles.long}>
               <Code>{name}</Code> {type}{" "}
               {fallback === undefined ? (
-                text(needed ? "required" : "optional")
+                text(needed ? "isNeeded" : "optional")
               ) : (
                 <Code>{JSON.stringify(fallback)}</Code>
               )}

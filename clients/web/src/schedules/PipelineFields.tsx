@@ -45,7 +45,7 @@ export function PipelineFields({ chosen, namespace, draft, change, problems }: P
       />
       {pipelines.data?.length === 0 ? (
         <div>
-          <Text c="dimmed">{text("noPipelines")}</Text>
+          <Text c="dimmed">{text("uploadAPipeline")}</Text>
           <Code block>penstock pipelines upload pipeline.yaml --name NAME</Code>
         </div>
       ) : null}

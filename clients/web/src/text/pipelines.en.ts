@@ -1,9 +1,7 @@
 /** English texts of the pages of pipelines. */
 export const pipelinesEn = {
   pipelines: "Pipelines",
-  description: "Description",
   newestVersion: "Newest version",
-  created: "Created",
   noPipelines: "No pipelines match. Add one here, or with: penstock pipelines upload pipeline.yaml --name train",
   addPipeline: "Add a pipeline",
   addVersion: "Add a version",
@@ -18,7 +16,6 @@ export const pipelinesEn = {
   codeSource: "Code source",
   codeSourceHint: "Where the source can be found, such as https://git.example.com/team/train",
   add: "Add",
-  cancel: "Cancel",
   required: "This is required",
   isRequired: "Required",
   versions: "Versions",
@@ -37,7 +34,5 @@ export const pipelinesEn = {
   deletePipelineAsks: "The pipeline goes with all its versions, for good. Its runs stay.",
   deleteVersion: "Delete the version",
   deleteVersionAsks: "The version goes for good. Runs that were made from it stay.",
-  delete: "Delete",
-  actions: "Actions",
   notDone: "This was not done",
 } as const;

@@ -3,9 +3,7 @@ import type { pipelinesEn } from "./pipelines.en";
 
 export const pipelinesZh: Readonly<Record<keyof typeof pipelinesEn, string>> = {
   pipelines: "流水线",
-  description: "描述",
   newestVersion: "最新版本",
-  created: "创建时间",
   noPipelines: "没有符合条件的流水线。可在此添加，或使用命令：penstock pipelines upload pipeline.yaml --name train",
   addPipeline: "添加流水线",
   addVersion: "添加版本",
@@ -20,7 +18,6 @@ export const pipelinesZh: Readonly<Record<keyof typeof pipelinesEn, string>> = {
   codeSource: "代码来源",
   codeSourceHint: "源代码所在位置，例如 https://git.example.com/team/train",
   add: "添加",
-  cancel: "取消",
   required: "此项为必填",
   isRequired: "必填",
   versions: "版本",
@@ -39,7 +36,5 @@ export const pipelinesZh: Readonly<Record<keyof typeof pipelinesEn, string>> = {
   deletePipelineAsks: "流水线及其所有版本将被永久删除。已有的运行会保留。",
   deleteVersion: "删除版本",
   deleteVersionAsks: "该版本将被永久删除。由它产生的运行会保留。",
-  delete: "删除",
-  actions: "操作",
   notDone: "操作未完成",
 };
