@@ -1,20 +1,25 @@
-/** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them. */
+/** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them, as they are now. */
 import { Group, Tabs, Text, Title } from "@mantine/core";
 import { RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
-import { VIEWS, type View } from "../search";
+import { VIEWS } from "../search";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
-import { useRun, useTasks } from "./queries";
+import { LinkNote } from "./LinkNote";
+import { useRun } from "./queries";
 import styles from "./RunPage.module.css";
-import { TaskPanel } from "./TaskPanel";
+import { TaskDetails } from "./TaskDetails";
+import { TaskSearch } from "./TaskSearch";
 import { TaskTable } from "./TaskTable";
 import { Timeline } from "./Timeline";
-import { rowsOf, treeOf } from "./tree";
+import { nodeAt, rowsNamed, rowsOf } from "./tree";
+import { useKeys } from "./useKeys";
+import { useNow } from "./useNow";
+import { useRunWatch } from "./useRunWatch";
 
 // React Flow and ELK are most of the bundle.
 const TaskGraph = lazy(() => import("./TaskGraph").then(({ TaskGraph }) => ({ default: TaskGraph })));
@@ -23,60 +28,75 @@ const route = getRouteApi("/runs/$runId");
 export function RunPage() {
   const text = useText();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen } = route.useSearch();
+  const { view = "table", task: chosen, name = "" } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
-  const run = useRun(runId);
-  const tasks = useTasks(runId, run.data !== undefined && ended(run.data.state));
-  const tree = useMemo(() => treeOf(tasks.data ?? []), [tasks.data]);
-  const rows = useMemo(() => rowsOf(tree, toggled), [tree, toggled]);
+  const { watched, again } = useRunWatch(runId);
+  const { tree, link } = watched;
+  const asked = useRun(runId);
+  // An action on a run that had ended asks for it anew: there may be more to hear.
+  useEffect(again, [again, asked.dataUpdatedAt]);
+  const rows = useMemo(
+    () => (name === "" ? rowsOf(tree, toggled) : rowsNamed(tree, name)),
+    [tree, toggled, name],
+  );
   const choose = useCallback(
     (task: string) => void navigate({ search: (old) => ({ ...old, task }), replace: true }),
     [navigate],
   );
-  const close = () => void navigate({ search: { view }, replace: true });
+  const close = () => void navigate({ search: ({ task: _, ...old }) => old, replace: true });
   const toggle = useCallback(
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
   );
-  const error = run.error ?? tasks.error;
-  if (!run.data) return error ? <Failure error={error} /> : <Loading />;
-  const shown = tasks.data?.find(({ path }) => path !== "" && path === chosen);
-  const now = run.dataUpdatedAt;
-  const started = millis(run.data.createdAt);
+  useKeys({ ...(chosen !== undefined && { close }) });
+  const shown = useMemo(() => (chosen ? nodeAt(tree, chosen)?.task : undefined), [tree, chosen]);
+  const run = watched.run ?? asked.data;
+  const now = useNow(run !== undefined && !ended(run.state));
+  if (!run) return link === "failed" ? <Failure error={watched.error} /> : link === "lost" ? <LinkNote {...watched} /> : <Loading />;
+  const started = millis(run.createdAt);
   return (
     <div className={styles.page}>
       <Group>
         <Title order={2} size="h3">
-          {run.data.displayName}
+          {run.displayName}
         </Title>
-        <State state={RuntimeState[run.data.state] ?? ""} />
+        <State state={RuntimeState[run.state] ?? ""} />
         <Time at={started} />
-        <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
+        <Duration of={lasted(started, millis(run.finishedAt), now)} />
       </Group>
-      {error ? <Failure error={error} /> : null}
-      {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
-      <Tabs value={view} onChange={(to) => void navigate({ search: (old) => ({ ...old, view: to as View }) })}>
-        <Tabs.List>
-          {VIEWS.map((one) => (
-            <Tabs.Tab key={one} value={one}>
-              {text(one)}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
-      </Tabs>
+      <LinkNote {...watched} />
+      {run.error?.message ? <Text c="red">{run.error.message}</Text> : null}
+      <Group justify="space-between" align="end">
+        <Tabs
+          value={view}
+          onChange={(to) => {
+            const found = VIEWS.find((one) => one === to);
+            if (found) void navigate({ search: (old) => ({ ...old, view: found }) });
+          }}
+        >
+          <Tabs.List>
+            {VIEWS.map((one) => (
+              <Tabs.Tab key={one} value={one}>
+                {text(one)}
+              </Tabs.Tab>
+            ))}
+          </Tabs.List>
+        </Tabs>
+        {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+      </Group>
       <div className={styles.views}>
         <div className={styles.view}>
-          {tree.length === 0 ? <Text c="dimmed">{text("noTasks")}</Text> : null}
-          {view === "table" ? <TaskTable {...{ rows, toggled, chosen, choose, toggle, now }} /> : null}
-          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, now }} /> : null}
-          {view === "graph" && tree.length > 0 ? (
+          {rows.length === 0 ? <Text c="dimmed">{text(tree.length === 0 ? "noTasks" : "noTasksNamed")}</Text> : null}
+          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now }} /> : null}
+          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, toggle, now }} /> : null}
+          {view === "graph" && tree.length > 0 && asked.data ? (
             <Suspense fallback={<Loading />}>
-              <TaskGraph run={run.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
             </Suspense>
           ) : null}
         </div>
-        {shown ? <TaskPanel key={shown.path} runId={runId} task={shown} close={close} /> : null}
+        {shown ? <TaskDetails key={shown.path} runId={runId} seen={shown} close={close} /> : null}
       </div>
     </div>
   );

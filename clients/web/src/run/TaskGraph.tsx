@@ -11,7 +11,8 @@ import type { Key } from "../text/en";
 import { layoutOf } from "./layout";
 import { useDocument } from "./queries";
 import styles from "./RunPage.module.css";
-import { counts, type Node } from "./tree";
+import { shownName } from "./seen";
+import type { Node } from "./tree";
 
 interface Props {
   readonly run: Run;
@@ -28,7 +29,7 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
   const scheme = useComputedColorScheme("light");
   const document = useDocument(run);
   // Places depend on which nodes there are; states change in between, and are put on the nodes afterwards.
-  const shape = useMemo(() => pathsOf(tree).join("\n"), [tree]);
+  const shape = useMemo(() => shownIn(tree).map(({ task }) => task.path).join("\n"), [tree]);
   const layout = useQuery({
     queryKey: ["layout", run.runId, shape, [...toggled]],
     queryFn: () => layoutOf(document.data ?? {}, tree, toggled),
@@ -37,7 +38,7 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
     gcTime: 0,
     placeholderData: keepPreviousData,
   });
-  const latest = useMemo(() => new Map(all(tree).map((node) => [node.task.path, node])), [tree]);
+  const latest = useMemo(() => new Map(shownIn(tree).map((node) => [node.task.path, node])), [tree]);
   const error = document.error ?? layout.error;
   if (error) return <Failure error={error} />;
   if (!layout.data) return <Loading />;
@@ -75,17 +76,17 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
 
 function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
   const text = useText();
-  const { task, children } = node;
+  const { task, children, counts } = node;
   return (
     <div className={`${styles.card} ${children.length > 0 ? styles.group : ""}`} aria-current={selected}>
       <Handle type="target" position={Position.Top} />
       <Text size="sm" className={styles.name}>
-        {task.displayName || task.name}
+        {shownName(task)}
       </Text>
       <span>
         <State state={task.state} />{" "}
         {task.kind === "loop"
-          ? [...counts(children)].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ")
+          ? [...counts].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ")
           : null}
       </span>
       <Handle type="source" position={Position.Bottom} />
@@ -95,11 +96,11 @@ function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
 
 const NODE_TYPES = { task: TaskCard };
 
-function all(nodes: readonly Node[]): Node[] {
-  return nodes.flatMap((node) => [node, ...all(node.children)]);
-}
-
 /** Without what is inside of loops, which the graph does not show. */
-function pathsOf(nodes: readonly Node[]): string[] {
-  return nodes.flatMap(({ task, children }) => [task.path, ...(task.kind === "loop" ? [] : pathsOf(children))]);
+function shownIn(nodes: readonly Node[], found: Node[] = []): Node[] {
+  for (const node of nodes) {
+    found.push(node);
+    if (node.task.kind !== "loop") shownIn(node.children, found);
+  }
+  return found;
 }

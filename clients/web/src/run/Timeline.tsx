@@ -1,70 +1,64 @@
-/** When each task ran, as bars over the time of the run. */
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef } from "react";
+/** When each task waited and ran, as bars over the time of the run. */
+import { useMemo } from "react";
 
 import { COLOURS } from "../components/facts";
-import { useLanguage } from "../text/language";
+import { useLanguage, useText } from "../text/language";
 import { shownDuration } from "../time";
-import { barsOf } from "./bars";
+import { barOf, extentOf, type Part, type Range } from "./bars";
+import { Rows } from "./Rows";
 import styles from "./RunPage.module.css";
-import { ROW_HEIGHT } from "./TaskTable";
+import type { Seen } from "./seen";
 import type { Row } from "./tree";
 
 interface Props {
   readonly rows: readonly Row[];
   readonly chosen: string | undefined;
   readonly choose: (path: string) => void;
+  readonly toggle: (path: string) => void;
   readonly now: number;
 }
 
-export function Timeline({ rows, chosen, choose, now }: Props) {
-  const { language } = useLanguage();
-  const scroll = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroll.current,
-    estimateSize: () => ROW_HEIGHT,
-    overscan: 10,
-  });
-  const bars = barsOf(rows.map(({ node }) => node.task), now);
+export function Timeline({ rows, chosen, choose, toggle, now }: Props) {
+  const text = useText();
+  const range = useMemo(() => extentOf(rows.map(({ node }) => node.task), now), [rows, now]);
   return (
-    <div ref={scroll} className={styles.scroll}>
-      <div role="grid" className={styles.rows} style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map(({ index, start }) => {
-          const task = rows[index]?.node.task;
-          const bar = bars[index];
-          if (!task) return null;
-          return (
-            <div
-              key={task.path}
-              role="row"
-              tabIndex={0}
-              aria-selected={task.path === chosen}
-              className={`${styles.row} ${styles.bars}`}
-              style={{ transform: `translateY(${start}px)` }}
-              onClick={() => choose(task.path)}
-              onKeyDown={(event) => event.key === "Enter" && choose(task.path)}
-            >
-              <span role="gridcell" className={styles.name}>
-                {task.path}
-              </span>
-              <span role="gridcell" className={styles.track}>
-                {bar ? (
-                  <span
-                    className={styles.bar}
-                    title={shownDuration(bar.millis, language)}
-                    style={{
-                      left: `${bar.from * 100}%`,
-                      width: `${bar.share * 100}%`,
-                      background: `var(--mantine-color-${COLOURS[task.state] ?? "gray"}-filled)`,
-                    }}
-                  />
-                ) : null}
-              </span>
-            </div>
-          );
-        })}
-      </div>
-    </div>
+    <Rows label={text("timeline")} className={styles.bars} head={null} {...{ rows, chosen, choose, toggle }}>
+      {({ node: { task } }) => (
+        <>
+          <span role="gridcell" className={styles.name}>
+            {task.path}
+          </span>
+          <span role="gridcell" className={styles.track}>
+            {range ? <Bars {...{ task, range, now }} /> : null}
+          </span>
+        </>
+      )}
+    </Rows>
   );
 }
+
+function Bars({ task, range, now }: { task: Seen; range: Range; now: number }) {
+  const text = useText();
+  const { language } = useLanguage();
+  const bar = barOf(task, range, now);
+  if (!bar) return null;
+  const colour = COLOURS[task.state] ?? "gray";
+  const said = [
+    bar.waitedMillis > 0 ? `${text("waited")}: ${shownDuration(bar.waitedMillis, language)}` : "",
+    task.startedAt === undefined ? "" : `${text("ran")}: ${shownDuration(bar.ranMillis, language)}`,
+  ];
+  return (
+    <span title={said.filter(Boolean).join("\n")}>
+      {bar.waits ? <span className={`${styles.bar} ${styles.waits}`} data-part="waits" style={placed(bar.waits)} /> : null}
+      {bar.runs ? (
+        <span
+          className={styles.bar}
+          data-part="runs"
+          style={{ ...placed(bar.runs), background: `var(--mantine-color-${colour}-filled)` }}
+        />
+      ) : null}
+    </span>
+  );
+}
+
+const placed = ({ at, share }: Part) => ({ left: `${at * 100}%`, width: `${share * 100}%` });

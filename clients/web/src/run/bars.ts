@@ -1,35 +1,56 @@
-/** Where the bars of a timeline begin and end, as parts of the whole. */
-import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
+/** Where the bars of a timeline begin and end, as parts of the range of time that is shown. */
+import type { Seen } from "./seen";
 
-import { millis } from "../time";
-
-export interface Bar {
+export interface Range {
   readonly from: number;
-  readonly share: number;
-  readonly millis: number;
+  readonly to: number;
 }
 
-/** One for each task, none for those that have not begun. What runs still goes on to `now`. */
-export function barsOf(tasks: readonly Task[], now: number): (Bar | undefined)[] {
-  const spans = tasks.map((task) => {
-    const start = millis(task.startedAt);
-    if (start === undefined) return undefined;
-    return { start, end: Math.max(start, millis(task.finishedAt) ?? now) };
-  });
-  let first = Infinity;
-  let last = -Infinity;
-  for (const span of spans) {
-    if (!span) continue;
-    first = Math.min(first, span.start);
-    last = Math.max(last, span.end);
+/** Between 0 and 1, as far as it is within the range. */
+export interface Part {
+  readonly at: number;
+  readonly share: number;
+}
+
+export interface Bar {
+  /** From when it could have begun. */
+  readonly waits: Part | undefined;
+  readonly runs: Part | undefined;
+  readonly waitedMillis: number;
+  readonly ranMillis: number;
+}
+
+type Times = Pick<Seen, "createdAt" | "startedAt" | "finishedAt">;
+
+/** From the first that is known of any task to the end of the last; what has not ended goes on to `now`. */
+export function extentOf(tasks: Iterable<Times>, now: number): Range | undefined {
+  let from = Infinity;
+  let to = -Infinity;
+  for (const { createdAt, startedAt, finishedAt } of tasks) {
+    const begin = Math.min(createdAt ?? Infinity, startedAt ?? Infinity);
+    if (begin === Infinity) continue;
+    from = Math.min(from, begin);
+    to = Math.max(to, begin, finishedAt ?? now);
   }
-  const whole = Math.max(1, last - first);
-  return spans.map(
-    (span) =>
-      span && {
-        from: (span.start - first) / whole,
-        share: (span.end - span.start) / whole,
-        millis: span.end - span.start,
-      },
-  );
+  return from === Infinity ? undefined : { from, to: Math.max(to, from + 1) };
+}
+
+/** Undefined for a task of which no time is known. */
+export function barOf({ createdAt, startedAt, finishedAt }: Times, range: Range, now: number): Bar | undefined {
+  const begin = createdAt ?? startedAt;
+  if (begin === undefined) return undefined;
+  const end = Math.max(begin, finishedAt ?? now);
+  const start = Math.min(end, Math.max(begin, startedAt ?? end));
+  return {
+    waits: partOf(begin, start, range),
+    runs: startedAt === undefined ? undefined : partOf(start, end, range),
+    waitedMillis: start - begin,
+    ranMillis: startedAt === undefined ? 0 : end - start,
+  };
+}
+
+function partOf(start: number, end: number, { from, to }: Range): Part | undefined {
+  if (end < from || start > to) return undefined;
+  const at = (Math.max(start, from) - from) / (to - from);
+  return { at, share: (Math.min(end, to) - from) / (to - from) - at };
 }
