@@ -10,8 +10,10 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
+from penstock_server.storage.database import Database
 
 from tests.support.browser import Page, browser
+from tools.bench import large_run
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 
@@ -57,7 +59,8 @@ def row_in(name: str, state: str) -> str:
 async def press(page: Page, key: str) -> None:
     """Where the focus is."""
     event = json.dumps({"key": key, "bubbles": True, "cancelable": True})
-    await page.evaluate(f"(document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown', {event}))")
+    focused = "(document.activeElement ?? document.body)"
+    await page.evaluate(f"{focused}.dispatchEvent(new KeyboardEvent('keydown', {event}))")
 
 
 async def test_a_run_moves_on_its_page_by_one_stream_and_without_polling(served: Embedded, tmp_path: Path) -> None:
@@ -143,3 +146,59 @@ async def test_keys_move_choose_fold_and_search(served: Embedded, tmp_path: Path
         await page.open(f"{served.http}/runs/{run_id}?name=%5B1%5D")
         await page.until("document.querySelectorAll('[role=row]').length === 2")
         assert await page.evaluate("document.querySelector('[type=search]').value") == "[1]"
+
+
+async def test_a_timeline_has_a_time_axis_and_a_range_in_its_address(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, specs.chain({"load": ["sleep", "0.3"], "train": ["sleep", "0.3"]}))
+        assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    axis = "[...document.querySelectorAll('[role=treegrid] time')].map((mark) => Date.parse(mark.dateTime))"
+    async with browser(tmp_path / "profile") as page:
+        await page.open(f"{served.http}/runs/{run_id}?view=timeline")
+        await page.until("document.querySelectorAll('[data-part=runs]').length === 2")
+        whole = await page.until(f"{axis}.length > 1 && {axis}")
+        # The wheel zooms where it points, here at the end: what was first is out of sight.
+        await page.evaluate(
+            "(() => { const box = document.querySelector('[role=treegrid]'); const at = box.getBoundingClientRect();"
+            " box.dispatchEvent(new WheelEvent('wheel', {deltaY: -900, ctrlKey: true, bubbles: true,"
+            " cancelable: true, clientX: at.right - 20, clientY: at.top + 60})); })()"
+        )
+        await page.until("document.querySelectorAll('[data-part=runs]').length === 1")
+        address = await page.address(lambda url: "from=" in url and "to=" in url)
+        zoomed = await page.until(f"{axis}.length > 1 && {axis}")
+        assert zoomed[1] - zoomed[0] < whole[1] - whole[0]
+        await page.evaluate(
+            "[...document.querySelectorAll('button')].find((one) => one.innerText === 'Whole time').click()"
+        )
+        await page.until("document.querySelectorAll('[data-part=runs]').length === 2")
+        await page.address(lambda url: "from=" not in url)
+    async with browser(tmp_path / "other") as page:
+        await page.open(address)
+        await page.until("document.querySelectorAll('[data-part=runs]').length === 1")
+        await page.until(f"JSON.stringify({axis}) === {json.dumps(json.dumps(zoomed, separators=(',', ':')))}")
+
+
+async def test_ten_thousand_tasks_are_no_more_in_the_page_than_those_in_sight(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, specs.container(["true"]))
+        runs.finished(client, run_id)
+    large_run.write(Database(f"sqlite:///{served.data_dir}/penstock.db"), run_id, 10_000)
+    async with browser(tmp_path / "profile") as page:
+        await page.open(f"{served.http}/runs/{run_id}")
+        await page.until("document.querySelectorAll('[role=row]').length === 2")
+        await page.until("document.querySelector('[role=row] button[aria-expanded=false]') !== null")
+        await page.evaluate("document.querySelector('[role=row] button').click()")
+        await page.until("document.querySelector('[role=treegrid]').ariaRowCount === '10002'")
+        assert await page.evaluate("document.querySelectorAll('[role=row]').length") < 100
+        await press(page, "j")
+        await press(page, "End")
+        await page.until(f"{_ACTIVE} === 10002")
+        await page.evaluate("document.querySelector('[type=search]').focus()")
+        # As a reader writes: React hears of what is set over its own property.
+        await page.evaluate(
+            "(() => { const field = document.activeElement;"
+            " Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, '[4999]');"
+            " field.dispatchEvent(new Event('input', {bubbles: true})); })()"
+        )
+        await page.until("document.querySelectorAll('[role=row]').length === 2")
+        await page.address(lambda url: "4999" in url)

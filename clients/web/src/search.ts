@@ -22,6 +22,9 @@ export interface RunSearch {
   readonly task?: string | undefined;
   /** Only tasks with this in their names. */
   readonly name?: string | undefined;
+  /** What the timeline shows, in milliseconds since the epoch. */
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
 }
 
 export function runsSearch(found: Record<string, unknown>): RunsSearch {
@@ -36,7 +39,11 @@ export function runsSearch(found: Record<string, unknown>): RunsSearch {
 
 export function runSearch(found: Record<string, unknown>): RunSearch {
   const view = VIEWS.find((one) => one === found.view);
-  return { view, task: text(found.task), name: text(found.name) };
+  return { view, task: text(found.task), name: text(found.name), from: number(found.from), to: number(found.to) };
+}
+
+function number(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
 
 // The router reads `name=7` as a number, `name=[7]` as a list.

@@ -20,12 +20,14 @@ interface Props {
   readonly choose: (path: string) => void;
   readonly toggle: (path: string) => void;
   readonly head: ReactNode;
+  /** What all rows are before; its cells are as high as they together. */
+  readonly behind?: ReactNode;
   readonly className?: string | undefined;
   /** The cells of a row. */
   readonly children: (row: Row) => ReactNode;
 }
 
-export function Rows({ label, rows, chosen, choose, toggle, head, className = "", children }: Props) {
+export function Rows({ label, rows, chosen, choose, toggle, head, behind, className = "", children }: Props) {
   const scroll = useRef<HTMLDivElement>(null);
   const id = useId();
   const virtual = useVirtualizer({
@@ -55,6 +57,11 @@ export function Rows({ label, rows, chosen, choose, toggle, head, className = ""
         {head}
       </div>
       <div role="rowgroup" className={styles.rows} style={{ height: virtual.getTotalSize() }}>
+        {behind ? (
+          <div role="presentation" className={`${styles.row} ${styles.behind} ${className}`}>
+            {behind}
+          </div>
+        ) : null}
         {virtual.getVirtualItems().map(({ index, start }) => {
           const row = rows[index];
           if (!row) return null;

@@ -7,7 +7,7 @@ import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react
 
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { VIEWS } from "../search";
-import { useText } from "../text/language";
+import { useLanguage, useText } from "../text/language";
 import { lasted, millis } from "../time";
 import { LinkNote } from "./LinkNote";
 import { useRun } from "./queries";
@@ -27,6 +27,7 @@ const route = getRouteApi("/runs/$runId");
 
 export function RunPage() {
   const text = useText();
+  const { language } = useLanguage();
   const { runId } = route.useParams();
   const { view = "table", task: chosen, name = "" } = route.useSearch();
   const navigate = route.useNavigate();
@@ -83,6 +84,11 @@ export function RunPage() {
             ))}
           </Tabs.List>
         </Tabs>
+        {watched.whole || watched.size === 0 ? null : (
+          <Text size="sm" c="dimmed" role="status">
+            {text("loading")} {watched.size.toLocaleString(language)}
+          </Text>
+        )}
         {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
       </Group>
       <div className={styles.views}>
@@ -90,9 +96,12 @@ export function RunPage() {
           {rows.length === 0 ? <Text c="dimmed">{text(tree.length === 0 ? "noTasks" : "noTasksNamed")}</Text> : null}
           {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now }} /> : null}
           {view === "timeline" ? <Timeline {...{ rows, chosen, choose, toggle, now }} /> : null}
-          {view === "graph" && tree.length > 0 && asked.data ? (
+          {view === "graph" && tree.length > 0 ? (
             <Suspense fallback={<Loading />}>
-              <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              {asked.error ? <Failure error={asked.error} /> : null}
+              {asked.data && watched.whole ? (
+                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              ) : null}
             </Suspense>
           ) : null}
         </div>

@@ -12,7 +12,7 @@ import { layoutOf } from "./layout";
 import { useDocument } from "./queries";
 import styles from "./RunPage.module.css";
 import { shownName } from "./seen";
-import type { Node } from "./tree";
+import { isOpen, type Node } from "./tree";
 
 interface Props {
   readonly run: Run;
@@ -23,24 +23,31 @@ interface Props {
   readonly toggle: (path: string) => void;
 }
 
+// What ELK places within seconds.
+const MOST_NODES = 1_000;
+
 type TaskNode = FlowNode<{ node: Node }, "task">;
 
 export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props) {
+  const text = useText();
   const scheme = useComputedColorScheme("light");
   const document = useDocument(run);
   // Places depend on which nodes there are; states change in between, and are put on the nodes afterwards.
-  const shape = useMemo(() => shownIn(tree).map(({ task }) => task.path).join("\n"), [tree]);
+  const drawn = useMemo(() => shownIn(tree, toggled), [tree, toggled]);
+  const tooMany = drawn.length > MOST_NODES;
+  const shape = useMemo(() => (tooMany ? "" : drawn.map(({ task }) => task.path).join("\n")), [drawn, tooMany]);
   const layout = useQuery({
     queryKey: ["layout", run.runId, shape, [...toggled]],
     queryFn: () => layoutOf(document.data ?? {}, tree, toggled),
-    enabled: document.data !== undefined,
+    enabled: document.data !== undefined && !tooMany,
     staleTime: Infinity,
     gcTime: 0,
     placeholderData: keepPreviousData,
   });
-  const latest = useMemo(() => new Map(shownIn(tree).map((node) => [node.task.path, node])), [tree]);
+  const latest = useMemo(() => new Map(drawn.map((node) => [node.task.path, node])), [drawn]);
   const error = document.error ?? layout.error;
   if (error) return <Failure error={error} />;
+  if (tooMany) return <Text>{text("tooManyNodes")}</Text>;
   if (!layout.data) return <Loading />;
   const nodes = layout.data.nodes.map(
     ({ node, parent, x, y, width, height }): TaskNode => ({
@@ -96,11 +103,11 @@ function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
 
 const NODE_TYPES = { task: TaskCard };
 
-/** Without what is inside of loops, which the graph does not show. */
-function shownIn(nodes: readonly Node[], found: Node[] = []): Node[] {
+/** Without what is folded away or inside of loops, which the graph does not show. */
+function shownIn(nodes: readonly Node[], toggled: ReadonlySet<string>, found: Node[] = []): Node[] {
   for (const node of nodes) {
     found.push(node);
-    if (node.task.kind !== "loop") shownIn(node.children, found);
+    if (node.task.kind !== "loop" && isOpen(node.task, toggled)) shownIn(node.children, toggled, found);
   }
   return found;
 }

@@ -70,9 +70,9 @@ const Cells = memo(function Cells({ node: { task, counts }, depth, open, toggle,
       <span role="gridcell">
         <State state={task.state} />
       </span>
-      <Text role="gridcell" size="sm" c="dimmed" className={styles.kind ?? ""}>
+      <span role="gridcell" className={styles.kind}>
         {task.kind}
-      </Text>
+      </span>
       <span role="gridcell" className={styles.duration}>
         <Duration of={lasted(task.startedAt, task.finishedAt, now)} />
       </span>

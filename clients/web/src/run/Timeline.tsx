@@ -1,14 +1,20 @@
-/** When each task waited and ran, as bars over the time of the run. */
-import { useMemo } from "react";
+/** When each task waited and ran, as bars over the time of the run, or over the part of it that is chosen. */
+import { Text } from "@mantine/core";
+import { useElementSize, useMergedRef } from "@mantine/hooks";
+import { useEffectEvent, useLayoutEffect, useMemo, useRef } from "react";
 
-import { COLOURS } from "../components/facts";
-import { useLanguage, useText } from "../text/language";
-import { shownDuration } from "../time";
-import { barOf, extentOf, type Part, type Range } from "./bars";
+import { useText } from "../text/language";
+import { Bars } from "./Bars";
+import { extentOf, type Range } from "./spans";
 import { Rows } from "./Rows";
 import styles from "./RunPage.module.css";
-import type { Seen } from "./seen";
+import { TimeAxis } from "./TimeAxis";
 import type { Row } from "./tree";
+import { useRange } from "./useRange";
+import { ZoomButtons } from "./ZoomButtons";
+import { moved, zoomed } from "./zoom";
+
+const WHEEL_ZOOM = 1.0015;
 
 interface Props {
   readonly rows: readonly Row[];
@@ -18,47 +24,75 @@ interface Props {
   readonly now: number;
 }
 
-export function Timeline({ rows, chosen, choose, toggle, now }: Props) {
-  const text = useText();
-  const range = useMemo(() => extentOf(rows.map(({ node }) => node.task), now), [rows, now]);
-  return (
-    <Rows label={text("timeline")} className={styles.bars} head={null} {...{ rows, chosen, choose, toggle }}>
-      {({ node: { task } }) => (
-        <>
-          <span role="gridcell" className={styles.name}>
-            {task.path}
-          </span>
-          <span role="gridcell" className={styles.track}>
-            {range ? <Bars {...{ task, range, now }} /> : null}
-          </span>
-        </>
-      )}
-    </Rows>
-  );
+export function Timeline({ now, rows, ...props }: Props) {
+  const whole = useMemo(() => extentOf(rows, now), [rows, now]) ?? { from: now - 1, to: now };
+  return <Zoomed {...props} {...{ rows, now, whole }} />;
 }
 
-function Bars({ task, range, now }: { task: Seen; range: Range; now: number }) {
+function Zoomed({ rows, now, whole, ...props }: Props & { whole: Range }) {
   const text = useText();
-  const { language } = useLanguage();
-  const bar = barOf(task, range, now);
-  if (!bar) return null;
-  const colour = COLOURS[task.state] ?? "gray";
-  const said = [
-    bar.waitedMillis > 0 ? `${text("waited")}: ${shownDuration(bar.waitedMillis, language)}` : "",
-    task.startedAt === undefined ? "" : `${text("ran")}: ${shownDuration(bar.ranMillis, language)}`,
-  ];
+  const { range, change } = useRange(whole);
+  const { ref: sized, width } = useElementSize();
+  const axis = useRef<HTMLSpanElement>(null);
+  const box = useRef<HTMLDivElement>(null);
+  const wheeled = useEffectEvent((event: WheelEvent) => {
+    const track = axis.current?.getBoundingClientRect();
+    // A wheel alone scrolls the rows.
+    if (!track || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
+    event.preventDefault();
+    const way = event.deltaY || event.deltaX;
+    if (event.shiftKey) return change(moved(range, whole, way / track.width));
+    const at = Math.min(1, Math.max(0, (event.clientX - track.left) / track.width));
+    change(zoomed(range, whole, WHEEL_ZOOM ** way, at));
+  });
+  useLayoutEffect(() => {
+    const listener = (event: WheelEvent) => wheeled(event);
+    const on = box.current;
+    // React's own listener may not keep the browser from zooming the page.
+    on?.addEventListener("wheel", listener, { passive: false });
+    return () => on?.removeEventListener("wheel", listener);
+  }, []);
+  const ref = useMergedRef(sized, axis);
   return (
-    <span title={said.filter(Boolean).join("\n")}>
-      {bar.waits ? <span className={`${styles.bar} ${styles.waits}`} data-part="waits" style={placed(bar.waits)} /> : null}
-      {bar.runs ? (
-        <span
-          className={styles.bar}
-          data-part="runs"
-          style={{ ...placed(bar.runs), background: `var(--mantine-color-${colour}-filled)` }}
-        />
-      ) : null}
-    </span>
+    <div ref={box} className={styles.timeline}>
+      <ZoomButtons {...{ range, whole, change }} />
+      <div className={styles.view}>
+        <Rows
+          label={text("timeline")}
+          className={styles.bars}
+          {...props}
+          rows={rows}
+          head={
+            <>
+              <Text component="span" size="sm" fw={700}>
+                {text("task")}
+              </Text>
+              <span ref={ref} className={styles.track}>
+                <TimeAxis range={range} width={width} />
+              </span>
+            </>
+          }
+          behind={
+            <>
+              <span />
+              <span className={styles.track}>
+                <TimeAxis behind range={range} width={width} />
+              </span>
+            </>
+          }
+        >
+          {({ node: { task } }) => (
+            <>
+              <span role="gridcell" className={styles.name}>
+                {task.path}
+              </span>
+              <span role="gridcell" className={styles.track}>
+                <Bars {...{ task, range }} now={task.finishedAt ?? now} />
+              </span>
+            </>
+          )}
+        </Rows>
+      </div>
+    </div>
   );
 }
-
-const placed = ({ at, share }: Part) => ({ left: `${at * 100}%`, width: `${share * 100}%` });

@@ -65,7 +65,8 @@ export function nodeAt(nodes: readonly Node[], path: string): Node | undefined {
 export function counts(task: Seen, children: readonly Node[]): ReadonlyMap<string, number> {
   let all = 0;
   for (const count of task.childCounts.values()) all += count;
-  if (children.length < all) return task.childCounts;
+  // Also where there are none: one empty map for all that have no children.
+  if (children.length < all || children.length === 0) return task.childCounts;
   const found = new Map<string, number>();
   for (const child of children) found.set(child.task.state, (found.get(child.task.state) ?? 0) + 1);
   return found;

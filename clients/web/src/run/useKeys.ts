@@ -1,5 +1,5 @@
 /** Keys that work wherever the focus is on the page of a run. */
-import { useEffect, useEffectEvent } from "react";
+import { useEffectEvent, useLayoutEffect } from "react";
 
 import { moveOf, placeOf, type Move } from "./keys";
 
@@ -12,7 +12,7 @@ export function useKeys(does: Readonly<Partial<Record<Move, () => void>>>): void
     event.preventDefault();
     action();
   });
-  useEffect(() => {
+  useLayoutEffect(() => {
     const listener = (event: KeyboardEvent) => pressed(event);
     document.addEventListener("keydown", listener);
     return () => document.removeEventListener("keydown", listener);

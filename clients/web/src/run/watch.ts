@@ -17,6 +17,8 @@ import { pause, Silence } from "./pauses";
 import type { Node } from "./tree";
 
 export const TELL_EVERY_MS = 300;
+// A tenth of the time at most goes into showing what is new.
+const REST_BY_WORK = 9;
 export const FIRST_PAUSE_MS = 250;
 export const LONGEST_PAUSE_MS = 8_000;
 export const ANSWER_MS = 20_000;
@@ -50,7 +52,7 @@ export class RunWatch {
   #after = 0n;
   #watching: AbortController | undefined;
   #hurry: AbortController | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #rests = false;
 
   constructor(open: Open) {
     this.#open = open;
@@ -126,17 +128,22 @@ export class RunWatch {
 
   #tell(news: Partial<Watched>): void {
     this.#now = { ...this.#now, ...news };
-    if (this.#timer !== undefined) return;
-    const tell = () => {
-      const tree = this.#forest.tree();
-      this.#told = this.#now = { ...this.#now, tree, size: this.#forest.size };
-      for (const listener of this.#listeners) listener();
-      const told = this.#told;
-      this.#timer = setTimeout(() => {
-        this.#timer = undefined;
-        if (told !== this.#now) tell();
-      }, TELL_EVERY_MS);
-    };
-    tell();
+    if (!this.#rests) this.#tellAll();
+  }
+
+  #tellAll(): void {
+    this.#rests = true;
+    const began = performance.now();
+    this.#told = this.#now = { ...this.#now, tree: this.#forest.tree(), size: this.#forest.size };
+    for (const listener of this.#listeners) listener();
+    const told = this.#told;
+    // After what the listeners have begun, such as to make the page anew.
+    queueMicrotask(() => {
+      const rest = Math.max(TELL_EVERY_MS, REST_BY_WORK * (performance.now() - began));
+      setTimeout(() => {
+        this.#rests = false;
+        if (told !== this.#now) this.#tellAll();
+      }, rest);
+    });
   }
 }

@@ -23,10 +23,11 @@ export interface Bar {
 type Times = Pick<Seen, "createdAt" | "startedAt" | "finishedAt">;
 
 /** From the first that is known of any task to the end of the last; what has not ended goes on to `now`. */
-export function extentOf(tasks: Iterable<Times>, now: number): Range | undefined {
+export function extentOf(rows: Iterable<{ node: { task: Times } }>, now: number): Range | undefined {
   let from = Infinity;
   let to = -Infinity;
-  for (const { createdAt, startedAt, finishedAt } of tasks) {
+  for (const { node } of rows) {
+    const { createdAt, startedAt, finishedAt } = node.task;
     const begin = Math.min(createdAt ?? Infinity, startedAt ?? Infinity);
     if (begin === Infinity) continue;
     from = Math.min(from, begin);

@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 
-import { barOf, extentOf } from "./bars";
+import { barOf, extentOf } from "./spans";
 
 const times = (createdAt?: number, startedAt?: number, finishedAt?: number) => ({ createdAt, startedAt, finishedAt });
 
 test("the whole begins with what was there first; what has not ended goes on to now", () => {
-  expect(extentOf([times(1000, 1500, 2000), times(1200, 2000), times()], 3000)).toEqual({ from: 1000, to: 3000 });
-  expect(extentOf([times()], 3000)).toBeUndefined();
+  const rows = (...tasks: ReturnType<typeof times>[]) => tasks.map((task) => ({ node: { task } }));
+  expect(extentOf(rows(times(1000, 1500, 2000), times(1200, 2000), times()), 3000)).toEqual({ from: 1000, to: 3000 });
+  expect(extentOf(rows(times()), 3000)).toBeUndefined();
 });
 
 test("a bar waits from when a task was there, runs from its start, and is cut at the range", () => {
