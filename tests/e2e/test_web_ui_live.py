@@ -88,10 +88,10 @@ async def test_a_page_goes_on_when_its_server_comes_back(environments: Path, tmp
             await page.open(f"{own.http}/runs/{run_id}")
             await page.until(row_in("first", "RUNNING"))
             assert not await page.evaluate("document.querySelector('[data-link=lost]')")
-            children = [own.child("penstock_server"), own.child("penstock_executor")]
             assert own.process is not None
-            for process in (own.process, *children):
-                process.kill()
+            for child in (own.child("penstock_server"), own.child("penstock_executor")):
+                child.kill()
+            own.process.kill()
             own.process.wait()
             await page.until("document.querySelector('[data-link=lost]') !== null")
             # What was known stays.

@@ -20,7 +20,9 @@ export const Bars = memo(function Bars({ task, range, now }: { task: Seen; range
   ];
   return (
     <span title={said.filter(Boolean).join("\n")}>
-      {bar.waits ? <span className={`${styles.bar} ${styles.waits}`} data-part="waits" style={placed(bar.waits)} /> : null}
+      {bar.waits ? (
+        <span className={`${styles.bar} ${styles.waits}`} data-part="waits" style={placed(bar.waits)} />
+      ) : null}
       {bar.runs ? (
         <span
           className={styles.bar}

@@ -54,12 +54,12 @@ export function RunPage() {
   const shown = useMemo(() => (chosen ? nodeAt(tree, chosen)?.task : undefined), [tree, chosen]);
   const run = watched.run ?? asked.data;
   const now = useNow(run !== undefined && !ended(run.state));
-  if (!run) return link === "failed" ? <Failure error={watched.error} /> : link === "lost" ? <LinkNote {...watched} /> : <Loading />;
+  if (!run) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   const started = millis(run.createdAt);
   return (
     <div className={styles.page}>
       <Group>
-        <Title order={2} size="h3">
+        <Title order={2} size="h3" className={styles.name ?? ""}>
           {run.displayName}
         </Title>
         <State state={RuntimeState[run.state] ?? ""} />

@@ -1,14 +1,17 @@
 /**
  * The tasks of a run by path, and as a tree that is made anew only where something has changed.
  *
- * Invariants: a tree that was given never changes, and shares with the next one every node below which nothing happened,
- * so that a change costs its ancestors and their children, not all tasks. Siblings are in the order in which they were
- * created. A task whose parent is not known yet is kept, and appears with it.
+ * Invariants: a tree that was given never changes, and shares with the next one every node below which nothing
+ * happened, so that a change costs its ancestors and their children, not all tasks. Siblings are in the order in which
+ * they were created. A task whose parent is not known yet is kept, and appears with it.
  */
 import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 
 import { seenOf, type Seen } from "./seen";
 import { counts, type Node } from "./tree";
+
+/** The children of all that have none. */
+const NONE: readonly Node[] = [];
 
 export class Forest {
   readonly #tasks = new Map<string, Seen>();
@@ -17,6 +20,7 @@ export class Forest {
   readonly #unsorted = new Set<string>();
   /** Paths whose node is not as it should be; with one all its ancestors are in here. */
   readonly #changed = new Set<string>();
+  readonly #counts = new Map<string, ReadonlyMap<string, number>>();
   readonly #texts = new Map<string, string>();
   #tree: readonly Node[] = [];
   #version = 0;
@@ -64,9 +68,10 @@ export class Forest {
 
   #children(parent: string): readonly Node[] {
     const paths = this.#below.get(parent);
-    if (paths && this.#unsorted.delete(parent)) this.#sort(paths);
+    if (!paths) return NONE;
+    if (this.#unsorted.delete(parent)) this.#sort(paths);
     const nodes: Node[] = [];
-    for (const path of paths ?? []) {
+    for (const path of paths) {
       const node = this.#node(path);
       if (node) nodes.push(node);
     }
@@ -77,7 +82,7 @@ export class Forest {
     const task = this.#tasks.get(path);
     if (task && this.#changed.delete(path)) {
       const children = this.#children(path);
-      this.#nodes.set(path, { task, children, counts: counts(task, children) });
+      this.#nodes.set(path, { task, children, counts: this.#shared(counts(task, children)) });
     }
     return this.#nodes.get(path);
   }
@@ -87,6 +92,16 @@ export class Forest {
       .map((path) => ({ path, task: this.#tasks.get(path) }))
       .sort((a, b) => order(a.task, b.task) || (a.path < b.path ? -1 : 1));
     for (const [index, { path }] of sorted.entries()) paths[index] = path;
+  }
+
+  /** One copy of counts of one state: those of most iterations. */
+  #shared(found: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+    const [only] = found;
+    if (found.size !== 1 || !only) return found;
+    const key = `${only[1]} ${only[0]}`;
+    const known = this.#counts.get(key) ?? found;
+    this.#counts.set(key, known);
+    return known;
   }
 
   readonly #same = (text: string): string => {

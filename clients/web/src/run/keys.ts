@@ -1,4 +1,4 @@
-/** What the keys of the page of a run mean. A key pressed where text is written, or in a dialog, is none of the page's. */
+/** What the keys of a run's page mean. Pressed where text is written, or in a dialog, they are none of the page's. */
 export type Move = "next" | "previous" | "first" | "last" | "open" | "unfold" | "fold" | "close" | "search";
 /** Where a key is pressed: `control` is a button, tab or link, which has keys of its own. */
 export type Place = "rows" | "control" | "elsewhere";
@@ -14,6 +14,8 @@ const IN_ROWS: Readonly<Record<string, Move>> = {
   Enter: "open",
 };
 
+const OTHERS = "input, textarea, select, [role=dialog], [role=menu]";
+
 export function moveOf(key: string, place: Place): Move | undefined {
   if (place === "elsewhere") return undefined;
   return (Object.hasOwn(ANYWHERE, key) ? ANYWHERE[key] : undefined)
@@ -22,6 +24,6 @@ export function moveOf(key: string, place: Place): Move | undefined {
 
 export function placeOf(target: EventTarget | null): Place {
   if (!(target instanceof HTMLElement)) return "rows";
-  if (target.isContentEditable || target.closest("input, textarea, select, [role=dialog], [role=menu]")) return "elsewhere";
+  if (target.isContentEditable || target.closest(OTHERS)) return "elsewhere";
   return target.closest("button, a, [role=tab], [role=button], pre") ? "control" : "rows";
 }

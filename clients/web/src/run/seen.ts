@@ -1,8 +1,8 @@
 /**
  * A task as the views of a run need it: what a row, a node or a bar shows, and no more.
  *
- * Inputs and outputs are left with the server, so that a page may hold 100,000 tasks; the panel asks for those of its one
- * task. A `Seen` never changes: a task that has changed is another one, with a higher `version`.
+ * Inputs and outputs are left with the server, so that a page may hold 100,000 tasks; the panel asks for those of its
+ * one task. A `Seen` never changes: a task that has changed is another one, with a higher `version`.
  */
 import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 

@@ -8,7 +8,10 @@ import { Forest } from "./forest";
 import { rowsNamed, rowsOf, type Row } from "./tree";
 
 const task = (path: string, parentPath: string, kind = "container", state = "SUCCEEDED") =>
-  create(TaskSchema, { path, parentPath, kind, state, displayName: path, createdAt: timestampFromMs(kind === "loop" ? 2 : 1) });
+  create(TaskSchema, {
+    ...{ path, parentPath, kind, state, displayName: path },
+    createdAt: timestampFromMs(kind === "loop" ? 2 : 1),
+  });
 
 const tasks = [
   task("", "", "dag"),

@@ -19,8 +19,8 @@ export function useRunWatch(runId: string) {
       else watch.start();
     };
     watch.start();
-    // A stream gives tasks as they have changed. What is at the top is seen at once this way, however many there are; if
-    // it cannot be had, the stream says why.
+    // A stream gives tasks as they have changed. What is at the top is seen at once this way, however many there are;
+    // if it cannot be had, the stream says why.
     penstock.insight
       .listTasks({ runId, parentPath: "", pageSize: FIRST_TASKS }, { signal: leaving.signal })
       .then(({ tasks }) => watch.offer(tasks), () => undefined);

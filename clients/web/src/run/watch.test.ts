@@ -138,7 +138,10 @@ test("a stream that is silent for long is opened anew; one that does not answer 
 });
 
 test("after stop nothing is heard, and start goes on", async () => {
-  const { watch, asked, passed } = served([change(1, { a: "RUNNING" }), "hangs"], [change(2, { a: "FAILED" }), "hangs"]);
+  const { watch, asked, passed } = served(
+    [change(1, { a: "RUNNING" }), "hangs"],
+    [change(2, { a: "FAILED" }), "hangs"],
+  );
   watch.start();
   await passed(0);
   watch.stop();

@@ -1,10 +1,10 @@
 /**
- * Watches one run: keeps its stream of changes open, goes on after the last one when it breaks, and shows what is known.
+ * Watches one run: keeps its stream of changes open, goes on after the last one when it breaks, shows what is known.
  *
- * Invariants: one stream at a time; nothing is asked for twice, since each stream begins after the last sequence that was
- * heard; listeners are told a few times a second at most, however many changes come; a stream that has said nothing for
- * long is opened anew, because a connection that is gone may never say so; what will not be otherwise, such as NOT_FOUND,
- * is final until `start` is called again.
+ * Invariants: one stream at a time; nothing is asked for twice, since each stream begins after the last sequence that
+ * was heard; listeners are told a few times a second at most, however many changes come; a stream that has said nothing
+ * for long is opened anew, because a connection that is gone may never say so; what will not be otherwise, such as
+ * NOT_FOUND, is final until `start` is called again.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";

@@ -1,9 +1,9 @@
-/** The part of a run's time that a timeline shows. It is never outside of the whole, nor shorter than can be told apart. */
+/** The part of a run's time that a timeline shows: never outside of the whole, nor shorter than can be told apart. */
 import type { Range } from "./spans";
 
 const SHORTEST_MS = 20;
 
-/** `factor` below 1 shows less. `at` is the point that stays where it is, from 0 to 1 of the range. Undefined: the whole. */
+/** `factor` below 1 shows less; `at`, from 0 to 1 of the range, is the point that stays where it is. */
 export function zoomed(range: Range, whole: Range, factor: number, at = 0.5): Range | undefined {
   const length = Math.max(SHORTEST_MS, (range.to - range.from) * factor);
   const from = range.from + (range.to - range.from) * at - length * at;
