@@ -164,14 +164,14 @@ async def test_a_timeline_has_a_time_axis_and_a_range_in_its_address(served: Emb
             " cancelable: true, clientX: at.right - 20, clientY: at.top + 60})); })()"
         )
         await page.until("document.querySelectorAll('[data-part=runs]').length === 1")
-        address = await page.address(lambda url: "from=" in url and "to=" in url)
+        address = await page.address(lambda url: "since=" in url and "until=" in url)
         zoomed = await page.until(f"{axis}.length > 1 && {axis}")
         assert zoomed[1] - zoomed[0] < whole[1] - whole[0]
         await page.evaluate(
             "[...document.querySelectorAll('button')].find((one) => one.innerText === 'Whole time').click()"
         )
         await page.until("document.querySelectorAll('[data-part=runs]').length === 2")
-        await page.address(lambda url: "from=" not in url)
+        await page.address(lambda url: "since=" not in url)
     async with browser(tmp_path / "other") as page:
         await page.open(address)
         await page.until("document.querySelectorAll('[data-part=runs]').length === 1")

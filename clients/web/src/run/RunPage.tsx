@@ -29,7 +29,8 @@ export function RunPage() {
   const text = useText();
   const { language } = useLanguage();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen, name = "" } = route.useSearch();
+  const { view: wanted, task: chosen, name = "" } = route.useSearch();
+  const view = VIEWS.find((one) => one === wanted) ?? "table";
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const { watched, again } = useRunWatch(runId);
