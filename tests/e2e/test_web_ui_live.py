@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 from penstock_server.storage.database import Database
 
+from tests.support import http
 from tests.support.browser import Page, browser
 from tools.bench import large_run
 from tools.embedded import Embedded
@@ -53,6 +55,20 @@ def row_in(name: str, state: str) -> str:
         "[...document.querySelectorAll('[role=row]')].some((row) =>"
         f" row.querySelector('[role=gridcell]').innerText.trim() === {json.dumps(name)}"
         f" && row.querySelector('[data-state={state}]') !== null)"
+    )
+
+
+def watches(up: Embedded) -> int:
+    """How many the server has open."""
+    text = http.call("GET", f"{up.http}/metrics").body.decode()
+    return int(float(next(line.split()[1] for line in text.splitlines() if line.startswith("penstock_watches_open "))))
+
+
+async def show(page: Page, *, hidden: bool) -> None:
+    """As when its tab is left, or come back to."""
+    await page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{value: {json.dumps(hidden)}, configurable: true}});"
+        " document.dispatchEvent(new Event('visibilitychange'))"
     )
 
 
@@ -110,6 +126,39 @@ async def test_a_run_that_is_not_there_is_said_so_once(served: Embedded, tmp_pat
         await page.open(f"{served.http}/runs/nobody")
         await page.until("document.querySelector('[role=alert]')?.innerText.includes('nobody')")
         assert await page.evaluate("window.calls.WatchRun") == 1
+
+
+async def test_a_page_that_nobody_looks_at_leaves_its_watch(served: Embedded, tmp_path: Path) -> None:
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, specs.chain(waiting(tmp_path, "first", "second")))
+    # Those of earlier pages have ended.
+    runs.until(lambda: watches(served), lambda number: number == 0)
+    async with browser(tmp_path / "profile") as page:
+        await page.open(f"{served.http}/runs/{run_id}")
+        await page.until(row_in("first", "RUNNING"))
+        assert watches(served) == 1
+        await show(page, hidden=True)
+        await asyncio.to_thread(runs.until, lambda: watches(served), lambda number: number == 0)
+        (tmp_path / "first").touch()
+        await show(page, hidden=False)
+        await page.until(row_in("second", "RUNNING"))
+        (tmp_path / "second").touch()
+        await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+
+
+async def test_a_run_that_ended_is_asked_for_again_when_its_page_is_shown(served: Embedded, tmp_path: Path) -> None:
+    """Somebody else has retried it."""
+    go = tmp_path / "go"
+    with Client(served.grpc) as client:
+        run_id = runs.start(client, specs.container(["test", "-e", str(go)]))
+        async with browser(tmp_path / "profile") as page:
+            await page.open(f"{served.http}/runs/{run_id}")
+            await page.until("document.querySelector('h2 ~ [data-state=FAILED]') !== null")
+            go.touch()
+            client.runs.RetryRun(run_pb2.RetryRunRequest(run_id=run_id))
+            await show(page, hidden=False)
+            await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+            await page.until(row_in("only", "SUCCEEDED"))
 
 
 async def test_keys_move_choose_fold_and_search(served: Embedded, tmp_path: Path) -> None:
