@@ -20,7 +20,7 @@ export function OpenRuns({ overview }: { overview: Overview }) {
       {Object.values(overview.openRuns).some((count) => count > 0) ? (
         <StateLinks counts={overview.openRuns} />
       ) : (
-        <Text c="dimmed">{text("noOpenRuns")}</Text>
+        <Text c="dimmed">{text("nothingRuns")}</Text>
       )}
       {overview.waitingRuns > 0 ? (
         <Text size="sm">

@@ -7,7 +7,6 @@ import { Failure, Loading, Time } from "../components/facts";
 import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
 import { Section } from "../components/Section";
-import { fill } from "../text/fill";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import { firstLine } from "./filters";
@@ -20,7 +19,7 @@ export function FailedRuns({ runs }: { runs: UseQueryResult<ListRunsResponse> })
   const found = runs.data?.runs ?? [];
   const all = (
     <TextLink to="/runs" search={{ ...namespace, state: "FAILED" }} size="sm">
-      {fill(text("allInState"), { state: text("FAILED") })}
+      {text("allFailed")}
     </TextLink>
   );
   return (

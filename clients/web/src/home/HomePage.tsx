@@ -23,7 +23,7 @@ export function HomePage() {
   // Such as that a namespace is needed: the other calls are refused for the same reason.
   if (overview.error && !overview.data) return <Failure error={overview.error} />;
   return (
-    <Stack gap="xl">
+    <Stack gap="lg">
       <Title order={2} size="h3">
         {text("overview")}
       </Title>

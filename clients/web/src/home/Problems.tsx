@@ -19,7 +19,7 @@ export function Problems({ problems }: { problems: readonly string[] }) {
       </Text>
       <Group gap="xs" mt={4}>
         {others.length > 0 ? <Text size="sm">+{others.length}</Text> : null}
-        <TextLink to="/health" search={namespace} size="sm">
+        <TextLink to="/health" search={namespace} size="sm" c="inherit" underline="always">
           {text("seeHealth")}
         </TextLink>
       </Group>

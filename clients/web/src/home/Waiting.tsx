@@ -25,7 +25,7 @@ export function Waiting({ overview }: { overview: Overview | undefined }) {
   const attempts = waitingIn(overview?.executors ?? []);
   const all = (
     <TextLink to="/runs" search={{ ...namespace, state: "PENDING" }} size="sm">
-      {fill(text("allInState"), { state: text("PENDING") })}
+      {text("allPending")}
     </TextLink>
   );
   return (
