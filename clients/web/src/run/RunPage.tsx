@@ -1,9 +1,9 @@
-/** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them. */
+/** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them, as they are now. */
 import { Group, Tabs, Text, Title } from "@mantine/core";
 import { RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
 import { isArchived } from "../actions/fits";
 import { RunActions } from "../actions/RunActions";
@@ -11,18 +11,24 @@ import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
 import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
 import { StartedBy } from "../schedules/StartedBy";
-import { runSearch, VIEWS, type View } from "../search";
-import { useText } from "../text/language";
+import { runSearch, VIEWS } from "../search";
+import { useLanguage, useText } from "../text/language";
 import { lasted, millis } from "../time";
-import { useRun, useTasks } from "./queries";
+import { LinkNote } from "./LinkNote";
+import { useRun } from "./queries";
 import styles from "./RunPage.module.css";
-import { TaskPanel } from "./TaskPanel";
+import { TaskDetails } from "./TaskDetails";
+import { TaskSearch } from "./TaskSearch";
 import { TaskTable } from "./TaskTable";
 import { Timeline } from "./Timeline";
-import { rowsOf, treeOf } from "./tree";
+import { nodeAt, rowsNamed, rowsOf } from "./tree";
+import { useKeys } from "./useKeys";
+import { useNow } from "./useNow";
+import { useRunWatch } from "./useRunWatch";
 
 // React Flow and ELK are most of the bundle.
 const TaskGraph = lazy(() => import("./TaskGraph").then(({ TaskGraph }) => ({ default: TaskGraph })));
@@ -30,14 +36,21 @@ const route = getRouteApi("/runs/$runId");
 
 export function RunPage() {
   const text = useText();
+  const { language } = useLanguage();
+  const namespace = useNamespace();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen, artifact, from = 0 } = route.useSearch();
+  const { view = "table", task: chosen, name = "", artifact, from = 0 } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
-  const run = useRun(runId);
-  const tasks = useTasks(runId, run.data !== undefined && ended(run.data.state));
-  const tree = useMemo(() => treeOf(tasks.data ?? []), [tasks.data]);
-  const rows = useMemo(() => rowsOf(tree, toggled), [tree, toggled]);
+  const { watched, again } = useRunWatch(runId);
+  const { tree, link } = watched;
+  const asked = useRun(runId);
+  // An action on a run that had ended asks for it anew: there may be more to hear.
+  useEffect(again, [again, asked.dataUpdatedAt]);
+  const rows = useMemo(
+    () => (name === "" ? rowsOf(tree, toggled) : rowsNamed(tree, name)),
+    [tree, toggled, name],
+  );
   const choose = useCallback(
     (task: string) => void navigate({ search: (old) => ({ ...old, task }), replace: true }),
     [navigate],
@@ -47,46 +60,68 @@ export function RunPage() {
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
   );
-  const error = run.error ?? tasks.error;
-  if (!run.data) return error ? <Failure error={error} /> : <Loading />;
-  const shown = tasks.data?.find(({ path }) => path !== "" && path === chosen);
-  const now = run.dataUpdatedAt;
-  const started = millis(run.data.createdAt);
+  useKeys({ ...(chosen !== undefined && { close }) });
+  const shown = useMemo(() => (chosen ? nodeAt(tree, chosen)?.task : undefined), [tree, chosen]);
+  const run = watched.run ?? asked.data;
+  // What is no change of the run's own, such as that it was archived, no watch tells.
+  const about = asked.data ?? run;
+  const now = useNow(run !== undefined && !ended(run.state));
+  if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
+  const started = millis(run.createdAt);
   return (
     <div className={styles.page}>
       <Group>
-        <Title order={2} size="h3" className={styles.title} title={run.data.displayName}>
-          {run.data.displayName}
+        <Title order={2} size="h3" className={styles.name ?? ""}>
+          {run.displayName}
         </Title>
-        <State state={RuntimeState[run.data.state] ?? ""} />
-        {isArchived(run.data) ? <Archived /> : null}
+        <State state={RuntimeState[run.state] ?? ""} />
+        {isArchived(about) ? <Archived /> : null}
         <Time at={started} />
-        <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
-        <ExperimentLink experimentId={run.data.experimentId} />
-        <RunActions run={run.data} />
-        <Labels labels={run.data.labels} />
-        <ButtonLink size="xs" variant="default" to="/start" search={{ clone: runId }} children={text("runAgain")} />
+        <Duration of={lasted(started, millis(run.finishedAt), now)} />
+        <ExperimentLink experimentId={run.experimentId} />
+        <RunActions run={{ ...about, state: run.state }} />
+        <Labels labels={about.labels} />
+        <ButtonLink size="xs" variant="default" to="/start" search={{ ...namespace, clone: runId }}>
+          {text("runAgain")}
+        </ButtonLink>
       </Group>
-      {error ? <Failure error={error} /> : null}
-      {run.data.recurringRunId ? <StartedBy recurringRunId={run.data.recurringRunId} /> : null}
-      {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
-      <Tabs value={view} onChange={(to) => void navigate({ search: (old) => ({ ...old, view: to as View }) })}>
-        <Tabs.List>
-          {VIEWS.map((one) => (
-            <Tabs.Tab key={one} value={one}>
-              {text(one)}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
-      </Tabs>
+      <LinkNote {...watched} />
+      {run.recurringRunId ? <StartedBy recurringRunId={run.recurringRunId} /> : null}
+      {run.error?.message ? <Text c="red">{run.error.message}</Text> : null}
+      <Group justify="space-between" align="end">
+        <Tabs
+          value={view}
+          onChange={(to) => {
+            const found = VIEWS.find((one) => one === to);
+            if (found) void navigate({ search: (old) => ({ ...old, view: found }) });
+          }}
+        >
+          <Tabs.List>
+            {VIEWS.map((one) => (
+              <Tabs.Tab key={one} value={one}>
+                {text(one)}
+              </Tabs.Tab>
+            ))}
+          </Tabs.List>
+        </Tabs>
+        {watched.whole || watched.size === 0 ? null : (
+          <Text size="sm" c="dimmed" role="status">
+            {text("loading")} {watched.size.toLocaleString(language)}
+          </Text>
+        )}
+        {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+      </Group>
       <div className={styles.views}>
         <div className={styles.view}>
-          {tree.length === 0 ? <Text c="dimmed">{text("noTasks")}</Text> : null}
-          {view === "table" ? <TaskTable {...{ rows, toggled, chosen, choose, toggle, now }} /> : null}
-          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, now }} /> : null}
+          {rows.length === 0 ? <Text c="dimmed">{text(tree.length === 0 ? "noTasks" : "noTasksNamed")}</Text> : null}
+          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now }} /> : null}
+          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, toggle, now }} /> : null}
           {view === "graph" && tree.length > 0 ? (
             <Suspense fallback={<Loading />}>
-              <TaskGraph run={run.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              {asked.error ? <Failure error={asked.error} /> : null}
+              {asked.data && watched.whole ? (
+                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              ) : null}
             </Suspense>
           ) : null}
         </div>
@@ -99,7 +134,7 @@ export function RunPage() {
             close={() => void navigate({ search: (old) => runSearch({ ...old, artifact: "", from: 0 }) })}
           />
         )}
-        {shown ? <TaskPanel key={shown.path} runId={runId} task={shown} close={close} /> : null}
+        {shown ? <TaskDetails key={shown.path} runId={runId} seen={shown} close={close} /> : null}
       </div>
     </div>
   );
