@@ -11,10 +11,10 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.e2e.test_namespaces import User
-from tests.e2e.test_web_ui import has, opened, pressed
 from tests.support.browser import browser
 from tests.support.replicas import Replicas
+from tests.support.rest_user import User
+from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 
