@@ -31,6 +31,7 @@ async def test_a_run_is_found_and_looked_into(served: Embedded, tmp_path: Path) 
         run_id = runs.start(client, spec, name=_NAME)
         assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
     async with opened(tmp_path / "profile", f"{served.http}/") as page:
+        await page.until(pressed("Runs", "nav a"))
         assert await page.address(lambda url: url.endswith("/runs"))
         await page.until(pressed(_NAME, "a"))
         await page.address(lambda url: url.endswith(f"/runs/{run_id}"))

@@ -29,6 +29,11 @@ export interface ExperimentsSearch {
   readonly namespace?: string;
 }
 
+/** Of a page where nothing else is chosen. */
+export interface NamespaceSearch {
+  readonly namespace?: string;
+}
+
 export interface RunSearch {
   readonly view?: View;
   /** Path of the chosen task. */
@@ -83,6 +88,10 @@ export function runSearch(found: Record<string, unknown>): RunSearch {
     ...text("artifact", found.artifact),
     ...number("from", place(found.from)),
   };
+}
+
+export function namespaceSearch(found: Record<string, unknown>): NamespaceSearch {
+  return text("namespace", found.namespace);
 }
 
 export const isLabel = (word: string): boolean => word.indexOf("=") > 0;

@@ -1,8 +1,10 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { homeEn } from "./home.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 export const en = {
+  ...homeEn,
   ...pipelinesEn,
   ...startEn,
   runs: "Runs",

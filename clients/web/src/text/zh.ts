@@ -1,9 +1,11 @@
 /** 简体中文界面文字。 */
 import type { Catalogue } from "./en";
+import { homeZh } from "./home.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
+  ...homeZh,
   ...pipelinesZh,
   ...startZh,
   runs: "运行",
