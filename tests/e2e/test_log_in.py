@@ -20,7 +20,7 @@ import anyio
 import pytest
 
 from tests.support import http
-from tests.support.browser import Page, browser
+from tools.testing.browser import Page, browser
 from tools.embedded import PENSTOCK, Embedded
 from tools.oauth2_proxy import COOKIE, Pass, oauth2_proxy
 from tools.testing import specs

@@ -12,7 +12,7 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.support.browser import Page, browser
+from tools.testing.browser import Page, browser
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 

@@ -16,7 +16,7 @@ from penstock_server.gateway.pages import BUNDLE
 from tests.e2e import test_web_ui as ui
 from tests.e2e.test_namespaces import User
 from tests.e2e.test_web_ui import has, opened
-from tests.support.browser import Page, browser
+from tools.testing.browser import Page, browser
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 

@@ -20,7 +20,7 @@ from penstock_api.v2beta1 import pipeline_pb2, run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import http as calls
-from tests.support.browser import Page, browser
+from tools.testing.browser import Page, browser
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 

@@ -11,6 +11,7 @@ import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
 import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
+import { useDocumentName } from "../components/PageTitle";
 import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
 import { StartedBy } from "../schedules/StartedBy";
@@ -47,6 +48,7 @@ export function RunPage() {
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
   );
+  useDocumentName(run.data?.displayName);
   const error = run.error ?? tasks.error;
   if (!run.data) return error ? <Failure error={error} /> : <Loading />;
   const shown = tasks.data?.find(({ path }) => path !== "" && path === chosen);
