@@ -11,12 +11,12 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.support.browser import browser
 from tests.support.replicas import Replicas
 from tests.support.rest_user import User
 from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
+from tools.testing.browser import browser
 
 TEAM = "team-a"
 _HOSTILE = "<script>window.hacked = 1</script>\u202egnp" + "x" * 400

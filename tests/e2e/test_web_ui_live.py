@@ -14,10 +14,10 @@ from penstock_server.gateway.pages import BUNDLE
 from penstock_server.storage.database import Database
 
 from tests.support import http
-from tests.support.browser import Page, browser
 from tools.bench import large_run
 from tools.embedded import Embedded
 from tools.testing import runs, specs
+from tools.testing.browser import Page, browser
 
 # Counts the calls that the page makes, by the last part of their addresses.
 _COUNTS = """

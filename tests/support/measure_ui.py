@@ -19,12 +19,12 @@ import psutil
 from penstock.client import Client
 from penstock_server.storage.database import Database
 
-from tests.support.browser import Page, browser
 from tools.bench import large_run
 from tools.bench.report import show
 from tools.bench.result import Row, at_most
 from tools.embedded import Embedded
 from tools.testing import runs, specs
+from tools.testing.browser import Page, browser
 
 # Tasks, seconds until the table answers a key.
 _SIZES = ((10_000, 1.5), (100_000, 3.0))

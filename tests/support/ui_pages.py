@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.browser import Page, browser
+from tools.testing.browser import Page, browser
 
 _WATCH = """
 window.refused = [];

@@ -16,6 +16,7 @@ export function ExperimentLink({ experimentId }: { experimentId: string }) {
     <Text size="sm" className={styles.name}>
       {text("experiment")}:{" "}
       <Anchor
+        underline="always"
         renderRoot={(props) => (
           <Link {...props} to="/experiments/$experimentId" params={{ experimentId }} search={namespace} />
         )}

@@ -1,11 +1,12 @@
 /** One experiment: what it is for, and its runs. */
-import { Group, Spoiler, Stack, Text, Title } from "@mantine/core";
+import { Group, Spoiler, Stack, Text } from "@mantine/core";
 import { getRouteApi } from "@tanstack/react-router";
 
 import { Failures } from "../actions/Failures";
 import { Archived } from "../components/Archived";
 import { Failure, Loading, Time } from "../components/facts";
 import { useNamespace } from "../components/namespace";
+import { PageTitle } from "../components/PageTitle";
 import { RunList } from "../runs/RunList";
 import { experimentSearch } from "../search";
 import { useText } from "../text/language";
@@ -37,9 +38,7 @@ export function ExperimentPage() {
   return (
     <Stack>
       <Group>
-        <Title order={2} size="h3" className={styles.whole}>
-          <bdi>{displayName}</bdi>
-        </Title>
+        <PageTitle name={displayName} />
         {archived ? <Archived /> : null}
         <Text size="sm" c="dimmed">
           {text("created")}: <Time at={millis(experiment.createdAt)} />

@@ -7,6 +7,7 @@ import { Link } from "@tanstack/react-router";
 import { Archived } from "../components/Archived";
 import { State, Time } from "../components/facts";
 import { useNamespace } from "../components/namespace";
+import type { Key } from "../text/en";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import { ExperimentButtons } from "./ExperimentButtons";
@@ -25,6 +26,7 @@ export function ExperimentRow({ experiment, pending, act }: Props) {
   const namespace = useNamespace();
   const last = useLastRun(experiment);
   const run = last.data?.run;
+  const state = run ? (RuntimeState[run.state] ?? "") : "";
   return (
     <Table.Tr>
       <Table.Td>
@@ -56,9 +58,9 @@ export function ExperimentRow({ experiment, pending, act }: Props) {
             params={{ runId: run.runId }}
             search={namespace}
             className={styles.last}
-            aria-label={`${text("lastRun")}: ${run.displayName}`}
+            aria-label={`${text("lastRun")}: ${run.displayName}, ${text(state as Key)}`}
           >
-            <State state={RuntimeState[run.state] ?? ""} />
+            <State state={state} />
           </Link>
         ) : null}{" "}
         <Time at={millis(experiment.lastRunCreatedAt)} />

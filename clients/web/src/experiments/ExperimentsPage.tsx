@@ -6,6 +6,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { Failures } from "../actions/Failures";
 import { Failure, Loading } from "../components/facts";
 import { NameFilter } from "../components/NameFilter";
+import { PageTitle } from "../components/PageTitle";
 import { Pager } from "../components/Pager";
 import { experimentsSearch, STORAGES } from "../search";
 import { useText } from "../text/language";
@@ -29,6 +30,7 @@ export function ExperimentsPage() {
   const found = list.data?.experiments ?? [];
   return (
     <Stack>
+      <PageTitle name={text("experiments")} />
       <Group>
         <NameFilter name={search.name} change={(name) => change({ name })} />
         <NativeSelect

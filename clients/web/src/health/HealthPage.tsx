@@ -1,7 +1,8 @@
 /** How the installation does: problems first, then what waits and runs, who carries it out, and on what. */
-import { Alert, Stack, Text, Title } from "@mantine/core";
+import { Alert, Stack, Text } from "@mantine/core";
 
 import { Failure, Loading } from "../components/facts";
+import { PageTitle } from "../components/PageTitle";
 import { POLL_MS } from "../server";
 import { useText } from "../text/language";
 import { Executors } from "./Executors";
@@ -16,9 +17,7 @@ export function HealthPage() {
   const { data, error } = useOverview(POLL_MS);
   return (
     <Stack gap="lg">
-      <Title order={2} size="h3">
-        {text("health")}
-      </Title>
+      <PageTitle name={text("health")} />
       {error ? <Failure error={error} /> : null}
       {!data && !error ? <Loading /> : null}
       {data?.problems.map((problem) => (

@@ -1,8 +1,9 @@
 /** What a reader wants to know first: what runs, what failed, what waits and for what; in a new installation, how to
  * begin. */
-import { Stack, Title } from "@mantine/core";
+import { Stack } from "@mantine/core";
 
 import { Failure } from "../components/facts";
+import { PageTitle } from "../components/PageTitle";
 import { useOverview } from "../health/queries";
 import { useText } from "../text/language";
 import { FailedRuns } from "./FailedRuns";
@@ -24,9 +25,7 @@ export function HomePage() {
   if (overview.error && !overview.data) return <Failure error={overview.error} />;
   return (
     <Stack gap="lg">
-      <Title order={2} size="h3">
-        {text("overview")}
-      </Title>
+      <PageTitle name={text("overview")} />
       {overview.error ? <Failure error={overview.error} /> : null}
       <Problems problems={overview.data?.problems ?? []} />
       {isNew ? (

@@ -6,6 +6,7 @@ import { useState } from "react";
 
 import { Failure, Loading, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
+import { PageTitle } from "../components/PageTitle";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import { Dialog, type Asked } from "./Dialog";
@@ -45,9 +46,7 @@ export function PipelinePage() {
   return (
     <Stack>
       <Group justify="space-between">
-        <Title order={2} size="h3" className={styles.name}>
-          {pipeline.data.displayName}
-        </Title>
+        <PageTitle name={pipeline.data.displayName} />
         <Group>
           {chosen ? (
             <ButtonLink to="/start" search={{ pipeline: pipelineId, version: chosen, ...namespace }}>

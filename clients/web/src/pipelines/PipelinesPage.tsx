@@ -1,11 +1,12 @@
 /** All pipelines, the newest first, and the way to add one. */
-import { Button, Group, Stack, TextInput, Title } from "@mantine/core";
+import { Button, Group, Stack, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { Failure, Loading } from "../components/facts";
+import { PageTitle } from "../components/PageTitle";
 import { useText } from "../text/language";
 import { AddPackage } from "./AddPackage";
 import { PipelineTable } from "./PipelineTable";
@@ -35,9 +36,7 @@ export function PipelinesPage() {
   const next = pipelines.data?.nextPageToken ?? "";
   return (
     <Stack>
-      <Title order={2} size="h3">
-        {text("pipelines")}
-      </Title>
+      <PageTitle name={text("pipelines")} />
       <Group justify="space-between">
         <TextInput
           type="search"

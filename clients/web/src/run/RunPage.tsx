@@ -12,6 +12,7 @@ import { Archived } from "../components/Archived";
 import { Duration, Failure, Loading, State, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
+import { useDocumentName } from "../components/PageTitle";
 import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
 import { StartedBy } from "../schedules/StartedBy";
@@ -65,6 +66,7 @@ export function RunPage() {
   const run = watched.run ?? asked.data;
   // What is no change of the run's own, such as that it was archived, no watch tells.
   const about = asked.data ?? run;
+  useDocumentName(run?.displayName);
   const now = useNow(run !== undefined && !ended(run.state));
   if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   const started = millis(run.createdAt);

@@ -1,10 +1,11 @@
 /** Makes a recurring run. Its pipeline is in the address; when it would fire is shown as the rest is typed. */
-import { Button, Checkbox, Group, Stack, TextInput, Title } from "@mantine/core";
+import { Button, Checkbox, Group, Stack, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
 import { Failure } from "../components/facts";
+import { PageTitle } from "../components/PageTitle";
 import { reason } from "../server";
 import { useText } from "../text/language";
 import { MOST_AT_A_TIME, newDraft, previewOf, type Draft } from "./draft";
@@ -61,9 +62,7 @@ export function NewRecurringRunPage() {
   return (
     <form noValidate onSubmit={submit} onChange={() => creation.error && creation.reset()}>
       <Stack>
-        <Title order={2} size="h3">
-          {text("newRecurringRun")}
-        </Title>
+        <PageTitle name={text("newRecurringRun")} />
         <div className={styles.columns}>
           <Stack>
             <TextInput

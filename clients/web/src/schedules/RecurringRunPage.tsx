@@ -3,6 +3,7 @@ import { Alert, Button, Group, Stack, Text, Title } from "@mantine/core";
 import { getRouteApi } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
+import { PageTitle } from "../components/PageTitle";
 import { RunTable } from "../runs/RunTable";
 import { useText } from "../text/language";
 import { Actions } from "./Actions";
@@ -25,9 +26,7 @@ export function RecurringRunPage() {
     <Stack>
       <Group justify="space-between" align="flex-start">
         <Stack gap={4} className={styles.head}>
-          <Title order={2} size="h3" className={styles.long} lineClamp={3}>
-            {one.displayName}
-          </Title>
+          <PageTitle name={one.displayName} />
           <Group>
             <Status status={one.status} />
             <Schedule of={one} />

@@ -1,9 +1,10 @@
 /** All recurring runs, the newest first, asked for again every two seconds. */
-import { Button, Group, Stack, TextInput, Title } from "@mantine/core";
+import { Button, Group, Stack, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { getRouteApi, Link } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
+import { PageTitle } from "../components/PageTitle";
 import { useText } from "../text/language";
 import { useRecurringRuns } from "./queries";
 import { RecurringRunTable } from "./RecurringRunTable";
@@ -24,9 +25,7 @@ export function RecurringRunsPage() {
   const { namespace } = search;
   return (
     <Stack>
-      <Title order={2} size="h3">
-        {text("recurringRuns")}
-      </Title>
+      <PageTitle name={text("recurringRuns")} />
       <Group justify="space-between">
         <TextInput
           type="search"

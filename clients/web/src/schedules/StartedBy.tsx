@@ -25,6 +25,7 @@ export function StartedBy({ recurringRunId }: { recurringRunId: string }) {
       ) : (
         <Anchor
           component={Link}
+          underline="always"
           to={`/recurring-runs/${encodeURIComponent(recurringRunId)}`}
           className={styles.name}
           size="sm"

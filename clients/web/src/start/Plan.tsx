@@ -72,7 +72,7 @@ function Tasks({ plan, old, cachingIsOff }: { plan: PlanPipelineResponse; old: b
       </Group>
       {cachingIsOff && counted.has("CACHED") ? <Text size="sm">{text("planIgnoresCaching")}</Text> : null}
       {plan.truncated ? <Text size="sm">{text("planIsCut")}</Text> : null}
-      <div className={styles.tasks} tabIndex={0} role="region" aria-label={text("plan")}>
+      <div className={styles.tasks} tabIndex={0} role="region" aria-label={text("task")}>
         <Table>
           <Table.Thead>
             <Table.Tr>

@@ -48,7 +48,7 @@ export function PlanLine({ line: { task, depth, hidden }, colour }: { line: Line
           {notes.join("; ")}
         </Text>
         {task.cachedRunId ? (
-          <TextLink size="sm" to="/runs/$runId" params={{ runId: task.cachedRunId }}>
+          <TextLink underline="always" size="sm" to="/runs/$runId" params={{ runId: task.cachedRunId }}>
             {text("resultOf")}
           </TextLink>
         ) : null}

@@ -1,10 +1,11 @@
 /** Starts a run of a pipeline's version, or a changed one of a run that there was. */
-import { Group, NativeSelect, Stack, Text, Title } from "@mantine/core";
+import { Group, NativeSelect, Stack, Text } from "@mantine/core";
 import { getRouteApi } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
 import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
+import { PageTitle } from "../components/PageTitle";
 import styles from "../pipelines/Pipelines.module.css";
 import { useVersions } from "../pipelines/queries";
 import { shownTime } from "../time";
@@ -22,12 +23,10 @@ export function StartPage() {
   const origin = useOrigin(search);
   return (
     <Stack>
-      <Title order={2} size="h3">
-        {text("startRun")}
-      </Title>
+      <PageTitle name={text("startRun")} />
       {!search.clone && !search.pipeline ? (
         <Text>
-          {text("chooseAPipeline")} <TextLink to="/pipelines" search={search.namespace ? { namespace: search.namespace } : {}}>
+          {text("chooseAPipeline")} <TextLink underline="always" to="/pipelines" search={search.namespace ? { namespace: search.namespace } : {}}>
             {text("pipelines")}
           </TextLink>
         </Text>
@@ -62,7 +61,7 @@ function From({ origin: { source, name, again } }: { origin: Origin }) {
       <Text className={styles.name}>
         {text("pipeline")}:{" "}
         {pipelineId ? (
-          <TextLink to="/pipelines/$pipelineId" params={{ pipelineId }} search={{ version, ...namespace }}>
+          <TextLink underline="always" to="/pipelines/$pipelineId" params={{ pipelineId }} search={{ version, ...namespace }}>
             {name}
           </TextLink>
         ) : (
@@ -72,7 +71,7 @@ function From({ origin: { source, name, again } }: { origin: Origin }) {
       {again ? (
         <Text className={styles.name}>
           {text("run")}:{" "}
-          <TextLink to="/runs/$runId" params={{ runId: again.runId }} search={namespace}>
+          <TextLink underline="always" to="/runs/$runId" params={{ runId: again.runId }} search={namespace}>
             {again.displayName}
           </TextLink>
         </Text>

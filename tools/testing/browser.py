@@ -6,6 +6,7 @@ Invariants: one browser has one page; its cookies go with its profile; it is end
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -66,6 +67,16 @@ class Page:
                 raise PageError(f"not so within {_SECONDS:.0f} s: {script}\n{await self.text()}")
             await asyncio.sleep(_PAUSE)
         return value
+
+    async def resize(self, width: int, height: int) -> None:
+        """Shows pages in a window of this size, in CSS pixels, one device pixel each."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    async def picture(self) -> bytes:
+        """What is in sight, as PNG."""
+        reply = await self._call("Page.captureScreenshot", format="png", optimizeForSpeed=False)
+        return base64.b64decode(reply["data"])
 
     async def send_headers(self, headers: dict[str, str]) -> None:
         """Sends these with every request from now on, as a proxy between the browser and the server does."""
