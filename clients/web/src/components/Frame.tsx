@@ -61,7 +61,8 @@ export function Frame() {
           </Button>
         </Group>
       </header>
-      <main className={styles.main}>
+      {/* Who has no pointer scrolls it. */}
+      <main className={styles.main} tabIndex={0}>
         <Outlet />
       </main>
     </div>
