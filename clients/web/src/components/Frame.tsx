@@ -14,6 +14,7 @@ import { LANGUAGES, useLanguage, useText, type Language } from "../text/language
 import styles from "./Frame.module.css";
 import { TextLink } from "./links";
 import { useNamespace } from "./namespace";
+import { Shortcuts } from "./Shortcuts";
 
 const PAGES = [
   ["/runs", "runs"],
@@ -42,6 +43,7 @@ export function Frame() {
           ))}
         </nav>
         <Group gap="xs" wrap="nowrap">
+          <Shortcuts />
           <NativeSelect
             size="xs"
             aria-label="Language"

@@ -1,24 +1,15 @@
 /** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them. */
-import { Group, Tabs, Text, Title } from "@mantine/core";
-import { RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
+import { Tabs, Text } from "@mantine/core";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useState } from "react";
 
-import { isArchived } from "../actions/fits";
-import { RunActions } from "../actions/RunActions";
 import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
-import { Archived } from "../components/Archived";
-import { Duration, Failure, Loading, State, Time } from "../components/facts";
-import { ButtonLink } from "../components/links";
-import { useDocumentName } from "../components/PageTitle";
-import { ExperimentLink } from "../experiments/ExperimentLink";
-import { Labels } from "../runs/Labels";
-import { StartedBy } from "../schedules/StartedBy";
+import { Failure, Loading } from "../components/facts";
 import { runSearch, VIEWS, type View } from "../search";
 import { useText } from "../text/language";
-import { lasted, millis } from "../time";
 import { useRun, useTasks } from "./queries";
+import { RunHead } from "./RunHead";
 import styles from "./RunPage.module.css";
 import { TaskPanel } from "./TaskPanel";
 import { TaskTable } from "./TaskTable";
@@ -48,29 +39,14 @@ export function RunPage() {
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
   );
-  useDocumentName(run.data?.displayName);
   const error = run.error ?? tasks.error;
   if (!run.data) return error ? <Failure error={error} /> : <Loading />;
   const shown = tasks.data?.find(({ path }) => path !== "" && path === chosen);
   const now = run.dataUpdatedAt;
-  const started = millis(run.data.createdAt);
   return (
     <div className={styles.page}>
-      <Group>
-        <Title order={2} size="h3" className={styles.title} title={run.data.displayName}>
-          {run.data.displayName}
-        </Title>
-        <State state={RuntimeState[run.data.state] ?? ""} />
-        {isArchived(run.data) ? <Archived /> : null}
-        <Time at={started} />
-        <Duration of={lasted(started, millis(run.data.finishedAt), now)} />
-        <ExperimentLink experimentId={run.data.experimentId} />
-        <RunActions run={run.data} />
-        <Labels labels={run.data.labels} />
-        <ButtonLink size="xs" variant="default" to="/start" search={{ clone: runId }} children={text("runAgain")} />
-      </Group>
+      <RunHead run={run.data} now={now} />
       {error ? <Failure error={error} /> : null}
-      {run.data.recurringRunId ? <StartedBy recurringRunId={run.data.recurringRunId} /> : null}
       {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
       <Tabs value={view} onChange={(to) => void navigate({ search: (old) => ({ ...old, view: to as View }) })}>
         <Tabs.List>
