@@ -1,9 +1,11 @@
 """Takes pictures of the web UI's pages: light, dark, in Chinese, as on a phone, empty, and with very much in them.
 
 Starts its own `penstock up` with a data directory of its own, makes runs there, and opens the pages in Chromium. Look
-at what it has written into build/screenshots; nothing is compared.
+at what it has written into build/screenshots; nothing is compared. Chinese needs a font that has its characters, such
+as Debian's package fonts-wqy-microhei.
 
 Example: make screenshots    or, for some of them:    python -m tools.screenshots --only graph --only phone
+Those that the documentation shows, into docs/pictures:    python -m tools.screenshots --docs
 """
 
 from __future__ import annotations
@@ -79,6 +81,11 @@ _ALONE = (
         }.items()
     ),
 )
+_DOCUMENTED = (
+    Shot("runs", "/runs", _ROWS, size=(1100, 560)),
+    Shot("graph", "/runs/{running}?view=graph", _NODES, size=(1100, 700)),
+    Shot("timeline", "/runs/{training}?view=timeline", _BARS, size=(1100, 460)),
+)
 
 
 def shots() -> list[Shot]:
@@ -95,11 +102,14 @@ def shots() -> list[Shot]:
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--only", multiple=True, help="Take those whose name has this in it; may be given several times.")
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), default=_ROOT / "build" / "screenshots")
-def main(only: tuple[str, ...], to: Path) -> None:
-    chosen = [shot for shot in shots() if not only or any(part in shot.name for part in only)]
+@click.option("--docs", is_flag=True, help="Take those that the documentation shows.")
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), help="Directory of the pictures.")
+def main(only: tuple[str, ...], docs: bool, to: Path | None) -> None:
+    all_of_them = _DOCUMENTED if docs else shots()
+    chosen = [shot for shot in all_of_them if not only or any(part in shot.name for part in only)]
     if not chosen:
         raise click.UsageError(f"no picture's name has {' or '.join(only)} in it")
+    to = to or _ROOT / ("docs/pictures" if docs else "build/screenshots")
     to.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="penstock-screenshots-"))
     try:
@@ -129,7 +139,7 @@ async def _take(
             await _still(page)
             file = to / f"{shot.name}.png"
             file.write_bytes(await page.picture())
-            click.echo(f"{file} {file.stat().st_size / 1000:.0f} kB")
+            click.echo(f"{file}: {file.stat().st_size / 1000:.0f} kB")
 
 
 async def _still(page: Page) -> None:

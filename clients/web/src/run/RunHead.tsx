@@ -33,7 +33,7 @@ export function RunHead({ run, now }: { readonly run: Run; readonly now: number 
           <RunActions run={run} />
         </Group>
       </Group>
-      <Group gap="xs md" fz="sm">
+      <Group gap="sm" fz="sm">
         <State state={RuntimeState[run.state] ?? ""} />
         {isArchived(run) ? <Archived /> : null}
         <Time at={started} />
