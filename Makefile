@@ -57,6 +57,10 @@ demo: $(STAMP) $(UI) ## Run a real pipeline end to end and look at its lineage
 serve: $(STAMP) $(UI) ## Start server and executor (penstock up)
 	$(BIN)/penstock up $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(VENV)/.programs-tests $(UI) ## Pictures of the web UI's pages into build/screenshots: ARGS="--only phone"
+	$(BIN)/python -m tools.screenshots $(ARGS)
+
 test-programs: $(STAMP) ## Install what tests start besides Python: databases, object stores, a browser, podman
 	$(BIN)/python -m tools.programs
 

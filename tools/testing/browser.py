@@ -34,7 +34,7 @@ class Page:
 
     async def open(self, url: str) -> str:
         """Where redirects have led to, once that is loaded. Raises PageError."""
-        reply = await self._call("Page.navigate", url=url)
+        reply = await self.call("Page.navigate", url=url)
         if "errorText" in reply:
             raise PageError(reply["errorText"])
         return await self.address()
@@ -56,8 +56,8 @@ class Page:
 
     async def before_pages(self, script: str) -> None:
         """Runs a script in each page that is opened from now on, before the page's own."""
-        await self._call("Page.enable")
-        await self._call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        await self.call("Page.enable")
+        await self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     async def until(self, script: str) -> Any:
         """The value of a script once it is true. Raises PageError with what the page shows after a minute."""
@@ -71,17 +71,17 @@ class Page:
     async def resize(self, width: int, height: int) -> None:
         """Shows pages in a window of this size, in CSS pixels, one device pixel each."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        await self._call("Emulation.setDeviceMetricsOverride", **size)
+        await self.call("Emulation.setDeviceMetricsOverride", **size)
 
     async def picture(self) -> bytes:
         """What is in sight, as PNG."""
-        reply = await self._call("Page.captureScreenshot", format="png", optimizeForSpeed=False)
+        reply = await self.call("Page.captureScreenshot", format="png", optimizeForSpeed=False)
         return base64.b64decode(reply["data"])
 
     async def send_headers(self, headers: dict[str, str]) -> None:
         """Sends these with every request from now on, as a proxy between the browser and the server does."""
-        await self._call("Network.enable")
-        await self._call("Network.setExtraHTTPHeaders", headers=headers)
+        await self.call("Network.enable")
+        await self.call("Network.setExtraHTTPHeaders", headers=headers)
 
     async def press(self) -> None:
         """The only button of the page."""
@@ -104,17 +104,18 @@ class Page:
 
     async def evaluate(self, script: str) -> Any:
         """Its value, awaited. Raises PageError with what it threw."""
-        reply = await self._call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        reply = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in reply:
             raise PageError(json.dumps(reply["exceptionDetails"]))
         return reply["result"].get("value")
 
     async def cookies(self) -> dict[str, str]:
         """All, also those that scripts cannot read."""
-        reply = await self._call("Storage.getCookies")
+        reply = await self.call("Storage.getCookies")
         return {cookie["name"]: cookie["value"] for cookie in reply["cookies"]}
 
-    async def _call(self, method: str, **parameters: Any) -> Any:
+    async def call(self, method: str, **parameters: Any) -> Any:
+        """A command of the DevTools protocol. Raises PageError."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters}
         await self._socket.send_json({**message, "sessionId": self._session} if self._session else message)
@@ -160,6 +161,6 @@ async def _address(stderr: asyncio.StreamReader) -> str:
 async def _attached(socket: ClientWebSocketResponse[bool]) -> str:
     """The session of a new page."""
     page = Page(socket, "")
-    target = await page._call("Target.createTarget", url="about:blank")
-    attached = await page._call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+    target = await page.call("Target.createTarget", url="about:blank")
+    attached = await page.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
     return str(attached["sessionId"])

@@ -1,7 +1,7 @@
 /** Starts the UI. Styles are files of the server: no tag that a Content-Security-Policy would have to let in. */
 import "@mantine/core/styles.css";
 import "@xyflow/react/dist/style.css";
-import "./colours.css";
+import "./theme.css";
 
 import { MantineProvider } from "@mantine/core";
 import { QueryClientProvider } from "@tanstack/react-query";

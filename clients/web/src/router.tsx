@@ -1,6 +1,7 @@
 /** The addresses of the pages. What a reader has chosen is in them, so that a link shows the same. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
+import { Broken } from "./components/Broken";
 import { Frame, UnknownPage } from "./components/Frame";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
@@ -107,7 +108,7 @@ const pages = [
   recurringRunRoute,
 ] as const;
 
-export const router = createRouter({ routeTree: root.addChildren(pages) });
+export const router = createRouter({ routeTree: root.addChildren(pages), defaultErrorComponent: Broken });
 
 declare module "@tanstack/react-router" {
   interface Register {

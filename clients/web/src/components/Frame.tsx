@@ -15,6 +15,7 @@ import { LANGUAGES, useLanguage, useText, type Language } from "../text/language
 import styles from "./Frame.module.css";
 import { TextLink } from "./links";
 import { useNamespace } from "./namespace";
+import { Shortcuts } from "./Shortcuts";
 
 const PAGES = [
   ["/runs", "runs"],
@@ -49,6 +50,7 @@ export function Frame() {
           </TextLink>
         </nav>
         <Group gap="xs" wrap="nowrap">
+          <Shortcuts />
           <NativeSelect
             size="xs"
             aria-label="Language"

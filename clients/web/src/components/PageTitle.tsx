@@ -6,18 +6,13 @@ import styles from "./PageTitle.module.css";
 
 const OWN = "Penstock";
 
-/** `name` is undefined while it is not known yet. */
-export function useDocumentName(name: string | undefined): void {
+export function PageTitle({ name }: { readonly name: string }) {
   useEffect(() => {
-    document.title = name ? `${name} – ${OWN}` : OWN;
+    document.title = `${name} – ${OWN}`;
     return () => {
       document.title = OWN;
     };
   }, [name]);
-}
-
-export function PageTitle({ name }: { readonly name: string }) {
-  useDocumentName(name);
   return (
     <Title order={2} size="h3" title={name} lineClamp={3} className={styles.title}>
       {name}

@@ -1,4 +1,4 @@
-/** The pages of a list: back to the first, on to the next. */
+/** The pages of a list: back to the first, on to the next. Nothing where there is one alone. */
 import { Button, Group } from "@mantine/core";
 
 import { useText } from "../text/language";
@@ -13,6 +13,7 @@ interface Props {
 
 export function Pager({ page, next, go }: Props) {
   const text = useText();
+  if (!page && next === "") return null;
   return (
     <Group>
       <Button variant="default" disabled={!page} onClick={() => go("")}>

@@ -31,14 +31,16 @@ export function ExperimentsPage() {
   return (
     <Stack>
       <PageTitle name={text("experiments")} />
-      <Group>
-        <NameFilter name={search.name} change={(name) => change({ name })} />
-        <NativeSelect
-          aria-label={text("storage")}
-          value={search.storage ?? "active"}
-          onChange={(event) => change({ storage: event.currentTarget.value })}
-          data={STORAGES.map((value) => ({ value, label: text(value) }))}
-        />
+      <Group justify="space-between">
+        <Group>
+          <NameFilter name={search.name} change={(name) => change({ name })} />
+          <NativeSelect
+            aria-label={text("storage")}
+            value={search.storage ?? "active"}
+            onChange={(event) => change({ storage: event.currentTarget.value })}
+            data={STORAGES.map((value) => ({ value, label: text(value) }))}
+          />
+        </Group>
         <Button onClick={create.open}>{text("newExperiment")}</Button>
       </Group>
       <CreateExperiment opened={creating} close={create.close} />

@@ -7,6 +7,7 @@ import { useState } from "react";
 import { Failure, Loading, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
 import { PageTitle } from "../components/PageTitle";
+import { Pager } from "../components/Pager";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import { Dialog, type Asked } from "./Dialog";
@@ -76,16 +77,7 @@ export function PipelinePage() {
         {listed.length > 0 ? (
           <VersionTable versions={listed} chosen={chosen ?? ""} remove={(version) => ask({ to: "delete", version })} />
         ) : null}
-        {next || search.page ? (
-          <Group>
-            <Button variant="default" disabled={!search.page} onClick={() => turn("")}>
-              {text("firstPage")}
-            </Button>
-            <Button variant="default" disabled={next === ""} onClick={() => turn(next)}>
-              {text("nextPage")}
-            </Button>
-          </Group>
-        ) : null}
+        <Pager page={search.page} next={next} go={turn} />
       </section>
       {chosen ? (
         <Version

@@ -1,12 +1,13 @@
 /** All pipelines, the newest first, and the way to add one. */
-import { Button, Group, Stack, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
+import { Button, Group, Stack } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { Failure, Loading } from "../components/facts";
+import { NameFilter } from "../components/NameFilter";
 import { PageTitle } from "../components/PageTitle";
+import { Pager } from "../components/Pager";
 import { useText } from "../text/language";
 import { AddPackage } from "./AddPackage";
 import { PipelineTable } from "./PipelineTable";
@@ -26,7 +27,6 @@ export function PipelinesPage() {
   // A token belongs to the filter it was made for.
   const change = (changed: Record<string, string>) =>
     void navigate({ search: (old) => pipelinesSearch({ ...old, page: "", ...changed }) });
-  const filterByName = useDebouncedCallback((name: string) => change({ name }), 250);
   const add = async (added: Package) => {
     const { pipelineId } = await addPipeline(added, search.namespace ?? "");
     await answers.invalidateQueries({ queryKey: ["pipelines"] });
@@ -38,14 +38,7 @@ export function PipelinesPage() {
     <Stack>
       <PageTitle name={text("pipelines")} />
       <Group justify="space-between">
-        <TextInput
-          type="search"
-          aria-label={text("filterByName")}
-          placeholder={text("filterByName")}
-          defaultValue={search.name ?? ""}
-          maxLength={200}
-          onChange={(event) => filterByName(event.currentTarget.value)}
-        />
+        <NameFilter name={search.name} change={(name) => change({ name })} />
         <Button onClick={() => setAdds(true)}>{text("addPipeline")}</Button>
       </Group>
       {pipelines.error ? <Failure error={pipelines.error} /> : null}
@@ -54,14 +47,7 @@ export function PipelinesPage() {
       ) : pipelines.error ? null : (
         <Loading />
       )}
-      <Group>
-        <Button variant="default" disabled={!search.page} onClick={() => change({})}>
-          {text("firstPage")}
-        </Button>
-        <Button variant="default" disabled={next === ""} onClick={() => change({ page: next })}>
-          {text("nextPage")}
-        </Button>
-      </Group>
+      <Pager page={search.page} next={next} go={(page) => change({ page })} />
       {adds ? <AddPackage title={text("addPipeline")} close={() => setAdds(false)} add={add} /> : null}
     </Stack>
   );

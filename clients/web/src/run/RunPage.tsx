@@ -1,33 +1,23 @@
 /** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them, as they are now. */
-import { Group, Tabs, Text, Title } from "@mantine/core";
-import { RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
+import { Group, Tabs, Text } from "@mantine/core";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
-import { isArchived } from "../actions/fits";
-import { RunActions } from "../actions/RunActions";
 import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
-import { Archived } from "../components/Archived";
-import { Duration, Failure, Loading, State, Time } from "../components/facts";
-import { ButtonLink } from "../components/links";
-import { useNamespace } from "../components/namespace";
-import { useDocumentName } from "../components/PageTitle";
-import { ExperimentLink } from "../experiments/ExperimentLink";
-import { Labels } from "../runs/Labels";
-import { StartedBy } from "../schedules/StartedBy";
+import { Failure, Loading } from "../components/facts";
+import { useShortcuts } from "../components/useShortcuts";
 import { runSearch, VIEWS } from "../search";
 import { useLanguage, useText } from "../text/language";
-import { lasted, millis } from "../time";
 import { LinkNote } from "./LinkNote";
 import { useRun } from "./queries";
+import { RunHead } from "./RunHead";
 import styles from "./RunPage.module.css";
 import { TaskDetails } from "./TaskDetails";
 import { TaskSearch } from "./TaskSearch";
 import { TaskTable } from "./TaskTable";
 import { Timeline } from "./Timeline";
 import { nodeAt, rowsNamed, rowsOf } from "./tree";
-import { useKeys } from "./useKeys";
 import { useNow } from "./useNow";
 import { useRunWatch } from "./useRunWatch";
 
@@ -38,7 +28,6 @@ const route = getRouteApi("/runs/$runId");
 export function RunPage() {
   const text = useText();
   const { language } = useLanguage();
-  const namespace = useNamespace();
   const { runId } = route.useParams();
   const { view = "table", task: chosen, name = "", artifact, from = 0 } = route.useSearch();
   const navigate = route.useNavigate();
@@ -61,34 +50,17 @@ export function RunPage() {
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
   );
-  useKeys({ ...(chosen !== undefined && { close }) });
+  useShortcuts({ ...(chosen !== undefined && { close }) });
   const shown = useMemo(() => (chosen ? nodeAt(tree, chosen)?.task : undefined), [tree, chosen]);
   const run = watched.run ?? asked.data;
   // What is no change of the run's own, such as that it was archived, no watch tells.
   const about = asked.data ?? run;
-  useDocumentName(run?.displayName);
   const now = useNow(run !== undefined && !ended(run.state));
   if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
-  const started = millis(run.createdAt);
   return (
     <div className={styles.page}>
-      <Group>
-        <Title order={2} size="h3" className={styles.name ?? ""}>
-          {run.displayName}
-        </Title>
-        <State state={RuntimeState[run.state] ?? ""} />
-        {isArchived(about) ? <Archived /> : null}
-        <Time at={started} />
-        <Duration of={lasted(started, millis(run.finishedAt), now)} />
-        <ExperimentLink experimentId={run.experimentId} />
-        <RunActions run={{ ...about, state: run.state }} />
-        <Labels labels={about.labels} />
-        <ButtonLink size="xs" variant="default" to="/start" search={{ ...namespace, clone: runId }}>
-          {text("runAgain")}
-        </ButtonLink>
-      </Group>
+      <RunHead run={{ ...about, state: run.state, finishedAt: run.finishedAt }} now={now} />
       <LinkNote {...watched} />
-      {run.recurringRunId ? <StartedBy recurringRunId={run.recurringRunId} /> : null}
       {run.error?.message ? <Text c="red">{run.error.message}</Text> : null}
       <Group justify="space-between" align="end">
         <Tabs

@@ -73,6 +73,7 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
       onlyRenderVisibleElements
       minZoom={0.05}
       fitView
+      fitViewOptions={{ maxZoom: 1 }}
       onNodeClick={(_, { id }) => choose(id)}
       onNodeDoubleClick={(_, { id }) => latest.get(id)?.task.kind !== "loop" && toggle(id)}
     >

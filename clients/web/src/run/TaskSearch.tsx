@@ -2,10 +2,9 @@
 import { Kbd, TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { getRouteApi } from "@tanstack/react-router";
-import { useRef, useState } from "react";
+import { useState } from "react";
 
 import { useText } from "../text/language";
-import { useKeys } from "./useKeys";
 
 const route = getRouteApi("/runs/$runId");
 const AFTER_MS = 150;
@@ -13,7 +12,6 @@ const AFTER_MS = 150;
 export function TaskSearch({ name }: { name: string }) {
   const text = useText();
   const navigate = route.useNavigate();
-  const field = useRef<HTMLInputElement>(null);
   const [written, write] = useState(name);
   const search = useDebouncedCallback((wanted: string) => {
     void navigate({
@@ -21,10 +19,8 @@ export function TaskSearch({ name }: { name: string }) {
       replace: true,
     });
   }, AFTER_MS);
-  useKeys({ search: () => field.current?.select() });
   return (
     <TextInput
-      ref={field}
       type="search"
       size="xs"
       aria-label={text("searchTasks")}

@@ -1,8 +1,8 @@
 /** The row that the keyboard is at: it stays with its task while rows come and go around it. */
 import { useMemo, useState } from "react";
 
+import { useShortcuts } from "../components/useShortcuts";
 import type { Row } from "./tree";
-import { useKeys } from "./useKeys";
 
 interface List {
   readonly rows: readonly Row[];
@@ -32,7 +32,7 @@ export function useActiveRow({ rows, chosen, choose, toggle }: List, show: (inde
     setMoved(true);
     go(moved ? active + by : active);
   };
-  useKeys({
+  useShortcuts({
     next: () => step(1),
     previous: () => step(-1),
     first: () => go(0),

@@ -1,10 +1,11 @@
 /** All recurring runs, the newest first, asked for again every two seconds. */
-import { Button, Group, Stack, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
+import { Button, Group, Stack } from "@mantine/core";
 import { getRouteApi, Link } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
+import { NameFilter } from "../components/NameFilter";
 import { PageTitle } from "../components/PageTitle";
+import { Pager } from "../components/Pager";
 import { useText } from "../text/language";
 import { useRecurringRuns } from "./queries";
 import { RecurringRunTable } from "./RecurringRunTable";
@@ -20,21 +21,13 @@ export function RecurringRunsPage() {
   // A token belongs to the filter it was made for.
   const change = (changed: Record<string, string>) =>
     void navigate({ search: (old) => recurringRunsSearch({ ...old, page: "", ...changed }) });
-  const filterByName = useDebouncedCallback((name: string) => change({ name }), 250);
   const next = found.data?.nextPageToken ?? "";
   const { namespace } = search;
   return (
     <Stack>
       <PageTitle name={text("recurringRuns")} />
       <Group justify="space-between">
-        <TextInput
-          type="search"
-          aria-label={text("filterByName")}
-          placeholder={text("filterByName")}
-          defaultValue={search.name ?? ""}
-          maxLength={200}
-          onChange={(event) => filterByName(event.currentTarget.value)}
-        />
+        <NameFilter name={search.name} change={(name) => change({ name })} />
         <Button
           renderRoot={(props: object) => (
             <Link {...props} to="/recurring-runs/new" search={namespace === undefined ? {} : { namespace }} />
@@ -45,14 +38,7 @@ export function RecurringRunsPage() {
       </Group>
       {found.error ? <Failure error={found.error} /> : null}
       {found.data ? <RecurringRunTable recurringRuns={found.data.recurringRuns} /> : found.error ? null : <Loading />}
-      <Group>
-        <Button variant="default" disabled={!search.page} onClick={() => change({})}>
-          {text("firstPage")}
-        </Button>
-        <Button variant="default" disabled={next === ""} onClick={() => change({ page: next })}>
-          {text("nextPage")}
-        </Button>
-      </Group>
+      <Pager page={search.page} next={next} go={(page) => change({ page })} />
     </Stack>
   );
 }

@@ -1,10 +1,12 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
 import { homeEn } from "./home.en";
+import { keysEn } from "./keys.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 export const en = {
   ...homeEn,
+  ...keysEn,
   ...pipelinesEn,
   ...startEn,
   runs: "Runs",
@@ -96,6 +98,7 @@ export const en = {
   fold: "Fold",
   unfold: "Unfold",
   loading: "Loading…",
+  loadAgain: "Load the page again",
   failed: "The server did not answer as expected",
   pages: "Pages",
   unknownPage: "There is no such page",

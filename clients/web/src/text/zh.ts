@@ -1,11 +1,13 @@
 /** 简体中文界面文字。 */
 import type { Catalogue } from "./en";
 import { homeZh } from "./home.zh";
+import { keysZh } from "./keys.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
   ...homeZh,
+  ...keysZh,
   ...pipelinesZh,
   ...startZh,
   runs: "运行",
@@ -96,6 +98,7 @@ export const zh: Catalogue = {
   fold: "折叠",
   unfold: "展开",
   loading: "加载中…",
+  loadAgain: "重新加载页面",
   failed: "服务器未给出预期的应答",
   pages: "页面",
   unknownPage: "页面不存在",

@@ -1,16 +1,16 @@
-/** Keys that work wherever the focus is on the page of a run. */
+/** Hears the keys of the UI. A page is asked before the frame around it: what it has done is not done again. */
 import { useEffectEvent, useLayoutEffect } from "react";
 
-import { moveOf, placeOf, type Move } from "./keys";
+import { actionOf, placeOf, type Action } from "../shortcuts";
 
-export function useKeys(does: Readonly<Partial<Record<Move, () => void>>>): void {
+export function useShortcuts(does: Readonly<Partial<Record<Action, () => void>>>): void {
   const pressed = useEffectEvent((event: KeyboardEvent) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    const move = moveOf(event.key, placeOf(event.target));
-    const action = move && does[move];
-    if (!action) return;
+    const action = actionOf(event.key, placeOf(event.target));
+    const act = action && does[action];
+    if (!act) return;
     event.preventDefault();
-    action();
+    act();
   });
   useLayoutEffect(() => {
     const listener = (event: KeyboardEvent) => pressed(event);

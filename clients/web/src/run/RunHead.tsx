@@ -1,0 +1,47 @@
+/** What is above the views of a run: its name and state, what it belongs to, and what may be done to it. */
+import { Group, Stack } from "@mantine/core";
+import { RuntimeState, type Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
+
+import { isArchived } from "../actions/fits";
+import { RunActions } from "../actions/RunActions";
+import { Archived } from "../components/Archived";
+import { Duration, State, Time } from "../components/facts";
+import { ButtonLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
+import { PageTitle } from "../components/PageTitle";
+import { ExperimentLink } from "../experiments/ExperimentLink";
+import { Labels } from "../runs/Labels";
+import { StartedBy } from "../schedules/StartedBy";
+import { useText } from "../text/language";
+import { lasted, millis } from "../time";
+import styles from "./RunHead.module.css";
+
+export function RunHead({ run, now }: { readonly run: Run; readonly now: number }) {
+  const text = useText();
+  const namespace = useNamespace();
+  const started = millis(run.createdAt);
+  return (
+    <Stack gap="xs">
+      <Group justify="space-between" align="flex-start">
+        <div className={styles.name}>
+          <PageTitle name={run.displayName} />
+        </div>
+        <Group gap="xs" align="flex-start">
+          <ButtonLink size="xs" variant="default" to="/start" search={{ clone: run.runId, ...namespace }}>
+            {text("runAgain")}
+          </ButtonLink>
+          <RunActions run={run} />
+        </Group>
+      </Group>
+      <Group gap="sm" fz="sm">
+        <State state={RuntimeState[run.state] ?? ""} />
+        {isArchived(run) ? <Archived /> : null}
+        <Time at={started} />
+        <Duration of={lasted(started, millis(run.finishedAt), now)} />
+        <ExperimentLink experimentId={run.experimentId} />
+        {run.recurringRunId ? <StartedBy recurringRunId={run.recurringRunId} /> : null}
+        <Labels labels={run.labels} />
+      </Group>
+    </Stack>
+  );
+}
