@@ -2,6 +2,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
 
 import { Frame, UnknownPage } from "./components/Frame";
+import { compareSearch } from "./compare/search";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
 import { experimentSearch, experimentsSearch, runSearch, runsSearch } from "./search";
@@ -28,6 +29,13 @@ export const runRoute = createRoute({
   path: "/runs/$runId",
   validateSearch: runSearch,
   component: lazyRouteComponent(() => import("./run/RunPage"), "RunPage"),
+});
+
+export const compareRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/compare",
+  validateSearch: compareSearch,
+  component: lazyRouteComponent(() => import("./compare/ComparePage"), "ComparePage"),
 });
 
 export const experimentsRoute = createRoute({
@@ -90,6 +98,7 @@ const pages = [
   index,
   runsRoute,
   runRoute,
+  compareRoute,
   experimentsRoute,
   experimentRoute,
   pipelinesRoute,

@@ -1,8 +1,10 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { compareEn } from "./compare.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 export const en = {
+  ...compareEn,
   ...pipelinesEn,
   ...startEn,
   runs: "Runs",

@@ -1,9 +1,11 @@
 /** 简体中文界面文字。 */
+import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
+  ...compareZh,
   ...pipelinesZh,
   ...startZh,
   runs: "运行",
