@@ -13,6 +13,8 @@ import { penstock, POLL_MS } from "../server";
 import { fill } from "../text/fill";
 import { useText } from "../text/language";
 import { CompareTable } from "./CompareTable";
+import { Curves } from "./Curves";
+import { Matrices } from "./Matrices";
 import { MOST_RUNS, without, type CompareSearch } from "./search";
 
 const route = getRouteApi("/compare");
@@ -56,14 +58,18 @@ export function ComparePage() {
       {compared.error ? <Failure error={compared.error} /> : null}
       {ids.length > 0 && compared.isPending ? <Loading /> : null}
       {runs.length > 0 ? (
-        <CompareTable
-          runs={runs}
-          now={compared.dataUpdatedAt}
-          baseline={search.baseline}
-          onlyDiffering={onlyDiffering}
-          choose={(chosen) => go(({ baseline: _, ...old }) => (chosen ? { ...old, baseline: chosen } : old))}
-          takeOut={(runId) => go((old) => without(old, runId))}
-        />
+        <>
+          <CompareTable
+            runs={runs}
+            now={compared.dataUpdatedAt}
+            baseline={search.baseline}
+            onlyDiffering={onlyDiffering}
+            choose={(chosen) => go(({ baseline: _, ...old }) => (chosen ? { ...old, baseline: chosen } : old))}
+            takeOut={(runId) => go((old) => without(old, runId))}
+          />
+          <Curves runs={runs} />
+          <Matrices runs={runs} />
+        </>
       ) : null}
     </Stack>
   );
