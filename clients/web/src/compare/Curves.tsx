@@ -41,7 +41,7 @@ export function Curves({ runs }: { runs: readonly ComparedRun[] }) {
                 <bdi>{run}</bdi>
                 {of ? <bdi className={styles.of}>{of}</bdi> : null}
               </span>
-              <Text span size="xs" c="dimmed">
+              <Text span size="xs">
                 {fill(text("areaUnderCurve"), { area: number.format(areaUnder(value)) })}
               </Text>
             </li>

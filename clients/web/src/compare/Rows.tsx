@@ -60,7 +60,7 @@ function One({ cell, baseline }: { cell: Cell; baseline?: Cell }) {
         {shown(cell)}
       </span>
       {more === undefined ? null : (
-        <Text span size="xs" c="dimmed" className={styles.cut} title={`${text("differenceTo")}: ${more}`}>
+        <Text span size="xs" className={styles.cut} title={`${text("differenceTo")}: ${more}`}>
           <VisuallyHidden>{text("differenceTo")}: </VisuallyHidden>
           {shownDifference(more)}
         </Text>
