@@ -56,6 +56,7 @@ export function ComparePage() {
       </Group>
       {ids.length === 0 ? <Nothing /> : null}
       {compared.error ? <Failure error={compared.error} /> : null}
+      {compared.error && runs.length === 0 ? <ToTheRuns /> : null}
       {ids.length > 0 && compared.isPending ? <Loading /> : null}
       {runs.length > 0 ? (
         <>
@@ -77,15 +78,22 @@ export function ComparePage() {
 
 function Nothing() {
   const text = useText();
-  const namespace = useNamespace();
   return (
-    <Stack align="flex-start">
+    <Stack>
       <Text c="dimmed">
         {fill(text("chooseRuns"), { most: MOST_RUNS })} <Code>{HOW_TO_COMPARE}</Code>
       </Text>
-      <ButtonLink to="/runs" search={namespace} variant="default">
-        {text("toTheRuns")}
-      </ButtonLink>
+      <ToTheRuns />
     </Stack>
+  );
+}
+
+function ToTheRuns() {
+  const text = useText();
+  const namespace = useNamespace();
+  return (
+    <ButtonLink to="/runs" search={namespace} variant="default" w="fit-content">
+      {text("toTheRuns")}
+    </ButtonLink>
   );
 }
