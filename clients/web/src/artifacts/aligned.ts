@@ -1,5 +1,5 @@
-/** Curves in the form that the chart wants: one list of x for all, in order, and for each curve its y, null where it has
- * no point. A curve that rises without going on has several points at one x, so the list has that x as often. */
+/** Curves in the form that the chart wants: one list of x for all, in order, and for each curve its y, null where it
+ * has no point. A curve that rises vertically has several points at one x, so the list has that x as often. */
 import type { Point } from "./metrics";
 
 export function aligned(curves: readonly (readonly Point[])[]): [number[], ...(number | null)[][]] {

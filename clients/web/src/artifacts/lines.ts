@@ -1,4 +1,5 @@
-/** How the lines of a chart look. Lines of one colour differ in their dashes; there are no more than can be told apart. */
+/** How the lines of a chart look. Lines of one colour differ in their dashes; there are no more than can be told
+ * apart. */
 const HUES = ["blue", "red", "green", "orange", "grape", "cyan", "pink", "lime"] as const;
 const DASHES: readonly (readonly number[])[] = [[], [8, 4], [2, 3]];
 // Against a light and a dark ground.

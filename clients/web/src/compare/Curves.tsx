@@ -56,7 +56,15 @@ export function Curves({ runs }: { runs: readonly ComparedRun[] }) {
 function Line({ colour, dash }: { colour: string; dash: readonly number[] }) {
   return (
     <svg width={28} height={6} aria-hidden>
-      <line x1={0} y1={3} x2={28} y2={3} strokeWidth={3} strokeDasharray={dash.join(" ")} style={{ stroke: `var(${colour})` }} />
+      <line
+        x1={0}
+        y1={3}
+        x2={28}
+        y2={3}
+        strokeWidth={3}
+        strokeDasharray={dash.join(" ")}
+        style={{ stroke: `var(${colour})` }}
+      />
     </svg>
   );
 }

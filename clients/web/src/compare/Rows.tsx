@@ -44,7 +44,9 @@ export function Rows({ title, rows, columns, baseline }: Props) {
       ))}
       {rows.length > MOST_ROWS ? (
         <Table.Tr>
-          <Table.Td colSpan={columns + 1}>{fill(text("furtherArtifacts"), { count: rows.length - MOST_ROWS })}</Table.Td>
+          <Table.Td colSpan={columns + 1}>
+            {fill(text("furtherArtifacts"), { count: rows.length - MOST_ROWS })}
+          </Table.Td>
         </Table.Tr>
       ) : null}
     </Table.Tbody>

@@ -38,7 +38,8 @@ test("what is left out is counted", () => {
 });
 
 test("a curve that rises at one x keeps all its points, and others have a gap there", () => {
-  expect(aligned([points([0, 0], [0.5, 0.2], [0.5, 0.9], [1, 1]), points([0, 0], [0.25, 0.5], [0.5, 0.6]), []])).toEqual([
+  const curves = [points([0, 0], [0.5, 0.2], [0.5, 0.9], [1, 1]), points([0, 0], [0.25, 0.5], [0.5, 0.6]), []];
+  expect(aligned(curves)).toEqual([
     [0, 0.25, 0.5, 0.5, 1],
     [0, null, 0.2, 0.9, 1],
     [0, 0.5, 0.6, null, null],

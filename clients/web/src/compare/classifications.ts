@@ -42,7 +42,8 @@ function each<T>(
   const found = classificationMetrics.flatMap((artifact) =>
     classifications(artifact.type, artifact.metadata).flatMap((one) => {
       const value = take(one);
-      return value === undefined ? [] : [{ run: run?.displayName || run?.runId || "", of: told(artifact, one.name), value }];
+      const name = run?.displayName || run?.runId || "";
+      return value === undefined ? [] : [{ run: name, of: told(artifact, one.name), value }];
     }),
   );
   return found.length > 1 ? found : found.map((one) => ({ ...one, of: "" }));

@@ -7,7 +7,8 @@ const run = (parameters: Record<string, unknown>, metrics: Record<string, number
   parameters: JSON.parse(JSON.stringify(parameters)),
   metrics,
 });
-const differing = (rows: ReturnType<typeof metricRows>) => rows.filter(({ differs }) => differs).map(({ name }) => name);
+const differing = (rows: ReturnType<typeof metricRows>) =>
+  rows.filter(({ differs }) => differs).map(({ name }) => name);
 
 test("what differs, and what one run alone has, is marked; the order of keys is no difference", () => {
   const rows = parameterRows([
