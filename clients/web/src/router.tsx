@@ -3,6 +3,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 
 import { Broken } from "./components/Broken";
 import { Frame, UnknownPage } from "./components/Frame";
+import { compareSearch } from "./compare/search";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
 import { experimentSearch, experimentsSearch, namespaceSearch, runSearch, runsSearch } from "./search";
@@ -35,6 +36,13 @@ export const runRoute = createRoute({
   path: "/runs/$runId",
   validateSearch: runSearch,
   component: lazyRouteComponent(() => import("./run/RunPage"), "RunPage"),
+});
+
+export const compareRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/compare",
+  validateSearch: compareSearch,
+  component: lazyRouteComponent(() => import("./compare/ComparePage"), "ComparePage"),
 });
 
 export const experimentsRoute = createRoute({
@@ -98,6 +106,7 @@ const pages = [
   healthRoute,
   runsRoute,
   runRoute,
+  compareRoute,
   experimentsRoute,
   experimentRoute,
   pipelinesRoute,

@@ -3,6 +3,9 @@
 import { Button, Group, Stack, Text } from "@mantine/core";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 
+import { MOST_RUNS } from "../compare/search";
+import { ButtonLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { ActionButtons } from "./ActionButtons";
 import { Failures } from "./Failures";
@@ -16,6 +19,7 @@ interface Props {
 
 export function SelectionBar({ selected, deselect }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   const { data, variables, isPending, mutate, reset } = useRunActions();
   return (
     <Stack gap="xs">
@@ -40,6 +44,16 @@ export function SelectionBar({ selected, deselect }: Props) {
             )
           }
         />
+        {selected.length >= 2 && selected.length <= MOST_RUNS ? (
+          <ButtonLink
+            to="/compare"
+            search={{ run: selected.map(({ runId }) => runId), ...namespace }}
+            size="xs"
+            variant="default"
+          >
+            {text("compare")} ({selected.length})
+          </ButtonLink>
+        ) : null}
         {selected.length > 0 ? (
           <Button size="xs" variant="subtle" onClick={() => deselect(selected)}>
             {text("deselect")}

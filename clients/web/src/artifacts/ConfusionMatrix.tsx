@@ -9,12 +9,19 @@ const COLOUR = "var(--mantine-color-blue-5)";
 // Of the colour, so that text on it stays readable in light and dark.
 const STRONGEST_PERCENT = 45;
 
-export function ConfusionMatrix({ of: { labels, rows } }: { of: Matrix }) {
+interface Props {
+  readonly of: Matrix;
+  /** Where there are several. */
+  readonly whose?: string;
+}
+
+export function ConfusionMatrix({ of: { labels, rows }, whose }: Props) {
   const text = useText();
   const most = rows.flat().reduce((most, count) => Math.max(most, count), 1);
   const shade = (count: number) => `color-mix(in srgb, ${COLOUR} ${share(count, most)}%, transparent)`;
+  const name = whose ? `${text("confusionMatrix")}: ${whose}` : text("confusionMatrix");
   return (
-    <div className={styles.scroll} tabIndex={0} role="region" aria-label={text("confusionMatrix")}>
+    <div className={styles.scroll} tabIndex={0} role="region" aria-label={name}>
       <Table withTableBorder withColumnBorders>
         <Table.Thead>
           <Table.Tr>

@@ -1,13 +1,14 @@
 /** A key of a part that the whole has, too, would be read from the one and written in the other. */
 import { expect, test } from "vitest";
 
+import { compareEn } from "./compare.en";
 import { en } from "./en";
 import { homeEn } from "./home.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 test("no text is in two catalogues, where one would hide the other", () => {
-  for (const part of [homeEn, pipelinesEn, startEn]) {
+  for (const part of [compareEn, homeEn, pipelinesEn, startEn]) {
     for (const [key, text] of Object.entries(part)) expect({ key, text: en[key as keyof typeof en] }).toEqual({ key, text });
   }
 });

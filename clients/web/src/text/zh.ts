@@ -1,4 +1,5 @@
 /** 简体中文界面文字。 */
+import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { homeZh } from "./home.zh";
 import { keysZh } from "./keys.zh";
@@ -8,6 +9,7 @@ import { startZh } from "./start.zh";
 export const zh: Catalogue = {
   ...homeZh,
   ...keysZh,
+  ...compareZh,
   ...pipelinesZh,
   ...startZh,
   runs: "运行",
