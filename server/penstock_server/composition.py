@@ -42,6 +42,7 @@ from penstock_server.rpc.local import LocalCalls
 from penstock_server.rpc.server import Services, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
 from penstock_server.services.audit import AuditService
+from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.dispatch import DispatchService
 from penstock_server.services.documents import Documents
 from penstock_server.services.driver_tasks import DriverTaskService
@@ -166,6 +167,7 @@ def build_services(
         overview=OverviewService(
             storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
         ),
+        comparison=ComparisonService(storage),
         watches=watches,
         namespaces=namespaces,
         tokens=TokenService(storage, clock),

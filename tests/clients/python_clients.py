@@ -145,6 +145,8 @@ def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, item in value.items():
         if isinstance(item, dict):
             yield from _flat(item, f"{prefix}{key}.")
+        elif isinstance(item, list):
+            yield from ((f"{prefix}{key}", str(one)) for one in item)
         else:
             yield f"{prefix}{key}", str(item).lower() if isinstance(item, bool) else str(item)
 

@@ -179,6 +179,7 @@ def _insight() -> list[dict[str, Any]]:
             save={"artifact": "artifacts.0.name", "uri": "artifacts.0.uri", "key": "artifacts.0.uri"},
         ),
         _step(service, "GetArtifact", {"name": "${artifact}"}, expect={"task_path": "only"}),
+        _step(service, "CompareRuns", {"run_ids": ["${run}"]}, expect={"runs": [{"run": {"state": "SUCCEEDED"}}]}),
         _step(
             service, "ReadArtifact", {"name": "${artifact}"}, expect={"data": "Y29udGVudAo="},
             http={"get": "/apis/penstock/v1/artifacts/${artifact}:download"},

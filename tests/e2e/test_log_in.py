@@ -20,10 +20,10 @@ import anyio
 import pytest
 
 from tests.support import http
-from tools.testing.browser import Page, browser
 from tools.embedded import PENSTOCK, Embedded
 from tools.oauth2_proxy import COOKIE, Pass, oauth2_proxy
 from tools.testing import specs
+from tools.testing.browser import Page, browser
 from tools.testing.oidc_issuer import CLIENT, SECRET, OidcIssuer, oidc_issuer
 
 with warnings.catch_warnings():

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import http
+from tests.support.rest_user import OWN, V2, User
 from tools.embedded import Embedded
-from tools.testing import runs, specs
 
 A, B = "team-a", "team-b"
 ROLES = {
@@ -21,47 +19,6 @@ ROLES = {
         {"role": "editor", "namespaces": [B], "users": ["bob"]},
     ]
 }
-WRITES = ["sh", "-c", 'mkdir -p "$(dirname "$0")" && echo "$1" >"$0"', "{{$.outputs.artifacts['data'].path}}", "hello"]
-SPEC = specs.container(WRITES, artifacts={"data": "system.Dataset"}, cached=True)
-V2, OWN = "/apis/v2beta1", "/apis/penstock/v1"
-
-
-@dataclass(frozen=True)
-class User:
-    """Calls over REST, through a proxy that the server trusts."""
-
-    url: str
-    name: str
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> http.Reply:
-        return http.call(method, self.url + path, body, headers={"kubeflow-userid": self.name})
-
-    def get(self, path: str) -> Any:
-        reply = self.call("GET", path)
-        assert reply.status == 200, reply.body
-        return reply.json
-
-    def experiment(self, namespace: str) -> str:
-        body = {"display_name": "same name", "namespace": namespace}
-        return str(self.call("POST", f"{V2}/experiments", body).json["experiment_id"])
-
-    def executed(self, experiment_id: str) -> str:
-        body = {"display_name": "a run", "experiment_id": experiment_id, "pipeline_spec": SPEC}
-        run_id = str(self.call("POST", f"{V2}/runs", body).json["run_id"])
-        state = runs.until(
-            lambda: self.get(f"{V2}/runs/{run_id}")["state"], lambda found: found not in ("PENDING", "RUNNING"), 120
-        )
-        assert state == "SUCCEEDED"
-        return run_id
-
-    def task_state(self, run_id: str) -> str:
-        (state,) = (
-            one["state"] for one in self.get(f"{OWN}/runs/{run_id}/tasks")["tasks"] if one.get("path") == "only"
-        )
-        return str(state)
-
-    def artifacts(self, namespace: str) -> list[dict[str, Any]]:
-        return list(self.get(f"{OWN}/artifacts?namespace={namespace}")["artifacts"])
 
 
 @pytest.fixture(scope="module")

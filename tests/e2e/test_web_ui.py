@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,11 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
-from tools.testing.browser import Page, browser
+from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 
 _NAME = "<script>window.hacked = 1</script> & <b>bold</b>"
-_WATCH = """
-window.refused = [];
-document.addEventListener("securitypolicyviolation", (event) => window.refused.push(
-    `${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`));
-window.addEventListener("error", (event) => window.refused.push(event.message));
-"""
 
 
 @pytest.fixture(scope="module")
@@ -33,36 +25,13 @@ def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
         yield up
 
 
-@asynccontextmanager
-async def opened(profile: Path, url: str) -> AsyncIterator[Page]:
-    """A page that must not run what its policy refuses, nor throw."""
-    async with browser(profile) as page:
-        await page.before_pages(_WATCH)
-        await page.open(url)
-        yield page
-        assert await page.evaluate("window.refused") == []
-        assert await page.evaluate("window.hacked") is None
-
-
-def pressed(name: str, selector: str = "button") -> str:
-    """A script that presses what is called so, once it is there."""
-    return (
-        f"(() => {{ const found = [...document.querySelectorAll({json.dumps(selector)})]"
-        f".find((one) => (one.ariaLabel ?? one.innerText).trim() === {json.dumps(name)});"
-        "found?.click(); return Boolean(found); })()"
-    )
-
-
-def has(text: str) -> str:
-    return f"document.body.innerText.includes({json.dumps(text)})"
-
-
 async def test_a_run_is_found_and_looked_into(served: Embedded, tmp_path: Path) -> None:
     spec = specs.chain({"load": ["echo", "said by load"], "train": ["echo", "<i>said</i> by train"]})
     with Client(served.grpc) as client:
         run_id = runs.start(client, spec, name=_NAME)
         assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
     async with opened(tmp_path / "profile", f"{served.http}/") as page:
+        await page.until(pressed("Runs", "nav a"))
         assert await page.address(lambda url: url.endswith("/runs"))
         await page.until(pressed(_NAME, "a"))
         await page.address(lambda url: url.endswith(f"/runs/{run_id}"))

@@ -13,12 +13,12 @@ from penstock.client import Client
 from penstock_api.v2beta1 import experiment_pb2, run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.e2e import test_web_ui as ui
-from tests.e2e.test_namespaces import User
-from tests.e2e.test_web_ui import has, opened
-from tools.testing.browser import Page, browser
+from tests.support import ui_pages as ui
+from tests.support.rest_user import User
+from tests.support.ui_pages import has, opened
 from tools.embedded import Embedded
 from tools.testing import runs, specs
+from tools.testing.browser import Page, browser
 
 TEAM = "team-a"
 _HOSTILE = "<script>window.hacked = 1</script>\u202egnp" + "x" * 400

@@ -17,7 +17,7 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.e2e.test_web_ui import has, opened, pressed
+from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 

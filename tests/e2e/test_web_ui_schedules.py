@@ -13,8 +13,8 @@ from penstock_api.v1 import upload_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as pb
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.e2e.test_web_ui import has, opened, pressed
 from tests.support import schedules
+from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 

@@ -20,9 +20,9 @@ from penstock_api.v2beta1 import pipeline_pb2, run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import http as calls
-from tools.testing.browser import Page, browser
 from tools.embedded import Embedded
 from tools.testing import runs, specs
+from tools.testing.browser import Page, browser
 
 _HOSTILE = "<script>window.hacked = 1</script>\u202eabc" + "x" * 60
 _BIG = 9007199254740993

@@ -269,3 +269,19 @@ def test_what_is_not_there_is_told_to_all_who_are_known(teams: TwoTeams) -> None
     message = run_pb2.GetRunRequest(run_id=new())
     expected = {"nobody": "UNAUTHENTICATED", "stranger": MISSING, "viewer": MISSING, "administrator": MISSING}
     assert codes(teams, f"{V2}.RunService/GetRun", message, *expected) == expected
+
+
+def test_runs_of_others_are_not_compared_with_ones_own(teams: TwoTeams) -> None:
+    ours, theirs = teams.places[A].run, teams.places[B].run
+    path = f"{INSIGHT}/CompareRuns"
+    both = insight_pb2.CompareRunsRequest(run_ids=[ours, theirs])
+    assert codes(teams, path, both, "viewer", "editor", "administrator") == {
+        "viewer": DENIED,
+        "editor": DENIED,
+        "administrator": OK,
+    }
+    unknown = insight_pb2.CompareRunsRequest(run_ids=[ours, "unknown"])
+    assert teams.call(path, unknown, "viewer").code == MISSING
+    assert teams.call(path, insight_pb2.CompareRunsRequest(), "viewer").code == INVALID
+    many = insight_pb2.CompareRunsRequest(run_ids=[f"{number}" for number in range(21)])
+    assert teams.call(path, many, "viewer").code == INVALID

@@ -46,7 +46,8 @@ async def opened(bundle: Path | None) -> AsyncIterator[ClientSession]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/runs", "/runs/", "/runs/some-id?view=graph", "/runs/a/b/c", "/pipelines/x", "/start?clone=x"]
+    "path",
+    ["/", "/health", "/runs", "/runs/", "/runs/some-id?view=graph", "/runs/a/b/c", "/pipelines/x", "/start?clone=x"],
 )
 async def test_every_page_is_the_one_page(bundle: Path, path: str) -> None:
     async with opened(bundle) as client, client.get(path) as reply:

@@ -116,7 +116,7 @@ def _transcoded(path: str, message: Message) -> tuple[str, str, Any]:
     if body:
         return verb, route, document if body == "*" else document.get(body, {})
     query = {name: value for name, value in values.items() if name not in variables}
-    return verb, f"{route}?{urlencode(query)}" if query else route, None
+    return verb, f"{route}?{urlencode(query, doseq=True)}" if query else route, None
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

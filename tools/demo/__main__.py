@@ -56,7 +56,7 @@ def main(directory: Path, stay: bool | None) -> None:
         console.print("[bold]5/5[/bold] the same again: every task answered from the cache")
         second = _run(client, python, server.http)
         _check_cached(client, second)
-        _look_further(server, first)
+        _look_further(server, first, second)
         if stay if stay is not None else sys.stdout.isatty():
             console.print("\nPenstock stays up; Ctrl-C ends it.")
             signal.pause()
@@ -100,6 +100,7 @@ def _run(client: Client, python: Path, http: str) -> str:
         raise click.ClickException("the pipeline could not be submitted")
     run_id = submitted.stdout.strip().splitlines()[-1]
     console.print(f"      submitted in {time.monotonic() - started:.1f} s: run {run_id}")
+    console.print(f"      in a browser: {http}/runs/{run_id}", soft_wrap=True)
     finished = follow(client, run_id, timeout=600)
     if finished.state != run_pb2.SUCCEEDED:
         raise click.ClickException(f"run {run_id} ended {run_pb2.RuntimeState.Name(finished.state)}")
@@ -127,8 +128,12 @@ def _check_cached(client: Client, run_id: str) -> None:
     console.print(f"      {sum(one.state == TaskState.CACHED for one in tasks)} tasks answered from the cache")
 
 
-def _look_further(server: Embedded, run_id: str) -> None:
+def _look_further(server: Embedded, run_id: str, cached: str) -> None:
     console.print(
+        f"\nOpen the run in a browser: {server.http}/runs/{run_id}\n"
+        "  Graph shows how its tasks depend on each other, Timeline when each of them ran.\n"
+        "  Choose a task to read its log, its inputs and outputs, and why it ended as it did.\n"
+        f"  The second run, every task answered from the cache: {server.http}/runs/{cached}\n"
         f"\nLook further (server {server.grpc}, REST {server.http}):\n"
         f"  .venv/bin/penstock runs get {run_id} --server {server.grpc}\n"
         f"  .venv/bin/penstock runs logs {run_id} --server {server.grpc}\n"

@@ -1,20 +1,26 @@
 /** The addresses of the pages. What a reader has chosen is in them, so that a link shows the same. */
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
 import { Broken } from "./components/Broken";
 import { Frame, UnknownPage } from "./components/Frame";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
-import { experimentSearch, experimentsSearch, runSearch, runsSearch } from "./search";
+import { experimentSearch, experimentsSearch, namespaceSearch, runSearch, runsSearch } from "./search";
 
 const root = createRootRoute({ component: Frame, notFoundComponent: UnknownPage });
 
-const index = createRoute({
+const homeRoute = createRoute({
   getParentRoute: () => root,
   path: "/",
-  beforeLoad: () => {
-    throw redirect({ to: "/runs", replace: true });
-  },
+  validateSearch: namespaceSearch,
+  component: lazyRouteComponent(() => import("./home/HomePage"), "HomePage"),
+});
+
+const healthRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/health",
+  validateSearch: namespaceSearch,
+  component: lazyRouteComponent(() => import("./health/HealthPage"), "HealthPage"),
 });
 
 export const runsRoute = createRoute({
@@ -88,7 +94,8 @@ const recurringRunRoute = createRoute({
 });
 
 const pages = [
-  index,
+  homeRoute,
+  healthRoute,
   runsRoute,
   runRoute,
   experimentsRoute,

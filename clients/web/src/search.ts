@@ -29,6 +29,11 @@ export interface ExperimentsSearch {
   readonly namespace?: string;
 }
 
+/** Of a page where nothing else is chosen. */
+export interface NamespaceSearch {
+  readonly namespace?: string;
+}
+
 export interface RunSearch {
   readonly view?: View;
   /** Path of the chosen task. */
@@ -38,18 +43,21 @@ export interface RunSearch {
   /** The byte of it at which the page that is shown begins. */
   readonly from?: number;
   readonly namespace?: string;
+  /** Only tasks with this in their names. */
+  readonly name?: string;
+  /** What the timeline shows, in milliseconds since the epoch. */
+  readonly since?: number;
+  readonly until?: number;
 }
 
 export function runsSearch(found: Record<string, unknown>): RunsSearch {
-  const state = RUN_STATES.find((one) => one === found.state);
-  const labels = labelsIn(found.label);
   return {
-    ...(state && { state }),
+    ...oneOf("state", RUN_STATES, found.state),
     ...text("name", found.name),
     ...text("experiment", found.experiment),
     ...text("pipeline", found.pipeline),
-    ...(labels.length > 0 && { label: labels }),
-    ...storage(found.storage),
+    ...labels(found.label),
+    ...oneOf("storage", STORAGES, found.storage),
     ...text("page", found.page),
     ...text("namespace", found.namespace),
   };
@@ -58,7 +66,7 @@ export function runsSearch(found: Record<string, unknown>): RunsSearch {
 export function experimentsSearch(found: Record<string, unknown>): ExperimentsSearch {
   return {
     ...text("name", found.name),
-    ...storage(found.storage),
+    ...oneOf("storage", STORAGES, found.storage),
     ...text("page", found.page),
     ...text("namespace", found.namespace),
   };
@@ -70,32 +78,53 @@ export function experimentSearch(found: Record<string, unknown>): RunsSearch {
 }
 
 export function runSearch(found: Record<string, unknown>): RunSearch {
-  const view = VIEWS.find((one) => one === found.view);
-  const from = Number(found.from);
   return {
-    ...(view && { view }),
+    ...oneOf("view", VIEWS, found.view),
     ...text("task", found.task),
     ...text("namespace", found.namespace),
+    ...text("name", found.name),
+    ...number("since", found.since),
+    ...number("until", found.until),
     ...text("artifact", found.artifact),
-    ...(Number.isSafeInteger(from) && from > 0 && { from }),
+    ...number("from", place(found.from)),
   };
+}
+
+export function namespaceSearch(found: Record<string, unknown>): NamespaceSearch {
+  return text("namespace", found.namespace);
 }
 
 export const isLabel = (word: string): boolean => word.indexOf("=") > 0;
 
-/** A link may have one label as it is, without a list around it. */
-function labelsIn(found: unknown): string[] {
-  const words: unknown[] = Array.isArray(found) ? found : [found];
-  return words.filter((word) => typeof word === "string").filter(isLabel).slice(0, MAX_LABELS);
-}
-
-function storage(found: unknown): { storage?: Storage } {
-  const one = STORAGES.find((known) => known === found);
-  return one ? { storage: one } : {};
-}
-
-// The router reads `name=7` as a number.
+// What is undefined here takes the place of what the address says, which the router gives otherwise. It reads `name=7`
+// as a number and `name=[7]` as a list.
 export function text<K extends string>(key: K, value: unknown): Partial<Record<K, string>> {
-  if (typeof value !== "string" && typeof value !== "number") return {};
-  return value === "" ? {} : ({ [key]: String(value) } as Record<K, string>);
+  const found = value === undefined || typeof value === "string" ? value : JSON.stringify(value);
+  return { [key]: found === "" ? undefined : found } as Partial<Record<K, string>>;
+}
+
+export function oneOf<K extends string, V extends string>(
+  key: K,
+  values: readonly V[],
+  value: unknown,
+): Partial<Record<K, V>> {
+  return { [key]: values.find((one) => one === value) } as Partial<Record<K, V>>;
+}
+
+function number<K extends string>(key: K, value: unknown): Partial<Record<K, number>> {
+  const found = typeof value === "number" && Number.isFinite(value) ? value : undefined;
+  return { [key]: found } as Partial<Record<K, number>>;
+}
+
+/** Where a page of bytes begins, unless at the beginning. */
+function place(value: unknown): number | undefined {
+  const found = Number(value);
+  return Number.isSafeInteger(found) && found > 0 ? found : undefined;
+}
+
+/** A link may have one label as it is, without a list around it. */
+function labels(value: unknown): { label?: readonly string[] } {
+  const words: unknown[] = Array.isArray(value) ? value : [value];
+  const found = words.filter((word) => typeof word === "string").filter(isLabel).slice(0, MAX_LABELS);
+  return { label: found.length > 0 ? found : undefined } as { label?: readonly string[] };
 }

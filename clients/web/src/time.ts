@@ -12,12 +12,16 @@ export function lasted(start: number | undefined, end: number | undefined, now: 
   return start === undefined ? undefined : Math.max(0, (end ?? now) - start);
 }
 
+// A format takes far longer to make than to use.
+const TIMES = kept((language) => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }));
+const DURATIONS = kept((language) => new Intl.DurationFormat(language, { style: "narrow" }));
+
 export function shownTime(at: number, language: string): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(at);
+  return TIMES(language).format(at);
 }
 
 export function shownDuration(milliseconds: number, language: string): string {
-  const format = new Intl.DurationFormat(language, { style: "narrow" });
+  const format = DURATIONS(language);
   if (milliseconds < 1000) return format.format({ milliseconds: Math.round(milliseconds) });
   const seconds = Math.floor(milliseconds / 1000);
   return format.format({
@@ -25,4 +29,13 @@ export function shownDuration(milliseconds: number, language: string): string {
     minutes: Math.floor(seconds / 60) % 60,
     seconds: seconds % 60,
   });
+}
+
+function kept<T>(make: (language: string) => T): (language: string) => T {
+  const made = new Map<string, T>();
+  return (language) => {
+    const format = made.get(language) ?? make(language);
+    made.set(language, format);
+    return format;
+  };
 }

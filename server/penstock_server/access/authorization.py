@@ -25,6 +25,7 @@ from penstock_server.errors import InvalidArgumentError, NotFoundError, Permissi
 from penstock_server.services.tenancy import Tenancy
 
 _SHARED = object()
+_MOST_NAMED = 20
 # Only these may belong to all namespaces; anything else without a namespace is from before there were any.
 _SHAREABLE = (ObjectKind.PIPELINE, ObjectKind.PIPELINE_VERSION)
 _KINDS = {
@@ -115,8 +116,7 @@ class Authorization:
     def _places(self, place: Place, request: Any) -> Iterable[Location | object]:
         """The namespaces in which a check is to hold; `_SHARED` for what belongs to all."""
         if isinstance(place, rules.OfObject):
-            identifier = str(field_value(request, place.path))
-            return (self._located(place.kind, identifier, place.path),) if identifier or not place.optional else ()
+            return [self._located(place.kind, one, place.path) for one in _named_by(request, place)]
         return self._other_places(place, request)
 
     def _other_places(self, place: Place, request: Any) -> Iterator[Location | object]:
@@ -186,6 +186,15 @@ class Authorization:
 def field_value(request: Any, path: str) -> Any:
     """The value of a field of a message; `path`, one of a rule, has dots between the names."""
     return _getter(path)(request)
+
+
+def _named_by(request: Any, place: rules.OfObject) -> list[str]:
+    """The ids in a field, each once. Raises InvalidArgumentError for more than are looked up for one call."""
+    value = field_value(request, place.path)
+    ids = [value] if isinstance(value, str) else list(dict.fromkeys(value))
+    if len(ids) > _MOST_NAMED:
+        raise InvalidArgumentError(f"there are {len(ids)}, at most {_MOST_NAMED} are allowed", place.path)
+    return [] if place.optional and not any(ids) else ids or [""]
 
 
 @cache

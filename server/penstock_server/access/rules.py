@@ -35,8 +35,8 @@ class InField:
 
 @dataclass(frozen=True, slots=True)
 class OfObject:
-    """The namespace is that of an object that the request names by its id. With `optional` nothing is checked when the
-    field is empty, since then nothing is named."""
+    """The namespace is that of an object that the request names by its id, or of each of several in a list. With
+    `optional` nothing is checked when the field is empty, since then nothing is named."""
 
     kind: ObjectKind
     path: str
@@ -265,6 +265,7 @@ RULES: Mapping[str, Rule] = {
     f"{_INSIGHT}/ReadEventLog": (Check("runs", "get", _of_run()),),
     **_on("jobs", ObjectKind.RECURRING_RUN, "recurring_run_id", {f"{_INSIGHT}/ListNextFires": "get"}),
     f"{_INSIGHT}/PreviewFires": Openness.IDENTIFIED,
+    f"{_INSIGHT}/CompareRuns": (Check("runs", "get", _of_run("run_ids")),),
     f"{_INSIGHT}/GetOverview": (Check("runs", "list", OfListing(namespace="namespace")),),
     "/penstock.v1.WatchService/WatchRun": (Check("runs", "get", _of_run()),),
     f"{_INSIGHT}/ReadLog": (Check("runs", "readArtifact", OfTask("run_id", "node_id")),),

@@ -8,11 +8,13 @@ import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
+from penstock_server.rpc.convert import comparison as comparison_convert
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
 from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
+from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.overview import OverviewService
@@ -26,7 +28,9 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         explain: ExplainService,
         schedules: RecurringRunService,
         overview: OverviewService,
+        comparison: ComparisonService,
     ) -> None:
+        self._comparison = comparison
         self._overview = overview
         self._schedules = schedules
         self._service = service
@@ -98,3 +102,7 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
 
     def GetOverview(self, request: pb.GetOverviewRequest, context: grpc.ServicerContext) -> pb.Overview:
         return overview_convert.overview_to_proto(self._overview.overview(request.namespace))
+
+    def CompareRuns(self, request: pb.CompareRunsRequest, context: grpc.ServicerContext) -> pb.CompareRunsResponse:
+        compared = self._comparison.compare(request.run_ids)
+        return pb.CompareRunsResponse(runs=map(comparison_convert.compared_to_proto, compared))

@@ -77,6 +77,7 @@ from penstock_server.rpc.v1beta1.stubs import AuthServicerV1, VisualizationServi
 from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
 from penstock_server.rpc.watch_servicer import WatchServicer
 from penstock_server.services.audit import AuditService
+from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.documents import Documents
 from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
@@ -142,6 +143,7 @@ class Services:
     insight: InsightService
     explain: ExplainService
     overview: OverviewService
+    comparison: ComparisonService
     watches: RunWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
@@ -195,7 +197,10 @@ def build_server(
         RecurringRunServicer(services.recurring_runs), server
     )
     insight_pb2_grpc.add_InsightServiceServicer_to_server(
-        InsightServicer(services.insight, services.explain, services.recurring_runs, services.overview), server
+        InsightServicer(
+            services.insight, services.explain, services.recurring_runs, services.overview, services.comparison
+        ),
+        server,
     )
     watch_pb2_grpc.add_WatchServiceServicer_to_server(WatchServicer(services.watches), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)

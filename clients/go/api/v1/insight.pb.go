@@ -77,7 +77,169 @@ func (x ExplainCacheResponse_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExplainCacheResponse_Outcome.Descriptor instead.
 func (ExplainCacheResponse_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10, 0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13, 0}
+}
+
+type CompareRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1 to 20.
+	RunIds        []string `protobuf:"bytes,1,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareRunsRequest) Reset() {
+	*x = CompareRunsRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareRunsRequest) ProtoMessage() {}
+
+func (x *CompareRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareRunsRequest.ProtoReflect.Descriptor instead.
+func (*CompareRunsRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *CompareRunsRequest) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+type CompareRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they were asked for.
+	Runs          []*ComparedRun `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareRunsResponse) Reset() {
+	*x = CompareRunsResponse{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareRunsResponse) ProtoMessage() {}
+
+func (x *CompareRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareRunsResponse.ProtoReflect.Descriptor instead.
+func (*CompareRunsResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CompareRunsResponse) GetRuns() []*ComparedRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+type ComparedRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As GetRun has it, without its pipeline and the details of its tasks.
+	Run *v2beta1.Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// What the run was given, with defaults.
+	Parameters *structpb.Struct `protobuf:"bytes,2,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// The newest value of each scalar metric that its tasks reported.
+	Metrics map[string]float64 `protobuf:"bytes,3,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// Its classification metrics, whose metadata hold curves and matrices; 20 at most, the newest first.
+	ClassificationMetrics []*Artifact `protobuf:"bytes,4,rep,name=classification_metrics,json=classificationMetrics,proto3" json:"classification_metrics,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *ComparedRun) Reset() {
+	*x = ComparedRun{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ComparedRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ComparedRun) ProtoMessage() {}
+
+func (x *ComparedRun) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ComparedRun.ProtoReflect.Descriptor instead.
+func (*ComparedRun) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ComparedRun) GetRun() *v2beta1.Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+func (x *ComparedRun) GetParameters() *structpb.Struct {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *ComparedRun) GetMetrics() map[string]float64 {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *ComparedRun) GetClassificationMetrics() []*Artifact {
+	if x != nil {
+		return x.ClassificationMetrics
+	}
+	return nil
 }
 
 type GetOverviewRequest struct {
@@ -90,7 +252,7 @@ type GetOverviewRequest struct {
 
 func (x *GetOverviewRequest) Reset() {
 	*x = GetOverviewRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +264,7 @@ func (x *GetOverviewRequest) String() string {
 func (*GetOverviewRequest) ProtoMessage() {}
 
 func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +277,7 @@ func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
 func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetOverviewRequest) GetNamespace() string {
@@ -149,7 +311,7 @@ type Overview struct {
 
 func (x *Overview) Reset() {
 	*x = Overview{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +323,7 @@ func (x *Overview) String() string {
 func (*Overview) ProtoMessage() {}
 
 func (x *Overview) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +336,7 @@ func (x *Overview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overview.ProtoReflect.Descriptor instead.
 func (*Overview) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Overview) GetOpenRuns() map[string]int32 {
@@ -261,7 +423,7 @@ type ExecutorOverview struct {
 
 func (x *ExecutorOverview) Reset() {
 	*x = ExecutorOverview{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +435,7 @@ func (x *ExecutorOverview) String() string {
 func (*ExecutorOverview) ProtoMessage() {}
 
 func (x *ExecutorOverview) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +448,7 @@ func (x *ExecutorOverview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorOverview.ProtoReflect.Descriptor instead.
 func (*ExecutorOverview) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ExecutorOverview) GetName() string {
@@ -349,7 +511,7 @@ type ListNextFiresRequest struct {
 
 func (x *ListNextFiresRequest) Reset() {
 	*x = ListNextFiresRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +523,7 @@ func (x *ListNextFiresRequest) String() string {
 func (*ListNextFiresRequest) ProtoMessage() {}
 
 func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +536,7 @@ func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNextFiresRequest.ProtoReflect.Descriptor instead.
 func (*ListNextFiresRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListNextFiresRequest) GetRecurringRunId() string {
@@ -402,7 +564,7 @@ type PreviewFiresRequest struct {
 
 func (x *PreviewFiresRequest) Reset() {
 	*x = PreviewFiresRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +576,7 @@ func (x *PreviewFiresRequest) String() string {
 func (*PreviewFiresRequest) ProtoMessage() {}
 
 func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +589,7 @@ func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewFiresRequest.ProtoReflect.Descriptor instead.
 func (*PreviewFiresRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PreviewFiresRequest) GetTrigger() *v2beta1.Trigger {
@@ -458,7 +620,7 @@ type NextFires struct {
 
 func (x *NextFires) Reset() {
 	*x = NextFires{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +632,7 @@ func (x *NextFires) String() string {
 func (*NextFires) ProtoMessage() {}
 
 func (x *NextFires) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +645,7 @@ func (x *NextFires) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextFires.ProtoReflect.Descriptor instead.
 func (*NextFires) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NextFires) GetFires() []*timestamppb.Timestamp {
@@ -518,7 +680,7 @@ type ExplainTaskRequest struct {
 
 func (x *ExplainTaskRequest) Reset() {
 	*x = ExplainTaskRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +692,7 @@ func (x *ExplainTaskRequest) String() string {
 func (*ExplainTaskRequest) ProtoMessage() {}
 
 func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +705,7 @@ func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
 func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExplainTaskRequest) GetRunId() string {
@@ -573,7 +735,7 @@ type ExplainTaskResponse struct {
 
 func (x *ExplainTaskResponse) Reset() {
 	*x = ExplainTaskResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +747,7 @@ func (x *ExplainTaskResponse) String() string {
 func (*ExplainTaskResponse) ProtoMessage() {}
 
 func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +760,7 @@ func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
 func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExplainTaskResponse) GetTask() string {
@@ -641,7 +803,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +815,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +828,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reason) GetText() string {
@@ -700,7 +862,7 @@ type ExplainCacheRequest struct {
 
 func (x *ExplainCacheRequest) Reset() {
 	*x = ExplainCacheRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +874,7 @@ func (x *ExplainCacheRequest) String() string {
 func (*ExplainCacheRequest) ProtoMessage() {}
 
 func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +887,7 @@ func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheRequest.ProtoReflect.Descriptor instead.
 func (*ExplainCacheRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExplainCacheRequest) GetRunId() string {
@@ -756,7 +918,7 @@ type ExplainCacheResponse struct {
 
 func (x *ExplainCacheResponse) Reset() {
 	*x = ExplainCacheResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +930,7 @@ func (x *ExplainCacheResponse) String() string {
 func (*ExplainCacheResponse) ProtoMessage() {}
 
 func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +943,7 @@ func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheResponse.ProtoReflect.Descriptor instead.
 func (*ExplainCacheResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExplainCacheResponse) GetOutcome() ExplainCacheResponse_Outcome {
@@ -831,7 +993,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1005,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1018,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Difference) GetField() string {
@@ -895,7 +1057,7 @@ type PlanPipelineRequest struct {
 
 func (x *PlanPipelineRequest) Reset() {
 	*x = PlanPipelineRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1069,7 @@ func (x *PlanPipelineRequest) String() string {
 func (*PlanPipelineRequest) ProtoMessage() {}
 
 func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1082,7 @@ func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineRequest.ProtoReflect.Descriptor instead.
 func (*PlanPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PlanPipelineRequest) GetPipelineSpec() *structpb.Struct {
@@ -964,7 +1126,7 @@ type PlanPipelineResponse struct {
 
 func (x *PlanPipelineResponse) Reset() {
 	*x = PlanPipelineResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1138,7 @@ func (x *PlanPipelineResponse) String() string {
 func (*PlanPipelineResponse) ProtoMessage() {}
 
 func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1151,7 @@ func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineResponse.ProtoReflect.Descriptor instead.
 func (*PlanPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PlanPipelineResponse) GetTasks() []*PlannedTask {
@@ -1023,7 +1185,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1197,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1210,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Problem) GetPlace() string {
@@ -1095,7 +1257,7 @@ type PlannedTask struct {
 
 func (x *PlannedTask) Reset() {
 	*x = PlannedTask{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1269,7 @@ func (x *PlannedTask) String() string {
 func (*PlannedTask) ProtoMessage() {}
 
 func (x *PlannedTask) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1282,7 @@ func (x *PlannedTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedTask.ProtoReflect.Descriptor instead.
 func (*PlannedTask) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlannedTask) GetPath() string {
@@ -1244,7 +1406,7 @@ type ReadEventLogRequest struct {
 
 func (x *ReadEventLogRequest) Reset() {
 	*x = ReadEventLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1418,7 @@ func (x *ReadEventLogRequest) String() string {
 func (*ReadEventLogRequest) ProtoMessage() {}
 
 func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1431,7 @@ func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadEventLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadEventLogRequest) GetRunId() string {
@@ -1290,7 +1452,7 @@ type ReadArtifactRequest struct {
 
 func (x *ReadArtifactRequest) Reset() {
 	*x = ReadArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1464,7 @@ func (x *ReadArtifactRequest) String() string {
 func (*ReadArtifactRequest) ProtoMessage() {}
 
 func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1477,7 @@ func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ReadArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadArtifactRequest) GetName() string {
@@ -1346,7 +1508,7 @@ type ReadObjectRequest struct {
 
 func (x *ReadObjectRequest) Reset() {
 	*x = ReadObjectRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1520,7 @@ func (x *ReadObjectRequest) String() string {
 func (*ReadObjectRequest) ProtoMessage() {}
 
 func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1533,7 @@ func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadObjectRequest.ProtoReflect.Descriptor instead.
 func (*ReadObjectRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReadObjectRequest) GetUri() string {
@@ -1413,7 +1575,7 @@ type DescribePodRequest struct {
 
 func (x *DescribePodRequest) Reset() {
 	*x = DescribePodRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1587,7 @@ func (x *DescribePodRequest) String() string {
 func (*DescribePodRequest) ProtoMessage() {}
 
 func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1600,7 @@ func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodRequest.ProtoReflect.Descriptor instead.
 func (*DescribePodRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DescribePodRequest) GetPodName() string {
@@ -1467,7 +1629,7 @@ type DescribePodResponse struct {
 
 func (x *DescribePodResponse) Reset() {
 	*x = DescribePodResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1641,7 @@ func (x *DescribePodResponse) String() string {
 func (*DescribePodResponse) ProtoMessage() {}
 
 func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1654,7 @@ func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodResponse.ProtoReflect.Descriptor instead.
 func (*DescribePodResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DescribePodResponse) GetPod() *structpb.Struct {
@@ -1525,7 +1687,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1699,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1712,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReadLogRequest) GetRunId() string {
@@ -1592,7 +1754,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1766,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1779,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1656,7 +1818,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +1830,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +1843,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTasksRequest) GetRunId() string {
@@ -1750,7 +1912,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1924,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1937,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1852,7 +2014,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +2026,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +2039,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Task) GetPath() string {
@@ -2043,7 +2205,7 @@ type ArtifactNames struct {
 
 func (x *ArtifactNames) Reset() {
 	*x = ArtifactNames{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2217,7 @@ func (x *ArtifactNames) String() string {
 func (*ArtifactNames) ProtoMessage() {}
 
 func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2230,7 @@ func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactNames.ProtoReflect.Descriptor instead.
 func (*ArtifactNames) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ArtifactNames) GetNames() []string {
@@ -2093,7 +2255,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2267,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2280,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListArtifactsRequest) GetRunId() string {
@@ -2166,7 +2328,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2340,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2353,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{28}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -2217,7 +2379,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2391,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2404,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{29}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetArtifactRequest) GetName() string {
@@ -2271,7 +2433,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2445,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2458,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{30}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Artifact) GetName() string {
@@ -2373,7 +2535,21 @@ var File_penstock_api_v1_insight_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\n" +
-	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\"2\n" +
+	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\x1a\x1epenstock_api/v2beta1/run.proto\"-\n" +
+	"\x12CompareRunsRequest\x12\x17\n" +
+	"\arun_ids\x18\x01 \x03(\tR\x06runIds\"C\n" +
+	"\x13CompareRunsResponse\x12,\n" +
+	"\x04runs\x18\x01 \x03(\v2\x18.penstock.v1.ComparedRunR\x04runs\"\xd0\x02\n" +
+	"\vComparedRun\x12=\n" +
+	"\x03run\x18\x01 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\x127\n" +
+	"\n" +
+	"parameters\x18\x02 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"parameters\x12?\n" +
+	"\ametrics\x18\x03 \x03(\v2%.penstock.v1.ComparedRun.MetricsEntryR\ametrics\x12L\n" +
+	"\x16classification_metrics\x18\x04 \x03(\v2\x15.penstock.v1.ArtifactR\x15classificationMetrics\x1a:\n" +
+	"\fMetricsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"2\n" +
 	"\x12GetOverviewRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"\xde\x03\n" +
 	"\bOverview\x12@\n" +
@@ -2598,7 +2774,7 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1f\n" +
 	"\vmetadata_id\x18\n" +
 	" \x01(\x03R\n" +
-	"metadataId2\xe9\v\n" +
+	"metadataId2\xe3\f\n" +
 	"\x0eInsightService\x12y\n" +
 	"\tListTasks\x12\x1d.penstock.v1.ListTasksRequest\x1a\x1e.penstock.v1.ListTasksResponse\"-\x82\xd3\xe4\x93\x02'\x12%/apis/penstock/v1/runs/{run_id}/tasks\x12{\n" +
 	"\rListArtifacts\x12!.penstock.v1.ListArtifactsRequest\x1a\".penstock.v1.ListArtifactsResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/apis/penstock/v1/artifacts\x12q\n" +
@@ -2613,7 +2789,8 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\fPlanPipeline\x12 .penstock.v1.PlanPipelineRequest\x1a!.penstock.v1.PlanPipelineResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/apis/penstock/v1/plan\x12F\n" +
 	"\fReadEventLog\x12 .penstock.v1.ReadEventLogRequest\x1a\x12.penstock.v1.Chunk0\x01\x12\x90\x01\n" +
 	"\rListNextFires\x12!.penstock.v1.ListNextFiresRequest\x1a\x16.penstock.v1.NextFires\"D\x82\xd3\xe4\x93\x02>\x12</apis/penstock/v1/recurringruns/{recurring_run_id}:nextFires\x12\x81\x01\n" +
-	"\fPreviewFires\x12 .penstock.v1.PreviewFiresRequest\x1a\x16.penstock.v1.NextFires\"7\x82\xd3\xe4\x93\x021:\x01*\",/apis/penstock/v1/recurringruns:previewFires\x12i\n" +
+	"\fPreviewFires\x12 .penstock.v1.PreviewFiresRequest\x1a\x16.penstock.v1.NextFires\"7\x82\xd3\xe4\x93\x021:\x01*\",/apis/penstock/v1/recurringruns:previewFires\x12x\n" +
+	"\vCompareRuns\x12\x1f.penstock.v1.CompareRunsRequest\x1a .penstock.v1.CompareRunsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/apis/penstock/v1/runs:compare\x12i\n" +
 	"\vGetOverview\x12\x1f.penstock.v1.GetOverviewRequest\x1a\x15.penstock.v1.Overview\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/apis/penstock/v1/overviewb\x06proto3"
 
 var (
@@ -2629,123 +2806,135 @@ func file_penstock_api_v1_insight_proto_rawDescGZIP() []byte {
 }
 
 var file_penstock_api_v1_insight_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_penstock_api_v1_insight_proto_goTypes = []any{
 	(ExplainCacheResponse_Outcome)(0), // 0: penstock.v1.ExplainCacheResponse.Outcome
-	(*GetOverviewRequest)(nil),        // 1: penstock.v1.GetOverviewRequest
-	(*Overview)(nil),                  // 2: penstock.v1.Overview
-	(*ExecutorOverview)(nil),          // 3: penstock.v1.ExecutorOverview
-	(*ListNextFiresRequest)(nil),      // 4: penstock.v1.ListNextFiresRequest
-	(*PreviewFiresRequest)(nil),       // 5: penstock.v1.PreviewFiresRequest
-	(*NextFires)(nil),                 // 6: penstock.v1.NextFires
-	(*ExplainTaskRequest)(nil),        // 7: penstock.v1.ExplainTaskRequest
-	(*ExplainTaskResponse)(nil),       // 8: penstock.v1.ExplainTaskResponse
-	(*Reason)(nil),                    // 9: penstock.v1.Reason
-	(*ExplainCacheRequest)(nil),       // 10: penstock.v1.ExplainCacheRequest
-	(*ExplainCacheResponse)(nil),      // 11: penstock.v1.ExplainCacheResponse
-	(*Difference)(nil),                // 12: penstock.v1.Difference
-	(*PlanPipelineRequest)(nil),       // 13: penstock.v1.PlanPipelineRequest
-	(*PlanPipelineResponse)(nil),      // 14: penstock.v1.PlanPipelineResponse
-	(*Problem)(nil),                   // 15: penstock.v1.Problem
-	(*PlannedTask)(nil),               // 16: penstock.v1.PlannedTask
-	(*ReadEventLogRequest)(nil),       // 17: penstock.v1.ReadEventLogRequest
-	(*ReadArtifactRequest)(nil),       // 18: penstock.v1.ReadArtifactRequest
-	(*ReadObjectRequest)(nil),         // 19: penstock.v1.ReadObjectRequest
-	(*DescribePodRequest)(nil),        // 20: penstock.v1.DescribePodRequest
-	(*DescribePodResponse)(nil),       // 21: penstock.v1.DescribePodResponse
-	(*ReadLogRequest)(nil),            // 22: penstock.v1.ReadLogRequest
-	(*Chunk)(nil),                     // 23: penstock.v1.Chunk
-	(*ListTasksRequest)(nil),          // 24: penstock.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),         // 25: penstock.v1.ListTasksResponse
-	(*Task)(nil),                      // 26: penstock.v1.Task
-	(*ArtifactNames)(nil),             // 27: penstock.v1.ArtifactNames
-	(*ListArtifactsRequest)(nil),      // 28: penstock.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),     // 29: penstock.v1.ListArtifactsResponse
-	(*GetArtifactRequest)(nil),        // 30: penstock.v1.GetArtifactRequest
-	(*Artifact)(nil),                  // 31: penstock.v1.Artifact
-	nil,                               // 32: penstock.v1.Overview.OpenRunsEntry
-	nil,                               // 33: penstock.v1.PlanPipelineRequest.ParametersEntry
-	nil,                               // 34: penstock.v1.PlannedTask.UnknownInputsEntry
-	nil,                               // 35: penstock.v1.ListTasksResponse.CountsEntry
-	nil,                               // 36: penstock.v1.Task.InputArtifactsEntry
-	nil,                               // 37: penstock.v1.Task.OutputArtifactsEntry
-	nil,                               // 38: penstock.v1.Task.ChildCountsEntry
-	(*timestamppb.Timestamp)(nil),     // 39: google.protobuf.Timestamp
-	(*v2beta1.Trigger)(nil),           // 40: kubeflow.pipelines.backend.api.v2beta1.Trigger
-	(*structpb.Struct)(nil),           // 41: google.protobuf.Struct
-	(*structpb.Value)(nil),            // 42: google.protobuf.Value
+	(*CompareRunsRequest)(nil),        // 1: penstock.v1.CompareRunsRequest
+	(*CompareRunsResponse)(nil),       // 2: penstock.v1.CompareRunsResponse
+	(*ComparedRun)(nil),               // 3: penstock.v1.ComparedRun
+	(*GetOverviewRequest)(nil),        // 4: penstock.v1.GetOverviewRequest
+	(*Overview)(nil),                  // 5: penstock.v1.Overview
+	(*ExecutorOverview)(nil),          // 6: penstock.v1.ExecutorOverview
+	(*ListNextFiresRequest)(nil),      // 7: penstock.v1.ListNextFiresRequest
+	(*PreviewFiresRequest)(nil),       // 8: penstock.v1.PreviewFiresRequest
+	(*NextFires)(nil),                 // 9: penstock.v1.NextFires
+	(*ExplainTaskRequest)(nil),        // 10: penstock.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),       // 11: penstock.v1.ExplainTaskResponse
+	(*Reason)(nil),                    // 12: penstock.v1.Reason
+	(*ExplainCacheRequest)(nil),       // 13: penstock.v1.ExplainCacheRequest
+	(*ExplainCacheResponse)(nil),      // 14: penstock.v1.ExplainCacheResponse
+	(*Difference)(nil),                // 15: penstock.v1.Difference
+	(*PlanPipelineRequest)(nil),       // 16: penstock.v1.PlanPipelineRequest
+	(*PlanPipelineResponse)(nil),      // 17: penstock.v1.PlanPipelineResponse
+	(*Problem)(nil),                   // 18: penstock.v1.Problem
+	(*PlannedTask)(nil),               // 19: penstock.v1.PlannedTask
+	(*ReadEventLogRequest)(nil),       // 20: penstock.v1.ReadEventLogRequest
+	(*ReadArtifactRequest)(nil),       // 21: penstock.v1.ReadArtifactRequest
+	(*ReadObjectRequest)(nil),         // 22: penstock.v1.ReadObjectRequest
+	(*DescribePodRequest)(nil),        // 23: penstock.v1.DescribePodRequest
+	(*DescribePodResponse)(nil),       // 24: penstock.v1.DescribePodResponse
+	(*ReadLogRequest)(nil),            // 25: penstock.v1.ReadLogRequest
+	(*Chunk)(nil),                     // 26: penstock.v1.Chunk
+	(*ListTasksRequest)(nil),          // 27: penstock.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),         // 28: penstock.v1.ListTasksResponse
+	(*Task)(nil),                      // 29: penstock.v1.Task
+	(*ArtifactNames)(nil),             // 30: penstock.v1.ArtifactNames
+	(*ListArtifactsRequest)(nil),      // 31: penstock.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),     // 32: penstock.v1.ListArtifactsResponse
+	(*GetArtifactRequest)(nil),        // 33: penstock.v1.GetArtifactRequest
+	(*Artifact)(nil),                  // 34: penstock.v1.Artifact
+	nil,                               // 35: penstock.v1.ComparedRun.MetricsEntry
+	nil,                               // 36: penstock.v1.Overview.OpenRunsEntry
+	nil,                               // 37: penstock.v1.PlanPipelineRequest.ParametersEntry
+	nil,                               // 38: penstock.v1.PlannedTask.UnknownInputsEntry
+	nil,                               // 39: penstock.v1.ListTasksResponse.CountsEntry
+	nil,                               // 40: penstock.v1.Task.InputArtifactsEntry
+	nil,                               // 41: penstock.v1.Task.OutputArtifactsEntry
+	nil,                               // 42: penstock.v1.Task.ChildCountsEntry
+	(*v2beta1.Run)(nil),               // 43: kubeflow.pipelines.backend.api.v2beta1.Run
+	(*structpb.Struct)(nil),           // 44: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 45: google.protobuf.Timestamp
+	(*v2beta1.Trigger)(nil),           // 46: kubeflow.pipelines.backend.api.v2beta1.Trigger
+	(*structpb.Value)(nil),            // 47: google.protobuf.Value
 }
 var file_penstock_api_v1_insight_proto_depIdxs = []int32{
-	32, // 0: penstock.v1.Overview.open_runs:type_name -> penstock.v1.Overview.OpenRunsEntry
-	39, // 1: penstock.v1.Overview.waiting_since:type_name -> google.protobuf.Timestamp
-	3,  // 2: penstock.v1.Overview.executors:type_name -> penstock.v1.ExecutorOverview
-	39, // 3: penstock.v1.Overview.at:type_name -> google.protobuf.Timestamp
-	39, // 4: penstock.v1.ExecutorOverview.seen_at:type_name -> google.protobuf.Timestamp
-	40, // 5: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
-	39, // 6: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
-	9,  // 7: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
-	39, // 8: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
-	0,  // 9: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
-	12, // 10: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
-	41, // 11: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
-	33, // 12: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
-	16, // 13: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
-	15, // 14: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
-	41, // 15: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
-	34, // 16: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
-	41, // 17: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
-	16, // 18: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
-	41, // 19: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
-	41, // 20: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
-	26, // 21: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
-	35, // 22: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
-	39, // 23: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	39, // 24: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	39, // 25: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
-	41, // 26: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
-	41, // 27: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
-	36, // 28: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
-	37, // 29: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
-	38, // 30: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
-	31, // 31: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
-	41, // 32: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
-	39, // 33: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
-	42, // 34: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
-	27, // 35: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	27, // 36: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	24, // 37: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
-	28, // 38: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
-	30, // 39: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
-	18, // 40: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
-	19, // 41: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
-	20, // 42: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
-	22, // 43: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
-	7,  // 44: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
-	10, // 45: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
-	13, // 46: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
-	17, // 47: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
-	4,  // 48: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
-	5,  // 49: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
-	1,  // 50: penstock.v1.InsightService.GetOverview:input_type -> penstock.v1.GetOverviewRequest
-	25, // 51: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
-	29, // 52: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
-	31, // 53: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
-	23, // 54: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
-	23, // 55: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
-	21, // 56: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
-	23, // 57: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
-	8,  // 58: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
-	11, // 59: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
-	14, // 60: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
-	23, // 61: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
-	6,  // 62: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
-	6,  // 63: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
-	2,  // 64: penstock.v1.InsightService.GetOverview:output_type -> penstock.v1.Overview
-	51, // [51:65] is the sub-list for method output_type
-	37, // [37:51] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	3,  // 0: penstock.v1.CompareRunsResponse.runs:type_name -> penstock.v1.ComparedRun
+	43, // 1: penstock.v1.ComparedRun.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
+	44, // 2: penstock.v1.ComparedRun.parameters:type_name -> google.protobuf.Struct
+	35, // 3: penstock.v1.ComparedRun.metrics:type_name -> penstock.v1.ComparedRun.MetricsEntry
+	34, // 4: penstock.v1.ComparedRun.classification_metrics:type_name -> penstock.v1.Artifact
+	36, // 5: penstock.v1.Overview.open_runs:type_name -> penstock.v1.Overview.OpenRunsEntry
+	45, // 6: penstock.v1.Overview.waiting_since:type_name -> google.protobuf.Timestamp
+	6,  // 7: penstock.v1.Overview.executors:type_name -> penstock.v1.ExecutorOverview
+	45, // 8: penstock.v1.Overview.at:type_name -> google.protobuf.Timestamp
+	45, // 9: penstock.v1.ExecutorOverview.seen_at:type_name -> google.protobuf.Timestamp
+	46, // 10: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
+	45, // 11: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
+	12, // 12: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
+	45, // 13: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
+	0,  // 14: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
+	15, // 15: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
+	44, // 16: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
+	37, // 17: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
+	19, // 18: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
+	18, // 19: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
+	44, // 20: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
+	38, // 21: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
+	44, // 22: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
+	19, // 23: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
+	44, // 24: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
+	44, // 25: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
+	29, // 26: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
+	39, // 27: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
+	45, // 28: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	45, // 29: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	45, // 30: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
+	44, // 31: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
+	44, // 32: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
+	40, // 33: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
+	41, // 34: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
+	42, // 35: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
+	34, // 36: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
+	44, // 37: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
+	45, // 38: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	47, // 39: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
+	30, // 40: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	30, // 41: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	27, // 42: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
+	31, // 43: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
+	33, // 44: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
+	21, // 45: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
+	22, // 46: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
+	23, // 47: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
+	25, // 48: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
+	10, // 49: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
+	13, // 50: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
+	16, // 51: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
+	20, // 52: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
+	7,  // 53: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
+	8,  // 54: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
+	1,  // 55: penstock.v1.InsightService.CompareRuns:input_type -> penstock.v1.CompareRunsRequest
+	4,  // 56: penstock.v1.InsightService.GetOverview:input_type -> penstock.v1.GetOverviewRequest
+	28, // 57: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
+	32, // 58: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
+	34, // 59: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
+	26, // 60: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
+	26, // 61: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
+	24, // 62: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
+	26, // 63: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
+	11, // 64: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
+	14, // 65: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
+	17, // 66: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
+	26, // 67: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
+	9,  // 68: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
+	9,  // 69: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
+	2,  // 70: penstock.v1.InsightService.CompareRuns:output_type -> penstock.v1.CompareRunsResponse
+	5,  // 71: penstock.v1.InsightService.GetOverview:output_type -> penstock.v1.Overview
+	57, // [57:72] is the sub-list for method output_type
+	42, // [42:57] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_penstock_api_v1_insight_proto_init() }
@@ -2753,17 +2942,17 @@ func file_penstock_api_v1_insight_proto_init() {
 	if File_penstock_api_v1_insight_proto != nil {
 		return
 	}
-	file_penstock_api_v1_insight_proto_msgTypes[15].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[22].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[23].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[18].OneofWrappers = []any{}
 	file_penstock_api_v1_insight_proto_msgTypes[25].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[26].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_api_v1_insight_proto_rawDesc), len(file_penstock_api_v1_insight_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

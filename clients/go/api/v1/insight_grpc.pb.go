@@ -34,6 +34,7 @@ const (
 	InsightService_ReadEventLog_FullMethodName  = "/penstock.v1.InsightService/ReadEventLog"
 	InsightService_ListNextFires_FullMethodName = "/penstock.v1.InsightService/ListNextFires"
 	InsightService_PreviewFires_FullMethodName  = "/penstock.v1.InsightService/PreviewFires"
+	InsightService_CompareRuns_FullMethodName   = "/penstock.v1.InsightService/CompareRuns"
 	InsightService_GetOverview_FullMethodName   = "/penstock.v1.InsightService/GetOverview"
 )
 
@@ -73,6 +74,8 @@ type InsightServiceClient interface {
 	ListNextFires(ctx context.Context, in *ListNextFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
 	// When a recurring run with a trigger would fire if it were made now; nothing is made.
 	PreviewFires(ctx context.Context, in *PreviewFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
+	// Parameters and metrics of several runs, side by side.
+	CompareRuns(ctx context.Context, in *CompareRunsRequest, opts ...grpc.CallOption) (*CompareRunsResponse, error)
 	// How the installation does: what waits and runs, who carries it out, and what is amiss.
 	GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error)
 }
@@ -251,6 +254,16 @@ func (c *insightServiceClient) PreviewFires(ctx context.Context, in *PreviewFire
 	return out, nil
 }
 
+func (c *insightServiceClient) CompareRuns(ctx context.Context, in *CompareRunsRequest, opts ...grpc.CallOption) (*CompareRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CompareRunsResponse)
+	err := c.cc.Invoke(ctx, InsightService_CompareRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *insightServiceClient) GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Overview)
@@ -297,6 +310,8 @@ type InsightServiceServer interface {
 	ListNextFires(context.Context, *ListNextFiresRequest) (*NextFires, error)
 	// When a recurring run with a trigger would fire if it were made now; nothing is made.
 	PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error)
+	// Parameters and metrics of several runs, side by side.
+	CompareRuns(context.Context, *CompareRunsRequest) (*CompareRunsResponse, error)
 	// How the installation does: what waits and runs, who carries it out, and what is amiss.
 	GetOverview(context.Context, *GetOverviewRequest) (*Overview, error)
 	mustEmbedUnimplementedInsightServiceServer()
@@ -347,6 +362,9 @@ func (UnimplementedInsightServiceServer) ListNextFires(context.Context, *ListNex
 }
 func (UnimplementedInsightServiceServer) PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method PreviewFires not implemented")
+}
+func (UnimplementedInsightServiceServer) CompareRuns(context.Context, *CompareRunsRequest) (*CompareRunsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CompareRuns not implemented")
 }
 func (UnimplementedInsightServiceServer) GetOverview(context.Context, *GetOverviewRequest) (*Overview, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetOverview not implemented")
@@ -578,6 +596,24 @@ func _InsightService_PreviewFires_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InsightService_CompareRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CompareRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).CompareRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_CompareRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).CompareRuns(ctx, req.(*CompareRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InsightService_GetOverview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetOverviewRequest)
 	if err := dec(in); err != nil {
@@ -638,6 +674,10 @@ var InsightService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PreviewFires",
 			Handler:    _InsightService_PreviewFires_Handler,
+		},
+		{
+			MethodName: "CompareRuns",
+			Handler:    _InsightService_CompareRuns_Handler,
 		},
 		{
 			MethodName: "GetOverview",

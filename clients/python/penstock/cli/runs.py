@@ -1,4 +1,4 @@
-"""`penstock runs`: list, get, tasks, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
+"""`penstock runs`: list, get, compare, tasks, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from penstock.cli.common import (
     say,
     server_options,
 )
+from penstock.cli.compare import compare
 from penstock.cli.run import ended, find_experiment, follow, label_pairs
 from penstock.client import Client
 
@@ -28,6 +29,9 @@ def runs() -> None:
 
     Example: penstock runs list --limit 5
     """
+
+
+runs.add_command(compare)
 
 
 @runs.command("list")

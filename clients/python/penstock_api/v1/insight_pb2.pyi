@@ -2,6 +2,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from penstock_api.v2beta1 import recurring_run_pb2 as _recurring_run_pb2
+from penstock_api.v2beta1 import run_pb2 as _run_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -9,6 +10,37 @@ from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class CompareRunsRequest(_message.Message):
+    __slots__ = ("run_ids",)
+    RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    run_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CompareRunsResponse(_message.Message):
+    __slots__ = ("runs",)
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    runs: _containers.RepeatedCompositeFieldContainer[ComparedRun]
+    def __init__(self, runs: _Optional[_Iterable[_Union[ComparedRun, _Mapping]]] = ...) -> None: ...
+
+class ComparedRun(_message.Message):
+    __slots__ = ("run", "parameters", "metrics", "classification_metrics")
+    class MetricsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFICATION_METRICS_FIELD_NUMBER: _ClassVar[int]
+    run: _run_pb2.Run
+    parameters: _struct_pb2.Struct
+    metrics: _containers.ScalarMap[str, float]
+    classification_metrics: _containers.RepeatedCompositeFieldContainer[Artifact]
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., metrics: _Optional[_Mapping[str, float]] = ..., classification_metrics: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ...) -> None: ...
 
 class GetOverviewRequest(_message.Message):
     __slots__ = ("namespace",)

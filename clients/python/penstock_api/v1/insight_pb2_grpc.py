@@ -80,6 +80,11 @@ class InsightServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
                 )
+        self.CompareRuns = channel.unary_unary(
+                '/penstock.v1.InsightService/CompareRuns',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsResponse.FromString,
+                )
         self.GetOverview = channel.unary_unary(
                 '/penstock.v1.InsightService/GetOverview',
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.GetOverviewRequest.SerializeToString,
@@ -186,6 +191,13 @@ class InsightServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareRuns(self, request, context):
+        """Parameters and metrics of several runs, side by side.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOverview(self, request, context):
         """How the installation does: what waits and runs, who carries it out, and what is amiss.
         """
@@ -260,6 +272,11 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.PreviewFires,
                     request_deserializer=penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_insight__pb2.NextFires.SerializeToString,
+            ),
+            'CompareRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareRuns,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsResponse.SerializeToString,
             ),
             'GetOverview': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOverview,
@@ -495,6 +512,23 @@ class InsightService(object):
         return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/PreviewFires',
             penstock__api_dot_v1_dot_insight__pb2.PreviewFiresRequest.SerializeToString,
             penstock__api_dot_v1_dot_insight__pb2.NextFires.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CompareRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/CompareRuns',
+            penstock__api_dot_v1_dot_insight__pb2.CompareRunsRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.CompareRunsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

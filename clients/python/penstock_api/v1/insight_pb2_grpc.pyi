@@ -68,6 +68,8 @@ class InsightServiceStub:
     """When a recurring run will fire."""
     PreviewFires: _grpc.UnaryUnaryMultiCallable[_insight_pb2.PreviewFiresRequest, _insight_pb2.NextFires]
     """When a recurring run with a trigger would fire if it were made now; nothing is made."""
+    CompareRuns: _grpc.UnaryUnaryMultiCallable[_insight_pb2.CompareRunsRequest, _insight_pb2.CompareRunsResponse]
+    """Parameters and metrics of several runs, side by side."""
     GetOverview: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetOverviewRequest, _insight_pb2.Overview]
     """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
@@ -111,6 +113,8 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """When a recurring run will fire."""
     PreviewFires: _aio.UnaryUnaryMultiCallable[_insight_pb2.PreviewFiresRequest, _insight_pb2.NextFires]  # type: ignore[assignment]
     """When a recurring run with a trigger would fire if it were made now; nothing is made."""
+    CompareRuns: _aio.UnaryUnaryMultiCallable[_insight_pb2.CompareRunsRequest, _insight_pb2.CompareRunsResponse]  # type: ignore[assignment]
+    """Parameters and metrics of several runs, side by side."""
     GetOverview: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetOverviewRequest, _insight_pb2.Overview]  # type: ignore[assignment]
     """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
@@ -229,6 +233,14 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.NextFires, _abc.Awaitable[_insight_pb2.NextFires]]:
         """When a recurring run with a trigger would fire if it were made now; nothing is made."""
+
+    @_abc_1.abstractmethod
+    def CompareRuns(
+        self,
+        request: _insight_pb2.CompareRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.CompareRunsResponse, _abc.Awaitable[_insight_pb2.CompareRunsResponse]]:
+        """Parameters and metrics of several runs, side by side."""
 
     @_abc_1.abstractmethod
     def GetOverview(

@@ -5,6 +5,9 @@ import { useText } from "../text/language";
 import styles from "./Artifacts.module.css";
 import type { Point } from "./metrics";
 
+// More are seen better in the chart.
+const MOST = 500;
+
 export function PointsTable({ curve }: { curve: readonly Point[] }) {
   const text = useText();
   return (
@@ -19,7 +22,7 @@ export function PointsTable({ curve }: { curve: readonly Point[] }) {
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
-          {curve.map(({ threshold, falsePositives, truePositives }, index) => (
+          {curve.slice(0, MOST).map(({ threshold, falsePositives, truePositives }, index) => (
             <Table.Tr key={index}>
               <Table.Td>{threshold}</Table.Td>
               <Table.Td>{falsePositives}</Table.Td>

@@ -1,5 +1,11 @@
-/** Metrics as the SDK writes them into an artifact's metadata. Tasks write it: what has another form is left out. */
+/** Metrics as the SDK writes them into an artifact's metadata. Tasks write it: what has another form is left out, and
+ * what is more than a reader could look at, too. */
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+
+const MOST_SCALARS = 1000;
+const MOST_SLICES = 50;
+const MOST_POINTS = 10_000;
+const MOST_CLASSES = 100;
 
 export interface Point {
   readonly threshold: number;
@@ -19,7 +25,7 @@ export interface Classification {
 }
 
 export function scalars(metadata: JsonObject | undefined): readonly (readonly [string, string])[] {
-  return Object.entries(metadata ?? {}).map(([name, value]) => [
+  return Object.entries(metadata ?? {}).slice(0, MOST_SCALARS).map(([name, value]) => [
     name,
     typeof value === "string" ? value : JSON.stringify(value),
   ]);
@@ -28,7 +34,7 @@ export function scalars(metadata: JsonObject | undefined): readonly (readonly [s
 /** One, or one of each slice. */
 export function classifications(type: string, metadata: JsonObject | undefined): readonly Classification[] {
   if (type !== "system.SlicedClassificationMetrics") return [classification("", metadata)];
-  return list(metadata?.evaluationSlices).map((slice) => {
+  return list(metadata?.evaluationSlices).slice(0, MOST_SLICES).map((slice) => {
     const { slice: name, sliceClassificationMetrics } = object(slice);
     return classification(typeof name === "string" ? name : "", object(sliceClassificationMetrics));
   });
@@ -49,6 +55,7 @@ function classification(name: string, metadata: JsonObject | undefined): Classif
 
 function curveIn(value: JsonValue | undefined): readonly Point[] {
   return list(value)
+    .slice(0, MOST_POINTS)
     .map(object)
     .flatMap(({ confidenceThreshold, falsePositiveRate = 0, recall = 0 }) =>
       typeof falsePositiveRate === "number" && typeof recall === "number"
@@ -60,9 +67,9 @@ function curveIn(value: JsonValue | undefined): readonly Point[] {
 
 function matrixIn(value: JsonValue | undefined): Matrix | undefined {
   const { annotationSpecs, rows } = object(value);
-  const labels = list(annotationSpecs).map((spec) => String(object(spec).displayName ?? ""));
+  const labels = list(annotationSpecs).slice(0, MOST_CLASSES).map((spec) => String(object(spec).displayName ?? ""));
   if (labels.length === 0) return undefined;
-  return { labels, rows: list(rows).map((row) => list(object(row).row).map(Number)) };
+  return { labels, rows: list(rows).slice(0, MOST_CLASSES).map((row) => list(object(row).row).map(Number)) };
 }
 
 function list(value: JsonValue | undefined): readonly JsonValue[] {

@@ -10,6 +10,7 @@ import {
 } from "@mantine/core";
 import { Outlet } from "@tanstack/react-router";
 
+import { ProblemsMark } from "../health/ProblemsMark";
 import { LANGUAGES, useLanguage, useText, type Language } from "../text/language";
 import styles from "./Frame.module.css";
 import { TextLink } from "./links";
@@ -33,7 +34,9 @@ export function Frame() {
     <div className={styles.frame}>
       <header className={styles.header}>
         <Title order={1} size="h4">
-          Penstock
+          <TextLink to="/" search={namespace} inherit className={styles.home}>
+            Penstock
+          </TextLink>
         </Title>
         <nav className={styles.pages} aria-label={text("pages")}>
           {PAGES.map(([to, key]) => (
@@ -41,6 +44,10 @@ export function Frame() {
               {text(key)}
             </TextLink>
           ))}
+          <TextLink to="/health" search={namespace} className={styles.page} activeOptions={{ includeSearch: false }}>
+            {text("health")}
+            <ProblemsMark />
+          </TextLink>
         </nav>
         <Group gap="xs" wrap="nowrap">
           <Shortcuts />

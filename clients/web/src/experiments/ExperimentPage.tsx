@@ -61,7 +61,7 @@ export function ExperimentPage() {
         key={experimentId}
         experiment={experimentId}
         // The runs of an archived experiment are archived, too.
-        search={archived ? { storage: "archived", ...search } : search}
+        search={archived ? { ...search, storage: search.storage ?? "archived" } : search}
         go={(changed) => void navigate({ search: (old) => experimentSearch({ ...changed(old) }) })}
       />
     </Stack>

@@ -13,7 +13,7 @@ import type { Key } from "../text/en";
 import { useText } from "../text/language";
 import { documentTree } from "./tree";
 
-type TaskNode = FlowNode<{ node: Node }, "task">;
+type TaskNode = FlowNode<{ node: Node; condition: string }, "task">;
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -24,11 +24,11 @@ export function VersionGraph({ id, document }: { id: string; document: JsonObjec
   const tree = useMemo(() => documentTree(document), [document]);
   const layout = useQuery({
     queryKey: ["layout of a version", id],
-    queryFn: () => layoutOf(document, tree, NONE),
+    queryFn: () => layoutOf(document, tree.nodes, NONE),
     staleTime: Infinity,
     gcTime: 0,
   });
-  if (tree.length === 0) return <Text c="dimmed">{text("emptyGraph")}</Text>;
+  if (tree.nodes.length === 0) return <Text c="dimmed">{text("emptyGraph")}</Text>;
   if (layout.error) return <Failure error={layout.error} />;
   if (!layout.data) return <Loading />;
   const nodes = layout.data.nodes.map(
@@ -38,7 +38,7 @@ export function VersionGraph({ id, document }: { id: string; document: JsonObjec
       position: { x, y },
       width,
       height,
-      data: { node },
+      data: { node, condition: tree.conditions.get(node.task.path) ?? "" },
       ...(parent === "" ? {} : { parentId: parent }),
     }),
   );
@@ -64,15 +64,15 @@ export function VersionGraph({ id, document }: { id: string; document: JsonObjec
   );
 }
 
-function TaskCard({ data: { node } }: NodeProps<TaskNode>) {
+function TaskCard({ data: { node, condition } }: NodeProps<TaskNode>) {
   const text = useText();
   const { task, children } = node;
-  const facts = [...(task.kind ? [text(task.kind as Key)] : []), ...(task.waiting ? [task.waiting] : [])].join(" · ");
+  const facts = [...(task.kind ? [text(task.kind as Key)] : []), ...(condition ? [condition] : [])].join(" · ");
   return (
     <div className={`${card.card} ${children.length > 0 ? card.group : ""}`} title={`${task.path}\n${facts}`}>
       <Handle type="target" position={Position.Top} />
       <Text size="sm" className={card.name}>
-        {task.displayName}
+        {task.name}
       </Text>
       <Text size="xs" c="dimmed" className={card.name}>
         {facts}

@@ -1,5 +1,5 @@
 /** What the addresses of pipelines and of a run's start say behind their question mark. */
-import { text } from "../search";
+import { oneOf, text } from "../search";
 
 export const VERSION_VIEWS = ["graph", "inputs", "document"] as const;
 export type VersionView = (typeof VERSION_VIEWS)[number];
@@ -34,10 +34,9 @@ export function pipelinesSearch(found: Record<string, unknown>): PipelinesSearch
 }
 
 export function pipelineSearch(found: Record<string, unknown>): PipelineSearch {
-  const view = VERSION_VIEWS.find((one) => one === found.view);
   return {
     ...text("version", found.version),
-    ...(view && { view }),
+    ...oneOf("view", VERSION_VIEWS, found.view),
     ...text("page", found.page),
     ...text("namespace", found.namespace),
   };

@@ -24,17 +24,17 @@ test("groups and loops are around their tasks, with and without a platform spec"
     deploymentSpec: { executors: { e: { importer: {} } } },
   };
   const expected = ["load importer", "each repeated", "each/train", "maybe group", "maybe/train"];
-  expect(paths(documentTree(document))).toEqual(expected);
-  expect(paths(documentTree({ pipeline_spec: document }))).toEqual(expected);
-  expect(documentTree(document)[0]?.task.displayName).toBe("Load it");
-  expect(documentTree(document)[2]?.task.waiting).toBe("inputs.x == 1");
+  expect(paths(documentTree(document).nodes)).toEqual(expected);
+  expect(paths(documentTree({ pipeline_spec: document }).nodes)).toEqual(expected);
+  expect(documentTree(document).nodes[0]?.task.name).toBe("Load it");
+  expect(documentTree(document).conditions).toEqual(new Map([["maybe", "inputs.x == 1"]]));
 });
 
 test("a component inside of itself, and nonsense, end", () => {
   const task = { componentRef: { name: "a" } };
   const a = { dag: { tasks: { y: task, z: task } } };
   const inItself = { root: { dag: { tasks: { x: task } } }, components: { a } };
-  expect(paths(documentTree(inItself)).length).toBeLessThanOrEqual(2_000);
-  expect(documentTree({ root: { dag: { tasks: { x: 7 } } } })).toHaveLength(1);
-  expect(documentTree({ root: [] })).toEqual([]);
+  expect(paths(documentTree(inItself).nodes).length).toBeLessThanOrEqual(2_000);
+  expect(documentTree({ root: { dag: { tasks: { x: 7 } } } }).nodes).toHaveLength(1);
+  expect(documentTree({ root: [] }).nodes).toEqual([]);
 });

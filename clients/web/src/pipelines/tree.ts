@@ -4,15 +4,24 @@
  * A loop is a group around the tasks that it repeats. A document may be anything: what is no task is left out, and what
  * is nested too deep, or is too much, is not gone into.
  */
-import { create, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
-import { TaskSchema } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
+import type { Seen } from "../run/seen";
 import type { Node } from "../run/tree";
 
 const MAX_DEPTH = 30;
 const MAX_TASKS = 2_000;
 
-export function documentTree(document: JsonObject): Node[] {
+const NO_COUNTS: ReadonlyMap<string, number> = new Map();
+
+export interface DocumentTree {
+  readonly nodes: readonly Node[];
+  /** Under what condition a task runs, by its path. */
+  readonly conditions: ReadonlyMap<string, string>;
+}
+
+export function documentTree(document: JsonObject): DocumentTree {
+  const conditions = new Map<string, string>();
   const spec = object(document.pipeline_spec) ?? document;
   const components = object(spec.components) ?? {};
   let left = MAX_TASKS;
@@ -25,14 +34,29 @@ export function documentTree(document: JsonObject): Node[] {
       const inner = named(components, object(task?.componentRef)?.name);
       const path = parentPath === "" ? name : `${parentPath}/${name}`;
       const kind = kindOf(task, inner, spec);
-      const displayName = text(object(task?.taskInfo)?.name) ?? name;
-      const waiting = text(object(task?.triggerPolicy)?.condition) ?? "";
-      const shown = create(TaskSchema, { path, parentPath, name, displayName, kind, waiting });
-      return [{ task: shown, children: below(inner, path, depth + 1) }];
+      const condition = text(object(task?.triggerPolicy)?.condition);
+      if (condition) conditions.set(path, condition);
+      const shown = seenOf(path, parentPath, text(object(task?.taskInfo)?.name) ?? name, kind);
+      return [{ task: shown, children: below(inner, path, depth + 1), counts: NO_COUNTS }];
     });
   };
-  return below(object(spec.root), "", 0);
+  return { nodes: below(object(spec.root), "", 0), conditions };
 }
+
+/** As a task of a run that has not begun. */
+const seenOf = (path: string, parentPath: string, name: string, kind: string): Seen => ({
+  path,
+  parentPath,
+  name,
+  kind,
+  state: "",
+  createdAt: undefined,
+  startedAt: undefined,
+  finishedAt: undefined,
+  iterationIndex: undefined,
+  childCounts: NO_COUNTS,
+  version: 0,
+});
 
 function kindOf(task: JsonObject | undefined, component: JsonObject | undefined, spec: JsonObject): string {
   if (task?.parameterIterator ?? task?.artifactIterator) return "repeated";

@@ -1,20 +1,25 @@
-/** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them. */
-import { Tabs, Text } from "@mantine/core";
+/** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them, as they are now. */
+import { Group, Tabs, Text } from "@mantine/core";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
 import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
 import { Failure, Loading } from "../components/facts";
-import { runSearch, VIEWS, type View } from "../search";
-import { useText } from "../text/language";
-import { useRun, useTasks } from "./queries";
+import { useShortcuts } from "../components/useShortcuts";
+import { runSearch, VIEWS } from "../search";
+import { useLanguage, useText } from "../text/language";
+import { LinkNote } from "./LinkNote";
+import { useRun } from "./queries";
 import { RunHead } from "./RunHead";
 import styles from "./RunPage.module.css";
-import { TaskPanel } from "./TaskPanel";
+import { TaskDetails } from "./TaskDetails";
+import { TaskSearch } from "./TaskSearch";
 import { TaskTable } from "./TaskTable";
 import { Timeline } from "./Timeline";
-import { rowsOf, treeOf } from "./tree";
+import { nodeAt, rowsNamed, rowsOf } from "./tree";
+import { useNow } from "./useNow";
+import { useRunWatch } from "./useRunWatch";
 
 // React Flow and ELK are most of the bundle.
 const TaskGraph = lazy(() => import("./TaskGraph").then(({ TaskGraph }) => ({ default: TaskGraph })));
@@ -22,14 +27,20 @@ const route = getRouteApi("/runs/$runId");
 
 export function RunPage() {
   const text = useText();
+  const { language } = useLanguage();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen, artifact, from = 0 } = route.useSearch();
+  const { view = "table", task: chosen, name = "", artifact, from = 0 } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
-  const run = useRun(runId);
-  const tasks = useTasks(runId, run.data !== undefined && ended(run.data.state));
-  const tree = useMemo(() => treeOf(tasks.data ?? []), [tasks.data]);
-  const rows = useMemo(() => rowsOf(tree, toggled), [tree, toggled]);
+  const { watched, again } = useRunWatch(runId);
+  const { tree, link } = watched;
+  const asked = useRun(runId);
+  // An action on a run that had ended asks for it anew: there may be more to hear.
+  useEffect(again, [again, asked.dataUpdatedAt]);
+  const rows = useMemo(
+    () => (name === "" ? rowsOf(tree, toggled) : rowsNamed(tree, name)),
+    [tree, toggled, name],
+  );
   const choose = useCallback(
     (task: string) => void navigate({ search: (old) => ({ ...old, task }), replace: true }),
     [navigate],
@@ -39,32 +50,52 @@ export function RunPage() {
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
   );
-  const error = run.error ?? tasks.error;
-  if (!run.data) return error ? <Failure error={error} /> : <Loading />;
-  const shown = tasks.data?.find(({ path }) => path !== "" && path === chosen);
-  const now = run.dataUpdatedAt;
+  useShortcuts({ ...(chosen !== undefined && { close }) });
+  const shown = useMemo(() => (chosen ? nodeAt(tree, chosen)?.task : undefined), [tree, chosen]);
+  const run = watched.run ?? asked.data;
+  // What is no change of the run's own, such as that it was archived, no watch tells.
+  const about = asked.data ?? run;
+  const now = useNow(run !== undefined && !ended(run.state));
+  if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   return (
     <div className={styles.page}>
-      <RunHead run={run.data} now={now} />
-      {error ? <Failure error={error} /> : null}
-      {run.data.error?.message ? <Text c="red">{run.data.error.message}</Text> : null}
-      <Tabs value={view} onChange={(to) => void navigate({ search: (old) => ({ ...old, view: to as View }) })}>
-        <Tabs.List>
-          {VIEWS.map((one) => (
-            <Tabs.Tab key={one} value={one}>
-              {text(one)}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
-      </Tabs>
+      <RunHead run={{ ...about, state: run.state, ...(run.finishedAt && { finishedAt: run.finishedAt }) }} now={now} />
+      <LinkNote {...watched} />
+      {run.error?.message ? <Text c="red">{run.error.message}</Text> : null}
+      <Group justify="space-between" align="end">
+        <Tabs
+          value={view}
+          onChange={(to) => {
+            const found = VIEWS.find((one) => one === to);
+            if (found) void navigate({ search: (old) => ({ ...old, view: found }) });
+          }}
+        >
+          <Tabs.List>
+            {VIEWS.map((one) => (
+              <Tabs.Tab key={one} value={one}>
+                {text(one)}
+              </Tabs.Tab>
+            ))}
+          </Tabs.List>
+        </Tabs>
+        {watched.whole || watched.size === 0 ? null : (
+          <Text size="sm" c="dimmed" role="status">
+            {text("loading")} {watched.size.toLocaleString(language)}
+          </Text>
+        )}
+        {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+      </Group>
       <div className={styles.views}>
         <div className={styles.view}>
-          {tree.length === 0 ? <Text c="dimmed">{text("noTasks")}</Text> : null}
-          {view === "table" ? <TaskTable {...{ rows, toggled, chosen, choose, toggle, now }} /> : null}
-          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, now }} /> : null}
+          {rows.length === 0 ? <Text c="dimmed">{text(tree.length === 0 ? "noTasks" : "noTasksNamed")}</Text> : null}
+          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now }} /> : null}
+          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, toggle, now }} /> : null}
           {view === "graph" && tree.length > 0 ? (
             <Suspense fallback={<Loading />}>
-              <TaskGraph run={run.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              {asked.error ? <Failure error={asked.error} /> : null}
+              {asked.data && watched.whole ? (
+                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
+              ) : null}
             </Suspense>
           ) : null}
         </div>
@@ -77,7 +108,7 @@ export function RunPage() {
             close={() => void navigate({ search: (old) => runSearch({ ...old, artifact: "", from: 0 }) })}
           />
         )}
-        {shown ? <TaskPanel key={shown.path} runId={runId} task={shown} close={close} /> : null}
+        {shown ? <TaskDetails key={shown.path} runId={runId} seen={shown} close={close} /> : null}
       </div>
     </div>
   );

@@ -11,7 +11,8 @@ import type { Key } from "../text/en";
 import { layoutOf } from "./layout";
 import { useDocument } from "./queries";
 import styles from "./RunPage.module.css";
-import { counts, type Node } from "./tree";
+import { shownName } from "./seen";
+import { isOpen, type Node } from "./tree";
 
 interface Props {
   readonly run: Run;
@@ -22,24 +23,31 @@ interface Props {
   readonly toggle: (path: string) => void;
 }
 
+// What ELK places within seconds.
+const MOST_NODES = 1_000;
+
 type TaskNode = FlowNode<{ node: Node }, "task">;
 
 export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props) {
+  const text = useText();
   const scheme = useComputedColorScheme("light");
   const document = useDocument(run);
   // Places depend on which nodes there are; states change in between, and are put on the nodes afterwards.
-  const shape = useMemo(() => pathsOf(tree).join("\n"), [tree]);
+  const drawn = useMemo(() => shownIn(tree, toggled), [tree, toggled]);
+  const tooMany = drawn.length > MOST_NODES;
+  const shape = useMemo(() => (tooMany ? "" : drawn.map(({ task }) => task.path).join("\n")), [drawn, tooMany]);
   const layout = useQuery({
     queryKey: ["layout", run.runId, shape, [...toggled]],
     queryFn: () => layoutOf(document.data ?? {}, tree, toggled),
-    enabled: document.data !== undefined,
+    enabled: document.data !== undefined && !tooMany,
     staleTime: Infinity,
     gcTime: 0,
     placeholderData: keepPreviousData,
   });
-  const latest = useMemo(() => new Map(all(tree).map((node) => [node.task.path, node])), [tree]);
+  const latest = useMemo(() => new Map(drawn.map((node) => [node.task.path, node])), [drawn]);
   const error = document.error ?? layout.error;
   if (error) return <Failure error={error} />;
+  if (tooMany) return <Text>{text("tooManyNodes")}</Text>;
   if (!layout.data) return <Loading />;
   const nodes = layout.data.nodes.map(
     ({ node, parent, x, y, width, height }): TaskNode => ({
@@ -76,17 +84,17 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
 
 function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
   const text = useText();
-  const { task, children } = node;
+  const { task, children, counts } = node;
   return (
     <div className={`${styles.card} ${children.length > 0 ? styles.group : ""}`} aria-current={selected}>
       <Handle type="target" position={Position.Top} />
       <Text size="sm" className={styles.name}>
-        {task.displayName || task.name}
+        {shownName(task)}
       </Text>
       <span>
         <State state={task.state} />{" "}
         {task.kind === "loop"
-          ? [...counts(children)].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ")
+          ? [...counts].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ")
           : null}
       </span>
       <Handle type="source" position={Position.Bottom} />
@@ -96,11 +104,11 @@ function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
 
 const NODE_TYPES = { task: TaskCard };
 
-function all(nodes: readonly Node[]): Node[] {
-  return nodes.flatMap((node) => [node, ...all(node.children)]);
-}
-
-/** Without what is inside of loops, which the graph does not show. */
-function pathsOf(nodes: readonly Node[]): string[] {
-  return nodes.flatMap(({ task, children }) => [task.path, ...(task.kind === "loop" ? [] : pathsOf(children))]);
+/** Without what is folded away or inside of loops, which the graph does not show. */
+function shownIn(nodes: readonly Node[], toggled: ReadonlySet<string>, found: Node[] = []): Node[] {
+  for (const node of nodes) {
+    found.push(node);
+    if (node.task.kind !== "loop" && isOpen(node.task, toggled)) shownIn(node.children, toggled, found);
+  }
+  return found;
 }

@@ -27,13 +27,13 @@ export function TaskPanel({ runId, task, close }: Props) {
   return (
     <aside className={styles.panel} aria-label={text("task")}>
       <Stack gap="sm">
-        <Group justify="space-between">
-          <Title order={3} size="h4">
+        <Group justify="space-between" align="start" wrap="nowrap">
+          <Title order={3} size="h4" lineClamp={3}>
             {task.displayName || task.name}
           </Title>
           <CloseButton aria-label={text("close")} onClick={close} />
         </Group>
-        <Text size="sm" c="dimmed">
+        <Text size="sm" c="dimmed" lineClamp={3}>
           {task.path}
         </Text>
         <Group>

@@ -1,69 +1,97 @@
-/** When each task ran, as bars over the time of the run. */
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { useRef } from "react";
+/** When each task waited and ran, as bars over the time of the run, or over the part of it that is chosen. */
+import { Text } from "@mantine/core";
+import { useElementSize, useMergedRef } from "@mantine/hooks";
+import { useEffectEvent, useLayoutEffect, useMemo, useRef } from "react";
 
-import { COLOURS } from "../components/facts";
-import { useLanguage } from "../text/language";
-import { shownDuration } from "../time";
-import { barsOf } from "./bars";
+import { useText } from "../text/language";
+import { Bars } from "./Bars";
+import { extentOf, type Range } from "./spans";
+import { Rows } from "./Rows";
 import styles from "./RunPage.module.css";
-import { ROW_HEIGHT } from "./TaskTable";
+import { TimeAxis } from "./TimeAxis";
 import type { Row } from "./tree";
+import { useRange } from "./useRange";
+import { ZoomButtons } from "./ZoomButtons";
+import { moved, zoomed } from "./zoom";
+
+const WHEEL_ZOOM = 1.0015;
 
 interface Props {
   readonly rows: readonly Row[];
   readonly chosen: string | undefined;
   readonly choose: (path: string) => void;
+  readonly toggle: (path: string) => void;
   readonly now: number;
 }
 
-export function Timeline({ rows, chosen, choose, now }: Props) {
-  const { language } = useLanguage();
-  const scroll = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({
-    count: rows.length,
-    getScrollElement: () => scroll.current,
-    estimateSize: () => ROW_HEIGHT,
-    overscan: 10,
+export function Timeline({ now, rows, ...props }: Props) {
+  const whole = useMemo(() => extentOf(rows, now), [rows, now]) ?? { from: now - 1, to: now };
+  return <Zoomed {...props} {...{ rows, now, whole }} />;
+}
+
+function Zoomed({ rows, now, whole, ...props }: Props & { whole: Range }) {
+  const text = useText();
+  const { range, change } = useRange(whole);
+  const { ref: sized, width } = useElementSize();
+  const axis = useRef<HTMLSpanElement>(null);
+  const box = useRef<HTMLDivElement>(null);
+  const wheeled = useEffectEvent((event: WheelEvent) => {
+    const track = axis.current?.getBoundingClientRect();
+    // A wheel alone scrolls the rows.
+    if (!track || !(event.ctrlKey || event.metaKey || event.shiftKey)) return;
+    event.preventDefault();
+    const way = event.deltaY || event.deltaX;
+    if (event.shiftKey) return change(moved(range, whole, way / track.width));
+    const at = Math.min(1, Math.max(0, (event.clientX - track.left) / track.width));
+    change(zoomed(range, whole, WHEEL_ZOOM ** way, at));
   });
-  const bars = barsOf(rows.map(({ node }) => node.task), now);
+  useLayoutEffect(() => {
+    const listener = (event: WheelEvent) => wheeled(event);
+    const on = box.current;
+    // React's own listener may not keep the browser from zooming the page.
+    on?.addEventListener("wheel", listener, { passive: false });
+    return () => on?.removeEventListener("wheel", listener);
+  }, []);
+  const ref = useMergedRef(sized, axis);
   return (
-    <div ref={scroll} className={styles.scroll}>
-      <div role="grid" className={styles.rows} style={{ height: virtual.getTotalSize() }}>
-        {virtual.getVirtualItems().map(({ index, start }) => {
-          const task = rows[index]?.node.task;
-          const bar = bars[index];
-          if (!task) return null;
-          return (
-            <div
-              key={task.path}
-              role="row"
-              tabIndex={0}
-              aria-selected={task.path === chosen}
-              className={`${styles.row} ${styles.bars}`}
-              style={{ transform: `translateY(${start}px)` }}
-              onClick={() => choose(task.path)}
-              onKeyDown={(event) => event.key === "Enter" && choose(task.path)}
-            >
+    <div ref={box} className={styles.timeline}>
+      <ZoomButtons {...{ range, whole, change }} />
+      <div className={styles.view}>
+        <Rows
+          label={text("timeline")}
+          className={styles.bars}
+          {...props}
+          rows={rows}
+          head={
+            <>
+              <Text component="span" size="sm" fw={700}>
+                {text("task")}
+              </Text>
+              <span ref={ref} className={styles.track}>
+                <TimeAxis range={range} width={width} />
+              </span>
+            </>
+          }
+          behind={
+            <>
+              <span />
+              <span className={styles.track}>
+                <TimeAxis behind range={range} width={width} />
+              </span>
+            </>
+          }
+        >
+          {({ node: { task } }) => (
+            <>
               <span role="gridcell" className={styles.name}>
                 {task.path}
               </span>
               <span role="gridcell" className={styles.track}>
-                {bar ? (
-                  <span
-                    className={styles.bar}
-                    title={shownDuration(bar.millis, language)}
-                    style={{
-                      left: `${bar.from * 100}%`,
-                      width: `${bar.share * 100}%`,
-                      background: `var(--mantine-color-${COLOURS[task.state] ?? "gray"}-filled)`,
-                    }}
-                  />
-                ) : null}
+                <Bars {...{ task, range }} now={task.finishedAt ?? now} />
               </span>
-            </div>
-          );
-        })}
+            </>
+          )}
+        </Rows>
       </div>
     </div>
   );

@@ -1,27 +1,45 @@
-/** What the page of a run asks the server for; it stops asking once the run has ended. */
+/** What the page of a run asks the server for, beside the stream of its changes. */
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
-import { ended } from "@penstock/client/index.js";
-import { useQuery } from "@tanstack/react-query";
+import { pages } from "@penstock/client/index.js";
+import { skipToken, useQuery } from "@tanstack/react-query";
 
-import { penstock, POLL_MS } from "../server";
+import { penstock } from "../server";
+import type { Seen } from "./seen";
 
+// The server's own bound.
+const LONGEST_TEXT = 256;
+
+/** With its pipeline, which a watch leaves out. */
 export function useRun(runId: string) {
   return useQuery({
     queryKey: ["run", runId],
     queryFn: ({ signal }) => penstock.runs.getRun({ runId }, { signal }),
-    refetchInterval: ({ state }) => (state.data && ended(state.data.state) ? false : POLL_MS),
+    staleTime: Infinity,
   });
 }
 
-/** `final` asks once more when the run has ended, for what was written last. */
-export function useTasks(runId: string, final: boolean) {
+/** All that is known of one task, asked for anew with each of its changes. */
+export function useTask(runId: string, seen: Seen | undefined) {
   return useQuery({
-    queryKey: ["tasks", runId, final],
-    queryFn: async ({ signal }) => (await penstock.insight.listTasks({ runId }, { signal })).tasks,
-    refetchInterval: final ? false : POLL_MS,
-    placeholderData: (old) => old,
+    queryKey: ["task", runId, seen?.path, seen?.version],
+    queryFn: seen ? ({ signal }) => taskOf(runId, seen, signal) : skipToken,
+    placeholderData: (old) => (old?.path === seen?.path ? old : undefined),
   });
+}
+
+async function taskOf(runId: string, { path, parentPath }: Seen, signal: AbortSignal): Promise<Task | null> {
+  const siblings = pages(
+    (pageToken) =>
+      penstock.insight.listTasks(
+        { runId, parentPath, text: path.slice(-LONGEST_TEXT), pageSize: 1000, pageToken },
+        { signal },
+      ),
+    ({ tasks }) => tasks,
+  );
+  for await (const task of siblings) if (task.path === path) return task;
+  return null;
 }
 
 export function useExplanation(runId: string, task: string, state: string) {

@@ -1,12 +1,17 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TaskSchema } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { expect, test } from "vitest";
 
 import { edgesBelow } from "./edges";
-import { counts, rowsOf, treeOf } from "./tree";
+import { Forest } from "./forest";
+import { rowsNamed, rowsOf, type Row } from "./tree";
 
 const task = (path: string, parentPath: string, kind = "container", state = "SUCCEEDED") =>
-  create(TaskSchema, { path, parentPath, kind, state, displayName: path });
+  create(TaskSchema, {
+    ...{ path, parentPath, kind, state, displayName: path },
+    createdAt: timestampFromMs(kind === "loop" ? 2 : 1),
+  });
 
 const tasks = [
   task("", "", "dag"),
@@ -18,20 +23,27 @@ const tasks = [
   task("each[0]/test", "each[0]"),
 ];
 
-const shown = (...toggled: string[]) =>
-  rowsOf(treeOf(tasks), new Set(toggled)).map(({ node, depth }) => `${depth} ${node.task.path}`);
+const forest = new Forest();
+forest.merge(tasks);
+const tree = forest.tree();
+const said = (rows: readonly Row[]) => rows.map(({ node, depth }) => `${depth} ${node.task.path}`);
+const shown = (...toggled: string[]) => said(rowsOf(tree, new Set(toggled)));
 
 test("a loop is folded until it is opened, and the root is no row", () => {
   expect(shown()).toEqual(["0 load", "0 each"]);
   expect(shown("each")).toEqual(
-    ["0 load", "0 each", "1 each[0]", "2 each[0]/train", "2 each[0]/test", "1 each[1]"],
+    ["0 load", "0 each", "1 each[0]", "2 each[0]/test", "2 each[0]/train", "1 each[1]"],
   );
   expect(shown("each", "each[0]")).not.toContain("2 each[0]/train");
 });
 
+test("tasks are found by name, with what they are in", () => {
+  expect(said(rowsNamed(tree, "TRAIN"))).toEqual(["0 each", "1 each[0]", "2 each[0]/train"]);
+  expect(rowsNamed(tree, "nothing")).toEqual([]);
+});
+
 test("a loop counts its iterations by state", () => {
-  const loop = treeOf(tasks)[1];
-  expect([...counts(loop?.children ?? [])]).toEqual([["SUCCEEDED", 1], ["FAILED", 1]]);
+  expect([...(tree[1]?.counts ?? [])]).toEqual([["SUCCEEDED", 1], ["FAILED", 1]]);
 });
 
 test("edges come from names and from outputs, inside of iterations too", () => {
@@ -40,7 +52,7 @@ test("edges come from names and from outputs, inside of iterations too", () => {
     root: { dag: { tasks: { load: {}, each: { componentRef: { name: "body" }, dependentTasks: ["load", "gone"] } } } },
     components: { body: { dag: { tasks: { train: {}, test: { inputs: { parameters: { x: producer } } } } } } },
   };
-  const nodes = treeOf(tasks);
+  const nodes = tree;
   expect(edgesBelow(document, "", nodes)).toEqual([{ from: "load", to: "each" }]);
   const inner = nodes[1]?.children[0]?.children ?? [];
   expect(edgesBelow({ pipeline_spec: document }, "each[0]", inner)).toEqual([

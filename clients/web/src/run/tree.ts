@@ -3,33 +3,23 @@
  *
  * The root is not shown; a loop is folded until it is opened, everything else is open until it is folded.
  */
-import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
+import { shownName, type Seen } from "./seen";
 
 export interface Node {
-  readonly task: Task;
+  readonly task: Seen;
   readonly children: readonly Node[];
+  /** How many of the children are in each state. */
+  readonly counts: ReadonlyMap<string, number>;
 }
 
 export interface Row {
   readonly node: Node;
   readonly depth: number;
-}
-
-export function treeOf(tasks: readonly Task[]): readonly Node[] {
-  const below = new Map<string, Task[]>();
-  for (const task of tasks) {
-    if (task.path === "") continue;
-    const siblings = below.get(task.parentPath);
-    if (siblings) siblings.push(task);
-    else below.set(task.parentPath, [task]);
-  }
-  const nodes = (parent: string): Node[] =>
-    (below.get(parent) ?? []).map((task) => ({ task, children: nodes(task.path) }));
-  return nodes("");
+  readonly open: boolean;
 }
 
 /** `toggled` are the paths that are the other way than they begin. */
-export function isOpen(task: Task, toggled: ReadonlySet<string>): boolean {
+export function isOpen(task: Seen, toggled: ReadonlySet<string>): boolean {
   return (task.kind !== "loop") !== toggled.has(task.path);
 }
 
@@ -37,16 +27,47 @@ export function isOpen(task: Task, toggled: ReadonlySet<string>): boolean {
 export function rowsOf(nodes: readonly Node[], toggled: ReadonlySet<string>): Row[] {
   const rows: Row[] = [];
   const add = (node: Node, depth: number) => {
-    rows.push({ node, depth });
-    if (isOpen(node.task, toggled)) for (const child of node.children) add(child, depth + 1);
+    const open = isOpen(node.task, toggled);
+    rows.push({ node, depth, open });
+    if (open) for (const child of node.children) add(child, depth + 1);
   };
   for (const node of nodes) add(node, 0);
   return rows;
 }
 
-/** How many of the nodes are in each state. */
-export function counts(nodes: readonly Node[]): ReadonlyMap<string, number> {
+/** Tasks with a text in their names, in upper or lower case, and what they are in; folded or not. */
+export function rowsNamed(nodes: readonly Node[], text: string): Row[] {
+  const rows: Row[] = [];
+  const wanted = text.toLowerCase();
+  const add = (node: Node, depth: number): boolean => {
+    const at = rows.length;
+    rows.push({ node, depth, open: true });
+    let found = shownName(node.task).toLowerCase().includes(wanted);
+    for (const child of node.children) found = add(child, depth + 1) || found;
+    // Nothing was added behind it then.
+    if (!found) rows.length = at;
+    return found;
+  };
+  for (const node of nodes) add(node, 0);
+  return rows;
+}
+
+/** The node of a task, if it has come. */
+export function nodeAt(nodes: readonly Node[], path: string): Node | undefined {
+  for (const node of nodes) {
+    const found = node.task.path === path ? node : nodeAt(node.children, path);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** The children's states, counted; while some have not come yet, as the server counted them. */
+export function counts(task: Seen, children: readonly Node[]): ReadonlyMap<string, number> {
+  let all = 0;
+  for (const count of task.childCounts.values()) all += count;
+  // Also where there are none: one empty map for all that have no children.
+  if (children.length < all || children.length === 0) return task.childCounts;
   const found = new Map<string, number>();
-  for (const { task } of nodes) found.set(task.state, (found.get(task.state) ?? 0) + 1);
+  for (const child of children) found.set(child.task.state, (found.get(child.task.state) ?? 0) + 1);
   return found;
 }

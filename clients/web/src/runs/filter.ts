@@ -1,11 +1,11 @@
 /** The filter of a list of runs, as the API takes it: JSON in a text. */
 import type { RunsSearch, Storage } from "../search";
 
-export interface Predicate {
-  readonly operation: "EQUALS" | "IS_SUBSTRING";
-  readonly key: string;
-  readonly string_value: string;
-}
+export type Predicate = { readonly key: string } & (
+  | { readonly operation: "EQUALS" | "IS_SUBSTRING"; readonly string_value: string }
+  | { readonly operation: "IN"; readonly string_values: { readonly values: readonly string[] } }
+  | { readonly operation: "GREATER_THAN_EQUALS"; readonly timestamp_value: string }
+);
 
 /** Archived runs are out of sight unless they are asked for. */
 export function filterOf(search: RunsSearch): string {

@@ -50,7 +50,7 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
       return run && penstock.runs.createRun({ run });
     },
     onSuccess: (run) => {
-      if (run) void navigate({ to: "/runs/$runId", params: { runId: run.runId } });
+      if (run) void navigate({ to: "/runs/$runId", params: { runId: run.runId }, search: namespace ? { namespace } : {} });
     },
   });
   const change = (changed: Partial<General>) => setGeneral((old) => ({ ...old, ...changed }));

@@ -4,6 +4,7 @@ import { getRouteApi } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
 import { TextLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { PageTitle } from "../components/PageTitle";
 import styles from "../pipelines/Pipelines.module.css";
 import { useVersions } from "../pipelines/queries";
@@ -49,6 +50,7 @@ export function StartPage() {
 
 function From({ origin: { source, name, again } }: { origin: Origin }) {
   const text = useText();
+  const namespace = useNamespace();
   const navigate = route.useNavigate();
   const pipelineId = source.kind === "version" ? source.pipelineId : "";
   const versions = useVersions(again ? "" : pipelineId, VERSIONS);
@@ -59,7 +61,7 @@ function From({ origin: { source, name, again } }: { origin: Origin }) {
       <Text className={styles.name}>
         {text("pipeline")}:{" "}
         {pipelineId ? (
-          <TextLink underline="always" to="/pipelines/$pipelineId" params={{ pipelineId }} search={{ version }}>
+          <TextLink underline="always" to="/pipelines/$pipelineId" params={{ pipelineId }} search={{ version, ...namespace }}>
             {name}
           </TextLink>
         ) : (
@@ -69,7 +71,7 @@ function From({ origin: { source, name, again } }: { origin: Origin }) {
       {again ? (
         <Text className={styles.name}>
           {text("run")}:{" "}
-          <TextLink underline="always" to="/runs/$runId" params={{ runId: again.runId }}>
+          <TextLink underline="always" to="/runs/$runId" params={{ runId: again.runId }} search={namespace}>
             {again.displayName}
           </TextLink>
         </Text>

@@ -2,11 +2,12 @@
 import { expect, test } from "vitest";
 
 import { en } from "./en";
+import { homeEn } from "./home.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 test("no text is in two catalogues, where one would hide the other", () => {
-  for (const part of [pipelinesEn, startEn]) {
+  for (const part of [homeEn, pipelinesEn, startEn]) {
     for (const [key, text] of Object.entries(part)) expect({ key, text: en[key as keyof typeof en] }).toEqual({ key, text });
   }
 });

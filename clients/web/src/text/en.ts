@@ -1,10 +1,12 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
 import { keysEn } from "./keys.en";
+import { homeEn } from "./home.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 export const en = {
   ...keysEn,
+  ...homeEn,
   ...pipelinesEn,
   ...startEn,
   runs: "Runs",
@@ -69,6 +71,20 @@ export const en = {
   graph: "Graph",
   timeline: "Timeline",
   noTasks: "No tasks yet",
+  tasks: "Tasks",
+  lost: "Connection lost, trying again",
+  lostMeans: "What is shown may be out of date until the server answers.",
+  searchTasks: "Search tasks by name",
+  noTasksNamed: "No task has this in its name. Clear the search to see all.",
+  waited: "Waited",
+  ran: "Ran",
+  tooManyNodes: "These are more tasks than a graph can show. Fold groups, or look at the table.",
+  zoomIn: "Zoom in",
+  zoomOut: "Zoom out",
+  earlier: "Earlier",
+  later: "Later",
+  wholeTime: "Whole time",
+  wheelHint: "Ctrl and wheel zoom, Shift and wheel move",
   why: "Why",
   inputs: "Inputs",
   outputs: "Outputs",

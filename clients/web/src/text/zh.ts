@@ -1,11 +1,13 @@
 /** 简体中文界面文字。 */
 import type { Catalogue } from "./en";
 import { keysZh } from "./keys.zh";
+import { homeZh } from "./home.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
   ...keysZh,
+  ...homeZh,
   ...pipelinesZh,
   ...startZh,
   runs: "运行",
@@ -69,6 +71,20 @@ export const zh: Catalogue = {
   graph: "图",
   timeline: "时间线",
   noTasks: "尚无任务",
+  tasks: "任务列表",
+  lost: "连接已断开，正在重试",
+  lostMeans: "在服务器恢复应答之前，所显示的内容可能不是最新的。",
+  searchTasks: "按名称搜索任务",
+  noTasksNamed: "没有名称匹配的任务。清空搜索可查看全部。",
+  waited: "等待",
+  ran: "运行",
+  tooManyNodes: "任务过多，无法绘制成图。请折叠分组，或查看表格。",
+  zoomIn: "放大",
+  zoomOut: "缩小",
+  earlier: "更早",
+  later: "更晚",
+  wholeTime: "全部时间",
+  wheelHint: "Ctrl 加滚轮缩放，Shift 加滚轮平移",
   why: "原因",
   inputs: "输入",
   outputs: "输出",

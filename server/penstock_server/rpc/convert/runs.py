@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import struct_pb2
@@ -55,6 +56,14 @@ def new_run(message: pb.Run) -> NewRun:
         options=_requested_options(message.options),
         labels=dict(message.labels),
     )
+
+
+def to_proto_without_pipeline(run: Run) -> pb.Run:
+    """The document can be megabytes, and never changes."""
+    message = to_proto(replace(run, submitted_spec=""))
+    if run.submitted_spec:
+        message.ClearField("pipeline_version_reference")
+    return message
 
 
 def to_proto(run: Run) -> pb.Run:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 from penstock_api.v1 import watch_pb2 as pb
 
 from penstock_server.domain.changes import RunChange
 from penstock_server.rpc.convert.insight import task_to_proto
-from penstock_server.rpc.convert.runs import to_proto
+from penstock_server.rpc.convert.runs import to_proto_without_pipeline
 
 
 class SharedMessage:
@@ -28,10 +27,7 @@ class SharedMessage:
 
 
 def change_to_proto(change: RunChange) -> SharedMessage:
-    # Without the pipeline, which can be megabytes and never changes.
-    run = to_proto(replace(change.run, submitted_spec=""))
-    if change.run.submitted_spec:
-        run.ClearField("pipeline_version_reference")
+    run = to_proto_without_pipeline(change.run)
     return SharedMessage(
         pb.RunChange(sequence=change.sequence, run=run, tasks=map(task_to_proto, change.tasks), more=change.more)
     )

@@ -56,6 +56,23 @@ class SqlArtifactRepository:
         found = page(self._connection, query, table, table.c.name, where=where, parent=table.c.run_id)
         return found.with_items([_artifact(row) for row in found.items])
 
+    def metrics_of(self, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The newest value of each scalar metric, by run and name."""
+        found: dict[str, dict[str, float]] = {}
+        for row in self._connection.execute(select(run_metrics).where(run_metrics.c.run_id.in_(run_ids))):
+            found.setdefault(row.run_id, {})[row.name] = row.value
+        return found
+
+    def newest(self, run_id: str, types: Sequence[str], limit: int) -> Sequence[Artifact]:
+        """Of a run's artifacts those of these types, the newest first."""
+        statement = (
+            select(table)
+            .where(table.c.run_id == run_id, table.c.type.in_(types))
+            .order_by(table.c.created_at.desc(), table.c.name)
+            .limit(limit)
+        )
+        return [_artifact(row) for row in self._connection.execute(statement)]
+
     def set_metadata_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
         """Ids in ML Metadata by run id and artifact name."""
         if ids:

@@ -11,13 +11,93 @@ import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Trigger } from "../v2beta1/recurring_run_pb.js";
 import { file_penstock_api_v2beta1_recurring_run } from "../v2beta1/recurring_run_pb.js";
+import type { Run } from "../v2beta1/run_pb.js";
+import { file_penstock_api_v2beta1_run } from "../v2beta1/run_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file penstock_api/v1/insight.proto.
  */
 export const file_penstock_api_v1_insight: GenFile = /*@__PURE__*/
-  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiJwoSR2V0T3ZlcnZpZXdSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCSLrAgoIT3ZlcnZpZXcSNgoJb3Blbl9ydW5zGAEgAygLMiMucGVuc3RvY2sudjEuT3ZlcnZpZXcuT3BlblJ1bnNFbnRyeRIUCgx3YWl0aW5nX3J1bnMYAiABKAUSMQoNd2FpdGluZ19zaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoJZXhlY3V0b3JzGAQgAygLMh0ucGVuc3RvY2sudjEuRXhlY3V0b3JPdmVydmlldxIQCghwcm9ibGVtcxgFIAMoCRIWCg5zZXJ2ZXJfdmVyc2lvbhgGIAEoCRIQCghkYXRhYmFzZRgHIAEoCRIXCg9zY2hlbWFfcmV2aXNpb24YCCABKAkSJgoCYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi8KDU9wZW5SdW5zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgFOgI4ASKpAQoQRXhlY3V0b3JPdmVydmlldxIMCgRuYW1lGAEgASgJEg8KB2JhY2tlbmQYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIOCgZwbGFjZXMYBCABKAUSFQoNb3Blbl9hdHRlbXB0cxgFIAEoBRIRCgloZWxkX3J1bnMYBiABKAUSKwoHc2Vlbl9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiPwoUTGlzdE5leHRGaXJlc1JlcXVlc3QSGAoQcmVjdXJyaW5nX3J1bl9pZBgBIAEoCRINCgVjb3VudBgCIAEoBSJmChNQcmV2aWV3RmlyZXNSZXF1ZXN0EkAKB3RyaWdnZXIYASABKAsyLy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5UcmlnZ2VyEg0KBWNvdW50GAIgASgFIlkKCU5leHRGaXJlcxIpCgVmaXJlcxgBIAMoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJEhEKCXRpbWVfem9uZRgDIAEoCSIyChJFeHBsYWluVGFza1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkiaQoTRXhwbGFpblRhc2tSZXNwb25zZRIMCgR0YXNrGAEgASgJEg0KBXN0YXRlGAIgASgJEg8KB3N1bW1hcnkYAyABKAkSJAoHcmVhc29ucxgEIAMoCzITLnBlbnN0b2NrLnYxLlJlYXNvbiJMCgZSZWFzb24SDAoEdGV4dBgBIAEoCRIMCgR0YXNrGAIgASgJEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIzChNFeHBsYWluQ2FjaGVSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIMCgR0YXNrGAIgASgJIpkCChRFeHBsYWluQ2FjaGVSZXNwb25zZRI6CgdvdXRjb21lGAEgASgOMikucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVzcG9uc2UuT3V0Y29tZRIPCgdzdW1tYXJ5GAIgASgJEhQKDG90aGVyX3J1bl9pZBgDIAEoCRISCgpvdGhlcl90YXNrGAQgASgJEiwKC2RpZmZlcmVuY2VzGAUgAygLMhcucGVuc3RvY2sudjEuRGlmZmVyZW5jZSJcCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIPCgtPVVRDT01FX0hJVBABEhAKDE9VVENPTUVfTUlTUxACEhUKEU9VVENPTUVfTk9UX0FTS0VEEAMiRAoKRGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRISCgp0aGlzX3ZhbHVlGAIgASgJEhMKC290aGVyX3ZhbHVlGAMgASgJIoYCChNQbGFuUGlwZWxpbmVSZXF1ZXN0Ei4KDXBpcGVsaW5lX3NwZWMYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhsKE3BpcGVsaW5lX3ZlcnNpb25faWQYAiABKAkSRAoKcGFyYW1ldGVycxgDIAMoCzIwLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QuUGFyYW1ldGVyc0VudHJ5EhEKCW5hbWVzcGFjZRgEIAEoCRpJCg9QYXJhbWV0ZXJzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlOgI4ASJ6ChRQbGFuUGlwZWxpbmVSZXNwb25zZRInCgV0YXNrcxgBIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrEiYKCHByb2JsZW1zGAIgAygLMhQucGVuc3RvY2sudjEuUHJvYmxlbRIRCgl0cnVuY2F0ZWQYAyABKAgiKQoHUHJvYmxlbRINCgVwbGFjZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIoIECgtQbGFubmVkVGFzaxIMCgRwYXRoGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEhAKCGRlY2lzaW9uGAQgASgJEgwKBG5vdGUYBSABKAkSEgoKZGVwZW5kc19vbhgGIAMoCRIRCgljb25kaXRpb24YByABKAkSJwoGaW5wdXRzGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJDCg51bmtub3duX2lucHV0cxgJIAMoCzIrLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrLlVua25vd25JbnB1dHNFbnRyeRIPCgdjYWNoaW5nGAogASgIEhUKDWNhY2hlZF9ydW5faWQYCyABKAkSEwoLbWF4X3JldHJpZXMYDCABKAUSFwoKaXRlcmF0aW9ucxgNIAEoBUgAiAEBEhkKEXBhcmFsbGVsaXNtX2xpbWl0GA4gASgFEioKCWNvbnRhaW5lchgPIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoIY2hpbGRyZW4YECADKAsyGC5wZW5zdG9jay52MS5QbGFubmVkVGFzaxo0ChJVbmtub3duSW5wdXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUINCgtfaXRlcmF0aW9ucyIlChNSZWFkRXZlbnRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI2ChNSZWFkQXJ0aWZhY3RSZXF1ZXN0EgwKBG5hbWUYASABKAkSEQoJbWF4X2J5dGVzGAIgASgDIlMKEVJlYWRPYmplY3RSZXF1ZXN0EgsKA3VyaRgBIAEoCRIOCgZvZmZzZXQYAiABKAMSEQoJbWF4X2J5dGVzGAMgASgDEg4KBnVucGFjaxgEIAEoCCI2ChJEZXNjcmliZVBvZFJlcXVlc3QSEAoIcG9kX25hbWUYASABKAkSDgoGcnVuX2lkGAIgASgJImQKE0Rlc2NyaWJlUG9kUmVzcG9uc2USJAoDcG9kGAEgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZldmVudHMYAiADKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IlUKDlJlYWRMb2dSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg4KBmZvbGxvdxgDIAEoCBISCgp0YWlsX2J5dGVzGAQgASgDIj8KBUNodW5rEgwKBGRhdGEYASABKAwSGAoLdG90YWxfYnl0ZXMYAiABKANIAIgBAUIOCgxfdG90YWxfYnl0ZXMiogEKEExpc3RUYXNrc1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJEhgKC3BhcmVudF9wYXRoGAQgASgJSACIAQESDgoGc3RhdGVzGAUgAygJEgwKBHRleHQYBiABKAkSDwoHc29ydF9ieRgHIAEoCUIOCgxfcGFyZW50X3BhdGgi3wEKEUxpc3RUYXNrc1Jlc3BvbnNlEiAKBXRhc2tzGAEgAygLMhEucGVuc3RvY2sudjEuVGFzaxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSEgoKdG90YWxfc2l6ZRgDIAEoBRI6CgZjb3VudHMYBCADKAsyKi5wZW5zdG9jay52MS5MaXN0VGFza3NSZXNwb25zZS5Db3VudHNFbnRyeRIQCghzZXF1ZW5jZRgFIAEoAxotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIpsHCgRUYXNrEgwKBHBhdGgYASABKAkSDAoEbmFtZRgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEwoLcGFyZW50X3BhdGgYBCABKAkSDAoEa2luZBgFIAEoCRINCgVzdGF0ZRgGIAEoCRIQCghhdHRlbXB0cxgHIAEoBRIuCgpjcmVhdGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZXJyb3IYCyABKAkSFAoMZXhlY3V0aW9uX2lkGAwgASgDEicKBmlucHV0cxgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKAoHb3V0cHV0cxgOIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSPgoPaW5wdXRfYXJ0aWZhY3RzGA8gAygLMiUucGVuc3RvY2sudjEuVGFzay5JbnB1dEFydGlmYWN0c0VudHJ5EkAKEG91dHB1dF9hcnRpZmFjdHMYECADKAsyJi5wZW5zdG9jay52MS5UYXNrLk91dHB1dEFydGlmYWN0c0VudHJ5EhwKD2l0ZXJhdGlvbl9pbmRleBgRIAEoBUgAiAEBEg8KB2xvZ191cmkYEiABKAkSEAoIcG9kX25hbWUYEyABKAkSFwoPZHVyYXRpb25fbWlsbGlzGBQgASgDEg8KB3dhaXRpbmcYFSABKAkSOAoMY2hpbGRfY291bnRzGBYgAygLMiIucGVuc3RvY2sudjEuVGFzay5DaGlsZENvdW50c0VudHJ5GlEKE0lucHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaUgoUT3V0cHV0QXJ0aWZhY3RzRW50cnkSCwoDa2V5GAEgASgJEikKBXZhbHVlGAIgASgLMhoucGVuc3RvY2sudjEuQXJ0aWZhY3ROYW1lczoCOAEaMgoQQ2hpbGRDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBQhIKEF9pdGVyYXRpb25faW5kZXgiHgoNQXJ0aWZhY3ROYW1lcxINCgVuYW1lcxgBIAMoCSJuChRMaXN0QXJ0aWZhY3RzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSDAoEdHlwZRgEIAEoCRIRCgluYW1lc3BhY2UYBSABKAkiWgoVTGlzdEFydGlmYWN0c1Jlc3BvbnNlEigKCWFydGlmYWN0cxgBIAMoCzIVLnBlbnN0b2NrLnYxLkFydGlmYWN0EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSLqAQoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDAoEdHlwZRgDIAEoCRILCgN1cmkYBCABKAkSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJ1bl9pZBgGIAEoCRIRCgl0YXNrX3BhdGgYByABKAkSDAoEcG9ydBgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgttZXRhZGF0YV9pZBgKIAEoAzLpCwoOSW5zaWdodFNlcnZpY2USeQoJTGlzdFRhc2tzEh0ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVxdWVzdBoeLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlIi2C0+STAicSJS9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH0vdGFza3MSewoNTGlzdEFydGlmYWN0cxIhLnBlbnN0b2NrLnYxLkxpc3RBcnRpZmFjdHNSZXF1ZXN0GiIucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1Jlc3BvbnNlIiOC0+STAh0SGy9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cxJxCgtHZXRBcnRpZmFjdBIfLnBlbnN0b2NrLnYxLkdldEFydGlmYWN0UmVxdWVzdBoVLnBlbnN0b2NrLnYxLkFydGlmYWN0IiqC0+STAiQSIi9hcGlzL3BlbnN0b2NrL3YxL2FydGlmYWN0cy97bmFtZX0SRgoMUmVhZEFydGlmYWN0EiAucGVuc3RvY2sudjEuUmVhZEFydGlmYWN0UmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESQgoKUmVhZE9iamVjdBIeLnBlbnN0b2NrLnYxLlJlYWRPYmplY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJQCgtEZXNjcmliZVBvZBIfLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVxdWVzdBogLnBlbnN0b2NrLnYxLkRlc2NyaWJlUG9kUmVzcG9uc2USPAoHUmVhZExvZxIbLnBlbnN0b2NrLnYxLlJlYWRMb2dSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARKBAQoLRXhwbGFpblRhc2sSHy5wZW5zdG9jay52MS5FeHBsYWluVGFza1JlcXVlc3QaIC5wZW5zdG9jay52MS5FeHBsYWluVGFza1Jlc3BvbnNlIi+C0+STAikSJy9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbhKJAQoMRXhwbGFpbkNhY2hlEiAucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVxdWVzdBohLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlc3BvbnNlIjSC0+STAi4SLC9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06ZXhwbGFpbkNhY2hlEnYKDFBsYW5QaXBlbGluZRIgLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlcXVlc3QaIS5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXNwb25zZSIhgtPkkwIbIhYvYXBpcy9wZW5zdG9jay92MS9wbGFuOgEqEkYKDFJlYWRFdmVudExvZxIgLnBlbnN0b2NrLnYxLlJlYWRFdmVudExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEpABCg1MaXN0TmV4dEZpcmVzEiEucGVuc3RvY2sudjEuTGlzdE5leHRGaXJlc1JlcXVlc3QaFi5wZW5zdG9jay52MS5OZXh0RmlyZXMiRILT5JMCPhI8L2FwaXMvcGVuc3RvY2svdjEvcmVjdXJyaW5ncnVucy97cmVjdXJyaW5nX3J1bl9pZH06bmV4dEZpcmVzEoEBCgxQcmV2aWV3RmlyZXMSIC5wZW5zdG9jay52MS5QcmV2aWV3RmlyZXNSZXF1ZXN0GhYucGVuc3RvY2sudjEuTmV4dEZpcmVzIjeC0+STAjEiLC9hcGlzL3BlbnN0b2NrL3YxL3JlY3VycmluZ3J1bnM6cHJldmlld0ZpcmVzOgEqEmkKC0dldE92ZXJ2aWV3Eh8ucGVuc3RvY2sudjEuR2V0T3ZlcnZpZXdSZXF1ZXN0GhUucGVuc3RvY2sudjEuT3ZlcnZpZXciIoLT5JMCHBIaL2FwaXMvcGVuc3RvY2svdjEvb3ZlcnZpZXdiBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run]);
+  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiJQoSQ29tcGFyZVJ1bnNSZXF1ZXN0Eg8KB3J1bl9pZHMYASADKAkiPQoTQ29tcGFyZVJ1bnNSZXNwb25zZRImCgRydW5zGAEgAygLMhgucGVuc3RvY2sudjEuQ29tcGFyZWRSdW4ikwIKC0NvbXBhcmVkUnVuEjgKA3J1bhgBIAEoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhIrCgpwYXJhbWV0ZXJzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI2CgdtZXRyaWNzGAMgAygLMiUucGVuc3RvY2sudjEuQ29tcGFyZWRSdW4uTWV0cmljc0VudHJ5EjUKFmNsYXNzaWZpY2F0aW9uX21ldHJpY3MYBCADKAsyFS5wZW5zdG9jay52MS5BcnRpZmFjdBouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASInChJHZXRPdmVydmlld1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJIusCCghPdmVydmlldxI2CglvcGVuX3J1bnMYASADKAsyIy5wZW5zdG9jay52MS5PdmVydmlldy5PcGVuUnVuc0VudHJ5EhQKDHdhaXRpbmdfcnVucxgCIAEoBRIxCg13YWl0aW5nX3NpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCglleGVjdXRvcnMYBCADKAsyHS5wZW5zdG9jay52MS5FeGVjdXRvck92ZXJ2aWV3EhAKCHByb2JsZW1zGAUgAygJEhYKDnNlcnZlcl92ZXJzaW9uGAYgASgJEhAKCGRhdGFiYXNlGAcgASgJEhcKD3NjaGVtYV9yZXZpc2lvbhgIIAEoCRImCgJhdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLwoNT3BlblJ1bnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIqkBChBFeGVjdXRvck92ZXJ2aWV3EgwKBG5hbWUYASABKAkSDwoHYmFja2VuZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBnBsYWNlcxgEIAEoBRIVCg1vcGVuX2F0dGVtcHRzGAUgASgFEhEKCWhlbGRfcnVucxgGIAEoBRIrCgdzZWVuX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI/ChRMaXN0TmV4dEZpcmVzUmVxdWVzdBIYChByZWN1cnJpbmdfcnVuX2lkGAEgASgJEg0KBWNvdW50GAIgASgFImYKE1ByZXZpZXdGaXJlc1JlcXVlc3QSQAoHdHJpZ2dlchgBIAEoCzIvLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlRyaWdnZXISDQoFY291bnQYAiABKAUiWQoJTmV4dEZpcmVzEikKBWZpcmVzGAEgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAiABKAkSEQoJdGltZV96b25lGAMgASgJIjIKEkV4cGxhaW5UYXNrUmVxdWVzdBIOCgZydW5faWQYASABKAkSDAoEdGFzaxgCIAEoCSJpChNFeHBsYWluVGFza1Jlc3BvbnNlEgwKBHRhc2sYASABKAkSDQoFc3RhdGUYAiABKAkSDwoHc3VtbWFyeRgDIAEoCRIkCgdyZWFzb25zGAQgAygLMhMucGVuc3RvY2sudjEuUmVhc29uIkwKBlJlYXNvbhIMCgR0ZXh0GAEgASgJEgwKBHRhc2sYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjMKE0V4cGxhaW5DYWNoZVJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkimQIKFEV4cGxhaW5DYWNoZVJlc3BvbnNlEjoKB291dGNvbWUYASABKA4yKS5wZW5zdG9jay52MS5FeHBsYWluQ2FjaGVSZXNwb25zZS5PdXRjb21lEg8KB3N1bW1hcnkYAiABKAkSFAoMb3RoZXJfcnVuX2lkGAMgASgJEhIKCm90aGVyX3Rhc2sYBCABKAkSLAoLZGlmZmVyZW5jZXMYBSADKAsyFy5wZW5zdG9jay52MS5EaWZmZXJlbmNlIlwKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEg8KC09VVENPTUVfSElUEAESEAoMT1VUQ09NRV9NSVNTEAISFQoRT1VUQ09NRV9OT1RfQVNLRUQQAyJECgpEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEhIKCnRoaXNfdmFsdWUYAiABKAkSEwoLb3RoZXJfdmFsdWUYAyABKAkihgIKE1BsYW5QaXBlbGluZVJlcXVlc3QSLgoNcGlwZWxpbmVfc3BlYxgBIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoTcGlwZWxpbmVfdmVyc2lvbl9pZBgCIAEoCRJECgpwYXJhbWV0ZXJzGAMgAygLMjAucGVuc3RvY2sudjEuUGxhblBpcGVsaW5lUmVxdWVzdC5QYXJhbWV0ZXJzRW50cnkSEQoJbmFtZXNwYWNlGAQgASgJGkkKD1BhcmFtZXRlcnNFbnRyeRILCgNrZXkYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWU6AjgBInoKFFBsYW5QaXBlbGluZVJlc3BvbnNlEicKBXRhc2tzGAEgAygLMhgucGVuc3RvY2sudjEuUGxhbm5lZFRhc2sSJgoIcHJvYmxlbXMYAiADKAsyFC5wZW5zdG9jay52MS5Qcm9ibGVtEhEKCXRydW5jYXRlZBgDIAEoCCIpCgdQcm9ibGVtEg0KBXBsYWNlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiggQKC1BsYW5uZWRUYXNrEgwKBHBhdGgYASABKAkSDAoEa2luZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEAoIZGVjaXNpb24YBCABKAkSDAoEbm90ZRgFIAEoCRISCgpkZXBlbmRzX29uGAYgAygJEhEKCWNvbmRpdGlvbhgHIAEoCRInCgZpbnB1dHMYCCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EkMKDnVua25vd25faW5wdXRzGAkgAygLMisucGVuc3RvY2sudjEuUGxhbm5lZFRhc2suVW5rbm93bklucHV0c0VudHJ5Eg8KB2NhY2hpbmcYCiABKAgSFQoNY2FjaGVkX3J1bl9pZBgLIAEoCRITCgttYXhfcmV0cmllcxgMIAEoBRIXCgppdGVyYXRpb25zGA0gASgFSACIAQESGQoRcGFyYWxsZWxpc21fbGltaXQYDiABKAUSKgoJY29udGFpbmVyGA8gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIqCghjaGlsZHJlbhgQIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrGjQKElVua25vd25JbnB1dHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19pdGVyYXRpb25zIiUKE1JlYWRFdmVudExvZ1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJIjYKE1JlYWRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgltYXhfYnl0ZXMYAiABKAMiUwoRUmVhZE9iamVjdFJlcXVlc3QSCwoDdXJpGAEgASgJEg4KBm9mZnNldBgCIAEoAxIRCgltYXhfYnl0ZXMYAyABKAMSDgoGdW5wYWNrGAQgASgIIjYKEkRlc2NyaWJlUG9kUmVxdWVzdBIQCghwb2RfbmFtZRgBIAEoCRIOCgZydW5faWQYAiABKAkiZAoTRGVzY3JpYmVQb2RSZXNwb25zZRIkCgNwb2QYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKBmV2ZW50cxgCIAMoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiVQoOUmVhZExvZ1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSDgoGZm9sbG93GAMgASgIEhIKCnRhaWxfYnl0ZXMYBCABKAMiPwoFQ2h1bmsSDAoEZGF0YRgBIAEoDBIYCgt0b3RhbF9ieXRlcxgCIAEoA0gAiAEBQg4KDF90b3RhbF9ieXRlcyKiAQoQTGlzdFRhc2tzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSGAoLcGFyZW50X3BhdGgYBCABKAlIAIgBARIOCgZzdGF0ZXMYBSADKAkSDAoEdGV4dBgGIAEoCRIPCgdzb3J0X2J5GAcgASgJQg4KDF9wYXJlbnRfcGF0aCLfAQoRTGlzdFRhc2tzUmVzcG9uc2USIAoFdGFza3MYASADKAsyES5wZW5zdG9jay52MS5UYXNrEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgFEjoKBmNvdW50cxgEIAMoCzIqLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhAKCHNlcXVlbmNlGAUgASgDGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAEimwcKBFRhc2sSDAoEcGF0aBgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwYXJlbnRfcGF0aBgEIAEoCRIMCgRraW5kGAUgASgJEg0KBXN0YXRlGAYgASgJEhAKCGF0dGVtcHRzGAcgASgFEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcnJvchgLIAEoCRIUCgxleGVjdXRpb25faWQYDCABKAMSJwoGaW5wdXRzGA0gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIoCgdvdXRwdXRzGA4gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI+Cg9pbnB1dF9hcnRpZmFjdHMYDyADKAsyJS5wZW5zdG9jay52MS5UYXNrLklucHV0QXJ0aWZhY3RzRW50cnkSQAoQb3V0cHV0X2FydGlmYWN0cxgQIAMoCzImLnBlbnN0b2NrLnYxLlRhc2suT3V0cHV0QXJ0aWZhY3RzRW50cnkSHAoPaXRlcmF0aW9uX2luZGV4GBEgASgFSACIAQESDwoHbG9nX3VyaRgSIAEoCRIQCghwb2RfbmFtZRgTIAEoCRIXCg9kdXJhdGlvbl9taWxsaXMYFCABKAMSDwoHd2FpdGluZxgVIAEoCRI4CgxjaGlsZF9jb3VudHMYFiADKAsyIi5wZW5zdG9jay52MS5UYXNrLkNoaWxkQ291bnRzRW50cnkaUQoTSW5wdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARpSChRPdXRwdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARoyChBDaGlsZENvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAFCEgoQX2l0ZXJhdGlvbl9pbmRleCIeCg1BcnRpZmFjdE5hbWVzEg0KBW5hbWVzGAEgAygJIm4KFExpc3RBcnRpZmFjdHNSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIMCgR0eXBlGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCSJaChVMaXN0QXJ0aWZhY3RzUmVzcG9uc2USKAoJYXJ0aWZhY3RzGAEgAygLMhUucGVuc3RvY2sudjEuQXJ0aWZhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiIKEkdldEFydGlmYWN0UmVxdWVzdBIMCgRuYW1lGAEgASgJIuoBCghBcnRpZmFjdBIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIMCgR0eXBlGAMgASgJEgsKA3VyaRgEIAEoCRIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGcnVuX2lkGAYgASgJEhEKCXRhc2tfcGF0aBgHIAEoCRIMCgRwb3J0GAggASgJEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC21ldGFkYXRhX2lkGAogASgDMuMMCg5JbnNpZ2h0U2VydmljZRJ5CglMaXN0VGFza3MSHS5wZW5zdG9jay52MS5MaXN0VGFza3NSZXF1ZXN0Gh4ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVzcG9uc2UiLYLT5JMCJxIlL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfS90YXNrcxJ7Cg1MaXN0QXJ0aWZhY3RzEiEucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1JlcXVlc3QaIi5wZW5zdG9jay52MS5MaXN0QXJ0aWZhY3RzUmVzcG9uc2UiI4LT5JMCHRIbL2FwaXMvcGVuc3RvY2svdjEvYXJ0aWZhY3RzEnEKC0dldEFydGlmYWN0Eh8ucGVuc3RvY2sudjEuR2V0QXJ0aWZhY3RSZXF1ZXN0GhUucGVuc3RvY2sudjEuQXJ0aWZhY3QiKoLT5JMCJBIiL2FwaXMvcGVuc3RvY2svdjEvYXJ0aWZhY3RzL3tuYW1lfRJGCgxSZWFkQXJ0aWZhY3QSIC5wZW5zdG9jay52MS5SZWFkQXJ0aWZhY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJCCgpSZWFkT2JqZWN0Eh4ucGVuc3RvY2sudjEuUmVhZE9iamVjdFJlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABElAKC0Rlc2NyaWJlUG9kEh8ucGVuc3RvY2sudjEuRGVzY3JpYmVQb2RSZXF1ZXN0GiAucGVuc3RvY2sudjEuRGVzY3JpYmVQb2RSZXNwb25zZRI8CgdSZWFkTG9nEhsucGVuc3RvY2sudjEuUmVhZExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEoEBCgtFeHBsYWluVGFzaxIfLnBlbnN0b2NrLnYxLkV4cGxhaW5UYXNrUmVxdWVzdBogLnBlbnN0b2NrLnYxLkV4cGxhaW5UYXNrUmVzcG9uc2UiL4LT5JMCKRInL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfTpleHBsYWluEokBCgxFeHBsYWluQ2FjaGUSIC5wZW5zdG9jay52MS5FeHBsYWluQ2FjaGVSZXF1ZXN0GiEucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVzcG9uc2UiNILT5JMCLhIsL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfTpleHBsYWluQ2FjaGUSdgoMUGxhblBpcGVsaW5lEiAucGVuc3RvY2sudjEuUGxhblBpcGVsaW5lUmVxdWVzdBohLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlc3BvbnNlIiGC0+STAhsiFi9hcGlzL3BlbnN0b2NrL3YxL3BsYW46ASoSRgoMUmVhZEV2ZW50TG9nEiAucGVuc3RvY2sudjEuUmVhZEV2ZW50TG9nUmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESkAEKDUxpc3ROZXh0RmlyZXMSIS5wZW5zdG9jay52MS5MaXN0TmV4dEZpcmVzUmVxdWVzdBoWLnBlbnN0b2NrLnYxLk5leHRGaXJlcyJEgtPkkwI+EjwvYXBpcy9wZW5zdG9jay92MS9yZWN1cnJpbmdydW5zL3tyZWN1cnJpbmdfcnVuX2lkfTpuZXh0RmlyZXMSgQEKDFByZXZpZXdGaXJlcxIgLnBlbnN0b2NrLnYxLlByZXZpZXdGaXJlc1JlcXVlc3QaFi5wZW5zdG9jay52MS5OZXh0RmlyZXMiN4LT5JMCMSIsL2FwaXMvcGVuc3RvY2svdjEvcmVjdXJyaW5ncnVuczpwcmV2aWV3RmlyZXM6ASoSeAoLQ29tcGFyZVJ1bnMSHy5wZW5zdG9jay52MS5Db21wYXJlUnVuc1JlcXVlc3QaIC5wZW5zdG9jay52MS5Db21wYXJlUnVuc1Jlc3BvbnNlIiaC0+STAiASHi9hcGlzL3BlbnN0b2NrL3YxL3J1bnM6Y29tcGFyZRJpCgtHZXRPdmVydmlldxIfLnBlbnN0b2NrLnYxLkdldE92ZXJ2aWV3UmVxdWVzdBoVLnBlbnN0b2NrLnYxLk92ZXJ2aWV3IiKC0+STAhwSGi9hcGlzL3BlbnN0b2NrL3YxL292ZXJ2aWV3YgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run, file_penstock_api_v2beta1_run]);
+
+/**
+ * @generated from message penstock.v1.CompareRunsRequest
+ */
+export type CompareRunsRequest = Message<"penstock.v1.CompareRunsRequest"> & {
+  /**
+   * From 1 to 20.
+   *
+   * @generated from field: repeated string run_ids = 1;
+   */
+  runIds: string[];
+};
+
+/**
+ * Describes the message penstock.v1.CompareRunsRequest.
+ * Use `create(CompareRunsRequestSchema)` to create a new message.
+ */
+export const CompareRunsRequestSchema: GenMessage<CompareRunsRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 0);
+
+/**
+ * @generated from message penstock.v1.CompareRunsResponse
+ */
+export type CompareRunsResponse = Message<"penstock.v1.CompareRunsResponse"> & {
+  /**
+   * In the order in which they were asked for.
+   *
+   * @generated from field: repeated penstock.v1.ComparedRun runs = 1;
+   */
+  runs: ComparedRun[];
+};
+
+/**
+ * Describes the message penstock.v1.CompareRunsResponse.
+ * Use `create(CompareRunsResponseSchema)` to create a new message.
+ */
+export const CompareRunsResponseSchema: GenMessage<CompareRunsResponse> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 1);
+
+/**
+ * @generated from message penstock.v1.ComparedRun
+ */
+export type ComparedRun = Message<"penstock.v1.ComparedRun"> & {
+  /**
+   * As GetRun has it, without its pipeline and the details of its tasks.
+   *
+   * @generated from field: kubeflow.pipelines.backend.api.v2beta1.Run run = 1;
+   */
+  run?: Run | undefined;
+
+  /**
+   * What the run was given, with defaults.
+   *
+   * @generated from field: google.protobuf.Struct parameters = 2;
+   */
+  parameters?: JsonObject | undefined;
+
+  /**
+   * The newest value of each scalar metric that its tasks reported.
+   *
+   * @generated from field: map<string, double> metrics = 3;
+   */
+  metrics: { [key: string]: number };
+
+  /**
+   * Its classification metrics, whose metadata hold curves and matrices; 20 at most, the newest first.
+   *
+   * @generated from field: repeated penstock.v1.Artifact classification_metrics = 4;
+   */
+  classificationMetrics: Artifact[];
+};
+
+/**
+ * Describes the message penstock.v1.ComparedRun.
+ * Use `create(ComparedRunSchema)` to create a new message.
+ */
+export const ComparedRunSchema: GenMessage<ComparedRun> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 2);
 
 /**
  * @generated from message penstock.v1.GetOverviewRequest
@@ -36,7 +116,7 @@ export type GetOverviewRequest = Message<"penstock.v1.GetOverviewRequest"> & {
  * Use `create(GetOverviewRequestSchema)` to create a new message.
  */
 export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 0);
+  messageDesc(file_penstock_api_v1_insight, 3);
 
 /**
  * @generated from message penstock.v1.Overview
@@ -107,7 +187,7 @@ export type Overview = Message<"penstock.v1.Overview"> & {
  * Use `create(OverviewSchema)` to create a new message.
  */
 export const OverviewSchema: GenMessage<Overview> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 1);
+  messageDesc(file_penstock_api_v1_insight, 4);
 
 /**
  * @generated from message penstock.v1.ExecutorOverview
@@ -166,7 +246,7 @@ export type ExecutorOverview = Message<"penstock.v1.ExecutorOverview"> & {
  * Use `create(ExecutorOverviewSchema)` to create a new message.
  */
 export const ExecutorOverviewSchema: GenMessage<ExecutorOverview> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 2);
+  messageDesc(file_penstock_api_v1_insight, 5);
 
 /**
  * @generated from message penstock.v1.ListNextFiresRequest
@@ -190,7 +270,7 @@ export type ListNextFiresRequest = Message<"penstock.v1.ListNextFiresRequest"> &
  * Use `create(ListNextFiresRequestSchema)` to create a new message.
  */
 export const ListNextFiresRequestSchema: GenMessage<ListNextFiresRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 3);
+  messageDesc(file_penstock_api_v1_insight, 6);
 
 /**
  * @generated from message penstock.v1.PreviewFiresRequest
@@ -214,7 +294,7 @@ export type PreviewFiresRequest = Message<"penstock.v1.PreviewFiresRequest"> & {
  * Use `create(PreviewFiresRequestSchema)` to create a new message.
  */
 export const PreviewFiresRequestSchema: GenMessage<PreviewFiresRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 4);
+  messageDesc(file_penstock_api_v1_insight, 7);
 
 /**
  * @generated from message penstock.v1.NextFires
@@ -247,7 +327,7 @@ export type NextFires = Message<"penstock.v1.NextFires"> & {
  * Use `create(NextFiresSchema)` to create a new message.
  */
 export const NextFiresSchema: GenMessage<NextFires> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 5);
+  messageDesc(file_penstock_api_v1_insight, 8);
 
 /**
  * @generated from message penstock.v1.ExplainTaskRequest
@@ -271,7 +351,7 @@ export type ExplainTaskRequest = Message<"penstock.v1.ExplainTaskRequest"> & {
  * Use `create(ExplainTaskRequestSchema)` to create a new message.
  */
 export const ExplainTaskRequestSchema: GenMessage<ExplainTaskRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 6);
+  messageDesc(file_penstock_api_v1_insight, 9);
 
 /**
  * @generated from message penstock.v1.ExplainTaskResponse
@@ -305,7 +385,7 @@ export type ExplainTaskResponse = Message<"penstock.v1.ExplainTaskResponse"> & {
  * Use `create(ExplainTaskResponseSchema)` to create a new message.
  */
 export const ExplainTaskResponseSchema: GenMessage<ExplainTaskResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 7);
+  messageDesc(file_penstock_api_v1_insight, 10);
 
 /**
  * @generated from message penstock.v1.Reason
@@ -334,7 +414,7 @@ export type Reason = Message<"penstock.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 8);
+  messageDesc(file_penstock_api_v1_insight, 11);
 
 /**
  * @generated from message penstock.v1.ExplainCacheRequest
@@ -356,7 +436,7 @@ export type ExplainCacheRequest = Message<"penstock.v1.ExplainCacheRequest"> & {
  * Use `create(ExplainCacheRequestSchema)` to create a new message.
  */
 export const ExplainCacheRequestSchema: GenMessage<ExplainCacheRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 9);
+  messageDesc(file_penstock_api_v1_insight, 12);
 
 /**
  * @generated from message penstock.v1.ExplainCacheResponse
@@ -395,7 +475,7 @@ export type ExplainCacheResponse = Message<"penstock.v1.ExplainCacheResponse"> &
  * Use `create(ExplainCacheResponseSchema)` to create a new message.
  */
 export const ExplainCacheResponseSchema: GenMessage<ExplainCacheResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 10);
+  messageDesc(file_penstock_api_v1_insight, 13);
 
 /**
  * @generated from enum penstock.v1.ExplainCacheResponse.Outcome
@@ -428,7 +508,7 @@ export enum ExplainCacheResponse_Outcome {
  * Describes the enum penstock.v1.ExplainCacheResponse.Outcome.
  */
 export const ExplainCacheResponse_OutcomeSchema: GenEnum<ExplainCacheResponse_Outcome> = /*@__PURE__*/
-  enumDesc(file_penstock_api_v1_insight, 10, 0);
+  enumDesc(file_penstock_api_v1_insight, 13, 0);
 
 /**
  * @generated from message penstock.v1.Difference
@@ -457,7 +537,7 @@ export type Difference = Message<"penstock.v1.Difference"> & {
  * Use `create(DifferenceSchema)` to create a new message.
  */
 export const DifferenceSchema: GenMessage<Difference> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 11);
+  messageDesc(file_penstock_api_v1_insight, 14);
 
 /**
  * @generated from message penstock.v1.PlanPipelineRequest
@@ -495,7 +575,7 @@ export type PlanPipelineRequest = Message<"penstock.v1.PlanPipelineRequest"> & {
  * Use `create(PlanPipelineRequestSchema)` to create a new message.
  */
 export const PlanPipelineRequestSchema: GenMessage<PlanPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 12);
+  messageDesc(file_penstock_api_v1_insight, 15);
 
 /**
  * @generated from message penstock.v1.PlanPipelineResponse
@@ -526,7 +606,7 @@ export type PlanPipelineResponse = Message<"penstock.v1.PlanPipelineResponse"> &
  * Use `create(PlanPipelineResponseSchema)` to create a new message.
  */
 export const PlanPipelineResponseSchema: GenMessage<PlanPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 13);
+  messageDesc(file_penstock_api_v1_insight, 16);
 
 /**
  * @generated from message penstock.v1.Problem
@@ -548,7 +628,7 @@ export type Problem = Message<"penstock.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 14);
+  messageDesc(file_penstock_api_v1_insight, 17);
 
 /**
  * @generated from message penstock.v1.PlannedTask
@@ -652,7 +732,7 @@ export type PlannedTask = Message<"penstock.v1.PlannedTask"> & {
  * Use `create(PlannedTaskSchema)` to create a new message.
  */
 export const PlannedTaskSchema: GenMessage<PlannedTask> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 15);
+  messageDesc(file_penstock_api_v1_insight, 18);
 
 /**
  * @generated from message penstock.v1.ReadEventLogRequest
@@ -669,7 +749,7 @@ export type ReadEventLogRequest = Message<"penstock.v1.ReadEventLogRequest"> & {
  * Use `create(ReadEventLogRequestSchema)` to create a new message.
  */
 export const ReadEventLogRequestSchema: GenMessage<ReadEventLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 16);
+  messageDesc(file_penstock_api_v1_insight, 19);
 
 /**
  * @generated from message penstock.v1.ReadArtifactRequest
@@ -693,7 +773,7 @@ export type ReadArtifactRequest = Message<"penstock.v1.ReadArtifactRequest"> & {
  * Use `create(ReadArtifactRequestSchema)` to create a new message.
  */
 export const ReadArtifactRequestSchema: GenMessage<ReadArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 17);
+  messageDesc(file_penstock_api_v1_insight, 20);
 
 /**
  * @generated from message penstock.v1.ReadObjectRequest
@@ -729,7 +809,7 @@ export type ReadObjectRequest = Message<"penstock.v1.ReadObjectRequest"> & {
  * Use `create(ReadObjectRequestSchema)` to create a new message.
  */
 export const ReadObjectRequestSchema: GenMessage<ReadObjectRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 18);
+  messageDesc(file_penstock_api_v1_insight, 21);
 
 /**
  * @generated from message penstock.v1.DescribePodRequest
@@ -753,7 +833,7 @@ export type DescribePodRequest = Message<"penstock.v1.DescribePodRequest"> & {
  * Use `create(DescribePodRequestSchema)` to create a new message.
  */
 export const DescribePodRequestSchema: GenMessage<DescribePodRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 19);
+  messageDesc(file_penstock_api_v1_insight, 22);
 
 /**
  * @generated from message penstock.v1.DescribePodResponse
@@ -779,7 +859,7 @@ export type DescribePodResponse = Message<"penstock.v1.DescribePodResponse"> & {
  * Use `create(DescribePodResponseSchema)` to create a new message.
  */
 export const DescribePodResponseSchema: GenMessage<DescribePodResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 20);
+  messageDesc(file_penstock_api_v1_insight, 23);
 
 /**
  * @generated from message penstock.v1.ReadLogRequest
@@ -819,7 +899,7 @@ export type ReadLogRequest = Message<"penstock.v1.ReadLogRequest"> & {
  * Use `create(ReadLogRequestSchema)` to create a new message.
  */
 export const ReadLogRequestSchema: GenMessage<ReadLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 21);
+  messageDesc(file_penstock_api_v1_insight, 24);
 
 /**
  * @generated from message penstock.v1.Chunk
@@ -843,7 +923,7 @@ export type Chunk = Message<"penstock.v1.Chunk"> & {
  * Use `create(ChunkSchema)` to create a new message.
  */
 export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 22);
+  messageDesc(file_penstock_api_v1_insight, 25);
 
 /**
  * With run_id alone all tasks of the run are given at once.
@@ -904,7 +984,7 @@ export type ListTasksRequest = Message<"penstock.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 23);
+  messageDesc(file_penstock_api_v1_insight, 26);
 
 /**
  * @generated from message penstock.v1.ListTasksResponse
@@ -949,7 +1029,7 @@ export type ListTasksResponse = Message<"penstock.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 24);
+  messageDesc(file_penstock_api_v1_insight, 27);
 
 /**
  * @generated from message penstock.v1.Task
@@ -1089,7 +1169,7 @@ export type Task = Message<"penstock.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 25);
+  messageDesc(file_penstock_api_v1_insight, 28);
 
 /**
  * @generated from message penstock.v1.ArtifactNames
@@ -1106,7 +1186,7 @@ export type ArtifactNames = Message<"penstock.v1.ArtifactNames"> & {
  * Use `create(ArtifactNamesSchema)` to create a new message.
  */
 export const ArtifactNamesSchema: GenMessage<ArtifactNames> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 26);
+  messageDesc(file_penstock_api_v1_insight, 29);
 
 /**
  * @generated from message penstock.v1.ListArtifactsRequest
@@ -1147,7 +1227,7 @@ export type ListArtifactsRequest = Message<"penstock.v1.ListArtifactsRequest"> &
  * Use `create(ListArtifactsRequestSchema)` to create a new message.
  */
 export const ListArtifactsRequestSchema: GenMessage<ListArtifactsRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 27);
+  messageDesc(file_penstock_api_v1_insight, 30);
 
 /**
  * @generated from message penstock.v1.ListArtifactsResponse
@@ -1169,7 +1249,7 @@ export type ListArtifactsResponse = Message<"penstock.v1.ListArtifactsResponse">
  * Use `create(ListArtifactsResponseSchema)` to create a new message.
  */
 export const ListArtifactsResponseSchema: GenMessage<ListArtifactsResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 28);
+  messageDesc(file_penstock_api_v1_insight, 31);
 
 /**
  * @generated from message penstock.v1.GetArtifactRequest
@@ -1186,7 +1266,7 @@ export type GetArtifactRequest = Message<"penstock.v1.GetArtifactRequest"> & {
  * Use `create(GetArtifactRequestSchema)` to create a new message.
  */
 export const GetArtifactRequestSchema: GenMessage<GetArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 29);
+  messageDesc(file_penstock_api_v1_insight, 32);
 
 /**
  * @generated from message penstock.v1.Artifact
@@ -1250,7 +1330,7 @@ export type Artifact = Message<"penstock.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 30);
+  messageDesc(file_penstock_api_v1_insight, 33);
 
 /**
  * Read-only views of what runs did, from Penstock's own database.
@@ -1390,6 +1470,16 @@ export const InsightService: GenService<{
     methodKind: "unary";
     input: typeof PreviewFiresRequestSchema;
     output: typeof NextFiresSchema;
+  },
+  /**
+   * Parameters and metrics of several runs, side by side.
+   *
+   * @generated from rpc penstock.v1.InsightService.CompareRuns
+   */
+  compareRuns: {
+    methodKind: "unary";
+    input: typeof CompareRunsRequestSchema;
+    output: typeof CompareRunsResponseSchema;
   },
   /**
    * How the installation does: what waits and runs, who carries it out, and what is amiss.

@@ -1,0 +1,38 @@
+/** What the start page asks the server for, every few seconds while it is looked at. Few runs each time, chosen and
+ * ordered by the server. */
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+
+import { useNamespace } from "../components/namespace";
+import { penstock } from "../server";
+import { failedLately, goingOn, pending } from "./filters";
+
+export const EVERY_MS = 4_000;
+const SHOWN = 10;
+const EXPLAINED = 5;
+
+/** `filter` is made anew each time, for it may have the time in it. */
+function useRuns(what: string, filter: () => string, pageSize: number, sortBy: string, enabled = true) {
+  const { namespace = "" } = useNamespace();
+  return useQuery({
+    queryKey: ["runs", what, namespace],
+    queryFn: ({ signal }) => penstock.runs.listRuns({ filter: filter(), namespace, pageSize, sortBy }, { signal }),
+    refetchInterval: EVERY_MS,
+    placeholderData: keepPreviousData,
+    enabled,
+  });
+}
+
+export const useRunsNow = () => useRuns("now", goingOn, SHOWN, "created_at desc");
+export const useFailedRuns = () => useRuns("failed", () => failedLately(Date.now()), SHOWN, "finished_at desc");
+/** Those that have waited longest. */
+export const usePendingRuns = () => useRuns("pending", pending, EXPLAINED, "created_at asc");
+/** Asked only where it is needed: whether there is any run at all. */
+export const useAnyRun = (enabled: boolean) => useRuns("any", () => "", 1, "created_at desc", enabled);
+
+export function useWhy(runId: string) {
+  return useQuery({
+    queryKey: ["why", runId, "waiting"],
+    queryFn: ({ signal }) => penstock.insight.explainTask({ runId }, { signal }),
+    refetchInterval: EVERY_MS,
+  });
+}
