@@ -63,7 +63,7 @@ export function Frame() {
           </Button>
         </Group>
       </header>
-      <main className={styles.main}>
+      <main className={styles.main} tabIndex={0}>
         <Outlet />
       </main>
     </div>
