@@ -68,6 +68,9 @@ _ALONE = (
     Shot("running-graph", "/runs/{running}?view=graph", _NODES),
     Shot("failing-graph", "/runs/{failing}?view=graph&task=train", _PANEL),
     Shot("many-table", "/runs/{many}", "document.querySelectorAll('[role=row]').length > 0"),
+    Shot("home", "/", _ROWS),
+    Shot("home-phone", "/", _ROWS, size=_PHONE),
+    Shot("health", "/health", _ROWS),
     Shot("many-graph", "/runs/{many}?view=graph", "document.querySelector('.react-flow__node') !== null"),
     Shot("many-timeline", "/runs/{many}?view=timeline", "document.querySelectorAll('[role=row]').length > 0"),
     Shot("nothing", "/runs/nothing", "document.querySelector('[role=alert]') !== null"),
@@ -84,7 +87,7 @@ _ALONE = (
 _DOCUMENTED = (
     Shot("runs", "/runs", _ROWS, size=(1100, 560)),
     Shot("graph", "/runs/{running}?view=graph", _NODES, size=(1100, 700)),
-    Shot("timeline", "/runs/{training}?view=timeline", _BARS, size=(1100, 460)),
+    Shot("timeline", "/runs/{training}?view=timeline", _BARS, size=(1100, 560)),
 )
 
 

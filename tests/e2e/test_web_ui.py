@@ -67,7 +67,7 @@ async def test_a_log_is_followed_while_the_task_writes(served: Embedded, tmp_pat
         assert not await page.evaluate(has("last"))
         seen.touch()
         await page.until(has("last"))
-        await page.until("document.querySelector('main [data-state]').dataset.state === 'SUCCEEDED'")
+        await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")
 
 
 async def test_a_loop_is_one_node_with_counts_and_folds_as_rows(served: Embedded, tmp_path: Path) -> None:

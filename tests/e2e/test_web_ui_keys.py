@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.e2e.test_web_ui import opened
+from tests.support.ui_pages import opened
 from tools.embedded import Embedded
 from tools.testing.browser import Page
 

@@ -91,7 +91,7 @@ async def test_a_run_moves_on_its_page_by_one_stream_and_without_polling(served:
         await page.until(row_in("second", "RUNNING"))
         (tmp_path / "second").touch()
         await page.until(row_in("second", "SUCCEEDED"))
-        await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+        await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")
         calls = await page.evaluate("window.calls")
         assert (calls["WatchRun"], calls["GetRun"], calls["ListTasks"]) == (1, 1, 1)
 
@@ -117,7 +117,7 @@ async def test_a_page_goes_on_when_its_server_comes_back(environments: Path, tmp
             (tmp_path / "first").touch()
             (tmp_path / "second").touch()
             await page.until(row_in("second", "SUCCEEDED"))
-            await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+            await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")
 
 
 async def test_a_run_that_is_not_there_is_said_so_once(served: Embedded, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ async def test_a_page_that_nobody_looks_at_leaves_its_watch(served: Embedded, tm
         await show(page, hidden=False)
         await page.until(row_in("second", "RUNNING"))
         (tmp_path / "second").touch()
-        await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+        await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")
 
 
 async def test_a_run_that_ended_is_asked_for_again_when_its_page_is_shown(served: Embedded, tmp_path: Path) -> None:
@@ -153,11 +153,11 @@ async def test_a_run_that_ended_is_asked_for_again_when_its_page_is_shown(served
         run_id = runs.start(client, specs.container(["test", "-e", str(go)]))
         async with browser(tmp_path / "profile") as page:
             await page.open(f"{served.http}/runs/{run_id}")
-            await page.until("document.querySelector('h2 ~ [data-state=FAILED]') !== null")
+            await page.until("document.querySelector('main [data-state]')?.dataset.state === 'FAILED'")
             go.touch()
             client.runs.RetryRun(run_pb2.RetryRunRequest(run_id=run_id))
             await show(page, hidden=False)
-            await page.until("document.querySelector('h2 ~ [data-state=SUCCEEDED]') !== null")
+            await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")
             await page.until(row_in("only", "SUCCEEDED"))
 
 

@@ -10,10 +10,10 @@ test("a key means one thing, and nothing where text is written", () => {
   expect(actionOf("/", "elsewhere")).toBeUndefined();
 });
 
-test("a button keeps the keys that it has itself", () => {
-  expect(actionOf("Enter", "rows")).toBe("open");
-  expect(actionOf("Enter", "control")).toBeUndefined();
+test("letters work beside buttons, arrows and Enter in the rows only", () => {
   expect([actionOf("j", "rows"), actionOf("j", "control")]).toEqual(["next", "next"]);
+  expect([actionOf("Enter", "rows"), actionOf("Enter", "control")]).toEqual(["open", undefined]);
   expect([actionOf("ArrowUp", "rows"), actionOf("ArrowUp", "control")]).toEqual(["previous", undefined]);
+  expect([actionOf("Escape", "control"), actionOf("Escape", "elsewhere")]).toEqual(["close", undefined]);
   expect(actionOf("constructor", "rows")).toBeUndefined();
 });

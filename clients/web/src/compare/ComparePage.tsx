@@ -1,6 +1,6 @@
 /** Runs side by side: which, and what is shown of them, is in the address. They are asked for again until all have
  * ended. */
-import { Code, Group, Stack, Switch, Text, Title } from "@mantine/core";
+import { Code, Group, Stack, Switch, Text } from "@mantine/core";
 import { ended } from "@penstock/client/index.js";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
@@ -9,6 +9,7 @@ import { useMemo } from "react";
 import { Failure, Loading } from "../components/facts";
 import { ButtonLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
+import { PageTitle } from "../components/PageTitle";
 import { penstock, POLL_MS } from "../server";
 import { fill } from "../text/fill";
 import { useText } from "../text/language";
@@ -43,9 +44,7 @@ export function ComparePage() {
   return (
     <Stack>
       <Group justify="space-between">
-        <Title order={2} size="h3">
-          {text("compareRuns")}
-        </Title>
+        <PageTitle name={text("compareRuns")} />
         {runs.length > 0 ? (
           <Switch
             label={text("onlyDifferences")}

@@ -59,7 +59,7 @@ export function RunPage() {
   if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   return (
     <div className={styles.page}>
-      <RunHead run={{ ...about, state: run.state, finishedAt: run.finishedAt }} now={now} />
+      <RunHead run={{ ...about, state: run.state, ...(run.finishedAt && { finishedAt: run.finishedAt }) }} now={now} />
       <LinkNote {...watched} />
       {run.error?.message ? <Text c="red">{run.error.message}</Text> : null}
       <Group justify="space-between" align="end">

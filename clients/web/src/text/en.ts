@@ -1,14 +1,14 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
-import { homeEn } from "./home.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
+import { homeEn } from "./home.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 
 export const en = {
-  ...homeEn,
   ...keysEn,
   ...compareEn,
+  ...homeEn,
   ...pipelinesEn,
   ...startEn,
   runs: "Runs",

@@ -1,15 +1,15 @@
 /** 简体中文界面文字。 */
 import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
-import { homeZh } from "./home.zh";
 import { keysZh } from "./keys.zh";
+import { homeZh } from "./home.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 
 export const zh: Catalogue = {
-  ...homeZh,
   ...keysZh,
   ...compareZh,
+  ...homeZh,
   ...pipelinesZh,
   ...startZh,
   runs: "运行",
