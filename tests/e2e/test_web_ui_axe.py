@@ -39,7 +39,7 @@ _PAGES = {
     "/recurring-runs": "document.querySelectorAll('td').length > 3",
     "/recurring-runs/new?pipeline={pipeline}": "document.querySelector('main form input') !== null",
     "/recurring-runs/{recurring}": "document.querySelectorAll('main time').length > 3",
-    "/compare?run={run}": "document.querySelectorAll('th').length > 1",
+    "/compare?run={run}": "document.querySelector('main thead button') !== null",
     "/runs/nothing": "document.querySelector('[role=alert]') !== null",
 }
 

@@ -87,11 +87,11 @@ class Waiting:
     """In place of the service: claims that wait until they are let go."""
 
     def __init__(self) -> None:
-        self.backends = self
+        self.executors = self
         self.begun = threading.Semaphore(0)
         self.go = threading.Event()
 
-    def record(self, executor_id: str, backend: str) -> None:
+    def saw(self, *_: object) -> None:
         pass
 
     def claim(self, *_: object, **__: object) -> Claim:
