@@ -13,6 +13,7 @@ from penstock_server.gateway.pages import BUNDLE
 from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
+from tools.testing.browser import browser
 
 _NAME = "<script>window.hacked = 1</script> & <b>bold</b>"
 
@@ -94,3 +95,19 @@ async def test_runs_are_filtered_by_the_address_in_the_readers_language(served: 
         await page.open(f"{served.http}/runs?name=filter%20good")
         await page.until(has("filter good"))
         assert await page.evaluate(has("成功")) and await page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+async def test_a_file_of_the_page_that_cannot_be_had_is_asked_for_again_once(served: Embedded, tmp_path: Path) -> None:
+    """As when the network is away for a moment, or a newer server has taken the place of the one that made the page."""
+    async with browser(tmp_path / "profile") as page:
+        await page.before_pages("sessionStorage.loads = Number(sessionStorage.loads ?? 0) + 1")
+        await page.call("Network.enable")
+        await page.call("Network.setBlockedURLs", urls=["*/assets/*.css"])
+        await page.open(f"{served.http}/runs")
+        await page.address(lambda url: url.endswith("/runs"))
+        await page.loaded("sessionStorage.loads === '2'")
+        await page.until(has("Load the page again"))
+        await page.call("Network.setBlockedURLs", urls=[])
+        await page.until(pressed("Load the page again"))
+        await page.loaded("sessionStorage.loads === '3'")
+        await page.until("document.title.startsWith('Runs')")

@@ -41,17 +41,24 @@ class Page:
 
     async def address(self, wanted: Callable[[str], bool] = lambda _: True) -> str:
         """The address of the page, once it is as wanted and loaded. Raises PageError after a minute."""
+        return str(await self._loaded("location.href", wanted))
+
+    async def loaded(self, script: str) -> None:
+        """Returns once a script is true in a page that is loaded. Raises PageError after a minute."""
+        await self._loaded(script, bool)
+
+    async def _loaded(self, script: str, wanted: Callable[[Any], bool]) -> Any:
         until = asyncio.get_running_loop().time() + _SECONDS
         while True:
             try:
-                state, found = await self.evaluate("[document.readyState, location.href]")
+                state, found = await self.evaluate(f"[document.readyState, {script}]")
             except PageError:
                 # Between two pages.
                 state, found = "", ""
             if state == "complete" and wanted(found):
-                return str(found)
+                return found
             if asyncio.get_running_loop().time() > until:
-                raise PageError(f"the page is {found}")
+                raise PageError(f"{script} is {found}")
             await asyncio.sleep(_PAUSE)
 
     async def before_pages(self, script: str) -> None:

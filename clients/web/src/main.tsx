@@ -8,9 +8,14 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { createRoot } from "react-dom/client";
 
+import { mayLoadAgain } from "./loadAgain";
 import { router } from "./router";
 import { answers } from "./server";
 import { Spoken } from "./text/language";
+
+window.addEventListener("vite:preloadError", () => {
+  if (mayLoadAgain(Date.now(), sessionStorage)) window.location.reload();
+});
 
 createRoot(document.getElementById("root") as HTMLElement).render(
   <MantineProvider defaultColorScheme="auto" withCssVariables={false} withGlobalClasses={false}>
