@@ -111,3 +111,31 @@ async def test_a_file_of_the_page_that_cannot_be_had_is_asked_for_again_once(ser
         await page.until(pressed("Load the page again"))
         await page.loaded("sessionStorage.loads === '3'")
         await page.until("document.title.startsWith('Runs')")
+
+
+async def test_the_panel_says_why_a_result_was_or_was_not_taken_from_the_cache(
+    served: Embedded, tmp_path: Path
+) -> None:
+    name = f"cached {tmp_path.name}"
+    made, again, other = (
+        specs.container(["echo", word], name=name, cached=True) for word in ("<b>one</b>", "<b>one</b>", "<i>two</i>")
+    )
+    with Client(served.grpc) as client:
+        ids = []
+        for spec in (made, again, other):
+            ids.append(runs.start(client, spec))
+            assert runs.finished(client, ids[-1]).state == run_pb2.SUCCEEDED
+        (task,) = (one for one in client.list_tasks(ids[0]) if one.path == "only")
+    async with opened(tmp_path / "profile", f"{served.http}/runs/{ids[1]}?task=only") as page:
+        await page.until(pressed("Cache"))
+        await page.until(pressed("The task that made this result", "a"))
+        await page.address(lambda url: f"/runs/{ids[0]}?" in url and "task=only" in url)
+        await page.until(pressed("Pod and its events"))
+        await page.until(has("task only is SUCCEEDED"))
+        assert await page.evaluate(has(task.pod_name))
+    async with opened(tmp_path / "other", f"{served.http}/runs/{ids[2]}?task=only") as page:
+        await page.until(pressed("Cache"))
+        await page.until("document.querySelectorAll('aside tbody tr').length === 1")
+        row = await page.evaluate("document.querySelector('aside tbody tr').innerText")
+        assert "<i>two</i>" in row
+        assert "<b>one</b>" in row

@@ -28,6 +28,10 @@ _PAGES = {
     "/runs?name=none": "document.querySelector('code') !== null",
     "/runs/{run}": "document.querySelectorAll('[role=row]').length > 2",
     "/runs/{run}?view=table&task=train": "document.querySelector('aside h4') !== null",
+    "/runs/{run}?task=train&view=table": (
+        "(() => { document.querySelectorAll('aside button[aria-expanded=false]').forEach((one) => one.click());"
+        "return document.querySelectorAll('aside table').length > 0; })()"
+    ),
     "/runs/{run}?view=graph&task=train": "document.querySelectorAll('.react-flow__edge').length > 0",
     "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [title]').length > 1",
     "/experiments": "document.querySelectorAll('td').length > 3",

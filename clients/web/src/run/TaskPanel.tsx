@@ -8,9 +8,12 @@ import { ArtifactLinks } from "../artifacts/ArtifactLinks";
 import { Duration, Failure, State, Time } from "../components/facts";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
+import { CacheAnswer } from "./CacheAnswer";
+import { PodDetails } from "./PodDetails";
 import { useExplanation } from "./queries";
 import styles from "./RunPage.module.css";
 import { TaskLog } from "./TaskLog";
+import { Unfold } from "./Unfold";
 
 interface Props {
   readonly runId: string;
@@ -66,6 +69,16 @@ export function TaskPanel({ runId, task, close }: Props) {
           </Button>
         ) : null}
         {logIsShown ? <TaskLog runId={runId} path={task.path} /> : null}
+        {task.kind === "container" ? (
+          <Unfold label={text("cacheAnswer")}>
+            {() => <CacheAnswer runId={runId} path={task.path} state={task.state} />}
+          </Unfold>
+        ) : null}
+        {task.podName ? (
+          <Unfold label={text("pod")}>
+            {() => <PodDetails runId={runId} podName={task.podName} state={task.state} />}
+          </Unfold>
+        ) : null}
       </Stack>
     </aside>
   );

@@ -4,6 +4,7 @@ import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
+import { taskEn } from "./task.en";
 
 export const en = {
   ...keysEn,
@@ -11,6 +12,7 @@ export const en = {
   ...homeEn,
   ...pipelinesEn,
   ...startEn,
+  ...taskEn,
   runs: "Runs",
   run: "Run",
   name: "Name",

@@ -5,6 +5,7 @@ import { keysZh } from "./keys.zh";
 import { homeZh } from "./home.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
+import { taskZh } from "./task.zh";
 
 export const zh: Catalogue = {
   ...keysZh,
@@ -12,6 +13,7 @@ export const zh: Catalogue = {
   ...homeZh,
   ...pipelinesZh,
   ...startZh,
+  ...taskZh,
   runs: "运行",
   run: "运行",
   name: "名称",

@@ -1,0 +1,17 @@
+/** The texts of what the panel of a task asks for when it is opened, in Simplified Chinese. */
+import type { taskEn } from "./task.en";
+
+export const taskZh: Readonly<Record<keyof typeof taskEn, string>> = {
+  cacheAnswer: "缓存",
+  otherRun: "产生此结果的任务",
+  differences: "不同之处",
+  partOfKey: "键的组成部分",
+  thisTask: "此任务",
+  nearestResult: "最接近的结果",
+  pod: "Pod 及其事件",
+  noEvents: "没有事件",
+  events: "事件",
+  time: "时间",
+  reason: "原因",
+  message: "消息",
+};
