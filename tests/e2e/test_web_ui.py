@@ -15,6 +15,7 @@ from tools.embedded import Embedded
 from tools.testing import runs, specs
 from tools.testing.browser import browser
 
+_FILES = ("jsonl", "log")
 _NAME = "<script>window.hacked = 1</script> & <b>bold</b>"
 
 
@@ -50,6 +51,10 @@ async def test_a_run_is_found_and_looked_into(served: Embedded, tmp_path: Path) 
         await page.until(pressed("train", "[role=row]"))
         await page.until(pressed("Show log"))
         await page.until(has("<i>said</i> by train"))
+        links = [(one, await page.evaluate(f"document.querySelector('a[download$={one}]').pathname")) for one in _FILES]
+        assert [(await page.fetch(path))[0] for _, path in links] == [200, 200]
+        assert "said by load" not in (await page.fetch(dict(links)["log"]))[1]
+        assert "<i>said</i> by train" in (await page.fetch(dict(links)["log"]))[1]
         assert "view=timeline" in await page.address() and "task=train" in await page.address()
     # The address alone shows the same.
     async with opened(tmp_path / "other", f"{served.http}/runs/{run_id}?view=timeline&task=train") as page:

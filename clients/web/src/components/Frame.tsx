@@ -15,6 +15,7 @@ import { LANGUAGES, useLanguage, useText, type Language } from "../text/language
 import styles from "./Frame.module.css";
 import { TextLink } from "./links";
 import { useNamespace } from "./namespace";
+import { NamespaceField } from "./NamespaceField";
 import { Shortcuts } from "./Shortcuts";
 
 const PAGES = [
@@ -50,6 +51,7 @@ export function Frame() {
           </TextLink>
         </nav>
         <Group gap="xs" wrap="nowrap">
+          <NamespaceField />
           <Shortcuts />
           <NativeSelect
             size="xs"

@@ -1,5 +1,5 @@
 /** What is above the views of a run: its name and state, what it belongs to, and what may be done to it. */
-import { Group, Stack } from "@mantine/core";
+import { Anchor, Group, Stack } from "@mantine/core";
 import { RuntimeState, type Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 
 import { isArchived } from "../actions/fits";
@@ -41,6 +41,9 @@ export function RunHead({ run, now }: { readonly run: Run; readonly now: number 
         <ExperimentLink experimentId={run.experimentId} />
         {run.recurringRunId ? <StartedBy recurringRunId={run.recurringRunId} /> : null}
         <Labels labels={run.labels} />
+        <Anchor href={`/apis/penstock/v1/runs/${encodeURIComponent(run.runId)}/events`} download={`${run.runId}.jsonl`}>
+          {text("eventLog")}
+        </Anchor>
       </Group>
     </Stack>
   );

@@ -1,5 +1,5 @@
 /** A task's log as it is written. Its end is kept in sight while the reader has not scrolled away from it. */
-import { Code, Text } from "@mantine/core";
+import { Anchor, Code, Text } from "@mantine/core";
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
 
 import { Failure, Loading } from "../components/facts";
@@ -20,6 +20,13 @@ export function TaskLog({ runId, path }: { runId: string; path: string }) {
   }, [log]);
   return (
     <section aria-label={text("log")}>
+      <Anchor
+        size="sm"
+        href={`/apis/v2beta1/runs/${encodeURIComponent(runId)}/nodes/${encodeURIComponent(path)}/log`}
+        download={`${runId}.log`}
+      >
+        {text("download")}
+      </Anchor>
       <Code
         block
         ref={box}

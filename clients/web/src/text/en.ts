@@ -104,6 +104,7 @@ export const en = {
   loading: "Loading…",
   loadAgain: "Load the page again",
   failed: "The server did not answer as expected",
+  namespace: "Namespace",
   pages: "Pages",
   unknownPage: "There is no such page",
   light: "Light",

@@ -1,5 +1,6 @@
 /** English texts of what the panel of a task asks for when it is opened. */
 export const taskEn = {
+  eventLog: "Event log",
   cacheAnswer: "Cache",
   otherRun: "The task that made this result",
   differences: "What differs",

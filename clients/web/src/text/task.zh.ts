@@ -2,6 +2,7 @@
 import type { taskEn } from "./task.en";
 
 export const taskZh: Readonly<Record<keyof typeof taskEn, string>> = {
+  eventLog: "事件日志",
   cacheAnswer: "缓存",
   otherRun: "产生此结果的任务",
   differences: "不同之处",

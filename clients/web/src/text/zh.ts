@@ -104,6 +104,7 @@ export const zh: Catalogue = {
   loading: "加载中…",
   loadAgain: "重新加载页面",
   failed: "服务器未给出预期的应答",
+  namespace: "命名空间",
   pages: "页面",
   unknownPage: "页面不存在",
   light: "浅色",
