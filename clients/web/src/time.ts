@@ -16,15 +16,17 @@ export function lasted(start: number | undefined, end: number | undefined, now: 
 const TIMES = kept((language) => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" }));
 const DURATIONS = kept((language) => new Intl.DurationFormat(language, { style: "narrow" }));
 
+// Otherwise nothing at all is written of a duration of nothing.
+const SHORT = kept((language) => new Intl.DurationFormat(language, { style: "narrow", millisecondsDisplay: "always" }));
+
 export function shownTime(at: number, language: string): string {
   return TIMES(language).format(at);
 }
 
 export function shownDuration(milliseconds: number, language: string): string {
-  const format = DURATIONS(language);
-  if (milliseconds < 1000) return format.format({ milliseconds: Math.round(milliseconds) });
-  const seconds = Math.floor(milliseconds / 1000);
-  return format.format({
+  if (milliseconds < 999.5) return SHORT(language).format({ milliseconds: Math.round(milliseconds) });
+  const seconds = Math.floor((milliseconds + 0.5) / 1000);
+  return DURATIONS(language).format({
     hours: Math.floor(seconds / 3600),
     minutes: Math.floor(seconds / 60) % 60,
     seconds: seconds % 60,

@@ -41,7 +41,7 @@ export function RunHead({ run, now }: { readonly run: Run; readonly now: number 
         <ExperimentLink experimentId={run.experimentId} />
         {run.recurringRunId ? <StartedBy recurringRunId={run.recurringRunId} /> : null}
         <Labels labels={run.labels} />
-        <Anchor href={`/apis/penstock/v1/runs/${encodeURIComponent(run.runId)}/events`} download={`${run.runId}.jsonl`}>
+        <Anchor size="sm" href={`/apis/penstock/v1/runs/${encodeURIComponent(run.runId)}/events`} download={`${run.runId}.jsonl`}>
           {text("eventLog")}
         </Anchor>
       </Group>

@@ -1,5 +1,5 @@
 /** The chosen task: its state, why it is in it, what it took and gave, and its log. */
-import { Alert, Button, CloseButton, Code, Group, Stack, Text, Title } from "@mantine/core";
+import { Alert, Button, CloseButton, Code, Group, List, Stack, Text, Title } from "@mantine/core";
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { ArtifactNames, Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { useState } from "react";
@@ -58,9 +58,13 @@ export function TaskPanel({ runId, task, close }: Props) {
         </Title>
         {why.error ? <Failure error={why.error} /> : null}
         <Text>{why.data?.summary}</Text>
-        <ul>
-          {why.data?.reasons.map((reason, index) => <li key={index}>{reason.text}</li>)}
-        </ul>
+        {why.data && why.data.reasons.length > 0 ? (
+          <List size="sm">
+            {why.data.reasons.map((reason, index) => (
+              <List.Item key={index}>{reason.text}</List.Item>
+            ))}
+          </List>
+        ) : null}
         <Values title={text("inputs")} values={task.inputs} artifacts={task.inputArtifacts} />
         <Values title={text("outputs")} values={task.outputs} artifacts={task.outputArtifacts} />
         {task.kind === "container" ? (
