@@ -28,6 +28,8 @@ from tests.support.role_store import ROLE, RoleStore, role_store
 from tools import object_stores
 
 _PART = 8 * 1024 * 1024
+# Well above the time in which the client does not ask for keys again (`fetch_backoff` of the object_store crate).
+_KEPT_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +212,11 @@ def test_keys_that_expire_meanwhile_are_renewed(
     with go.open("w") as gate:
         # The inputs are there: opening the pipe waits for its reader.
         (session,) = roles.sessions.values()
-        session.expires_at = time.time() - 1
         attempt.issue()
+        # Keys that the client has just read it uses for a tenth of a second, whatever is in their file by then; from
+        # then on it can only have the new ones.
+        time.sleep(_KEPT_SECONDS)
+        session.expires_at = time.time() - 1
         gate.write("on\n")
     finished(program)
     finished(agent)
