@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from penstock_server.gateway.pages import BUNDLE
 
-from tests.support.rest_user import User
+from tests.support.rest_user import SPEC, V2, User
 from tests.support.ui_pages import has
 from tools.embedded import Embedded
 from tools.testing.browser import Page, browser
@@ -66,6 +66,29 @@ async def test_a_namespace_is_typed_once_and_gone_to_again(shared: Embedded, tmp
         await typed(page, "Team A")
         await page.until(f"{_FIELD}.getAttribute('aria-invalid') === 'true'")
         assert (await page.address()).endswith("/runs?namespace=team-a")
+
+
+async def test_the_runs_of_a_schedule_are_those_of_its_namespace(shared: Embedded, tmp_path: Path) -> None:
+    alice = User(shared.http, "alice")
+    body = {
+        "display_name": "50%20 nightly",
+        "experiment_id": alice.experiment("team-b"),
+        "pipeline_spec": SPEC,
+        "mode": "ENABLE",
+        "max_concurrency": "1",
+        "trigger": {"cron_schedule": {"cron": "0 0 0 1 1 *"}},
+    }
+    made = alice.call("POST", f"{V2}/recurringruns", body)
+    assert made.status == 200, made.body
+    async with browser(tmp_path / "profile") as page:
+        await page.send_headers({"kubeflow-userid": "alice"})
+        # A percent sign in a name is one.
+        await page.open(f"{shared.http}/recurring-runs?namespace=team-b&name=50%2520")
+        await page.until(has("50%20 nightly"))
+        await page.open(f"{shared.http}/recurring-runs/{made.json['recurring_run_id']}?namespace=team-b")
+        await page.until("document.querySelectorAll('main time').length > 3")
+        await page.until(has("It has made no runs yet"))
+        assert await page.evaluate("document.querySelector('main [role=alert]') === null")
 
 
 async def test_a_server_without_namespaces_has_no_field(tmp_path: Path, environments: Path) -> None:

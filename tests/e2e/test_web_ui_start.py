@@ -7,8 +7,8 @@ import http.server
 import json
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,14 @@ from penstock_api.v2beta1 import pipeline_pb2, run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import http as calls
+from tests.support import ui_pages
+from tests.support.ui_pages import has
 from tools.embedded import Embedded
 from tools.testing import runs, specs
-from tools.testing.browser import Page, browser
+from tools.testing.browser import Page
 
 _HOSTILE = "<script>window.hacked = 1</script>\u202eabc" + "x" * 60
 _BIG = 9007199254740993
-_WATCH = """
-window.refused = [];
-document.addEventListener("securitypolicyviolation", (event) => window.refused.push(
-    `${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`));
-window.addEventListener("error", (event) => window.refused.push(event.message));
-"""
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +69,9 @@ def called_by(user: str) -> str:
     )
 
 
-@asynccontextmanager
-async def opened(profile: Path, url: str, user: str = "") -> AsyncIterator[Page]:
-    """A page that must not run what its policy refuses, nor throw."""
-    async with browser(profile) as page:
-        await page.before_pages(_WATCH)
-        if user:
-            await page.before_pages(called_by(user))
-        await page.open(url)
-        yield page
-        assert await page.evaluate("window.refused") == []
-        assert await page.evaluate("window.hacked") is None
+def opened(profile: Path, url: str, user: str = "") -> AbstractAsyncContextManager[Page]:
+    """As that user, where one is named."""
+    return ui_pages.opened(profile, url, *([called_by(user)] if user else []))
 
 
 def pressed(name: str, selector: str = "button, a") -> str:
@@ -93,10 +81,6 @@ def pressed(name: str, selector: str = "button, a") -> str:
         f".find((one) => (one.ariaLabel ?? one.innerText).trim() === {json.dumps(name)});"
         "if (found?.disabled) return false; found?.click(); return Boolean(found); })()"
     )
-
-
-def has(text: str) -> str:
-    return f"document.body.innerText.includes({json.dumps(text)})"
 
 
 def field(label: str) -> str:

@@ -21,10 +21,11 @@ window.addEventListener("error", (event) => window.refused.push(event.message));
 
 
 @asynccontextmanager
-async def opened(profile: Path, url: str) -> AsyncIterator[Page]:
-    """A page that must not run what its policy refuses, nor throw."""
+async def opened(profile: Path, url: str, *scripts: str) -> AsyncIterator[Page]:
+    """A page that must not run what its policy refuses, nor throw; `scripts` run in it before its own."""
     async with browser(profile) as page:
-        await page.before_pages(_WATCH)
+        for script in (_WATCH, *scripts):
+            await page.before_pages(script)
         await page.open(url)
         yield page
         assert await page.evaluate("window.refused") == []

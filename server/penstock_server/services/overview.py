@@ -33,6 +33,7 @@ class OverviewService:
         self._database = database
         self._schema = schema
         self._tenancy = tenancy
+        self._version = version("penstock")
 
     def overview(self, namespace: str) -> Overview:
         """Raises InvalidArgumentError, UnavailableError."""
@@ -43,4 +44,4 @@ class OverviewService:
         problems = list(self._problems())
         if not executors:
             problems.append(_NO_EXECUTOR)
-        return Overview(runs, executors, problems, version("penstock"), self._database, self._schema)
+        return Overview(runs, executors, problems, self._version, self._database, self._schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,16 +46,20 @@ def compare(run_ids: tuple[str, ...], everything: bool, client: Client, as_json:
 def _rows(
     what: str, found: Sequence[Mapping[str, Any]], everything: bool, shown: Callable[[Any], str]
 ) -> list[tuple[object, ...]]:
-    """A row for each name; a run that has none of it has an empty cell."""
+    """A row for each name; a run that has none of it has an empty cell, and 1 is not "1"."""
     rows: list[tuple[object, ...]] = []
     for name in sorted({name for one in found for name in one}):
-        cells = [shown(one[name]) if name in one else "" for one in found]
-        if everything or len(set(cells)) > 1:
-            rows.append((f"{what} {name}", *cells))
+        values = {json.dumps(one[name], sort_keys=True) if name in one else "" for one in found}
+        if everything or len(values) > 1:
+            rows.append((f"{what} {name}", *(shown(one[name]) if name in one else "" for one in found)))
     return rows
 
 
 def _json(value: Any) -> str:
-    import json
-
-    return value if isinstance(value, str) else json.dumps(value)
+    """A text is quoted where it could be taken for something else."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value)

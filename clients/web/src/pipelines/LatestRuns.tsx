@@ -3,6 +3,7 @@ import { Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 
 import { Failure, Loading } from "../components/facts";
+import { equals, filterText } from "../runs/filter";
 import { RunTable } from "../runs/RunTable";
 import { penstock, POLL_MS } from "../server";
 import { useText } from "../text/language";
@@ -11,8 +12,7 @@ const SHOWN = 10;
 
 export function LatestRuns({ pipelineId, namespace }: { pipelineId: string; namespace: string }) {
   const text = useText();
-  const predicates = [{ operation: "EQUALS", key: "pipeline_id", string_value: pipelineId }];
-  const filter = encodeURIComponent(JSON.stringify({ predicates }));
+  const filter = filterText(equals("pipeline_id", pipelineId));
   const runs = useQuery({
     queryKey: ["runs", "of a pipeline", pipelineId, namespace],
     queryFn: ({ signal }) =>

@@ -1,4 +1,5 @@
 /** What the addresses of pipelines and of a run's start say behind their question mark. */
+import { contains, filterText } from "../runs/filter";
 import { oneOf, text } from "../search";
 
 export const VERSION_VIEWS = ["graph", "inputs", "document"] as const;
@@ -51,9 +52,4 @@ export function startSearch(found: Record<string, unknown>): StartSearch {
   };
 }
 
-/** The filter of the list, as the API takes it: JSON in a text, URL-encoded so that a `%` stays one. */
-export function filterOf({ name }: PipelinesSearch): string {
-  if (!name) return "";
-  const predicates = [{ operation: "IS_SUBSTRING", key: "display_name", string_value: name }];
-  return encodeURIComponent(JSON.stringify({ predicates }));
-}
+export const filterOf = ({ name }: PipelinesSearch): string => filterText(contains("display_name", name));

@@ -36,7 +36,7 @@ export function filterText(predicates: readonly Predicate[]): string {
   return json.includes("%") ? encodeURIComponent(json) : json;
 }
 
-function equals(key: string, value: string | undefined, empty = false): Predicate[] {
+export function equals(key: string, value: string | undefined, empty = false): Predicate[] {
   if (value === undefined || (value === "" && !empty)) return [];
   return [{ operation: "EQUALS", key, string_value: value }];
 }

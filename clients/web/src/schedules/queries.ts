@@ -2,6 +2,8 @@
 import { DeletePropagationPolicy } from "@penstock/client/gen/penstock_api/v2beta1/recurring_run_pb.js";
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
+import { useNamespace } from "../components/namespace";
+import { contains, equals, filterText } from "../runs/filter";
 import { penstock, POLL_MS } from "../server";
 import { untilNext } from "./due";
 import type { RecurringRunsSearch } from "./search";
@@ -14,13 +16,12 @@ export type Action = "enable" | "disable" | "delete" | "deleteAndTerminate";
 
 export function useRecurringRuns(search: RecurringRunsSearch) {
   const { name, page = "", namespace = "" } = search;
-  const predicates = name ? [{ operation: "IS_SUBSTRING", key: "name", string_value: name }] : [];
   return useQuery({
     queryKey: ["recurringRuns", search],
     queryFn: ({ signal }) =>
       penstock.recurringRuns.listRecurringRuns(
         {
-          filter: name ? JSON.stringify({ predicates }) : "",
+          filter: filterText(contains("name", name)),
           pageSize: PAGE_SIZE,
           pageToken: page,
           namespace,
@@ -53,13 +54,14 @@ export function useNextFires(recurringRunId: string, enabled: boolean, count: nu
 
 /** The runs that a recurring run has started, the latest first. */
 export function useRunsOf(recurringRunId: string, page: string) {
-  const predicates = [{ operation: "EQUALS", key: "recurring_run_id", string_value: recurringRunId }];
+  const { namespace = "" } = useNamespace();
   return useQuery({
-    queryKey: ["runsOf", recurringRunId, page],
+    queryKey: ["runsOf", recurringRunId, page, namespace],
     queryFn: ({ signal }) =>
       penstock.runs.listRuns(
         {
-          filter: JSON.stringify({ predicates }),
+          filter: filterText(equals("recurring_run_id", recurringRunId)),
+          namespace,
           pageSize: RUNS_OF_A_PAGE,
           pageToken: page,
           sortBy: "created_at desc",
@@ -93,14 +95,15 @@ function act(recurringRunId: string, action: Action) {
 
 /** How many runs of a recurring run have not ended: a fire waits while there are as many as it may have. */
 export function useActiveRuns(recurringRunId: string, wanted: boolean) {
-  const predicates = [
-    { operation: "EQUALS", key: "recurring_run_id", string_value: recurringRunId },
+  const { namespace = "" } = useNamespace();
+  const filter = filterText([
+    ...equals("recurring_run_id", recurringRunId),
     { operation: "IN", key: "state", string_values: { values: ACTIVE } },
-  ];
+  ]);
   return useQuery({
-    queryKey: ["activeRuns", recurringRunId],
+    queryKey: ["activeRuns", recurringRunId, namespace],
     queryFn: async ({ signal }) =>
-      (await penstock.runs.listRuns({ filter: JSON.stringify({ predicates }), pageSize: 1 }, { signal })).totalSize,
+      (await penstock.runs.listRuns({ filter, namespace, pageSize: 1 }, { signal })).totalSize,
     refetchInterval: POLL_MS,
     enabled: wanted,
   });
