@@ -121,8 +121,8 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """`value` is text or seconds, a tuple of them for IN. `pair` is the key of a tag or label, `parameter` the name of a
-    parameter, else empty. The value for a parameter is text, or a number where it is compared by size.
+    """`value` is text or seconds, a tuple of them for IN. `pair` is the key of a tag or label, `parameter` the name of
+    a parameter, else empty. The value for a parameter is text, or a number where it is compared by size.
     """
 
     operation: Operation
@@ -342,9 +342,7 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
 def _parameter_predicate(operation: Operation, name: str, values: list[Any], place: str) -> Predicate:
     texts = tuple(_text(value, place) for value in values)
     if operation not in _BY_SIZE:
-        return Predicate(
-            operation, "", KeyKind.TEXT, texts if operation is Operation.IN else texts[0], parameter=name
-        )
+        return Predicate(operation, "", KeyKind.TEXT, texts if operation is Operation.IN else texts[0], parameter=name)
     number = number_of(texts[0])
     if number is None:
         raise InvalidArgumentError(f"{operation.name} of a parameter needs a number, such as 0.5", place)
