@@ -204,7 +204,7 @@ export const en = {
   firstBytes: "Only the first {count} bytes are shown",
   noPreview: "There is no preview of such content; download it",
   tooLarge: "It is too large for a preview; download it",
-  htmlIsBare: "Scripts, styles and what the page loads from elsewhere are left out",
+  htmlIsBare: "Scripts and what the page loads from elsewhere are left out",
   metric: "Metric",
   value: "Value",
   noMetrics: "No metrics were logged",
