@@ -90,6 +90,13 @@ class SqlTaskRepository:
         row = self._connection.execute(statement).first()
         return _task(row) if row else None
 
+    def get_many(self, run_id: str, task_ids: Sequence[str]) -> Sequence[Task]:
+        """Of those that exist, in any order."""
+        of_run = select(*_COLUMNS).where(table.c.run_id == run_id)
+        chunks = (task_ids[start : start + _CHUNK] for start in range(0, len(task_ids), _CHUNK))
+        rows = (self._connection.execute(of_run.where(table.c.task_id.in_(chunk))) for chunk in chunks)
+        return [_task(row) for some in rows for row in some]
+
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         statement = select(*_COLUMNS).where(table.c.pod_name == pod_name, table.c.pod_name != "")
         if run_id:
