@@ -22,10 +22,8 @@ from penstock_executor.engine.effects import Effect, Launch
 
 SUCCEEDED = "succeeded"
 """The outcome of an attempt that ended well; of any other it is the kind of its failure."""
-_PHASES = tuple(
-    (phase, f"{phase}_at_millis")
-    for phase in ("placed", "scheduled", "prepared", "fetched", "started", "finished", "stored")
-)
+_BEFORE_START = ("fetched", "prepared", "scheduled", "placed")
+_FROM_START = ("started", "finished", "stored")
 _INT32 = range(-(2**31), 2**31)
 _NAME = 253
 
@@ -85,13 +83,28 @@ class AttemptRows:
         if row is None:
             asked = self._asked.pop(key) if key in self._asked else pb.AttemptRow(path=path, attempt=attempt)
             row = self._rows[key] = asked
-        earliest = self._created.get(key, 0)
-        latest = max(now, earliest)
-        for phase, field in _PHASES:
-            told = getattr(times, phase)
-            if told > 0:
-                earliest = max(earliest, min(told, latest))
-                setattr(row, field, earliest)
+        created = self._created.get(key, 0)
+        latest = max(now, created)
+        # Start and end of the program are of one clock and exact, so the rest makes room for them.
+        earliest = created
+        for phase in _FROM_START:
+            earliest = _put(row, phase, times, earliest, latest) or earliest
+        latest = row.started_at_millis or row.finished_at_millis or row.stored_at_millis or latest
+        for phase in _BEFORE_START:
+            latest = _put(row, phase, times, created, latest) or latest
         if times.node:
             row.node = storable(times.node)[:_NAME]
         return row
+
+
+def _put(row: pb.AttemptRow, phase: str, times: AttemptTimes, earliest: int, latest: int) -> int:
+    """Sets a phase's time, within the bounds. Gives what the row says then, 0 when nobody has told it."""
+    field = f"{phase}_at_millis"
+    told: int = getattr(times, phase)
+    if told <= 0:
+        told = getattr(row, field)
+    if not told:
+        return 0
+    at = max(earliest, min(told, latest))
+    setattr(row, field, at)
+    return at

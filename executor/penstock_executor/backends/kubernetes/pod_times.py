@@ -32,7 +32,8 @@ def pod_times(
         done = fetch.terminated
         fetched = told("the arrival of its inputs", done.finished_at if done and done.exit_code == 0 else 0)
     elif fetched:
-        # The program waits for its agent, which may have begun after it.
+        # The program waits for its agent, which may have begun after it, or be done before it.
+        fetched = max(fetched, prepared)
         prepared = max(prepared, min(_began(agent), fetched))
     return AttemptTimes(
         placed=told("its creation", view.created_at),
