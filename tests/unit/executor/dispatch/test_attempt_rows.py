@@ -72,6 +72,14 @@ def test_what_gathers_before_a_report_is_one_row_and_a_duplicate_event_says_noth
     assert not session.has_pending
 
 
+def test_how_far_an_attempt_is_hurries_no_report() -> None:
+    session = opened()
+    reported(session)
+    session.note_times("loop[0]/t", 1, 1_200, AttemptTimes(placed=1_100))
+    assert session.has_pending
+    assert not session.urgent
+
+
 def test_every_attempt_has_a_row_with_its_own_end() -> None:
     session = opened()
     reported(session)
