@@ -376,7 +376,7 @@ async def test_inputs_are_the_tasks_own(bench: Any) -> None:
             f"cat {file} {tree}/inside"
         )
         for path in ("a", "b"):
-            began = time.time() * 1000
+            began = int(time.time() * 1000)
             outcome = await here.ended(backend, here.task(script, path=path, reads=reads))
             assert outcome.succeeded, outcome.error
             at = outcome.times
