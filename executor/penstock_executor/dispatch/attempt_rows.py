@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from operator import attrgetter
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.event_log import AttemptEnded, AttemptStarted, Event
@@ -22,8 +23,11 @@ from penstock_executor.engine.effects import Effect, Launch
 
 SUCCEEDED = "succeeded"
 """The outcome of an attempt that ended well; of any other it is the kind of its failure."""
-_BEFORE_START = ("fetched", "prepared", "scheduled", "placed")
-_FROM_START = ("started", "finished", "stored")
+_told_from_start = attrgetter("started", "finished", "stored")
+_FROM_START = ("started_at_millis", "finished_at_millis", "stored_at_millis")
+# Backwards.
+_told_before_start = attrgetter("fetched", "prepared", "scheduled", "placed")
+_BEFORE_START = ("fetched_at_millis", "prepared_at_millis", "scheduled_at_millis", "placed_at_millis")
 _INT32 = range(-(2**31), 2**31)
 _NAME = 253
 
@@ -74,8 +78,13 @@ class AttemptRows:
         """What the next report says: everything but attempts that were only asked for, of which it may say less."""
         rows = list(self._rows.values())
         self._rows = {}
-        asked = list(islice(self._asked, max(0, most - len(rows))))
-        return [*rows, *(self._asked.pop(key) for key in asked)]
+        room = max(0, most - len(rows))
+        if len(self._asked) <= room:
+            rows.extend(self._asked.values())
+            self._asked = {}
+        else:
+            rows.extend([self._asked.pop(key) for key in list(islice(self._asked, room))])
+        return rows
 
     def _timed(self, path: str, attempt: int, now: int, times: AttemptTimes) -> pb.AttemptRow:
         key = (path, attempt)
@@ -83,28 +92,24 @@ class AttemptRows:
         if row is None:
             asked = self._asked.pop(key) if key in self._asked else pb.AttemptRow(path=path, attempt=attempt)
             row = self._rows[key] = asked
+        if times is NO_TIMES:
+            return row
         created = self._created.get(key, 0)
         latest = max(now, created)
         # Start and end of the program are of one clock and exact, so the rest makes room for them.
-        earliest = created
-        for phase in _FROM_START:
-            earliest = _put(row, phase, times, earliest, latest) or earliest
-        latest = row.started_at_millis or row.finished_at_millis or row.stored_at_millis or latest
-        for phase in _BEFORE_START:
-            latest = _put(row, phase, times, created, latest) or latest
+        earliest, first = created, 0
+        for told, field in zip(_told_from_start(times), _FROM_START, strict=True):
+            at = told if told > 0 else getattr(row, field)
+            if at:
+                earliest = max(earliest, min(at, latest))
+                first = first or earliest
+                setattr(row, field, earliest)
+        latest = first or latest
+        for told, field in zip(_told_before_start(times), _BEFORE_START, strict=True):
+            at = told if told > 0 else getattr(row, field)
+            if at:
+                latest = max(created, min(at, latest))
+                setattr(row, field, latest)
         if times.node:
             row.node = storable(times.node)[:_NAME]
         return row
-
-
-def _put(row: pb.AttemptRow, phase: str, times: AttemptTimes, earliest: int, latest: int) -> int:
-    """Sets a phase's time, within the bounds. Gives what the row says then, 0 when nobody has told it."""
-    field = f"{phase}_at_millis"
-    told: int = getattr(times, phase)
-    if told <= 0:
-        told = getattr(row, field)
-    if not told:
-        return 0
-    at = max(earliest, min(told, latest))
-    setattr(row, field, at)
-    return at
