@@ -33,7 +33,7 @@ _PAGES = {
         "return document.querySelectorAll('aside table').length > 0; })()"
     ),
     "/runs/{run}?view=graph&task=train": "document.querySelectorAll('.react-flow__edge').length > 0",
-    "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [title]').length > 1",
+    "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [data-bar]').length > 1",
     "/experiments": "document.querySelectorAll('td').length > 3",
     "/experiments/{experiment}": "document.querySelector('main h2') !== null",
     "/pipelines": "document.querySelectorAll('td').length > 1",

@@ -40,7 +40,7 @@ export const AttemptBar = memo(function AttemptBar({ attempt, range, now }: Prop
 function Card({ attempt, now }: Omit<Props, "range">) {
   const text = useText();
   return (
-    <Popover opened offset={0} position="bottom" withRoles={false} transitionProps={{ duration: 0 }}>
+    <Popover opened offset={0} position="bottom" shadow="md" withRoles={false} transitionProps={{ duration: 0 }}>
       <Popover.Target>
         <span className={styles.whole} />
       </Popover.Target>

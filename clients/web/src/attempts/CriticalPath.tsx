@@ -19,7 +19,7 @@ export function CriticalPath({ runId, goesOn }: { readonly runId: string; readon
       {error ? <Failure error={error} /> : null}
       {!data && !error ? <Loading /> : null}
       {data && data.chain.length === 0 ? <Text c="dimmed">{text("noCriticalPath")}</Text> : null}
-      <ol className={styles.chain} tabIndex={0}>
+      <ol className={styles.chain}>
         {data?.chain.map(({ path, name, millis, share }) => (
           <li key={path}>
             <TextLink

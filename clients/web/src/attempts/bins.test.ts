@@ -34,9 +34,11 @@ test("bins of the server are taken as they are; a phase without a name here is l
     create(TimelineBinSchema, { start: timestampFromMs(1000), attempts: { ATTEMPT_PHASE_RUNNING: 2, LATER: 1 } }),
     create(TimelineBinSchema, { start: timestampFromMs(1500), attempts: { ATTEMPT_PHASE_RUNNING: 1 } }),
   ];
-  const bins = binsGiven(given, 1000, 2000);
+  const bins = binsGiven(given, 1000, 1950);
   expect([bins.from, bins.binMillis, [...bins.counts]]).toEqual([1000, 500, [["running", [2, 1]]]]);
   expect(sumsOfBins(bins).get("running")).toBe(1500);
+  expect(binsGiven(given.slice(0, 1), 1000, 1400).binMillis).toBe(400);
+  expect(binsGiven([], 0, 0).size).toBe(0);
 });
 
 test("phases stand one above the other", () => {

@@ -12,7 +12,7 @@ export interface Bins {
   readonly size: number;
 }
 
-/** As the server gives them. */
+/** As the server gives them: the last may go on beyond `to`. */
 export function binsGiven(given: readonly TimelineBin[], from: number, to: number): Bins {
   const counts = new Map<Phase, number[]>();
   for (const [index, { attempts }] of given.entries()) {
@@ -21,8 +21,8 @@ export function binsGiven(given: readonly TimelineBin[], from: number, to: numbe
       if (phase !== undefined) row(counts, phase, given.length)[index] = count;
     }
   }
-  const first = millis(given[0]?.start) ?? from;
-  return { from: first, binMillis: (to - from) / Math.max(1, given.length), counts, size: given.length };
+  const [first = from, second = to] = given.slice(0, 2).map(({ start }) => millis(start));
+  return { from: first, binMillis: Math.max(1, second - first), counts, size: given.length };
 }
 
 /** Of attempts that are given one by one; what lasts goes on to `to`. */

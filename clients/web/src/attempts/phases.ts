@@ -40,7 +40,7 @@ export function triedOf({ phases, number, state, failure, exitCode, error, podNa
   return { number, state, failure, exitCode, error, podName, node, logUri, spans };
 }
 
-/** By its name in the API, such as ATTEMPT_PHASE_RUNNING; generated code leaves the first words out. */
+/** By its name in the API, such as ATTEMPT_PHASE_RUNNING, of which generated code has the last word. */
 export function phaseNamed(name: string | undefined): Phase | undefined {
   const own = name?.replace(/^ATTEMPT_PHASE_/, "").toLowerCase();
   return PHASES.find((phase) => phase === own);

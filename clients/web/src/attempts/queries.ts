@@ -11,8 +11,6 @@ import { chainOf, type Step } from "./critical";
 import { isOpen, triedOf, type Tried } from "./phases";
 
 const NONE: readonly Tried[] = [];
-// A task that has ended ends its attempts soon; what its executor has not told by then it will not tell.
-const ASK_AFTER_END = 5;
 const BINS = 240;
 // A tenth of the time at most goes into answers.
 const REST_BY_WORK = 9;
@@ -25,7 +23,7 @@ const batch = new Batch<readonly Tried[]>(async (runId, paths) => {
 }, NONE);
 
 /** Attempts of a task, by number; asked for anew with each of its changes, and while one is open. */
-export function useAttempts(runId: string, { path, version, kind, finishedAt }: Seen): readonly Tried[] {
+export function useAttempts(runId: string, { path, version, kind }: Seen): readonly Tried[] {
   const { data } = useQuery({
     queryKey: ["attempts", runId, path, version],
     // Nothing else has any.
@@ -33,10 +31,7 @@ export function useAttempts(runId: string, { path, version, kind, finishedAt }: 
     placeholderData: keepPreviousData,
     staleTime: ({ state }) => (state.data?.some(isOpen) ? POLL_MS : Infinity),
     gcTime: 60_000,
-    refetchInterval: ({ state }) => {
-      const over = finishedAt !== undefined && state.dataUpdateCount >= ASK_AFTER_END;
-      return state.data?.some(isOpen) && !over ? POLL_MS : false;
-    },
+    refetchInterval: ({ state }) => (state.data?.some(isOpen) ? POLL_MS : false),
   });
   return data ?? NONE;
 }

@@ -87,14 +87,16 @@ export function RunPage() {
             {text("loading")} {watched.size.toLocaleString(language)}
           </Text>
         )}
-        <Switch
-          label={text("criticalPath")}
-          checked={critical === true}
-          onChange={({ currentTarget: { checked } }) =>
-            void navigate({ search: (old) => runSearch({ ...old, critical: checked }), replace: true })
-          }
-        />
-        {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+        <Group>
+          <Switch
+            label={text("criticalPath")}
+            checked={critical === true}
+            onChange={({ currentTarget: { checked } }) =>
+              void navigate({ search: (old) => runSearch({ ...old, critical: checked }), replace: true })
+            }
+          />
+          {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+        </Group>
       </Group>
       {critical ? <CriticalPath runId={runId} goesOn={goesOn} /> : null}
       <div className={styles.views}>
