@@ -41,6 +41,7 @@ from penstock_server.rpc import browser_uris
 from penstock_server.rpc.local import LocalCalls
 from penstock_server.rpc.server import Services, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.audit import AuditService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.dispatch import DispatchService
@@ -168,6 +169,7 @@ def build_services(
             storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
         ),
         comparison=ComparisonService(storage),
+        attempts=AttemptService(storage, clock),
         watches=watches,
         namespaces=namespaces,
         tokens=TokenService(storage, clock),

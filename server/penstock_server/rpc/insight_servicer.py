@@ -8,12 +8,14 @@ import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
+from penstock_server.rpc.convert import attempts as attempts_convert
 from penstock_server.rpc.convert import comparison as comparison_convert
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
 from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
@@ -29,7 +31,9 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         schedules: RecurringRunService,
         overview: OverviewService,
         comparison: ComparisonService,
+        attempts: AttemptService,
     ) -> None:
+        self._attempts = attempts
         self._comparison = comparison
         self._overview = overview
         self._schedules = schedules
@@ -106,3 +110,10 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def CompareRuns(self, request: pb.CompareRunsRequest, context: grpc.ServicerContext) -> pb.CompareRunsResponse:
         compared = self._comparison.compare(request.run_ids)
         return pb.CompareRunsResponse(runs=map(comparison_convert.compared_to_proto, compared))
+
+    def ListAttempts(self, request: pb.ListAttemptsRequest, context: grpc.ServicerContext) -> pb.ListAttemptsResponse:
+        found = self._attempts.attempts(request.run_id, request.paths)
+        return pb.ListAttemptsResponse(attempts=map(attempts_convert.attempt_to_proto, found))
+
+    def GetTimeline(self, request: pb.GetTimelineRequest, context: grpc.ServicerContext) -> pb.Timeline:
+        return attempts_convert.timeline_to_proto(self._attempts.timeline(attempts_convert.timeline_request(request)))

@@ -76,6 +76,7 @@ from penstock_server.rpc.v1beta1.runs import RunServicerV1
 from penstock_server.rpc.v1beta1.stubs import AuthServicerV1, VisualizationServicerV1
 from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
 from penstock_server.rpc.watch_servicer import WatchServicer
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.audit import AuditService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.documents import Documents
@@ -144,6 +145,7 @@ class Services:
     explain: ExplainService
     overview: OverviewService
     comparison: ComparisonService
+    attempts: AttemptService
     watches: RunWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
@@ -198,7 +200,12 @@ def build_server(
     )
     insight_pb2_grpc.add_InsightServiceServicer_to_server(
         InsightServicer(
-            services.insight, services.explain, services.recurring_runs, services.overview, services.comparison
+            services.insight,
+            services.explain,
+            services.recurring_runs,
+            services.overview,
+            services.comparison,
+            services.attempts,
         ),
         server,
     )

@@ -13,6 +13,7 @@ from typing import Protocol
 from penstock_ir.task_rows import TaskState
 
 from penstock_server.domain.api_token import ApiToken
+from penstock_server.domain.attempts import AttemptRow, LeafTask, Told
 from penstock_server.domain.audit import AuditEvent, AuditQuery
 from penstock_server.domain.changes import Position
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
@@ -119,6 +120,14 @@ class TaskRepository(Protocol):
         ...
 
     def get(self, run_id: str, task_id: str) -> Task | None: ...
+    def get_many(self, run_id: str, task_ids: Sequence[str]) -> Sequence[Task]:
+        """Of those that exist, in any order."""
+        ...
+
+    def leaves(self, run_id: str) -> Sequence[LeafTask]:
+        """Those that hold no others, in the order in which they were created."""
+        ...
+
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         """Of any run when `run_id` is empty."""
         ...
@@ -141,6 +150,24 @@ class TaskRepository(Protocol):
 
     def set_waits(self, waits: Mapping[tuple[str, str], str], changes: Mapping[str, int]) -> None:
         """Why tasks do not run yet, by run id and task path."""
+        ...
+
+
+class AttemptRepository(Protocol):
+    def merge_many(self, attempts: Sequence[AttemptRow]) -> None:
+        """A time of 0, an empty text and an unset number leave what is there."""
+        ...
+
+    def numbers(self, run_id: str, task_ids: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """The numbers of attempts in order, of the tasks that have some."""
+        ...
+
+    def told(self, run_id: str) -> Mapping[str, Sequence[Told]]:
+        """The times of all attempts of a run by the ids of their tasks, in the order of their numbers."""
+        ...
+
+    def rows(self, run_id: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], AttemptRow]:
+        """Those that are there, by the ids of their tasks and their numbers."""
         ...
 
 
@@ -307,6 +334,7 @@ class UnitOfWork(Protocol):
     specs: SpecRepository
     runs: RunRepository
     tasks: TaskRepository
+    attempts: AttemptRepository
     artifacts: ArtifactRepository
     cache: CacheRepository
     queue: QueueRepository
