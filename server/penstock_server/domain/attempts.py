@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
@@ -85,7 +85,7 @@ class AttemptRow:
 
     @property
     def told(self) -> Told:
-        return Told(self.attempt, _times_of(self))
+        return self.attempt, _times_of(self)
 
 
 class LeafTask(NamedTuple):
@@ -116,20 +116,12 @@ def row_of(task: Task, number: int) -> AttemptRow:
     return AttemptRow(task.run_id, task.task_id, number, error=task.error, pod_name=task.pod_name, log_uri=task.log_uri)
 
 
-class Told(NamedTuple):
-    """The moments of one attempt, in the order of TIMES."""
-
-    number: int
-    times: tuple[int, ...]
-
-
-class Life(NamedTuple):
-    """An attempt in the light of what came after it. `closed_at`: when it was over, at the latest; 0 if it goes on."""
-
-    number: int
-    times: tuple[int, ...]
-    closed_at: int
-    last: bool
+# Plain tuples, here and below, because a timeline makes them of 100,000 attempts.
+Told: TypeAlias = tuple[int, tuple[int, ...]]
+"""The number of an attempt, and its moments in the order of TIMES."""
+Life: TypeAlias = tuple[int, tuple[int, ...], int, bool]
+"""An attempt in the light of what came after it: its number, its moments, when it was over (at the latest; 0 if it goes
+on), and whether it is the last of its task."""
 
 
 class Span(NamedTuple):
@@ -152,78 +144,53 @@ class Attempt:
     row: AttemptRow
 
 
-_EVERY = tuple(Phase)
-# With which phase each moment begins; None: with it all is over.
-_BEGINS: tuple[Phase | None, ...] = (
-    Phase.QUEUED,
-    Phase.SCHEDULING,
-    Phase.PREPARING,
-    Phase.FETCHING,
-    Phase.FETCHING,
-    Phase.RUNNING,
-    Phase.STORING,
-    Phase.CONCLUDING,
-    None,
-)
+_PHASES = tuple(Phase)
+_PREPARED = 3
+_NEVER = 2**62
 
 
-def _ending_with(phase: Phase) -> dict[Phase, Phase]:
-    return dict.fromkeys(_EVERY, phase)
+def moments_of(times: Sequence[int], closed_at: int, now: int) -> tuple[int, ...]:
+    """The eight moments between which the seven phases lie; a phase that is not told apart has no length.
 
-
-def _lasting(but: dict[Phase, Phase]) -> dict[Phase, Phase]:
-    return {phase: but.get(phase, phase) for phase in _EVERY}
-
-
-# What the time before each moment was, by the phase that was under way. A program that starts ends no phase of its own:
-# what was under way lasts until then; where no node was waited for, it was prepared. What is over without the end of a
-# program was to the last what was under way.
-_BEFORE: tuple[dict[Phase, Phase], ...] = (
-    _ending_with(Phase.QUEUED),
-    _ending_with(Phase.QUEUED),
-    _ending_with(Phase.SCHEDULING),
-    _ending_with(Phase.PREPARING),
-    _ending_with(Phase.FETCHING),
-    _lasting({Phase.SCHEDULING: Phase.PREPARING}),
-    _ending_with(Phase.RUNNING),
-    _ending_with(Phase.STORING),
-    _lasting({Phase.STORING: Phase.CONCLUDING}),
-)
-_STEPS = tuple(zip(_BEGINS, _BEFORE, strict=True))
-
-
-def spans_of(times: Sequence[int], closed_at: int) -> list[tuple[Phase, int, int]]:
-    """The values of Spans; none when no moment is known. `times` are those of TIMES, `closed_at` as of Life.
-
-    Plain tuples, because a timeline makes them of 100,000 attempts.
+    `times` are those of TIMES, some of which is known; `closed_at` as of Life.
     """
-    found: list[tuple[Phase, int, int]] = []
-    phase, start, since = Phase.QUEUED, 0, 0
-    for at, (begins, before) in zip(times, _STEPS):  # noqa: B905 - strict costs a tenth, and both have nine
-        if not at:
-            continue
-        if not start:
-            start = since = at
-        elif at > since:
-            _add(found, before[phase], since, at)
-            since = at
-        if begins is None:
-            break
-        phase = begins
-    else:
-        if start and not closed_at:
-            _add(found, phase, since, 0)
-        elif start and closed_at > since:
-            _add(found, _BEFORE[_ENDED][phase], since, closed_at)
-    if start and not found:
-        found.append((phase, start, since))
-    return found
+    created, placed, scheduled, prepared, fetched, started, finished, stored, ended = times
+    if 0 < created <= placed <= scheduled <= prepared <= started <= finished <= stored <= ended:
+        return created, placed, scheduled, prepared, started, finished, stored, ended
+    # What is under way when the program starts lasts until then; where no node was waited for, it was prepared.
+    if started and not prepared and not fetched:
+        prepared = started
+        if not scheduled and not placed:
+            placed = scheduled = started
+    # Where nothing says how long it took to store, all the time is that of the outcome.
+    if closed_at and finished and not stored:
+        stored = finished
+    known = (created, placed, scheduled, prepared, started, finished, stored)
+    latest = max((number for number, at in enumerate(known) if at), default=0)
+    latest = max(latest, _PREPARED) if fetched else latest
+    end = closed_at or now
+    since = created or first_of(times)
+    moments = []
+    for number, at in enumerate(known):
+        # A phase without an end is part of the next that has one. The latest lasts to the end of the attempt.
+        since = max(since, at if at or number <= latest else end)
+        moments.append(since)
+    return (*moments, max(since, end))
 
 
-def _add(found: list[tuple[Phase, int, int]], phase: Phase, start: int, end: int) -> None:
-    if found and found[-1][0] is phase:
-        start = found.pop()[1]
-    found.append((phase, start, end))
+def first_of(times: Sequence[int]) -> int:
+    """The first moment that is known, 0 when none is."""
+    return next(filter(None, times), 0)
+
+
+def spans_of(times: Sequence[int], closed_at: int) -> list[Span]:
+    """The phases that have any length; of what began and ended in the same moment the last one."""
+    if not first_of(times):
+        return []
+    moments = moments_of(times, closed_at, _NEVER)
+    spans = zip(_PHASES, moments[:-1], moments[1:], strict=True)
+    found = [Span(phase, start, end if end < _NEVER else 0) for phase, start, end in spans if start < end]
+    return found or [Span(Phase.CONCLUDING, moments[-1], moments[-1])]
 
 
 def lives_of(task: LeafTask, told: Sequence[Told], run_ended_at: int) -> list[Life]:
@@ -232,14 +199,14 @@ def lives_of(task: LeafTask, told: Sequence[Told], run_ended_at: int) -> list[Li
     Of a run that is older than the table of attempts nothing was told: it has one, made from the task's own times.
     `run_ended_at` is 0 while the run goes on.
     """
-    told = told or _from_task(task)
-    lives = []
+    lives: list[Life] = []
     # When the attempt after it began: then it was over. The last one is over with its task, or with the run.
-    over_at, last = (task.finished_at if task.state.terminal else run_ended_at), True
-    for number, times in reversed(told):
-        lives.append(Life(number, times, times[_ENDED] or over_at, last))
-        over_at, last = next(filter(None, times), over_at), False
-    return lives[::-1]
+    over_at, last = task.finished_at or run_ended_at, True
+    for number, times in reversed(told or _from_task(task)):
+        lives.append((number, times, times[_ENDED] or over_at, last))
+        over_at, last = times[0] or first_of(times) or over_at, False
+    lives.reverse()
+    return lives
 
 
 def _from_task(task: LeafTask) -> list[Told]:
@@ -251,26 +218,26 @@ def _from_task(task: LeafTask) -> list[Told]:
     times = [0] * len(TIMES)
     times[_CREATED], times[_STARTED] = task.created_at, task.started_at
     times[_FINISHED] = times[_ENDED] = task.finished_at if terminal else 0
-    return [Told(task.attempt, tuple(times))]
+    return [(task.attempt, tuple(times))]
 
 
 def shown(task: LeafTask, life: Life, row: AttemptRow) -> Attempt:
     """`row` is of the attempt that `life` is."""
     known = row.outcome is not AttemptOutcome.UNKNOWN
-    closed_at = life.closed_at or (max(life.times) if known else 0)
+    number, times, over_at, last = life
+    closed_at = over_at or (max(times) if known else 0)
     failure = row.outcome.value if row.outcome not in _NO_FAILURES else ""
-    spans = [Span(*values) for values in spans_of(life.times, closed_at)]
-    return Attempt(task.path, life.number, _state(task, life, row.outcome, closed_at), failure, spans, row)
+    state = _STATES.get(row.outcome, TaskState.FAILED) if known else _state(task, times, closed_at, last=last)
+    return Attempt(task.path, number, state, failure, spans_of(times, closed_at), row)
 
 
 _NO_FAILURES = (AttemptOutcome.UNKNOWN, AttemptOutcome.SUCCEEDED, AttemptOutcome.CANCELED)
 _STATES = {AttemptOutcome.SUCCEEDED: TaskState.SUCCEEDED, AttemptOutcome.CANCELED: TaskState.CANCELED}
 
 
-def _state(task: LeafTask, life: Life, outcome: AttemptOutcome, closed_at: int) -> TaskState:
-    if outcome is not AttemptOutcome.UNKNOWN:
-        return _STATES.get(outcome, TaskState.FAILED)
+def _state(task: LeafTask, times: Sequence[int], closed_at: int, *, last: bool) -> TaskState:
+    """Of an attempt whose outcome was not told."""
     if not closed_at:
-        return TaskState.RUNNING if any(life.times[_STARTED:_ENDED]) else TaskState.PENDING
+        return TaskState.RUNNING if any(times[_STARTED:_ENDED]) else TaskState.PENDING
     # The last one ended as its task did; a task that succeeded tried no more.
-    return task.state if life.last and task.state in (TaskState.SUCCEEDED, TaskState.CANCELED) else TaskState.FAILED
+    return task.state if last and task.state in (TaskState.SUCCEEDED, TaskState.CANCELED) else TaskState.FAILED

@@ -6,11 +6,14 @@ within the bounds, exactly. What goes on is counted up to now.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import TypeAlias
 
-from penstock_server.domain.attempts import Attempt, LeafTask, Life, Phase, spans_of
+from penstock_server.domain.attempts import Attempt, LeafTask, Life, Phase, Told, first_of, lives_of, moments_of
+from penstock_server.domain.reports import LAST_MILLIS
 from penstock_server.errors import InvalidArgumentError
 
 DEFAULT_ATTEMPTS, MOST_ATTEMPTS = 1000, 5000
@@ -61,61 +64,59 @@ class Timeline:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """An attempt with its first and its last moment."""
-
-    start: int
-    end: int
-    task: LeafTask
-    life: Life
+Placed: TypeAlias = tuple[tuple[int, ...], LeafTask, Life]
+"""An attempt behind its moments, of which the last is now for one that goes on."""
 
 
-def placed(task: LeafTask, life: Life, request: TimelineRequest, now: int) -> Placed | None:
-    """None for an attempt of which no moment is known, and for one that does not touch the request's time."""
-    start = next(filter(None, life.times), 0)
-    if not start:
-        return None
-    latest = max(start, *life.times)
-    end = max(latest, life.closed_at or now)
-    if end < request.start or (request.end and start > request.end):
-        return None
-    return Placed(start, end, task, life)
+def placed(
+    tasks: Iterable[tuple[LeafTask, Sequence[Told]]], request: TimelineRequest, run_ended_at: int, now: int
+) -> tuple[list[LeafTask], list[Placed]]:
+    """All tasks, and the attempts that the request asks for, of which any moment is known."""
+    below = f"{request.parent_path}/" if request.parent_path else ""
+    begin, end = request.start, request.end or LAST_MILLIS
+    every: list[LeafTask] = []
+    found: list[Placed] = []
+    for task, told in tasks:
+        every.append(task)
+        if below and not task.path.startswith(below):
+            continue
+        for life in lives_of(task, told, run_ended_at):
+            _, times, closed_at, _ = life
+            if times[0] or first_of(times):
+                moments = moments_of(times, closed_at, now)
+                if moments[0] <= end and moments[-1] >= begin:
+                    found.append((moments, task, life))
+    return every, found
 
 
 def bounds(found: Sequence[Placed], request: TimelineRequest) -> tuple[int, int]:
     """From the first moment to the last of what is found, within those of the request; zeros when there is nothing."""
     if not found:
         return 0, 0
-    first, last = min(one.start for one in found), max(one.end for one in found)
+    first, last = min(moments[0] for moments, _, _ in found), max(moments[-1] for moments, _, _ in found)
     return max(first, request.start), min(last, request.end or last)
 
 
-def binned(found: Iterable[Placed], start: int, end: int, most: int) -> list[Bin]:
-    """Bins of equal length, `most` at most (0: DEFAULT_BINS), which cover the time from `start` to `end`."""
+def binned(attempts: Sequence[tuple[int, ...]], start: int, end: int, most: int) -> list[Bin]:
+    """Bins of equal length, `most` at most (0: DEFAULT_BINS), which cover the time from `start` to `end`.
+
+    `attempts` by their moments, of which there is one at least.
+    """
     length = max(1, -(-(end - start) // (most or DEFAULT_BINS)))
-    count = max(1, -(-(end - start) // length))
-    # A span that begins in a bin fills the rest of it, and all of those behind it; one that ends takes that away again.
-    parts = {phase: [0] * (count + 1) for phase in Phase}
-    steps = {phase: [0] * (count + 1) for phase in Phase}
-    for one in found:
-        for phase, began, ended in spans_of(one.life.times, one.life.closed_at):
-            since, until = max(began - start, 0), min(ended or one.end, end) - start
-            if until <= since:
-                continue
-            part, step = parts[phase], steps[phase]
-            index = since // length
-            part[index] += (index + 1) * length - since
-            step[index] += 1
-            index = until // length
-            part[index] -= (index + 1) * length - until
-            step[index] -= 1
-    bins = [Bin(start + index * length, {}) for index in range(count)]
-    for phase in Phase:
-        # How many there are that began before each bin.
-        before = accumulate(steps[phase], initial=0)
-        for one_bin, number, part_of in zip(bins, before, parts[phase], strict=False):
-            millis = number * length + part_of
-            if millis:
-                one_bin.attempts[phase] = millis / length
+    starts = range(start, max(end, start + 1), length)
+    bins = [Bin(at, {}) for at in starts]
+    # For each moment the time that all attempts have spent behind it: what two of them differ by is a phase's.
+    behind = [_behind(sorted(column), [*starts, end]) for column in zip(*attempts, strict=True)]
+    for phase, began, ended in zip(Phase, behind[:-1], behind[1:], strict=True):
+        spent = [more - less for more, less in zip(began, ended, strict=True)]
+        for one, (before, after) in zip(bins, pairwise(spent), strict=True):
+            if after > before:
+                one.attempts[phase] = (after - before) / length
     return bins
+
+
+def _behind(moments: Sequence[int], edges: Sequence[int]) -> list[int]:
+    """For each edge the time from the moments to it, over those that lie before it. `moments` are sorted."""
+    sums = list(accumulate(moments, initial=0))
+    numbers = [bisect_left(moments, edge) for edge in edges]
+    return [number * edge - sums[number] for number, edge in zip(numbers, edges, strict=True)]

@@ -15,7 +15,7 @@ from penstock_server.domain.limits import check_length
 from penstock_server.domain.reports import MAX_NAME
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Task, task_id_of
-from penstock_server.domain.timeline import Placed, Timeline, TimelineRequest
+from penstock_server.domain.timeline import Timeline, TimelineRequest
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.services import runs
 from penstock_server.services.ports import Clock, Storage, UnitOfWork
@@ -62,14 +62,16 @@ class AttemptService:
         now = self._clock.now_millis()
         with self._storage.reading() as uow:
             run = runs.find(uow, request.run_id)
-            tasks, told = uow.tasks.leaves(run.run_id), uow.attempts.told(run.run_id)
-            found = _placed(tasks, told, request, _ended_at(run), now)
+            leaves = uow.attempts.of_leaves(run.run_id)
+            tasks, found = timeline.placed(leaves, request, _ended_at(run), now)
             start, end = timeline.bounds(found, request)
             attempts: list[Attempt] = []
             if len(found) <= (request.max_attempts or timeline.DEFAULT_ATTEMPTS):
-                found.sort(key=lambda one: (one.start, one.task.path, one.life.number))
-                attempts = _read(uow, run.run_id, [(one.task, one.life) for one in found])
-        bins = [] if attempts or not found else timeline.binned(found, start, end, request.max_bins)
+                found.sort(key=lambda one: (one[0][0], one[1].path, one[2][0]))
+                attempts = _read(uow, run.run_id, [(task, life) for _, task, life in found])
+        bins = []
+        if found and not attempts:
+            bins = timeline.binned([moments for moments, _, _ in found], start, end, request.max_bins)
         return Timeline(start, end, len(found), attempts, bins, critical_path(tasks), now)
 
 
@@ -81,28 +83,10 @@ def _latest(numbers: Mapping[str, Sequence[int]]) -> list[tuple[str, int]]:
     return [(task_id, number) for task_id, every in numbers.items() for number in every[-each:]]
 
 
-def _placed(
-    tasks: Sequence[LeafTask],
-    told: Mapping[str, Sequence[Told]],
-    request: TimelineRequest,
-    run_ended_at: int,
-    now: int,
-) -> list[Placed]:
-    """What the request asks for."""
-    below = f"{request.parent_path}/" if request.parent_path else ""
-    found = []
-    for task in tasks:
-        if task.path.startswith(below):
-            for life in lives_of(task, told.get(task.task_id, ()), run_ended_at):
-                one = timeline.placed(task, life, request, now)
-                if one is not None:
-                    found.append(one)
-    return found
-
-
 def _read(uow: UnitOfWork, run_id: str, lives: Sequence[tuple[LeafTask, Life]]) -> list[Attempt]:
-    rows = uow.attempts.rows(run_id, [(task.task_id, life.number) for task, life in lives])
-    missing = sorted({task.task_id for task, life in lives if (task.task_id, life.number) not in rows})
+    keys = [(task.task_id, number) for task, (number, *_) in lives]
+    rows = uow.attempts.rows(run_id, keys)
+    missing = sorted({task_id for task_id, number in keys if (task_id, number) not in rows})
     return _shown(lives, rows, {task.task_id: task for task in uow.tasks.get_many(run_id, missing)})
 
 
@@ -113,7 +97,7 @@ def _shown(
 ) -> list[Attempt]:
     """`tasks` has those of which nothing was told: their rows have the texts of their attempts."""
     return [
-        shown(leaf, life, rows.get((leaf.task_id, life.number)) or row_of(tasks[leaf.task_id], life.number))
+        shown(leaf, life, rows.get((leaf.task_id, life[0])) or row_of(tasks[leaf.task_id], life[0]))
         for leaf, life in lives
     ]
 

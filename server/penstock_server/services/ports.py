@@ -6,7 +6,7 @@ never writes. Repositories raise AlreadyExistsError for a taken name and return 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -124,10 +124,6 @@ class TaskRepository(Protocol):
         """Of those that exist, in any order."""
         ...
 
-    def leaves(self, run_id: str) -> Sequence[LeafTask]:
-        """Those that hold no others, in the order in which they were created."""
-        ...
-
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         """Of any run when `run_id` is empty."""
         ...
@@ -162,8 +158,11 @@ class AttemptRepository(Protocol):
         """The numbers of attempts in order, of the tasks that have some."""
         ...
 
-    def told(self, run_id: str) -> Mapping[str, Sequence[Told]]:
-        """The times of all attempts of a run by the ids of their tasks, in the order of their numbers."""
+    def of_leaves(self, run_id: str) -> Iterator[tuple[LeafTask, Sequence[Told]]]:
+        """The tasks of a run that hold no others, as they were created, each with the times of its attempts.
+
+        Read while it is gone through: to be used up within the transaction.
+        """
         ...
 
     def rows(self, run_id: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], AttemptRow]:

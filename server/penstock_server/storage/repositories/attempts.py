@@ -10,18 +10,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select, tuple_
+from penstock_ir.task_rows import TaskKind, TaskState
+from sqlalchemy import Connection, and_, select, tuple_
 
-from penstock_server.domain.attempts import TIMES, AttemptOutcome, AttemptRow, Told
+from penstock_server.domain.attempts import TIMES, AttemptOutcome, AttemptRow, LeafTask, Told
 from penstock_server.storage.tables import attempts as table
+from penstock_server.storage.tables import tasks
 from penstock_server.storage.upsert import upsert
 
 _T = TypeVar("_T")
 _CHUNK = 500
+_BATCH = 1000
 _MAX_ERROR = 4096
 """In characters. The task's row has the whole error of its latest attempt."""
 _FIELDS = tuple(field.name for field in fields(AttemptRow))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
+_OF_TASK = tuple(tasks.c[name] for name in LeafTask._fields)
+_OF_ATTEMPT = tuple(table.c[name] for name in ("attempt", *TIMES))
+_NUMBER = len(_OF_TASK)
+_KINDS = {kind.value: kind for kind in (TaskKind.CONTAINER, TaskKind.IMPORTER)}
+_STATES = {state.value: state for state in TaskState}
+_LEAVES = tuple(_KINDS)
 
 
 class SqlAttemptRepository:
@@ -53,14 +62,28 @@ class SqlAttemptRepository:
                 found.setdefault(task_id, []).append(number)
         return found
 
-    def told(self, run_id: str) -> dict[str, list[Told]]:
-        """The times of all attempts of a run by the ids of their tasks, in the order of their numbers."""
-        columns = [table.c[name] for name in ("task_id", "attempt", *TIMES)]
-        statement = select(*columns).where(table.c.run_id == run_id).order_by(table.c.task_id, table.c.attempt)
-        found: dict[str, list[Told]] = {}
-        for task_id, number, *times in self._connection.execute(statement):
-            found.setdefault(task_id, []).append(Told(number, tuple(times)))
-        return found
+    def of_leaves(self, run_id: str) -> Iterator[tuple[LeafTask, Sequence[Told]]]:
+        """The tasks of a run that hold no others, as they were created, each with the times of its attempts."""
+        same = and_(table.c.run_id == tasks.c.run_id, table.c.task_id == tasks.c.task_id)
+        statement = (
+            select(*_OF_TASK, *_OF_ATTEMPT)
+            .select_from(tasks.outerjoin(table, same))
+            .where(tasks.c.run_id == run_id, tasks.c.kind.in_(_LEAVES))
+            .order_by(tasks.c.ordinal, table.c.attempt)
+        )
+        task: LeafTask | None = None
+        told: list[Told] = []
+        for batch in self._connection.execute(statement).partitions(_BATCH):
+            for row in batch:
+                if task is None or row[0] != task.task_id:
+                    if task is not None:
+                        yield task, told
+                    task_id, path, name, kind, state, *others = row[:_NUMBER]
+                    task, told = LeafTask(task_id, path, name, _KINDS[kind], _STATES[state], *others), []
+                if row[_NUMBER] is not None:
+                    told.append((row[_NUMBER], row[_NUMBER + 1 :]))
+        if task is not None:
+            yield task, told
 
     def rows(self, run_id: str, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], AttemptRow]:
         """Those that are there, by the ids of their tasks and their numbers."""

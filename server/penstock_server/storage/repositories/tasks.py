@@ -16,7 +16,6 @@ from typing import Any
 from penstock_ir.task_rows import TaskKind, TaskState
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, true, update
 
-from penstock_server.domain.attempts import LeafTask
 from penstock_server.domain.changes import Position
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.task import Task, task_id_of
@@ -28,9 +27,6 @@ from penstock_server.storage.upsert import upsert
 
 _CHUNK = 500
 _ENDED = tuple(state.value for state in TaskState if state.terminal)
-_KINDS = {kind.value: kind for kind in TaskKind}
-_STATES = {state.value: state for state in TaskState}
-_LEAVES = tuple(kind.value for kind in (TaskKind.CONTAINER, TaskKind.IMPORTER))
 _FIELDS = tuple(field.name for field in fields(Task))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
 _values_of = attrgetter(*_FIELDS)
@@ -100,18 +96,6 @@ class SqlTaskRepository:
         chunks = (task_ids[start : start + _CHUNK] for start in range(0, len(task_ids), _CHUNK))
         rows = (self._connection.execute(of_run.where(table.c.task_id.in_(chunk))) for chunk in chunks)
         return [_task(row) for some in rows for row in some]
-
-    def leaves(self, run_id: str) -> Sequence[LeafTask]:
-        """Those that hold no others, in the order in which they were created."""
-        statement = (
-            select(*(table.c[name] for name in LeafTask._fields))
-            .where(table.c.run_id == run_id, table.c.kind.in_(_LEAVES))
-            .order_by(table.c.ordinal)
-        )
-        return [
-            LeafTask(task_id, path, display_name, _KINDS[kind], _STATES[state], *others)
-            for task_id, path, display_name, kind, state, *others in self._connection.execute(statement)
-        ]
 
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         statement = select(*_COLUMNS).where(table.c.pod_name == pod_name, table.c.pod_name != "")
