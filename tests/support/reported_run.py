@@ -44,7 +44,9 @@ class Reported:
 
     def attempt(self, path: str, number: int, *times: int | None, **fields: Any) -> pb.AttemptRow:
         """`times` are those of TIMES, in their order; None is not known."""
-        told: dict[str, Any] = {f"{name}_at_millis": self.began + at for name, at in zip(TIMES, times, strict=False) if at is not None}
+        told: dict[str, Any] = {
+            f"{name}_at_millis": self.began + at for name, at in zip(TIMES, times, strict=False) if at is not None
+        }
         return pb.AttemptRow(path=path, attempt=number, **told, **fields)
 
     def report(self, tasks: Sequence[pb.TaskRow], attempts: Sequence[pb.AttemptRow] = (), state: str = "") -> None:

@@ -2,6 +2,7 @@
 import { Code, Tabs, Text, Title } from "@mantine/core";
 import { lazy, Suspense } from "react";
 
+import { Description } from "../components/Description";
 import { Failure, Loading } from "../components/facts";
 import { useText } from "../text/language";
 import { InputTable } from "./InputTable";
@@ -33,9 +34,7 @@ export function Version({ pipelineId, versionId, view, choose, described }: Prop
       <Title order={3} size="h4" className={styles.name}>
         {text("version")}: {displayName}
       </Title>
-      {description !== described ? (
-        <Text className={`${styles.text} ${styles.bounded}`}>{description}</Text>
-      ) : null}
+      {description && description !== described ? <Description source={description} /> : null}
       <Tabs value={view} onChange={(to) => choose(VERSION_VIEWS.find((one) => one === to) ?? "graph")}>
         <Tabs.List>
           {VERSION_VIEWS.map((one) => (
