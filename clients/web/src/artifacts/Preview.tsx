@@ -73,7 +73,8 @@ function Html({ name }: { name: string }) {
   );
 }
 
-function Content({ uri, from, turn }: { uri: string } & Pick<Props, "from" | "turn">) {
+/** Of an object by its URI: an image as one, other content as text. */
+export function Content({ uri, from, turn }: { uri: string } & Pick<Props, "from" | "turn">) {
   const text = useText();
   const part = usePart(uri, from, PAGE_BYTES + REST_OF_CHARACTER);
   if (part.error) return <Failure error={part.error} />;

@@ -1,10 +1,12 @@
 /** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them, as they are now. */
-import { Group, Tabs, Text } from "@mantine/core";
+import { Group, Switch, Tabs, Text } from "@mantine/core";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
 import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
+import { CriticalPath } from "../attempts/CriticalPath";
+import { useCritical } from "../attempts/useCritical";
 import { Failure, Loading } from "../components/facts";
 import { useShortcuts } from "../components/useShortcuts";
 import { runSearch, VIEWS } from "../search";
@@ -29,7 +31,7 @@ export function RunPage() {
   const text = useText();
   const { language } = useLanguage();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen, name = "", artifact, from = 0 } = route.useSearch();
+  const { view = "table", task: chosen, name = "", artifact, from = 0, critical } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const { watched, again } = useRunWatch(runId);
@@ -55,7 +57,9 @@ export function RunPage() {
   const run = watched.run ?? asked.data;
   // What is no change of the run's own, such as that it was archived, no watch tells.
   const about = asked.data ?? run;
-  const now = useNow(run !== undefined && !ended(run.state));
+  const goesOn = run !== undefined && !ended(run.state);
+  const now = useNow(goesOn);
+  const marked = useCritical(runId, goesOn, run !== undefined && critical === true);
   if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   return (
     <div className={styles.page}>
@@ -83,18 +87,30 @@ export function RunPage() {
             {text("loading")} {watched.size.toLocaleString(language)}
           </Text>
         )}
-        {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+        <Group>
+          <Switch
+            label={text("criticalPath")}
+            checked={critical === true}
+            onChange={({ currentTarget: { checked } }) =>
+              void navigate({ search: (old) => runSearch({ ...old, critical: checked }), replace: true })
+            }
+          />
+          {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+        </Group>
       </Group>
+      {critical ? <CriticalPath runId={runId} goesOn={goesOn} /> : null}
       <div className={styles.views}>
         <div className={styles.view}>
           {rows.length === 0 ? <Text c="dimmed">{text(tree.length === 0 ? "noTasks" : "noTasksNamed")}</Text> : null}
-          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now }} /> : null}
-          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, toggle, now }} /> : null}
+          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now, marked }} /> : null}
+          {view === "timeline" ? (
+            <Timeline {...{ runId, goesOn, rows, chosen, choose, toggle, now, marked }} />
+          ) : null}
           {view === "graph" && tree.length > 0 ? (
             <Suspense fallback={<Loading />}>
               {asked.error ? <Failure error={asked.error} /> : null}
               {asked.data && watched.whole ? (
-                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
+                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle, marked }} />
               ) : null}
             </Suspense>
           ) : null}

@@ -5,6 +5,7 @@ import type { ArtifactNames, Task } from "@penstock/client/gen/penstock_api/v1/i
 import { useState } from "react";
 
 import { ArtifactLinks } from "../artifacts/ArtifactLinks";
+import { Attempts } from "../attempts/Attempts";
 import { Duration, Failure, State, Time } from "../components/facts";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -12,16 +13,18 @@ import { CacheAnswer } from "./CacheAnswer";
 import { PodDetails } from "./PodDetails";
 import { useExplanation } from "./queries";
 import styles from "./RunPage.module.css";
+import type { Seen } from "./seen";
 import { TaskLog } from "./TaskLog";
 import { Unfold } from "./Unfold";
 
 interface Props {
   readonly runId: string;
+  readonly seen: Seen;
   readonly task: Task;
   readonly close: () => void;
 }
 
-export function TaskPanel({ runId, task, close }: Props) {
+export function TaskPanel({ runId, seen, task, close }: Props) {
   const text = useText();
   const why = useExplanation(runId, task.path, task.state);
   const [logIsShown, showLog] = useState(false);
@@ -44,9 +47,6 @@ export function TaskPanel({ runId, task, close }: Props) {
           <Time at={started} />
           {finished ? <Duration of={lasted(started, finished, finished)} /> : null}
         </Group>
-        <Text size="sm">
-          {text("attempts")}: {task.attempts}
-        </Text>
         {task.waiting ? <Text>{task.waiting}</Text> : null}
         {task.error ? (
           <Alert color="red" title={text("error")}>
@@ -65,6 +65,7 @@ export function TaskPanel({ runId, task, close }: Props) {
             ))}
           </List>
         ) : null}
+        <Attempts {...{ runId, seen }} count={task.attempts} said={task} />
         <Values title={text("inputs")} values={task.inputs} artifacts={task.inputArtifacts} />
         <Values title={text("outputs")} values={task.outputs} artifacts={task.outputArtifacts} />
         {task.kind === "container" ? (

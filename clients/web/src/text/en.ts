@@ -1,4 +1,5 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
@@ -7,6 +8,7 @@ import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
 
 export const en = {
+  ...attemptsEn,
   ...keysEn,
   ...compareEn,
   ...homeEn,

@@ -1,4 +1,5 @@
 /** 简体中文界面文字。 */
+import { attemptsZh } from "./attempts.zh";
 import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { keysZh } from "./keys.zh";
@@ -8,6 +9,7 @@ import { startZh } from "./start.zh";
 import { taskZh } from "./task.zh";
 
 export const zh: Catalogue = {
+  ...attemptsZh,
   ...keysZh,
   ...compareZh,
   ...homeZh,
