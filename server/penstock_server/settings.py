@@ -237,8 +237,8 @@ class Settings:
     max_streams_per_user: int | None = setting(
         "--max-streams-per-user",
         "PENSTOCK_MAX_STREAMS_PER_USER",
-        "Streams of one user at a time, such as logs that are followed and downloads; 0 for no limit. Unless given, "
-        f"{DEFAULT_STREAMS} where --auth asks who calls.",
+        "Streams of one user at a time, such as downloads; ten times as many of those that hold no thread, logs and "
+        f"watches; 0 for no limit. Unless given, {DEFAULT_STREAMS} where --auth asks who calls.",
         type=click.IntRange(min=0),
         default=None,
     )
