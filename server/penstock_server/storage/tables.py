@@ -188,6 +188,19 @@ run_labels = Table(
     Index(None, "label_key", "label_value"),
 )
 
+# What a run was given, as far as it is short, for filters of lists: `text` of strings and as JSON of other values.
+run_parameters = Table(
+    "run_parameters",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("name", ExactName, primary_key=True),
+    Column("text", ExactName, nullable=False),
+    # Of a number.
+    Column("number", Double, nullable=True),
+    Index(None, "name", "text"),
+    Index(None, "name", "number"),
+)
+
 # The event log of a run, from which an executor rebuilds its state.
 run_events = Table(
     "run_events",
@@ -254,6 +267,44 @@ artifacts = Table(
     Index(None, "run_id", "created_at"),
     Index(None, "created_at", "name"),
     Index(None, "type", "created_at"),
+)
+
+# Attempts of tasks and when they came to their phases, as executors told. No decision depends on it.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("task_id", Id, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("created_at", BigInteger, nullable=False, default=0),
+    Column("placed_at", BigInteger, nullable=False, default=0),
+    Column("scheduled_at", BigInteger, nullable=False, default=0),
+    Column("prepared_at", BigInteger, nullable=False, default=0),
+    Column("fetched_at", BigInteger, nullable=False, default=0),
+    Column("started_at", BigInteger, nullable=False, default=0),
+    Column("finished_at", BigInteger, nullable=False, default=0),
+    Column("stored_at", BigInteger, nullable=False, default=0),
+    Column("ended_at", BigInteger, nullable=False, default=0),
+    # succeeded, or the kind of its failure; empty until it has ended.
+    Column("outcome", String(16), nullable=False, default=""),
+    Column("exit_code", Integer, nullable=True),
+    Column("error", LongText, nullable=False, default=""),
+    Column("pod_name", String(253), nullable=False, default=""),
+    Column("log_uri", LongText, nullable=False, default=""),
+    Column("node", String(253), nullable=False, default=""),
+)
+
+# Which task used or made which artifact: what lineage is followed along.
+artifact_uses = Table(
+    "artifact_uses",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("task_id", Id, primary_key=True),
+    Column("artifact_name", String(128), primary_key=True),
+    # Made it, or answered with it from the cache; otherwise the task used it.
+    Column("output", Boolean, primary_key=True),
+    Column("port", String(255), primary_key=True),
+    Index(None, "artifact_name"),
 )
 
 recurring_runs = Table(

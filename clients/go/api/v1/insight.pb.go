@@ -27,6 +27,129 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How an attempt spends its time. The phases follow one another without gaps; one that is not told apart is left out.
+type AttemptPhase int32
+
+const (
+	AttemptPhase_ATTEMPT_PHASE_UNSPECIFIED AttemptPhase = 0
+	// It waits for a place of its executor.
+	AttemptPhase_ATTEMPT_PHASE_QUEUED AttemptPhase = 1
+	// Its Pod waits for a node.
+	AttemptPhase_ATTEMPT_PHASE_SCHEDULING AttemptPhase = 2
+	// Images are pulled, volumes mounted, packages installed.
+	AttemptPhase_ATTEMPT_PHASE_PREPARING AttemptPhase = 3
+	// Inputs are fetched.
+	AttemptPhase_ATTEMPT_PHASE_FETCHING AttemptPhase = 4
+	// Its program runs.
+	AttemptPhase_ATTEMPT_PHASE_RUNNING AttemptPhase = 5
+	// Outputs and log are stored.
+	AttemptPhase_ATTEMPT_PHASE_STORING AttemptPhase = 6
+	// It is over; its outcome is read and committed.
+	AttemptPhase_ATTEMPT_PHASE_CONCLUDING AttemptPhase = 7
+)
+
+// Enum value maps for AttemptPhase.
+var (
+	AttemptPhase_name = map[int32]string{
+		0: "ATTEMPT_PHASE_UNSPECIFIED",
+		1: "ATTEMPT_PHASE_QUEUED",
+		2: "ATTEMPT_PHASE_SCHEDULING",
+		3: "ATTEMPT_PHASE_PREPARING",
+		4: "ATTEMPT_PHASE_FETCHING",
+		5: "ATTEMPT_PHASE_RUNNING",
+		6: "ATTEMPT_PHASE_STORING",
+		7: "ATTEMPT_PHASE_CONCLUDING",
+	}
+	AttemptPhase_value = map[string]int32{
+		"ATTEMPT_PHASE_UNSPECIFIED": 0,
+		"ATTEMPT_PHASE_QUEUED":      1,
+		"ATTEMPT_PHASE_SCHEDULING":  2,
+		"ATTEMPT_PHASE_PREPARING":   3,
+		"ATTEMPT_PHASE_FETCHING":    4,
+		"ATTEMPT_PHASE_RUNNING":     5,
+		"ATTEMPT_PHASE_STORING":     6,
+		"ATTEMPT_PHASE_CONCLUDING":  7,
+	}
+)
+
+func (x AttemptPhase) Enum() *AttemptPhase {
+	p := new(AttemptPhase)
+	*p = x
+	return p
+}
+
+func (x AttemptPhase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AttemptPhase) Descriptor() protoreflect.EnumDescriptor {
+	return file_penstock_api_v1_insight_proto_enumTypes[0].Descriptor()
+}
+
+func (AttemptPhase) Type() protoreflect.EnumType {
+	return &file_penstock_api_v1_insight_proto_enumTypes[0]
+}
+
+func (x AttemptPhase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use AttemptPhase.Descriptor instead.
+func (AttemptPhase) EnumDescriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+}
+
+type GetLineageRequest_Direction int32
+
+const (
+	GetLineageRequest_DIRECTION_BOTH GetLineageRequest_Direction = 0
+	// What it was made from.
+	GetLineageRequest_DIRECTION_BACKWARDS GetLineageRequest_Direction = 1
+	// What was made from it.
+	GetLineageRequest_DIRECTION_FORWARDS GetLineageRequest_Direction = 2
+)
+
+// Enum value maps for GetLineageRequest_Direction.
+var (
+	GetLineageRequest_Direction_name = map[int32]string{
+		0: "DIRECTION_BOTH",
+		1: "DIRECTION_BACKWARDS",
+		2: "DIRECTION_FORWARDS",
+	}
+	GetLineageRequest_Direction_value = map[string]int32{
+		"DIRECTION_BOTH":      0,
+		"DIRECTION_BACKWARDS": 1,
+		"DIRECTION_FORWARDS":  2,
+	}
+)
+
+func (x GetLineageRequest_Direction) Enum() *GetLineageRequest_Direction {
+	p := new(GetLineageRequest_Direction)
+	*p = x
+	return p
+}
+
+func (x GetLineageRequest_Direction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GetLineageRequest_Direction) Descriptor() protoreflect.EnumDescriptor {
+	return file_penstock_api_v1_insight_proto_enumTypes[1].Descriptor()
+}
+
+func (GetLineageRequest_Direction) Type() protoreflect.EnumType {
+	return &file_penstock_api_v1_insight_proto_enumTypes[1]
+}
+
+func (x GetLineageRequest_Direction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GetLineageRequest_Direction.Descriptor instead.
+func (GetLineageRequest_Direction) EnumDescriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8, 0}
+}
+
 type ExplainCacheResponse_Outcome int32
 
 const (
@@ -64,11 +187,11 @@ func (x ExplainCacheResponse_Outcome) String() string {
 }
 
 func (ExplainCacheResponse_Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_penstock_api_v1_insight_proto_enumTypes[0].Descriptor()
+	return file_penstock_api_v1_insight_proto_enumTypes[2].Descriptor()
 }
 
 func (ExplainCacheResponse_Outcome) Type() protoreflect.EnumType {
-	return &file_penstock_api_v1_insight_proto_enumTypes[0]
+	return &file_penstock_api_v1_insight_proto_enumTypes[2]
 }
 
 func (x ExplainCacheResponse_Outcome) Number() protoreflect.EnumNumber {
@@ -77,7 +200,994 @@ func (x ExplainCacheResponse_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExplainCacheResponse_Outcome.Descriptor instead.
 func (ExplainCacheResponse_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13, 0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26, 0}
+}
+
+type ListAttemptsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Paths of tasks, from 1 to 200.
+	Paths         []string `protobuf:"bytes,2,rep,name=paths,proto3" json:"paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttemptsRequest) Reset() {
+	*x = ListAttemptsRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttemptsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttemptsRequest) ProtoMessage() {}
+
+func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
+func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ListAttemptsRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ListAttemptsRequest) GetPaths() []string {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+type ListAttemptsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000: of a task with more, the latest.
+	Attempts      []*Attempt `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttemptsResponse) Reset() {
+	*x = ListAttemptsResponse{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttemptsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttemptsResponse) ProtoMessage() {}
+
+func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
+func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ListAttemptsResponse) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+type Attempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// From 1.
+	Number int32 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// PENDING until its program runs, RUNNING, SUCCEEDED, FAILED, CANCELED
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// Whose fault its failure is: user, infrastructure, configuration; empty when it has not failed.
+	Failure  string `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	ExitCode *int32 `protobuf:"varint,5,opt,name=exit_code,json=exitCode,proto3,oneof" json:"exit_code,omitempty"`
+	Error    string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	PodName  string `protobuf:"bytes,7,opt,name=pod_name,json=podName,proto3" json:"pod_name,omitempty"`
+	LogUri   string `protobuf:"bytes,8,opt,name=log_uri,json=logUri,proto3" json:"log_uri,omitempty"`
+	// The node of its Pod.
+	Node          string       `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
+	Phases        []*PhaseSpan `protobuf:"bytes,10,rep,name=phases,proto3" json:"phases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Attempt) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Attempt) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Attempt) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Attempt) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *Attempt) GetExitCode() int32 {
+	if x != nil && x.ExitCode != nil {
+		return *x.ExitCode
+	}
+	return 0
+}
+
+func (x *Attempt) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Attempt) GetPodName() string {
+	if x != nil {
+		return x.PodName
+	}
+	return ""
+}
+
+func (x *Attempt) GetLogUri() string {
+	if x != nil {
+		return x.LogUri
+	}
+	return ""
+}
+
+func (x *Attempt) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Attempt) GetPhases() []*PhaseSpan {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
+type PhaseSpan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Phase AttemptPhase           `protobuf:"varint,1,opt,name=phase,proto3,enum=penstock.v1.AttemptPhase" json:"phase,omitempty"`
+	Start *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
+	// Unset while it lasts.
+	End           *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PhaseSpan) Reset() {
+	*x = PhaseSpan{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PhaseSpan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PhaseSpan) ProtoMessage() {}
+
+func (x *PhaseSpan) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PhaseSpan.ProtoReflect.Descriptor instead.
+func (*PhaseSpan) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PhaseSpan) GetPhase() AttemptPhase {
+	if x != nil {
+		return x.Phase
+	}
+	return AttemptPhase_ATTEMPT_PHASE_UNSPECIFIED
+}
+
+func (x *PhaseSpan) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *PhaseSpan) GetEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+type GetTimelineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Only tasks below the one with this path; all tasks when it is empty.
+	ParentPath string `protobuf:"bytes,2,opt,name=parent_path,json=parentPath,proto3" json:"parent_path,omitempty"`
+	// Only what touches this time; unset for no bound.
+	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// So many attempts at most are given one by one, 1,000 for 0, 5,000 at most; if there are more, bins are given.
+	MaxAttempts int32 `protobuf:"varint,5,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// So many bins at most: 200 for 0, 1,000 at most.
+	MaxBins       int32 `protobuf:"varint,6,opt,name=max_bins,json=maxBins,proto3" json:"max_bins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTimelineRequest) Reset() {
+	*x = GetTimelineRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTimelineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTimelineRequest) ProtoMessage() {}
+
+func (x *GetTimelineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTimelineRequest.ProtoReflect.Descriptor instead.
+func (*GetTimelineRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetTimelineRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *GetTimelineRequest) GetParentPath() string {
+	if x != nil {
+		return x.ParentPath
+	}
+	return ""
+}
+
+func (x *GetTimelineRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *GetTimelineRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *GetTimelineRequest) GetMaxAttempts() int32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *GetTimelineRequest) GetMaxBins() int32 {
+	if x != nil {
+		return x.MaxBins
+	}
+	return 0
+}
+
+type Timeline struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the first moment to the last of what is shown.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// How many there are.
+	TotalAttempts int32 `protobuf:"varint,3,opt,name=total_attempts,json=totalAttempts,proto3" json:"total_attempts,omitempty"`
+	// By their beginning; empty when there are more than were asked for.
+	Attempts []*Attempt `protobuf:"bytes,4,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Of equal length; empty when the attempts are given one by one.
+	Bins []*TimelineBin `protobuf:"bytes,5,rep,name=bins,proto3" json:"bins,omitempty"`
+	// Of the whole run, the latest chain of tasks each of which began when the one before it ended: what has to become
+	// shorter for the run to become shorter. Of a run that goes on, up to now.
+	CriticalPath []*CriticalTask `protobuf:"bytes,6,rep,name=critical_path,json=criticalPath,proto3" json:"critical_path,omitempty"`
+	// When all this was so, by the server's clock.
+	At            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Timeline) Reset() {
+	*x = Timeline{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Timeline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Timeline) ProtoMessage() {}
+
+func (x *Timeline) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Timeline.ProtoReflect.Descriptor instead.
+func (*Timeline) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Timeline) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Timeline) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Timeline) GetTotalAttempts() int32 {
+	if x != nil {
+		return x.TotalAttempts
+	}
+	return 0
+}
+
+func (x *Timeline) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *Timeline) GetBins() []*TimelineBin {
+	if x != nil {
+		return x.Bins
+	}
+	return nil
+}
+
+func (x *Timeline) GetCriticalPath() []*CriticalTask {
+	if x != nil {
+		return x.CriticalPath
+	}
+	return nil
+}
+
+func (x *Timeline) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type TimelineBin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Start *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	// For each phase by its name how many attempts were in it, on the average over the bin.
+	Attempts      map[string]float64 `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimelineBin) Reset() {
+	*x = TimelineBin{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimelineBin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimelineBin) ProtoMessage() {}
+
+func (x *TimelineBin) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimelineBin.ProtoReflect.Descriptor instead.
+func (*TimelineBin) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TimelineBin) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *TimelineBin) GetAttempts() map[string]float64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+type CriticalTask struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Path        string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	DisplayName string                 `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	State       string                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Start       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`
+	// Unset while it lasts.
+	End           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CriticalTask) Reset() {
+	*x = CriticalTask{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CriticalTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CriticalTask) ProtoMessage() {}
+
+func (x *CriticalTask) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CriticalTask.ProtoReflect.Descriptor instead.
+func (*CriticalTask) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CriticalTask) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CriticalTask) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *CriticalTask) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *CriticalTask) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *CriticalTask) GetEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+// Either an artifact or a task.
+type GetLineageRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of an artifact.
+	Artifact string `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	// Of a task: its run and its path.
+	RunId     string                      `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Path      string                      `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	Direction GetLineageRequest_Direction `protobuf:"varint,4,opt,name=direction,proto3,enum=penstock.v1.GetLineageRequest_Direction" json:"direction,omitempty"`
+	// So many tasks away at most: 3 for 0, 20 at most.
+	Depth int32 `protobuf:"varint,5,opt,name=depth,proto3" json:"depth,omitempty"`
+	// So many tasks and artifacts at most: 200 for 0, 1,000 at most.
+	MaxNodes      int32 `protobuf:"varint,6,opt,name=max_nodes,json=maxNodes,proto3" json:"max_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLineageRequest) Reset() {
+	*x = GetLineageRequest{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLineageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLineageRequest) ProtoMessage() {}
+
+func (x *GetLineageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLineageRequest.ProtoReflect.Descriptor instead.
+func (*GetLineageRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetLineageRequest) GetArtifact() string {
+	if x != nil {
+		return x.Artifact
+	}
+	return ""
+}
+
+func (x *GetLineageRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *GetLineageRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *GetLineageRequest) GetDirection() GetLineageRequest_Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return GetLineageRequest_DIRECTION_BOTH
+}
+
+func (x *GetLineageRequest) GetDepth() int32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *GetLineageRequest) GetMaxNodes() int32 {
+	if x != nil {
+		return x.MaxNodes
+	}
+	return 0
+}
+
+type Lineage struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Artifacts []*LineageArtifact     `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Tasks     []*LineageTask         `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Uses      []*LineageUse          `protobuf:"bytes,3,rep,name=uses,proto3" json:"uses,omitempty"`
+	// There is more than was asked for, or more than the caller may read.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lineage) Reset() {
+	*x = Lineage{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lineage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lineage) ProtoMessage() {}
+
+func (x *Lineage) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
+func (*Lineage) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Lineage) GetArtifacts() []*LineageArtifact {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *Lineage) GetTasks() []*LineageTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *Lineage) GetUses() []*LineageUse {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+func (x *Lineage) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type LineageArtifact struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Artifact *Artifact              `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	// Uses of it lie beyond what is given here.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineageArtifact) Reset() {
+	*x = LineageArtifact{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineageArtifact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineageArtifact) ProtoMessage() {}
+
+func (x *LineageArtifact) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineageArtifact.ProtoReflect.Descriptor instead.
+func (*LineageArtifact) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LineageArtifact) GetArtifact() *Artifact {
+	if x != nil {
+		return x.Artifact
+	}
+	return nil
+}
+
+func (x *LineageArtifact) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type LineageTask struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	RunId       string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Path        string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	DisplayName string                 `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// As of Task.
+	State          string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Kind           string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	RunDisplayName string                 `protobuf:"bytes,6,opt,name=run_display_name,json=runDisplayName,proto3" json:"run_display_name,omitempty"`
+	FinishedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	// Inputs or outputs of it lie beyond what is given here.
+	More          bool `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineageTask) Reset() {
+	*x = LineageTask{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineageTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineageTask) ProtoMessage() {}
+
+func (x *LineageTask) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineageTask.ProtoReflect.Descriptor instead.
+func (*LineageTask) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LineageTask) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *LineageTask) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LineageTask) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *LineageTask) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *LineageTask) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LineageTask) GetRunDisplayName() string {
+	if x != nil {
+		return x.RunDisplayName
+	}
+	return ""
+}
+
+func (x *LineageTask) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *LineageTask) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// A task that used or made an artifact.
+type LineageUse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	RunId    string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Path     string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Artifact string                 `protobuf:"bytes,3,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	// The task made it, or answered with it from the cache; otherwise the task used it.
+	Output        bool   `protobuf:"varint,4,opt,name=output,proto3" json:"output,omitempty"`
+	Port          string `protobuf:"bytes,5,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineageUse) Reset() {
+	*x = LineageUse{}
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineageUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineageUse) ProtoMessage() {}
+
+func (x *LineageUse) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineageUse.ProtoReflect.Descriptor instead.
+func (*LineageUse) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LineageUse) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *LineageUse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LineageUse) GetArtifact() string {
+	if x != nil {
+		return x.Artifact
+	}
+	return ""
+}
+
+func (x *LineageUse) GetOutput() bool {
+	if x != nil {
+		return x.Output
+	}
+	return false
+}
+
+func (x *LineageUse) GetPort() string {
+	if x != nil {
+		return x.Port
+	}
+	return ""
 }
 
 type CompareRunsRequest struct {
@@ -90,7 +1200,7 @@ type CompareRunsRequest struct {
 
 func (x *CompareRunsRequest) Reset() {
 	*x = CompareRunsRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +1212,7 @@ func (x *CompareRunsRequest) String() string {
 func (*CompareRunsRequest) ProtoMessage() {}
 
 func (x *CompareRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +1225,7 @@ func (x *CompareRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRunsRequest.ProtoReflect.Descriptor instead.
 func (*CompareRunsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{0}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CompareRunsRequest) GetRunIds() []string {
@@ -135,7 +1245,7 @@ type CompareRunsResponse struct {
 
 func (x *CompareRunsResponse) Reset() {
 	*x = CompareRunsResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -147,7 +1257,7 @@ func (x *CompareRunsResponse) String() string {
 func (*CompareRunsResponse) ProtoMessage() {}
 
 func (x *CompareRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -160,7 +1270,7 @@ func (x *CompareRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareRunsResponse.ProtoReflect.Descriptor instead.
 func (*CompareRunsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{1}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CompareRunsResponse) GetRuns() []*ComparedRun {
@@ -186,7 +1296,7 @@ type ComparedRun struct {
 
 func (x *ComparedRun) Reset() {
 	*x = ComparedRun{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +1308,7 @@ func (x *ComparedRun) String() string {
 func (*ComparedRun) ProtoMessage() {}
 
 func (x *ComparedRun) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[2]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +1321,7 @@ func (x *ComparedRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComparedRun.ProtoReflect.Descriptor instead.
 func (*ComparedRun) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{2}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ComparedRun) GetRun() *v2beta1.Run {
@@ -252,7 +1362,7 @@ type GetOverviewRequest struct {
 
 func (x *GetOverviewRequest) Reset() {
 	*x = GetOverviewRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +1374,7 @@ func (x *GetOverviewRequest) String() string {
 func (*GetOverviewRequest) ProtoMessage() {}
 
 func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[3]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +1387,7 @@ func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
 func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{3}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetOverviewRequest) GetNamespace() string {
@@ -311,7 +1421,7 @@ type Overview struct {
 
 func (x *Overview) Reset() {
 	*x = Overview{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +1433,7 @@ func (x *Overview) String() string {
 func (*Overview) ProtoMessage() {}
 
 func (x *Overview) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[4]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +1446,7 @@ func (x *Overview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Overview.ProtoReflect.Descriptor instead.
 func (*Overview) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{4}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Overview) GetOpenRuns() map[string]int32 {
@@ -423,7 +1533,7 @@ type ExecutorOverview struct {
 
 func (x *ExecutorOverview) Reset() {
 	*x = ExecutorOverview{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +1545,7 @@ func (x *ExecutorOverview) String() string {
 func (*ExecutorOverview) ProtoMessage() {}
 
 func (x *ExecutorOverview) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[5]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +1558,7 @@ func (x *ExecutorOverview) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorOverview.ProtoReflect.Descriptor instead.
 func (*ExecutorOverview) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{5}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExecutorOverview) GetName() string {
@@ -511,7 +1621,7 @@ type ListNextFiresRequest struct {
 
 func (x *ListNextFiresRequest) Reset() {
 	*x = ListNextFiresRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +1633,7 @@ func (x *ListNextFiresRequest) String() string {
 func (*ListNextFiresRequest) ProtoMessage() {}
 
 func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[6]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +1646,7 @@ func (x *ListNextFiresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNextFiresRequest.ProtoReflect.Descriptor instead.
 func (*ListNextFiresRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{6}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListNextFiresRequest) GetRecurringRunId() string {
@@ -564,7 +1674,7 @@ type PreviewFiresRequest struct {
 
 func (x *PreviewFiresRequest) Reset() {
 	*x = PreviewFiresRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +1686,7 @@ func (x *PreviewFiresRequest) String() string {
 func (*PreviewFiresRequest) ProtoMessage() {}
 
 func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[7]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +1699,7 @@ func (x *PreviewFiresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewFiresRequest.ProtoReflect.Descriptor instead.
 func (*PreviewFiresRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{7}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PreviewFiresRequest) GetTrigger() *v2beta1.Trigger {
@@ -620,7 +1730,7 @@ type NextFires struct {
 
 func (x *NextFires) Reset() {
 	*x = NextFires{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +1742,7 @@ func (x *NextFires) String() string {
 func (*NextFires) ProtoMessage() {}
 
 func (x *NextFires) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[8]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +1755,7 @@ func (x *NextFires) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextFires.ProtoReflect.Descriptor instead.
 func (*NextFires) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{8}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NextFires) GetFires() []*timestamppb.Timestamp {
@@ -680,7 +1790,7 @@ type ExplainTaskRequest struct {
 
 func (x *ExplainTaskRequest) Reset() {
 	*x = ExplainTaskRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +1802,7 @@ func (x *ExplainTaskRequest) String() string {
 func (*ExplainTaskRequest) ProtoMessage() {}
 
 func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[9]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +1815,7 @@ func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
 func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{9}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExplainTaskRequest) GetRunId() string {
@@ -735,7 +1845,7 @@ type ExplainTaskResponse struct {
 
 func (x *ExplainTaskResponse) Reset() {
 	*x = ExplainTaskResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +1857,7 @@ func (x *ExplainTaskResponse) String() string {
 func (*ExplainTaskResponse) ProtoMessage() {}
 
 func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[10]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +1870,7 @@ func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
 func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{10}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExplainTaskResponse) GetTask() string {
@@ -803,7 +1913,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1925,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[11]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1938,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{11}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Reason) GetText() string {
@@ -862,7 +1972,7 @@ type ExplainCacheRequest struct {
 
 func (x *ExplainCacheRequest) Reset() {
 	*x = ExplainCacheRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1984,7 @@ func (x *ExplainCacheRequest) String() string {
 func (*ExplainCacheRequest) ProtoMessage() {}
 
 func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[12]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1997,7 @@ func (x *ExplainCacheRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheRequest.ProtoReflect.Descriptor instead.
 func (*ExplainCacheRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{12}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExplainCacheRequest) GetRunId() string {
@@ -918,7 +2028,7 @@ type ExplainCacheResponse struct {
 
 func (x *ExplainCacheResponse) Reset() {
 	*x = ExplainCacheResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +2040,7 @@ func (x *ExplainCacheResponse) String() string {
 func (*ExplainCacheResponse) ProtoMessage() {}
 
 func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[13]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +2053,7 @@ func (x *ExplainCacheResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainCacheResponse.ProtoReflect.Descriptor instead.
 func (*ExplainCacheResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{13}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExplainCacheResponse) GetOutcome() ExplainCacheResponse_Outcome {
@@ -993,7 +2103,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +2115,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[14]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +2128,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{14}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Difference) GetField() string {
@@ -1057,7 +2167,7 @@ type PlanPipelineRequest struct {
 
 func (x *PlanPipelineRequest) Reset() {
 	*x = PlanPipelineRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +2179,7 @@ func (x *PlanPipelineRequest) String() string {
 func (*PlanPipelineRequest) ProtoMessage() {}
 
 func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[15]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +2192,7 @@ func (x *PlanPipelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineRequest.ProtoReflect.Descriptor instead.
 func (*PlanPipelineRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{15}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlanPipelineRequest) GetPipelineSpec() *structpb.Struct {
@@ -1126,7 +2236,7 @@ type PlanPipelineResponse struct {
 
 func (x *PlanPipelineResponse) Reset() {
 	*x = PlanPipelineResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +2248,7 @@ func (x *PlanPipelineResponse) String() string {
 func (*PlanPipelineResponse) ProtoMessage() {}
 
 func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[16]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +2261,7 @@ func (x *PlanPipelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPipelineResponse.ProtoReflect.Descriptor instead.
 func (*PlanPipelineResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{16}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PlanPipelineResponse) GetTasks() []*PlannedTask {
@@ -1185,7 +2295,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +2307,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[17]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +2320,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{17}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Problem) GetPlace() string {
@@ -1257,7 +2367,7 @@ type PlannedTask struct {
 
 func (x *PlannedTask) Reset() {
 	*x = PlannedTask{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +2379,7 @@ func (x *PlannedTask) String() string {
 func (*PlannedTask) ProtoMessage() {}
 
 func (x *PlannedTask) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[18]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +2392,7 @@ func (x *PlannedTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedTask.ProtoReflect.Descriptor instead.
 func (*PlannedTask) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{18}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PlannedTask) GetPath() string {
@@ -1406,7 +2516,7 @@ type ReadEventLogRequest struct {
 
 func (x *ReadEventLogRequest) Reset() {
 	*x = ReadEventLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +2528,7 @@ func (x *ReadEventLogRequest) String() string {
 func (*ReadEventLogRequest) ProtoMessage() {}
 
 func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[19]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +2541,7 @@ func (x *ReadEventLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadEventLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadEventLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{19}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReadEventLogRequest) GetRunId() string {
@@ -1452,7 +2562,7 @@ type ReadArtifactRequest struct {
 
 func (x *ReadArtifactRequest) Reset() {
 	*x = ReadArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +2574,7 @@ func (x *ReadArtifactRequest) String() string {
 func (*ReadArtifactRequest) ProtoMessage() {}
 
 func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[20]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +2587,7 @@ func (x *ReadArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadArtifactRequest.ProtoReflect.Descriptor instead.
 func (*ReadArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{20}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReadArtifactRequest) GetName() string {
@@ -1508,7 +2618,7 @@ type ReadObjectRequest struct {
 
 func (x *ReadObjectRequest) Reset() {
 	*x = ReadObjectRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +2630,7 @@ func (x *ReadObjectRequest) String() string {
 func (*ReadObjectRequest) ProtoMessage() {}
 
 func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[21]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +2643,7 @@ func (x *ReadObjectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadObjectRequest.ProtoReflect.Descriptor instead.
 func (*ReadObjectRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{21}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReadObjectRequest) GetUri() string {
@@ -1575,7 +2685,7 @@ type DescribePodRequest struct {
 
 func (x *DescribePodRequest) Reset() {
 	*x = DescribePodRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +2697,7 @@ func (x *DescribePodRequest) String() string {
 func (*DescribePodRequest) ProtoMessage() {}
 
 func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[22]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +2710,7 @@ func (x *DescribePodRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodRequest.ProtoReflect.Descriptor instead.
 func (*DescribePodRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{22}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DescribePodRequest) GetPodName() string {
@@ -1629,7 +2739,7 @@ type DescribePodResponse struct {
 
 func (x *DescribePodResponse) Reset() {
 	*x = DescribePodResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +2751,7 @@ func (x *DescribePodResponse) String() string {
 func (*DescribePodResponse) ProtoMessage() {}
 
 func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[23]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +2764,7 @@ func (x *DescribePodResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribePodResponse.ProtoReflect.Descriptor instead.
 func (*DescribePodResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{23}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DescribePodResponse) GetPod() *structpb.Struct {
@@ -1687,7 +2797,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1699,7 +2809,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[24]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1712,7 +2822,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{24}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReadLogRequest) GetRunId() string {
@@ -1754,7 +2864,7 @@ type Chunk struct {
 
 func (x *Chunk) Reset() {
 	*x = Chunk{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +2876,7 @@ func (x *Chunk) String() string {
 func (*Chunk) ProtoMessage() {}
 
 func (x *Chunk) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[25]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +2889,7 @@ func (x *Chunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chunk.ProtoReflect.Descriptor instead.
 func (*Chunk) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{25}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Chunk) GetData() []byte {
@@ -1818,7 +2928,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1830,7 +2940,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[26]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1843,7 +2953,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{26}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListTasksRequest) GetRunId() string {
@@ -1912,7 +3022,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +3034,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[27]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +3047,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{27}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -2014,7 +3124,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +3136,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[28]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +3149,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{28}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Task) GetPath() string {
@@ -2205,7 +3315,7 @@ type ArtifactNames struct {
 
 func (x *ArtifactNames) Reset() {
 	*x = ArtifactNames{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +3327,7 @@ func (x *ArtifactNames) String() string {
 func (*ArtifactNames) ProtoMessage() {}
 
 func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[29]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +3340,7 @@ func (x *ArtifactNames) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactNames.ProtoReflect.Descriptor instead.
 func (*ArtifactNames) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{29}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ArtifactNames) GetNames() []string {
@@ -2255,7 +3365,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +3377,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[30]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +3390,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{30}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListArtifactsRequest) GetRunId() string {
@@ -2328,7 +3438,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[31]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +3450,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[31]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +3463,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{31}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -2379,7 +3489,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[32]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +3501,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[32]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +3514,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{32}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetArtifactRequest) GetName() string {
@@ -2433,7 +3543,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[33]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +3555,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_insight_proto_msgTypes[33]
+	mi := &file_penstock_api_v1_insight_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +3568,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{33}
+	return file_penstock_api_v1_insight_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Artifact) GetName() string {
@@ -2535,7 +3645,94 @@ var File_penstock_api_v1_insight_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\n" +
-	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\x1a\x1epenstock_api/v2beta1/run.proto\"-\n" +
+	"\x1dpenstock_api/v1/insight.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(penstock_api/v2beta1/recurring_run.proto\x1a\x1epenstock_api/v2beta1/run.proto\"B\n" +
+	"\x13ListAttemptsRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
+	"\x05paths\x18\x02 \x03(\tR\x05paths\"H\n" +
+	"\x14ListAttemptsResponse\x120\n" +
+	"\battempts\x18\x01 \x03(\v2\x14.penstock.v1.AttemptR\battempts\"\xa3\x02\n" +
+	"\aAttempt\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x05R\x06number\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\x12 \n" +
+	"\texit_code\x18\x05 \x01(\x05H\x00R\bexitCode\x88\x01\x01\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x12\x19\n" +
+	"\bpod_name\x18\a \x01(\tR\apodName\x12\x17\n" +
+	"\alog_uri\x18\b \x01(\tR\x06logUri\x12\x12\n" +
+	"\x04node\x18\t \x01(\tR\x04node\x12.\n" +
+	"\x06phases\x18\n" +
+	" \x03(\v2\x16.penstock.v1.PhaseSpanR\x06phasesB\f\n" +
+	"\n" +
+	"_exit_code\"\x9c\x01\n" +
+	"\tPhaseSpan\x12/\n" +
+	"\x05phase\x18\x01 \x01(\x0e2\x19.penstock.v1.AttemptPhaseR\x05phase\x120\n" +
+	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
+	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\"\xe6\x01\n" +
+	"\x12GetTimelineRequest\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1f\n" +
+	"\vparent_path\x18\x02 \x01(\tR\n" +
+	"parentPath\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12!\n" +
+	"\fmax_attempts\x18\x05 \x01(\x05R\vmaxAttempts\x12\x19\n" +
+	"\bmax_bins\x18\x06 \x01(\x05R\amaxBins\"\xd9\x02\n" +
+	"\bTimeline\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12%\n" +
+	"\x0etotal_attempts\x18\x03 \x01(\x05R\rtotalAttempts\x120\n" +
+	"\battempts\x18\x04 \x03(\v2\x14.penstock.v1.AttemptR\battempts\x12,\n" +
+	"\x04bins\x18\x05 \x03(\v2\x18.penstock.v1.TimelineBinR\x04bins\x12>\n" +
+	"\rcritical_path\x18\x06 \x03(\v2\x19.penstock.v1.CriticalTaskR\fcriticalPath\x12*\n" +
+	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xc0\x01\n" +
+	"\vTimelineBin\x120\n" +
+	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12B\n" +
+	"\battempts\x18\x02 \x03(\v2&.penstock.v1.TimelineBin.AttemptsEntryR\battempts\x1a;\n" +
+	"\rAttemptsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xbb\x01\n" +
+	"\fCriticalTask\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12!\n" +
+	"\fdisplay_name\x18\x02 \x01(\tR\vdisplayName\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x120\n" +
+	"\x05start\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
+	"\x03end\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\"\xa7\x02\n" +
+	"\x11GetLineageRequest\x12\x1a\n" +
+	"\bartifact\x18\x01 \x01(\tR\bartifact\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12F\n" +
+	"\tdirection\x18\x04 \x01(\x0e2(.penstock.v1.GetLineageRequest.DirectionR\tdirection\x12\x14\n" +
+	"\x05depth\x18\x05 \x01(\x05R\x05depth\x12\x1b\n" +
+	"\tmax_nodes\x18\x06 \x01(\x05R\bmaxNodes\"P\n" +
+	"\tDirection\x12\x12\n" +
+	"\x0eDIRECTION_BOTH\x10\x00\x12\x17\n" +
+	"\x13DIRECTION_BACKWARDS\x10\x01\x12\x16\n" +
+	"\x12DIRECTION_FORWARDS\x10\x02\"\xc0\x01\n" +
+	"\aLineage\x12:\n" +
+	"\tartifacts\x18\x01 \x03(\v2\x1c.penstock.v1.LineageArtifactR\tartifacts\x12.\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x18.penstock.v1.LineageTaskR\x05tasks\x12+\n" +
+	"\x04uses\x18\x03 \x03(\v2\x17.penstock.v1.LineageUseR\x04uses\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"X\n" +
+	"\x0fLineageArtifact\x121\n" +
+	"\bartifact\x18\x01 \x01(\v2\x15.penstock.v1.ArtifactR\bartifact\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x80\x02\n" +
+	"\vLineageTask\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12!\n" +
+	"\fdisplay_name\x18\x03 \x01(\tR\vdisplayName\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12(\n" +
+	"\x10run_display_name\x18\x06 \x01(\tR\x0erunDisplayName\x12;\n" +
+	"\vfinished_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishedAt\x12\x12\n" +
+	"\x04more\x18\b \x01(\bR\x04more\"\x7f\n" +
+	"\n" +
+	"LineageUse\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1a\n" +
+	"\bartifact\x18\x03 \x01(\tR\bartifact\x12\x16\n" +
+	"\x06output\x18\x04 \x01(\bR\x06output\x12\x12\n" +
+	"\x04port\x18\x05 \x01(\tR\x04port\"-\n" +
 	"\x12CompareRunsRequest\x12\x17\n" +
 	"\arun_ids\x18\x01 \x03(\tR\x06runIds\"C\n" +
 	"\x13CompareRunsResponse\x12,\n" +
@@ -2774,7 +3971,16 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1f\n" +
 	"\vmetadata_id\x18\n" +
 	" \x01(\x03R\n" +
-	"metadataId2\xe3\f\n" +
+	"metadataId*\xf2\x01\n" +
+	"\fAttemptPhase\x12\x1d\n" +
+	"\x19ATTEMPT_PHASE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14ATTEMPT_PHASE_QUEUED\x10\x01\x12\x1c\n" +
+	"\x18ATTEMPT_PHASE_SCHEDULING\x10\x02\x12\x1b\n" +
+	"\x17ATTEMPT_PHASE_PREPARING\x10\x03\x12\x1a\n" +
+	"\x16ATTEMPT_PHASE_FETCHING\x10\x04\x12\x19\n" +
+	"\x15ATTEMPT_PHASE_RUNNING\x10\x05\x12\x19\n" +
+	"\x15ATTEMPT_PHASE_STORING\x10\x06\x12\x1c\n" +
+	"\x18ATTEMPT_PHASE_CONCLUDING\x10\a2\xcb\x0f\n" +
 	"\x0eInsightService\x12y\n" +
 	"\tListTasks\x12\x1d.penstock.v1.ListTasksRequest\x1a\x1e.penstock.v1.ListTasksResponse\"-\x82\xd3\xe4\x93\x02'\x12%/apis/penstock/v1/runs/{run_id}/tasks\x12{\n" +
 	"\rListArtifacts\x12!.penstock.v1.ListArtifactsRequest\x1a\".penstock.v1.ListArtifactsResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/apis/penstock/v1/artifacts\x12q\n" +
@@ -2790,7 +3996,11 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\fReadEventLog\x12 .penstock.v1.ReadEventLogRequest\x1a\x12.penstock.v1.Chunk0\x01\x12\x90\x01\n" +
 	"\rListNextFires\x12!.penstock.v1.ListNextFiresRequest\x1a\x16.penstock.v1.NextFires\"D\x82\xd3\xe4\x93\x02>\x12</apis/penstock/v1/recurringruns/{recurring_run_id}:nextFires\x12\x81\x01\n" +
 	"\fPreviewFires\x12 .penstock.v1.PreviewFiresRequest\x1a\x16.penstock.v1.NextFires\"7\x82\xd3\xe4\x93\x021:\x01*\",/apis/penstock/v1/recurringruns:previewFires\x12x\n" +
-	"\vCompareRuns\x12\x1f.penstock.v1.CompareRunsRequest\x1a .penstock.v1.CompareRunsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/apis/penstock/v1/runs:compare\x12i\n" +
+	"\vCompareRuns\x12\x1f.penstock.v1.CompareRunsRequest\x1a .penstock.v1.CompareRunsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/apis/penstock/v1/runs:compare\x12\x85\x01\n" +
+	"\fListAttempts\x12 .penstock.v1.ListAttemptsRequest\x1a!.penstock.v1.ListAttemptsResponse\"0\x82\xd3\xe4\x93\x02*\x12(/apis/penstock/v1/runs/{run_id}/attempts\x12w\n" +
+	"\vGetTimeline\x12\x1f.penstock.v1.GetTimelineRequest\x1a\x15.penstock.v1.Timeline\"0\x82\xd3\xe4\x93\x02*\x12(/apis/penstock/v1/runs/{run_id}:timeline\x12e\n" +
+	"\n" +
+	"GetLineage\x12\x1e.penstock.v1.GetLineageRequest\x1a\x14.penstock.v1.Lineage\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/apis/penstock/v1/lineage\x12i\n" +
 	"\vGetOverview\x12\x1f.penstock.v1.GetOverviewRequest\x1a\x15.penstock.v1.Overview\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/apis/penstock/v1/overviewb\x06proto3"
 
 var (
@@ -2805,136 +4015,181 @@ func file_penstock_api_v1_insight_proto_rawDescGZIP() []byte {
 	return file_penstock_api_v1_insight_proto_rawDescData
 }
 
-var file_penstock_api_v1_insight_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_penstock_api_v1_insight_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_penstock_api_v1_insight_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_penstock_api_v1_insight_proto_goTypes = []any{
-	(ExplainCacheResponse_Outcome)(0), // 0: penstock.v1.ExplainCacheResponse.Outcome
-	(*CompareRunsRequest)(nil),        // 1: penstock.v1.CompareRunsRequest
-	(*CompareRunsResponse)(nil),       // 2: penstock.v1.CompareRunsResponse
-	(*ComparedRun)(nil),               // 3: penstock.v1.ComparedRun
-	(*GetOverviewRequest)(nil),        // 4: penstock.v1.GetOverviewRequest
-	(*Overview)(nil),                  // 5: penstock.v1.Overview
-	(*ExecutorOverview)(nil),          // 6: penstock.v1.ExecutorOverview
-	(*ListNextFiresRequest)(nil),      // 7: penstock.v1.ListNextFiresRequest
-	(*PreviewFiresRequest)(nil),       // 8: penstock.v1.PreviewFiresRequest
-	(*NextFires)(nil),                 // 9: penstock.v1.NextFires
-	(*ExplainTaskRequest)(nil),        // 10: penstock.v1.ExplainTaskRequest
-	(*ExplainTaskResponse)(nil),       // 11: penstock.v1.ExplainTaskResponse
-	(*Reason)(nil),                    // 12: penstock.v1.Reason
-	(*ExplainCacheRequest)(nil),       // 13: penstock.v1.ExplainCacheRequest
-	(*ExplainCacheResponse)(nil),      // 14: penstock.v1.ExplainCacheResponse
-	(*Difference)(nil),                // 15: penstock.v1.Difference
-	(*PlanPipelineRequest)(nil),       // 16: penstock.v1.PlanPipelineRequest
-	(*PlanPipelineResponse)(nil),      // 17: penstock.v1.PlanPipelineResponse
-	(*Problem)(nil),                   // 18: penstock.v1.Problem
-	(*PlannedTask)(nil),               // 19: penstock.v1.PlannedTask
-	(*ReadEventLogRequest)(nil),       // 20: penstock.v1.ReadEventLogRequest
-	(*ReadArtifactRequest)(nil),       // 21: penstock.v1.ReadArtifactRequest
-	(*ReadObjectRequest)(nil),         // 22: penstock.v1.ReadObjectRequest
-	(*DescribePodRequest)(nil),        // 23: penstock.v1.DescribePodRequest
-	(*DescribePodResponse)(nil),       // 24: penstock.v1.DescribePodResponse
-	(*ReadLogRequest)(nil),            // 25: penstock.v1.ReadLogRequest
-	(*Chunk)(nil),                     // 26: penstock.v1.Chunk
-	(*ListTasksRequest)(nil),          // 27: penstock.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),         // 28: penstock.v1.ListTasksResponse
-	(*Task)(nil),                      // 29: penstock.v1.Task
-	(*ArtifactNames)(nil),             // 30: penstock.v1.ArtifactNames
-	(*ListArtifactsRequest)(nil),      // 31: penstock.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),     // 32: penstock.v1.ListArtifactsResponse
-	(*GetArtifactRequest)(nil),        // 33: penstock.v1.GetArtifactRequest
-	(*Artifact)(nil),                  // 34: penstock.v1.Artifact
-	nil,                               // 35: penstock.v1.ComparedRun.MetricsEntry
-	nil,                               // 36: penstock.v1.Overview.OpenRunsEntry
-	nil,                               // 37: penstock.v1.PlanPipelineRequest.ParametersEntry
-	nil,                               // 38: penstock.v1.PlannedTask.UnknownInputsEntry
-	nil,                               // 39: penstock.v1.ListTasksResponse.CountsEntry
-	nil,                               // 40: penstock.v1.Task.InputArtifactsEntry
-	nil,                               // 41: penstock.v1.Task.OutputArtifactsEntry
-	nil,                               // 42: penstock.v1.Task.ChildCountsEntry
-	(*v2beta1.Run)(nil),               // 43: kubeflow.pipelines.backend.api.v2beta1.Run
-	(*structpb.Struct)(nil),           // 44: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),     // 45: google.protobuf.Timestamp
-	(*v2beta1.Trigger)(nil),           // 46: kubeflow.pipelines.backend.api.v2beta1.Trigger
-	(*structpb.Value)(nil),            // 47: google.protobuf.Value
+	(AttemptPhase)(0),                 // 0: penstock.v1.AttemptPhase
+	(GetLineageRequest_Direction)(0),  // 1: penstock.v1.GetLineageRequest.Direction
+	(ExplainCacheResponse_Outcome)(0), // 2: penstock.v1.ExplainCacheResponse.Outcome
+	(*ListAttemptsRequest)(nil),       // 3: penstock.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),      // 4: penstock.v1.ListAttemptsResponse
+	(*Attempt)(nil),                   // 5: penstock.v1.Attempt
+	(*PhaseSpan)(nil),                 // 6: penstock.v1.PhaseSpan
+	(*GetTimelineRequest)(nil),        // 7: penstock.v1.GetTimelineRequest
+	(*Timeline)(nil),                  // 8: penstock.v1.Timeline
+	(*TimelineBin)(nil),               // 9: penstock.v1.TimelineBin
+	(*CriticalTask)(nil),              // 10: penstock.v1.CriticalTask
+	(*GetLineageRequest)(nil),         // 11: penstock.v1.GetLineageRequest
+	(*Lineage)(nil),                   // 12: penstock.v1.Lineage
+	(*LineageArtifact)(nil),           // 13: penstock.v1.LineageArtifact
+	(*LineageTask)(nil),               // 14: penstock.v1.LineageTask
+	(*LineageUse)(nil),                // 15: penstock.v1.LineageUse
+	(*CompareRunsRequest)(nil),        // 16: penstock.v1.CompareRunsRequest
+	(*CompareRunsResponse)(nil),       // 17: penstock.v1.CompareRunsResponse
+	(*ComparedRun)(nil),               // 18: penstock.v1.ComparedRun
+	(*GetOverviewRequest)(nil),        // 19: penstock.v1.GetOverviewRequest
+	(*Overview)(nil),                  // 20: penstock.v1.Overview
+	(*ExecutorOverview)(nil),          // 21: penstock.v1.ExecutorOverview
+	(*ListNextFiresRequest)(nil),      // 22: penstock.v1.ListNextFiresRequest
+	(*PreviewFiresRequest)(nil),       // 23: penstock.v1.PreviewFiresRequest
+	(*NextFires)(nil),                 // 24: penstock.v1.NextFires
+	(*ExplainTaskRequest)(nil),        // 25: penstock.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),       // 26: penstock.v1.ExplainTaskResponse
+	(*Reason)(nil),                    // 27: penstock.v1.Reason
+	(*ExplainCacheRequest)(nil),       // 28: penstock.v1.ExplainCacheRequest
+	(*ExplainCacheResponse)(nil),      // 29: penstock.v1.ExplainCacheResponse
+	(*Difference)(nil),                // 30: penstock.v1.Difference
+	(*PlanPipelineRequest)(nil),       // 31: penstock.v1.PlanPipelineRequest
+	(*PlanPipelineResponse)(nil),      // 32: penstock.v1.PlanPipelineResponse
+	(*Problem)(nil),                   // 33: penstock.v1.Problem
+	(*PlannedTask)(nil),               // 34: penstock.v1.PlannedTask
+	(*ReadEventLogRequest)(nil),       // 35: penstock.v1.ReadEventLogRequest
+	(*ReadArtifactRequest)(nil),       // 36: penstock.v1.ReadArtifactRequest
+	(*ReadObjectRequest)(nil),         // 37: penstock.v1.ReadObjectRequest
+	(*DescribePodRequest)(nil),        // 38: penstock.v1.DescribePodRequest
+	(*DescribePodResponse)(nil),       // 39: penstock.v1.DescribePodResponse
+	(*ReadLogRequest)(nil),            // 40: penstock.v1.ReadLogRequest
+	(*Chunk)(nil),                     // 41: penstock.v1.Chunk
+	(*ListTasksRequest)(nil),          // 42: penstock.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),         // 43: penstock.v1.ListTasksResponse
+	(*Task)(nil),                      // 44: penstock.v1.Task
+	(*ArtifactNames)(nil),             // 45: penstock.v1.ArtifactNames
+	(*ListArtifactsRequest)(nil),      // 46: penstock.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),     // 47: penstock.v1.ListArtifactsResponse
+	(*GetArtifactRequest)(nil),        // 48: penstock.v1.GetArtifactRequest
+	(*Artifact)(nil),                  // 49: penstock.v1.Artifact
+	nil,                               // 50: penstock.v1.TimelineBin.AttemptsEntry
+	nil,                               // 51: penstock.v1.ComparedRun.MetricsEntry
+	nil,                               // 52: penstock.v1.Overview.OpenRunsEntry
+	nil,                               // 53: penstock.v1.PlanPipelineRequest.ParametersEntry
+	nil,                               // 54: penstock.v1.PlannedTask.UnknownInputsEntry
+	nil,                               // 55: penstock.v1.ListTasksResponse.CountsEntry
+	nil,                               // 56: penstock.v1.Task.InputArtifactsEntry
+	nil,                               // 57: penstock.v1.Task.OutputArtifactsEntry
+	nil,                               // 58: penstock.v1.Task.ChildCountsEntry
+	(*timestamppb.Timestamp)(nil),     // 59: google.protobuf.Timestamp
+	(*v2beta1.Run)(nil),               // 60: kubeflow.pipelines.backend.api.v2beta1.Run
+	(*structpb.Struct)(nil),           // 61: google.protobuf.Struct
+	(*v2beta1.Trigger)(nil),           // 62: kubeflow.pipelines.backend.api.v2beta1.Trigger
+	(*structpb.Value)(nil),            // 63: google.protobuf.Value
 }
 var file_penstock_api_v1_insight_proto_depIdxs = []int32{
-	3,  // 0: penstock.v1.CompareRunsResponse.runs:type_name -> penstock.v1.ComparedRun
-	43, // 1: penstock.v1.ComparedRun.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
-	44, // 2: penstock.v1.ComparedRun.parameters:type_name -> google.protobuf.Struct
-	35, // 3: penstock.v1.ComparedRun.metrics:type_name -> penstock.v1.ComparedRun.MetricsEntry
-	34, // 4: penstock.v1.ComparedRun.classification_metrics:type_name -> penstock.v1.Artifact
-	36, // 5: penstock.v1.Overview.open_runs:type_name -> penstock.v1.Overview.OpenRunsEntry
-	45, // 6: penstock.v1.Overview.waiting_since:type_name -> google.protobuf.Timestamp
-	6,  // 7: penstock.v1.Overview.executors:type_name -> penstock.v1.ExecutorOverview
-	45, // 8: penstock.v1.Overview.at:type_name -> google.protobuf.Timestamp
-	45, // 9: penstock.v1.ExecutorOverview.seen_at:type_name -> google.protobuf.Timestamp
-	46, // 10: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
-	45, // 11: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
-	12, // 12: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
-	45, // 13: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
-	0,  // 14: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
-	15, // 15: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
-	44, // 16: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
-	37, // 17: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
-	19, // 18: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
-	18, // 19: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
-	44, // 20: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
-	38, // 21: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
-	44, // 22: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
-	19, // 23: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
-	44, // 24: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
-	44, // 25: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
-	29, // 26: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
-	39, // 27: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
-	45, // 28: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	45, // 29: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	45, // 30: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
-	44, // 31: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
-	44, // 32: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
-	40, // 33: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
-	41, // 34: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
-	42, // 35: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
-	34, // 36: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
-	44, // 37: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
-	45, // 38: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
-	47, // 39: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
-	30, // 40: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	30, // 41: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
-	27, // 42: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
-	31, // 43: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
-	33, // 44: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
-	21, // 45: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
-	22, // 46: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
-	23, // 47: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
-	25, // 48: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
-	10, // 49: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
-	13, // 50: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
-	16, // 51: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
-	20, // 52: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
-	7,  // 53: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
-	8,  // 54: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
-	1,  // 55: penstock.v1.InsightService.CompareRuns:input_type -> penstock.v1.CompareRunsRequest
-	4,  // 56: penstock.v1.InsightService.GetOverview:input_type -> penstock.v1.GetOverviewRequest
-	28, // 57: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
-	32, // 58: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
-	34, // 59: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
-	26, // 60: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
-	26, // 61: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
-	24, // 62: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
-	26, // 63: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
-	11, // 64: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
-	14, // 65: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
-	17, // 66: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
-	26, // 67: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
-	9,  // 68: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
-	9,  // 69: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
-	2,  // 70: penstock.v1.InsightService.CompareRuns:output_type -> penstock.v1.CompareRunsResponse
-	5,  // 71: penstock.v1.InsightService.GetOverview:output_type -> penstock.v1.Overview
-	57, // [57:72] is the sub-list for method output_type
-	42, // [42:57] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	5,  // 0: penstock.v1.ListAttemptsResponse.attempts:type_name -> penstock.v1.Attempt
+	6,  // 1: penstock.v1.Attempt.phases:type_name -> penstock.v1.PhaseSpan
+	0,  // 2: penstock.v1.PhaseSpan.phase:type_name -> penstock.v1.AttemptPhase
+	59, // 3: penstock.v1.PhaseSpan.start:type_name -> google.protobuf.Timestamp
+	59, // 4: penstock.v1.PhaseSpan.end:type_name -> google.protobuf.Timestamp
+	59, // 5: penstock.v1.GetTimelineRequest.from:type_name -> google.protobuf.Timestamp
+	59, // 6: penstock.v1.GetTimelineRequest.to:type_name -> google.protobuf.Timestamp
+	59, // 7: penstock.v1.Timeline.from:type_name -> google.protobuf.Timestamp
+	59, // 8: penstock.v1.Timeline.to:type_name -> google.protobuf.Timestamp
+	5,  // 9: penstock.v1.Timeline.attempts:type_name -> penstock.v1.Attempt
+	9,  // 10: penstock.v1.Timeline.bins:type_name -> penstock.v1.TimelineBin
+	10, // 11: penstock.v1.Timeline.critical_path:type_name -> penstock.v1.CriticalTask
+	59, // 12: penstock.v1.Timeline.at:type_name -> google.protobuf.Timestamp
+	59, // 13: penstock.v1.TimelineBin.start:type_name -> google.protobuf.Timestamp
+	50, // 14: penstock.v1.TimelineBin.attempts:type_name -> penstock.v1.TimelineBin.AttemptsEntry
+	59, // 15: penstock.v1.CriticalTask.start:type_name -> google.protobuf.Timestamp
+	59, // 16: penstock.v1.CriticalTask.end:type_name -> google.protobuf.Timestamp
+	1,  // 17: penstock.v1.GetLineageRequest.direction:type_name -> penstock.v1.GetLineageRequest.Direction
+	13, // 18: penstock.v1.Lineage.artifacts:type_name -> penstock.v1.LineageArtifact
+	14, // 19: penstock.v1.Lineage.tasks:type_name -> penstock.v1.LineageTask
+	15, // 20: penstock.v1.Lineage.uses:type_name -> penstock.v1.LineageUse
+	49, // 21: penstock.v1.LineageArtifact.artifact:type_name -> penstock.v1.Artifact
+	59, // 22: penstock.v1.LineageTask.finished_at:type_name -> google.protobuf.Timestamp
+	18, // 23: penstock.v1.CompareRunsResponse.runs:type_name -> penstock.v1.ComparedRun
+	60, // 24: penstock.v1.ComparedRun.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
+	61, // 25: penstock.v1.ComparedRun.parameters:type_name -> google.protobuf.Struct
+	51, // 26: penstock.v1.ComparedRun.metrics:type_name -> penstock.v1.ComparedRun.MetricsEntry
+	49, // 27: penstock.v1.ComparedRun.classification_metrics:type_name -> penstock.v1.Artifact
+	52, // 28: penstock.v1.Overview.open_runs:type_name -> penstock.v1.Overview.OpenRunsEntry
+	59, // 29: penstock.v1.Overview.waiting_since:type_name -> google.protobuf.Timestamp
+	21, // 30: penstock.v1.Overview.executors:type_name -> penstock.v1.ExecutorOverview
+	59, // 31: penstock.v1.Overview.at:type_name -> google.protobuf.Timestamp
+	59, // 32: penstock.v1.ExecutorOverview.seen_at:type_name -> google.protobuf.Timestamp
+	62, // 33: penstock.v1.PreviewFiresRequest.trigger:type_name -> kubeflow.pipelines.backend.api.v2beta1.Trigger
+	59, // 34: penstock.v1.NextFires.fires:type_name -> google.protobuf.Timestamp
+	27, // 35: penstock.v1.ExplainTaskResponse.reasons:type_name -> penstock.v1.Reason
+	59, // 36: penstock.v1.Reason.at:type_name -> google.protobuf.Timestamp
+	2,  // 37: penstock.v1.ExplainCacheResponse.outcome:type_name -> penstock.v1.ExplainCacheResponse.Outcome
+	30, // 38: penstock.v1.ExplainCacheResponse.differences:type_name -> penstock.v1.Difference
+	61, // 39: penstock.v1.PlanPipelineRequest.pipeline_spec:type_name -> google.protobuf.Struct
+	53, // 40: penstock.v1.PlanPipelineRequest.parameters:type_name -> penstock.v1.PlanPipelineRequest.ParametersEntry
+	34, // 41: penstock.v1.PlanPipelineResponse.tasks:type_name -> penstock.v1.PlannedTask
+	33, // 42: penstock.v1.PlanPipelineResponse.problems:type_name -> penstock.v1.Problem
+	61, // 43: penstock.v1.PlannedTask.inputs:type_name -> google.protobuf.Struct
+	54, // 44: penstock.v1.PlannedTask.unknown_inputs:type_name -> penstock.v1.PlannedTask.UnknownInputsEntry
+	61, // 45: penstock.v1.PlannedTask.container:type_name -> google.protobuf.Struct
+	34, // 46: penstock.v1.PlannedTask.children:type_name -> penstock.v1.PlannedTask
+	61, // 47: penstock.v1.DescribePodResponse.pod:type_name -> google.protobuf.Struct
+	61, // 48: penstock.v1.DescribePodResponse.events:type_name -> google.protobuf.Struct
+	44, // 49: penstock.v1.ListTasksResponse.tasks:type_name -> penstock.v1.Task
+	55, // 50: penstock.v1.ListTasksResponse.counts:type_name -> penstock.v1.ListTasksResponse.CountsEntry
+	59, // 51: penstock.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	59, // 52: penstock.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	59, // 53: penstock.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
+	61, // 54: penstock.v1.Task.inputs:type_name -> google.protobuf.Struct
+	61, // 55: penstock.v1.Task.outputs:type_name -> google.protobuf.Struct
+	56, // 56: penstock.v1.Task.input_artifacts:type_name -> penstock.v1.Task.InputArtifactsEntry
+	57, // 57: penstock.v1.Task.output_artifacts:type_name -> penstock.v1.Task.OutputArtifactsEntry
+	58, // 58: penstock.v1.Task.child_counts:type_name -> penstock.v1.Task.ChildCountsEntry
+	49, // 59: penstock.v1.ListArtifactsResponse.artifacts:type_name -> penstock.v1.Artifact
+	61, // 60: penstock.v1.Artifact.metadata:type_name -> google.protobuf.Struct
+	59, // 61: penstock.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	63, // 62: penstock.v1.PlanPipelineRequest.ParametersEntry.value:type_name -> google.protobuf.Value
+	45, // 63: penstock.v1.Task.InputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	45, // 64: penstock.v1.Task.OutputArtifactsEntry.value:type_name -> penstock.v1.ArtifactNames
+	42, // 65: penstock.v1.InsightService.ListTasks:input_type -> penstock.v1.ListTasksRequest
+	46, // 66: penstock.v1.InsightService.ListArtifacts:input_type -> penstock.v1.ListArtifactsRequest
+	48, // 67: penstock.v1.InsightService.GetArtifact:input_type -> penstock.v1.GetArtifactRequest
+	36, // 68: penstock.v1.InsightService.ReadArtifact:input_type -> penstock.v1.ReadArtifactRequest
+	37, // 69: penstock.v1.InsightService.ReadObject:input_type -> penstock.v1.ReadObjectRequest
+	38, // 70: penstock.v1.InsightService.DescribePod:input_type -> penstock.v1.DescribePodRequest
+	40, // 71: penstock.v1.InsightService.ReadLog:input_type -> penstock.v1.ReadLogRequest
+	25, // 72: penstock.v1.InsightService.ExplainTask:input_type -> penstock.v1.ExplainTaskRequest
+	28, // 73: penstock.v1.InsightService.ExplainCache:input_type -> penstock.v1.ExplainCacheRequest
+	31, // 74: penstock.v1.InsightService.PlanPipeline:input_type -> penstock.v1.PlanPipelineRequest
+	35, // 75: penstock.v1.InsightService.ReadEventLog:input_type -> penstock.v1.ReadEventLogRequest
+	22, // 76: penstock.v1.InsightService.ListNextFires:input_type -> penstock.v1.ListNextFiresRequest
+	23, // 77: penstock.v1.InsightService.PreviewFires:input_type -> penstock.v1.PreviewFiresRequest
+	16, // 78: penstock.v1.InsightService.CompareRuns:input_type -> penstock.v1.CompareRunsRequest
+	3,  // 79: penstock.v1.InsightService.ListAttempts:input_type -> penstock.v1.ListAttemptsRequest
+	7,  // 80: penstock.v1.InsightService.GetTimeline:input_type -> penstock.v1.GetTimelineRequest
+	11, // 81: penstock.v1.InsightService.GetLineage:input_type -> penstock.v1.GetLineageRequest
+	19, // 82: penstock.v1.InsightService.GetOverview:input_type -> penstock.v1.GetOverviewRequest
+	43, // 83: penstock.v1.InsightService.ListTasks:output_type -> penstock.v1.ListTasksResponse
+	47, // 84: penstock.v1.InsightService.ListArtifacts:output_type -> penstock.v1.ListArtifactsResponse
+	49, // 85: penstock.v1.InsightService.GetArtifact:output_type -> penstock.v1.Artifact
+	41, // 86: penstock.v1.InsightService.ReadArtifact:output_type -> penstock.v1.Chunk
+	41, // 87: penstock.v1.InsightService.ReadObject:output_type -> penstock.v1.Chunk
+	39, // 88: penstock.v1.InsightService.DescribePod:output_type -> penstock.v1.DescribePodResponse
+	41, // 89: penstock.v1.InsightService.ReadLog:output_type -> penstock.v1.Chunk
+	26, // 90: penstock.v1.InsightService.ExplainTask:output_type -> penstock.v1.ExplainTaskResponse
+	29, // 91: penstock.v1.InsightService.ExplainCache:output_type -> penstock.v1.ExplainCacheResponse
+	32, // 92: penstock.v1.InsightService.PlanPipeline:output_type -> penstock.v1.PlanPipelineResponse
+	41, // 93: penstock.v1.InsightService.ReadEventLog:output_type -> penstock.v1.Chunk
+	24, // 94: penstock.v1.InsightService.ListNextFires:output_type -> penstock.v1.NextFires
+	24, // 95: penstock.v1.InsightService.PreviewFires:output_type -> penstock.v1.NextFires
+	17, // 96: penstock.v1.InsightService.CompareRuns:output_type -> penstock.v1.CompareRunsResponse
+	4,  // 97: penstock.v1.InsightService.ListAttempts:output_type -> penstock.v1.ListAttemptsResponse
+	8,  // 98: penstock.v1.InsightService.GetTimeline:output_type -> penstock.v1.Timeline
+	12, // 99: penstock.v1.InsightService.GetLineage:output_type -> penstock.v1.Lineage
+	20, // 100: penstock.v1.InsightService.GetOverview:output_type -> penstock.v1.Overview
+	83, // [83:101] is the sub-list for method output_type
+	65, // [65:83] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_penstock_api_v1_insight_proto_init() }
@@ -2942,17 +4197,18 @@ func file_penstock_api_v1_insight_proto_init() {
 	if File_penstock_api_v1_insight_proto != nil {
 		return
 	}
-	file_penstock_api_v1_insight_proto_msgTypes[18].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[25].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[26].OneofWrappers = []any{}
-	file_penstock_api_v1_insight_proto_msgTypes[28].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[2].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[31].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[38].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[39].OneofWrappers = []any{}
+	file_penstock_api_v1_insight_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_api_v1_insight_proto_rawDesc), len(file_penstock_api_v1_insight_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   42,
+			NumEnums:      3,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

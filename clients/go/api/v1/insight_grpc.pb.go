@@ -35,6 +35,9 @@ const (
 	InsightService_ListNextFires_FullMethodName = "/penstock.v1.InsightService/ListNextFires"
 	InsightService_PreviewFires_FullMethodName  = "/penstock.v1.InsightService/PreviewFires"
 	InsightService_CompareRuns_FullMethodName   = "/penstock.v1.InsightService/CompareRuns"
+	InsightService_ListAttempts_FullMethodName  = "/penstock.v1.InsightService/ListAttempts"
+	InsightService_GetTimeline_FullMethodName   = "/penstock.v1.InsightService/GetTimeline"
+	InsightService_GetLineage_FullMethodName    = "/penstock.v1.InsightService/GetLineage"
 	InsightService_GetOverview_FullMethodName   = "/penstock.v1.InsightService/GetOverview"
 )
 
@@ -76,6 +79,12 @@ type InsightServiceClient interface {
 	PreviewFires(ctx context.Context, in *PreviewFiresRequest, opts ...grpc.CallOption) (*NextFires, error)
 	// Parameters and metrics of several runs, side by side.
 	CompareRuns(ctx context.Context, in *CompareRunsRequest, opts ...grpc.CallOption) (*CompareRunsResponse, error)
+	// Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number.
+	ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error)
+	// What the attempts of a run did over time, and which tasks the run's end waited for.
+	GetTimeline(ctx context.Context, in *GetTimelineRequest, opts ...grpc.CallOption) (*Timeline, error)
+	// What an artifact or a task was made from, and what was made from it, over all runs that the caller may read.
+	GetLineage(ctx context.Context, in *GetLineageRequest, opts ...grpc.CallOption) (*Lineage, error)
 	// How the installation does: what waits and runs, who carries it out, and what is amiss.
 	GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error)
 }
@@ -264,6 +273,36 @@ func (c *insightServiceClient) CompareRuns(ctx context.Context, in *CompareRunsR
 	return out, nil
 }
 
+func (c *insightServiceClient) ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttemptsResponse)
+	err := c.cc.Invoke(ctx, InsightService_ListAttempts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *insightServiceClient) GetTimeline(ctx context.Context, in *GetTimelineRequest, opts ...grpc.CallOption) (*Timeline, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Timeline)
+	err := c.cc.Invoke(ctx, InsightService_GetTimeline_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *insightServiceClient) GetLineage(ctx context.Context, in *GetLineageRequest, opts ...grpc.CallOption) (*Lineage, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Lineage)
+	err := c.cc.Invoke(ctx, InsightService_GetLineage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *insightServiceClient) GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*Overview, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Overview)
@@ -312,6 +351,12 @@ type InsightServiceServer interface {
 	PreviewFires(context.Context, *PreviewFiresRequest) (*NextFires, error)
 	// Parameters and metrics of several runs, side by side.
 	CompareRuns(context.Context, *CompareRunsRequest) (*CompareRunsResponse, error)
+	// Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number.
+	ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error)
+	// What the attempts of a run did over time, and which tasks the run's end waited for.
+	GetTimeline(context.Context, *GetTimelineRequest) (*Timeline, error)
+	// What an artifact or a task was made from, and what was made from it, over all runs that the caller may read.
+	GetLineage(context.Context, *GetLineageRequest) (*Lineage, error)
 	// How the installation does: what waits and runs, who carries it out, and what is amiss.
 	GetOverview(context.Context, *GetOverviewRequest) (*Overview, error)
 	mustEmbedUnimplementedInsightServiceServer()
@@ -365,6 +410,15 @@ func (UnimplementedInsightServiceServer) PreviewFires(context.Context, *PreviewF
 }
 func (UnimplementedInsightServiceServer) CompareRuns(context.Context, *CompareRunsRequest) (*CompareRunsResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method CompareRuns not implemented")
+}
+func (UnimplementedInsightServiceServer) ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListAttempts not implemented")
+}
+func (UnimplementedInsightServiceServer) GetTimeline(context.Context, *GetTimelineRequest) (*Timeline, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetTimeline not implemented")
+}
+func (UnimplementedInsightServiceServer) GetLineage(context.Context, *GetLineageRequest) (*Lineage, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetLineage not implemented")
 }
 func (UnimplementedInsightServiceServer) GetOverview(context.Context, *GetOverviewRequest) (*Overview, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method GetOverview not implemented")
@@ -614,6 +668,60 @@ func _InsightService_CompareRuns_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InsightService_ListAttempts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttemptsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).ListAttempts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_ListAttempts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).ListAttempts(ctx, req.(*ListAttemptsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InsightService_GetTimeline_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTimelineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).GetTimeline(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_GetTimeline_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).GetTimeline(ctx, req.(*GetTimelineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InsightService_GetLineage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLineageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InsightServiceServer).GetLineage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InsightService_GetLineage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InsightServiceServer).GetLineage(ctx, req.(*GetLineageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InsightService_GetOverview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetOverviewRequest)
 	if err := dec(in); err != nil {
@@ -678,6 +786,18 @@ var InsightService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CompareRuns",
 			Handler:    _InsightService_CompareRuns_Handler,
+		},
+		{
+			MethodName: "ListAttempts",
+			Handler:    _InsightService_ListAttempts_Handler,
+		},
+		{
+			MethodName: "GetTimeline",
+			Handler:    _InsightService_GetTimeline_Handler,
+		},
+		{
+			MethodName: "GetLineage",
+			Handler:    _InsightService_GetLineage_Handler,
 		},
 		{
 			MethodName: "GetOverview",

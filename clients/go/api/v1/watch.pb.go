@@ -24,6 +24,162 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The fields are those of ListRuns.
+type WatchRunsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	ExperimentId  string                 `protobuf:"bytes,2,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
+	Filter        string                 `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	SortBy        string                 `protobuf:"bytes,4,opt,name=sort_by,json=sortBy,proto3" json:"sort_by,omitempty"`
+	PageSize      int32                  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRunsRequest) Reset() {
+	*x = WatchRunsRequest{}
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRunsRequest) ProtoMessage() {}
+
+func (x *WatchRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRunsRequest.ProtoReflect.Descriptor instead.
+func (*WatchRunsRequest) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_watch_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *WatchRunsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *WatchRunsRequest) GetExperimentId() string {
+	if x != nil {
+		return x.ExperimentId
+	}
+	return ""
+}
+
+func (x *WatchRunsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *WatchRunsRequest) GetSortBy() string {
+	if x != nil {
+		return x.SortBy
+	}
+	return ""
+}
+
+func (x *WatchRunsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *WatchRunsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type RunsChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The runs of the page in their order, as it is now.
+	RunIds []string `protobuf:"bytes,1,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	// Those that came to the page or changed, as ListRuns has them.
+	Runs []*v2beta1.Run `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
+	// Runs of all pages.
+	TotalSize     int32  `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	NextPageToken string `protobuf:"bytes,4,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunsChange) Reset() {
+	*x = RunsChange{}
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunsChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunsChange) ProtoMessage() {}
+
+func (x *RunsChange) ProtoReflect() protoreflect.Message {
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunsChange.ProtoReflect.Descriptor instead.
+func (*RunsChange) Descriptor() ([]byte, []int) {
+	return file_penstock_api_v1_watch_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RunsChange) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+func (x *RunsChange) GetRuns() []*v2beta1.Run {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *RunsChange) GetTotalSize() int32 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
+func (x *RunsChange) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type WatchRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -37,7 +193,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_penstock_api_v1_watch_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -49,7 +205,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_watch_proto_msgTypes[0]
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -62,7 +218,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_watch_proto_rawDescGZIP(), []int{0}
+	return file_penstock_api_v1_watch_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *WatchRunRequest) GetRunId() string {
@@ -102,7 +258,7 @@ type RunChange struct {
 
 func (x *RunChange) Reset() {
 	*x = RunChange{}
-	mi := &file_penstock_api_v1_watch_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -114,7 +270,7 @@ func (x *RunChange) String() string {
 func (*RunChange) ProtoMessage() {}
 
 func (x *RunChange) ProtoReflect() protoreflect.Message {
-	mi := &file_penstock_api_v1_watch_proto_msgTypes[1]
+	mi := &file_penstock_api_v1_watch_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -127,7 +283,7 @@ func (x *RunChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunChange.ProtoReflect.Descriptor instead.
 func (*RunChange) Descriptor() ([]byte, []int) {
-	return file_penstock_api_v1_watch_proto_rawDescGZIP(), []int{1}
+	return file_penstock_api_v1_watch_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RunChange) GetSequence() int64 {
@@ -162,7 +318,22 @@ var File_penstock_api_v1_watch_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_watch_proto_rawDesc = "" +
 	"\n" +
-	"\x1bpenstock_api/v1/watch.proto\x12\vpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"e\n" +
+	"\x1bpenstock_api/v1/watch.proto\x12\vpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"\xc2\x01\n" +
+	"\x10WatchRunsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n" +
+	"\rexperiment_id\x18\x02 \x01(\tR\fexperimentId\x12\x16\n" +
+	"\x06filter\x18\x03 \x01(\tR\x06filter\x12\x17\n" +
+	"\asort_by\x18\x04 \x01(\tR\x06sortBy\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xad\x01\n" +
+	"\n" +
+	"RunsChange\x12\x17\n" +
+	"\arun_ids\x18\x01 \x03(\tR\x06runIds\x12?\n" +
+	"\x04runs\x18\x02 \x03(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x04runs\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x03 \x01(\x05R\ttotalSize\x12&\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"e\n" +
 	"\x0fWatchRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12%\n" +
@@ -171,9 +342,10 @@ const file_penstock_api_v1_watch_proto_rawDesc = "" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12=\n" +
 	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\x12'\n" +
 	"\x05tasks\x18\x03 \x03(\v2\x11.penstock.v1.TaskR\x05tasks\x12\x12\n" +
-	"\x04more\x18\x04 \x01(\bR\x04more2R\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more2\x99\x01\n" +
 	"\fWatchService\x12B\n" +
-	"\bWatchRun\x12\x1c.penstock.v1.WatchRunRequest\x1a\x16.penstock.v1.RunChange0\x01b\x06proto3"
+	"\bWatchRun\x12\x1c.penstock.v1.WatchRunRequest\x1a\x16.penstock.v1.RunChange0\x01\x12E\n" +
+	"\tWatchRuns\x12\x1d.penstock.v1.WatchRunsRequest\x1a\x17.penstock.v1.RunsChange0\x01b\x06proto3"
 
 var (
 	file_penstock_api_v1_watch_proto_rawDescOnce sync.Once
@@ -187,23 +359,28 @@ func file_penstock_api_v1_watch_proto_rawDescGZIP() []byte {
 	return file_penstock_api_v1_watch_proto_rawDescData
 }
 
-var file_penstock_api_v1_watch_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_penstock_api_v1_watch_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_penstock_api_v1_watch_proto_goTypes = []any{
-	(*WatchRunRequest)(nil), // 0: penstock.v1.WatchRunRequest
-	(*RunChange)(nil),       // 1: penstock.v1.RunChange
-	(*v2beta1.Run)(nil),     // 2: kubeflow.pipelines.backend.api.v2beta1.Run
-	(*Task)(nil),            // 3: penstock.v1.Task
+	(*WatchRunsRequest)(nil), // 0: penstock.v1.WatchRunsRequest
+	(*RunsChange)(nil),       // 1: penstock.v1.RunsChange
+	(*WatchRunRequest)(nil),  // 2: penstock.v1.WatchRunRequest
+	(*RunChange)(nil),        // 3: penstock.v1.RunChange
+	(*v2beta1.Run)(nil),      // 4: kubeflow.pipelines.backend.api.v2beta1.Run
+	(*Task)(nil),             // 5: penstock.v1.Task
 }
 var file_penstock_api_v1_watch_proto_depIdxs = []int32{
-	2, // 0: penstock.v1.RunChange.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
-	3, // 1: penstock.v1.RunChange.tasks:type_name -> penstock.v1.Task
-	0, // 2: penstock.v1.WatchService.WatchRun:input_type -> penstock.v1.WatchRunRequest
-	1, // 3: penstock.v1.WatchService.WatchRun:output_type -> penstock.v1.RunChange
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 0: penstock.v1.RunsChange.runs:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
+	4, // 1: penstock.v1.RunChange.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
+	5, // 2: penstock.v1.RunChange.tasks:type_name -> penstock.v1.Task
+	2, // 3: penstock.v1.WatchService.WatchRun:input_type -> penstock.v1.WatchRunRequest
+	0, // 4: penstock.v1.WatchService.WatchRuns:input_type -> penstock.v1.WatchRunsRequest
+	3, // 5: penstock.v1.WatchService.WatchRun:output_type -> penstock.v1.RunChange
+	1, // 6: penstock.v1.WatchService.WatchRuns:output_type -> penstock.v1.RunsChange
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_penstock_api_v1_watch_proto_init() }
@@ -218,7 +395,7 @@ func file_penstock_api_v1_watch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_api_v1_watch_proto_rawDesc), len(file_penstock_api_v1_watch_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

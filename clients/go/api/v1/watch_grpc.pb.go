@@ -21,7 +21,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	WatchService_WatchRun_FullMethodName = "/penstock.v1.WatchService/WatchRun"
+	WatchService_WatchRun_FullMethodName  = "/penstock.v1.WatchService/WatchRun"
+	WatchService_WatchRuns_FullMethodName = "/penstock.v1.WatchService/WatchRuns"
 )
 
 // WatchServiceClient is the client API for WatchService service.
@@ -34,6 +35,10 @@ type WatchServiceClient interface {
 	// after a while, or when the server stops: call again with the last `sequence`. Served over HTTP as Server-Sent
 	// Events, /apis/penstock/v1/runs/{run_id}:watch.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunChange], error)
+	// A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+	// after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+	// /apis/penstock/v1/runs:watch.
+	WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunsChange], error)
 }
 
 type watchServiceClient struct {
@@ -63,6 +68,25 @@ func (c *watchServiceClient) WatchRun(ctx context.Context, in *WatchRunRequest, 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WatchService_WatchRunClient = grpc.ServerStreamingClient[RunChange]
 
+func (c *watchServiceClient) WatchRuns(ctx context.Context, in *WatchRunsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunsChange], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &WatchService_ServiceDesc.Streams[1], WatchService_WatchRuns_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRunsRequest, RunsChange]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WatchService_WatchRunsClient = grpc.ServerStreamingClient[RunsChange]
+
 // WatchServiceServer is the server API for WatchService service.
 // All implementations must embed UnimplementedWatchServiceServer
 // for forward compatibility.
@@ -73,6 +97,10 @@ type WatchServiceServer interface {
 	// after a while, or when the server stops: call again with the last `sequence`. Served over HTTP as Server-Sent
 	// Events, /apis/penstock/v1/runs/{run_id}:watch.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[RunChange]) error
+	// A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+	// after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+	// /apis/penstock/v1/runs:watch.
+	WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[RunsChange]) error
 	mustEmbedUnimplementedWatchServiceServer()
 }
 
@@ -85,6 +113,9 @@ type UnimplementedWatchServiceServer struct{}
 
 func (UnimplementedWatchServiceServer) WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[RunChange]) error {
 	return status.Errorf(codes.Unimplemented, "method WatchRun not implemented")
+}
+func (UnimplementedWatchServiceServer) WatchRuns(*WatchRunsRequest, grpc.ServerStreamingServer[RunsChange]) error {
+	return status.Errorf(codes.Unimplemented, "method WatchRuns not implemented")
 }
 func (UnimplementedWatchServiceServer) mustEmbedUnimplementedWatchServiceServer() {}
 func (UnimplementedWatchServiceServer) testEmbeddedByValue()                      {}
@@ -118,6 +149,17 @@ func _WatchService_WatchRun_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type WatchService_WatchRunServer = grpc.ServerStreamingServer[RunChange]
 
+func _WatchService_WatchRuns_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRunsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(WatchServiceServer).WatchRuns(m, &grpc.GenericServerStream[WatchRunsRequest, RunsChange]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type WatchService_WatchRunsServer = grpc.ServerStreamingServer[RunsChange]
+
 // WatchService_ServiceDesc is the grpc.ServiceDesc for WatchService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -129,6 +171,11 @@ var WatchService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchRun",
 			Handler:       _WatchService_WatchRun_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchRuns",
+			Handler:       _WatchService_WatchRuns_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -19,6 +19,7 @@ from penstock.cli.common import (
     server_options,
 )
 from penstock.cli.compare import compare
+from penstock.cli.filters import equal, filter_text, of_parameter
 from penstock.cli.run import ended, find_experiment, follow, label_pairs
 from penstock.client import Client
 
@@ -38,17 +39,31 @@ runs.add_command(compare)
 @click.option("--experiment", default="", help="Only runs of this experiment, by name.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only with this label; repeatable.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="'NAME>=VALUE'",
+    help="Only given this: with =, !=, <, <=, > or >=; repeatable.",
+)
 @click.option("--user", default="", help="Only runs that this user created.")
 @namespace_option
 @server_options
 def list_runs(
-    experiment: str, limit: int, labels: tuple[str, ...], user: str, namespace: str, client: Client, as_json: bool
+    experiment: str,
+    limit: int,
+    labels: tuple[str, ...],
+    parameters: tuple[str, ...],
+    user: str,
+    namespace: str,
+    client: Client,
+    as_json: bool,
 ) -> None:
     """List runs, newest first.
 
-    Example: penstock runs list --experiment nightly --label team=vision --json
+    Example: penstock runs list --experiment nightly --label team=vision --parameter 'rate>=0.1' --json
     """
-    import json
     from itertools import islice
 
     from penstock import render
@@ -59,12 +74,12 @@ def list_runs(
         if not found:
             raise click.ClickException(f"there is no experiment {experiment!r}")
         place = {"experiment_id": found}
-    wanted = {f"labels.{key}": value for key, value in label_pairs(labels).items()}
+    wanted = [equal(f"labels.{key}", value) for key, value in label_pairs(labels).items()]
+    wanted += [of_parameter(comparison) for comparison in parameters]
     if user:
-        wanted["created_by"] = user
+        wanted.append(equal("created_by", user))
     if wanted:
-        equal = [{"operation": "EQUALS", "key": key, "string_value": value} for key, value in wanted.items()]
-        place["filter"] = json.dumps({"predicates": equal})
+        place["filter"] = filter_text(wanted)
     listed_runs = list(islice(client.list_runs(sort_by="created_at desc", **place), limit))
     if as_json:
         print_messages(listed_runs)

@@ -11,6 +11,212 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class AttemptPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTEMPT_PHASE_UNSPECIFIED: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_QUEUED: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_SCHEDULING: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_PREPARING: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_FETCHING: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_RUNNING: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_STORING: _ClassVar[AttemptPhase]
+    ATTEMPT_PHASE_CONCLUDING: _ClassVar[AttemptPhase]
+ATTEMPT_PHASE_UNSPECIFIED: AttemptPhase
+ATTEMPT_PHASE_QUEUED: AttemptPhase
+ATTEMPT_PHASE_SCHEDULING: AttemptPhase
+ATTEMPT_PHASE_PREPARING: AttemptPhase
+ATTEMPT_PHASE_FETCHING: AttemptPhase
+ATTEMPT_PHASE_RUNNING: AttemptPhase
+ATTEMPT_PHASE_STORING: AttemptPhase
+ATTEMPT_PHASE_CONCLUDING: AttemptPhase
+
+class ListAttemptsRequest(_message.Message):
+    __slots__ = ("run_id", "paths")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_id: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListAttemptsResponse(_message.Message):
+    __slots__ = ("attempts",)
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("path", "number", "state", "failure", "exit_code", "error", "pod_name", "log_uri", "node", "phases")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    POD_NAME_FIELD_NUMBER: _ClassVar[int]
+    LOG_URI_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PHASES_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    number: int
+    state: str
+    failure: str
+    exit_code: int
+    error: str
+    pod_name: str
+    log_uri: str
+    node: str
+    phases: _containers.RepeatedCompositeFieldContainer[PhaseSpan]
+    def __init__(self, path: _Optional[str] = ..., number: _Optional[int] = ..., state: _Optional[str] = ..., failure: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., node: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSpan, _Mapping]]] = ...) -> None: ...
+
+class PhaseSpan(_message.Message):
+    __slots__ = ("phase", "start", "end")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    phase: AttemptPhase
+    start: _timestamp_pb2.Timestamp
+    end: _timestamp_pb2.Timestamp
+    def __init__(self, phase: _Optional[_Union[AttemptPhase, str]] = ..., start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetTimelineRequest(_message.Message):
+    __slots__ = ("run_id", "parent_path", "to", "max_attempts", "max_bins")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PARENT_PATH_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BINS_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    parent_path: str
+    to: _timestamp_pb2.Timestamp
+    max_attempts: int
+    max_bins: int
+    def __init__(self, run_id: _Optional[str] = ..., parent_path: _Optional[str] = ..., to: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., max_attempts: _Optional[int] = ..., max_bins: _Optional[int] = ..., **kwargs) -> None: ...
+
+class Timeline(_message.Message):
+    __slots__ = ("to", "total_attempts", "attempts", "bins", "critical_path", "at")
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BINS_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_PATH_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    to: _timestamp_pb2.Timestamp
+    total_attempts: int
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    bins: _containers.RepeatedCompositeFieldContainer[TimelineBin]
+    critical_path: _containers.RepeatedCompositeFieldContainer[CriticalTask]
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, to: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., total_attempts: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., bins: _Optional[_Iterable[_Union[TimelineBin, _Mapping]]] = ..., critical_path: _Optional[_Iterable[_Union[CriticalTask, _Mapping]]] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., **kwargs) -> None: ...
+
+class TimelineBin(_message.Message):
+    __slots__ = ("start", "attempts")
+    class AttemptsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    START_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    start: _timestamp_pb2.Timestamp
+    attempts: _containers.ScalarMap[str, float]
+    def __init__(self, start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class CriticalTask(_message.Message):
+    __slots__ = ("path", "display_name", "state", "start", "end")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    display_name: str
+    state: str
+    start: _timestamp_pb2.Timestamp
+    end: _timestamp_pb2.Timestamp
+    def __init__(self, path: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[str] = ..., start: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetLineageRequest(_message.Message):
+    __slots__ = ("artifact", "run_id", "path", "direction", "depth", "max_nodes")
+    class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DIRECTION_BOTH: _ClassVar[GetLineageRequest.Direction]
+        DIRECTION_BACKWARDS: _ClassVar[GetLineageRequest.Direction]
+        DIRECTION_FORWARDS: _ClassVar[GetLineageRequest.Direction]
+    DIRECTION_BOTH: GetLineageRequest.Direction
+    DIRECTION_BACKWARDS: GetLineageRequest.Direction
+    DIRECTION_FORWARDS: GetLineageRequest.Direction
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_NODES_FIELD_NUMBER: _ClassVar[int]
+    artifact: str
+    run_id: str
+    path: str
+    direction: GetLineageRequest.Direction
+    depth: int
+    max_nodes: int
+    def __init__(self, artifact: _Optional[str] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ..., direction: _Optional[_Union[GetLineageRequest.Direction, str]] = ..., depth: _Optional[int] = ..., max_nodes: _Optional[int] = ...) -> None: ...
+
+class Lineage(_message.Message):
+    __slots__ = ("artifacts", "tasks", "uses", "truncated")
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    artifacts: _containers.RepeatedCompositeFieldContainer[LineageArtifact]
+    tasks: _containers.RepeatedCompositeFieldContainer[LineageTask]
+    uses: _containers.RepeatedCompositeFieldContainer[LineageUse]
+    truncated: bool
+    def __init__(self, artifacts: _Optional[_Iterable[_Union[LineageArtifact, _Mapping]]] = ..., tasks: _Optional[_Iterable[_Union[LineageTask, _Mapping]]] = ..., uses: _Optional[_Iterable[_Union[LineageUse, _Mapping]]] = ..., truncated: bool = ...) -> None: ...
+
+class LineageArtifact(_message.Message):
+    __slots__ = ("artifact", "more")
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    artifact: Artifact
+    more: bool
+    def __init__(self, artifact: _Optional[_Union[Artifact, _Mapping]] = ..., more: bool = ...) -> None: ...
+
+class LineageTask(_message.Message):
+    __slots__ = ("run_id", "path", "display_name", "state", "kind", "run_display_name", "finished_at", "more")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    RUN_DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    path: str
+    display_name: str
+    state: str
+    kind: str
+    run_display_name: str
+    finished_at: _timestamp_pb2.Timestamp
+    more: bool
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[str] = ..., kind: _Optional[str] = ..., run_display_name: _Optional[str] = ..., finished_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., more: bool = ...) -> None: ...
+
+class LineageUse(_message.Message):
+    __slots__ = ("run_id", "path", "artifact", "output", "port")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    path: str
+    artifact: str
+    output: bool
+    port: str
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., artifact: _Optional[str] = ..., output: bool = ..., port: _Optional[str] = ...) -> None: ...
+
 class CompareRunsRequest(_message.Message):
     __slots__ = ("run_ids",)
     RUN_IDS_FIELD_NUMBER: _ClassVar[int]

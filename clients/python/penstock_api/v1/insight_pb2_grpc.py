@@ -85,6 +85,21 @@ class InsightServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsResponse.FromString,
                 )
+        self.ListAttempts = channel.unary_unary(
+                '/penstock.v1.InsightService/ListAttempts',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.ListAttemptsRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.ListAttemptsResponse.FromString,
+                )
+        self.GetTimeline = channel.unary_unary(
+                '/penstock.v1.InsightService/GetTimeline',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.GetTimelineRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Timeline.FromString,
+                )
+        self.GetLineage = channel.unary_unary(
+                '/penstock.v1.InsightService/GetLineage',
+                request_serializer=penstock__api_dot_v1_dot_insight__pb2.GetLineageRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_insight__pb2.Lineage.FromString,
+                )
         self.GetOverview = channel.unary_unary(
                 '/penstock.v1.InsightService/GetOverview',
                 request_serializer=penstock__api_dot_v1_dot_insight__pb2.GetOverviewRequest.SerializeToString,
@@ -198,6 +213,27 @@ class InsightServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAttempts(self, request, context):
+        """Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTimeline(self, request, context):
+        """What the attempts of a run did over time, and which tasks the run's end waited for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLineage(self, request, context):
+        """What an artifact or a task was made from, and what was made from it, over all runs that the caller may read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOverview(self, request, context):
         """How the installation does: what waits and runs, who carries it out, and what is amiss.
         """
@@ -277,6 +313,21 @@ def add_InsightServiceServicer_to_server(servicer, server):
                     servicer.CompareRuns,
                     request_deserializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_insight__pb2.CompareRunsResponse.SerializeToString,
+            ),
+            'ListAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAttempts,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.ListAttemptsRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.ListAttemptsResponse.SerializeToString,
+            ),
+            'GetTimeline': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTimeline,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.GetTimelineRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.Timeline.SerializeToString,
+            ),
+            'GetLineage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLineage,
+                    request_deserializer=penstock__api_dot_v1_dot_insight__pb2.GetLineageRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_insight__pb2.Lineage.SerializeToString,
             ),
             'GetOverview': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOverview,
@@ -529,6 +580,57 @@ class InsightService(object):
         return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/CompareRuns',
             penstock__api_dot_v1_dot_insight__pb2.CompareRunsRequest.SerializeToString,
             penstock__api_dot_v1_dot_insight__pb2.CompareRunsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/ListAttempts',
+            penstock__api_dot_v1_dot_insight__pb2.ListAttemptsRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.ListAttemptsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetTimeline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/GetTimeline',
+            penstock__api_dot_v1_dot_insight__pb2.GetTimelineRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.Timeline.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetLineage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.v1.InsightService/GetLineage',
+            penstock__api_dot_v1_dot_insight__pb2.GetLineageRequest.SerializeToString,
+            penstock__api_dot_v1_dot_insight__pb2.Lineage.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -70,6 +70,12 @@ class InsightServiceStub:
     """When a recurring run with a trigger would fire if it were made now; nothing is made."""
     CompareRuns: _grpc.UnaryUnaryMultiCallable[_insight_pb2.CompareRunsRequest, _insight_pb2.CompareRunsResponse]
     """Parameters and metrics of several runs, side by side."""
+    ListAttempts: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListAttemptsRequest, _insight_pb2.ListAttemptsResponse]
+    """Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number."""
+    GetTimeline: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetTimelineRequest, _insight_pb2.Timeline]
+    """What the attempts of a run did over time, and which tasks the run's end waited for."""
+    GetLineage: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetLineageRequest, _insight_pb2.Lineage]
+    """What an artifact or a task was made from, and what was made from it, over all runs that the caller may read."""
     GetOverview: _grpc.UnaryUnaryMultiCallable[_insight_pb2.GetOverviewRequest, _insight_pb2.Overview]
     """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
@@ -115,6 +121,12 @@ class InsightServiceAsyncStub(InsightServiceStub):
     """When a recurring run with a trigger would fire if it were made now; nothing is made."""
     CompareRuns: _aio.UnaryUnaryMultiCallable[_insight_pb2.CompareRunsRequest, _insight_pb2.CompareRunsResponse]  # type: ignore[assignment]
     """Parameters and metrics of several runs, side by side."""
+    ListAttempts: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListAttemptsRequest, _insight_pb2.ListAttemptsResponse]  # type: ignore[assignment]
+    """Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number."""
+    GetTimeline: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetTimelineRequest, _insight_pb2.Timeline]  # type: ignore[assignment]
+    """What the attempts of a run did over time, and which tasks the run's end waited for."""
+    GetLineage: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetLineageRequest, _insight_pb2.Lineage]  # type: ignore[assignment]
+    """What an artifact or a task was made from, and what was made from it, over all runs that the caller may read."""
     GetOverview: _aio.UnaryUnaryMultiCallable[_insight_pb2.GetOverviewRequest, _insight_pb2.Overview]  # type: ignore[assignment]
     """How the installation does: what waits and runs, who carries it out, and what is amiss."""
 
@@ -241,6 +253,30 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.CompareRunsResponse, _abc.Awaitable[_insight_pb2.CompareRunsResponse]]:
         """Parameters and metrics of several runs, side by side."""
+
+    @_abc_1.abstractmethod
+    def ListAttempts(
+        self,
+        request: _insight_pb2.ListAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.ListAttemptsResponse, _abc.Awaitable[_insight_pb2.ListAttemptsResponse]]:
+        """Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number."""
+
+    @_abc_1.abstractmethod
+    def GetTimeline(
+        self,
+        request: _insight_pb2.GetTimelineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.Timeline, _abc.Awaitable[_insight_pb2.Timeline]]:
+        """What the attempts of a run did over time, and which tasks the run's end waited for."""
+
+    @_abc_1.abstractmethod
+    def GetLineage(
+        self,
+        request: _insight_pb2.GetLineageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insight_pb2.Lineage, _abc.Awaitable[_insight_pb2.Lineage]]:
+        """What an artifact or a task was made from, and what was made from it, over all runs that the caller may read."""
 
     @_abc_1.abstractmethod
     def GetOverview(

@@ -20,6 +20,11 @@ class WatchServiceStub(object):
                 request_serializer=penstock__api_dot_v1_dot_watch__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_v1_dot_watch__pb2.RunChange.FromString,
                 )
+        self.WatchRuns = channel.unary_stream(
+                '/penstock.v1.WatchService/WatchRuns',
+                request_serializer=penstock__api_dot_v1_dot_watch__pb2.WatchRunsRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_v1_dot_watch__pb2.RunsChange.FromString,
+                )
 
 
 class WatchServiceServicer(object):
@@ -35,6 +40,15 @@ class WatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchRuns(self, request, context):
+        """A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+        after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+        /apis/penstock/v1/runs:watch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -42,6 +56,11 @@ def add_WatchServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=penstock__api_dot_v1_dot_watch__pb2.WatchRunRequest.FromString,
                     response_serializer=penstock__api_dot_v1_dot_watch__pb2.RunChange.SerializeToString,
+            ),
+            'WatchRuns': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRuns,
+                    request_deserializer=penstock__api_dot_v1_dot_watch__pb2.WatchRunsRequest.FromString,
+                    response_serializer=penstock__api_dot_v1_dot_watch__pb2.RunsChange.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -68,5 +87,22 @@ class WatchService(object):
         return grpc.experimental.unary_stream(request, target, '/penstock.v1.WatchService/WatchRun',
             penstock__api_dot_v1_dot_watch__pb2.WatchRunRequest.SerializeToString,
             penstock__api_dot_v1_dot_watch__pb2.RunChange.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def WatchRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/penstock.v1.WatchService/WatchRuns',
+            penstock__api_dot_v1_dot_watch__pb2.WatchRunsRequest.SerializeToString,
+            penstock__api_dot_v1_dot_watch__pb2.RunsChange.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

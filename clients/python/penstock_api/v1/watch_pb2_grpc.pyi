@@ -38,6 +38,11 @@ class WatchServiceStub:
     after a while, or when the server stops: call again with the last `sequence`. Served over HTTP as Server-Sent
     Events, /apis/penstock/v1/runs/{run_id}:watch.
     """
+    WatchRuns: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchRunsRequest, _watch_pb2.RunsChange]
+    """A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+    after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+    /apis/penstock/v1/runs:watch.
+    """
 
 @_typing.type_check_only
 class WatchServiceAsyncStub(WatchServiceStub):
@@ -48,6 +53,11 @@ class WatchServiceAsyncStub(WatchServiceStub):
     """The run, and its tasks that changed after a number; then each change as it is committed, some joined to one. Ends
     after a while, or when the server stops: call again with the last `sequence`. Served over HTTP as Server-Sent
     Events, /apis/penstock/v1/runs/{run_id}:watch.
+    """
+    WatchRuns: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchRunsRequest, _watch_pb2.RunsChange]  # type: ignore[assignment]
+    """A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+    after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+    /apis/penstock/v1/runs:watch.
     """
 
 class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -62,6 +72,17 @@ class WatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """The run, and its tasks that changed after a number; then each change as it is committed, some joined to one. Ends
         after a while, or when the server stops: call again with the last `sequence`. Served over HTTP as Server-Sent
         Events, /apis/penstock/v1/runs/{run_id}:watch.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRuns(
+        self,
+        request: _watch_pb2.WatchRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_watch_pb2.RunsChange], _abc.AsyncIterator[_watch_pb2.RunsChange]]:
+        """A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+        after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+        /apis/penstock/v1/runs:watch.
         """
 
 def add_WatchServiceServicer_to_server(servicer: WatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

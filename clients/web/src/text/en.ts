@@ -46,6 +46,8 @@ export const en = {
   labels: "Labels",
   labelHint: "Label: key=value",
   labelForm: "A label is written as key=value",
+  givenHint: "Parameter: rate>=0.1",
+  givenForm: "A parameter is compared with =, != or, with a number, <, <=, >, >=: rate>=0.1",
   storage: "Storage state",
   active: "Active",
   archived: "Archived",

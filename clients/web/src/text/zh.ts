@@ -46,6 +46,8 @@ export const zh: Catalogue = {
   labels: "标签",
   labelHint: "标签：键=值",
   labelForm: "标签须写成 键=值 的形式",
+  givenHint: "参数：rate>=0.1",
+  givenForm: "参数用 =、!= 比较，或用 <、<=、>、>= 与数字比较，例如 rate>=0.1",
   storage: "存储状态",
   active: "未归档",
   archived: "已归档",

@@ -137,7 +137,7 @@ class ReportTransitionsRequest(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., runs: _Optional[_Iterable[_Union[RunTransitions, _Mapping]]] = ...) -> None: ...
 
 class RunTransitions(_message.Message):
-    __slots__ = ("run_id", "fence", "first_sequence", "events", "tasks", "artifacts", "cache_entries", "run", "execution_ids", "artifact_ids", "waits")
+    __slots__ = ("run_id", "fence", "first_sequence", "events", "tasks", "artifacts", "cache_entries", "run", "execution_ids", "artifact_ids", "waits", "attempts")
     class ExecutionIdsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +163,7 @@ class RunTransitions(_message.Message):
     EXECUTION_IDS_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_IDS_FIELD_NUMBER: _ClassVar[int]
     WAITS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     fence: int
     first_sequence: int
@@ -174,7 +175,46 @@ class RunTransitions(_message.Message):
     execution_ids: _containers.ScalarMap[str, int]
     artifact_ids: _containers.ScalarMap[str, int]
     waits: _containers.RepeatedCompositeFieldContainer[TaskWait]
-    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ..., execution_ids: _Optional[_Mapping[str, int]] = ..., artifact_ids: _Optional[_Mapping[str, int]] = ..., waits: _Optional[_Iterable[_Union[TaskWait, _Mapping]]] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[AttemptRow]
+    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ..., execution_ids: _Optional[_Mapping[str, int]] = ..., artifact_ids: _Optional[_Mapping[str, int]] = ..., waits: _Optional[_Iterable[_Union[TaskWait, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[AttemptRow, _Mapping]]] = ...) -> None: ...
+
+class AttemptRow(_message.Message):
+    __slots__ = ("path", "attempt", "created_at_millis", "placed_at_millis", "scheduled_at_millis", "prepared_at_millis", "fetched_at_millis", "started_at_millis", "finished_at_millis", "stored_at_millis", "ended_at_millis", "outcome", "exit_code", "error", "pod_name", "log_uri", "node")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    PLACED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    PREPARED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    FETCHED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    STORED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    POD_NAME_FIELD_NUMBER: _ClassVar[int]
+    LOG_URI_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    attempt: int
+    created_at_millis: int
+    placed_at_millis: int
+    scheduled_at_millis: int
+    prepared_at_millis: int
+    fetched_at_millis: int
+    started_at_millis: int
+    finished_at_millis: int
+    stored_at_millis: int
+    ended_at_millis: int
+    outcome: str
+    exit_code: int
+    error: str
+    pod_name: str
+    log_uri: str
+    node: str
+    def __init__(self, path: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., placed_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., prepared_at_millis: _Optional[int] = ..., fetched_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., stored_at_millis: _Optional[int] = ..., ended_at_millis: _Optional[int] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
 
 class TaskWait(_message.Message):
     __slots__ = ("path", "text")

@@ -19,7 +19,559 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file penstock_api/v1/insight.proto.
  */
 export const file_penstock_api_v1_insight: GenFile = /*@__PURE__*/
-  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiJQoSQ29tcGFyZVJ1bnNSZXF1ZXN0Eg8KB3J1bl9pZHMYASADKAkiPQoTQ29tcGFyZVJ1bnNSZXNwb25zZRImCgRydW5zGAEgAygLMhgucGVuc3RvY2sudjEuQ29tcGFyZWRSdW4ikwIKC0NvbXBhcmVkUnVuEjgKA3J1bhgBIAEoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhIrCgpwYXJhbWV0ZXJzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI2CgdtZXRyaWNzGAMgAygLMiUucGVuc3RvY2sudjEuQ29tcGFyZWRSdW4uTWV0cmljc0VudHJ5EjUKFmNsYXNzaWZpY2F0aW9uX21ldHJpY3MYBCADKAsyFS5wZW5zdG9jay52MS5BcnRpZmFjdBouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASInChJHZXRPdmVydmlld1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJIusCCghPdmVydmlldxI2CglvcGVuX3J1bnMYASADKAsyIy5wZW5zdG9jay52MS5PdmVydmlldy5PcGVuUnVuc0VudHJ5EhQKDHdhaXRpbmdfcnVucxgCIAEoBRIxCg13YWl0aW5nX3NpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCglleGVjdXRvcnMYBCADKAsyHS5wZW5zdG9jay52MS5FeGVjdXRvck92ZXJ2aWV3EhAKCHByb2JsZW1zGAUgAygJEhYKDnNlcnZlcl92ZXJzaW9uGAYgASgJEhAKCGRhdGFiYXNlGAcgASgJEhcKD3NjaGVtYV9yZXZpc2lvbhgIIAEoCRImCgJhdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLwoNT3BlblJ1bnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIqkBChBFeGVjdXRvck92ZXJ2aWV3EgwKBG5hbWUYASABKAkSDwoHYmFja2VuZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBnBsYWNlcxgEIAEoBRIVCg1vcGVuX2F0dGVtcHRzGAUgASgFEhEKCWhlbGRfcnVucxgGIAEoBRIrCgdzZWVuX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI/ChRMaXN0TmV4dEZpcmVzUmVxdWVzdBIYChByZWN1cnJpbmdfcnVuX2lkGAEgASgJEg0KBWNvdW50GAIgASgFImYKE1ByZXZpZXdGaXJlc1JlcXVlc3QSQAoHdHJpZ2dlchgBIAEoCzIvLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlRyaWdnZXISDQoFY291bnQYAiABKAUiWQoJTmV4dEZpcmVzEikKBWZpcmVzGAEgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAiABKAkSEQoJdGltZV96b25lGAMgASgJIjIKEkV4cGxhaW5UYXNrUmVxdWVzdBIOCgZydW5faWQYASABKAkSDAoEdGFzaxgCIAEoCSJpChNFeHBsYWluVGFza1Jlc3BvbnNlEgwKBHRhc2sYASABKAkSDQoFc3RhdGUYAiABKAkSDwoHc3VtbWFyeRgDIAEoCRIkCgdyZWFzb25zGAQgAygLMhMucGVuc3RvY2sudjEuUmVhc29uIkwKBlJlYXNvbhIMCgR0ZXh0GAEgASgJEgwKBHRhc2sYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjMKE0V4cGxhaW5DYWNoZVJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkimQIKFEV4cGxhaW5DYWNoZVJlc3BvbnNlEjoKB291dGNvbWUYASABKA4yKS5wZW5zdG9jay52MS5FeHBsYWluQ2FjaGVSZXNwb25zZS5PdXRjb21lEg8KB3N1bW1hcnkYAiABKAkSFAoMb3RoZXJfcnVuX2lkGAMgASgJEhIKCm90aGVyX3Rhc2sYBCABKAkSLAoLZGlmZmVyZW5jZXMYBSADKAsyFy5wZW5zdG9jay52MS5EaWZmZXJlbmNlIlwKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEg8KC09VVENPTUVfSElUEAESEAoMT1VUQ09NRV9NSVNTEAISFQoRT1VUQ09NRV9OT1RfQVNLRUQQAyJECgpEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEhIKCnRoaXNfdmFsdWUYAiABKAkSEwoLb3RoZXJfdmFsdWUYAyABKAkihgIKE1BsYW5QaXBlbGluZVJlcXVlc3QSLgoNcGlwZWxpbmVfc3BlYxgBIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoTcGlwZWxpbmVfdmVyc2lvbl9pZBgCIAEoCRJECgpwYXJhbWV0ZXJzGAMgAygLMjAucGVuc3RvY2sudjEuUGxhblBpcGVsaW5lUmVxdWVzdC5QYXJhbWV0ZXJzRW50cnkSEQoJbmFtZXNwYWNlGAQgASgJGkkKD1BhcmFtZXRlcnNFbnRyeRILCgNrZXkYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWU6AjgBInoKFFBsYW5QaXBlbGluZVJlc3BvbnNlEicKBXRhc2tzGAEgAygLMhgucGVuc3RvY2sudjEuUGxhbm5lZFRhc2sSJgoIcHJvYmxlbXMYAiADKAsyFC5wZW5zdG9jay52MS5Qcm9ibGVtEhEKCXRydW5jYXRlZBgDIAEoCCIpCgdQcm9ibGVtEg0KBXBsYWNlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiggQKC1BsYW5uZWRUYXNrEgwKBHBhdGgYASABKAkSDAoEa2luZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEAoIZGVjaXNpb24YBCABKAkSDAoEbm90ZRgFIAEoCRISCgpkZXBlbmRzX29uGAYgAygJEhEKCWNvbmRpdGlvbhgHIAEoCRInCgZpbnB1dHMYCCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EkMKDnVua25vd25faW5wdXRzGAkgAygLMisucGVuc3RvY2sudjEuUGxhbm5lZFRhc2suVW5rbm93bklucHV0c0VudHJ5Eg8KB2NhY2hpbmcYCiABKAgSFQoNY2FjaGVkX3J1bl9pZBgLIAEoCRITCgttYXhfcmV0cmllcxgMIAEoBRIXCgppdGVyYXRpb25zGA0gASgFSACIAQESGQoRcGFyYWxsZWxpc21fbGltaXQYDiABKAUSKgoJY29udGFpbmVyGA8gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIqCghjaGlsZHJlbhgQIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrGjQKElVua25vd25JbnB1dHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19pdGVyYXRpb25zIiUKE1JlYWRFdmVudExvZ1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJIjYKE1JlYWRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgltYXhfYnl0ZXMYAiABKAMiUwoRUmVhZE9iamVjdFJlcXVlc3QSCwoDdXJpGAEgASgJEg4KBm9mZnNldBgCIAEoAxIRCgltYXhfYnl0ZXMYAyABKAMSDgoGdW5wYWNrGAQgASgIIjYKEkRlc2NyaWJlUG9kUmVxdWVzdBIQCghwb2RfbmFtZRgBIAEoCRIOCgZydW5faWQYAiABKAkiZAoTRGVzY3JpYmVQb2RSZXNwb25zZRIkCgNwb2QYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKBmV2ZW50cxgCIAMoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiVQoOUmVhZExvZ1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSDgoGZm9sbG93GAMgASgIEhIKCnRhaWxfYnl0ZXMYBCABKAMiPwoFQ2h1bmsSDAoEZGF0YRgBIAEoDBIYCgt0b3RhbF9ieXRlcxgCIAEoA0gAiAEBQg4KDF90b3RhbF9ieXRlcyKiAQoQTGlzdFRhc2tzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSGAoLcGFyZW50X3BhdGgYBCABKAlIAIgBARIOCgZzdGF0ZXMYBSADKAkSDAoEdGV4dBgGIAEoCRIPCgdzb3J0X2J5GAcgASgJQg4KDF9wYXJlbnRfcGF0aCLfAQoRTGlzdFRhc2tzUmVzcG9uc2USIAoFdGFza3MYASADKAsyES5wZW5zdG9jay52MS5UYXNrEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgFEjoKBmNvdW50cxgEIAMoCzIqLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhAKCHNlcXVlbmNlGAUgASgDGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAEimwcKBFRhc2sSDAoEcGF0aBgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwYXJlbnRfcGF0aBgEIAEoCRIMCgRraW5kGAUgASgJEg0KBXN0YXRlGAYgASgJEhAKCGF0dGVtcHRzGAcgASgFEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcnJvchgLIAEoCRIUCgxleGVjdXRpb25faWQYDCABKAMSJwoGaW5wdXRzGA0gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIoCgdvdXRwdXRzGA4gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI+Cg9pbnB1dF9hcnRpZmFjdHMYDyADKAsyJS5wZW5zdG9jay52MS5UYXNrLklucHV0QXJ0aWZhY3RzRW50cnkSQAoQb3V0cHV0X2FydGlmYWN0cxgQIAMoCzImLnBlbnN0b2NrLnYxLlRhc2suT3V0cHV0QXJ0aWZhY3RzRW50cnkSHAoPaXRlcmF0aW9uX2luZGV4GBEgASgFSACIAQESDwoHbG9nX3VyaRgSIAEoCRIQCghwb2RfbmFtZRgTIAEoCRIXCg9kdXJhdGlvbl9taWxsaXMYFCABKAMSDwoHd2FpdGluZxgVIAEoCRI4CgxjaGlsZF9jb3VudHMYFiADKAsyIi5wZW5zdG9jay52MS5UYXNrLkNoaWxkQ291bnRzRW50cnkaUQoTSW5wdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARpSChRPdXRwdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARoyChBDaGlsZENvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAFCEgoQX2l0ZXJhdGlvbl9pbmRleCIeCg1BcnRpZmFjdE5hbWVzEg0KBW5hbWVzGAEgAygJIm4KFExpc3RBcnRpZmFjdHNSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIMCgR0eXBlGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCSJaChVMaXN0QXJ0aWZhY3RzUmVzcG9uc2USKAoJYXJ0aWZhY3RzGAEgAygLMhUucGVuc3RvY2sudjEuQXJ0aWZhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiIKEkdldEFydGlmYWN0UmVxdWVzdBIMCgRuYW1lGAEgASgJIuoBCghBcnRpZmFjdBIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIMCgR0eXBlGAMgASgJEgsKA3VyaRgEIAEoCRIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGcnVuX2lkGAYgASgJEhEKCXRhc2tfcGF0aBgHIAEoCRIMCgRwb3J0GAggASgJEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC21ldGFkYXRhX2lkGAogASgDMuMMCg5JbnNpZ2h0U2VydmljZRJ5CglMaXN0VGFza3MSHS5wZW5zdG9jay52MS5MaXN0VGFza3NSZXF1ZXN0Gh4ucGVuc3RvY2sudjEuTGlzdFRhc2tzUmVzcG9uc2UiLYLT5JMCJxIlL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfS90YXNrcxJ7Cg1MaXN0QXJ0aWZhY3RzEiEucGVuc3RvY2sudjEuTGlzdEFydGlmYWN0c1JlcXVlc3QaIi5wZW5zdG9jay52MS5MaXN0QXJ0aWZhY3RzUmVzcG9uc2UiI4LT5JMCHRIbL2FwaXMvcGVuc3RvY2svdjEvYXJ0aWZhY3RzEnEKC0dldEFydGlmYWN0Eh8ucGVuc3RvY2sudjEuR2V0QXJ0aWZhY3RSZXF1ZXN0GhUucGVuc3RvY2sudjEuQXJ0aWZhY3QiKoLT5JMCJBIiL2FwaXMvcGVuc3RvY2svdjEvYXJ0aWZhY3RzL3tuYW1lfRJGCgxSZWFkQXJ0aWZhY3QSIC5wZW5zdG9jay52MS5SZWFkQXJ0aWZhY3RSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARJCCgpSZWFkT2JqZWN0Eh4ucGVuc3RvY2sudjEuUmVhZE9iamVjdFJlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABElAKC0Rlc2NyaWJlUG9kEh8ucGVuc3RvY2sudjEuRGVzY3JpYmVQb2RSZXF1ZXN0GiAucGVuc3RvY2sudjEuRGVzY3JpYmVQb2RSZXNwb25zZRI8CgdSZWFkTG9nEhsucGVuc3RvY2sudjEuUmVhZExvZ1JlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEoEBCgtFeHBsYWluVGFzaxIfLnBlbnN0b2NrLnYxLkV4cGxhaW5UYXNrUmVxdWVzdBogLnBlbnN0b2NrLnYxLkV4cGxhaW5UYXNrUmVzcG9uc2UiL4LT5JMCKRInL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfTpleHBsYWluEokBCgxFeHBsYWluQ2FjaGUSIC5wZW5zdG9jay52MS5FeHBsYWluQ2FjaGVSZXF1ZXN0GiEucGVuc3RvY2sudjEuRXhwbGFpbkNhY2hlUmVzcG9uc2UiNILT5JMCLhIsL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfTpleHBsYWluQ2FjaGUSdgoMUGxhblBpcGVsaW5lEiAucGVuc3RvY2sudjEuUGxhblBpcGVsaW5lUmVxdWVzdBohLnBlbnN0b2NrLnYxLlBsYW5QaXBlbGluZVJlc3BvbnNlIiGC0+STAhsiFi9hcGlzL3BlbnN0b2NrL3YxL3BsYW46ASoSRgoMUmVhZEV2ZW50TG9nEiAucGVuc3RvY2sudjEuUmVhZEV2ZW50TG9nUmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESkAEKDUxpc3ROZXh0RmlyZXMSIS5wZW5zdG9jay52MS5MaXN0TmV4dEZpcmVzUmVxdWVzdBoWLnBlbnN0b2NrLnYxLk5leHRGaXJlcyJEgtPkkwI+EjwvYXBpcy9wZW5zdG9jay92MS9yZWN1cnJpbmdydW5zL3tyZWN1cnJpbmdfcnVuX2lkfTpuZXh0RmlyZXMSgQEKDFByZXZpZXdGaXJlcxIgLnBlbnN0b2NrLnYxLlByZXZpZXdGaXJlc1JlcXVlc3QaFi5wZW5zdG9jay52MS5OZXh0RmlyZXMiN4LT5JMCMSIsL2FwaXMvcGVuc3RvY2svdjEvcmVjdXJyaW5ncnVuczpwcmV2aWV3RmlyZXM6ASoSeAoLQ29tcGFyZVJ1bnMSHy5wZW5zdG9jay52MS5Db21wYXJlUnVuc1JlcXVlc3QaIC5wZW5zdG9jay52MS5Db21wYXJlUnVuc1Jlc3BvbnNlIiaC0+STAiASHi9hcGlzL3BlbnN0b2NrL3YxL3J1bnM6Y29tcGFyZRJpCgtHZXRPdmVydmlldxIfLnBlbnN0b2NrLnYxLkdldE92ZXJ2aWV3UmVxdWVzdBoVLnBlbnN0b2NrLnYxLk92ZXJ2aWV3IiKC0+STAhwSGi9hcGlzL3BlbnN0b2NrL3YxL292ZXJ2aWV3YgZwcm90bzM", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run, file_penstock_api_v2beta1_run]);
+  fileDesc("Ch1wZW5zdG9ja19hcGkvdjEvaW5zaWdodC5wcm90bxILcGVuc3RvY2sudjEiNAoTTGlzdEF0dGVtcHRzUmVxdWVzdBIOCgZydW5faWQYASABKAkSDQoFcGF0aHMYAiADKAkiPgoUTGlzdEF0dGVtcHRzUmVzcG9uc2USJgoIYXR0ZW1wdHMYASADKAsyFC5wZW5zdG9jay52MS5BdHRlbXB0ItUBCgdBdHRlbXB0EgwKBHBhdGgYASABKAkSDgoGbnVtYmVyGAIgASgFEg0KBXN0YXRlGAMgASgJEg8KB2ZhaWx1cmUYBCABKAkSFgoJZXhpdF9jb2RlGAUgASgFSACIAQESDQoFZXJyb3IYBiABKAkSEAoIcG9kX25hbWUYByABKAkSDwoHbG9nX3VyaRgIIAEoCRIMCgRub2RlGAkgASgJEiYKBnBoYXNlcxgKIAMoCzIWLnBlbnN0b2NrLnYxLlBoYXNlU3BhbkIMCgpfZXhpdF9jb2RlIokBCglQaGFzZVNwYW4SKAoFcGhhc2UYASABKA4yGS5wZW5zdG9jay52MS5BdHRlbXB0UGhhc2USKQoFc3RhcnQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiswEKEkdldFRpbWVsaW5lUmVxdWVzdBIOCgZydW5faWQYASABKAkSEwoLcGFyZW50X3BhdGgYAiABKAkSKAoEZnJvbRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDG1heF9hdHRlbXB0cxgFIAEoBRIQCghtYXhfYmlucxgGIAEoBSKeAgoIVGltZWxpbmUSKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnRvdGFsX2F0dGVtcHRzGAMgASgFEiYKCGF0dGVtcHRzGAQgAygLMhQucGVuc3RvY2sudjEuQXR0ZW1wdBImCgRiaW5zGAUgAygLMhgucGVuc3RvY2sudjEuVGltZWxpbmVCaW4SMAoNY3JpdGljYWxfcGF0aBgGIAMoCzIZLnBlbnN0b2NrLnYxLkNyaXRpY2FsVGFzaxImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiowEKC1RpbWVsaW5lQmluEikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI4CghhdHRlbXB0cxgCIAMoCzImLnBlbnN0b2NrLnYxLlRpbWVsaW5lQmluLkF0dGVtcHRzRW50cnkaLwoNQXR0ZW1wdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIpUBCgxDcml0aWNhbFRhc2sSDAoEcGF0aBgBIAEoCRIUCgxkaXNwbGF5X25hbWUYAiABKAkSDQoFc3RhdGUYAyABKAkSKQoFc3RhcnQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi9AEKEUdldExpbmVhZ2VSZXF1ZXN0EhAKCGFydGlmYWN0GAEgASgJEg4KBnJ1bl9pZBgCIAEoCRIMCgRwYXRoGAMgASgJEjsKCWRpcmVjdGlvbhgEIAEoDjIoLnBlbnN0b2NrLnYxLkdldExpbmVhZ2VSZXF1ZXN0LkRpcmVjdGlvbhINCgVkZXB0aBgFIAEoBRIRCgltYXhfbm9kZXMYBiABKAUiUAoJRGlyZWN0aW9uEhIKDkRJUkVDVElPTl9CT1RIEAASFwoTRElSRUNUSU9OX0JBQ0tXQVJEUxABEhYKEkRJUkVDVElPTl9GT1JXQVJEUxACIp0BCgdMaW5lYWdlEi8KCWFydGlmYWN0cxgBIAMoCzIcLnBlbnN0b2NrLnYxLkxpbmVhZ2VBcnRpZmFjdBInCgV0YXNrcxgCIAMoCzIYLnBlbnN0b2NrLnYxLkxpbmVhZ2VUYXNrEiUKBHVzZXMYAyADKAsyFy5wZW5zdG9jay52MS5MaW5lYWdlVXNlEhEKCXRydW5jYXRlZBgEIAEoCCJICg9MaW5lYWdlQXJ0aWZhY3QSJwoIYXJ0aWZhY3QYASABKAsyFS5wZW5zdG9jay52MS5BcnRpZmFjdBIMCgRtb3JlGAIgASgIIrcBCgtMaW5lYWdlVGFzaxIOCgZydW5faWQYASABKAkSDAoEcGF0aBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSDQoFc3RhdGUYBCABKAkSDAoEa2luZBgFIAEoCRIYChBydW5fZGlzcGxheV9uYW1lGAYgASgJEi8KC2ZpbmlzaGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRtb3JlGAggASgIIloKCkxpbmVhZ2VVc2USDgoGcnVuX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSEAoIYXJ0aWZhY3QYAyABKAkSDgoGb3V0cHV0GAQgASgIEgwKBHBvcnQYBSABKAkiJQoSQ29tcGFyZVJ1bnNSZXF1ZXN0Eg8KB3J1bl9pZHMYASADKAkiPQoTQ29tcGFyZVJ1bnNSZXNwb25zZRImCgRydW5zGAEgAygLMhgucGVuc3RvY2sudjEuQ29tcGFyZWRSdW4ikwIKC0NvbXBhcmVkUnVuEjgKA3J1bhgBIAEoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhIrCgpwYXJhbWV0ZXJzGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI2CgdtZXRyaWNzGAMgAygLMiUucGVuc3RvY2sudjEuQ29tcGFyZWRSdW4uTWV0cmljc0VudHJ5EjUKFmNsYXNzaWZpY2F0aW9uX21ldHJpY3MYBCADKAsyFS5wZW5zdG9jay52MS5BcnRpZmFjdBouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASInChJHZXRPdmVydmlld1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJIusCCghPdmVydmlldxI2CglvcGVuX3J1bnMYASADKAsyIy5wZW5zdG9jay52MS5PdmVydmlldy5PcGVuUnVuc0VudHJ5EhQKDHdhaXRpbmdfcnVucxgCIAEoBRIxCg13YWl0aW5nX3NpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCglleGVjdXRvcnMYBCADKAsyHS5wZW5zdG9jay52MS5FeGVjdXRvck92ZXJ2aWV3EhAKCHByb2JsZW1zGAUgAygJEhYKDnNlcnZlcl92ZXJzaW9uGAYgASgJEhAKCGRhdGFiYXNlGAcgASgJEhcKD3NjaGVtYV9yZXZpc2lvbhgIIAEoCRImCgJhdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLwoNT3BlblJ1bnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAU6AjgBIqkBChBFeGVjdXRvck92ZXJ2aWV3EgwKBG5hbWUYASABKAkSDwoHYmFja2VuZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEg4KBnBsYWNlcxgEIAEoBRIVCg1vcGVuX2F0dGVtcHRzGAUgASgFEhEKCWhlbGRfcnVucxgGIAEoBRIrCgdzZWVuX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI/ChRMaXN0TmV4dEZpcmVzUmVxdWVzdBIYChByZWN1cnJpbmdfcnVuX2lkGAEgASgJEg0KBWNvdW50GAIgASgFImYKE1ByZXZpZXdGaXJlc1JlcXVlc3QSQAoHdHJpZ2dlchgBIAEoCzIvLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlRyaWdnZXISDQoFY291bnQYAiABKAUiWQoJTmV4dEZpcmVzEikKBWZpcmVzGAEgAygLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YAiABKAkSEQoJdGltZV96b25lGAMgASgJIjIKEkV4cGxhaW5UYXNrUmVxdWVzdBIOCgZydW5faWQYASABKAkSDAoEdGFzaxgCIAEoCSJpChNFeHBsYWluVGFza1Jlc3BvbnNlEgwKBHRhc2sYASABKAkSDQoFc3RhdGUYAiABKAkSDwoHc3VtbWFyeRgDIAEoCRIkCgdyZWFzb25zGAQgAygLMhMucGVuc3RvY2sudjEuUmVhc29uIkwKBlJlYXNvbhIMCgR0ZXh0GAEgASgJEgwKBHRhc2sYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjMKE0V4cGxhaW5DYWNoZVJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEgwKBHRhc2sYAiABKAkimQIKFEV4cGxhaW5DYWNoZVJlc3BvbnNlEjoKB291dGNvbWUYASABKA4yKS5wZW5zdG9jay52MS5FeHBsYWluQ2FjaGVSZXNwb25zZS5PdXRjb21lEg8KB3N1bW1hcnkYAiABKAkSFAoMb3RoZXJfcnVuX2lkGAMgASgJEhIKCm90aGVyX3Rhc2sYBCABKAkSLAoLZGlmZmVyZW5jZXMYBSADKAsyFy5wZW5zdG9jay52MS5EaWZmZXJlbmNlIlwKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEg8KC09VVENPTUVfSElUEAESEAoMT1VUQ09NRV9NSVNTEAISFQoRT1VUQ09NRV9OT1RfQVNLRUQQAyJECgpEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEhIKCnRoaXNfdmFsdWUYAiABKAkSEwoLb3RoZXJfdmFsdWUYAyABKAkihgIKE1BsYW5QaXBlbGluZVJlcXVlc3QSLgoNcGlwZWxpbmVfc3BlYxgBIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGwoTcGlwZWxpbmVfdmVyc2lvbl9pZBgCIAEoCRJECgpwYXJhbWV0ZXJzGAMgAygLMjAucGVuc3RvY2sudjEuUGxhblBpcGVsaW5lUmVxdWVzdC5QYXJhbWV0ZXJzRW50cnkSEQoJbmFtZXNwYWNlGAQgASgJGkkKD1BhcmFtZXRlcnNFbnRyeRILCgNrZXkYASABKAkSJQoFdmFsdWUYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWU6AjgBInoKFFBsYW5QaXBlbGluZVJlc3BvbnNlEicKBXRhc2tzGAEgAygLMhgucGVuc3RvY2sudjEuUGxhbm5lZFRhc2sSJgoIcHJvYmxlbXMYAiADKAsyFC5wZW5zdG9jay52MS5Qcm9ibGVtEhEKCXRydW5jYXRlZBgDIAEoCCIpCgdQcm9ibGVtEg0KBXBsYWNlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiggQKC1BsYW5uZWRUYXNrEgwKBHBhdGgYASABKAkSDAoEa2luZBgCIAEoCRIUCgxkaXNwbGF5X25hbWUYAyABKAkSEAoIZGVjaXNpb24YBCABKAkSDAoEbm90ZRgFIAEoCRISCgpkZXBlbmRzX29uGAYgAygJEhEKCWNvbmRpdGlvbhgHIAEoCRInCgZpbnB1dHMYCCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EkMKDnVua25vd25faW5wdXRzGAkgAygLMisucGVuc3RvY2sudjEuUGxhbm5lZFRhc2suVW5rbm93bklucHV0c0VudHJ5Eg8KB2NhY2hpbmcYCiABKAgSFQoNY2FjaGVkX3J1bl9pZBgLIAEoCRITCgttYXhfcmV0cmllcxgMIAEoBRIXCgppdGVyYXRpb25zGA0gASgFSACIAQESGQoRcGFyYWxsZWxpc21fbGltaXQYDiABKAUSKgoJY29udGFpbmVyGA8gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIqCghjaGlsZHJlbhgQIAMoCzIYLnBlbnN0b2NrLnYxLlBsYW5uZWRUYXNrGjQKElVua25vd25JbnB1dHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQg0KC19pdGVyYXRpb25zIiUKE1JlYWRFdmVudExvZ1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJIjYKE1JlYWRBcnRpZmFjdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCgltYXhfYnl0ZXMYAiABKAMiUwoRUmVhZE9iamVjdFJlcXVlc3QSCwoDdXJpGAEgASgJEg4KBm9mZnNldBgCIAEoAxIRCgltYXhfYnl0ZXMYAyABKAMSDgoGdW5wYWNrGAQgASgIIjYKEkRlc2NyaWJlUG9kUmVxdWVzdBIQCghwb2RfbmFtZRgBIAEoCRIOCgZydW5faWQYAiABKAkiZAoTRGVzY3JpYmVQb2RSZXNwb25zZRIkCgNwb2QYASABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKBmV2ZW50cxgCIAMoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiVQoOUmVhZExvZ1JlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSDgoGZm9sbG93GAMgASgIEhIKCnRhaWxfYnl0ZXMYBCABKAMiPwoFQ2h1bmsSDAoEZGF0YRgBIAEoDBIYCgt0b3RhbF9ieXRlcxgCIAEoA0gAiAEBQg4KDF90b3RhbF9ieXRlcyKiAQoQTGlzdFRhc2tzUmVxdWVzdBIOCgZydW5faWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkSGAoLcGFyZW50X3BhdGgYBCABKAlIAIgBARIOCgZzdGF0ZXMYBSADKAkSDAoEdGV4dBgGIAEoCRIPCgdzb3J0X2J5GAcgASgJQg4KDF9wYXJlbnRfcGF0aCLfAQoRTGlzdFRhc2tzUmVzcG9uc2USIAoFdGFza3MYASADKAsyES5wZW5zdG9jay52MS5UYXNrEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRISCgp0b3RhbF9zaXplGAMgASgFEjoKBmNvdW50cxgEIAMoCzIqLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhAKCHNlcXVlbmNlGAUgASgDGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAEimwcKBFRhc2sSDAoEcGF0aBgBIAEoCRIMCgRuYW1lGAIgASgJEhQKDGRpc3BsYXlfbmFtZRgDIAEoCRITCgtwYXJlbnRfcGF0aBgEIAEoCRIMCgRraW5kGAUgASgJEg0KBXN0YXRlGAYgASgJEhAKCGF0dGVtcHRzGAcgASgFEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcnJvchgLIAEoCRIUCgxleGVjdXRpb25faWQYDCABKAMSJwoGaW5wdXRzGA0gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIoCgdvdXRwdXRzGA4gASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI+Cg9pbnB1dF9hcnRpZmFjdHMYDyADKAsyJS5wZW5zdG9jay52MS5UYXNrLklucHV0QXJ0aWZhY3RzRW50cnkSQAoQb3V0cHV0X2FydGlmYWN0cxgQIAMoCzImLnBlbnN0b2NrLnYxLlRhc2suT3V0cHV0QXJ0aWZhY3RzRW50cnkSHAoPaXRlcmF0aW9uX2luZGV4GBEgASgFSACIAQESDwoHbG9nX3VyaRgSIAEoCRIQCghwb2RfbmFtZRgTIAEoCRIXCg9kdXJhdGlvbl9taWxsaXMYFCABKAMSDwoHd2FpdGluZxgVIAEoCRI4CgxjaGlsZF9jb3VudHMYFiADKAsyIi5wZW5zdG9jay52MS5UYXNrLkNoaWxkQ291bnRzRW50cnkaUQoTSW5wdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARpSChRPdXRwdXRBcnRpZmFjdHNFbnRyeRILCgNrZXkYASABKAkSKQoFdmFsdWUYAiABKAsyGi5wZW5zdG9jay52MS5BcnRpZmFjdE5hbWVzOgI4ARoyChBDaGlsZENvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBToCOAFCEgoQX2l0ZXJhdGlvbl9pbmRleCIeCg1BcnRpZmFjdE5hbWVzEg0KBW5hbWVzGAEgAygJIm4KFExpc3RBcnRpZmFjdHNSZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCRIMCgR0eXBlGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCSJaChVMaXN0QXJ0aWZhY3RzUmVzcG9uc2USKAoJYXJ0aWZhY3RzGAEgAygLMhUucGVuc3RvY2sudjEuQXJ0aWZhY3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiIKEkdldEFydGlmYWN0UmVxdWVzdBIMCgRuYW1lGAEgASgJIuoBCghBcnRpZmFjdBIMCgRuYW1lGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRIMCgR0eXBlGAMgASgJEgsKA3VyaRgEIAEoCRIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDgoGcnVuX2lkGAYgASgJEhEKCXRhc2tfcGF0aBgHIAEoCRIMCgRwb3J0GAggASgJEi4KCmNyZWF0ZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC21ldGFkYXRhX2lkGAogASgDKvIBCgxBdHRlbXB0UGhhc2USHQoZQVRURU1QVF9QSEFTRV9VTlNQRUNJRklFRBAAEhgKFEFUVEVNUFRfUEhBU0VfUVVFVUVEEAESHAoYQVRURU1QVF9QSEFTRV9TQ0hFRFVMSU5HEAISGwoXQVRURU1QVF9QSEFTRV9QUkVQQVJJTkcQAxIaChZBVFRFTVBUX1BIQVNFX0ZFVENISU5HEAQSGQoVQVRURU1QVF9QSEFTRV9SVU5OSU5HEAUSGQoVQVRURU1QVF9QSEFTRV9TVE9SSU5HEAYSHAoYQVRURU1QVF9QSEFTRV9DT05DTFVESU5HEAcyyw8KDkluc2lnaHRTZXJ2aWNlEnkKCUxpc3RUYXNrcxIdLnBlbnN0b2NrLnYxLkxpc3RUYXNrc1JlcXVlc3QaHi5wZW5zdG9jay52MS5MaXN0VGFza3NSZXNwb25zZSItgtPkkwInEiUvYXBpcy9wZW5zdG9jay92MS9ydW5zL3tydW5faWR9L3Rhc2tzEnsKDUxpc3RBcnRpZmFjdHMSIS5wZW5zdG9jay52MS5MaXN0QXJ0aWZhY3RzUmVxdWVzdBoiLnBlbnN0b2NrLnYxLkxpc3RBcnRpZmFjdHNSZXNwb25zZSIjgtPkkwIdEhsvYXBpcy9wZW5zdG9jay92MS9hcnRpZmFjdHMScQoLR2V0QXJ0aWZhY3QSHy5wZW5zdG9jay52MS5HZXRBcnRpZmFjdFJlcXVlc3QaFS5wZW5zdG9jay52MS5BcnRpZmFjdCIqgtPkkwIkEiIvYXBpcy9wZW5zdG9jay92MS9hcnRpZmFjdHMve25hbWV9EkYKDFJlYWRBcnRpZmFjdBIgLnBlbnN0b2NrLnYxLlJlYWRBcnRpZmFjdFJlcXVlc3QaEi5wZW5zdG9jay52MS5DaHVuazABEkIKClJlYWRPYmplY3QSHi5wZW5zdG9jay52MS5SZWFkT2JqZWN0UmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESUAoLRGVzY3JpYmVQb2QSHy5wZW5zdG9jay52MS5EZXNjcmliZVBvZFJlcXVlc3QaIC5wZW5zdG9jay52MS5EZXNjcmliZVBvZFJlc3BvbnNlEjwKB1JlYWRMb2cSGy5wZW5zdG9jay52MS5SZWFkTG9nUmVxdWVzdBoSLnBlbnN0b2NrLnYxLkNodW5rMAESgQEKC0V4cGxhaW5UYXNrEh8ucGVuc3RvY2sudjEuRXhwbGFpblRhc2tSZXF1ZXN0GiAucGVuc3RvY2sudjEuRXhwbGFpblRhc2tSZXNwb25zZSIvgtPkkwIpEicvYXBpcy9wZW5zdG9jay92MS9ydW5zL3tydW5faWR9OmV4cGxhaW4SiQEKDEV4cGxhaW5DYWNoZRIgLnBlbnN0b2NrLnYxLkV4cGxhaW5DYWNoZVJlcXVlc3QaIS5wZW5zdG9jay52MS5FeHBsYWluQ2FjaGVSZXNwb25zZSI0gtPkkwIuEiwvYXBpcy9wZW5zdG9jay92MS9ydW5zL3tydW5faWR9OmV4cGxhaW5DYWNoZRJ2CgxQbGFuUGlwZWxpbmUSIC5wZW5zdG9jay52MS5QbGFuUGlwZWxpbmVSZXF1ZXN0GiEucGVuc3RvY2sudjEuUGxhblBpcGVsaW5lUmVzcG9uc2UiIYLT5JMCGyIWL2FwaXMvcGVuc3RvY2svdjEvcGxhbjoBKhJGCgxSZWFkRXZlbnRMb2cSIC5wZW5zdG9jay52MS5SZWFkRXZlbnRMb2dSZXF1ZXN0GhIucGVuc3RvY2sudjEuQ2h1bmswARKQAQoNTGlzdE5leHRGaXJlcxIhLnBlbnN0b2NrLnYxLkxpc3ROZXh0RmlyZXNSZXF1ZXN0GhYucGVuc3RvY2sudjEuTmV4dEZpcmVzIkSC0+STAj4SPC9hcGlzL3BlbnN0b2NrL3YxL3JlY3VycmluZ3J1bnMve3JlY3VycmluZ19ydW5faWR9Om5leHRGaXJlcxKBAQoMUHJldmlld0ZpcmVzEiAucGVuc3RvY2sudjEuUHJldmlld0ZpcmVzUmVxdWVzdBoWLnBlbnN0b2NrLnYxLk5leHRGaXJlcyI3gtPkkwIxIiwvYXBpcy9wZW5zdG9jay92MS9yZWN1cnJpbmdydW5zOnByZXZpZXdGaXJlczoBKhJ4CgtDb21wYXJlUnVucxIfLnBlbnN0b2NrLnYxLkNvbXBhcmVSdW5zUmVxdWVzdBogLnBlbnN0b2NrLnYxLkNvbXBhcmVSdW5zUmVzcG9uc2UiJoLT5JMCIBIeL2FwaXMvcGVuc3RvY2svdjEvcnVuczpjb21wYXJlEoUBCgxMaXN0QXR0ZW1wdHMSIC5wZW5zdG9jay52MS5MaXN0QXR0ZW1wdHNSZXF1ZXN0GiEucGVuc3RvY2sudjEuTGlzdEF0dGVtcHRzUmVzcG9uc2UiMILT5JMCKhIoL2FwaXMvcGVuc3RvY2svdjEvcnVucy97cnVuX2lkfS9hdHRlbXB0cxJ3CgtHZXRUaW1lbGluZRIfLnBlbnN0b2NrLnYxLkdldFRpbWVsaW5lUmVxdWVzdBoVLnBlbnN0b2NrLnYxLlRpbWVsaW5lIjCC0+STAioSKC9hcGlzL3BlbnN0b2NrL3YxL3J1bnMve3J1bl9pZH06dGltZWxpbmUSZQoKR2V0TGluZWFnZRIeLnBlbnN0b2NrLnYxLkdldExpbmVhZ2VSZXF1ZXN0GhQucGVuc3RvY2sudjEuTGluZWFnZSIhgtPkkwIbEhkvYXBpcy9wZW5zdG9jay92MS9saW5lYWdlEmkKC0dldE92ZXJ2aWV3Eh8ucGVuc3RvY2sudjEuR2V0T3ZlcnZpZXdSZXF1ZXN0GhUucGVuc3RvY2sudjEuT3ZlcnZpZXciIoLT5JMCHBIaL2FwaXMvcGVuc3RvY2svdjEvb3ZlcnZpZXdiBnByb3RvMw", [file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_penstock_api_v2beta1_recurring_run, file_penstock_api_v2beta1_run]);
+
+/**
+ * @generated from message penstock.v1.ListAttemptsRequest
+ */
+export type ListAttemptsRequest = Message<"penstock.v1.ListAttemptsRequest"> & {
+  /**
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Paths of tasks, from 1 to 200.
+   *
+   * @generated from field: repeated string paths = 2;
+   */
+  paths: string[];
+};
+
+/**
+ * Describes the message penstock.v1.ListAttemptsRequest.
+ * Use `create(ListAttemptsRequestSchema)` to create a new message.
+ */
+export const ListAttemptsRequestSchema: GenMessage<ListAttemptsRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 0);
+
+/**
+ * @generated from message penstock.v1.ListAttemptsResponse
+ */
+export type ListAttemptsResponse = Message<"penstock.v1.ListAttemptsResponse"> & {
+  /**
+   * At most 1,000: of a task with more, the latest.
+   *
+   * @generated from field: repeated penstock.v1.Attempt attempts = 1;
+   */
+  attempts: Attempt[];
+};
+
+/**
+ * Describes the message penstock.v1.ListAttemptsResponse.
+ * Use `create(ListAttemptsResponseSchema)` to create a new message.
+ */
+export const ListAttemptsResponseSchema: GenMessage<ListAttemptsResponse> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 1);
+
+/**
+ * @generated from message penstock.v1.Attempt
+ */
+export type Attempt = Message<"penstock.v1.Attempt"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * From 1.
+   *
+   * @generated from field: int32 number = 2;
+   */
+  number: number;
+
+  /**
+   * PENDING until its program runs, RUNNING, SUCCEEDED, FAILED, CANCELED
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * Whose fault its failure is: user, infrastructure, configuration; empty when it has not failed.
+   *
+   * @generated from field: string failure = 4;
+   */
+  failure: string;
+
+  /**
+   * @generated from field: optional int32 exit_code = 5;
+   */
+  exitCode?: number | undefined;
+
+  /**
+   * @generated from field: string error = 6;
+   */
+  error: string;
+
+  /**
+   * @generated from field: string pod_name = 7;
+   */
+  podName: string;
+
+  /**
+   * @generated from field: string log_uri = 8;
+   */
+  logUri: string;
+
+  /**
+   * The node of its Pod.
+   *
+   * @generated from field: string node = 9;
+   */
+  node: string;
+
+  /**
+   * @generated from field: repeated penstock.v1.PhaseSpan phases = 10;
+   */
+  phases: PhaseSpan[];
+};
+
+/**
+ * Describes the message penstock.v1.Attempt.
+ * Use `create(AttemptSchema)` to create a new message.
+ */
+export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 2);
+
+/**
+ * @generated from message penstock.v1.PhaseSpan
+ */
+export type PhaseSpan = Message<"penstock.v1.PhaseSpan"> & {
+  /**
+   * @generated from field: penstock.v1.AttemptPhase phase = 1;
+   */
+  phase: AttemptPhase;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp start = 2;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * Unset while it lasts.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 3;
+   */
+  end?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message penstock.v1.PhaseSpan.
+ * Use `create(PhaseSpanSchema)` to create a new message.
+ */
+export const PhaseSpanSchema: GenMessage<PhaseSpan> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 3);
+
+/**
+ * @generated from message penstock.v1.GetTimelineRequest
+ */
+export type GetTimelineRequest = Message<"penstock.v1.GetTimelineRequest"> & {
+  /**
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * Only tasks below the one with this path; all tasks when it is empty.
+   *
+   * @generated from field: string parent_path = 2;
+   */
+  parentPath: string;
+
+  /**
+   * Only what touches this time; unset for no bound.
+   *
+   * @generated from field: google.protobuf.Timestamp from = 3;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp to = 4;
+   */
+  to?: Timestamp | undefined;
+
+  /**
+   * So many attempts at most are given one by one, 1,000 for 0, 5,000 at most; if there are more, bins are given.
+   *
+   * @generated from field: int32 max_attempts = 5;
+   */
+  maxAttempts: number;
+
+  /**
+   * So many bins at most: 200 for 0, 1,000 at most.
+   *
+   * @generated from field: int32 max_bins = 6;
+   */
+  maxBins: number;
+};
+
+/**
+ * Describes the message penstock.v1.GetTimelineRequest.
+ * Use `create(GetTimelineRequestSchema)` to create a new message.
+ */
+export const GetTimelineRequestSchema: GenMessage<GetTimelineRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 4);
+
+/**
+ * @generated from message penstock.v1.Timeline
+ */
+export type Timeline = Message<"penstock.v1.Timeline"> & {
+  /**
+   * From the first moment to the last of what is shown.
+   *
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp to = 2;
+   */
+  to?: Timestamp | undefined;
+
+  /**
+   * How many there are.
+   *
+   * @generated from field: int32 total_attempts = 3;
+   */
+  totalAttempts: number;
+
+  /**
+   * By their beginning; empty when there are more than were asked for.
+   *
+   * @generated from field: repeated penstock.v1.Attempt attempts = 4;
+   */
+  attempts: Attempt[];
+
+  /**
+   * Of equal length; empty when the attempts are given one by one.
+   *
+   * @generated from field: repeated penstock.v1.TimelineBin bins = 5;
+   */
+  bins: TimelineBin[];
+
+  /**
+   * Of the whole run, the latest chain of tasks each of which began when the one before it ended: what has to become
+   * shorter for the run to become shorter. Of a run that goes on, up to now.
+   *
+   * @generated from field: repeated penstock.v1.CriticalTask critical_path = 6;
+   */
+  criticalPath: CriticalTask[];
+
+  /**
+   * When all this was so, by the server's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp at = 7;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message penstock.v1.Timeline.
+ * Use `create(TimelineSchema)` to create a new message.
+ */
+export const TimelineSchema: GenMessage<Timeline> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 5);
+
+/**
+ * @generated from message penstock.v1.TimelineBin
+ */
+export type TimelineBin = Message<"penstock.v1.TimelineBin"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp start = 1;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * For each phase by its name how many attempts were in it, on the average over the bin.
+   *
+   * @generated from field: map<string, double> attempts = 2;
+   */
+  attempts: { [key: string]: number };
+};
+
+/**
+ * Describes the message penstock.v1.TimelineBin.
+ * Use `create(TimelineBinSchema)` to create a new message.
+ */
+export const TimelineBinSchema: GenMessage<TimelineBin> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 6);
+
+/**
+ * @generated from message penstock.v1.CriticalTask
+ */
+export type CriticalTask = Message<"penstock.v1.CriticalTask"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string display_name = 2;
+   */
+  displayName: string;
+
+  /**
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp start = 4;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * Unset while it lasts.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 5;
+   */
+  end?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message penstock.v1.CriticalTask.
+ * Use `create(CriticalTaskSchema)` to create a new message.
+ */
+export const CriticalTaskSchema: GenMessage<CriticalTask> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 7);
+
+/**
+ * Either an artifact or a task.
+ *
+ * @generated from message penstock.v1.GetLineageRequest
+ */
+export type GetLineageRequest = Message<"penstock.v1.GetLineageRequest"> & {
+  /**
+   * Name of an artifact.
+   *
+   * @generated from field: string artifact = 1;
+   */
+  artifact: string;
+
+  /**
+   * Of a task: its run and its path.
+   *
+   * @generated from field: string run_id = 2;
+   */
+  runId: string;
+
+  /**
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * @generated from field: penstock.v1.GetLineageRequest.Direction direction = 4;
+   */
+  direction: GetLineageRequest_Direction;
+
+  /**
+   * So many tasks away at most: 3 for 0, 20 at most.
+   *
+   * @generated from field: int32 depth = 5;
+   */
+  depth: number;
+
+  /**
+   * So many tasks and artifacts at most: 200 for 0, 1,000 at most.
+   *
+   * @generated from field: int32 max_nodes = 6;
+   */
+  maxNodes: number;
+};
+
+/**
+ * Describes the message penstock.v1.GetLineageRequest.
+ * Use `create(GetLineageRequestSchema)` to create a new message.
+ */
+export const GetLineageRequestSchema: GenMessage<GetLineageRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 8);
+
+/**
+ * @generated from enum penstock.v1.GetLineageRequest.Direction
+ */
+export enum GetLineageRequest_Direction {
+  /**
+   * @generated from enum value: DIRECTION_BOTH = 0;
+   */
+  BOTH = 0,
+
+  /**
+   * What it was made from.
+   *
+   * @generated from enum value: DIRECTION_BACKWARDS = 1;
+   */
+  BACKWARDS = 1,
+
+  /**
+   * What was made from it.
+   *
+   * @generated from enum value: DIRECTION_FORWARDS = 2;
+   */
+  FORWARDS = 2,
+}
+
+/**
+ * Describes the enum penstock.v1.GetLineageRequest.Direction.
+ */
+export const GetLineageRequest_DirectionSchema: GenEnum<GetLineageRequest_Direction> = /*@__PURE__*/
+  enumDesc(file_penstock_api_v1_insight, 8, 0);
+
+/**
+ * @generated from message penstock.v1.Lineage
+ */
+export type Lineage = Message<"penstock.v1.Lineage"> & {
+  /**
+   * @generated from field: repeated penstock.v1.LineageArtifact artifacts = 1;
+   */
+  artifacts: LineageArtifact[];
+
+  /**
+   * @generated from field: repeated penstock.v1.LineageTask tasks = 2;
+   */
+  tasks: LineageTask[];
+
+  /**
+   * @generated from field: repeated penstock.v1.LineageUse uses = 3;
+   */
+  uses: LineageUse[];
+
+  /**
+   * There is more than was asked for, or more than the caller may read.
+   *
+   * @generated from field: bool truncated = 4;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message penstock.v1.Lineage.
+ * Use `create(LineageSchema)` to create a new message.
+ */
+export const LineageSchema: GenMessage<Lineage> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 9);
+
+/**
+ * @generated from message penstock.v1.LineageArtifact
+ */
+export type LineageArtifact = Message<"penstock.v1.LineageArtifact"> & {
+  /**
+   * @generated from field: penstock.v1.Artifact artifact = 1;
+   */
+  artifact?: Artifact | undefined;
+
+  /**
+   * Uses of it lie beyond what is given here.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message penstock.v1.LineageArtifact.
+ * Use `create(LineageArtifactSchema)` to create a new message.
+ */
+export const LineageArtifactSchema: GenMessage<LineageArtifact> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 10);
+
+/**
+ * @generated from message penstock.v1.LineageTask
+ */
+export type LineageTask = Message<"penstock.v1.LineageTask"> & {
+  /**
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string display_name = 3;
+   */
+  displayName: string;
+
+  /**
+   * As of Task.
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string kind = 5;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: string run_display_name = 6;
+   */
+  runDisplayName: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp finished_at = 7;
+   */
+  finishedAt?: Timestamp | undefined;
+
+  /**
+   * Inputs or outputs of it lie beyond what is given here.
+   *
+   * @generated from field: bool more = 8;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message penstock.v1.LineageTask.
+ * Use `create(LineageTaskSchema)` to create a new message.
+ */
+export const LineageTaskSchema: GenMessage<LineageTask> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 11);
+
+/**
+ * A task that used or made an artifact.
+ *
+ * @generated from message penstock.v1.LineageUse
+ */
+export type LineageUse = Message<"penstock.v1.LineageUse"> & {
+  /**
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+
+  /**
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string artifact = 3;
+   */
+  artifact: string;
+
+  /**
+   * The task made it, or answered with it from the cache; otherwise the task used it.
+   *
+   * @generated from field: bool output = 4;
+   */
+  output: boolean;
+
+  /**
+   * @generated from field: string port = 5;
+   */
+  port: string;
+};
+
+/**
+ * Describes the message penstock.v1.LineageUse.
+ * Use `create(LineageUseSchema)` to create a new message.
+ */
+export const LineageUseSchema: GenMessage<LineageUse> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_insight, 12);
 
 /**
  * @generated from message penstock.v1.CompareRunsRequest
@@ -38,7 +590,7 @@ export type CompareRunsRequest = Message<"penstock.v1.CompareRunsRequest"> & {
  * Use `create(CompareRunsRequestSchema)` to create a new message.
  */
 export const CompareRunsRequestSchema: GenMessage<CompareRunsRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 0);
+  messageDesc(file_penstock_api_v1_insight, 13);
 
 /**
  * @generated from message penstock.v1.CompareRunsResponse
@@ -57,7 +609,7 @@ export type CompareRunsResponse = Message<"penstock.v1.CompareRunsResponse"> & {
  * Use `create(CompareRunsResponseSchema)` to create a new message.
  */
 export const CompareRunsResponseSchema: GenMessage<CompareRunsResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 1);
+  messageDesc(file_penstock_api_v1_insight, 14);
 
 /**
  * @generated from message penstock.v1.ComparedRun
@@ -97,7 +649,7 @@ export type ComparedRun = Message<"penstock.v1.ComparedRun"> & {
  * Use `create(ComparedRunSchema)` to create a new message.
  */
 export const ComparedRunSchema: GenMessage<ComparedRun> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 2);
+  messageDesc(file_penstock_api_v1_insight, 15);
 
 /**
  * @generated from message penstock.v1.GetOverviewRequest
@@ -116,7 +668,7 @@ export type GetOverviewRequest = Message<"penstock.v1.GetOverviewRequest"> & {
  * Use `create(GetOverviewRequestSchema)` to create a new message.
  */
 export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 3);
+  messageDesc(file_penstock_api_v1_insight, 16);
 
 /**
  * @generated from message penstock.v1.Overview
@@ -187,7 +739,7 @@ export type Overview = Message<"penstock.v1.Overview"> & {
  * Use `create(OverviewSchema)` to create a new message.
  */
 export const OverviewSchema: GenMessage<Overview> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 4);
+  messageDesc(file_penstock_api_v1_insight, 17);
 
 /**
  * @generated from message penstock.v1.ExecutorOverview
@@ -246,7 +798,7 @@ export type ExecutorOverview = Message<"penstock.v1.ExecutorOverview"> & {
  * Use `create(ExecutorOverviewSchema)` to create a new message.
  */
 export const ExecutorOverviewSchema: GenMessage<ExecutorOverview> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 5);
+  messageDesc(file_penstock_api_v1_insight, 18);
 
 /**
  * @generated from message penstock.v1.ListNextFiresRequest
@@ -270,7 +822,7 @@ export type ListNextFiresRequest = Message<"penstock.v1.ListNextFiresRequest"> &
  * Use `create(ListNextFiresRequestSchema)` to create a new message.
  */
 export const ListNextFiresRequestSchema: GenMessage<ListNextFiresRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 6);
+  messageDesc(file_penstock_api_v1_insight, 19);
 
 /**
  * @generated from message penstock.v1.PreviewFiresRequest
@@ -294,7 +846,7 @@ export type PreviewFiresRequest = Message<"penstock.v1.PreviewFiresRequest"> & {
  * Use `create(PreviewFiresRequestSchema)` to create a new message.
  */
 export const PreviewFiresRequestSchema: GenMessage<PreviewFiresRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 7);
+  messageDesc(file_penstock_api_v1_insight, 20);
 
 /**
  * @generated from message penstock.v1.NextFires
@@ -327,7 +879,7 @@ export type NextFires = Message<"penstock.v1.NextFires"> & {
  * Use `create(NextFiresSchema)` to create a new message.
  */
 export const NextFiresSchema: GenMessage<NextFires> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 8);
+  messageDesc(file_penstock_api_v1_insight, 21);
 
 /**
  * @generated from message penstock.v1.ExplainTaskRequest
@@ -351,7 +903,7 @@ export type ExplainTaskRequest = Message<"penstock.v1.ExplainTaskRequest"> & {
  * Use `create(ExplainTaskRequestSchema)` to create a new message.
  */
 export const ExplainTaskRequestSchema: GenMessage<ExplainTaskRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 9);
+  messageDesc(file_penstock_api_v1_insight, 22);
 
 /**
  * @generated from message penstock.v1.ExplainTaskResponse
@@ -385,7 +937,7 @@ export type ExplainTaskResponse = Message<"penstock.v1.ExplainTaskResponse"> & {
  * Use `create(ExplainTaskResponseSchema)` to create a new message.
  */
 export const ExplainTaskResponseSchema: GenMessage<ExplainTaskResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 10);
+  messageDesc(file_penstock_api_v1_insight, 23);
 
 /**
  * @generated from message penstock.v1.Reason
@@ -414,7 +966,7 @@ export type Reason = Message<"penstock.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 11);
+  messageDesc(file_penstock_api_v1_insight, 24);
 
 /**
  * @generated from message penstock.v1.ExplainCacheRequest
@@ -436,7 +988,7 @@ export type ExplainCacheRequest = Message<"penstock.v1.ExplainCacheRequest"> & {
  * Use `create(ExplainCacheRequestSchema)` to create a new message.
  */
 export const ExplainCacheRequestSchema: GenMessage<ExplainCacheRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 12);
+  messageDesc(file_penstock_api_v1_insight, 25);
 
 /**
  * @generated from message penstock.v1.ExplainCacheResponse
@@ -475,7 +1027,7 @@ export type ExplainCacheResponse = Message<"penstock.v1.ExplainCacheResponse"> &
  * Use `create(ExplainCacheResponseSchema)` to create a new message.
  */
 export const ExplainCacheResponseSchema: GenMessage<ExplainCacheResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 13);
+  messageDesc(file_penstock_api_v1_insight, 26);
 
 /**
  * @generated from enum penstock.v1.ExplainCacheResponse.Outcome
@@ -508,7 +1060,7 @@ export enum ExplainCacheResponse_Outcome {
  * Describes the enum penstock.v1.ExplainCacheResponse.Outcome.
  */
 export const ExplainCacheResponse_OutcomeSchema: GenEnum<ExplainCacheResponse_Outcome> = /*@__PURE__*/
-  enumDesc(file_penstock_api_v1_insight, 13, 0);
+  enumDesc(file_penstock_api_v1_insight, 26, 0);
 
 /**
  * @generated from message penstock.v1.Difference
@@ -537,7 +1089,7 @@ export type Difference = Message<"penstock.v1.Difference"> & {
  * Use `create(DifferenceSchema)` to create a new message.
  */
 export const DifferenceSchema: GenMessage<Difference> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 14);
+  messageDesc(file_penstock_api_v1_insight, 27);
 
 /**
  * @generated from message penstock.v1.PlanPipelineRequest
@@ -575,7 +1127,7 @@ export type PlanPipelineRequest = Message<"penstock.v1.PlanPipelineRequest"> & {
  * Use `create(PlanPipelineRequestSchema)` to create a new message.
  */
 export const PlanPipelineRequestSchema: GenMessage<PlanPipelineRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 15);
+  messageDesc(file_penstock_api_v1_insight, 28);
 
 /**
  * @generated from message penstock.v1.PlanPipelineResponse
@@ -606,7 +1158,7 @@ export type PlanPipelineResponse = Message<"penstock.v1.PlanPipelineResponse"> &
  * Use `create(PlanPipelineResponseSchema)` to create a new message.
  */
 export const PlanPipelineResponseSchema: GenMessage<PlanPipelineResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 16);
+  messageDesc(file_penstock_api_v1_insight, 29);
 
 /**
  * @generated from message penstock.v1.Problem
@@ -628,7 +1180,7 @@ export type Problem = Message<"penstock.v1.Problem"> & {
  * Use `create(ProblemSchema)` to create a new message.
  */
 export const ProblemSchema: GenMessage<Problem> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 17);
+  messageDesc(file_penstock_api_v1_insight, 30);
 
 /**
  * @generated from message penstock.v1.PlannedTask
@@ -732,7 +1284,7 @@ export type PlannedTask = Message<"penstock.v1.PlannedTask"> & {
  * Use `create(PlannedTaskSchema)` to create a new message.
  */
 export const PlannedTaskSchema: GenMessage<PlannedTask> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 18);
+  messageDesc(file_penstock_api_v1_insight, 31);
 
 /**
  * @generated from message penstock.v1.ReadEventLogRequest
@@ -749,7 +1301,7 @@ export type ReadEventLogRequest = Message<"penstock.v1.ReadEventLogRequest"> & {
  * Use `create(ReadEventLogRequestSchema)` to create a new message.
  */
 export const ReadEventLogRequestSchema: GenMessage<ReadEventLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 19);
+  messageDesc(file_penstock_api_v1_insight, 32);
 
 /**
  * @generated from message penstock.v1.ReadArtifactRequest
@@ -773,7 +1325,7 @@ export type ReadArtifactRequest = Message<"penstock.v1.ReadArtifactRequest"> & {
  * Use `create(ReadArtifactRequestSchema)` to create a new message.
  */
 export const ReadArtifactRequestSchema: GenMessage<ReadArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 20);
+  messageDesc(file_penstock_api_v1_insight, 33);
 
 /**
  * @generated from message penstock.v1.ReadObjectRequest
@@ -809,7 +1361,7 @@ export type ReadObjectRequest = Message<"penstock.v1.ReadObjectRequest"> & {
  * Use `create(ReadObjectRequestSchema)` to create a new message.
  */
 export const ReadObjectRequestSchema: GenMessage<ReadObjectRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 21);
+  messageDesc(file_penstock_api_v1_insight, 34);
 
 /**
  * @generated from message penstock.v1.DescribePodRequest
@@ -833,7 +1385,7 @@ export type DescribePodRequest = Message<"penstock.v1.DescribePodRequest"> & {
  * Use `create(DescribePodRequestSchema)` to create a new message.
  */
 export const DescribePodRequestSchema: GenMessage<DescribePodRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 22);
+  messageDesc(file_penstock_api_v1_insight, 35);
 
 /**
  * @generated from message penstock.v1.DescribePodResponse
@@ -859,7 +1411,7 @@ export type DescribePodResponse = Message<"penstock.v1.DescribePodResponse"> & {
  * Use `create(DescribePodResponseSchema)` to create a new message.
  */
 export const DescribePodResponseSchema: GenMessage<DescribePodResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 23);
+  messageDesc(file_penstock_api_v1_insight, 36);
 
 /**
  * @generated from message penstock.v1.ReadLogRequest
@@ -899,7 +1451,7 @@ export type ReadLogRequest = Message<"penstock.v1.ReadLogRequest"> & {
  * Use `create(ReadLogRequestSchema)` to create a new message.
  */
 export const ReadLogRequestSchema: GenMessage<ReadLogRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 24);
+  messageDesc(file_penstock_api_v1_insight, 37);
 
 /**
  * @generated from message penstock.v1.Chunk
@@ -923,7 +1475,7 @@ export type Chunk = Message<"penstock.v1.Chunk"> & {
  * Use `create(ChunkSchema)` to create a new message.
  */
 export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 25);
+  messageDesc(file_penstock_api_v1_insight, 38);
 
 /**
  * With run_id alone all tasks of the run are given at once.
@@ -984,7 +1536,7 @@ export type ListTasksRequest = Message<"penstock.v1.ListTasksRequest"> & {
  * Use `create(ListTasksRequestSchema)` to create a new message.
  */
 export const ListTasksRequestSchema: GenMessage<ListTasksRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 26);
+  messageDesc(file_penstock_api_v1_insight, 39);
 
 /**
  * @generated from message penstock.v1.ListTasksResponse
@@ -1029,7 +1581,7 @@ export type ListTasksResponse = Message<"penstock.v1.ListTasksResponse"> & {
  * Use `create(ListTasksResponseSchema)` to create a new message.
  */
 export const ListTasksResponseSchema: GenMessage<ListTasksResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 27);
+  messageDesc(file_penstock_api_v1_insight, 40);
 
 /**
  * @generated from message penstock.v1.Task
@@ -1169,7 +1721,7 @@ export type Task = Message<"penstock.v1.Task"> & {
  * Use `create(TaskSchema)` to create a new message.
  */
 export const TaskSchema: GenMessage<Task> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 28);
+  messageDesc(file_penstock_api_v1_insight, 41);
 
 /**
  * @generated from message penstock.v1.ArtifactNames
@@ -1186,7 +1738,7 @@ export type ArtifactNames = Message<"penstock.v1.ArtifactNames"> & {
  * Use `create(ArtifactNamesSchema)` to create a new message.
  */
 export const ArtifactNamesSchema: GenMessage<ArtifactNames> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 29);
+  messageDesc(file_penstock_api_v1_insight, 42);
 
 /**
  * @generated from message penstock.v1.ListArtifactsRequest
@@ -1227,7 +1779,7 @@ export type ListArtifactsRequest = Message<"penstock.v1.ListArtifactsRequest"> &
  * Use `create(ListArtifactsRequestSchema)` to create a new message.
  */
 export const ListArtifactsRequestSchema: GenMessage<ListArtifactsRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 30);
+  messageDesc(file_penstock_api_v1_insight, 43);
 
 /**
  * @generated from message penstock.v1.ListArtifactsResponse
@@ -1249,7 +1801,7 @@ export type ListArtifactsResponse = Message<"penstock.v1.ListArtifactsResponse">
  * Use `create(ListArtifactsResponseSchema)` to create a new message.
  */
 export const ListArtifactsResponseSchema: GenMessage<ListArtifactsResponse> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 31);
+  messageDesc(file_penstock_api_v1_insight, 44);
 
 /**
  * @generated from message penstock.v1.GetArtifactRequest
@@ -1266,7 +1818,7 @@ export type GetArtifactRequest = Message<"penstock.v1.GetArtifactRequest"> & {
  * Use `create(GetArtifactRequestSchema)` to create a new message.
  */
 export const GetArtifactRequestSchema: GenMessage<GetArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 32);
+  messageDesc(file_penstock_api_v1_insight, 45);
 
 /**
  * @generated from message penstock.v1.Artifact
@@ -1330,7 +1882,74 @@ export type Artifact = Message<"penstock.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_insight, 33);
+  messageDesc(file_penstock_api_v1_insight, 46);
+
+/**
+ * How an attempt spends its time. The phases follow one another without gaps; one that is not told apart is left out.
+ *
+ * @generated from enum penstock.v1.AttemptPhase
+ */
+export enum AttemptPhase {
+  /**
+   * @generated from enum value: ATTEMPT_PHASE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It waits for a place of its executor.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_QUEUED = 1;
+   */
+  QUEUED = 1,
+
+  /**
+   * Its Pod waits for a node.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_SCHEDULING = 2;
+   */
+  SCHEDULING = 2,
+
+  /**
+   * Images are pulled, volumes mounted, packages installed.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_PREPARING = 3;
+   */
+  PREPARING = 3,
+
+  /**
+   * Inputs are fetched.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_FETCHING = 4;
+   */
+  FETCHING = 4,
+
+  /**
+   * Its program runs.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_RUNNING = 5;
+   */
+  RUNNING = 5,
+
+  /**
+   * Outputs and log are stored.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_STORING = 6;
+   */
+  STORING = 6,
+
+  /**
+   * It is over; its outcome is read and committed.
+   *
+   * @generated from enum value: ATTEMPT_PHASE_CONCLUDING = 7;
+   */
+  CONCLUDING = 7,
+}
+
+/**
+ * Describes the enum penstock.v1.AttemptPhase.
+ */
+export const AttemptPhaseSchema: GenEnum<AttemptPhase> = /*@__PURE__*/
+  enumDesc(file_penstock_api_v1_insight, 0);
 
 /**
  * Read-only views of what runs did, from Penstock's own database.
@@ -1480,6 +2099,36 @@ export const InsightService: GenService<{
     methodKind: "unary";
     input: typeof CompareRunsRequestSchema;
     output: typeof CompareRunsResponseSchema;
+  },
+  /**
+   * Attempts of some tasks of a run, each with the phases it went through; the tasks as asked for, attempts by number.
+   *
+   * @generated from rpc penstock.v1.InsightService.ListAttempts
+   */
+  listAttempts: {
+    methodKind: "unary";
+    input: typeof ListAttemptsRequestSchema;
+    output: typeof ListAttemptsResponseSchema;
+  },
+  /**
+   * What the attempts of a run did over time, and which tasks the run's end waited for.
+   *
+   * @generated from rpc penstock.v1.InsightService.GetTimeline
+   */
+  getTimeline: {
+    methodKind: "unary";
+    input: typeof GetTimelineRequestSchema;
+    output: typeof TimelineSchema;
+  },
+  /**
+   * What an artifact or a task was made from, and what was made from it, over all runs that the caller may read.
+   *
+   * @generated from rpc penstock.v1.InsightService.GetLineage
+   */
+  getLineage: {
+    methodKind: "unary";
+    input: typeof GetLineageRequestSchema;
+    output: typeof LineageSchema;
   },
   /**
    * How the installation does: what waits and runs, who carries it out, and what is amiss.

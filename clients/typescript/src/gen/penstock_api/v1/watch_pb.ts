@@ -16,7 +16,89 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file penstock_api/v1/watch.proto.
  */
 export const file_penstock_api_v1_watch: GenFile = /*@__PURE__*/
-  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIkgKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSDQoFYWZ0ZXIYAiABKAMSFgoOdW50aWxfZmluaXNoZWQYAyABKAgihwEKCVJ1bkNoYW5nZRIQCghzZXF1ZW5jZRgBIAEoAxI4CgNydW4YAiABKAsyKy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5SdW4SIAoFdGFza3MYAyADKAsyES5wZW5zdG9jay52MS5UYXNrEgwKBG1vcmUYBCABKAgyUgoMV2F0Y2hTZXJ2aWNlEkIKCFdhdGNoUnVuEhwucGVuc3RvY2sudjEuV2F0Y2hSdW5SZXF1ZXN0GhYucGVuc3RvY2sudjEuUnVuQ2hhbmdlMAFiBnByb3RvMw", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
+  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIoQBChBXYXRjaFJ1bnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgJEg4KBmZpbHRlchgDIAEoCRIPCgdzb3J0X2J5GAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIoUBCgpSdW5zQ2hhbmdlEg8KB3J1bl9pZHMYASADKAkSOQoEcnVucxgCIAMoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhISCgp0b3RhbF9zaXplGAMgASgFEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSJICg9XYXRjaFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg0KBWFmdGVyGAIgASgDEhYKDnVudGlsX2ZpbmlzaGVkGAMgASgIIocBCglSdW5DaGFuZ2USEAoIc2VxdWVuY2UYASABKAMSOAoDcnVuGAIgASgLMisua3ViZWZsb3cucGlwZWxpbmVzLmJhY2tlbmQuYXBpLnYyYmV0YTEuUnVuEiAKBXRhc2tzGAMgAygLMhEucGVuc3RvY2sudjEuVGFzaxIMCgRtb3JlGAQgASgIMpkBCgxXYXRjaFNlcnZpY2USQgoIV2F0Y2hSdW4SHC5wZW5zdG9jay52MS5XYXRjaFJ1blJlcXVlc3QaFi5wZW5zdG9jay52MS5SdW5DaGFuZ2UwARJFCglXYXRjaFJ1bnMSHS5wZW5zdG9jay52MS5XYXRjaFJ1bnNSZXF1ZXN0GhcucGVuc3RvY2sudjEuUnVuc0NoYW5nZTABYgZwcm90bzM", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
+
+/**
+ * The fields are those of ListRuns.
+ *
+ * @generated from message penstock.v1.WatchRunsRequest
+ */
+export type WatchRunsRequest = Message<"penstock.v1.WatchRunsRequest"> & {
+  /**
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * @generated from field: string experiment_id = 2;
+   */
+  experimentId: string;
+
+  /**
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * @generated from field: string sort_by = 4;
+   */
+  sortBy: string;
+
+  /**
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message penstock.v1.WatchRunsRequest.
+ * Use `create(WatchRunsRequestSchema)` to create a new message.
+ */
+export const WatchRunsRequestSchema: GenMessage<WatchRunsRequest> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_watch, 0);
+
+/**
+ * @generated from message penstock.v1.RunsChange
+ */
+export type RunsChange = Message<"penstock.v1.RunsChange"> & {
+  /**
+   * The runs of the page in their order, as it is now.
+   *
+   * @generated from field: repeated string run_ids = 1;
+   */
+  runIds: string[];
+
+  /**
+   * Those that came to the page or changed, as ListRuns has them.
+   *
+   * @generated from field: repeated kubeflow.pipelines.backend.api.v2beta1.Run runs = 2;
+   */
+  runs: Run[];
+
+  /**
+   * Runs of all pages.
+   *
+   * @generated from field: int32 total_size = 3;
+   */
+  totalSize: number;
+
+  /**
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message penstock.v1.RunsChange.
+ * Use `create(RunsChangeSchema)` to create a new message.
+ */
+export const RunsChangeSchema: GenMessage<RunsChange> = /*@__PURE__*/
+  messageDesc(file_penstock_api_v1_watch, 1);
 
 /**
  * @generated from message penstock.v1.WatchRunRequest
@@ -47,7 +129,7 @@ export type WatchRunRequest = Message<"penstock.v1.WatchRunRequest"> & {
  * Use `create(WatchRunRequestSchema)` to create a new message.
  */
 export const WatchRunRequestSchema: GenMessage<WatchRunRequest> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_watch, 0);
+  messageDesc(file_penstock_api_v1_watch, 2);
 
 /**
  * @generated from message penstock.v1.RunChange
@@ -87,7 +169,7 @@ export type RunChange = Message<"penstock.v1.RunChange"> & {
  * Use `create(RunChangeSchema)` to create a new message.
  */
 export const RunChangeSchema: GenMessage<RunChange> = /*@__PURE__*/
-  messageDesc(file_penstock_api_v1_watch, 1);
+  messageDesc(file_penstock_api_v1_watch, 3);
 
 /**
  * Streams that stay open and say what has changed.
@@ -106,6 +188,18 @@ export const WatchService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchRunRequestSchema;
     output: typeof RunChangeSchema;
+  },
+  /**
+   * A page of the list of runs, kept up to date: the page as it is, then what changes on it, once a second at most. Ends
+   * after a while, or when the server stops: call again. Served over HTTP as Server-Sent Events,
+   * /apis/penstock/v1/runs:watch.
+   *
+   * @generated from rpc penstock.v1.WatchService.WatchRuns
+   */
+  watchRuns: {
+    methodKind: "server_streaming";
+    input: typeof WatchRunsRequestSchema;
+    output: typeof RunsChangeSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_penstock_api_v1_watch, 0);
