@@ -64,8 +64,7 @@ class StreamPlaces:
         try:
             self._end(self._of_users.take(caller.user, place))
         except NoPlaceError as error:
-            streams = f"{self._limits.bounds.streams} streams, such as downloads"
-            raise self._limits.no_stream_left(caller, streams) from error
+            raise self._limits.no_stream_left(caller, f"{self._limits.bounds.streams} streams") from error
 
     def _take_of_peer(self, context: grpc.ServicerContext, place: StreamPlace) -> None:
         try:
