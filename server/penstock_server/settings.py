@@ -17,7 +17,7 @@ from penstock.settings import UpOption, setting
 from penstock_server.domain.options import MAX_INFRASTRUCTURE_RETRIES, NO_SETTINGS
 from penstock_server.storage.pool import DEFAULT_POOL
 
-# Per user. A server does 200 to 660 calls a second (docs/measurements.md) and has 48 streams.
+# Per user. A server does 200 to 660 calls a second (docs/measurements.md) and has 48 streams of bytes.
 DEFAULT_CALLS = 100
 DEFAULT_STREAMS = 24
 DEFAULT_UPLOAD_BYTES = 256 * 1024 * 1024

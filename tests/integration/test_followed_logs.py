@@ -139,8 +139,10 @@ def test_all_who_follow_get_every_byte_and_hold_no_thread(wide: Embedded, tmp_pa
     server = wide.child("penstock_server")
     with Client(wide.grpc) as client:
         run_id = runs.start(client, pipeline(gate))
-        for task in TASKS:
-            runs.until(lambda name=task: runs.log(client, run_id, name), lambda log: b" 500 " in log)
+        runs.until(
+            lambda: [runs.log(client, run_id, task) for task in TASKS],
+            lambda logs: all(b" 500 " in log for log in logs),
+        )
         before = server.num_threads()
         followers, with_all = asyncio.run(follow_all(wide, run_id, gate, server.num_threads))
         assert runs.finished(client, run_id)
