@@ -1,7 +1,8 @@
 """How many streams that hold a thread are open at a time, over gRPC and HTTP, of all peers, of one and of one user.
 
-Why: such streams send bytes (artifacts, objects, event logs), and some of the threads are reserved for other calls. Invariant: a stream whose reader has
-not taken a message for seconds gives its place to another one; a stream that waits for more to send keeps it.
+Why: such streams send bytes (artifacts, objects, event logs), and some of the threads are reserved for other calls.
+Invariant: a stream whose reader has not taken a message for seconds gives its place to another one; a stream that waits
+for more to send keeps it.
 """
 
 from __future__ import annotations
