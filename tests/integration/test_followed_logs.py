@@ -6,7 +6,7 @@ import asyncio
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from tools.embedded import Embedded
 from tools.testing import runs, specs
 
 TASKS = ("one", "two", "three")
+# What each task waits for, a file, after so many lines.
+GATES = ("gate-500", "gate-1500", "gate-2500")
 FOLLOWERS = 300
 OPENED_AT_ONCE = 10
 # Those that look, those that send, and those that open streams at the same time, over all ways.
@@ -124,12 +126,10 @@ async def follow_all(up: Embedded, run_id: str, gate: Path, threads: Callable[[]
             opened = followers[start : start + OPENED_AT_ONCE]
             streams += [asyncio.ensure_future(each[number % 3](one)) for number, one in enumerate(opened, start)]
             await asyncio.wait_for(asyncio.gather(*(one.begun.wait() for one in opened)), 60)
-            if start == FOLLOWERS // 3:
-                gate.with_name("gate-500").touch()
-            if start == FOLLOWERS * 2 // 3:
-                gate.with_name("gate-1500").touch()
+            if start in (FOLLOWERS // 3, FOLLOWERS * 2 // 3):
+                gate.with_name(GATES[start * 3 // FOLLOWERS - 1]).touch()
         with_all = threads()
-        gate.with_name("gate-2500").touch()
+        gate.with_name(GATES[2]).touch()
         await asyncio.wait_for(asyncio.gather(*streams), 120)
         return followers, with_all
 
@@ -174,7 +174,10 @@ def test_a_log_over_grpc_web_ends_with_the_deadline_that_its_caller_asks_for(up:
 
 
 def test_a_server_that_stops_ends_what_is_followed(wide: Embedded, tmp_path: Path) -> None:
-    with Client(wide.grpc) as client:
+    with Client(wide.grpc) as client, ExitStack() as stack:
+        # Tasks survive their server.
+        for name in GATES:
+            stack.callback((tmp_path / name).touch)
         run_id = runs.start(client, pipeline(tmp_path / "gate"))
         runs.until(lambda: runs.log(client, run_id, "one"), lambda log: b" 500 " in log)
         request = insight_pb2.ReadLogRequest(run_id=run_id, node_id="one", follow=True)
