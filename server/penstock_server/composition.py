@@ -49,7 +49,8 @@ from penstock_server.services.documents import Documents
 from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
-from penstock_server.services.insight import InsightService, ObjectReader
+from penstock_server.services.insight import InsightService
+from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
@@ -157,13 +158,14 @@ def build_services(
     )
     explain = ExplainService(storage, documents, dispatch.executors.backends, tenancy)
     namespaces = ObjectNamespaces(storage, documents, canonical_uri)
-    objects = _stored_objects(settings, stores, environ)
+    objects, pods = _stored_objects(settings, stores, environ), _pods(settings)
     public = Services(
         experiments=experiments,
         pipelines=PipelineService(storage, clock, documents, fetch, settings.max_package_bytes(), tenancy),
         runs=runs,
         recurring_runs=schedules,
-        insight=InsightService(storage, objects, explain.task, namespaces, _pods(settings), tenancy),
+        insight=InsightService(storage, objects, namespaces, pods, tenancy),
+        logs=LogStreams(storage, objects, explain.task, pods),
         explain=explain,
         overview=OverviewService(
             storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
@@ -252,7 +254,7 @@ def _share(total: int) -> int:
 
 def _stored_objects(
     settings: Settings, stores: StoreConfig, environ: Mapping[str, str]
-) -> Callable[[str], ObjectReader]:
+) -> Callable[[str], StoredObjects]:
     """The store of a namespace."""
     try:
         own = configured_store(settings.artifact_roots(), stores, environ)

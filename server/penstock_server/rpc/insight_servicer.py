@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 from penstock_api.v1 import insight_pb2 as pb
@@ -15,10 +16,13 @@ from penstock_server.rpc.convert import insight as convert
 from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
+from penstock_server.rpc.outlet import OutletReader, without_thread
 from penstock_server.services.attempts import AttemptService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.log_streams import LogStreams
+from penstock_server.services.log_tasks import LogRequest
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.recurring_runs import RecurringRunService
 
@@ -27,6 +31,7 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def __init__(
         self,
         service: InsightService,
+        logs: LogStreams,
         explain: ExplainService,
         schedules: RecurringRunService,
         overview: OverviewService,
@@ -38,6 +43,7 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         self._overview = overview
         self._schedules = schedules
         self._service = service
+        self._logs = logs
         self._explain = explain
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
@@ -72,16 +78,12 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         pod, events = self._service.pod(request.pod_name, request.run_id)
         return pb.DescribePodResponse(pod=struct(pod), events=map(struct, events))
 
-    def ReadLog(self, request: pb.ReadLogRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
-        stream = self._service.read_log(
-            request.run_id,
-            request.node_id,
-            follow=request.follow,
-            tail_bytes=request.tail_bytes,
-            active=context.is_active,
-        )
-        for data in stream:
-            yield pb.Chunk(data=data)
+    @without_thread
+    def ReadLog(self, request: pb.ReadLogRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
+        """Returns when the log is found; `outlet` is an Outlet."""
+        asked = LogRequest(request.run_id, request.node_id, follow=request.follow, tail_bytes=request.tail_bytes)
+        close = self._logs.open(asked, OutletReader(outlet, lambda data: pb.Chunk(data=data)))
+        outlet.when_closed(close)
 
     def ExplainTask(self, request: pb.ExplainTaskRequest, context: grpc.ServicerContext) -> pb.ExplainTaskResponse:
         return explain_convert.explanation_to_proto(self._explain.task(request.run_id, request.task))

@@ -84,6 +84,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
@@ -142,6 +143,7 @@ class Services:
     runs: RunService
     recurring_runs: RecurringRunService
     insight: InsightService
+    logs: LogStreams
     explain: ExplainService
     overview: OverviewService
     comparison: ComparisonService
@@ -201,6 +203,7 @@ def build_server(
     insight_pb2_grpc.add_InsightServiceServicer_to_server(
         InsightServicer(
             services.insight,
+            services.logs,
             services.explain,
             services.recurring_runs,
             services.overview,

@@ -5,7 +5,6 @@ Invariant: a message that goes to several watches is converted once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +12,8 @@ import grpc
 from penstock_api.v1 import watch_pb2 as pb
 from penstock_api.v1 import watch_pb2_grpc
 
-from penstock_server.domain.changes import RunChange
-from penstock_server.errors import PenstockError
 from penstock_server.rpc.convert import watches as convert
-from penstock_server.rpc.outlet import Outlet, without_thread
+from penstock_server.rpc.outlet import OutletReader, without_thread
 from penstock_server.services.watches import RunWatches
 
 _converted = lru_cache(maxsize=64)(convert.change_to_proto)
@@ -29,32 +26,6 @@ class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
     @without_thread
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
         """Returns when the watch is open; `outlet` is an Outlet."""
-        reader = _Changes(outlet)
+        reader = OutletReader(outlet, _converted)
         close = self._watches.open(request.run_id, request.after, reader, until_finished=request.until_finished)
         outlet.when_closed(close)
-
-
-class _Changes:
-    """An outlet as a watch uses it."""
-
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
-
-    @property
-    def peer(self) -> str:
-        return self._outlet.peer
-
-    def ready(self) -> bool:
-        return self._outlet.ready()
-
-    def when_ready(self, call: Callable[[], None]) -> None:
-        self._outlet.when_ready(call)
-
-    def send(self, change: RunChange) -> None:
-        self._outlet.put(_converted(change))
-
-    def end(self, error: PenstockError | None) -> None:
-        self._outlet.end(error)
-
-    def abandon(self) -> None:
-        self._outlet.abandon()

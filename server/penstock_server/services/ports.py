@@ -128,6 +128,10 @@ class TaskRepository(Protocol):
         """Of any run when `run_id` is empty."""
         ...
 
+    def named(self, run_id: str, task_ids: Sequence[str], pod_names: Sequence[str]) -> Sequence[Task]:
+        """Those of a run that have one of the ids, or of the names of Pods."""
+        ...
+
     def upsert_many(self, tasks: Sequence[Task], changes: Mapping[str, int]) -> None:
         """`changes`: the number of the change that this is, by run id; here and below."""
         ...

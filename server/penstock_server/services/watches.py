@@ -18,13 +18,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from penstock_server.domain.changes import Position, RunChange, position_after
 from penstock_server.domain.task import Task, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
 from penstock_server.services import runs
 from penstock_server.services.ports import Storage
+from penstock_server.services.readers import Reader
 
 log = logging.getLogger(__name__)
 
@@ -40,39 +40,10 @@ _LONGEST_SECONDS = 15 * 60.0
 _THREADS = 16
 
 
-class Reader(Protocol):
-    """Takes the messages of one watch."""
-
-    @property
-    def peer(self) -> str:
-        """Whose reader it is; messages to one peer are sent one after another."""
-        ...
-
-    def ready(self) -> bool:
-        """False while it has not taken earlier messages."""
-        ...
-
-    def when_ready(self, call: Callable[[], None]) -> None:
-        """`call` is called each time it has become ready again."""
-        ...
-
-    def send(self, change: RunChange) -> None:
-        """May block."""
-        ...
-
-    def end(self, error: PenstockError | None) -> None:
-        """Nothing is sent any more."""
-        ...
-
-    def abandon(self) -> None:
-        """Ends it, also while `send` blocks."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class _Watch:
     run_id: str
-    reader: Reader
+    reader: Reader[RunChange]
     position: Position
     until_finished: bool
     opened: float
@@ -124,7 +95,9 @@ class RunWatches:
     def __len__(self) -> int:
         return len(self._watches)
 
-    def open(self, run_id: str, after: int, reader: Reader, *, until_finished: bool = False) -> Callable[[], None]:
+    def open(
+        self, run_id: str, after: int, reader: Reader[RunChange], *, until_finished: bool = False
+    ) -> Callable[[], None]:
         """Begins to send; the result ends the watch without a word to its reader.
 
         Raises NotFoundError, InvalidArgumentError, UnavailableError.

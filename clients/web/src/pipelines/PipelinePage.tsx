@@ -86,6 +86,9 @@ export function PipelinePage() {
           described={pipeline.data.description}
           view={search.view ?? "graph"}
           choose={(view) => void navigate({ search: (old) => ({ ...old, view }), replace: true })}
+          versions={listed}
+          against={search.against}
+          compare={(against) => void navigate({ search: (old) => ({ ...old, against }), replace: true })}
         />
       ) : null}
       <LatestRuns pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />
