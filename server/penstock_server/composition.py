@@ -49,6 +49,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService, ObjectReader
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
@@ -168,6 +169,7 @@ def build_services(
             storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
         ),
         comparison=ComparisonService(storage),
+        lineage=LineageService(storage),
         watches=watches,
         namespaces=namespaces,
         tokens=TokenService(storage, clock),

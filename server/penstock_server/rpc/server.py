@@ -83,6 +83,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
@@ -144,6 +145,7 @@ class Services:
     explain: ExplainService
     overview: OverviewService
     comparison: ComparisonService
+    lineage: LineageService
     watches: RunWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
@@ -198,7 +200,13 @@ def build_server(
     )
     insight_pb2_grpc.add_InsightServiceServicer_to_server(
         InsightServicer(
-            services.insight, services.explain, services.recurring_runs, services.overview, services.comparison
+            services.insight,
+            services.explain,
+            services.recurring_runs,
+            services.overview,
+            services.comparison,
+            services.lineage,
+            access.authorization,
         ),
         server,
     )

@@ -29,6 +29,7 @@ from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
 from penstock_server.storage.repositories.executors import SqlExecutorRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
+from penstock_server.storage.repositories.lineage import SqlLineageRepository
 from penstock_server.storage.repositories.locations import SqlLocationRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
@@ -54,6 +55,7 @@ class SqlUnitOfWork:
         self.runs: ports.RunRepository = SqlRunRepository(connection, lock=writing)
         self.tasks: ports.TaskRepository = SqlTaskRepository(connection)
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
+        self.lineage: ports.LineageRepository = SqlLineageRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
         self.executors: ports.ExecutorRepository = SqlExecutorRepository(connection)
