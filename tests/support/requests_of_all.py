@@ -208,6 +208,7 @@ _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{INSIGHT}/ListNextFires": _set(recurring_run_id=lambda ask: ask.place.schedule),
     f"{INSIGHT}/PreviewFires": _set(),
     f"{INSIGHT}/GetOverview": _NAMED,
+    f"{INSIGHT}/GetLineage": _set(artifact=lambda ask: ask.place.artifact),
     f"{INSIGHT}/CompareRuns": lambda ask, message: message.run_ids.append(ask.place.run),
     "/penstock.v1.WatchService/WatchRun": _set(run_id=_failed_run, until_finished=lambda _: True),
     f"{UPLOADS}/UploadPipeline": _set(name=_fresh, namespace=_namespace, content=lambda _: PACKAGE),
