@@ -245,9 +245,9 @@ def test_what_is_no_node(world: World) -> None:
     ):
         with pytest.raises(InvalidArgumentError, match=f"^{field}: "):
             world.lineage(artifact, task=task)
-    for bounds in ({"depth": 21}, {"depth": -1}, {"max_nodes": 1001}, {"max_nodes": -5}):
-        with pytest.raises(InvalidArgumentError, match=next(iter(bounds))):
-            world.lineage("model of r1", **bounds)
+    for depth, max_nodes, field in ((21, 0, "depth"), (-1, 0, "depth"), (0, 1001, "max_nodes"), (0, -5, "max_nodes")):
+        with pytest.raises(InvalidArgumentError, match=f"^{field}: "):
+            world.lineage("model of r1", depth=depth, max_nodes=max_nodes)
     with pytest.raises(NotFoundError, match="Artifact 'nothing'"):
         world.lineage("nothing")
     with pytest.raises(NotFoundError, match="Run 'r9'"):

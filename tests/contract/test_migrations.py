@@ -187,6 +187,7 @@ def test_what_earlier_runs_used_and_made_is_filled_in(
 
 def put_tasks(database: Database, rows: Sequence[tuple[str, str, str, dict[str, str]]]) -> None:
     """Of runs that it makes; what else is in the rows does not matter."""
+    fill(database, {})
     found = {table.name: table for table in tables(database)}
     run, task = ({column.name: value(column) for column in found[name].columns} for name in ("runs", "tasks"))
     with database.engine.execution_options(penstock_writing=True).begin() as connection:

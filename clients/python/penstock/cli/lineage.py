@@ -58,9 +58,7 @@ def lineage(
         return
     print_table(tree(found, artifact or (run_id, path), direction))
     if found.truncated:
-        say(
-            "there is more than is shown: farther away (--depth), too much of it, or in namespaces that you may not read"
-        )
+        say("there is more than is shown: farther away (--depth), too much, or in namespaces that you may not read")
 
 
 def tree(found: pb.Lineage, start: Node, direction: int) -> Tree:

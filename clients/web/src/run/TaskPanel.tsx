@@ -6,6 +6,8 @@ import { useState } from "react";
 
 import { ArtifactLinks } from "../artifacts/ArtifactLinks";
 import { Duration, Failure, State, Time } from "../components/facts";
+import { TextLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
 import { CacheAnswer } from "./CacheAnswer";
@@ -23,6 +25,7 @@ interface Props {
 
 export function TaskPanel({ runId, task, close }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   const why = useExplanation(runId, task.path, task.state);
   const [logIsShown, showLog] = useState(false);
   const started = millis(task.startedAt);
@@ -67,6 +70,11 @@ export function TaskPanel({ runId, task, close }: Props) {
         ) : null}
         <Values title={text("inputs")} values={task.inputs} artifacts={task.inputArtifacts} />
         <Values title={text("outputs")} values={task.outputs} artifacts={task.outputArtifacts} />
+        {task.kind === "container" || task.kind === "importer" ? (
+          <TextLink size="sm" to="/lineage" search={{ ...namespace, run: runId, task: task.path }}>
+            {text("lineage")}
+          </TextLink>
+        ) : null}
         {task.kind === "container" ? (
           <Button variant="default" onClick={() => showLog(!logIsShown)}>
             {text(logIsShown ? "hideLog" : "showLog")}

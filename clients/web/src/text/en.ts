@@ -2,6 +2,7 @@
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
+import { lineageEn } from "./lineage.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
@@ -10,6 +11,7 @@ export const en = {
   ...keysEn,
   ...compareEn,
   ...homeEn,
+  ...lineageEn,
   ...pipelinesEn,
   ...startEn,
   ...taskEn,
