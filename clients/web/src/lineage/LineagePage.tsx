@@ -29,12 +29,13 @@ export function LineagePage() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const lineage = useLineage(search);
-  const graph = useMemo(() => lineage.data && graphOf(lineage.data), [lineage.data]);
+  const nothing = search.artifact === undefined && search.task === undefined;
+  const found = nothing ? undefined : lineage.data;
+  const graph = useMemo(() => found && graphOf(found), [found]);
   const start = startOf(search);
   const first = graph?.nodes.get(start);
-  const change = (changed: Partial<LineageSearch>) =>
+  const change = (changed: Record<string, unknown>) =>
     void navigate({ search: (old) => lineageSearch({ ...old, ...changed }) });
-  const nothing = search.artifact === undefined && search.task === undefined;
   return (
     <div className={styles.page}>
       <PageTitle name={first ? fill(text("lineageOf"), { name: titleOf(first) }) : text("lineage")} />
@@ -45,7 +46,7 @@ export function LineagePage() {
             size="xs"
             aria-label={text("direction")}
             value={search.direction ?? "both"}
-            onChange={(value) => change(lineageSearch({ direction: value }))}
+            onChange={(direction) => change({ direction })}
             data={DIRECTIONS.map((value) => ({ value, label: text(value) }))}
           />
           <NativeSelect
@@ -61,7 +62,7 @@ export function LineagePage() {
         </Group>
       )}
       {lineage.error ? <Failure error={lineage.error} /> : null}
-      {lineage.data?.truncated ? (
+      {found?.truncated ? (
         <Text size="sm" role="status">
           {text("lineageTruncated")}
         </Text>
@@ -78,7 +79,7 @@ export function LineagePage() {
 interface Props {
   readonly graph: LineageGraph;
   readonly search: LineageSearch;
-  readonly change: (changed: Partial<LineageSearch>) => void;
+  readonly change: (changed: Record<string, unknown>) => void;
 }
 
 function Shown({ graph: { nodes, group }, search, change }: Props) {
