@@ -213,6 +213,8 @@ def test_no_more_uses_of_one_node_are_looked_at_than_there_may_be(
     world.task("r", "make", {}, {"out": [f"a{number}" for number in range(5)]})
     found = world.lineage(task=("r", "make"))
     assert (len(found.artifacts), found.truncated, more(found)) == (3, True, {"r/make"})
+    # What leads to a task is told, however many others it has.
+    assert uses(world.lineage("a4", depth=1)) >= {"r/make > a4"}
 
 
 def test_other_namespaces_are_not_followed_and_not_named(world: World) -> None:

@@ -77,9 +77,9 @@ class LineageGraph:
         self._add_tasks([key for key in keys if key not in self._tasks])
         for use in found:
             known = self._uses.get(use.task)
-            if known is not None and not any(one.artifact == use.artifact and one.output for one in known):
-                # A release before told who made an artifact, and no uses. Others have this use already.
-                known.extend([use] if use.output else [])
+            # Not there of a task with very many, and of one that a server of the release before was told of.
+            if known is not None and all((one.artifact, one.output) != (use.artifact, use.output) for one in known):
+                known.append(use)
         return [key for key in keys if key in self._tasks]
 
     def has_others(self, names: Sequence[str], *, backwards: bool) -> bool:

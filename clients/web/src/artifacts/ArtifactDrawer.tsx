@@ -1,12 +1,10 @@
 /** The artifact that the address names, beside what leads to it: what is known of it, and a preview. */
 import { Drawer } from "@mantine/core";
 
-import { Failure, Loading } from "../components/facts";
 import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { ArtifactFacts } from "./ArtifactFacts";
-import { useArtifact } from "./queries";
 
 interface Props {
   readonly name: string;
@@ -19,7 +17,6 @@ interface Props {
 export function ArtifactDrawer({ name, from, turn, close }: Props) {
   const text = useText();
   const namespace = useNamespace();
-  const found = useArtifact(name);
   const lineage = (
     <TextLink to="/lineage" search={{ ...namespace, artifact: name }}>
       {text("lineage")}
@@ -36,12 +33,7 @@ export function ArtifactDrawer({ name, from, turn, close }: Props) {
       title={text("artifact")}
       closeButtonProps={{ "aria-label": text("close") }}
     >
-      {found.error ? <Failure error={found.error} /> : null}
-      {found.data ? (
-        <ArtifactFacts artifact={found.data} from={from} turn={turn} ways={lineage} />
-      ) : found.error ? null : (
-        <Loading />
-      )}
+      <ArtifactFacts name={name} from={from} turn={turn} ways={lineage} />
     </Drawer>
   );
 }

@@ -3,16 +3,17 @@ import { Anchor, Code, Group, Stack, Title } from "@mantine/core";
 import type { Artifact } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import type { ReactNode } from "react";
 
-import { Time } from "../components/facts";
+import { Failure, Loading, Time } from "../components/facts";
 import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import styles from "./Artifacts.module.css";
 import { Preview } from "./Preview";
+import { useArtifact } from "./queries";
 
 interface Props {
-  readonly artifact: Artifact;
+  readonly name: string;
   /** Where the page of its bytes begins that is shown. */
   readonly from: number;
   readonly turn: (from: number) => void;
@@ -20,7 +21,13 @@ interface Props {
   readonly ways: ReactNode;
 }
 
-export function ArtifactFacts({ artifact, from, turn, ways }: Props) {
+export function ArtifactFacts({ name, ...props }: Props) {
+  const found = useArtifact(name);
+  if (found.error) return <Failure error={found.error} />;
+  return found.data ? <Shown artifact={found.data} {...props} /> : <Loading />;
+}
+
+function Shown({ artifact, from, turn, ways }: { readonly artifact: Artifact } & Omit<Props, "name">) {
   const text = useText();
   const namespace = useNamespace();
   const metadata = Object.keys(artifact.metadata ?? {}).length > 0 && !isMetrics(artifact.type);

@@ -39,7 +39,7 @@ export function NodePanel({ node, from, turn, close, goTo }: Props) {
         </Text>
         <CloseButton aria-label={text("close")} onClick={close} />
       </Group>
-      {artifact?.runId ? <ArtifactFacts artifact={artifact} from={from} turn={turn} ways={ways} /> : null}
+      {artifact?.runId ? <ArtifactFacts name={artifact.name} from={from} turn={turn} ways={ways} /> : null}
       {artifact?.runId === "" ? (
         <Stack gap="sm" align="flex-start">
           <Title order={3} size="h4">

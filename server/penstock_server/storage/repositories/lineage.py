@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from penstock_ir.task_rows import TaskKind, TaskState
-from sqlalchemy import Connection, Select, delete, select, union_all
+from sqlalchemy import Connection, Select, delete, literal, select, union_all
 
 from penstock_server.domain.lineage import ArtifactUse, LineageArtifact, LineageTask, TaskKey
 from penstock_server.storage.repositories.artifacts import artifact_of
@@ -22,6 +22,8 @@ _CHUNK = 500
 # SQLite takes at most 500 parts in a union; compiling one of many takes longer than asking twice.
 _PARTS = 50
 _COLUMNS = (table.c.run_id, table.c.task_id, table.c.artifact_name, table.c.output, table.c.port, table.c.created_at)
+# Without metadata, which may be megabytes of each.
+_ARTIFACT = (*(column for column in artifacts.columns if column.name != "metadata"), literal("{}").label("metadata"))
 _T = TypeVar("_T")
 
 
@@ -81,7 +83,7 @@ class SqlLineageRepository:
         """By name, of those that there are; of several runs that imported one, the newest."""
 
         def part(name: str) -> Select[Any]:
-            rows = select(artifacts, runs.c.namespace).join_from(artifacts, runs, runs.c.run_id == artifacts.c.run_id)
+            rows = select(*_ARTIFACT, runs.c.namespace).join_from(artifacts, runs, runs.c.run_id == artifacts.c.run_id)
             return rows.where(artifacts.c.name == name).order_by(artifacts.c.created_at.desc()).limit(1)
 
         return {row.name: LineageArtifact(artifact_of(row), row.namespace) for row in self._union(names, part)}
