@@ -58,16 +58,12 @@ def drawn(*cards: str) -> str:
     )
 
 
-def clicked(card: str, clicks: int = 1) -> str:
-    """A script that clicks, or double-clicks, the card that begins so."""
-    events = (
-        "for (const kind of ['mousedown', 'mouseup', 'click']) found?.dispatchEvent(new MouseEvent(kind, options));"
-    )
-    double = "found?.dispatchEvent(new MouseEvent('dblclick', options));" if clicks == 2 else ""
+def clicked(card: str, kind: str = "click") -> str:
+    """A script that clicks the card that begins so, or what `kind` says."""
     return (
-        "(() => { const options = { bubbles: true, view: window };"
-        "const found = [...document.querySelectorAll('.react-flow__node')]"
-        f".find((one) => one.innerText.trim().startsWith({json.dumps(card)})); {events}{double}"
+        "(() => { const found = [...document.querySelectorAll('.react-flow__node')]"
+        f".find((one) => one.innerText.replace(/\\s+/g, ' ').trim().startsWith({json.dumps(card)}));"
+        f"found?.dispatchEvent(new MouseEvent({json.dumps(kind)}, {{ bubbles: true, view: window }}));"
         "return Boolean(found); })()"
     )
 
@@ -100,7 +96,9 @@ async def test_from_the_data_to_the_models_of_both_runs(served: Served, tmp_path
         await page.until(has("a,b"))
         await page.until(clicked("model"))
         await page.until("document.querySelector('aside')?.innerText.includes('trained at 0.')")
-        await page.until(clicked("train", 2))
+        await page.until(clicked("train"))
+        await page.until("document.querySelector('aside h3')?.innerText === 'train'")
+        await page.until(clicked("train", "dblclick"))
         await page.until("document.title === 'Lineage of train – Penstock'")
         assert "task=train" in await page.address()
         await page.until(drawn("train", "model", "evaluate", "report"))

@@ -47,6 +47,8 @@ export function Graph({ layout, card, sideways = false, inPage = false, chosen, 
       preventScrolling={!inPage}
       minZoom={0.05}
       maxZoom={inPage ? 1.5 : 2}
+      // It would keep the double click from the cards.
+      zoomOnDoubleClick={false}
       fitView
       fitViewOptions={{ maxZoom: 1 }}
       onNodesChange={change}
