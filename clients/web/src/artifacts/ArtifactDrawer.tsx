@@ -31,6 +31,8 @@ export function ArtifactDrawer({ name, from, turn, close }: Props) {
       size="56rem"
       lockScroll={false}
       title={text("artifact")}
+      // A page has one banner, which is not this.
+      attributes={{ header: { role: "none" } }}
       closeButtonProps={{ "aria-label": text("close") }}
     >
       <ArtifactFacts name={name} from={from} turn={turn} ways={lineage} />
