@@ -50,6 +50,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
@@ -172,6 +173,7 @@ def build_services(
         ),
         comparison=ComparisonService(storage),
         attempts=AttemptService(storage, clock),
+        lineage=LineageService(storage),
         watches=watches,
         namespaces=namespaces,
         tokens=TokenService(storage, clock),

@@ -214,6 +214,7 @@ _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{INSIGHT}/ListNextFires": _set(recurring_run_id=lambda ask: ask.place.schedule),
     f"{INSIGHT}/PreviewFires": _set(),
     f"{INSIGHT}/GetOverview": _NAMED,
+    f"{INSIGHT}/GetLineage": _set(artifact=lambda ask: ask.place.artifact),
     f"{INSIGHT}/CompareRuns": lambda ask, message: message.run_ids.append(ask.place.run),
     f"{INSIGHT}/ListAttempts": _attempts,
     f"{INSIGHT}/GetTimeline": _ONE_RUN,

@@ -84,6 +84,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
@@ -148,6 +149,7 @@ class Services:
     overview: OverviewService
     comparison: ComparisonService
     attempts: AttemptService
+    lineage: LineageService
     watches: RunWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
@@ -209,6 +211,8 @@ def build_server(
             services.overview,
             services.comparison,
             services.attempts,
+            services.lineage,
+            access.authorization,
         ),
         server,
     )

@@ -19,6 +19,7 @@ from penstock_server.domain.changes import Position
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
 from penstock_server.domain.executors import ConnectedExecutor, ExecutorStatus, OpenRuns
 from penstock_server.domain.experiment import Experiment
+from penstock_server.domain.lineage import ArtifactUse, LineageArtifact, LineageTask, TaskKey
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.location import Location, ObjectKind
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
@@ -192,6 +193,37 @@ class ArtifactRepository(Protocol):
         ...
 
 
+class LineageRepository(Protocol):
+    def add(self, uses: Iterable[ArtifactUse]) -> None:
+        """Those that are there already stay as they are."""
+        ...
+
+    def forget(self, keys: Sequence[TaskKey]) -> None: ...
+    def of_artifacts(self, names: Sequence[str], *, output: bool, limit: int) -> Sequence[ArtifactUse]:
+        """The newest uses of each, `limit` at most."""
+        ...
+
+    def answered(self, runs_by_artifact: Mapping[str, Sequence[str]], limit: int) -> Sequence[ArtifactUse]:
+        """The tasks of these runs that gave an artifact, `limit` at most of each artifact."""
+        ...
+
+    def of_tasks(self, keys: Sequence[TaskKey], limit: int) -> Sequence[ArtifactUse]:
+        """What each used and what each gave, `limit` at most of either."""
+        ...
+
+    def with_more(self, known: Mapping[str, int]) -> set[str]:
+        """The artifacts that have more uses than are known."""
+        ...
+
+    def artifacts(self, names: Sequence[str]) -> Mapping[str, LineageArtifact]:
+        """By name, of those that there are."""
+        ...
+
+    def tasks(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, LineageTask]:
+        """Those that there are."""
+        ...
+
+
 class CacheRepository(Protocol):
     def add_many(self, entries: Sequence[CacheEntry]) -> None: ...
     def before(self, pipeline_name: str, namespace: str, at: int, limit: int) -> tuple[int, Sequence[CacheEntry]]:
@@ -339,6 +371,7 @@ class UnitOfWork(Protocol):
     tasks: TaskRepository
     attempts: AttemptRepository
     artifacts: ArtifactRepository
+    lineage: LineageRepository
     cache: CacheRepository
     queue: QueueRepository
     executors: ExecutorRepository

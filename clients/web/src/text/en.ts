@@ -3,6 +3,7 @@ import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
+import { lineageEn } from "./lineage.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
@@ -12,6 +13,7 @@ export const en = {
   ...keysEn,
   ...compareEn,
   ...homeEn,
+  ...lineageEn,
   ...pipelinesEn,
   ...startEn,
   ...taskEn,
