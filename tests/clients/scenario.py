@@ -189,6 +189,7 @@ def _insight() -> list[dict[str, Any]]:
             expect={"total_attempts": 1, "critical_path": [{"path": "only", "state": "SUCCEEDED"}]},
         ),
         _step(service, "GetTimeline", {**one, "max_bins": -1}, code="INVALID_ARGUMENT"),
+        _step(
             service, "GetLineage", {"artifact": "${artifact}", "direction": "DIRECTION_BACKWARDS", "depth": 1},
             expect={
                 "artifacts": [{"artifact": {"name": "${artifact}", "port": "data"}}],
