@@ -15,11 +15,12 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """`http` and `grpc` are HOST:PORT."""
+    """`http`, `grpc` and `dispatch` are HOST:PORT."""
 
     process: psutil.Process
     http: str
     grpc: str
+    dispatch: str
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def api_server(directory: Path, url: str, *options: str) -> Iterator[ApiServer]:
     assert started.stdout is not None
     try:
         found = dict(part.split("=", 1) for part in started.stdout.readline().split()[1:])
-        yield ApiServer(psutil.Process(started.pid), found["http"].removeprefix("http://"), found["grpc"])
+        http = found["http"].removeprefix("http://")
+        yield ApiServer(psutil.Process(started.pid), http, found["grpc"], found["dispatch"])
     finally:
         started.terminate()
         started.wait()

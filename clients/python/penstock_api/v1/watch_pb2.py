@@ -16,7 +16,7 @@ from penstock_api.v1 import insight_pb2 as penstock__api_dot_v1_dot_insight__pb2
 from penstock_api.v2beta1 import run_pb2 as penstock__api_dot_v2beta1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpenstock_api/v1/watch.proto\x12\x0bpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"H\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x12\x16\n\x0euntil_finished\x18\x03 \x01(\x08\"\x87\x01\n\tRunChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x38\n\x03run\x18\x02 \x01(\x0b\x32+.kubeflow.pipelines.backend.api.v2beta1.Run\x12 \n\x05tasks\x18\x03 \x03(\x0b\x32\x11.penstock.v1.Task\x12\x0c\n\x04more\x18\x04 \x01(\x08\x32R\n\x0cWatchService\x12\x42\n\x08WatchRun\x12\x1c.penstock.v1.WatchRunRequest\x1a\x16.penstock.v1.RunChange0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpenstock_api/v1/watch.proto\x12\x0bpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"Y\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x12\x16\n\x0euntil_finished\x18\x03 \x01(\x08\x12\x0f\n\x07summary\x18\n \x01(\x08\"\x87\x01\n\tRunChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x38\n\x03run\x18\x02 \x01(\x0b\x32+.kubeflow.pipelines.backend.api.v2beta1.Run\x12 \n\x05tasks\x18\x03 \x03(\x0b\x32\x11.penstock.v1.Task\x12\x0c\n\x04more\x18\x04 \x01(\x08\x32R\n\x0cWatchService\x12\x42\n\x08WatchRun\x12\x1c.penstock.v1.WatchRunRequest\x1a\x16.penstock.v1.RunChange0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,9 +24,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penstock_api.v1.watch_pb2',
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_WATCHRUNREQUEST']._serialized_start=107
-  _globals['_WATCHRUNREQUEST']._serialized_end=179
-  _globals['_RUNCHANGE']._serialized_start=182
-  _globals['_RUNCHANGE']._serialized_end=317
-  _globals['_WATCHSERVICE']._serialized_start=319
-  _globals['_WATCHSERVICE']._serialized_end=401
+  _globals['_WATCHRUNREQUEST']._serialized_end=196
+  _globals['_RUNCHANGE']._serialized_start=199
+  _globals['_RUNCHANGE']._serialized_end=334
+  _globals['_WATCHSERVICE']._serialized_start=336
+  _globals['_WATCHSERVICE']._serialized_end=418
 # @@protoc_insertion_point(module_scope)

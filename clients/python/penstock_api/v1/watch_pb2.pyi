@@ -8,14 +8,16 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchRunRequest(_message.Message):
-    __slots__ = ("run_id", "after", "until_finished")
+    __slots__ = ("run_id", "after", "until_finished", "summary")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     after: int
     until_finished: bool
-    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ...) -> None: ...
+    summary: bool
+    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ..., summary: bool = ...) -> None: ...
 
 class RunChange(_message.Message):
     __slots__ = ("sequence", "run", "tasks", "more")

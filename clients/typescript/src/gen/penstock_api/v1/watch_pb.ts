@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file penstock_api/v1/watch.proto.
  */
 export const file_penstock_api_v1_watch: GenFile = /*@__PURE__*/
-  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIkgKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSDQoFYWZ0ZXIYAiABKAMSFgoOdW50aWxfZmluaXNoZWQYAyABKAgihwEKCVJ1bkNoYW5nZRIQCghzZXF1ZW5jZRgBIAEoAxI4CgNydW4YAiABKAsyKy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5SdW4SIAoFdGFza3MYAyADKAsyES5wZW5zdG9jay52MS5UYXNrEgwKBG1vcmUYBCABKAgyUgoMV2F0Y2hTZXJ2aWNlEkIKCFdhdGNoUnVuEhwucGVuc3RvY2sudjEuV2F0Y2hSdW5SZXF1ZXN0GhYucGVuc3RvY2sudjEuUnVuQ2hhbmdlMAFiBnByb3RvMw", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
+  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIlkKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSDQoFYWZ0ZXIYAiABKAMSFgoOdW50aWxfZmluaXNoZWQYAyABKAgSDwoHc3VtbWFyeRgKIAEoCCKHAQoJUnVuQ2hhbmdlEhAKCHNlcXVlbmNlGAEgASgDEjgKA3J1bhgCIAEoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhIgCgV0YXNrcxgDIAMoCzIRLnBlbnN0b2NrLnYxLlRhc2sSDAoEbW9yZRgEIAEoCDJSCgxXYXRjaFNlcnZpY2USQgoIV2F0Y2hSdW4SHC5wZW5zdG9jay52MS5XYXRjaFJ1blJlcXVlc3QaFi5wZW5zdG9jay52MS5SdW5DaGFuZ2UwAWIGcHJvdG8z", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
 
 /**
  * @generated from message penstock.v1.WatchRunRequest
@@ -40,6 +40,14 @@ export type WatchRunRequest = Message<"penstock.v1.WatchRunRequest"> & {
    * @generated from field: bool until_finished = 3;
    */
   untilFinished: boolean;
+
+  /**
+   * Tasks have only what a list shows of each: path, names, parent, kind, state, attempts, times and iteration. Of the
+   * rest a task is asked for apart, with ListTasks. Thousands of tasks come in a fraction of the time.
+   *
+   * @generated from field: bool summary = 10;
+   */
+  summary: boolean;
 };
 
 /**
