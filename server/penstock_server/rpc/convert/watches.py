@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from itertools import chain
 
 from penstock_api.v1 import watch_pb2 as pb
 
 from penstock_server.domain.changes import RunChange
-from penstock_server.rpc.convert.insight import summary_to_proto, task_to_proto
+from penstock_server.rpc.convert.insight import add_summary, task_to_proto
 from penstock_server.rpc.convert.runs import to_proto_without_pipeline
 
 
@@ -29,5 +28,8 @@ class SharedMessage:
 
 def change_to_proto(change: RunChange) -> SharedMessage:
     run = to_proto_without_pipeline(change.run)
-    tasks = chain(map(task_to_proto, change.tasks), map(summary_to_proto, change.summaries))
-    return SharedMessage(pb.RunChange(sequence=change.sequence, run=run, tasks=tasks, more=change.more))
+    tasks = map(task_to_proto, change.tasks)
+    message = pb.RunChange(sequence=change.sequence, run=run, tasks=tasks, more=change.more)
+    for summary in change.summaries:
+        add_summary(message.tasks, summary)
+    return SharedMessage(message)
