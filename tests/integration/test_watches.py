@@ -114,6 +114,21 @@ def test_a_watch_of_summaries_tells_what_a_list_shows_and_nothing_else(client: C
     assert shown["second"]["state"] == "FAILED"
 
 
+def test_a_run_without_its_tasks_is_the_same_otherwise(client: Client, up: Embedded) -> None:
+    run_id = runs.start(client, specs.chain({"first": ["true"], "second": ["true"]}))
+    runs.finished(client, run_id)
+    whole = client.runs.GetRun(run_pb2.GetRunRequest(run_id=run_id))
+    short = client.runs.GetRun(run_pb2.GetRunRequest(run_id=run_id, without_tasks=True))
+    assert len(whole.run_details.task_details) == 3
+    assert not short.HasField("run_details")
+    whole.ClearField("run_details")
+    assert short == whole
+    assert short.HasField("pipeline_spec")
+    over_rest = http.call("GET", f"{up.http}/apis/v2beta1/runs/{run_id}?without_tasks=true").json
+    assert over_rest["run_id"] == run_id
+    assert "run_details" not in over_rest
+
+
 @pytest.mark.parametrize(
     ("after", "code", "text"),
     [(-1, grpc.StatusCode.INVALID_ARGUMENT, "after"), (10**9, grpc.StatusCode.INVALID_ARGUMENT, "begin again")],

@@ -62,9 +62,9 @@ class _LiveRun:
         claim = pb.ClaimRunsRequest(executor_id=_EXECUTOR, max_runs=1, lease_millis=_LEASE_MILLIS)
         (held,) = self._stub.ClaimRuns(claim, timeout=60).runs
         self._fence = held.fence
-        began = _now()
-        rows = [_row(f"task-{number:02}", "RUNNING") for number in range(_CHANGING)]
-        rows += [_row(f"quiet-{number:03}", "PENDING") for number in range(_TASKS - _CHANGING)]
+        self._began = began = time.time_ns() // 1_000_000
+        rows = [_row(f"task-{number:02}", "RUNNING", began) for number in range(_CHANGING)]
+        rows += [_row(f"waits-{number:03}", "PENDING", began) for number in range(_TASKS - _CHANGING)]
         self._report(
             pb.RunTransitions(
                 events=[encode(RunStarted(began, "file:///root"))],
@@ -74,7 +74,7 @@ class _LiveRun:
         )
 
     def change(self, name: str, state: str) -> None:
-        self._report(pb.RunTransitions(first_sequence=1, tasks=[_row(name, state)]))
+        self._report(pb.RunTransitions(first_sequence=1, tasks=[_row(name, state, self._began)]))
 
     def _report(self, transitions: pb.RunTransitions) -> None:
         transitions.run_id, transitions.fence = self.run_id, self._fence
@@ -144,13 +144,8 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _row(name: str, state: str) -> pb.TaskRow:
-    now = _now()
+def _row(name: str, state: str, began: int) -> pb.TaskRow:
     return pb.TaskRow(
-        path=name, name=name, kind="container", state=state, attempt=1, created_at_millis=now, started_at_millis=now,
-        phase="launched", iteration_index=-1,
+        path=name, name=name, kind="container", state=state, attempt=1, created_at_millis=began,
+        started_at_millis=began, phase="launched", iteration_index=-1,
     )  # fmt: skip
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
