@@ -27,6 +27,7 @@ _TASKS = 1_000
 _CHANGES = 240
 # All are in sight; each changes every few seconds, so that none of its states is passed over.
 _CHANGING = 20
+_WINDOW = 1280, 1200
 _SECONDS_BETWEEN = (0.05, 0.35)
 _P50_MILLIS, _P99_MILLIS = 300.0, 1000.0
 _PAGES = (1, 20)
@@ -94,6 +95,7 @@ async def _measured(up: ApiServer, run: _LiveRun, place: Path) -> list[Row]:
     async with browser(place / "live") as page:
         quiet = await _idle(up.process)
         await page.before_pages(_NOTE)
+        await page.resize(*_WINDOW)
         await page.open(address)
         await page.until(f"document.querySelector('[role=treegrid]')?.ariaRowCount === '{_TASKS}'")
         delays = sorted(await _delays(page, run))

@@ -111,7 +111,7 @@ def look_until(watches: RunWatches, reader: Reader, number: int) -> list[RunChan
 
 
 def paths(change: RunChange) -> list[str]:
-    return sorted(task.path for task in (*change.tasks, *change.summaries))
+    return sorted([task.path for task in change.tasks] + [task.path for task in change.summaries])
 
 
 def test_the_first_message_comes_at_once_and_then_what_is_new(database: Database, watches: RunWatches) -> None:
