@@ -47,11 +47,11 @@ def api_server(directory: Path, url: str, *options: str) -> Iterator[ApiServer]:
 @contextmanager
 def rest(
     up: ApiServer, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
-) -> Iterator[Callable[[], object]]:
+) -> Iterator[Callable[[], bytes]]:
     """A GET, or a POST of `body`, over one connection that is kept; the call returns the content of the reply."""
     connection = http.client.HTTPConnection(up.http)
 
-    def call() -> object:
+    def call() -> bytes:
         connection.request("POST" if body else "GET", path, body, dict(headers or {}))
         reply = connection.getresponse()
         content = reply.read()

@@ -18,7 +18,7 @@ from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_api.internal.v1 import dispatch_pb2_grpc as rpc
 from penstock_ir.event_log import RunStarted, encode
 
-from tools.bench.api_server import ApiServer
+from tools.bench.api_server import ApiServer, rest
 from tools.bench.result import Row, at_most
 from tools.testing import runs, specs
 from tools.testing.browser import Page, browser
@@ -32,7 +32,8 @@ _SECONDS_BETWEEN = (0.05, 0.35)
 _P50_MILLIS, _P99_MILLIS = 300.0, 1000.0
 _PAGES = (1, 20)
 _PAGE_MILLIS = 2.0
-_SETTLED_SECONDS = 15.0
+_SETTLED_SECONDS = 5.0
+_PATIENCE_SECONDS = 300.0
 _IDLE_SECONDS = 60.0
 _LEASE_MILLIS = 3_600_000
 _EXECUTOR = "bench/1"
@@ -103,8 +104,10 @@ async def _measured(up: ApiServer, run: _LiveRun, place: Path) -> list[Row]:
             if number > 1:
                 await page.open_apart(address)
             if number in _PAGES:
+                await _all_watch(up, number)
                 await asyncio.sleep(_SETTLED_SECONDS)
                 millis = (await _idle(up.process) - quiet) * 1000 / number
+                await _all_watch(up, number)
                 title = f"{number} open pages of a run, each: CPU of the server while nothing happens"
                 rows.append(at_most(title, millis, "ms/s", _PAGE_MILLIS))
     seen = f"a task's change reported -> seen in the page of a run of {_TASKS:,}"
@@ -132,6 +135,16 @@ async def _delays(page: Page, run: _LiveRun) -> list[float]:
         min(at for *what, at in seen if what == [name, state] and at >= began) - began
         for name, state, began in reported
     ]
+
+
+async def _all_watch(up: ApiServer, number: int) -> None:
+    """Returns when so many pages are open and watch. Raises TimeoutError."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    with rest(up, "/metrics") as get:
+        while f"\npenstock_watches_open {number:.1f}\n" not in get().decode():
+            if time.monotonic() > until:
+                raise TimeoutError(f"{number} pages do not watch")
+            await asyncio.sleep(1)
 
 
 async def _idle(process: psutil.Process) -> float:
