@@ -27,7 +27,7 @@ from penstock_server.domain.role_binding import RoleBinding
 from penstock_server.domain.run import Run
 from penstock_server.domain.schedule import Schedule
 from penstock_server.domain.session import Session
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, DriverTask, Task
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, DriverTask, Task, TaskSummary
 
 
 class Clock(Protocol):
@@ -139,6 +139,10 @@ class TaskRepository(Protocol):
 
     def changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[tuple[int, Task]]:
         """The tasks behind the position, each with its latest change, in the order of (change, id)."""
+        ...
+
+    def summaries_changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[TaskSummary]:
+        """Of the same tasks, in the same order."""
         ...
 
     def ended(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TaskState]:
