@@ -49,6 +49,9 @@ _PAGES = {
     "/recurring-runs/new?pipeline={pipeline}": "document.querySelector('main form input') !== null",
     "/recurring-runs/{recurring}": "document.querySelectorAll('main time').length > 3",
     "/compare?run={run}": "document.querySelector('main thead button') !== null",
+    "/access": "document.querySelector('main [role=tab]') !== null",
+    "/access?tab=roles": "document.body.innerText.includes('Nobody was given a role')",
+    "/access?tab=audit": "document.querySelectorAll('td').length > 3",
     "/runs/nothing": "document.querySelector('[role=alert]') !== null",
 }
 

@@ -17,7 +17,7 @@ from penstock_server.gateway import replies
 
 BUNDLE = Path(__file__).resolve().parents[1] / "ui_bundle"
 # The first part of the addresses that the UI's router knows (clients/web/src/router.tsx).
-_PAGES = frozenset({"compare", "experiments", "health", "pipelines", "recurring-runs", "runs", "start"})
+_PAGES = frozenset({"access", "compare", "experiments", "health", "pipelines", "recurring-runs", "runs", "start"})
 # Their names change with their content.
 _HASHED = "assets"
 _TYPES = mimetypes.MimeTypes()

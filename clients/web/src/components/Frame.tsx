@@ -23,6 +23,7 @@ const PAGES = [
   ["/experiments", "experiments"],
   ["/pipelines", "pipelines"],
   ["/recurring-runs", "recurringRuns"],
+  ["/access", "access"],
 ] as const;
 
 export function Frame() {
