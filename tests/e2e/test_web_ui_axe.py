@@ -55,6 +55,9 @@ _PAGES = {
     "/lineage?artifact={model}": "document.querySelectorAll('.react-flow__edge').length > 2",
     "/lineage?run={tuned}&task=prepare": "document.querySelector('aside dl') !== null",
     "/compare?run={run}": "document.querySelector('main thead button') !== null",
+    "/access": "document.querySelector('main [role=tab]') !== null",
+    "/access?tab=roles": "document.body.innerText.includes('Nobody was given a role')",
+    "/access?tab=audit": "document.querySelectorAll('td').length > 3",
     "/runs/nothing": "document.querySelector('[role=alert]') !== null",
 }
 

@@ -1,6 +1,7 @@
 /** The addresses of the pages. What a reader has chosen is in them, so that a link shows the same. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
+import { accessSearch } from "./access/search";
 import { Broken } from "./components/Broken";
 import { Frame, UnknownPage } from "./components/Frame";
 import { compareSearch } from "./compare/search";
@@ -116,6 +117,13 @@ const recurringRunRoute = createRoute({
   component: lazyRouteComponent(() => import("./schedules/RecurringRunPage"), "RecurringRunPage"),
 });
 
+const accessRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/access",
+  validateSearch: accessSearch,
+  component: lazyRouteComponent(() => import("./access/AccessPage"), "AccessPage"),
+});
+
 const pages = [
   homeRoute,
   healthRoute,
@@ -132,6 +140,7 @@ const pages = [
   recurringRunsRoute,
   newRecurringRunRoute,
   recurringRunRoute,
+  accessRoute,
 ] as const;
 
 export const router = createRouter({ routeTree: root.addChildren(pages), defaultErrorComponent: Broken });

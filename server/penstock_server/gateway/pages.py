@@ -18,7 +18,18 @@ from penstock_server.gateway import replies
 BUNDLE = Path(__file__).resolve().parents[1] / "ui_bundle"
 # The first part of the addresses that the UI's router knows (clients/web/src/router.tsx).
 _PAGES = frozenset(
-    {"artifacts", "compare", "experiments", "health", "lineage", "pipelines", "recurring-runs", "runs", "start"}
+    {
+        "access",
+        "artifacts",
+        "compare",
+        "experiments",
+        "health",
+        "lineage",
+        "pipelines",
+        "recurring-runs",
+        "runs",
+        "start",
+    }
 )
 # Their names change with their content.
 _HASHED = "assets"

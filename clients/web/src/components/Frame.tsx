@@ -24,6 +24,7 @@ const PAGES = [
   ["/pipelines", "pipelines"],
   ["/recurring-runs", "recurringRuns"],
   ["/artifacts", "artifactList"],
+  ["/access", "access"],
 ] as const;
 
 export function Frame() {

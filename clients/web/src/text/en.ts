@@ -1,4 +1,5 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { accessEn } from "./access.en";
 import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
@@ -9,6 +10,7 @@ import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
 
 export const en = {
+  ...accessEn,
   ...attemptsEn,
   ...keysEn,
   ...compareEn,

@@ -1,4 +1,5 @@
 /** 简体中文界面文字。 */
+import { accessZh } from "./access.zh";
 import { attemptsZh } from "./attempts.zh";
 import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
@@ -10,6 +11,7 @@ import { startZh } from "./start.zh";
 import { taskZh } from "./task.zh";
 
 export const zh: Catalogue = {
+  ...accessZh,
   ...attemptsZh,
   ...keysZh,
   ...compareZh,
