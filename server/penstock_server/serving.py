@@ -88,8 +88,8 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         served.set_serving(True)
     ticker = Ticker(services.recurring_runs, telemetry.fired)
     ticker.start()
-    services.watches.start()
-    telemetry.watches(lambda: len(services.watches))
+    services.watching.start()
+    telemetry.watches(lambda: len(services.watching))
     services.audit.start()
     http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
     dispatch_ready = Address(settings.dispatch.host, dispatch_port)
@@ -102,7 +102,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         served.set_serving(False)
     ticker.stop()
     dispatch.stop()
-    services.watches.stop()
+    services.watching.stop()
     # Connections are told at once, so that executors move to another server while calls under way end.
     stopped = [served.server.stop(_GRACE_SECONDS) for served in (running, executors)]
     gateway.stop(_GRACE_SECONDS)

@@ -13,32 +13,49 @@ import grpc
 from penstock_api.v1 import watch_pb2 as pb
 from penstock_api.v1 import watch_pb2_grpc
 
-from penstock_server.domain.changes import RunChange
 from penstock_server.errors import PenstockError
 from penstock_server.rpc.convert import watches as convert
+from penstock_server.rpc.convert.common import list_request
 from penstock_server.rpc.outlet import Outlet, without_thread
+from penstock_server.services.list_watches import ListWatches
 from penstock_server.services.watches import RunWatches
 
-_converted = lru_cache(maxsize=64)(convert.change_to_proto)
+_run_change = lru_cache(maxsize=64)(convert.change_to_proto)
+_runs_change = lru_cache(maxsize=64)(convert.runs_change_to_proto)
 
 
 class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
-    def __init__(self, watches: RunWatches) -> None:
+    def __init__(self, watches: RunWatches, list_watches: ListWatches) -> None:
         self._watches = watches
+        self._list_watches = list_watches
 
     @without_thread
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
         """Returns when the watch is open; `outlet` is an Outlet."""
-        reader = _Changes(outlet)
+        reader = _Changes(outlet, _run_change)
         close = self._watches.open(request.run_id, request.after, reader, until_finished=request.until_finished)
+        outlet.when_closed(close)
+
+    @without_thread
+    def WatchRuns(self, request: pb.WatchRunsRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
+        """As WatchRun."""
+        reader = _Changes(outlet, _runs_change)
+        close = self._list_watches.open(
+            list_request(request),
+            request.experiment_id,
+            request.namespace,
+            reader,
+            until_finished=request.until_finished,
+        )
         outlet.when_closed(close)
 
 
 class _Changes:
-    """An outlet as a watch uses it."""
+    """An outlet as a watch uses it. `converted` makes the message of a change."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Outlet, converted: Callable[[Any], convert.SharedMessage]) -> None:
         self._outlet = outlet
+        self._converted = converted
 
     @property
     def peer(self) -> str:
@@ -50,8 +67,8 @@ class _Changes:
     def when_ready(self, call: Callable[[], None]) -> None:
         self._outlet.when_ready(call)
 
-    def send(self, change: RunChange) -> None:
-        self._outlet.put(_converted(change))
+    def send(self, change: Any) -> None:
+        self._outlet.put(self._converted(change))
 
     def end(self, error: PenstockError | None) -> None:
         self._outlet.end(error)
