@@ -88,7 +88,7 @@ export function PipelinePage() {
           choose={(view) => void navigate({ search: (old) => ({ ...old, view }), replace: true })}
         />
       ) : null}
-      <LatestRuns pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />
+      <LatestRuns key={pipelineId} pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />
       <Dialog asked={asked} pipeline={pipeline.data} close={() => ask(undefined)} changed={changed} gone={gone} />
     </Stack>
   );
