@@ -19,8 +19,13 @@ from penstock.cli.common import (
     server_options,
 )
 from penstock.cli.compare import compare
-from penstock.cli.run import ended, find_experiment, follow, label_pairs
+from penstock.cli.listed_runs import run_duration, run_table, show_runs
+from penstock.cli.run import find_experiment, follow, label_pairs
 from penstock.client import Client
+
+_NEWEST = "created_at desc"
+# What a page of the API has at most.
+_MOST_WATCHED = 200
 
 
 @click.group()
@@ -39,20 +44,28 @@ runs.add_command(compare)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only with this label; repeatable.")
 @click.option("--user", default="", help="Only runs that this user created.")
+@click.option("--watch", is_flag=True, help="Go on showing them as they come and change, until Ctrl-C; 200 at most.")
 @namespace_option
 @server_options
 def list_runs(
-    experiment: str, limit: int, labels: tuple[str, ...], user: str, namespace: str, client: Client, as_json: bool
+    experiment: str,
+    limit: int,
+    labels: tuple[str, ...],
+    user: str,
+    watch: bool,
+    namespace: str,
+    client: Client,
+    as_json: bool,
 ) -> None:
     """List runs, newest first.
 
-    Example: penstock runs list --experiment nightly --label team=vision --json
+    Example: penstock runs list --experiment nightly --label team=vision --watch
     """
     import json
     from itertools import islice
 
-    from penstock import render
-
+    if watch and (as_json or limit > _MOST_WATCHED):
+        raise click.UsageError(f"--watch shows a table of at most {_MOST_WATCHED} runs: without --json")
     place = {"namespace": namespace}
     if experiment:
         found = find_experiment(client, experiment, namespace)
@@ -65,21 +78,14 @@ def list_runs(
     if wanted:
         equal = [{"operation": "EQUALS", "key": key, "string_value": value} for key, value in wanted.items()]
         place["filter"] = json.dumps({"predicates": equal})
-    listed_runs = list(islice(client.list_runs(sort_by="created_at desc", **place), limit))
+    if watch:
+        show_runs(client, page_size=limit, sort_by=_NEWEST, **place)
+        return
+    listed_runs = list(islice(client.list_runs(sort_by=_NEWEST, **place), limit))
     if as_json:
         print_messages(listed_runs)
         return
-    rows = [
-        (
-            run.run_id,
-            run.display_name,
-            render.state_text(run_pb2.RuntimeState.Name(run.state)),
-            render.moment(run.created_at),
-            _duration_text(run),
-        )
-        for run in listed_runs
-    ]
-    print_table(render.table(("run", "name", "state", "created", "took"), rows))
+    print_table(run_table(listed_runs))
 
 
 @runs.command("get")
@@ -98,7 +104,7 @@ def get(run_id: str, client: Client, as_json: bool) -> None:
         return
     tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
     state = run_pb2.RuntimeState.Name(run.state)
-    say(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {_duration_text(run)}")
+    say(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {run_duration(run)}")
     if run.labels:
         say("labels: " + ", ".join(f"{key}={value}" for key, value in sorted(run.labels.items())))
     if run.error.message:
@@ -239,11 +245,3 @@ _action("retry", "Run again what failed.", "RetryRun", run_pb2.RetryRunRequest, 
 _action("archive", "Archive runs.", "ArchiveRun", run_pb2.ArchiveRunRequest, "is archived")
 _action("unarchive", "Bring archived runs back.", "UnarchiveRun", run_pb2.UnarchiveRunRequest, "is available")
 _action("delete", "Delete runs.", "DeleteRun", run_pb2.DeleteRunRequest, "is deleted")
-
-
-def _duration_text(run: run_pb2.Run) -> str:
-    from penstock import render
-
-    if not ended(run.state):
-        return ""
-    return render.duration(max(0, run.finished_at.seconds - run.created_at.seconds) * 1000)
