@@ -4,7 +4,7 @@ api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one 
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
 state machine alone. fan_out: many tasks of a local run. isolation: the cost of giving each task its own inputs. local:
 whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
-watches: thousands of watches of one run.
+watches: thousands of watches of one run. list_watches: a thousand watches of twenty lists while runs go by.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -25,6 +25,7 @@ from tools.bench import (
     bench_fan_out,
     bench_isolation,
     bench_kube,
+    bench_list_watches,
     bench_local,
     bench_terminate,
     bench_watches,
@@ -42,6 +43,7 @@ MEASURES: dict[str, Measure] = {
     "local": bench_local.measure,
     "terminate": bench_terminate.measure,
     "watches": bench_watches.measure,
+    "list_watches": bench_list_watches.measure,
 }
 # These need a cluster, so they run only when they are named.
 _ON_A_CLUSTER = ("kube", "terminate")
