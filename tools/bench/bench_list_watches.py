@@ -1,4 +1,4 @@
-"""What watches of lists cost a server: none, and a thousand of twenty lists, while nothing happens and while runs go by.
+"""What a thousand watches of twenty lists cost a server, while nothing happens and while runs go by; beside none.
 
 Each number of watches has a server of its own, with an executor that carries the runs out. Beside them another client
 calls ListRuns all the time. The watchers are a process of their own, and share the two cores with everything else.

@@ -32,6 +32,7 @@ def run_table(runs: Sequence[run_pb2.Run], now: float = 0.0) -> Any:
 
 
 def run_duration(run: run_pb2.Run, now: float = 0.0) -> str:
+    """Such as 3.2 s; empty for a run that has not ended, unless it is said what time it is."""
     from penstock import render
 
     end = run.finished_at.seconds if ended(run.state) else int(now)
