@@ -36,6 +36,11 @@ def start(client: Client, experiment_id: str, name: str, command: list[str]) -> 
     return str(client.runs.CreateRun(request).run_id)
 
 
+def watching(client: Client, **fields: Any) -> Any:
+    """The stream of changes."""
+    return client.watches.WatchRuns(watch_pb2.WatchRunsRequest(**fields), timeout=100)
+
+
 class Page:
     """What a client knows of a page from its messages."""
 
@@ -62,8 +67,7 @@ class Page:
 def test_runs_come_change_and_go(own: Embedded) -> None:
     with Client(own.grpc) as client:
         place = experiment(client, "watched list")
-        request = watch_pb2.WatchRunsRequest(experiment_id=place, sort_by=NEWEST, page_size=2)
-        page = Page(client.watches.WatchRuns(request, timeout=100))
+        page = Page(watching(client, experiment_id=place, sort_by=NEWEST, page_size=2))
         page.until()
         first = start(client, place, "first", ["true"])
         page.until(("first", "SUCCEEDED"))
@@ -84,9 +88,8 @@ def test_it_ends_with_the_last_run_of_the_page_if_asked_to(client: Client) -> No
     place = experiment(client, "until finished")
     for name in ("a", "b"):
         start(client, place, name, ["true"])
-    request = watch_pb2.WatchRunsRequest(experiment_id=place, until_finished=True)
     known: dict[str, int] = {}
-    for change in client.watches.WatchRuns(request, timeout=100):
+    for change in watching(client, experiment_id=place, until_finished=True):
         known.update({run.display_name: run.state for run in change.runs})
     assert known == {"a": run_pb2.SUCCEEDED, "b": run_pb2.SUCCEEDED}
 
@@ -97,7 +100,7 @@ def test_it_ends_with_the_last_run_of_the_page_if_asked_to(client: Client) -> No
 )
 def test_what_is_wrong_is_named(client: Client, up: Embedded, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        next(client.watches.WatchRuns(watch_pb2.WatchRunsRequest(**fields), timeout=30))
+        next(watching(client, **fields))
     error: Any = raised.value
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert field in error.details()
@@ -123,7 +126,7 @@ def test_events_of_a_browser(client: Client, up: Embedded) -> None:
 
 def test_a_server_that_stops_says_so(own: Embedded) -> None:
     with Client(own.grpc) as client:
-        changes = client.watches.WatchRuns(watch_pb2.WatchRunsRequest(), timeout=100)
+        changes = watching(client)
         next(changes)
         own.stop()
         with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
