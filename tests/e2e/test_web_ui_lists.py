@@ -29,7 +29,7 @@ window.heard = "";
 const plain = ReadableStreamDefaultReader.prototype.read;
 ReadableStreamDefaultReader.prototype.read = async function () {
     const part = await plain.call(this);
-    if (part.value) window.heard += new TextDecoder().decode(part.value);
+    if (part.value instanceof Uint8Array) window.heard += new TextDecoder().decode(part.value);
     return part;
 };
 """
