@@ -46,7 +46,7 @@ class Shot:
 _ROWS = "document.querySelectorAll('td').length > 3"
 _TASKS = "document.querySelectorAll('[role=row]').length > 2"
 _NODES = "document.querySelectorAll('.react-flow__edge').length > 2"
-_BARS = "document.querySelectorAll('[role=row] [title]').length > 3"
+_BARS = "document.querySelectorAll('[role=row] [data-bar]').length > 3"
 _PANEL = "document.querySelector('aside h4') !== null"
 # Name, address, and when it is there, of the pages that are pictured in each way.
 _PAGES = (

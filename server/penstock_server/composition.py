@@ -41,6 +41,7 @@ from penstock_server.rpc import browser_uris
 from penstock_server.rpc.local import LocalCalls
 from penstock_server.rpc.server import Services, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.audit import AuditService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.dispatch import DispatchService
@@ -48,8 +49,9 @@ from penstock_server.services.documents import Documents
 from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
-from penstock_server.services.insight import InsightService, ObjectReader
+from penstock_server.services.insight import InsightService
 from penstock_server.services.list_watches import ListWatches
+from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
@@ -158,18 +160,20 @@ def build_services(
     )
     explain = ExplainService(storage, documents, dispatch.executors.backends, tenancy)
     namespaces = ObjectNamespaces(storage, documents, canonical_uri)
-    objects = _stored_objects(settings, stores, environ)
+    objects, pods = _stored_objects(settings, stores, environ), _pods(settings)
     public = Services(
         experiments=experiments,
         pipelines=PipelineService(storage, clock, documents, fetch, settings.max_package_bytes(), tenancy),
         runs=runs,
         recurring_runs=schedules,
-        insight=InsightService(storage, objects, explain.task, namespaces, _pods(settings), tenancy),
+        insight=InsightService(storage, objects, namespaces, pods, tenancy),
+        logs=LogStreams(storage, objects, explain.task, pods),
         explain=explain,
         overview=OverviewService(
             storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
         ),
         comparison=ComparisonService(storage),
+        attempts=AttemptService(storage, clock),
         watching=watching,
         watches=RunWatches(storage, watching),
         list_watches=ListWatches(storage, watching, tenancy),
@@ -254,7 +258,7 @@ def _share(total: int) -> int:
 
 def _stored_objects(
     settings: Settings, stores: StoreConfig, environ: Mapping[str, str]
-) -> Callable[[str], ObjectReader]:
+) -> Callable[[str], StoredObjects]:
     """The store of a namespace."""
     try:
         own = configured_store(settings.artifact_roots(), stores, environ)

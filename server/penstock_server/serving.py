@@ -90,6 +90,8 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     ticker.start()
     services.watching.start()
     telemetry.watches(lambda: len(services.watching))
+    services.logs.start()
+    telemetry.logs(lambda: len(services.logs))
     services.audit.start()
     http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
     dispatch_ready = Address(settings.dispatch.host, dispatch_port)
@@ -103,6 +105,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     ticker.stop()
     dispatch.stop()
     services.watching.stop()
+    services.logs.stop()
     # Connections are told at once, so that executors move to another server while calls under way end.
     stopped = [served.server.stop(_GRACE_SECONDS) for served in (running, executors)]
     gateway.stop(_GRACE_SECONDS)

@@ -17,7 +17,7 @@ from penstock.settings import UpOption, setting
 from penstock_server.domain.options import MAX_INFRASTRUCTURE_RETRIES, NO_SETTINGS
 from penstock_server.storage.pool import DEFAULT_POOL
 
-# Per user. A server does 200 to 660 calls a second (docs/measurements.md) and has 48 streams.
+# Per user. A server does 200 to 660 calls a second (docs/measurements.md) and has 48 streams of bytes.
 DEFAULT_CALLS = 100
 DEFAULT_STREAMS = 24
 DEFAULT_UPLOAD_BYTES = 256 * 1024 * 1024
@@ -237,8 +237,8 @@ class Settings:
     max_streams_per_user: int | None = setting(
         "--max-streams-per-user",
         "PENSTOCK_MAX_STREAMS_PER_USER",
-        "Streams of one user at a time, such as logs that are followed and downloads; 0 for no limit. Unless given, "
-        f"{DEFAULT_STREAMS} where --auth asks who calls.",
+        "Streams of one user at a time, such as downloads; ten times as many of those that hold no thread, logs and "
+        f"watches; 0 for no limit. Unless given, {DEFAULT_STREAMS} where --auth asks who calls.",
         type=click.IntRange(min=0),
         default=None,
     )

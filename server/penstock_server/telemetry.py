@@ -105,6 +105,7 @@ class Telemetry:
         self._watches = Gauge(
             "penstock_watches_open", "Watches of runs and of lists of runs that are open.", registry=self._registry
         )
+        self._logs = Gauge("penstock_logs_open", "Logs that are being sent or followed.", registry=self._registry)
         self._fires = Counter("penstock_schedule_fires", "Runs made by schedules.", registry=self._registry)
         self._events = Counter(
             "penstock_run_events", "Events of runs that executors committed.", registry=self._registry
@@ -155,6 +156,10 @@ class Telemetry:
     def watches(self, number: Callable[[], int]) -> None:
         """`number` returns how many watches are open."""
         self._watches.set_function(number)
+
+    def logs(self, number: Callable[[], int]) -> None:
+        """`number` returns how many logs are being sent or followed."""
+        self._logs.set_function(number)
 
     def certificate(self, figures: Callable[[], tuple[float, int, int]]) -> None:
         """`figures` returns when it ends, in seconds since 1970, and how often another was taken, was refused."""

@@ -179,6 +179,16 @@ def _insight() -> list[dict[str, Any]]:
             save={"artifact": "artifacts.0.name", "uri": "artifacts.0.uri", "key": "artifacts.0.uri"},
         ),
         _step(service, "GetArtifact", {"name": "${artifact}"}, expect={"task_path": "only"}),
+        _step(
+            service, "ListAttempts", {**one, "paths": ["only"]},
+            expect={"attempts": [{"path": "only", "number": 1, "state": "SUCCEEDED"}]},
+        ),
+        _step(service, "ListAttempts", one, code="INVALID_ARGUMENT"),
+        _step(
+            service, "GetTimeline", one,
+            expect={"total_attempts": 1, "critical_path": [{"path": "only", "state": "SUCCEEDED"}]},
+        ),
+        _step(service, "GetTimeline", {**one, "max_bins": -1}, code="INVALID_ARGUMENT"),
         _step(service, "CompareRuns", {"run_ids": ["${run}"]}, expect={"runs": [{"run": {"state": "SUCCEEDED"}}]}),
         _step(
             service, "ReadArtifact", {"name": "${artifact}"}, expect={"data": "Y29udGVudAo="},

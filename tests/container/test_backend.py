@@ -376,8 +376,11 @@ async def test_inputs_are_the_tasks_own(bench: Any) -> None:
             f"cat {file} {tree}/inside"
         )
         for path in ("a", "b"):
+            began = int(time.time() * 1000)
             outcome = await here.ended(backend, here.task(script, path=path, reads=reads))
             assert outcome.succeeded, outcome.error
+            at = outcome.times
+            assert began <= at.placed <= at.prepared <= at.fetched <= at.started <= at.finished <= time.time() * 1000
             log = Path(outcome.log_uri.removeprefix("file://")).read_text()
             assert log == "originaloriginalspoilt\nspoilt\n"
         assert (stored / "file").read_text() == (stored / "tree" / "inside").read_text() == "original"

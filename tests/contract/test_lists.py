@@ -142,6 +142,50 @@ def test_labels_and_users_are_found_as_they_are_written(world: World) -> None:
     assert world.runs.list(ask).total_size == 0
 
 
+def test_runs_are_found_by_what_they_were_given(world: World) -> None:
+    """A number is the same however it is written, a value that no index holds is not found, nor is a part of it."""
+    kinds = {"rate": "NUMBER_DOUBLE", "count": "NUMBER_INTEGER", "name": "STRING", "flag": "BOOLEAN", "layers": "LIST"}
+    declared = {name: {"parameterType": kind} for name, kind in kinds.items()}
+    spec = {**world.spec, "root": {**world.spec["root"], "inputDefinitions": {"parameters": declared}}}
+    given = {"rate": 0.1, "count": 12, "name": "a=b", "flag": True, "layers": [1, "x"]}
+    made = world.runs.create(NewRun("given", pipeline_spec=spec, parameters=given))
+    other = {**given, "rate": 0.25, "count": 2**40, "name": "x" * 256, "flag": False}
+    world.runs.create(NewRun("other", pipeline_spec=spec, parameters=other))
+    for key, operation, value, found in (
+        ("rate", "EQUALS", "0.10", {"given"}),
+        ("rate", "NOT_EQUALS", "0.1", {"other"}),
+        ("rate", "GREATER_THAN", "0.1", {"other"}),
+        ("rate", "GREATER_THAN_EQUALS", "1e-1", {"given", "other"}),
+        ("rate", "LESS_THAN", "0.25", {"given"}),
+        ("rate", "LESS_THAN_EQUALS", "0.25", {"given", "other"}),
+        ("rate", "LESS_THAN", "nan", None),
+        ("rate", "GREATER_THAN", "much", None),
+        ("count", "EQUALS", "12", {"given"}),
+        ("count", "GREATER_THAN", "12", {"other"}),
+        ("name", "EQUALS", "a=b", {"given"}),
+        ("name", "EQUALS", "A=B", set()),
+        ("name", "EQUALS", "x" * 255, set()),
+        ("name", "IS_SUBSTRING", "=", {"given"}),
+        ("name", "NOT_EQUALS", "b", {"given"}),
+        ("flag", "EQUALS", "true", {"given"}),
+        ("layers", "EQUALS", '[1,"x"]', {"given", "other"}),
+        ("absent", "NOT_EQUALS", "1", set()),
+    ):
+        asked = {"operation": operation, "key": f"parameters.{key}", "string_value": value}
+        ask = ListRequest(filter=json.dumps({"predicates": [asked]}))
+        if found is None:
+            with pytest.raises(InvalidArgumentError, match="needs a number") as refused:
+                world.runs.list(ask)
+            assert refused.value.field == "filter.predicates[0]"
+        else:
+            assert {run.display_name for run in world.runs.list(ask).items} == found, (key, operation, value)
+    among = {"operation": "IN", "key": "parameters.rate", "string_values": {"values": ["0.1", "7"]}}
+    ask = ListRequest(filter=json.dumps({"predicates": [among]}))
+    assert [run.display_name for run in world.runs.list(ask).items] == ["given"]
+    world.runs.delete(made.run_id)
+    assert world.runs.list(ask).total_size == 0
+
+
 @pytest.mark.parametrize(
     ("labels", "field"),
     [

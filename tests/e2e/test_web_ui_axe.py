@@ -33,7 +33,12 @@ _PAGES = {
         "return document.querySelectorAll('aside table').length > 0; })()"
     ),
     "/runs/{run}?view=graph&task=train": "document.querySelectorAll('.react-flow__edge').length > 0",
-    "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [title]').length > 1",
+    "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [data-bar]').length > 1",
+    "/runs/{run}?view=timeline&critical=true": (
+        "document.querySelector('[data-phase]') !== null && document.querySelector('ol a') !== null"
+        " && document.querySelector('.u-select') !== null"
+    ),
+    "/runs/{run}?view=graph&critical=true": "document.querySelectorAll('.react-flow__node [data-critical]').length > 1",
     "/experiments": "document.querySelectorAll('td').length > 3",
     "/experiments/{experiment}": "document.querySelector('main h2') !== null",
     "/pipelines": "document.querySelectorAll('td').length > 1",

@@ -164,7 +164,7 @@ def test_a_client_that_goes_away_ends_its_stream(up: Embedded) -> None:
 
 
 def test_followers_of_logs_leave_room_for_others(own: Embedded) -> None:
-    """Many more of them than the server has threads, over both ports."""
+    """As many as the server has threads, over both ports, hold none of them."""
     with Client(own.grpc) as client, ExitStack() as stack:
         request = run_pb2.CreateRunRequest()
         request.run.display_name = "followed"
@@ -183,7 +183,7 @@ def test_followers_of_logs_leave_room_for_others(own: Embedded) -> None:
             if number % 20 == 0:
                 client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(), 5)
                 assert http.call("GET", f"{own.http}/apis/v2beta1/runs").status == 200
-        assert set(statuses) == {b"200", b"429"}
+        assert set(statuses) == {b"200"}
         client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
 
 

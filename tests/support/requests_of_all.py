@@ -154,6 +154,12 @@ _ONE_VERSION_V1 = _set(version_id=lambda ask: ask.place.version)
 _ONE_PIPELINE_V1 = _set(id=lambda ask: ask.place.pipeline)
 _NAMED = _set(namespace=_namespace)
 
+
+def _attempts(ask: Ask, message: Any) -> None:
+    message.run_id = ask.place.run
+    message.paths.append(PIPELINE)
+
+
 _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{V2}.ExperimentService/CreateExperiment": _set(experiment__display_name=_fresh, experiment__namespace=_namespace),
     f"{V2}.ExperimentService/GetExperiment": _ONE_EXPERIMENT,
@@ -211,6 +217,8 @@ _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{INSIGHT}/PreviewFires": _set(),
     f"{INSIGHT}/GetOverview": _NAMED,
     f"{INSIGHT}/CompareRuns": lambda ask, message: message.run_ids.append(ask.place.run),
+    f"{INSIGHT}/ListAttempts": _attempts,
+    f"{INSIGHT}/GetTimeline": _ONE_RUN,
     "/penstock.v1.WatchService/WatchRun": _set(run_id=_failed_run, until_finished=lambda _: True),
     "/penstock.v1.WatchService/WatchRuns": _set(
         namespace=_namespace, filter=lambda _: FAILED_RUNS, until_finished=lambda _: True

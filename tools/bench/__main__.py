@@ -4,7 +4,8 @@ api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one 
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
 state machine alone. fan_out: many tasks of a local run. isolation: the cost of giving each task its own inputs. local:
 whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
-watches: thousands of watches of one run. list_watches: a thousand watches of twenty lists while runs go by.
+watches: thousands of watches of one run. list_watches: a thousand watches of twenty lists while runs go by. logs:
+hundreds of followers of logs.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -27,6 +28,7 @@ from tools.bench import (
     bench_kube,
     bench_list_watches,
     bench_local,
+    bench_logs,
     bench_terminate,
     bench_watches,
 )
@@ -41,6 +43,7 @@ MEASURES: dict[str, Measure] = {
     "fan_out": bench_fan_out.measure,
     "isolation": bench_isolation.measure,
     "local": bench_local.measure,
+    "logs": bench_logs.measure,
     "terminate": bench_terminate.measure,
     "watches": bench_watches.measure,
     "list_watches": bench_list_watches.measure,

@@ -1,10 +1,11 @@
 /** What an address says behind its question mark. Anybody may have written it: what is not known is left out. */
 export const RUN_STATES = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELING", "CANCELED"] as const;
 export const VIEWS = ["table", "graph", "timeline"] as const;
+const CHOSEN = [true] as const;
 export const STORAGES = ["active", "archived", "all"] as const;
 export type Storage = (typeof STORAGES)[number];
-// As many as a run may have.
-const MAX_LABELS = 20;
+// As many labels as a run may have.
+const MAX_WORDS = 20;
 export type RunState = (typeof RUN_STATES)[number];
 export type View = (typeof VIEWS)[number];
 
@@ -16,6 +17,8 @@ export interface RunsSearch {
   readonly pipeline?: string;
   /** Labels as `key=value`, all of which a run has. */
   readonly label?: readonly string[];
+  /** What a run was given, as `rate>=0.1`, all of which hold. */
+  readonly given?: readonly string[];
   readonly storage?: Storage;
   /** Token of the page that is shown. */
   readonly page?: string;
@@ -48,6 +51,8 @@ export interface RunSearch {
   /** What the timeline shows, in milliseconds since the epoch. */
   readonly since?: number;
   readonly until?: number;
+  /** The critical path is marked. */
+  readonly critical?: true;
 }
 
 export function runsSearch(found: Record<string, unknown>): RunsSearch {
@@ -56,7 +61,8 @@ export function runsSearch(found: Record<string, unknown>): RunsSearch {
     ...text("name", found.name),
     ...text("experiment", found.experiment),
     ...text("pipeline", found.pipeline),
-    ...labels(found.label),
+    ...words("label", isLabel, found.label),
+    ...words("given", isComparison, found.given),
     ...oneOf("storage", STORAGES, found.storage),
     ...text("page", found.page),
     ...text("namespace", found.namespace),
@@ -85,6 +91,7 @@ export function runSearch(found: Record<string, unknown>): RunSearch {
     ...text("name", found.name),
     ...number("since", found.since),
     ...number("until", found.until),
+    ...oneOf("critical", CHOSEN, found.critical),
     ...text("artifact", found.artifact),
     ...number("from", place(found.from)),
   };
@@ -96,6 +103,15 @@ export function namespaceSearch(found: Record<string, unknown>): NamespaceSearch
 
 export const isLabel = (word: string): boolean => word.indexOf("=") > 0;
 
+export const COMPARISON = /^([^=!<>]+)(!=|<=|>=|=|<|>)(.*)$/s;
+const BY_SIZE = ["<", "<=", ">", ">="];
+
+/** A parameter's name, how it is compared, and with what: by size with numbers alone. */
+export function isComparison(word: string): boolean {
+  const [, , operation = "", value = ""] = COMPARISON.exec(word) ?? [];
+  return operation !== "" && (!BY_SIZE.includes(operation) || (value.trim() !== "" && Number.isFinite(Number(value))));
+}
+
 // What is undefined here takes the place of what the address says, which the router gives otherwise. It reads `name=7`
 // as a number and `name=[7]` as a list.
 export function text<K extends string>(key: K, value: unknown): Partial<Record<K, string>> {
@@ -103,7 +119,7 @@ export function text<K extends string>(key: K, value: unknown): Partial<Record<K
   return { [key]: found === "" ? undefined : found } as Partial<Record<K, string>>;
 }
 
-export function oneOf<K extends string, V extends string>(
+export function oneOf<K extends string, V extends string | boolean>(
   key: K,
   values: readonly V[],
   value: unknown,
@@ -122,9 +138,13 @@ function place(value: unknown): number | undefined {
   return Number.isSafeInteger(found) && found > 0 ? found : undefined;
 }
 
-/** A link may have one label as it is, without a list around it. */
-function labels(value: unknown): { label?: readonly string[] } {
-  const words: unknown[] = Array.isArray(value) ? value : [value];
-  const found = words.filter((word) => typeof word === "string").filter(isLabel).slice(0, MAX_LABELS);
-  return { label: found.length > 0 ? found : undefined } as { label?: readonly string[] };
+/** A link may have one word as it is, without a list around it. */
+function words<K extends string>(
+  key: K,
+  fits: (word: string) => boolean,
+  value: unknown,
+): Partial<Record<K, readonly string[]>> {
+  const said: unknown[] = Array.isArray(value) ? value : [value];
+  const found = said.filter((word) => typeof word === "string").filter(fits).slice(0, MAX_WORDS);
+  return { [key]: found.length > 0 ? found : undefined } as Partial<Record<K, readonly string[]>>;
 }

@@ -70,12 +70,9 @@ class UserLimits:
                 )
                 raise self._refusal(Limit.USER_UPLOAD_BYTES, caller, text, wait)
 
-    def no_stream_left(self, caller: Caller) -> ResourceExhaustedError:
-        """The error for one stream more than a user may have open."""
-        text = (
-            f"you have {self.bounds.streams} streams open, such as logs that are followed and downloads "
-            "(--max-streams-per-user of the server); end one"
-        )
+    def no_stream_left(self, caller: Caller, streams: str) -> ResourceExhaustedError:
+        """The error for one stream more than a user may have open; `streams` says how many of which are."""
+        text = f"you have {streams} open (--max-streams-per-user of the server); end one"
         return self._refusal(Limit.USER_STREAMS, caller, text, _STREAM_RETRY_SECONDS)
 
     def _refusal(self, limit: Limit, caller: Caller, text: str, wait: float) -> ResourceExhaustedError:

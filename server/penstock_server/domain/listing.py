@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_plus
 
+from penstock_server.domain.parameters import number_of
 from penstock_server.errors import InvalidArgumentError
 
 DEFAULT_PAGE = 20
@@ -27,6 +28,7 @@ _MAX_FILTER = 64 * 1024
 _MAX_TOKEN = 128 * 1024
 _MAX_PREDICATES = 50
 _MAX_VALUES = 1000
+_PARAMETERS = "parameters."
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 
@@ -72,6 +74,14 @@ class Operation(Enum):
     IS_SUBSTRING = 9
 
 
+_BY_SIZE = (
+    Operation.GREATER_THAN,
+    Operation.GREATER_THAN_EQUALS,
+    Operation.LESS_THAN,
+    Operation.LESS_THAN_EQUALS,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """A key by which a listing can be sorted and filtered; `column` is its name in the storage.
@@ -89,13 +99,14 @@ class Key:
 @dataclass(frozen=True, slots=True)
 class Listing:
     """A kind of list. `pairs`: the name of the map, tags or labels, whose entries may be filtered by, as
-    `tags.<key>`; `metrics`: sorted by `metric:<name>`. A page has `default_page` items if nothing is said, and
-    `max_page` at most.
+    `tags.<key>`; `parameters`: filtered by `parameters.<name>`; `metrics`: sorted by `metric:<name>`. A page has
+    `default_page` items if nothing is said, and `max_page` at most.
     """
 
     name: str
     keys: Mapping[str, Key]
     pairs: str = ""
+    parameters: bool = False
     metrics: bool = False
     default_page: int = DEFAULT_PAGE
     max_page: int = MAX_PAGE
@@ -110,13 +121,16 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """`value` is text or seconds, a tuple of them for IN. `pair` is the key of a tag or label, else empty."""
+    """`value` is text or seconds, a tuple of them for IN. `pair` is the key of a tag or label, `parameter` the name of
+    a parameter, else empty. The value for a parameter is text, or a number where it is compared by size.
+    """
 
     operation: Operation
     column: str
     kind: KeyKind
     value: Any
     pair: str = ""
+    parameter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,13 +320,15 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
         if operation is not Operation.EQUALS or kind != "string_value":
             raise InvalidArgumentError(f"{listing.pairs} can be compared with EQUALS and a string_value only", place)
         return Predicate(operation, "", KeyKind.TEXT, _text(value, place), pair=name[len(prefix) :])
+    values = value.get("values") if isinstance(value, dict) and kind.endswith("_values") else [value]
+    if not isinstance(values, list) or len(values) > _MAX_VALUES:
+        raise InvalidArgumentError(f"values must be a list of at most {_MAX_VALUES}", place)
+    if listing.parameters and name.startswith(_PARAMETERS) and len(name) > len(_PARAMETERS):
+        return _parameter_predicate(operation, name[len(_PARAMETERS) :], values, place)
     key = listing.keys.get(name)
     if key is None:
         known = ", ".join(sorted(listing.keys))
         raise InvalidArgumentError(f"cannot filter {listing.name} by {name[:80]!r}; known keys: {known}", place)
-    values = value.get("values") if isinstance(value, dict) and kind.endswith("_values") else [value]
-    if not isinstance(values, list) or len(values) > _MAX_VALUES:
-        raise InvalidArgumentError(f"values must be a list of at most {_MAX_VALUES}", place)
     convert = _seconds if key.kind is KeyKind.TIME and operation is not Operation.IS_SUBSTRING else _text
     converted = tuple(convert(value, place) for value in values)
     if key.values:
@@ -321,6 +337,16 @@ def _predicate(listing: Listing, entry: Any, place: str) -> Predicate:
             other_values = tuple(value for value in key.values if value != converted[0])
             return Predicate(Operation.IN, key.column, key.kind, other_values)
     return Predicate(operation, key.column, key.kind, converted if operation is Operation.IN else converted[0])
+
+
+def _parameter_predicate(operation: Operation, name: str, values: list[Any], place: str) -> Predicate:
+    texts = tuple(_text(value, place) for value in values)
+    if operation not in _BY_SIZE:
+        return Predicate(operation, "", KeyKind.TEXT, texts if operation is Operation.IN else texts[0], parameter=name)
+    number = number_of(texts[0])
+    if number is None:
+        raise InvalidArgumentError(f"{operation.name} of a parameter needs a number, such as 0.5", place)
+    return Predicate(operation, "", KeyKind.NUMBER, number, parameter=name)
 
 
 def _operand(fields: Mapping[str, Any], operation: Operation, place: str) -> tuple[str, Any]:

@@ -1,7 +1,7 @@
 """Calls RPCs from the event loop.
 
-Invariants: every unary call has a deadline; a client that disconnects cancels its call; the headers of a request
-are credentials, which only authentication reads.
+Invariants: every unary call has a deadline, a stream the one that its caller asks for; a client that disconnects
+cancels its call; the headers of a request are credentials, which only authentication reads.
 """
 
 from __future__ import annotations
@@ -78,10 +78,16 @@ def credentials(request: web.Request, *, continues: bool = False) -> Credentials
     )
 
 
+def asked_deadline(request: web.Request) -> float | None:
+    """Seconds, from Grpc-Timeout."""
+    match = _TIMEOUT.match(request.headers.get("Grpc-Timeout", ""))
+    return float(match.group(1)) * _UNITS[match.group(2)] if match else None
+
+
 def deadline(request: web.Request) -> float:
     """Seconds, from Grpc-Timeout or the default."""
-    match = _TIMEOUT.match(request.headers.get("Grpc-Timeout", ""))
-    return float(match.group(1)) * _UNITS[match.group(2)] if match else DEFAULT_DEADLINE_SECONDS
+    asked = asked_deadline(request)
+    return DEFAULT_DEADLINE_SECONDS if asked is None else asked
 
 
 class Stream(Protocol):
@@ -131,11 +137,22 @@ class Caller:
     async def stream(self, rpc: str, message: Message | bytes, timeout: float | None, sent: Sent) -> Messages:
         """The messages of a server stream. Raises grpc.RpcError."""
         messages = self._calls.stream(rpc, message, timeout, sent.metadata, sent.credentials)
+        end = None if timeout is None else asyncio.get_running_loop().time() + timeout
         try:
-            while (reply := await asyncio.wrap_future(messages.next())) is not None:
+            while (reply := await _within(asyncio.wrap_future(messages.next()), end)) is not None:
                 yield reply
         finally:
             messages.cancel()
+
+
+async def _within(coming: asyncio.Future[Any], end: float | None) -> Any:
+    """The result, which has to come before a time of the loop's clock. Raises DeadlineExceededError."""
+    if end is None:
+        return await coming
+    try:
+        return await asyncio.wait_for(coming, end - asyncio.get_running_loop().time())
+    except asyncio.TimeoutError as error:
+        raise DeadlineExceededError from error
 
 
 class DeadlineExceededError(grpc.RpcError):

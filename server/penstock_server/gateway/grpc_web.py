@@ -85,11 +85,11 @@ class GrpcWeb:
         self, request: web.Request, path: str, message: bytes, reply: web.StreamResponse, *, text: bool
     ) -> None:
         sent = calls.sent(request)
-        timeout = calls.deadline(request)
         if self._methods[path]:
-            async for chunk in self._caller.stream(path, message, timeout, sent):
+            async for chunk in self._caller.stream(path, message, calls.asked_deadline(request), sent):
                 await reply.write(_frame(0, chunk, text=text))
         else:
+            timeout = calls.deadline(request)
             mapped_request = await converted(len(message), lambda: self._view.map_request(path, message))
             content = await self._caller.unary(path, mapped_request, timeout, sent)
             mapped_reply = await converted(len(content), lambda: self._view.map_reply(path, content))

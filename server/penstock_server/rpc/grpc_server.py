@@ -1,8 +1,8 @@
 """What the gRPC servers of both ports have in common: limits and health.
 
-Invariants: threads are bounded; a call that waits or streams takes a thread, so there are more threads than cores. What
-a caller may take is bounded (`arrival`, `options`). Health checks have threads of their own: they are answered when all
-others are taken.
+Invariants: threads are bounded; a call that waits takes one, and so does a stream of bytes, so there are more threads
+than cores. What a caller may take is bounded (`arrival`, `options`). Health checks have threads of their own: they are
+answered when all others are taken.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The other end of an outlet for a call in the process: keeps messages until they are asked for.
 
 Invariants: nothing waits in a thread; a question is answered once, by whichever thread has the message; few messages
-are kept, and whoever sends them is told when there is place again.
+are kept, and few bytes of them, and whoever sends them is told when there is place again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 _FULL = 8
+# One message more than this is kept at most.
+_FULL_BYTES = 256 * 1024
 
 
 class Inlet:
@@ -23,13 +25,14 @@ class Inlet:
         self._encode = encode
         self._failure = failure
         self._lock = threading.Lock()
-        self._messages: deque[Any] = deque()
+        self._messages: deque[tuple[Any, int]] = deque()
+        self._bytes = 0
         self._asked: Future[Any] | None = None
         self._ended = False
         self._taken: Callable[[], None] = lambda: None
 
     def ready(self) -> bool:
-        return len(self._messages) < _FULL
+        return len(self._messages) < _FULL and self._bytes < _FULL_BYTES
 
     def when_ready(self, call: Callable[[], None]) -> None:
         self._taken = call
@@ -41,8 +44,10 @@ class Inlet:
             asked, self._asked = self._asked, None
             if message is None:
                 self._ended = True
-            elif asked is None:
-                self._messages.append(encoded)
+            elif asked is None and encoded is not None:
+                size = len(encoded) if isinstance(encoded, bytes) else encoded.ByteSize()
+                self._messages.append((encoded, size))
+                self._bytes += size
         if asked is not None:
             self._answer(asked, encoded)
 
@@ -54,7 +59,8 @@ class Inlet:
                 self._asked = asked
                 return asked
             was_full = not self.ready()
-            message = self._messages.popleft() if self._messages else None
+            message, size = self._messages.popleft() if self._messages else (None, 0)
+            self._bytes -= size
         self._answer(asked, message)
         if was_full:
             self._taken()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
+from penstock_server.rpc.convert import attempts as attempts_convert
 from penstock_server.rpc.convert import comparison as comparison_convert
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
 from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
+from penstock_server.rpc.outlet import OutletReader, without_thread
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.log_streams import LogStreams
+from penstock_server.services.log_tasks import LogRequest
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.recurring_runs import RecurringRunService
 
@@ -25,15 +31,19 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def __init__(
         self,
         service: InsightService,
+        logs: LogStreams,
         explain: ExplainService,
         schedules: RecurringRunService,
         overview: OverviewService,
         comparison: ComparisonService,
+        attempts: AttemptService,
     ) -> None:
+        self._attempts = attempts
         self._comparison = comparison
         self._overview = overview
         self._schedules = schedules
         self._service = service
+        self._logs = logs
         self._explain = explain
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
@@ -68,16 +78,12 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         pod, events = self._service.pod(request.pod_name, request.run_id)
         return pb.DescribePodResponse(pod=struct(pod), events=map(struct, events))
 
-    def ReadLog(self, request: pb.ReadLogRequest, context: grpc.ServicerContext) -> Iterator[pb.Chunk]:
-        stream = self._service.read_log(
-            request.run_id,
-            request.node_id,
-            follow=request.follow,
-            tail_bytes=request.tail_bytes,
-            active=context.is_active,
-        )
-        for data in stream:
-            yield pb.Chunk(data=data)
+    @without_thread
+    def ReadLog(self, request: pb.ReadLogRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
+        """Returns when the log is found; `outlet` is an Outlet."""
+        asked = LogRequest(request.run_id, request.node_id, follow=request.follow, tail_bytes=request.tail_bytes)
+        close = self._logs.open(asked, OutletReader(outlet, lambda data: pb.Chunk(data=data)))
+        outlet.when_closed(close)
 
     def ExplainTask(self, request: pb.ExplainTaskRequest, context: grpc.ServicerContext) -> pb.ExplainTaskResponse:
         return explain_convert.explanation_to_proto(self._explain.task(request.run_id, request.task))
@@ -106,3 +112,10 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
     def CompareRuns(self, request: pb.CompareRunsRequest, context: grpc.ServicerContext) -> pb.CompareRunsResponse:
         compared = self._comparison.compare(request.run_ids)
         return pb.CompareRunsResponse(runs=map(comparison_convert.compared_to_proto, compared))
+
+    def ListAttempts(self, request: pb.ListAttemptsRequest, context: grpc.ServicerContext) -> pb.ListAttemptsResponse:
+        found = self._attempts.attempts(request.run_id, request.paths)
+        return pb.ListAttemptsResponse(attempts=map(attempts_convert.attempt_to_proto, found))
+
+    def GetTimeline(self, request: pb.GetTimelineRequest, context: grpc.ServicerContext) -> pb.Timeline:
+        return attempts_convert.timeline_to_proto(self._attempts.timeline(attempts_convert.timeline_request(request)))

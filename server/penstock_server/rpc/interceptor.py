@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -224,20 +225,31 @@ def _watching(
     @without_thread
     def call(request: Any, context: grpc.ServicerContext, send: Any) -> None:
         """Returns when the handler has begun the stream, or refused it."""
-        with telemetry.call(method) as observe:
-            record = _CallRecord(observe, method, request_id, request)
-            _start_call(context, request_id)
-            try:
-                admitted = access.admitted(
-                    method, lambda: _require_decoded(request), lambda: _size_of(request), context, request_id
-                )
-                with admitted as admitted_call, calling(admitted_call):
-                    outlet = Outlet(context, send, watches.taken(context, admitted_call.caller), request_id)
-                    behaviour(_require_decoded(request), context, outlet)
-                record("OK")
-            except Exception as error:  # noqa: BLE001 - as above
-                record(_code_of(error))
-                _abort(context, error, method, request_id)
+        under_way = ExitStack()
+        record = _CallRecord(under_way.enter_context(telemetry.call(method)), method, request_id, request)
+        codes: list[str] = []
+
+        def over() -> None:
+            record(codes[0] if codes else "CANCELLED")
+            under_way.close()
+
+        def ended(error: Exception | None) -> None:
+            codes.append("OK" if error is None else _code_of(error))
+
+        if not context.add_callback(over):
+            over()
+            return
+        _start_call(context, request_id)
+        try:
+            admitted = access.admitted(
+                method, lambda: _require_decoded(request), lambda: _size_of(request), context, request_id
+            )
+            with admitted as admitted_call, calling(admitted_call):
+                peer = watches.taken(context, admitted_call.caller)
+                behaviour(_require_decoded(request), context, Outlet(context, send, peer, request_id, ended))
+        except Exception as error:  # noqa: BLE001 - as above
+            ended(error)
+            _abort(context, error, method, request_id)
 
     return call
 

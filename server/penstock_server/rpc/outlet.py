@@ -1,4 +1,4 @@
-"""Where a stream without a thread puts its messages: the caller of a watch, over gRPC or in the process.
+"""Where a stream without a thread puts its messages: the caller of a watch or a log, over gRPC or in the process.
 
 Why: an ordinary stream is a generator that holds a thread for as long as it is open. A method that is marked as
 `without_thread` is called with an `Outlet` besides its request, returns at once, and sends from whichever thread has
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -20,6 +20,7 @@ from penstock_server.errors import PenstockError
 from penstock_server.rpc import status
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Message = TypeVar("_Message")
 # By which grpc knows such a function; others have it that are called otherwise, so it is not enough.
 _MARK_OF_GRPC = "experimental_non_blocking"
 _MARK = "without_thread"
@@ -38,10 +39,20 @@ def is_without_thread(behaviour: Any) -> bool:
 
 
 class Outlet:
-    """`send` is grpc's, which blocks while the caller takes nothing, or that of a call in the process."""
+    """`send` is grpc's, which blocks while the caller takes nothing, or that of a call in the process. `ended` is told
+    the error that the handler ends the stream with, if it does.
+    """
 
-    def __init__(self, context: grpc.ServicerContext, send: Any, peer: str, request_id: str) -> None:
+    def __init__(
+        self,
+        context: grpc.ServicerContext,
+        send: Any,
+        peer: str,
+        request_id: str,
+        ended: Callable[[PenstockError | None], None],
+    ) -> None:
         self.peer = peer
+        self._told = ended
         self._context: Any = context
         self._send = send
         self._request_id = request_id
@@ -74,6 +85,7 @@ class Outlet:
             if self._ended:
                 return
             self._ended = True
+        self._told(error)
         if error is not None:
             rpc_status = status.status_of(error, self._request_id)
             self._context.set_trailing_metadata((("grpc-status-details-bin", rpc_status.SerializeToString()),))
@@ -85,3 +97,30 @@ class Outlet:
         """Cancels the call, also while a message is being sent."""
         self._ended = True
         self._context.cancel()
+
+
+class OutletReader(Generic[_Message]):
+    """An outlet as the services use it; `converted` makes what is sent of a message."""
+
+    def __init__(self, outlet: Outlet, converted: Callable[[_Message], Any]) -> None:
+        self._outlet = outlet
+        self._converted = converted
+
+    @property
+    def peer(self) -> str:
+        return self._outlet.peer
+
+    def ready(self) -> bool:
+        return self._outlet.ready()
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        self._outlet.when_ready(call)
+
+    def send(self, message: _Message) -> None:
+        self._outlet.put(self._converted(message))
+
+    def end(self, error: PenstockError | None) -> None:
+        self._outlet.end(error)
+
+    def abandon(self) -> None:
+        self._outlet.abandon()

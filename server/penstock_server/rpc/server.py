@@ -76,6 +76,7 @@ from penstock_server.rpc.v1beta1.runs import RunServicerV1
 from penstock_server.rpc.v1beta1.stubs import AuthServicerV1, VisualizationServicerV1
 from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
 from penstock_server.rpc.watch_servicer import WatchServicer
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.audit import AuditService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.documents import Documents
@@ -84,6 +85,7 @@ from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
 from penstock_server.services.list_watches import ListWatches
+from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
@@ -143,9 +145,11 @@ class Services:
     runs: RunService
     recurring_runs: RecurringRunService
     insight: InsightService
+    logs: LogStreams
     explain: ExplainService
     overview: OverviewService
     comparison: ComparisonService
+    attempts: AttemptService
     watching: Watching
     watches: RunWatches
     list_watches: ListWatches
@@ -202,7 +206,13 @@ def build_server(
     )
     insight_pb2_grpc.add_InsightServiceServicer_to_server(
         InsightServicer(
-            services.insight, services.explain, services.recurring_runs, services.overview, services.comparison
+            services.insight,
+            services.logs,
+            services.explain,
+            services.recurring_runs,
+            services.overview,
+            services.comparison,
+            services.attempts,
         ),
         server,
     )

@@ -1,7 +1,8 @@
-"""How many streams are open at a time, over gRPC and HTTP, of all peers, of one and of one user.
+"""How many streams that hold a thread are open at a time, over gRPC and HTTP, of all peers, of one and of one user.
 
-Why: a stream holds a thread, so some of the threads are reserved for other calls. Invariant: a stream whose reader has
-not taken a message for seconds gives its place to another one; a stream that waits for more to send keeps it.
+Why: such streams send bytes (artifacts, objects, event logs), and some of the threads are reserved for other calls.
+Invariant: a stream whose reader has not taken a message for seconds gives its place to another one; a stream that waits
+for more to send keeps it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class StreamPlaces:
         try:
             self._end(self._of_users.take(caller.user, place))
         except NoPlaceError as error:
-            raise self._limits.no_stream_left(caller) from error
+            raise self._limits.no_stream_left(caller, f"{self._limits.bounds.streams} streams") from error
 
     def _take_of_peer(self, context: grpc.ServicerContext, place: StreamPlace) -> None:
         try:

@@ -1,7 +1,7 @@
-"""How many watches are open at a time: of all peers, of one and of one user.
+"""How many watches and logs are open at a time: of all peers, of one and of one user.
 
-Why apart from `stream_places`: a watch holds no thread, only memory and a part of the work of looking, so there may be
-many. Invariant: a place is left when the call ends, however it ends.
+Why apart from `stream_places`: such a stream holds no thread, only memory and a part of the work of looking, so there
+may be many. Invariant: a place is left when the call ends, however it ends.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from penstock_server.telemetry import Limit, Limited, count_nothing
 
 MAX_WATCHES = 4096
 _OF_ONE_PEER = 3072
-# A watch costs so much less than a stream that holds a thread.
+# One costs so much less than a stream that holds a thread.
 _FOR_ONE_STREAM = 10
 
 
 class WatchPlaces:
-    """`limits` are those of users; `limited` is told of watches that are refused."""
+    """`limits` are those of users; `limited` is told of streams that are refused."""
 
     def __init__(
         self, proxies: Sequence[Network] = (), limits: UserLimits = NO_LIMITS, limited: Limited = count_nothing
@@ -43,13 +43,13 @@ class WatchPlaces:
     def taken(self, context: grpc.ServicerContext, caller: Caller) -> str:
         """Takes a place until the call ends. The peer that has it. Raises ResourceExhaustedError."""
         peer = peer_of(context, self._proxies)
-        of_one_user = self._limits.bounds.streams * _FOR_ONE_STREAM or sys.maxsize
+        of_one_user = self._limits.bounds.streams * _FOR_ONE_STREAM
         with self._lock:
-            if caller.user and self._of_users[caller.user] >= of_one_user:
-                raise self._limits.no_stream_left(caller)
+            if caller.user and self._of_users[caller.user] >= (of_one_user or sys.maxsize):
+                raise self._limits.no_stream_left(caller, f"{of_one_user} watches and logs")
             if self._all >= MAX_WATCHES or self._of_peers[peer] >= _OF_ONE_PEER:
                 self._limited(Limit.STREAMS)
-                text = f"{MAX_WATCHES} watches are open already, or {_OF_ONE_PEER} of one address"
+                text = f"{MAX_WATCHES} watches and logs are open already, or {_OF_ONE_PEER} of one address"
                 raise ResourceExhaustedError(f"{text}; try again when one has ended")
             self._count(peer, caller.user, 1)
         if not context.add_callback(lambda: self._leave(peer, caller.user)):

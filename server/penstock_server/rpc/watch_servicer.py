@@ -5,7 +5,6 @@ Invariant: a message that goes to several watches is converted once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +12,9 @@ import grpc
 from penstock_api.v1 import watch_pb2 as pb
 from penstock_api.v1 import watch_pb2_grpc
 
-from penstock_server.errors import PenstockError
 from penstock_server.rpc.convert import watches as convert
 from penstock_server.rpc.convert.common import list_request
-from penstock_server.rpc.outlet import Outlet, without_thread
+from penstock_server.rpc.outlet import OutletReader, without_thread
 from penstock_server.services.list_watches import ListWatches
 from penstock_server.services.watches import RunWatches
 
@@ -32,14 +30,14 @@ class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
     @without_thread
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
         """Returns when the watch is open; `outlet` is an Outlet."""
-        reader = _Changes(outlet, _run_change)
+        reader = OutletReader(outlet, _run_change)
         close = self._watches.open(request.run_id, request.after, reader, until_finished=request.until_finished)
         outlet.when_closed(close)
 
     @without_thread
     def WatchRuns(self, request: pb.WatchRunsRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
         """As WatchRun."""
-        reader = _Changes(outlet, _runs_change)
+        reader = OutletReader(outlet, _runs_change)
         close = self._list_watches.open(
             list_request(request),
             request.experiment_id,
@@ -48,30 +46,3 @@ class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
             until_finished=request.until_finished,
         )
         outlet.when_closed(close)
-
-
-class _Changes:
-    """An outlet as a watch uses it. `converted` makes the message of a change."""
-
-    def __init__(self, outlet: Outlet, converted: Callable[[Any], convert.SharedMessage]) -> None:
-        self._outlet = outlet
-        self._converted = converted
-
-    @property
-    def peer(self) -> str:
-        return self._outlet.peer
-
-    def ready(self) -> bool:
-        return self._outlet.ready()
-
-    def when_ready(self, call: Callable[[], None]) -> None:
-        self._outlet.when_ready(call)
-
-    def send(self, change: Any) -> None:
-        self._outlet.put(self._converted(change))
-
-    def end(self, error: PenstockError | None) -> None:
-        self._outlet.end(error)
-
-    def abandon(self) -> None:
-        self._outlet.abandon()

@@ -269,6 +269,7 @@ def _write(uow: UnitOfWork, accepted: Sequence[_Accepted], runs: Mapping[str, Ru
     uow.queue.advance(ends)
     uow.tasks.upsert_many([task for run in every for task in run.tasks], changes)
     uow.tasks.set_waits({(run.run_id, path): text for run in every for path, text in run.waits.items()}, changes)
+    uow.attempts.merge_many([attempt for run in every for attempt in run.attempts])
     uow.artifacts.upsert_many([artifact for run in every for artifact in run.artifacts])
     uow.cache.add_many([entry for one in accepted if one.new_events for entry in one.transitions.cache_entries])
     uow.tasks.set_execution_ids(

@@ -1,19 +1,14 @@
-"""Tasks, artifacts, logs and Pods of runs, beyond the v2beta1 API (penstock.v1.InsightService).
+"""Tasks, artifacts and Pods of runs, beyond the v2beta1 API (penstock.v1.InsightService); logs are in `log_streams`.
 
-Invariants: a stream holds no database connection while it sends; a followed log ends when its task has ended and the
-whole log was sent; if a task has no log, the stream is a sentence that says why.
+Invariant: a stream holds no database connection while it sends.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from penstock_ir.task_rows import TaskKind
-
 from penstock_server.domain import listing, task_listing, unpacking
-from penstock_server.domain.explanation import Explanation
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.location import ObjectKind
 from penstock_server.domain.pods import event_documents, pod_document, waiting_events
@@ -27,11 +22,10 @@ from penstock_server.services.ports import Storage
 from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
 ARTIFACTS = Listing("artifacts", {"created_at": Key("created_at", KeyKind.TIME)})
-_POLL_SECONDS = 0.25
 
 
 class ObjectReader(Protocol):
-    """Reads artifacts and logs. Raises NotFoundError; FailedPreconditionError for URIs without a configured store."""
+    """Reads artifacts. Raises NotFoundError; FailedPreconditionError for URIs without a configured store."""
 
     def read(self, uri: str, *, offset: int = 0, max_bytes: int = 0) -> Iterator[bytes]:
         """The bytes of a file from an offset, of a directory as a tar stream; 0 means all there is now."""
@@ -53,21 +47,16 @@ class PodReader(Protocol):
         """v1 Events of the Pod, the oldest first."""
         ...
 
-    def log(self, namespace: str, name: str, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
-        """The log of the task's container, None when there is no Pod or it has not begun."""
-        ...
-
 
 class InsightService:
-    """`objects` gives the store of a namespace, of an empty one what belongs to none; `explain` explains a task of a
-    run by its path (ExplainService); `pods` is None where tasks are no Pods.
+    """`objects` gives the store of a namespace, of an empty one what belongs to none; `pods` is None where tasks are no
+    Pods.
     """
 
     def __init__(
         self,
         storage: Storage,
         objects: Callable[[str], ObjectReader],
-        explain: Callable[[str, str], Explanation],
         namespaces: ObjectNamespaces,
         pods: PodReader | None = None,
         tenancy: Tenancy = SINGLE_USER,
@@ -75,7 +64,6 @@ class InsightService:
         self._namespaces = namespaces
         self._tenancy = tenancy
         self._storage = storage
-        self._explain = explain
         self._objects = objects
         self._pods = pods
 
@@ -172,105 +160,3 @@ class InsightService:
             root = uow.tasks.get(task.run_id, task_id_of(task.run_id, ""))
             (*_, task) = with_waits([row for row in (root, task) if row is not None])
             return runs.find(uow, task.run_id), task
-
-    def read_log(
-        self, run_id: str, node_id: str, *, follow: bool, tail_bytes: int, active: Callable[[], bool]
-    ) -> Iterator[bytes]:
-        """The log of a task, or a sentence that says why there is none; `active` False ends a stream that is followed.
-
-        Raises NotFoundError for an unknown run or task, and for a log that was deleted.
-        """
-        task = self._task(run_id, node_id)
-        while task is None:
-            last = not follow or self._run_ended(run_id) or not active()
-            task = self._task(run_id, node_id)
-            if task is None and last:
-                yield _missing_log_text(None, self._explain(run_id, node_id))
-                return
-            if task is None:
-                time.sleep(_POLL_SECONDS)
-        with self._storage.reading() as uow:
-            namespace = runs.find(uow, task.run_id).namespace
-        objects = self._objects(namespace)
-        offset, started = 0, False
-        # No retry of a failed call: it polls for what was added to the log, which may not be there yet.
-        while True:
-            ended = task.state.terminal
-            live = None if started else self._live_log(task, namespace, objects, follow=follow, active=active)
-            if live is not None:
-                yield from live
-                return
-            try:
-                if task.log_uri:
-                    offset = offset if started else _tail(objects, task.log_uri, tail_bytes)
-                    for chunk in objects.read(task.log_uri, offset=offset):
-                        started = True
-                        offset += len(chunk)
-                        yield chunk
-                    started = True
-            except NotFoundError:
-                # The URI of the log is known before the process writes to it.
-                if ended:
-                    raise
-            if not follow or ended or not active():
-                break
-            time.sleep(_POLL_SECONDS)
-            task = self._task(run_id, node_id) or task
-        if not started:
-            yield _missing_log_text(task, self._explain(task.run_id, task.path))
-
-    def _run_ended(self, run_id: str) -> bool:
-        with self._storage.reading() as uow:
-            return runs.find(uow, run_id).state.final
-
-    def _live_log(
-        self, task: Task, namespace: str, objects: ObjectReader, *, follow: bool, active: Callable[[], bool]
-    ) -> Iterator[bytes] | None:
-        """The log from the task's Pod, as long as it is not archived; None if the archive has to be read."""
-        if self._pods is None or not task.pod_name or (task.state.terminal and _archived(objects, task.log_uri)):
-            return None
-        return self._pods.log(namespace, task.pod_name, follow=follow, active=active)
-
-    def _task(self, run_id: str, node_id: str) -> Task | None:
-        """A task by its id, its path or its Pod's name; None when the run has not reached it.
-
-        Raises NotFoundError when there is no such run, or none is named.
-        """
-        with self._storage.reading() as uow:
-            if run_id:
-                runs.find(uow, run_id)
-            task = (
-                uow.tasks.get(run_id, task_id_of(run_id, node_id))
-                or uow.tasks.get(run_id, node_id)
-                or uow.tasks.by_pod(run_id, node_id)
-            )
-        if task is None and not run_id:
-            raise NotFoundError("Task", node_id)
-        return task
-
-
-def _tail(objects: ObjectReader, uri: str, tail_bytes: int) -> int:
-    """The offset of the last `tail_bytes` bytes of a log."""
-    if not uri or not tail_bytes or not _archived(objects, uri):
-        return 0
-    return max(0, (objects.size(uri) or 0) - tail_bytes)
-
-
-def _archived(objects: ObjectReader, uri: str) -> bool:
-    try:
-        objects.size(uri)
-    except NotFoundError:
-        return False
-    return True
-
-
-def _missing_log_text(task: Task | None, explain: Explanation) -> bytes:
-    """The sentence that is sent instead of a log."""
-    if task is not None and task.kind is TaskKind.IMPORTER:
-        text = "an importer runs no command, it names what is there"
-    elif task is not None and task.kind is not TaskKind.CONTAINER:
-        text = f"it is a group of tasks, which have logs of their own; {explain.summary}"
-    else:
-        text = explain.summary
-    yet = "" if task is not None and task.state.terminal else " yet"
-    return f"Task {explain.task!r} has no log{yet}: {text}.\n".encode()

@@ -19,9 +19,10 @@ from penstock_server.errors import ResourceExhaustedError
 from penstock_server.services import runs
 from penstock_server.services.kept import Kept
 from penstock_server.services.ports import Storage
+from penstock_server.services.readers import Reader
 from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 from penstock_server.services.watched_page import Row, Seen, WatchedPage
-from penstock_server.services.watching import Reader, Watch, Watching
+from penstock_server.services.watching import Watch, Watching
 
 MOST_PAGES = 1024
 # A message has one run at least.
@@ -55,7 +56,13 @@ class ListWatches:
         self._kept: Kept[tuple[str, int], ListedRun] = Kept(_KEPT_RUNS, _KEPT_SECONDS, clock)
 
     def open(
-        self, request: ListRequest, experiment_id: str, namespace: str, reader: Reader, *, until_finished: bool = False
+        self,
+        request: ListRequest,
+        experiment_id: str,
+        namespace: str,
+        reader: Reader[RunsChange],
+        *,
+        until_finished: bool = False,
     ) -> Callable[[], None]:
         """Begins to send; the result ends the watch without a word to its reader.
 

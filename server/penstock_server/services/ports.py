@@ -6,13 +6,14 @@ never writes. Repositories raise AlreadyExistsError for a taken name and return 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from penstock_ir.task_rows import TaskState
 
 from penstock_server.domain.api_token import ApiToken
+from penstock_server.domain.attempts import AttemptRow, LeafTask, Told
 from penstock_server.domain.audit import AuditEvent, AuditQuery
 from penstock_server.domain.changes import Position, RunMark
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
@@ -127,8 +128,16 @@ class TaskRepository(Protocol):
         ...
 
     def get(self, run_id: str, task_id: str) -> Task | None: ...
+    def get_many(self, run_id: str, task_ids: Sequence[str]) -> Sequence[Task]:
+        """Of those that exist, in any order."""
+        ...
+
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         """Of any run when `run_id` is empty."""
+        ...
+
+    def named(self, run_id: str, task_ids: Sequence[str], pod_names: Sequence[str]) -> Sequence[Task]:
+        """Those of a run that have one of the ids, or of the names of Pods."""
         ...
 
     def upsert_many(self, tasks: Sequence[Task], changes: Mapping[str, int]) -> None:
@@ -149,6 +158,27 @@ class TaskRepository(Protocol):
 
     def set_waits(self, waits: Mapping[tuple[str, str], str], changes: Mapping[str, int]) -> None:
         """Why tasks do not run yet, by run id and task path."""
+        ...
+
+
+class AttemptRepository(Protocol):
+    def merge_many(self, attempts: Sequence[AttemptRow]) -> None:
+        """A time of 0, an empty text and an unset number leave what is there."""
+        ...
+
+    def numbers(self, run_id: str, task_ids: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """The numbers of attempts in order, of the tasks that have some."""
+        ...
+
+    def of_leaves(self, run_id: str) -> Iterator[tuple[LeafTask, Sequence[Told]]]:
+        """The tasks of a run that hold no others, as they were created, each with the times of its attempts.
+
+        Read while it is gone through: to be used up within the transaction.
+        """
+        ...
+
+    def rows(self, run_id: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], AttemptRow]:
+        """Those that are there, by the ids of their tasks and their numbers."""
         ...
 
 
@@ -315,6 +345,7 @@ class UnitOfWork(Protocol):
     specs: SpecRepository
     runs: RunRepository
     tasks: TaskRepository
+    attempts: AttemptRepository
     artifacts: ArtifactRepository
     cache: CacheRepository
     queue: QueueRepository

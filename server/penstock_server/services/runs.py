@@ -65,6 +65,7 @@ LISTING = Listing(
         "runtime_details": Key("task_names", sortable=False),
     },
     pairs="labels",
+    parameters=True,
     metrics=True,
 )
 _TERMINABLE = (RunState.PENDING, RunState.RUNNING, RunState.PAUSED)

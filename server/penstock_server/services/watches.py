@@ -9,7 +9,8 @@ from penstock_server.domain.task import Task, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import runs
 from penstock_server.services.ports import Storage
-from penstock_server.services.watching import LOOK_EVERY_SECONDS, Reader, Watch, Watching
+from penstock_server.services.readers import Reader
+from penstock_server.services.watching import LOOK_EVERY_SECONDS, Watch, Watching
 
 TASKS_OF_A_MESSAGE = 500
 # A message has one task at least. Clients of gRPC take 4 MiB, if nothing else is set.
@@ -23,7 +24,9 @@ class RunWatches:
         self._storage = storage
         self._watching = watching
 
-    def open(self, run_id: str, after: int, reader: Reader, *, until_finished: bool = False) -> Callable[[], None]:
+    def open(
+        self, run_id: str, after: int, reader: Reader[RunChange], *, until_finished: bool = False
+    ) -> Callable[[], None]:
         """Begins to send; the result ends the watch without a word to its reader.
 
         Raises NotFoundError, InvalidArgumentError, UnavailableError.

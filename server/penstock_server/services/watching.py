@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from penstock_server.domain.changes import Position
 from penstock_server.errors import NotFoundError, PenstockError, UnavailableError
+from penstock_server.services.readers import Reader
 
 log = logging.getLogger(__name__)
 
@@ -32,35 +33,6 @@ _PAUSE_BY_WORK = 3.0
 _PATIENCE_SECONDS = 5.0
 _LONGEST_SECONDS = 15 * 60.0
 _THREADS = 16
-
-
-class Reader(Protocol):
-    """Takes the messages of one watch."""
-
-    @property
-    def peer(self) -> str:
-        """Whose reader it is; messages to one peer are sent one after another."""
-        ...
-
-    def ready(self) -> bool:
-        """False while it has not taken earlier messages."""
-        ...
-
-    def when_ready(self, call: Callable[[], None]) -> None:
-        """`call` is called each time it has become ready again."""
-        ...
-
-    def send(self, change: Any) -> None:
-        """May block."""
-        ...
-
-    def end(self, error: PenstockError | None) -> None:
-        """Nothing is sent any more."""
-        ...
-
-    def abandon(self) -> None:
-        """Ends it, also while `send` blocks."""
-        ...
 
 
 class Change(Protocol):
@@ -94,7 +66,7 @@ class Watch:
 
     source: Source
     subject: Hashable
-    reader: Reader
+    reader: Reader[Any]
     position: Position
     ends: Callable[[Any], bool] = lambda _: False
     begun: bool = False

@@ -24,6 +24,7 @@ from penstock_server.storage.engine import database_errors, open_engine
 from penstock_server.storage.pool import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.probe import write_problem
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
+from penstock_server.storage.repositories.attempts import SqlAttemptRepository
 from penstock_server.storage.repositories.audit import SqlAuditRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
@@ -53,6 +54,7 @@ class SqlUnitOfWork:
         self.specs: ports.SpecRepository = SqlSpecRepository(connection)
         self.runs: ports.RunRepository = SqlRunRepository(connection, lock=writing)
         self.tasks: ports.TaskRepository = SqlTaskRepository(connection)
+        self.attempts: ports.AttemptRepository = SqlAttemptRepository(connection)
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)

@@ -32,7 +32,8 @@ from sqlalchemy import (
 )
 
 from penstock_server.domain.listing import Cursor, KeyKind, ListQuery, Operation, Page, Predicate, Scope
-from penstock_server.storage.tables import run_metrics
+from penstock_server.domain.parameters import number_of
+from penstock_server.storage.tables import run_metrics, run_parameters
 
 ValueTest = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 Related = Mapping[str, Callable[[ValueTest], ColumnElement[bool]]]
@@ -144,12 +145,28 @@ def _condition(
         assert pairs is not None
         owners = select(pairs.owner).where(pairs.key == predicate.pair, pairs.value == predicate.value)
         return identifier.in_(owners)
+    if predicate.parameter:
+        given = select(run_parameters.c.run_id).where(run_parameters.c.name == predicate.parameter)
+        return identifier.in_(given.where(_parameter_matches(predicate)))
     if predicate.column in related:
         if predicate.operation is Operation.NOT_EQUALS:
             equal = replace(predicate, operation=Operation.EQUALS)
             return not_(related[predicate.column](lambda value: _matches(value, equal)))
         return related[predicate.column](lambda value: _matches(value, predicate))
     return _matches(table.c[predicate.column], predicate)
+
+
+def _parameter_matches(predicate: Predicate) -> ColumnElement[bool]:
+    text, number = run_parameters.c.text, run_parameters.c.number
+    if predicate.kind is KeyKind.NUMBER:
+        return _matches(number, predicate)
+    if predicate.operation is Operation.IS_SUBSTRING:
+        return _matches(text, predicate)
+    values = predicate.value if predicate.operation is Operation.IN else [predicate.value]
+    # A number is the same however it is written.
+    numbers = [found for found in map(number_of, values) if found is not None]
+    equal = or_(text.in_(values), number.in_(numbers)) if numbers else text.in_(values)
+    return not_(func.coalesce(equal, false())) if predicate.operation is Operation.NOT_EQUALS else equal
 
 
 def _matches(column: ColumnElement[Any], predicate: Predicate) -> ColumnElement[bool]:

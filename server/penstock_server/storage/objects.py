@@ -78,6 +78,11 @@ class StoredObjects:
         with _translated_errors():
             yield from self._reader.read(uri, offset=offset, length=max_bytes or None)
 
+    def part(self, uri: str, offset: int, length: int) -> bytes:
+        """Bytes of an object that is no directory, fewer where it ends. Raises what `read` does."""
+        with _translated_errors():
+            return b"".join(self._reader.read(uri, offset=offset, length=length))
+
     def size(self, uri: str) -> int | None:
         """In bytes, None of a directory. Raises what `read` does."""
         with _translated_errors():

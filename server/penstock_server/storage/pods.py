@@ -1,30 +1,29 @@
 """Reads Pods, their events and running logs from the cluster.
 
 Why in the server: it serves the Pod tabs of the web UI and the logs of running tasks; its RBAC rights are read-only.
-The methods block, like all storage; the calls run on an event loop in a thread of its own.
+The calls run on an event loop in a thread of its own, those of all logs that are followed too; the methods block, like
+all storage, except `log`.
 
-Invariants: if the cluster does not answer, UnavailableError is raised within seconds; of a log one piece is in memory;
-a stream without a reader is closed.
+Invariants: if the cluster does not answer, UnavailableError is raised within seconds; of a log a bounded part is in
+memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from penstock_kube.client import KubeClient
 from penstock_kube.config import Cluster
-from penstock_kube.errors import InvalidError, KubeError, NotFoundError
+from penstock_kube.errors import KubeError, NotFoundError
 
 from penstock_server.errors import UnavailableError
+from penstock_server.storage.pod_logs import ClusterPodLog
 
 _T = TypeVar("_T")
 _SECONDS = 10.0
-_POLL_SECONDS = 1.0
 
 
 class ClusterPods:
@@ -55,46 +54,10 @@ class ClusterPods:
         items: list[dict[str, Any]] = event_list.get("items") or []
         return sorted(items, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
-    def log(self, namespace: str, name: str, *, follow: bool, active: Callable[[], bool]) -> Iterator[bytes] | None:
-        """The log of the user's container; None when the Pod is gone or has not begun. Raises UnavailableError."""
+    def log(self, namespace: str, name: str, *, follow: bool, when_more: Callable[[], None]) -> ClusterPodLog:
+        """The log of the user's container, as it comes."""
         pieces = self._client.log(namespace or self._default, name, "main", follow=follow)
-        try:
-            first = self._next(pieces, active)
-        except (NotFoundError, InvalidError):
-            return None
-        except KubeError as error:
-            raise UnavailableError(f"the cluster does not give the log of {name}: {error}") from error
-        return self._stream(first, pieces, name, active)
-
-    def _stream(
-        self, first: bytes | None, pieces: AsyncGenerator[bytes, None], name: str, active: Callable[[], bool]
-    ) -> Iterator[bytes]:
-        try:
-            while first is not None:
-                yield first
-                first = self._next(pieces, active)
-        except KubeError as error:
-            raise UnavailableError(f"the log of {name} broke off: {error}") from error
-        finally:
-            with contextlib.suppress(FutureTimeoutError):
-                self._wait(pieces.aclose())
-
-    def _next(self, pieces: AsyncGenerator[bytes, None], active: Callable[[], bool]) -> bytes | None:
-        """The next piece; None at the end, or when the caller is gone."""
-
-        async def next_piece() -> bytes | None:
-            return await anext(pieces, None)
-
-        pending = asyncio.run_coroutine_threadsafe(next_piece(), self._loop)
-        while True:
-            try:
-                return pending.result(_POLL_SECONDS)
-            except FutureTimeoutError:
-                if pending.done():
-                    raise
-                if not active():
-                    pending.cancel()
-                    return None
+        return ClusterPodLog(self._loop, pieces, name, when_more)
 
     def _path(self, namespace: str) -> str:
         return f"/api/v1/namespaces/{namespace or self._default}"

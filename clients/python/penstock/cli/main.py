@@ -14,6 +14,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "runs": ("penstock.cli.runs:runs", "List, follow, explain, end and repeat runs."),
     "pipelines": ("penstock.cli.pipelines:pipelines", "Upload and list pipelines."),
     "experiments": ("penstock.cli.experiments:experiments", "Create and list experiments."),
+    "recurring-runs": ("penstock.cli.recurring_runs:recurring_runs", "Make and look at recurring runs."),
     "artifacts": ("penstock.cli.artifacts:artifacts", "List and download artifacts."),
     "cache": ("penstock.cli.cache:cache", "Say why a task was or was not answered from the cache."),
     "overview": ("penstock.cli.overview:overview", "Say what waits and runs, and what is amiss."),

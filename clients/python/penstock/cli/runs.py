@@ -1,4 +1,6 @@
-"""`penstock runs`: list, get, compare, tasks, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
+"""`penstock runs`: list, get, compare, tasks, attempts, timeline, wait, logs, why, events, terminate, retry, archive,
+unarchive, delete.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import click
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
+from penstock.cli.attempts import attempts, timeline
 from penstock.cli.common import (
     namespace_option,
     print_chunks,
@@ -19,6 +22,7 @@ from penstock.cli.common import (
     server_options,
 )
 from penstock.cli.compare import compare
+from penstock.cli.filters import equal, filter_text, of_parameter
 from penstock.cli.listed_runs import run_duration, run_table, show_runs
 from penstock.cli.run import find_experiment, follow, label_pairs
 from penstock.client import Client
@@ -37,12 +41,22 @@ def runs() -> None:
 
 
 runs.add_command(compare)
+runs.add_command(attempts)
+runs.add_command(timeline)
 
 
 @runs.command("list")
 @click.option("--experiment", default="", help="Only runs of this experiment, by name.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Newest so many.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Only with this label; repeatable.")
+@click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="'NAME>=VALUE'",
+    help="Only given this: with =, !=, <, <=, > or >=; repeatable.",
+)
 @click.option("--user", default="", help="Only runs that this user created.")
 @click.option("--watch", is_flag=True, help="Go on showing them as they come and change, until Ctrl-C; 200 at most.")
 @namespace_option
@@ -51,6 +65,7 @@ def list_runs(
     experiment: str,
     limit: int,
     labels: tuple[str, ...],
+    parameters: tuple[str, ...],
     user: str,
     watch: bool,
     namespace: str,
@@ -59,9 +74,8 @@ def list_runs(
 ) -> None:
     """List runs, newest first.
 
-    Example: penstock runs list --experiment nightly --label team=vision --watch
+    Example: penstock runs list --experiment nightly --label team=vision --parameter 'rate>=0.1' --watch
     """
-    import json
     from itertools import islice
 
     if watch and (as_json or limit > _MOST_WATCHED):
@@ -72,12 +86,12 @@ def list_runs(
         if not found:
             raise click.ClickException(f"there is no experiment {experiment!r}")
         place = {"experiment_id": found}
-    wanted = {f"labels.{key}": value for key, value in label_pairs(labels).items()}
+    wanted = [equal(f"labels.{key}", value) for key, value in label_pairs(labels).items()]
+    wanted += [of_parameter(comparison) for comparison in parameters]
     if user:
-        wanted["created_by"] = user
+        wanted.append(equal("created_by", user))
     if wanted:
-        equal = [{"operation": "EQUALS", "key": key, "string_value": value} for key, value in wanted.items()]
-        place["filter"] = json.dumps({"predicates": equal})
+        place["filter"] = filter_text(wanted)
     if watch:
         show_runs(client, page_size=limit, sort_by=_NEWEST, **place)
         return

@@ -21,14 +21,15 @@ interface Props {
   readonly chosen: string | undefined;
   readonly choose: (path: string) => void;
   readonly toggle: (path: string) => void;
+  readonly marked: ReadonlySet<string>;
 }
 
 // What ELK places within seconds.
 const MOST_NODES = 1_000;
 
-type TaskNode = FlowNode<{ node: Node }, "task">;
+type TaskNode = FlowNode<{ node: Node; critical: boolean }, "task">;
 
-export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props) {
+export function TaskGraph({ run, tree, toggled, chosen, choose, toggle, marked }: Props) {
   const text = useText();
   const scheme = useComputedColorScheme("light");
   const document = useDocument(run);
@@ -57,11 +58,16 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
       width,
       height,
       selected: node.task.path === chosen,
-      data: { node: latest.get(node.task.path) ?? node },
+      data: { node: latest.get(node.task.path) ?? node, critical: marked.has(node.task.path) },
       ...(parent === "" ? {} : { parentId: parent }),
     }),
   );
-  const edges = layout.data.edges.map(({ from, to }) => ({ id: `${from} ${to}`, source: from, target: to }));
+  const edges = layout.data.edges.map(({ from, to }) => ({
+    id: `${from} ${to}`,
+    source: from,
+    target: to,
+    className: (marked.has(from) && marked.has(to) && styles.critical) || "",
+  }));
   return (
     <ReactFlow
       nodes={nodes}
@@ -82,11 +88,16 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle }: Props)
   );
 }
 
-function TaskCard({ data: { node }, selected }: NodeProps<TaskNode>) {
+function TaskCard({ data: { node, critical }, selected }: NodeProps<TaskNode>) {
   const text = useText();
   const { task, children, counts } = node;
   return (
-    <div className={`${styles.card} ${children.length > 0 ? styles.group : ""}`} aria-current={selected}>
+    <div
+      className={`${styles.card} ${children.length > 0 ? styles.group : ""}`}
+      aria-current={selected}
+      data-critical={critical || undefined}
+      title={critical ? text("criticalPath") : undefined}
+    >
       <Handle type="target" position={Position.Top} />
       <Text size="sm" className={styles.name}>
         {shownName(task)}

@@ -1,13 +1,14 @@
 /** What the runs of a list are chosen by. Each filter is in the address. */
-import { Group, NativeSelect, TagsInput } from "@mantine/core";
-import { useMemo, useState } from "react";
+import { Group, NativeSelect } from "@mantine/core";
+import { useMemo } from "react";
 
 import { NameFilter } from "../components/NameFilter";
-import { isLabel, RUN_STATES, STORAGES, type RunsSearch } from "../search";
+import { isComparison, isLabel, RUN_STATES, STORAGES, type RunsSearch } from "../search";
 import { useText } from "../text/language";
 import { Choice } from "./Choice";
 import { experiments, pipelines } from "./choices";
 import styles from "./runs.module.css";
+import { Words } from "./Words";
 
 interface Props {
   readonly search: RunsSearch;
@@ -21,7 +22,6 @@ export function RunFilters({ search, change, narrowed }: Props) {
   const namespace = search.namespace ?? "";
   const ofExperiments = useMemo(() => experiments(namespace), [namespace]);
   const ofPipelines = useMemo(() => pipelines(namespace), [namespace]);
-  const [labelIsWrong, setLabelIsWrong] = useState(false);
   return (
     <Group align="flex-start" className={styles.filters}>
       <NameFilter name={search.name} change={(name) => change({ name })} />
@@ -56,16 +56,21 @@ export function RunFilters({ search, change, narrowed }: Props) {
         choose={(pipeline) => change({ pipeline })}
         {...ofPipelines}
       />
-      <TagsInput
-        aria-label={text("labels")}
-        placeholder={search.label ? "" : text("labelHint")}
-        value={[...(search.label ?? [])]}
-        splitChars={[]}
-        error={labelIsWrong ? text("labelForm") : undefined}
-        onChange={(words) => {
-          setLabelIsWrong(!words.every(isLabel));
-          change({ label: words.filter(isLabel) });
-        }}
+      <Words
+        label={text("labels")}
+        hint={text("labelHint")}
+        wrong={text("labelForm")}
+        fits={isLabel}
+        words={search.label}
+        choose={(label) => change({ label })}
+      />
+      <Words
+        label={text("parameters")}
+        hint={text("givenHint")}
+        wrong={text("givenForm")}
+        fits={isComparison}
+        words={search.given}
+        choose={(given) => change({ given })}
       />
     </Group>
   );

@@ -29,6 +29,16 @@ test("a label's value goes from its first equals sign to its end, and may be emp
   ]);
 });
 
+test("a parameter is compared as it is written, by size with a number alone", () => {
+  const { given } = runsSearch({ given: ["rate >= 0.1", "name=a<b", "flag!=true", "rate>much", "rate", "=1"] });
+  expect(given).toEqual(["rate >= 0.1", "name=a<b", "flag!=true"]);
+  expect(predicates(filterOf({ storage: "all", given: given ?? [] }))).toEqual([
+    { operation: "GREATER_THAN_EQUALS", key: "parameters.rate", string_value: "0.1" },
+    { operation: "EQUALS", key: "parameters.name", string_value: "a<b" },
+    { operation: "NOT_EQUALS", key: "parameters.flag", string_value: "true" },
+  ]);
+});
+
 test("a filter with a percent sign is escaped, since the server unescapes it", () => {
   const filter = filterOf({ storage: "all", name: "50%2B+1" });
   expect(predicates(decodeURIComponent(filter))[0].string_value).toBe("50%2B+1");

@@ -1,8 +1,18 @@
 /** The filter of a list of runs, as the API takes it: JSON in a text. */
-import type { RunsSearch, Storage } from "../search";
+import { COMPARISON, type RunsSearch, type Storage } from "../search";
+
+const OPERATIONS = {
+  "=": "EQUALS",
+  "!=": "NOT_EQUALS",
+  "<": "LESS_THAN",
+  "<=": "LESS_THAN_EQUALS",
+  ">": "GREATER_THAN",
+  ">=": "GREATER_THAN_EQUALS",
+} as const;
+type Operator = keyof typeof OPERATIONS;
 
 export type Predicate = { readonly key: string } & (
-  | { readonly operation: "EQUALS" | "IS_SUBSTRING"; readonly string_value: string }
+  | { readonly operation: (typeof OPERATIONS)[Operator] | "IS_SUBSTRING"; readonly string_value: string }
   | { readonly operation: "IN"; readonly string_values: { readonly values: readonly string[] } }
   | { readonly operation: "GREATER_THAN_EQUALS"; readonly timestamp_value: string }
 );
@@ -18,7 +28,15 @@ export function filterOf(search: RunsSearch): string {
       const at = word.indexOf("=");
       return equals(`labels.${word.slice(0, at)}`, word.slice(at + 1), true);
     }),
+    ...(search.given ?? []).flatMap(ofParameter),
   ]);
+}
+
+function ofParameter(word: string): Predicate[] {
+  const [, name, operator, value] = COMPARISON.exec(word) ?? [];
+  if (name === undefined || operator === undefined || value === undefined) return [];
+  const operation = OPERATIONS[operator as Operator];
+  return [{ operation, key: `parameters.${name.trim()}`, string_value: value.trim() }];
 }
 
 export function storagePredicate(storage: Storage = "active"): Predicate[] {

@@ -1,4 +1,5 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
@@ -7,6 +8,7 @@ import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
 
 export const en = {
+  ...attemptsEn,
   ...keysEn,
   ...compareEn,
   ...homeEn,
@@ -46,6 +48,8 @@ export const en = {
   labels: "Labels",
   labelHint: "Label: key=value",
   labelForm: "A label is written as key=value",
+  givenHint: "Parameter: rate>=0.1",
+  givenForm: "A parameter is compared with =, != or, with a number, <, <=, >, >=: rate>=0.1",
   storage: "Storage state",
   active: "Active",
   archived: "Archived",
@@ -202,7 +206,7 @@ export const en = {
   firstBytes: "Only the first {count} bytes are shown",
   noPreview: "There is no preview of such content; download it",
   tooLarge: "It is too large for a preview; download it",
-  htmlIsBare: "Scripts, styles and what the page loads from elsewhere are left out",
+  htmlIsBare: "Scripts and what the page loads from elsewhere are left out",
   metric: "Metric",
   value: "Value",
   noMetrics: "No metrics were logged",

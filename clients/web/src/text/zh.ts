@@ -1,4 +1,5 @@
 /** 简体中文界面文字。 */
+import { attemptsZh } from "./attempts.zh";
 import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { keysZh } from "./keys.zh";
@@ -8,6 +9,7 @@ import { startZh } from "./start.zh";
 import { taskZh } from "./task.zh";
 
 export const zh: Catalogue = {
+  ...attemptsZh,
   ...keysZh,
   ...compareZh,
   ...homeZh,
@@ -46,6 +48,8 @@ export const zh: Catalogue = {
   labels: "标签",
   labelHint: "标签：键=值",
   labelForm: "标签须写成 键=值 的形式",
+  givenHint: "参数：rate>=0.1",
+  givenForm: "参数用 =、!= 比较，或用 <、<=、>、>= 与数字比较，例如 rate>=0.1",
   storage: "存储状态",
   active: "未归档",
   archived: "已归档",
@@ -202,7 +206,7 @@ export const zh: Catalogue = {
   firstBytes: "仅显示前 {count} 字节",
   noPreview: "此类内容无法预览，请下载",
   tooLarge: "内容过大，无法预览，请下载",
-  htmlIsBare: "脚本、样式以及页面从别处加载的内容均不显示",
+  htmlIsBare: "脚本以及页面从别处加载的内容均不显示",
   metric: "指标",
   value: "值",
   noMetrics: "没有记录指标",

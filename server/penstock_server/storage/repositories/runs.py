@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
@@ -13,11 +14,12 @@ from penstock_server.domain.changes import RunMark
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.options import RunOptions
+from penstock_server.domain.parameters import searchable
 from penstock_server.domain.run import Run, RunState, StateChange
 from penstock_server.storage.listing import Pairs, ValueTest, page
 from penstock_server.storage.tables import run_labels as labels_table
+from penstock_server.storage.tables import run_parameters, tasks
 from penstock_server.storage.tables import runs as table
-from penstock_server.storage.tables import tasks
 
 _DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence", "changes")
 _CHUNK = 500
@@ -59,6 +61,10 @@ class SqlRunRepository:
         if run.labels:
             rows = [{"run_id": run.run_id, "label_key": key, "label_value": value} for key, value in run.labels.items()]
             self._connection.execute(insert(labels_table), rows)
+        parameters = searchable(json.loads(run.arguments))
+        if parameters:
+            rows = [{"run_id": run.run_id, **asdict(parameter)} for parameter in parameters]
+            self._connection.execute(insert(run_parameters), rows)
 
     def get(self, run_id: str) -> Run | None:
         statement = select(*_COLUMNS).where(table.c.run_id == run_id)

@@ -90,12 +90,29 @@ class SqlTaskRepository:
         row = self._connection.execute(statement).first()
         return _task(row) if row else None
 
+    def get_many(self, run_id: str, task_ids: Sequence[str]) -> Sequence[Task]:
+        """Of those that exist, in any order."""
+        of_run = select(*_COLUMNS).where(table.c.run_id == run_id)
+        chunks = (task_ids[start : start + _CHUNK] for start in range(0, len(task_ids), _CHUNK))
+        rows = (self._connection.execute(of_run.where(table.c.task_id.in_(chunk))) for chunk in chunks)
+        return [_task(row) for some in rows for row in some]
+
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         statement = select(*_COLUMNS).where(table.c.pod_name == pod_name, table.c.pod_name != "")
         if run_id:
             statement = statement.where(table.c.run_id == run_id)
         row = self._connection.execute(statement).first()
         return _task(row) if row else None
+
+    def named(self, run_id: str, task_ids: Sequence[str], pod_names: Sequence[str]) -> Sequence[Task]:
+        """Those of a run that have one of the ids, or of the names of Pods."""
+        found: dict[str, Task] = {}
+        for column, values in ((table.c.task_id, task_ids), (table.c.pod_name, [name for name in pod_names if name])):
+            for start in range(0, len(values), _CHUNK):
+                wanted = column.in_(values[start : start + _CHUNK])
+                rows = self._connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id, wanted))
+                found.update((task.task_id, task) for task in map(_task, rows))
+        return list(found.values())
 
     def changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[tuple[int, Task]]:
         """The tasks behind the position, each with its latest change, in the order of (change, id)."""

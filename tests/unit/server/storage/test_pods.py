@@ -1,0 +1,112 @@
+"""Logs of many Pods of an API server, followed over one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+from penstock_kube.config import Cluster
+from penstock_server.errors import NotFoundError
+from penstock_server.storage.pods import ClusterPods
+
+PODS = 200
+
+
+class ApiServer:
+    """Pods say that they have begun, and the rest when `go` is set; those of other names are refused."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.open = 0
+        self._loop = asyncio.new_event_loop()
+        self._go = asyncio.Event()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        assert self._started.wait(60)
+
+    def go(self) -> None:
+        self._loop.call_soon_threadsafe(self._go.set)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        self._loop.run_until_complete(self._begin())
+        self._started.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._runner.cleanup())
+        self._loop.close()
+
+    async def _begin(self) -> None:
+        app = web.Application()
+        app.router.add_get("/api/v1/namespaces/team/pods/{name}/log", self._log)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def _log(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name in ("gone", "waiting"):
+            return web.json_response({"reason": "BadRequest", "message": "no"}, status=404 if name == "gone" else 400)
+        assert request.query["follow"] == "true"
+        reply = web.StreamResponse()
+        await reply.prepare(request)
+        self.open += 1
+        try:
+            await reply.write(f"{name} begun\n".encode())
+            await self._go.wait()
+            await reply.write(b"end" * 100_000)
+        finally:
+            self.open -= 1
+        return reply
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    made = ApiServer()
+    yield made
+    made.close()
+
+
+class Following:
+    def __init__(self, pods: ClusterPods, name: str) -> None:
+        self._more = threading.Semaphore(0)
+        self.log = pods.log("team", name, follow=True, when_more=self._more.release)
+
+    def comes(self) -> bytes | None:
+        """The next bytes; None at the end."""
+        while (piece := self.log.take()) == b"":
+            assert self._more.acquire(timeout=60)
+        return piece
+
+    def rest(self) -> bytes:
+        got = b""
+        while (piece := self.comes()) is not None:
+            got += piece
+        return got
+
+
+def test_hundreds_of_pods_are_followed_without_a_thread_each(server: ApiServer) -> None:
+    pods = ClusterPods(Cluster(server.url, None, dict, "team"), "team")
+    before = threading.active_count()
+    followed = {f"pod-{number}": Following(pods, f"pod-{number}") for number in range(PODS)}
+    for name, following in followed.items():
+        assert following.comes() == f"{name} begun\n".encode()
+    assert (server.open, threading.active_count() - before) == (PODS, 0)
+    for number in range(10):
+        followed.pop(f"pod-{number}").log.close()
+    server.go()
+    assert {following.rest() for following in followed.values()} == {b"end" * 100_000}
+
+
+@pytest.mark.parametrize("name", ["gone", "waiting"])
+def test_a_pod_without_a_log(server: ApiServer, name: str) -> None:
+    pods = ClusterPods(Cluster(server.url, None, dict, "team"), "team")
+    with pytest.raises(NotFoundError):
+        Following(pods, name).comes()
