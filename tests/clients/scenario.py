@@ -230,6 +230,14 @@ def _insight() -> list[dict[str, Any]]:
             f"{V1}.WatchService", "WatchRun", {**one, "until_finished": True},
             http={"get": "/apis/penstock/v1/runs/${run}:watch?until_finished=true"},
         ),
+        _step(
+            f"{V1}.WatchService", "WatchRuns", {"experiment_id": "${experiment}", "until_finished": True},
+            http={"get": "/apis/penstock/v1/runs:watch?experiment_id=${experiment}&until_finished=true"},
+        ),
+        _step(
+            f"{V1}.WatchService", "WatchRuns", {"sort_by": "colour"}, code="INVALID_ARGUMENT",
+            http={"get": "/apis/penstock/v1/runs:watch?sort_by=colour"},
+        ),
         _step(service, "ReadEventLog", one, http={"get": events.format("${run}")}),
         _step(
             service, "ReadEventLog", {"run_id": "nobody"}, code="NOT_FOUND", http={"get": events.format("nobody")},

@@ -281,6 +281,9 @@ RULES: Mapping[str, Rule] = {
     ),
     f"{_INSIGHT}/GetOverview": (Check("runs", "list", OfListing(namespace="namespace")),),
     "/penstock.v1.WatchService/WatchRun": (Check("runs", "get", _of_run()),),
+    "/penstock.v1.WatchService/WatchRuns": (
+        Check("runs", "list", OfListing(OfObject(ObjectKind.EXPERIMENT, "experiment_id"), "namespace")),
+    ),
     f"{_INSIGHT}/ReadLog": (Check("runs", "readArtifact", OfTask("run_id", "node_id")),),
     f"{_INSIGHT}/DescribePod": (Check("runs", "get", OfTask("run_id", "pod_name")),),
     f"{_INSIGHT}/ListArtifacts": (Check("artifacts", "list", OfListing(_of_run(), "namespace")),),

@@ -15,7 +15,7 @@ from penstock_ir.task_rows import TaskState
 from penstock_server.domain.api_token import ApiToken
 from penstock_server.domain.attempts import AttemptRow, LeafTask, Told
 from penstock_server.domain.audit import AuditEvent, AuditQuery
-from penstock_server.domain.changes import Position
+from penstock_server.domain.changes import Position, RunMark
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
 from penstock_server.domain.executors import ConnectedExecutor, ExecutorStatus, OpenRuns
 from penstock_server.domain.experiment import Experiment
@@ -90,6 +90,14 @@ class RunRepository(Protocol):
 
     def by_recurring(self, recurring_run_id: str, display_name: str) -> Run | None: ...
     def list(self, query: ListQuery) -> Page[Run]: ...
+    def marks(self, query: ListQuery, total: int | None) -> Page[RunMark]:
+        """Those of `list`. `total` is counted if it is None."""
+        ...
+
+    def marked(self, run_ids: Sequence[str]) -> Mapping[str, tuple[Run, int]]:
+        """Of the runs that exist, each with its mark."""
+        ...
+
     def set_storage_state(self, run_id: str, state: str) -> bool: ...
     def archive_of_experiment(self, experiment_id: str) -> None: ...
     def count_active(self, recurring_run_id: str) -> int: ...

@@ -182,8 +182,7 @@ class RunService:
     def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Run]:
         """Raises InvalidArgumentError, NotFoundError."""
         with self._storage.reading() as uow:
-            scope = experiments.scope_of_list(uow, self._tenancy, experiment_id, namespace)
-            return uow.runs.list(listing.parse(LISTING, request, scope))
+            return uow.runs.list(query_of_list(uow, self._tenancy, request, experiment_id, namespace))
 
     def archive(self, run_id: str) -> None:
         with self._storage.writing() as uow:
@@ -330,6 +329,14 @@ def scope_of_list(uow: UnitOfWork, tenancy: Tenancy, run_id: str, namespace: str
     if namespace and namespace != found:
         raise NotFoundError("Run", run_id)
     return Scope(found, run_id)
+
+
+def query_of_list(
+    uow: UnitOfWork, tenancy: Tenancy, request: listing.ListRequest, experiment_id: str, namespace: str
+) -> listing.ListQuery:
+    """The checked request for a list of runs. Raises InvalidArgumentError, NotFoundError."""
+    scope = experiments.scope_of_list(uow, tenancy, experiment_id, namespace)
+    return listing.parse(LISTING, request, scope)
 
 
 def find(uow: UnitOfWork, run_id: str) -> Run:

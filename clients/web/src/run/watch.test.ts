@@ -4,7 +4,8 @@ import { TaskSchema } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { RunSchema, RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { LONGEST_PAUSE_MS, RunWatch, SILENCE_MS, TELL_EVERY_MS, type Change } from "./watch";
+import { LONGEST_PAUSE_MS, SILENCE_MS } from "../live/follower";
+import { RunWatch, TELL_EVERY_MS, type Change } from "./watch";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.restoreAllMocks().useRealTimers());

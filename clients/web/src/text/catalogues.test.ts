@@ -13,8 +13,7 @@ import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
 
 test("no text is in two catalogues, where one would hide the other", () => {
-  for (const part of [attemptsEn, compareEn, homeEn, keysEn, lineageEn, pipelinesEn, startEn, taskEn]) {
-  for (const part of [accessEn, attemptsEn, compareEn, homeEn, keysEn, pipelinesEn, startEn, taskEn]) {
+  for (const part of [accessEn, attemptsEn, compareEn, homeEn, keysEn, lineageEn, pipelinesEn, startEn, taskEn]) {
     for (const [key, text] of Object.entries(part)) expect({ key, text: en[key as keyof typeof en] }).toEqual({ key, text });
   }
 });
