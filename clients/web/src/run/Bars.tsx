@@ -42,12 +42,11 @@ function PlainBar({ task, range, now }: Omit<Props, "runId">) {
   return (
     <span title={said.filter(Boolean).join("\n")} data-bar>
       {bar.waits ? (
-        <span className={`${styles.bar} ${styles.waits}`} data-part="waits" style={placed(bar.waits)} />
+        <span className={`${styles.bar} ${styles.waits}`} style={placed(bar.waits)} />
       ) : null}
       {bar.runs ? (
         <span
           className={styles.bar}
-          data-part="runs"
           style={{ ...placed(bar.runs), background: `var(--mantine-color-${colour}-filled)` }}
         />
       ) : null}

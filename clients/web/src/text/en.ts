@@ -4,6 +4,7 @@ import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
+import { lineageEn } from "./lineage.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
@@ -14,6 +15,7 @@ export const en = {
   ...keysEn,
   ...compareEn,
   ...homeEn,
+  ...lineageEn,
   ...pipelinesEn,
   ...startEn,
   ...taskEn,

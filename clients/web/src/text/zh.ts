@@ -5,6 +5,7 @@ import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { keysZh } from "./keys.zh";
 import { homeZh } from "./home.zh";
+import { lineageZh } from "./lineage.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 import { taskZh } from "./task.zh";
@@ -15,6 +16,7 @@ export const zh: Catalogue = {
   ...keysZh,
   ...compareZh,
   ...homeZh,
+  ...lineageZh,
   ...pipelinesZh,
   ...startZh,
   ...taskZh,
