@@ -14,7 +14,7 @@ const COLOURS: Readonly<Record<string, string>> = { OK: "green", UNKNOWN: "gray"
 export function AuditTable({ events }: { readonly events: readonly AuditEvent[] }) {
   const text = useText();
   return (
-    <Table.ScrollContainer minWidth={900} type="native">
+    <Table.ScrollContainer minWidth={900} type="native" tabIndex={0} role="region" aria-label={text("audit")}>
       <Table highlightOnHover>
         <Table.Thead>
           <Table.Tr>

@@ -9,6 +9,7 @@ import type { WhoAmIResponse } from "@penstock/client/gen/penstock_api/v1/access
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
+import { isNamespace } from "../components/recentNamespaces";
 import { penstock } from "../server";
 import { fill } from "../text/fill";
 import { useText } from "../text/language";
@@ -39,7 +40,7 @@ export function CreateToken({ caller, close }: { readonly caller: WhoAmIResponse
   if (secret) return <Secret secret={secret} close={close} />;
   const submit = () => {
     setTried(true);
-    if (name.trim()) creation.mutate();
+    if (name.trim() && namespaces.every(isNamespace)) creation.mutate();
   };
   const lasting = (count: number): string =>
     count === 1 ? text("oneDay") : count === 365 ? text("oneYear") : fill(text("daysLong"), { count });
@@ -72,6 +73,7 @@ export function CreateToken({ caller, close }: { readonly caller: WhoAmIResponse
           label={text("namespaces")}
           description={text("namespacesHint")}
           value={namespaces}
+          error={namespaces.every(isNamespace) ? undefined : text("namespaceForm")}
           acceptValueOnBlur
           maxTags={100}
           onChange={setNamespaces}

@@ -3,6 +3,7 @@ import { NativeSelect, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
+import { isNamespace } from "../components/recentNamespaces";
 import { penstock } from "../server";
 import { useText } from "../text/language";
 import { FormDialog } from "./FormDialog";
@@ -30,11 +31,11 @@ export function GiveRole({ namespace: looked, close }: Props) {
       close();
     },
   });
+  const holdsSomewhere = namespace === "*" || isNamespace(namespace);
   const submit = () => {
     setTried(true);
-    if (name.trim() && namespace.trim()) giving.mutate();
+    if (name.trim() && holdsSomewhere) giving.mutate();
   };
-  const lack = (said: string) => (tried && !said.trim() ? text("needed") : undefined);
   return (
     <FormDialog
       title={text("newRole")}
@@ -58,7 +59,7 @@ export function GiveRole({ namespace: looked, close }: Props) {
         label={text("name")}
         value={name}
         maxLength={255}
-        error={lack(name)}
+        error={tried && !name.trim() ? text("needed") : undefined}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <NativeSelect
@@ -73,7 +74,7 @@ export function GiveRole({ namespace: looked, close }: Props) {
         description={text("roleNamespaceHint")}
         value={namespace}
         maxLength={63}
-        error={lack(namespace)}
+        error={tried && !holdsSomewhere ? text("namespaceForm") : undefined}
         onChange={(event) => setNamespace(event.currentTarget.value)}
       />
     </FormDialog>

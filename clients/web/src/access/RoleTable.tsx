@@ -17,7 +17,7 @@ interface Props {
 export function RoleTable({ bindings, pending, take }: Props) {
   const text = useText();
   return (
-    <Table.ScrollContainer minWidth={700} type="native">
+    <Table.ScrollContainer minWidth={700} type="native" tabIndex={0} role="region" aria-label={text("roles")}>
       <Table highlightOnHover>
         <Table.Thead>
           <Table.Tr>

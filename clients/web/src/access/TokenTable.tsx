@@ -23,7 +23,7 @@ export function TokenTable({ tokens, withUsers, pending, revoke }: Props) {
     ...(["role", "namespaces", "created", "expires", "lastUsed", "revoked"] as const),
   ] as const;
   return (
-    <Table.ScrollContainer minWidth={900} type="native">
+    <Table.ScrollContainer minWidth={900} type="native" tabIndex={0} role="region" aria-label={text("tokens")}>
       <Table highlightOnHover>
         <Table.Thead>
           <Table.Tr>

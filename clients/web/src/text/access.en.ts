@@ -68,6 +68,7 @@ export const accessEn = {
   since: "Since",
   inRoleFile: "Role file",
   inRoleFileMeans: "It is in the server’s role file, which alone changes it",
+  namespaceForm: "A namespace has lower-case letters, digits and hyphens",
   roleNamespaceHint: "* for all namespaces",
   takeRole: "Take away",
   takeRoleAsks: "Take this role away?",
