@@ -27,7 +27,10 @@ ALLOWED, DENIED, UNKNOWN = "yes", "no", "401"
 _ROLES = {"viewer": Role.VIEWER, "editor": Role.EDITOR, "admin": Role.ADMIN, "administrator": Role.ADMIN}
 _INSIGHT, _UPLOADS = "/penstock.v1.InsightService", "/penstock.v1.PipelineUploadService"
 ROUTES = {
-    f"{_INSIGHT}/ReadArtifact": ("GET /apis/penstock/v1/artifacts/{name}:download",),
+    f"{_INSIGHT}/ReadArtifact": (
+        "GET /apis/penstock/v1/artifacts/{name}:download",
+        "GET /apis/penstock/v1/artifacts/{name}:html",
+    ),
     f"{_INSIGHT}/ReadObject": ("GET /artifacts/get", "GET /artifacts/{source}/{bucket}/{key}"),
     f"{_INSIGHT}/DescribePod": ("GET /k8s/pod", "GET /k8s/pod/events"),
     f"{_INSIGHT}/ReadLog": (

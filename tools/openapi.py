@@ -278,11 +278,15 @@ def _plain_routes() -> dict[str, dict[str, Schema]]:
     octets: dict[str, Any] = {"schema": data, "content_type": "application/octet-stream"}
     found = {
         "/apis/penstock/v1/artifacts/{name}:download": get("DownloadArtifact", path=("name",), **octets),
+        "/apis/penstock/v1/artifacts/{name}:html": get(
+            "ShowArtifact", path=("name",), schema=data, content_type="text/html"
+        ),
         "/apis/penstock/v1/runs/{run_id}/events": get(
             "ReadEvents", path=("run_id",), schema=data, content_type="application/x-ndjson"
         ),
         "/apis/penstock/v1/runs/{run_id}:watch": get(
-            "WatchRun", "after", "until_finished", path=("run_id",), schema=data, content_type="text/event-stream"
+            "WatchRun", "after", "until_finished", "summary",
+            path=("run_id",), schema=data, content_type="text/event-stream",
         ),
         "/artifacts/get": get("PreviewArtifact", "peek", "namespace", "providerInfo",
                               required=("source", "bucket", "key"), **octets),

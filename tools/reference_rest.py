@@ -37,6 +37,7 @@ Uploads, bytes, health, and what the web UI asks of its own server:
 """
 _DESCRIBED = {
     "DownloadArtifact": "The bytes of an artifact: a file as it is, a directory as a tar file.",
+    "ShowArtifact": "The first 10 MiB of an artifact as HTML for a frame, in which it runs and loads nothing.",
     "ReadEvents": "What a run decided, as JSON lines: `penstock-executor replay` reads it.",
     "WatchRun": "The changes of a run as Server-Sent Events, from `Last-Event-ID` or `after` on.",
     "ReadLog": "The log of a task; with `follow=true` until the task has ended.",

@@ -22,7 +22,10 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.web_sbom import with_web_ui
+
 WHEELS = ("penstock", "penstock-client")
+_WITH_WEB_UI = "penstock"
 Bom = dict[str, Any]
 
 
@@ -31,7 +34,8 @@ def main() -> None:
     directory.mkdir(parents=True, exist_ok=True)
     environment = of_environment(Path(sys.executable))
     for name in WHEELS:
-        write(of_distribution(environment, name), directory / f"{name}.cdx.json")
+        bom = of_distribution(environment, name)
+        write(with_web_ui(bom) if name == _WITH_WEB_UI else bom, directory / f"{name}.cdx.json")
 
 
 def of_environment(python: Path, variables: Mapping[str, str] | None = None) -> Bom:
@@ -86,19 +90,20 @@ def of_distribution(environment: Bom, name: str) -> Bom:
 def of_image(environment: Bom, name: str, base: str) -> Bom:
     """An image `name` with all that its environment holds, over a base with the digest `base`.
 
-    The packages of the base's own distribution are not listed.
+    The packages of the base's own distribution are not listed. Raises CalledProcessError.
     """
     image, _, version = name.rpartition(":")
     about = {"type": "container", "bom-ref": "image", "name": image, "version": version}
     below = {"type": "container", "bom-ref": "base", "name": "base", "version": base}
     packages = [_cleaned(one) for one in environment["components"]]
     contents = {"ref": "image", "dependsOn": ["base", *sorted(one["bom-ref"] for one in packages)]}
-    return {
+    image_alone = {
         **environment,
         "metadata": {**environment["metadata"], "component": about},
         "components": [below, *packages],
         "dependencies": [contents, {"ref": "base"}, *environment["dependencies"]],
     }
+    return with_web_ui(image_alone)
 
 
 def _needs(name: str) -> dict[str, set[str]]:

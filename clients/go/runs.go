@@ -5,12 +5,15 @@ import (
 	"iter"
 	"time"
 
+	"penstock.dev/go/api/v1"
 	"penstock.dev/go/api/v2beta1"
 )
 
 const (
 	firstPoll = 100 * time.Millisecond
 	lastPoll  = 5 * time.Second
+
+	tasksOfAPage = 500
 )
 
 // Ended says whether a run in this state stays in it, unless it is retried.
@@ -67,6 +70,18 @@ func (c *Client) AllExperiments(
 		request.PageToken = token
 		reply, err := c.Experiments.ListExperiments(ctx, request)
 		return reply.GetExperiments(), reply.GetNextPageToken(), err
+	})
+}
+
+// AllTasks gives every task that a request asks for, like AllRuns.
+func (c *Client) AllTasks(ctx context.Context, request *v1.ListTasksRequest) iter.Seq2[*v1.Task, error] {
+	if request.PageSize == 0 {
+		request.PageSize = tasksOfAPage
+	}
+	return pages(func(token string) ([]*v1.Task, string, error) {
+		request.PageToken = token
+		reply, err := c.Insight.ListTasks(ctx, request)
+		return reply.GetTasks(), reply.GetNextPageToken(), err
 	})
 }
 

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	penstock "penstock.dev/go"
+	"penstock.dev/go/api/v1"
 	"penstock.dev/go/api/v1beta1"
 	"penstock.dev/go/api/v2beta1"
 )
@@ -106,6 +107,11 @@ func TestDeadline(t *testing.T) {
 	}
 	defer client.Close()
 	for _, err := range client.AllRuns(context.Background(), &v2beta1.ListRunsRequest{}) {
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Fatalf("%v", err)
+		}
+	}
+	for _, err := range client.AllTasks(context.Background(), &v1.ListTasksRequest{RunId: "any"}) {
 		if status.Code(err) != codes.DeadlineExceeded {
 			t.Fatalf("%v", err)
 		}

@@ -78,6 +78,33 @@ class TaskLaunch:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptTimes:
+    """When an attempt came to its phases, in milliseconds since the epoch; 0: it has not, or nobody knows.
+
+    Shown only (docs/attempts.md): no decision depends on it. The phases are in their order.
+    """
+
+    placed: int = 0
+    """It got a place: its Pod was created, its process begun."""
+    scheduled: int = 0
+    """Its Pod was given a node."""
+    prepared: int = 0
+    """What it runs in is there: images are pulled, packages installed."""
+    fetched: int = 0
+    """Its input artifacts are where its program finds them."""
+    started: int = 0
+    finished: int = 0
+    """Of its program."""
+    stored: int = 0
+    """Its outputs and its log are stored."""
+    node: str = ""
+    """The node of its Pod."""
+
+
+NO_TIMES = AttemptTimes()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskStarted:
     """The attempt's process has started. `at_millis`: wall clock of the machine that runs it."""
 
@@ -85,6 +112,7 @@ class TaskStarted:
     at_millis: int
     log_uri: str = ""
     pod_name: str = ""
+    times: AttemptTimes = NO_TIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +130,7 @@ class TaskOutcome:
     artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
     log_uri: str = ""
     pod_name: str = ""
+    times: AttemptTimes = NO_TIMES
 
     @property
     def succeeded(self) -> bool:
@@ -116,6 +145,7 @@ class TaskWaiting:
 
     key: AttemptKey
     text: str
+    times: AttemptTimes = NO_TIMES
 
 
 BackendEvent = Union[TaskStarted, TaskWaiting, TaskOutcome]

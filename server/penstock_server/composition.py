@@ -41,6 +41,7 @@ from penstock_server.rpc import browser_uris
 from penstock_server.rpc.local import LocalCalls
 from penstock_server.rpc.server import Services, public_services, web_methods
 from penstock_server.runtime import ConditionSignal, SystemClock
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.audit import AuditService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.dispatch import DispatchService
@@ -49,6 +50,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
@@ -170,6 +172,8 @@ def build_services(
             storage, dispatch.executors, storage.problems, storage.kind, storage.revision(), tenancy
         ),
         comparison=ComparisonService(storage),
+        attempts=AttemptService(storage, clock),
+        lineage=LineageService(storage),
         watches=watches,
         namespaces=namespaces,
         tokens=TokenService(storage, clock),

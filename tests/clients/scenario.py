@@ -179,6 +179,30 @@ def _insight() -> list[dict[str, Any]]:
             save={"artifact": "artifacts.0.name", "uri": "artifacts.0.uri", "key": "artifacts.0.uri"},
         ),
         _step(service, "GetArtifact", {"name": "${artifact}"}, expect={"task_path": "only"}),
+        _step(
+            service, "ListAttempts", {**one, "paths": ["only"]},
+            expect={"attempts": [{"path": "only", "number": 1, "state": "SUCCEEDED"}]},
+        ),
+        _step(service, "ListAttempts", one, code="INVALID_ARGUMENT"),
+        _step(
+            service, "GetTimeline", one,
+            expect={"total_attempts": 1, "critical_path": [{"path": "only", "state": "SUCCEEDED"}]},
+        ),
+        _step(service, "GetTimeline", {**one, "max_bins": -1}, code="INVALID_ARGUMENT"),
+        _step(
+            service, "GetLineage", {"artifact": "${artifact}", "direction": "DIRECTION_BACKWARDS", "depth": 1},
+            expect={
+                "artifacts": [{"artifact": {"name": "${artifact}", "port": "data"}}],
+                "tasks": [{"path": "only", "state": "SUCCEEDED", "run_display_name": "${client} run"}],
+                "uses": [{"path": "only", "artifact": "${artifact}", "output": True, "port": "data"}],
+            },
+        ),
+        _step(
+            service, "GetLineage", {"run_id": "${run}", "path": "only"},
+            expect={"artifacts": [{"artifact": {"name": "${artifact}"}}]},
+        ),
+        _step(service, "GetLineage", {}, code="INVALID_ARGUMENT"),
+        _step(service, "GetLineage", {"artifact": "nobody"}, code="NOT_FOUND"),
         _step(service, "CompareRuns", {"run_ids": ["${run}"]}, expect={"runs": [{"run": {"state": "SUCCEEDED"}}]}),
         _step(
             service, "ReadArtifact", {"name": "${artifact}"}, expect={"data": "Y29udGVudAo="},

@@ -44,6 +44,55 @@ def test_runs_are_found_by_their_labels(up: Embedded, tmp_path: Path) -> None:
         assert [run["run_id"] for run in listed] == found
 
 
+def test_runs_are_found_by_what_they_were_given(up: Embedded) -> None:
+    file = str(specs.COMPILED / "artifact_passing.yaml")
+    run_id = penstock(up, "run", file, "-p", "content=100% mine").stdout.strip()
+    for comparison, found in (("content=100% mine", True), ("content = 99%", False), ("content!=100% mine", False)):
+        listed = json.loads(penstock(up, "runs", "list", "--parameter", comparison, "--json").stdout)
+        assert (run_id in [run["run_id"] for run in listed]) == found, comparison
+    refused = penstock(up, "runs", "list", "--parameter", "content")
+    assert refused.returncode == 2
+    assert "'content' is no comparison" in refused.stderr
+    assert "needs a number" in penstock(up, "runs", "list", "--parameter", "content<much").stderr
+
+
+def test_a_recurring_run_from_its_making_to_its_end(up: Embedded) -> None:
+    def recurring(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return penstock(up, "recurring-runs", *arguments)
+
+    file = str(specs.COMPILED / "artifact_passing.yaml")
+    years = ["--start", "2031-01-01", "--end", "2031-12-31", "--no-catch-up"]
+    made = recurring("create", file, "--cron", "TZ=Asia/Tokyo 0 0 9 * * *", "-p", "content=x", *years).stdout.strip()
+    got = recurring("get", made)
+    assert "ENABLED  TZ=Asia/Tokyo 0 0 9 * * *" in got.stdout
+    assert "missed fires are left out, but for one" in got.stdout
+    fires = json.loads(recurring("fires", made, "--count", "2", "--json").stdout)["fires"]
+    assert [fire[10:] for fire in fires] == ["T00:00:00Z"] * 2
+    assert recurring("disable", made).stderr == f"{made} is disabled\n"
+    assert "disabled" in recurring("fires", made).stdout
+    assert recurring("enable", made).returncode == 0
+    listed = json.loads(recurring("list", "--json").stdout)
+    stored = next(one for one in listed if one["recurring_run_id"] == made)
+    assert stored["runtime_config"]["parameters"] == {"content": "x"}
+    assert recurring("delete", made).returncode == 0
+    assert "not found" in recurring("get", made).stderr
+
+
+def test_a_recurring_run_of_a_stored_pipeline(up: Embedded) -> None:
+    file = str(specs.COMPILED / "artifact_passing.yaml")
+    pipeline = penstock(up, "pipelines", "upload", file, "--name", "to be scheduled").stdout.strip()
+    chosen = ["recurring-runs", "create", "--pipeline", pipeline, "--every", "6h", "--disabled", "--json"]
+    made = json.loads(penstock(up, *chosen, "-p", "content=7").stdout)
+    assert made["pipeline_version_reference"]["pipeline_id"] == pipeline
+    assert made["trigger"]["periodic_schedule"]["interval_second"] == "21600"
+    assert made["runtime_config"]["parameters"] == {"content": "7"}
+    assert "has no parameter 'other'" in penstock(up, *chosen, "-p", "other=7").stderr
+    for arguments in ([file, "--pipeline", pipeline, "--every", "6h"], [file], ["--every", "1h"]):
+        refused = penstock(up, "recurring-runs", "create", *arguments)
+        assert refused.returncode == 2
+        assert "name either" in refused.stderr
+
+
 def test_a_failed_run_gives_exit_code_1_and_its_log(up: Embedded, tmp_path: Path) -> None:
     file = tmp_path / "fails.yaml"
     file.write_text(yaml.safe_dump(specs.container(["sh", "-c", "echo told; exit 3"])))

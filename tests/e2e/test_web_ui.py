@@ -47,7 +47,7 @@ async def test_a_run_is_found_and_looked_into(served: Embedded, tmp_path: Path) 
             ".map((one) => one.getBoundingClientRect()); return Math.abs(a.top - b.top) >= a.height; })()"
         )
         await page.until(pressed("Timeline", "[role=tab]"))
-        await page.until("document.querySelectorAll('[role=row] [title]').length === 2")
+        await page.until("document.querySelectorAll('[role=row] [data-bar]').length === 2")
         await page.until(pressed("train", "[role=row]"))
         await page.until(pressed("Show log"))
         await page.until(has("<i>said</i> by train"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import aiohttp
 import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
@@ -51,7 +52,10 @@ pathlib.Path(paths["page"]).write_text(
     "<meta http-equiv=refresh content='0;url={0}/refresh'><link rel=stylesheet href={0}/style><img src={0}/image>"
     "<iframe src={0}/frame></iframe><object data={0}/object></object>".format(sys.argv[6])
 )
-pathlib.Path(paths["notes"]).write_text("# Notes <script>window.hacked = 1</script>")
+pathlib.Path(paths["notes"]).write_text(
+    "# Notes\\n<script>window.hacked = 1</script>\\n\\n[bad](javascript:window.hacked=1) [good](https://example.com/x)\\n\\n"
+    "| rate | kind |\\n|---|---|\\n| 0.5 | `a` |\\n\\n![shown]({0}/image)".format(sys.argv[6])
+)
 pathlib.Path(paths["picture"]).write_bytes(base64.b64decode(sys.argv[5]))
 pathlib.Path(paths["table"]).write_text('{"rows":[1,2]}')
 pathlib.Path(paths["long"]).write_text("".join(f"line {number}\\n" for number in range(20_000)))
@@ -129,7 +133,14 @@ async def test_each_kind_of_artifact_has_its_preview(served: Served, tmp_path: P
         await look("metrics", in_preview("0.93"))
         await look("roc", f"{in_preview('0.625')} && document.querySelector('[role=dialog] canvas')?.width > 0")
         await look("roc", f"{in_preview('<i>dog</i>')} && {in_preview('31')}")
-        await look("notes", in_preview("# Notes <script>"))
+        notes = "document.querySelector('[role=dialog]')"
+        heading = f"[...{notes}.querySelectorAll('h4')].some((one) => one.innerText === 'Notes')"
+        await look("notes", f"{in_preview('<script>window.hacked')} && {heading}")
+        await look("notes", f"{notes}.querySelector('td')?.innerText === '0.5'")
+        # A script is no address, and a picture is a link: looking at it loads nothing.
+        links = f"[...{notes}.querySelectorAll('p a')].map((link) => new URL(link.href).pathname).join()"
+        await look("notes", f"{links} === '/x,/image'")
+        assert served.asked == []
         await look("picture", "document.querySelector('[role=dialog] img')?.naturalWidth === 1")
         await look("table", in_preview('"rows": ['))
         await look("model", in_preview("There is no preview of such content"))
@@ -138,17 +149,26 @@ async def test_each_kind_of_artifact_has_its_preview(served: Served, tmp_path: P
 async def test_html_is_shown_in_a_frame_that_runs_nothing_and_has_no_origin(served: Served, tmp_path: Path) -> None:
     async with opened(tmp_path / "profile", f"{served.http}/runs/{served.run}?task=only") as page:
         await page.until(pressed("page", "aside a"))
-        await page.until("document.querySelector('iframe')?.srcdoc.includes('Report')")
         frame = "document.querySelector('iframe')"
+        address = await page.until(f"{frame}?.src")
         assert await page.evaluate(f"{frame}.getAttribute('sandbox')") == ""
         # Another origin's: not even this page may look into it.
         assert await page.evaluate(f"{frame}.contentDocument") is None
         # Once all is loaded that is loaded.
         await page.evaluate(
             f"new Promise((done) => {{ const frame = {frame};"
-            "frame.addEventListener('load', () => done(true)); frame.srcdoc += ' '; })"
+            "frame.addEventListener('load', () => done(true)); frame.src += '?again'; })"
         )
         assert served.asked == []
+    async with aiohttp.ClientSession() as client, client.get(address) as reply:
+        assert "Report" in await reply.text()
+        assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+        policy = reply.headers["Content-Security-Policy"].split("; ")
+    assert {"sandbox", "default-src 'none'", "style-src 'unsafe-inline'", "frame-ancestors 'self'"} <= {*policy}
+    assert not [rule for rule in policy if "script" in rule or "http" in rule]
+    # Whoever follows a link to it would take it for one of our pages.
+    async with aiohttp.ClientSession(headers={"Sec-Fetch-Dest": "document"}) as client, client.get(address) as reply:
+        assert reply.headers["Content-Disposition"] == 'attachment; filename="artifact.html"'
 
 
 async def test_a_long_text_is_read_page_by_page_and_the_address_says_which(served: Served, tmp_path: Path) -> None:

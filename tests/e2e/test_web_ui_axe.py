@@ -15,7 +15,7 @@ from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import schedules
 from tools.embedded import Embedded
-from tools.testing import runs, specs
+from tools.testing import runs, specs, trainings
 from tools.testing.browser import Page, browser
 
 _AXE = Path(__file__).resolve().parents[2] / "clients/web/node_modules/axe-core/axe.min.js"
@@ -33,7 +33,12 @@ _PAGES = {
         "return document.querySelectorAll('aside table').length > 0; })()"
     ),
     "/runs/{run}?view=graph&task=train": "document.querySelectorAll('.react-flow__edge').length > 0",
-    "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [title]').length > 1",
+    "/runs/{run}?view=timeline&task=train": "document.querySelectorAll('[role=row] [data-bar]').length > 1",
+    "/runs/{run}?view=timeline&critical=true": (
+        "document.querySelector('[data-phase]') !== null && document.querySelector('ol a') !== null"
+        " && document.querySelector('.u-select') !== null"
+    ),
+    "/runs/{run}?view=graph&critical=true": "document.querySelectorAll('.react-flow__node [data-critical]').length > 1",
     "/experiments": "document.querySelectorAll('td').length > 3",
     "/experiments/{experiment}": "document.querySelector('main h2') !== null",
     "/pipelines": "document.querySelectorAll('td').length > 1",
@@ -43,6 +48,12 @@ _PAGES = {
     "/recurring-runs": "document.querySelectorAll('td').length > 3",
     "/recurring-runs/new?pipeline={pipeline}": "document.querySelector('main form input') !== null",
     "/recurring-runs/{recurring}": "document.querySelectorAll('main time').length > 3",
+    "/artifacts": "document.querySelectorAll('td').length > 3",
+    "/artifacts?type=none": "document.querySelector('main code') !== null",
+    "/artifacts?artifact={model}": "document.querySelector('[role=dialog] pre') !== null",
+    "/lineage": "document.querySelector('main code') !== null",
+    "/lineage?artifact={model}": "document.querySelectorAll('.react-flow__edge').length > 2",
+    "/lineage?run={tuned}&task=prepare": "document.querySelector('aside dl') !== null",
     "/compare?run={run}": "document.querySelector('main thead button') !== null",
     "/runs/nothing": "document.querySelector('[role=alert]') !== null",
 }
@@ -55,6 +66,8 @@ class Served:
     experiment: str
     pipeline: str
     recurring: str
+    tuned: str
+    model: str
 
     def address(self, page: str) -> str:
         return self.http + page.format(**vars(self))
@@ -77,7 +90,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
         recurring = schedules.schedule(client, spec, trigger=nightly).recurring_run_id
         runs.finished(client, run)
         runs.finished(client, runs.start(client, specs.loop(3), name="a run with a loop"))
-        yield Served(up.http, run, experiment, pipeline, recurring)
+        *_, tuned = trainings.trained(client, ["0.1", "0.2"])
+        model = trainings.artifact(client, tuned, "model")
+        yield Served(up.http, run, experiment, pipeline, recurring, tuned, model)
 
 
 async def violations(page: Page) -> list[str]:

@@ -204,7 +204,7 @@ async def test_a_timeline_has_a_time_axis_and_a_range_in_its_address(served: Emb
     axis = "[...document.querySelectorAll('[role=treegrid] time')].map((mark) => Date.parse(mark.dateTime))"
     async with browser(tmp_path / "profile") as page:
         await page.open(f"{served.http}/runs/{run_id}?view=timeline")
-        await page.until("document.querySelectorAll('[data-part=runs]').length === 2")
+        await page.until("document.querySelectorAll('[role=row] [data-bar]').length === 2")
         whole = await page.until(f"{axis}.length > 1 && {axis}")
         # The wheel zooms where it points, here at the end: what was first is out of sight.
         await page.evaluate(
@@ -212,18 +212,18 @@ async def test_a_timeline_has_a_time_axis_and_a_range_in_its_address(served: Emb
             " box.dispatchEvent(new WheelEvent('wheel', {deltaY: -900, ctrlKey: true, bubbles: true,"
             " cancelable: true, clientX: at.right - 20, clientY: at.top + 60})); })()"
         )
-        await page.until("document.querySelectorAll('[data-part=runs]').length === 1")
+        await page.until("document.querySelectorAll('[role=row] [data-bar]').length === 1")
         address = await page.address(lambda url: "since=" in url and "until=" in url)
         zoomed = await page.until(f"{axis}.length > 1 && {axis}")
         assert zoomed[1] - zoomed[0] < whole[1] - whole[0]
         await page.evaluate(
             "[...document.querySelectorAll('button')].find((one) => one.innerText === 'Whole time').click()"
         )
-        await page.until("document.querySelectorAll('[data-part=runs]').length === 2")
+        await page.until("document.querySelectorAll('[role=row] [data-bar]').length === 2")
         await page.address(lambda url: "since=" not in url)
     async with browser(tmp_path / "other") as page:
         await page.open(address)
-        await page.until("document.querySelectorAll('[data-part=runs]').length === 1")
+        await page.until("document.querySelectorAll('[role=row] [data-bar]').length === 1")
         await page.until(f"JSON.stringify({axis}) === {json.dumps(json.dumps(zoomed, separators=(',', ':')))}")
 
 

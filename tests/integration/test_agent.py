@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -74,6 +75,7 @@ def test_files_of_a_claim(pod: PodDirectory, kept: Path) -> None:
     directory, single = pod.input(f"file://{kept}/in"), pod.input(f"file://{kept}/single")
     model, metrics, number = pod.output("model"), pod.output("metrics"), pod.parameter("number")
     script = f"cat {directory}/deep/file {single}; mkdir {model}; echo m > {model}/weights; printf 42 > {number}"
+    began = int(time.time() * 1000)
     result = pod.both(script)
     assert result.exit is not None
     assert result.exit.code == 0
@@ -82,6 +84,8 @@ def test_files_of_a_claim(pod: PodDirectory, kept: Path) -> None:
     assert result.stored == (f"{pod.task_root}/model",)
     assert result.failure is None
     assert result.log_stored
+    assert began <= result.fetched_at <= result.exit.started_at
+    assert result.exit.finished_at <= result.stored_at <= time.time() * 1000
     assert stored(pod, "model/weights").read_text() == "m\n"
     assert stored(pod, "executor-logs").read_text() == "deepsingle"
     assert not stored(pod, "metrics").exists()

@@ -21,10 +21,11 @@ from tools import sbom
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "server", "executor", "clients/python", "tools")
+LOCK = ("clients/web/package.json", "clients/web/package-lock.json")
 
 
 def _build(directory: Path) -> dict[str, bytes]:
-    for name in SOURCES:
+    for name in (*SOURCES, *LOCK):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, directory / name)
@@ -60,5 +61,6 @@ def test_a_wheel_holds_a_valid_bill_of_materials(wheels: Path, name: str) -> Non
     assert bom["metadata"]["component"]["purl"] == f"pkg:pypi/{name}@{version(name)}"
     names = {one["name"] for one in bom["components"]}
     assert "grpcio" in names
+    assert ("react-dom" in names) == (name == "penstock")
     # Of the environment's tools none is needed to run it.
     assert names.isdisjoint({"pytest", "ruff", "cyclonedx-bom"})

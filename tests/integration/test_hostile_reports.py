@@ -25,6 +25,7 @@ from penstock_server.telemetry import Telemetry
 from tests.support.rows import prepared
 
 LATE = time.time_ns() // 1_000_000 + 2 * 24 * 60 * 60 * 1000
+_TABLES = ("runs", "run_events", "tasks", "attempts", "artifacts", "cache_entries", "run_metrics")
 DEEP = b'{"a":' * 5000 + b"1" + b"}" * 5000
 
 
@@ -56,7 +57,7 @@ class Dispatch:
         with self.database.engine.connect() as connection:
             return {
                 table: [tuple(row) for row in connection.execute(sqlalchemy.text(f"SELECT * FROM {table}"))]  # noqa: S608
-                for table in ("runs", "run_events", "tasks", "artifacts", "cache_entries", "run_metrics")
+                for table in _TABLES
             }
 
 
@@ -103,6 +104,7 @@ def report(dispatch: Dispatch, run_id: str) -> pb.RunTransitions:
         run=pb.RunUpdate(state="RUNNING", at_millis=4),
         execution_ids={"t": 7},
         waits=[pb.TaskWait(path="t", text="no node")],
+        attempts=[pb.AttemptRow(path="t", attempt=1, created_at_millis=1, ended_at_millis=3, outcome="succeeded")],
     )  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def test_one_that_works_is_taken(dispatch: Dispatch) -> None:
     assert dispatch.report(report(dispatch, "good"), report(dispatch, "bad")) == [pb.RunReport.OUTCOME_COMMITTED] * 2
     stored = dispatch.stored()
     assert {table: len(rows) for table, rows in stored.items() if table not in ("runs", "run_metrics")} == {
-        "run_events": 4, "tasks": 2, "artifacts": 2, "cache_entries": 2
+        "run_events": 4, "tasks": 2, "attempts": 2, "artifacts": 2, "cache_entries": 2
     }  # fmt: skip
 
 
@@ -178,6 +180,19 @@ WRONG: list[tuple[str, Callable[[pb.RunTransitions], None], str]] = [
     ("outputs with half a pair", sets("tasks.outputs_json", b'{"a":"\\ud800"}'), "outputs_json"),
     ("outputs with a key twice", sets("tasks.outputs_json", b'{"a":1,"a":2}'), "outputs_json"),
     ("outputs nested without end", sets("tasks.outputs_json", DEEP), "outputs_json"),
+    ("an attempt before 1970", sets("attempts.placed_at_millis", -1), "attempts.placed_at_millis"),
+    ("an attempt after tomorrow", sets("attempts.stored_at_millis", LATE), "attempts.stored_at_millis"),
+    ("an attempt's last number", sets("attempts.ended_at_millis", 2**63 - 1), "attempts.ended_at_millis"),
+    ("an attempt 0", sets("attempts.attempt", 0), "attempts.attempt"),
+    ("an attempt below 0", sets("attempts.attempt", -(2**31)), "attempts.attempt"),
+    ("an attempt's path without end", sets("attempts.path", "p" * 20_000), "attempts.path"),
+    ("an attempt's path with NUL", sets("attempts.path", "a\0b"), "attempts.path"),
+    ("an outcome that is none", sets("attempts.outcome", "bored"), "attempts.outcome"),
+    ("an attempt's error without end", sets("attempts.error", "x" * 1_100_000), "attempts.error"),
+    ("an attempt's error with NUL", sets("attempts.error", "a\0b"), "attempts.error"),
+    ("an attempt's Pod that no column takes", sets("attempts.pod_name", "p" * 254), "attempts.pod_name"),
+    ("a node that no column takes", sets("attempts.node", "n" * 254), "attempts.node"),
+    ("an attempt's log without end", sets("attempts.log_uri", "u" * 20_000), "attempts.log_uri"),
     ("an artifact without a name", sets("artifacts.name", ""), "artifacts.name"),
     ("an artifact's name that no column takes", sets("artifacts.name", "a" * 129), "artifacts.name"),
     ("a type without end", sets("artifacts.type", "t" * 20_000), "artifacts.type"),

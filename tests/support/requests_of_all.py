@@ -152,6 +152,12 @@ _ONE_VERSION_V1 = _set(version_id=lambda ask: ask.place.version)
 _ONE_PIPELINE_V1 = _set(id=lambda ask: ask.place.pipeline)
 _NAMED = _set(namespace=_namespace)
 
+
+def _attempts(ask: Ask, message: Any) -> None:
+    message.run_id = ask.place.run
+    message.paths.append(PIPELINE)
+
+
 _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{V2}.ExperimentService/CreateExperiment": _set(experiment__display_name=_fresh, experiment__namespace=_namespace),
     f"{V2}.ExperimentService/GetExperiment": _ONE_EXPERIMENT,
@@ -208,7 +214,10 @@ _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{INSIGHT}/ListNextFires": _set(recurring_run_id=lambda ask: ask.place.schedule),
     f"{INSIGHT}/PreviewFires": _set(),
     f"{INSIGHT}/GetOverview": _NAMED,
+    f"{INSIGHT}/GetLineage": _set(artifact=lambda ask: ask.place.artifact),
     f"{INSIGHT}/CompareRuns": lambda ask, message: message.run_ids.append(ask.place.run),
+    f"{INSIGHT}/ListAttempts": _attempts,
+    f"{INSIGHT}/GetTimeline": _ONE_RUN,
     "/penstock.v1.WatchService/WatchRun": _set(run_id=_failed_run, until_finished=lambda _: True),
     f"{UPLOADS}/UploadPipeline": _set(name=_fresh, namespace=_namespace, content=lambda _: PACKAGE),
     f"{UPLOADS}/UploadPipelineVersion": _set(

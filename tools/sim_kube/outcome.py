@@ -91,16 +91,16 @@ def unschedulable(at: str) -> bytes:
 def waiting(containers: Containers, at: str, reason: str = "ContainerCreating", message: str = "") -> bytes:
     state: dict[str, Any] = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
     statuses = [_container(name, image, state) for name, image in containers.main]
-    conditions = _conditions(at, ready=False, reason="ContainersNotReady")
-    return _status("Pending", conditions, at, statuses, _init(containers, at, done=True))
+    conditions = _conditions(at, at, ready=False, reason="ContainersNotReady")
+    return _status("Pending", conditions, at, statuses, _init(containers, at, at, done=True))
 
 
 @lru_cache(1024)
 def running(containers: Containers, at: str, *, ready: bool = True) -> bytes:
     state = {"running": {"startedAt": at}}
     statuses = [_container(name, image, state, ready=ready) for name, image in containers.main]
-    conditions = _conditions(at, ready=ready, reason="" if ready else "NodeNotReady")
-    return _status("Running", conditions, at, statuses, _init(containers, at, done=False), ip=True)
+    conditions = _conditions(at, at, ready=ready, reason="" if ready else "NodeNotReady")
+    return _status("Running", conditions, at, statuses, _init(containers, at, at, done=False), ip=True)
 
 
 @lru_cache(1024)
@@ -114,11 +114,13 @@ def ended(containers: Containers, started: str, at: str, end: End) -> bytes:
             terminated["message"] = message
         statuses.append(_container(name, image, {"terminated": {**terminated, "containerID": _container_id(name)}}))
     why = "PodCompleted" if end.phase == "Succeeded" else "PodFailed"
-    conditions = _conditions(at, ready=False, reason=why)
+    conditions = _conditions(started, at, ready=False, reason=why)
     if end.disruption:
         conditions += "," + _condition("DisruptionTarget", True, at, end.disruption)
     extra = {key: value for key, value in (("reason", end.reason), ("message", end.message)) if value}
-    return _status(end.phase, conditions, started, statuses, _init(containers, at, done=True), ip=True, extra=extra)
+    return _status(
+        end.phase, conditions, started, statuses, _init(containers, started, at, done=True), ip=True, extra=extra
+    )
 
 
 def _status(
@@ -138,14 +140,14 @@ def _status(
     ).encode()
 
 
-def _conditions(at: str, *, ready: bool, reason: str) -> str:
+def _conditions(started: str, at: str, *, ready: bool, reason: str) -> str:
     return ",".join(
         (
             _condition("PodReadyToStartContainers", ready, at),
-            _condition("Initialized", True, at),
+            _condition("Initialized", True, started),
             _condition("Ready", ready, at, reason),
             _condition("ContainersReady", ready, at, reason),
-            _condition("PodScheduled", True, at),
+            _condition("PodScheduled", True, started),
         )
     )
 
@@ -175,10 +177,13 @@ def _container_id(name: str) -> str:
     return "containerd://" + name.encode().hex().rjust(64, "0")[:64]
 
 
-def _init(containers: Containers, at: str, *, done: bool) -> str:
+def _init(containers: Containers, started: str, at: str, *, done: bool) -> str:
     if not containers.init:
         return ""
-    terminated = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": at, "finishedAt": at}}
-    up = terminated if done else {"running": {"startedAt": at}}
-    states = [(name, image, up if name in containers.sidecars else terminated) for name, image in containers.init]
+    over, beside = (
+        {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": finished}}
+        for finished in (started, at)
+    )
+    up = beside if done else {"running": {"startedAt": started}}
+    states = [(name, image, up if name in containers.sidecars else over) for name, image in containers.init]
     return f'"initContainerStatuses":[{",".join(_container(*item) for item in states)}],'

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.attempts import NO_TIMES, AttemptTimes
+from penstock_executor.dispatch.attempt_rows import AttemptRows
 from penstock_executor.dispatch.leases import Leases
 from penstock_executor.engine import machine
 from penstock_executor.engine.effects import Cancel, Effect, FinishRun, Launch, LookUpCache, Release, Wake, WakeRun
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 LEASE_MILLIS = 15_000
 _HEARTBEAT_MILLIS = 1_000
 _RUN = "run"
+_ROWS = 3
+"""So few rows of attempts that were only asked for fit into a report, so that some have to wait."""
 
 
 class Executor:
@@ -47,7 +52,8 @@ class Executor:
         self._next_sequence = 0
         self._events: list[bytes] = []
         self._effects: list[Effect] = []
-        self._sent: tuple[int, list[bytes], list[Effect], bool] | None = None
+        self._attempts = AttemptRows()
+        self._sent: tuple[int, list[bytes], list[Effect], list[pb.AttemptRow], bool] | None = None
         self._committing = False
         self._adopting = False
         self._leases = Leases(lambda: world.now / 1000)
@@ -59,8 +65,11 @@ class Executor:
 
     def begin(self) -> None:
         """Rebuilds the state from the log and goes on from there."""
+        launched: dict[str, int] = {}
         for line in self._world.log:
-            machine.apply(self.state, decode(line))
+            event = decode(line)
+            effects = machine.apply(self.state, event).effects
+            launched.update((effect.path, event.at) for effect in effects if isinstance(effect, Launch))
         self._next_sequence = len(self._world.log)
         if not self._world.log:
             self.deliver(RunStarted(self._world.now))
@@ -68,6 +77,8 @@ class Executor:
         self._adopting = True
         for effect in machine.outstanding(self.state):
             self._queue_effect(effect)
+            if isinstance(effect, Launch):
+                self._attempts.asked([effect], launched[effect.path])
         if self._world.terminate_requested and not self.state.terminating:
             self.deliver(TerminateRequested(self._world.now))
         self._soon()
@@ -112,15 +123,17 @@ class Executor:
 
     # --- its work --------------------------------------------------------------------------------------------------
 
-    def deliver(self, event: Event) -> None:
-        self.when_awake(lambda: self._deliver(event))
+    def deliver(self, event: Event, times: AttemptTimes = NO_TIMES) -> None:
+        self.when_awake(lambda: self._deliver(event, times))
 
-    def _deliver(self, event: Event) -> None:
+    def _deliver(self, event: Event, times: AttemptTimes) -> None:
         decision = machine.apply(self.state, event)
         invariants.after_apply(self.state, decision)
         if not decision.accepted:
             return
         self._events.append(encode(event))
+        self._attempts.asked(decision.effects, max(self._world.now, event.at))
+        self._attempts.note(event, self._world.now, times)
         for effect in decision.effects:
             self._queue_effect(effect)
         self._soon()
@@ -145,10 +158,11 @@ class Executor:
     def _commit(self) -> None:
         self._committing = False
         if self._sent is None:
-            self._sent = (self._next_sequence, self._events, self._effects, self._adopting)
+            rows = self._attempts.take(_ROWS)
+            self._sent = (self._next_sequence, self._events, self._effects, rows, self._adopting)
             self._events, self._effects, self._adopting = [], [], False
-        first, events, effects, adopting = self._sent
-        outcome = self._world.commit(self, first, events)
+        first, events, effects, rows, adopting = self._sent
+        outcome = self._world.commit(self, first, events, rows)
         if outcome is False:
             self.alive = False
             return
@@ -160,7 +174,7 @@ class Executor:
         # The answer takes its time: the executor may die or sleep between the commit and what follows from it.
         self._later(self._world.delay(100), lambda: self._act(effects, adopting))
         self._world.committed_something(self)
-        if self._events or self._effects:
+        if self._events or self._effects or self._attempts:
             self._soon()
 
     def _act(self, effects: list[Effect], adopting: bool) -> None:

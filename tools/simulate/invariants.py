@@ -9,13 +9,15 @@ This is the only list of it:
 4. A loop never has more iterations under way than its limit; one that succeeded has all of them, in order.
 5. Replaying the log gives the state that wrote it: nothing is lost, nothing is applied twice.
 6. A finished run has no live process and nothing open; a run that ends early starts nothing but exit tasks.
-7. Every run comes to its end (checked by the world: nothing is left to happen, and it is finished), and one with a
+7. The rows of attempts say of every attempt whose end is in the log how it ended, and of no other; the times of a row
+   are in the order of its phases, from when the attempt was asked for to when its end was known.
+8. Every run comes to its end (checked by the world: nothing is left to happen, and it is finished), and one with a
    deadline comes to it soon after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from penstock_executor.engine.effects import Launch
@@ -28,6 +30,7 @@ from penstock_ir.task_rows import TaskPhase, TaskState
 if TYPE_CHECKING:
     from tools.simulate.world import World
 
+_PHASES = ("created", "placed", "started", "finished", "ended")
 # After its deadline an executor may be dead and its successor late, and processes take a while to end.
 DEADLINE_SLACK_MILLIS = 60_000
 
@@ -71,6 +74,19 @@ def after_apply(state: RunState, decision: Decision) -> None:
             node = next(one for one in decision.changed.values() if one.path == effect.path)
             canceled = isinstance(node, ContainerNode) and node.phase is TaskPhase.CANCELING
             assert node.exempt or canceled, f"{effect.path} starts in a run that ends early"
+
+
+def after_commit(world: World, attempts: Collection[tuple[str, int]]) -> None:
+    """What is committed of these attempts: rows and events come in one transaction."""
+    for key in attempts:
+        row, event = world.attempts.get(key), world.ended.get(key)
+        outcome = "" if event is None else event.failure.value if event.failure else "succeeded"
+        assert row is not None, f"{key} has ended and has no row"
+        assert row.outcome == outcome, f"{key} is {row.outcome!r} in its row, {outcome!r} in the log"
+        times = [getattr(row, f"{phase}_at_millis") for phase in _PHASES]
+        known = [at for at in times if at]
+        assert not outcome or (times[0] and times[-1]), f"{key}: it is not told when it was asked for or ended: {times}"
+        assert known == sorted(known), f"{key}: its phases are out of order: {times}"
 
 
 def at_the_finish(world: World) -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from penstock_api.internal.v1 import dispatch_pb2 as pb
+from penstock_executor.attempts import AttemptTimes
 from penstock_executor.engine import names
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import ContainerNode, RunContext, RunState
@@ -27,7 +29,6 @@ from penstock_ir.event_log import (
     AttemptEnded,
     AttemptStarted,
     CachedResult,
-    Event,
     FailureKind,
     Outputs,
     RetryRequested,
@@ -62,6 +63,7 @@ class Process:
     """One attempt's process: started once, ended once, whoever watches."""
 
     component: Component
+    began_at: int
     live: bool = True
     canceled: bool = False
     outcome: AttemptEnded | None = None
@@ -95,6 +97,8 @@ class World:
         self.now = 1_000
         self.log: list[bytes] = []
         self.committed = RunState(self.context)
+        self.ended: dict[Key, AttemptEnded] = {}
+        self.attempts: dict[Key, pb.AttemptRow] = {}
         self.fence = 0
         self.finished = False
         self.terminate_requested = False
@@ -190,12 +194,16 @@ class World:
         if self.terminate_requested and not self.finished and not (self.owner and self.owner.state.terminating):
             self.terminate()
 
-    def commit(self, executor: Executor, first: int, events: list[bytes]) -> bool | None:
+    def commit(self, executor: Executor, first: int, events: list[bytes], rows: list[pb.AttemptRow]) -> bool | None:
         """False: fenced off. None: nobody learns what became of it."""
         if executor.fence != self.fence or self.finished:
             return False
         assert first <= len(self.log), "an executor reports events after a gap"
-        self._append(events[len(self.log) - first :])
+        ended = self._append(events[len(self.log) - first :])
+        for row in rows:
+            # What a row does not tell leaves what was told before, as where the server keeps it.
+            self.attempts.setdefault((row.path, row.attempt), pb.AttemptRow()).MergeFrom(row)
+        invariants.after_commit(self, {*ended, *((row.path, row.attempt) for row in rows)})
         return None if self.faults and self.random.random() < 0.05 else True
 
     def finish(self, executor: Executor) -> None:
@@ -216,12 +224,19 @@ class World:
         self._append([encode(RetryRequested(self.now))])
         self.claim()
 
-    def _append(self, lines: list[bytes]) -> None:
+    def _append(self, lines: list[bytes]) -> list[Key]:
+        """The attempts that end with these events."""
+        ended = []
         for line in lines:
-            decision = apply(self.committed, decode(line))
+            event = decode(line)
+            if isinstance(event, AttemptEnded):
+                ended.append((event.path, event.attempt))
+                self.ended[ended[-1]] = event
+            decision = apply(self.committed, event)
             assert decision.accepted, f"an event is committed that changes nothing: {line!r}"
             invariants.after_apply(self.committed, decision)
         self.log.extend(lines)
+        return ended
 
     # --- processes -------------------------------------------------------------------------------------------------
 
@@ -230,7 +245,7 @@ class World:
         process = self.processes.get(key)
         if process is None or process.removed:
             invariants.before_start(self, key)
-            process = self.processes[key] = Process(node.task.component)
+            process = self.processes[key] = Process(node.task.component, self.now)
             if not self._hangs(key, node):
                 self.at(1 + self.delay(5_000), lambda: self._end(key))
         process.watchers.append(executor)
@@ -264,15 +279,25 @@ class World:
         for executor in process.watchers:
             self._deliver(executor, process.outcome)
 
-    def _deliver(self, executor: Executor, event: Event) -> None:
+    def _told_times(self, event: AttemptStarted | AttemptEnded) -> AttemptTimes:
+        """As the clocks of nodes and programs tell them, wrong ones among them."""
+        key = (event.path, event.attempt)
+        draw = self._draw(f"{key} clocks")
+        off = (0, -700, 90_000, 2**62, -(2**62))[draw % 5 if self.faults else 0]
+        began = self.processes[key].began_at
+        finished = event.at + off // 2 if isinstance(event, AttemptEnded) else 0
+        return AttemptTimes(placed=max(1, began - draw % 3_000), started=began + off, finished=finished)
+
+    def _deliver(self, executor: Executor, event: AttemptStarted | AttemptEnded) -> None:
+        times = self._told_times(event)
         chance = self.random.random() if self.faults else 1.0
         if chance < 0.05:
             # Lost. Whoever watches lists anew now and then, and sees how things are, not how they came about.
             if isinstance(event, AttemptEnded):
-                self.at(self.delay(_RELIST_MILLIS), lambda: executor.deliver(event))
+                self.at(self.delay(_RELIST_MILLIS), lambda: executor.deliver(event, times))
             return
         for _ in range(2 if chance < 0.2 else 1):
-            self.at(self.delay(300), lambda: executor.deliver(event))
+            self.at(self.delay(300), lambda: executor.deliver(event, times))
 
     def _outcome(self, key: Key, process: Process) -> AttemptEnded:
         path, attempt = key

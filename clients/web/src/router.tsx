@@ -4,6 +4,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "
 import { Broken } from "./components/Broken";
 import { Frame, UnknownPage } from "./components/Frame";
 import { compareSearch } from "./compare/search";
+import { artifactsSearch, lineageSearch } from "./lineage/search";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
 import { experimentSearch, experimentsSearch, namespaceSearch, runSearch, runsSearch } from "./search";
@@ -43,6 +44,20 @@ export const compareRoute = createRoute({
   path: "/compare",
   validateSearch: compareSearch,
   component: lazyRouteComponent(() => import("./compare/ComparePage"), "ComparePage"),
+});
+
+const artifactsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/artifacts",
+  validateSearch: artifactsSearch,
+  component: lazyRouteComponent(() => import("./lineage/ArtifactsPage"), "ArtifactsPage"),
+});
+
+const lineageRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/lineage",
+  validateSearch: lineageSearch,
+  component: lazyRouteComponent(() => import("./lineage/LineagePage"), "LineagePage"),
 });
 
 export const experimentsRoute = createRoute({
@@ -107,6 +122,8 @@ const pages = [
   runsRoute,
   runRoute,
   compareRoute,
+  artifactsRoute,
+  lineageRoute,
   experimentsRoute,
   experimentRoute,
   pipelinesRoute,

@@ -1,6 +1,7 @@
 /** What an address says behind its question mark. Anybody may have written it: what is not known is left out. */
 export const RUN_STATES = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELING", "CANCELED"] as const;
 export const VIEWS = ["table", "graph", "timeline"] as const;
+const CHOSEN = [true] as const;
 export const STORAGES = ["active", "archived", "all"] as const;
 export type Storage = (typeof STORAGES)[number];
 // As many labels as a run may have.
@@ -50,6 +51,8 @@ export interface RunSearch {
   /** What the timeline shows, in milliseconds since the epoch. */
   readonly since?: number;
   readonly until?: number;
+  /** The critical path is marked. */
+  readonly critical?: true;
 }
 
 export function runsSearch(found: Record<string, unknown>): RunsSearch {
@@ -88,6 +91,7 @@ export function runSearch(found: Record<string, unknown>): RunSearch {
     ...text("name", found.name),
     ...number("since", found.since),
     ...number("until", found.until),
+    ...oneOf("critical", CHOSEN, found.critical),
     ...text("artifact", found.artifact),
     ...number("from", place(found.from)),
   };
@@ -115,7 +119,7 @@ export function text<K extends string>(key: K, value: unknown): Partial<Record<K
   return { [key]: found === "" ? undefined : found } as Partial<Record<K, string>>;
 }
 
-export function oneOf<K extends string, V extends string>(
+export function oneOf<K extends string, V extends string | boolean>(
   key: K,
   values: readonly V[],
   value: unknown,
@@ -123,13 +127,13 @@ export function oneOf<K extends string, V extends string>(
   return { [key]: values.find((one) => one === value) } as Partial<Record<K, V>>;
 }
 
-function number<K extends string>(key: K, value: unknown): Partial<Record<K, number>> {
+export function number<K extends string>(key: K, value: unknown): Partial<Record<K, number>> {
   const found = typeof value === "number" && Number.isFinite(value) ? value : undefined;
   return { [key]: found } as Partial<Record<K, number>>;
 }
 
 /** Where a page of bytes begins, unless at the beginning. */
-function place(value: unknown): number | undefined {
+export function place(value: unknown): number | undefined {
   const found = Number(value);
   return Number.isSafeInteger(found) && found > 0 ? found : undefined;
 }

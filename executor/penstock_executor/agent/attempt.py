@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,6 +57,8 @@ class Attempt:
     _fetching: Task[None] | None = None
     _starting: bool = True
     _ending: bool = False
+    _fetched_at: int = 0
+    _stored_at: int = 0
 
     def run(self) -> AttemptResult:
         """The whole attempt, beside a program that the wrapper starts."""
@@ -73,6 +76,9 @@ class Attempt:
 
     def conclude(self, exit_: ProcessExit | None) -> AttemptResult:
         """The result of a program that the wrapper started and that has ended; `exit_` None: the wrapper wrote none."""
+        return self._timed(self._concluded(exit_))
+
+    def _concluded(self, exit_: ProcessExit | None) -> AttemptResult:
         if exit_ is not None and exit_.reason:
             return AttemptResult(
                 exit_, log_stored=self._upload_outputs([]).log_stored, failure=(INFRASTRUCTURE, exit_.reason)
@@ -97,7 +103,7 @@ class Attempt:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self.share.open_liveness_fifo()
         signal.sigwait({signal.SIGTERM})
-        return self._collect_outputs(None)
+        return self._timed(self._collect_outputs(None))
 
     def store(self) -> ArtifactStore:
         """Raises ArtifactStoreError."""
@@ -119,6 +125,7 @@ class Attempt:
         try:
             if self.task.inputs:
                 self._fetch()
+                self._fetched_at = _now()
         except AgentError as error:
             log_line(error.text)
             self.share.failed(error.text)
@@ -188,9 +195,19 @@ class Attempt:
         from penstock_executor.agent.uploads import upload_outputs
 
         try:
-            return self.run_coroutine(upload_outputs(self.store(), uploads, log, self.where, self.task.timeout))
+            kept = self.run_coroutine(upload_outputs(self.store(), uploads, log, self.where, self.task.timeout))
         except ArtifactStoreError as error:
             return UploadResult(failure=AgentError(CONFIGURATION, str(error)))
+        if kept.failure is None and (kept.log_stored or log is None):
+            self._stored_at = _now()
+        return kept
+
+    def _timed(self, result: AttemptResult) -> AttemptResult:
+        return replace(result, fetched_at=self._fetched_at, stored_at=self._stored_at)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _text_or_none(name: str, path: Path) -> str | None:

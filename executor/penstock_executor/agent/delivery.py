@@ -32,7 +32,7 @@ def deliver_result(result: AttemptResult, message_file: Path, attempt: Attempt) 
         except (ArtifactStoreError, OSError) as error:
             text = f"the result of {len(data)} bytes cannot be stored: {error}"[:_MAX_TEXT]
             log_line(text)
-            data = _encoded(AttemptResult(result.exit, log_stored=result.log_stored, failure=(INFRASTRUCTURE, text)))
+            data = _encoded(replace(result, parameters={}, metadata=None, stored=(), failure=(INFRASTRUCTURE, text)))
     message_file.write_bytes(data)
 
 

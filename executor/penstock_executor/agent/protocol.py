@@ -18,6 +18,9 @@ SESSIONS = "/penstock/sessions"
 """Where the agent alone finds temporary credentials of stores, a file for each of them."""
 
 WRAPPER_DIR = "/penstock/bin"
+WRAPPER_FAILED = 125
+"""The wrapper's exit code for failures of its own."""
+
 MESSAGE_BYTES = 4096
 """Kubernetes keeps no more of a container's termination message."""
 
@@ -98,6 +101,11 @@ class ProcessExit:
     reason: str = ""
     log_bytes: int = 0
 
+    @property
+    def ran(self) -> bool:
+        """Whether the program began."""
+        return not self.errno and not (self.reason and self.code == WRAPPER_FAILED)
+
     @staticmethod
     def checked(document: Any) -> ProcessExit | None:
         """From JSON that the user's program could have written; None for what the wrapper cannot have."""
@@ -123,7 +131,9 @@ class AttemptResult:
 
     Outputs are those of a program that ended well. `parameters` holds the texts of the files that were written, None
     for one that is no UTF-8; `metadata` the text of output_metadata.json; `stored` the URIs at which an object lies.
-    `failure` is (kind of `FailureKind`, text) of what wrapper or agent failed to do.
+    `failure` is (kind of `FailureKind`, text) of what wrapper or agent failed to do. `fetched_at` is when the inputs
+    were there, `stored_at` when outputs and log were stored, in milliseconds since the epoch: 0 when there were none,
+    when that failed, and from a release that does not tell.
     """
 
     exit: ProcessExit | None
@@ -132,6 +142,8 @@ class AttemptResult:
     stored: tuple[str, ...] = ()
     log_stored: bool = False
     failure: tuple[str, str] | None = None
+    fetched_at: int = 0
+    stored_at: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
@@ -149,4 +161,6 @@ class AttemptResult:
             stored=tuple(document.get("stored") or ()),
             log_stored=bool(document.get("log_stored")),
             failure=None if failure is None else (str(failure[0]), str(failure[1])),
+            fetched_at=document.get("fetched_at", 0),
+            stored_at=document.get("stored_at", 0),
         )

@@ -166,4 +166,5 @@ def _is_result(document: Mapping[str, Any]) -> bool:
         and isinstance(stored, list)
         and all(isinstance(uri, str) for uri in stored)
         and (failure is None or (isinstance(failure, list) and len(failure) == 2 and failure[0] in _KINDS))
+        and all(type(document.get(name, 0)) is int for name in ("fetched_at", "stored_at"))
     )

@@ -23,7 +23,7 @@ from penstock_ir.errors import InvalidSpecError
 from penstock_ir.event_log import BackoffElapsed, DeadlineExceeded, Event, FailureKind, TerminateRequested
 from penstock_ir.task_rows import TaskPhase, TaskState
 
-from penstock_executor.attempts import AttemptKey, BackendEvent, TaskOutcome, TaskWaiting
+from penstock_executor.attempts import NO_TIMES, AttemptKey, AttemptTimes, BackendEvent, TaskOutcome, TaskWaiting
 from penstock_executor.backends.base import Backend, BackendUnavailableError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays, retried
@@ -307,9 +307,9 @@ class Executor:
 
     # --- events ----------------------------------------------------------------------------------------------------
 
-    def _deliver(self, session: RunSession, event: Event) -> None:
+    def _deliver(self, session: RunSession, event: Event, times: AttemptTimes = NO_TIMES) -> None:
         try:
-            self._transitions += session.deliver(event)
+            self._transitions += session.deliver(event, now_millis(), times)
         except Exception as error:
             log.exception("run %s: an event cannot be decided", session.run_id)
             self._quarantine(session, f"an event cannot be decided: {error}")
@@ -321,6 +321,7 @@ class Executor:
         if isinstance(event, TaskWaiting):
             node = session.node(event.key.path) if session is not None else None
             if session is not None and node is not None and node.attempt == event.key.attempt:
+                session.note_times(event.key.path, event.key.attempt, now_millis(), event.times)
                 self._note_wait(session, event.key.path, event.text)
             return
         if isinstance(event, TaskOutcome):
@@ -335,7 +336,7 @@ class Executor:
                     event.error,
                 )
         if session is not None:
-            self._deliver(session, convert.engine_event(event))
+            self._deliver(session, convert.engine_event(event), event.times)
 
     def _note_wait(self, session: RunSession, path: str, text: str) -> None:
         session.note_wait(path, rows.storable(text))

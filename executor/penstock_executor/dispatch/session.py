@@ -23,8 +23,10 @@ from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.task_rows import TaskState
 
+from penstock_executor.attempts import NO_TIMES, AttemptTimes
 from penstock_executor.dispatch import convert, rows
-from penstock_executor.engine.effects import Effect, FinishRun, LookUpCache, Release, StoreResult
+from penstock_executor.dispatch.attempt_rows import AttemptRows
+from penstock_executor.engine.effects import Effect, FinishRun, Launch, LookUpCache, Release, StoreResult
 from penstock_executor.engine.lineage import execution_record, run_record
 from penstock_executor.engine.machine import apply, outstanding
 from penstock_executor.engine.state import DEFAULT_INFRASTRUCTURE_RETRIES, ContainerNode, Node, RunContext, RunState
@@ -71,6 +73,7 @@ class RunSession:
     _final: pb.RunUpdate | None = None
     # Why attempts wait, by path: no event, since nothing is decided by it.
     _waits: dict[str, str] = field(default_factory=dict)
+    _attempts: AttemptRows = field(default_factory=AttemptRows)
     _execution_ids: dict[str, int] = field(default_factory=dict)
     _artifact_ids: dict[str, int] = field(default_factory=dict)
 
@@ -80,15 +83,15 @@ class RunSession:
 
     @property
     def has_pending(self) -> bool:
-        return bool(self._events or self._nodes or self._effects or self._final or self._waits)
+        return bool(self._events or self._nodes or self._effects or self._final or self._waits or self._attempts)
 
     @property
     def urgent(self) -> bool:
         """Something waits for the commit, or there is a whole report's worth."""
         return bool(self._effects or self._final) or len(self._nodes) >= _ROWS_PER_REPORT
 
-    def deliver(self, event: Event) -> bool:
-        """Applies an event; False when it was a duplicate or the run is no longer ours."""
+    def deliver(self, event: Event, now: int, times: AttemptTimes = NO_TIMES) -> bool:
+        """Applies an event; False when it was a duplicate or the run is no longer ours. `times` of its attempt."""
         if self.lost:
             return False
         decision = apply(self.state, event)
@@ -96,6 +99,8 @@ class RunSession:
             return False
         self._events.append(encode(event))
         self._nodes.update(decision.changed)
+        self._attempts.asked(decision.effects, max(now, event.at))
+        self._attempts.note(event, now, times)
         for effect in decision.effects:
             if isinstance(effect, LookUpCache) and not self._unstored[effect.fingerprint]:
                 self.look_up(self, effect)
@@ -118,15 +123,17 @@ class RunSession:
         """
         changed: dict[int, Node] = {}
         reached: dict[str, Node] = {}
+        launched: dict[str, int] = {}
         for line in log_lines:
             event = decode(line)
             decision = apply(self.state, event)
             reached.update((node.path, node) for node in decision.changed.values())
             # The server appends a retry by itself, so the rows it changes are not written yet.
             changed = decision.changed if isinstance(event, RetryRequested) else {}
+            launched.update((effect.path, event.at) for effect in decision.effects if isinstance(effect, Launch))
         self.next_sequence = len(log_lines)
         if not log_lines:
-            self.deliver(RunStarted(at, self.context.root))
+            self.deliver(RunStarted(at, self.context.root), at)
         else:
             # Only of a run that has more rows than a report takes may some be missing.
             owed = reached.values() if len(reached) > _ROWS_PER_REPORT else changed.values()
@@ -139,8 +146,11 @@ class RunSession:
                     self.look_up(self, effect)
                 else:
                     self._effects.append(effect)
+                if isinstance(effect, Launch):
+                    # What our predecessor told may be lost. The log knows no better time, so every successor tells it.
+                    self._attempts.asked([effect], launched[effect.path])
         if terminate and not self.state.terminating:
-            self.deliver(TerminateRequested(at))
+            self.deliver(TerminateRequested(at), at)
         return self._records(reached.values())
 
     def finish(self, contexts: ContextIds, at: int) -> None:
@@ -160,6 +170,10 @@ class RunSession:
     def note_wait(self, path: str, text: str) -> None:
         """Keeps why a task waits, empty when it waits no more; it goes with the next report."""
         self._waits[path] = text
+
+    def note_times(self, path: str, attempt: int, now: int, times: AttemptTimes) -> None:
+        """Keeps how far an attempt is; it goes with the next report."""
+        self._attempts.reached(path, attempt, now, times)
 
     def note_ids(self, executions: Mapping[str, int], artifacts: Mapping[str, int]) -> None:
         """Keeps ids that ML Metadata gave, by task path and by artifact name; they go with the next report."""
@@ -195,11 +209,12 @@ class RunSession:
                 self._waits[path] = text
             else:
                 transitions.waits.add(path=path, text=text)
+        transitions.attempts.extend(self._attempts.take(_ROWS_PER_REPORT))
         transitions.execution_ids.update(self._execution_ids)
         transitions.artifact_ids.update(self._artifact_ids)
         self._execution_ids, self._artifact_ids = {}, {}
         final = self._final
-        if final is not None and not self._nodes:
+        if final is not None and not self._nodes and not self._attempts:
             transitions.run.CopyFrom(final)
             self._final = None
         elif not self.started_reported and self.state.root is not None:

@@ -266,6 +266,19 @@ RULES: Mapping[str, Rule] = {
     **_on("jobs", ObjectKind.RECURRING_RUN, "recurring_run_id", {f"{_INSIGHT}/ListNextFires": "get"}),
     f"{_INSIGHT}/PreviewFires": Openness.IDENTIFIED,
     f"{_INSIGHT}/CompareRuns": (Check("runs", "get", _of_run("run_ids")),),
+    f"{_INSIGHT}/ListAttempts": (Check("runs", "get", _of_run()),),
+    f"{_INSIGHT}/GetTimeline": (Check("runs", "get", _of_run()),),
+    f"{_INSIGHT}/GetLineage": (
+        *(
+            Check(resource, "get", place)
+            for resource in ("runs", "artifacts")
+            for place in (
+                OfObject(ObjectKind.ARTIFACT, "artifact", optional=True),
+                OfObject(ObjectKind.RUN, "run_id", optional=True),
+                Filtered(),
+            )
+        ),
+    ),
     f"{_INSIGHT}/GetOverview": (Check("runs", "list", OfListing(namespace="namespace")),),
     "/penstock.v1.WatchService/WatchRun": (Check("runs", "get", _of_run()),),
     f"{_INSIGHT}/ReadLog": (Check("runs", "readArtifact", OfTask("run_id", "node_id")),),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from penstock_server.domain.run import Run
-from penstock_server.domain.task import Task
+from penstock_server.domain.task import Task, TaskSummary
 
 _BEHIND_ALL_TASKS = "~"
 
@@ -26,14 +26,15 @@ class Position(NamedTuple):
 class RunChange:
     """One message of a watch; the same object for all that stand at the same position.
 
-    `tasks` are those after that position, in the order of (latest change, id), `position` is where a watch stands that
-    was told. `more`: there are further tasks.
+    `tasks`, or `summaries` where those are asked for, are those after that position, in the order of (latest change,
+    id), `position` is where a watch stands that was told. `more`: there are further tasks.
     """
 
     run: Run
     tasks: Sequence[Task]
     position: Position
     more: bool
+    summaries: Sequence[TaskSummary] = ()
 
     @property
     def sequence(self) -> int:

@@ -14,6 +14,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
+from penstock_server.domain.attempts import AttemptRow
 from penstock_server.domain.limits import check_length
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, CacheEntry, Task
@@ -170,6 +171,7 @@ class RunTransitions:
     pipeline_context_id: int = 0
     pipeline_run_context_id: int = 0
     waits: Mapping[str, str] = field(default_factory=dict)
+    attempts: Sequence[AttemptRow] = ()
 
 
 class Outcome(Enum):

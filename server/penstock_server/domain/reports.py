@@ -17,6 +17,7 @@ from penstock_ir.event_log import CachedResult, Event, Outputs, RetryRequested, 
 from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.task_rows import TaskPhase
 
+from penstock_server.domain.attempts import TIMES, AttemptRow
 from penstock_server.domain.dispatch import RunTransitions
 from penstock_server.domain.limits import NAMESPACE, check_length
 from penstock_server.domain.run import RunState
@@ -67,6 +68,7 @@ _ENTRY_TEXTS = {
     "task_path": MAX_NAME,
     "outputs": MAX_JSON,
 }
+_ATTEMPT_TEXTS = {"error": MAX_TEXT, "pod_name": 253, "log_uri": MAX_NAME, "node": 253}
 _PHASES = frozenset({"", *(phase.value for phase in TaskPhase)})
 _REPORTED = (RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED, RunState.SKIPPED)
 _HINTS = {kind: get_type_hints(kind) for kind in (*get_args(Event), CachedResult)}
@@ -131,7 +133,7 @@ def _check_run(one: RunTransitions, latest: int) -> None:
     check_length(one.run_id, "run_id", _ID)
     if one.first_sequence < 0:
         raise InvalidArgumentError(f"{one.first_sequence} is negative", "first_sequence")
-    for name in ("events", "tasks", "artifacts", "cache_entries", "execution_ids", "artifact_ids", "waits"):
+    for name in ("events", "tasks", "artifacts", "cache_entries", "execution_ids", "artifact_ids", "waits", "attempts"):
         _check_count(getattr(one, name), name)
     for task in one.tasks:
         _check_task(task, latest)
@@ -147,6 +149,8 @@ def _check_run(one: RunTransitions, latest: int) -> None:
     for path, text in one.waits.items():
         check_length(path, "waits.path", MAX_NAME)
         check_length(text, "waits.text", MAX_NAME)
+    for attempt in one.attempts:
+        _check_attempt(attempt, latest)
     _check_update(one, latest)
 
 
@@ -206,6 +210,18 @@ def _check_entry(entry: CacheEntry, latest: int) -> None:
     if not entry.fingerprint:
         raise InvalidArgumentError("it is missing", "cache_entries.fingerprint")
     _check_time(entry.created_at, latest, "cache_entries.created_at_millis", f"task {entry.task_path!r}")
+
+
+_attempt_texts = attrgetter(*_ATTEMPT_TEXTS)
+_attempt_times = attrgetter(*TIMES)
+
+
+def _check_attempt(attempt: AttemptRow, latest: int) -> None:
+    if attempt.attempt < 1:
+        raise InvalidArgumentError(f"{attempt.attempt} is not from 1", "attempts.attempt")
+    _check_texts(_ATTEMPT_TEXTS, _attempt_texts(attempt), "attempts")
+    for name, at in zip(TIMES, _attempt_times(attempt), strict=True):
+        _check_time(at, latest, f"attempts.{name}_millis")
 
 
 def _check_texts(limits: Mapping[str, int], values: Sequence[str], kind: str) -> None:

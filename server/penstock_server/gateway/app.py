@@ -56,6 +56,7 @@ requests_log = logging.getLogger("penstock_server.requests")
 MAX_BODY_BYTES = 64 * 1024 * 1024
 # The status that nginx logs when the client closed the connection before the reply.
 _CLIENT_GONE = 499
+_MAX_HTML_BYTES = 10 * 1024 * 1024
 # All routes exist below this prefix too, which the web UI has behind a central dashboard.
 UI_PREFIX = "/pipeline"
 _ROUTE = web.RequestKey("route", str)
@@ -118,6 +119,7 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
         for version in ("v1alpha1", "v1beta1", "v2beta1"):
             app.router.add_get(f"{prefix}/apis/{version}/runs/{{run_id}}/nodes/{{node_id}}/log", gateway.log)
         app.router.add_get(f"{prefix}/apis/penstock/v1/artifacts/{{name}}:download", gateway.download)
+        app.router.add_get(f"{prefix}/apis/penstock/v1/artifacts/{{name}}:html", gateway.show)
         app.router.add_get(f"{prefix}/apis/penstock/v1/runs/{{run_id}}/events", gateway.events)
         gateway.watches.add_routes(app, prefix)
         gateway.ui.add_routes(app, prefix)
@@ -303,11 +305,27 @@ class _Gateway:
             request, "ReadArtifact", message, "application/octet-stream", file_name="artifact"
         )
 
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """An artifact that is HTML, for a frame; whom a link leads here, saves it, so that none looks like a page of
+        ours.
+        """
+        message = insight_pb2.ReadArtifactRequest(name=request.match_info["name"], max_bytes=_MAX_HTML_BYTES)
+        led_here = request.headers.get("Sec-Fetch-Dest") == "document"
+        return await self.streams.send(
+            request,
+            "ReadArtifact",
+            message,
+            "text/html; charset=utf-8",
+            file_name="artifact.html" if led_here else "",
+            headers=replies.HTML_OF_TASK,
+        )
+
 
 async def _distrust(request: web.Request, reply: web.StreamResponse) -> None:
     """Any reply may hold what users or tasks wrote."""
     if not replies.is_page(reply):
-        reply.headers.update(replies.UNTRUSTED)
+        for name, value in replies.UNTRUSTED.items():
+            reply.headers.setdefault(name, value)
 
 
 def _json(reply: Any, *, keeps_all: bool) -> bytes:

@@ -44,6 +44,12 @@ UNTRUSTED: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
+# For HTML that a task wrote, in a frame of our pages: it may look as it likes, and do nothing else.
+HTML_OF_TASK: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
+    ),
+}
 _PAGE = web.ResponseKey("page", bool)
 
 

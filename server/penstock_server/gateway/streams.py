@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import grpc
 from aiohttp import web
@@ -26,7 +28,14 @@ class Streams:
         self._caller = caller
 
     async def send(
-        self, request: web.Request, method: str, message: Message, content_type: str, *, file_name: str = ""
+        self,
+        request: web.Request,
+        method: str,
+        message: Message,
+        content_type: str,
+        *,
+        file_name: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> web.StreamResponse:
         """The chunks that a method of InsightService streams, as a body, to be saved when it has a file name."""
         chunks = self._chunks(request, method, message)
@@ -35,6 +44,7 @@ class Streams:
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
         reply = self._reply(request, 200, content_type)
+        reply.headers.update(headers)
         if file_name:
             reply.headers["Content-Disposition"] = replies.attachment(file_name)
         return await self._send_body(request, reply, first, chunks)

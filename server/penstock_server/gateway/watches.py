@@ -38,9 +38,11 @@ class Watches:
         after = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
         if not (after.isascii() and after.isdigit() and len(after) <= _MOST_DIGITS):
             return replies.error_reply(grpc.StatusCode.INVALID_ARGUMENT, f"after: {after[:40]!r} is no whole number")
-        until_finished = request.query.get("until_finished", "") in ("1", "true")
         message = watch_pb2.WatchRunRequest(
-            run_id=request.match_info["run_id"], after=int(after), until_finished=until_finished
+            run_id=request.match_info["run_id"],
+            after=int(after),
+            until_finished=_is_set(request, "until_finished"),
+            summary=_is_set(request, "summary"),
         )
         changes = self._caller.stream(_WATCH_RUN, message, None, calls.sent(request))
         try:
@@ -64,6 +66,10 @@ class Watches:
             await changes.aclose()
         await reply.write_eof()
         return reply
+
+
+def _is_set(request: web.Request, name: str) -> bool:
+    return request.query.get(name, "") in ("1", "true")
 
 
 async def _send(reply: web.StreamResponse, first: watch_pb2.RunChange | None, changes: calls.Messages) -> None:

@@ -76,6 +76,7 @@ from penstock_server.rpc.v1beta1.runs import RunServicerV1
 from penstock_server.rpc.v1beta1.stubs import AuthServicerV1, VisualizationServicerV1
 from penstock_server.rpc.v1beta1.tasks import TaskServicerV1
 from penstock_server.rpc.watch_servicer import WatchServicer
+from penstock_server.services.attempts import AttemptService
 from penstock_server.services.audit import AuditService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.documents import Documents
@@ -83,6 +84,7 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
@@ -146,6 +148,8 @@ class Services:
     explain: ExplainService
     overview: OverviewService
     comparison: ComparisonService
+    attempts: AttemptService
+    lineage: LineageService
     watches: RunWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
@@ -206,6 +210,9 @@ def build_server(
             services.recurring_runs,
             services.overview,
             services.comparison,
+            services.attempts,
+            services.lineage,
+            access.authorization,
         ),
         server,
     )

@@ -27,5 +27,11 @@ class WatchServicer(watch_pb2_grpc.WatchServiceServicer):
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext, outlet: Any = None) -> Any:
         """Returns when the watch is open; `outlet` is an Outlet."""
         reader = OutletReader(outlet, _converted)
-        close = self._watches.open(request.run_id, request.after, reader, until_finished=request.until_finished)
+        close = self._watches.open(
+            request.run_id,
+            request.after,
+            reader,
+            until_finished=request.until_finished,
+            summary=request.summary,
+        )
         outlet.when_closed(close)

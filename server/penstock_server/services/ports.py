@@ -6,18 +6,20 @@ never writes. Repositories raise AlreadyExistsError for a taken name and return 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from penstock_ir.task_rows import TaskState
 
 from penstock_server.domain.api_token import ApiToken
+from penstock_server.domain.attempts import AttemptRow, LeafTask, Told
 from penstock_server.domain.audit import AuditEvent, AuditQuery
 from penstock_server.domain.changes import Position
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
 from penstock_server.domain.executors import ConnectedExecutor, ExecutorStatus, OpenRuns
 from penstock_server.domain.experiment import Experiment
+from penstock_server.domain.lineage import ArtifactUse, LineageArtifact, LineageTask, TaskKey
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.location import Location, ObjectKind
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
@@ -25,7 +27,7 @@ from penstock_server.domain.role_binding import RoleBinding
 from penstock_server.domain.run import Run
 from penstock_server.domain.schedule import Schedule
 from penstock_server.domain.session import Session
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, DriverTask, Task
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, DriverTask, Task, TaskSummary
 
 
 class Clock(Protocol):
@@ -119,6 +121,10 @@ class TaskRepository(Protocol):
         ...
 
     def get(self, run_id: str, task_id: str) -> Task | None: ...
+    def get_many(self, run_id: str, task_ids: Sequence[str]) -> Sequence[Task]:
+        """Of those that exist, in any order."""
+        ...
+
     def by_pod(self, run_id: str, pod_name: str) -> Task | None:
         """Of any run when `run_id` is empty."""
         ...
@@ -135,6 +141,10 @@ class TaskRepository(Protocol):
         """The tasks behind the position, each with its latest change, in the order of (change, id)."""
         ...
 
+    def summaries_changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[TaskSummary]:
+        """Of the same tasks, in the same order."""
+        ...
+
     def ended(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TaskState]:
         """The states of those that have ended, by run id and task path."""
         ...
@@ -145,6 +155,27 @@ class TaskRepository(Protocol):
 
     def set_waits(self, waits: Mapping[tuple[str, str], str], changes: Mapping[str, int]) -> None:
         """Why tasks do not run yet, by run id and task path."""
+        ...
+
+
+class AttemptRepository(Protocol):
+    def merge_many(self, attempts: Sequence[AttemptRow]) -> None:
+        """A time of 0, an empty text and an unset number leave what is there."""
+        ...
+
+    def numbers(self, run_id: str, task_ids: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """The numbers of attempts in order, of the tasks that have some."""
+        ...
+
+    def of_leaves(self, run_id: str) -> Iterator[tuple[LeafTask, Sequence[Told]]]:
+        """The tasks of a run that hold no others, as they were created, each with the times of its attempts.
+
+        Read while it is gone through: to be used up within the transaction.
+        """
+        ...
+
+    def rows(self, run_id: str, keys: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], AttemptRow]:
+        """Those that are there, by the ids of their tasks and their numbers."""
         ...
 
 
@@ -163,6 +194,37 @@ class ArtifactRepository(Protocol):
 
     def newest(self, run_id: str, types: Sequence[str], limit: int) -> Sequence[Artifact]:
         """Of a run's artifacts those of these types, the newest first."""
+        ...
+
+
+class LineageRepository(Protocol):
+    def add(self, uses: Iterable[ArtifactUse]) -> None:
+        """Those that are there already stay as they are."""
+        ...
+
+    def forget(self, keys: Sequence[TaskKey]) -> None: ...
+    def of_artifacts(self, names: Sequence[str], *, output: bool, limit: int) -> Sequence[ArtifactUse]:
+        """The newest uses of each, `limit` at most."""
+        ...
+
+    def answered(self, runs_by_artifact: Mapping[str, Sequence[str]], limit: int) -> Sequence[ArtifactUse]:
+        """The tasks of these runs that gave an artifact, `limit` at most of each artifact."""
+        ...
+
+    def of_tasks(self, keys: Sequence[TaskKey], limit: int) -> Sequence[ArtifactUse]:
+        """What each used and what each gave, `limit` at most of either."""
+        ...
+
+    def with_more(self, known: Mapping[str, int]) -> set[str]:
+        """The artifacts that have more uses than are known."""
+        ...
+
+    def artifacts(self, names: Sequence[str]) -> Mapping[str, LineageArtifact]:
+        """By name, of those that there are."""
+        ...
+
+    def tasks(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, LineageTask]:
+        """Those that there are."""
         ...
 
 
@@ -311,7 +373,9 @@ class UnitOfWork(Protocol):
     specs: SpecRepository
     runs: RunRepository
     tasks: TaskRepository
+    attempts: AttemptRepository
     artifacts: ArtifactRepository
+    lineage: LineageRepository
     cache: CacheRepository
     queue: QueueRepository
     executors: ExecutorRepository

@@ -166,9 +166,11 @@ class RunService:
         _note(uow, run.created_at, "create", run)
         return run
 
-    def get(self, run_id: str) -> RunDetails:
+    def get(self, run_id: str, *, without_tasks: bool = False) -> RunDetails:
         with self._storage.reading() as uow:
             run = find(uow, run_id)
+            if without_tasks:
+                return RunDetails(run, (), {})
             return RunDetails(run, with_waits(uow.tasks.list_for_run(run_id)), uow.artifacts.ids_for_run(run_id))
 
     def with_document(self, run_id: str) -> tuple[Run, Spec | None]:

@@ -20,17 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from penstock_server.domain.changes import Position, RunChange, position_after
-from penstock_server.domain.task import Task, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
-from penstock_server.services import runs
 from penstock_server.services.ports import Storage
 from penstock_server.services.readers import Reader
+from penstock_server.services.run_changes import changes_after
 
 log = logging.getLogger(__name__)
 
-TASKS_OF_A_MESSAGE = 500
-# A message has one task at least. Clients of gRPC take 4 MiB, if nothing else is set.
-CHARACTERS_OF_A_MESSAGE = 1024 * 1024
 _LOOK_EVERY_SECONDS = 0.4
 _SHORTEST_PAUSE_SECONDS = 0.05
 # A quarter of a processor at most.
@@ -46,6 +42,7 @@ class _Watch:
     reader: Reader[RunChange]
     position: Position
     until_finished: bool
+    summary: bool
     opened: float
     begun: bool = False
     """The first message is sent whether or not there is something new."""
@@ -54,10 +51,10 @@ class _Watch:
 
 @dataclass(slots=True)
 class _Read:
-    """What was read in one round, by run and position."""
+    """What was read in one round, by run, position, and whether tasks are summaries."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    changes: dict[tuple[str, Position], RunChange] = field(default_factory=dict)
+    changes: dict[tuple[str, Position, bool], RunChange] = field(default_factory=dict)
 
 
 class RunWatches:
@@ -96,9 +93,15 @@ class RunWatches:
         return len(self._watches)
 
     def open(
-        self, run_id: str, after: int, reader: Reader[RunChange], *, until_finished: bool = False
+        self,
+        run_id: str,
+        after: int,
+        reader: Reader[RunChange],
+        *,
+        until_finished: bool = False,
+        summary: bool = False,
     ) -> Callable[[], None]:
-        """Begins to send; the result ends the watch without a word to its reader.
+        """Begins to send, tasks as summaries if asked to; the result ends the watch without a word to its reader.
 
         Raises NotFoundError, InvalidArgumentError, UnavailableError.
         """
@@ -112,7 +115,7 @@ class RunWatches:
             raise InvalidArgumentError(
                 f"the run has come to change {changes[run_id]} only; begin again, with 0", "after"
             )
-        watch = _Watch(run_id, reader, position_after(after), until_finished, self._clock())
+        watch = _Watch(run_id, reader, position_after(after), until_finished, summary, self._clock())
         reader.when_ready(self.wake)
         with self._lock:
             if self._stopped:
@@ -215,35 +218,11 @@ class RunWatches:
             watch.busy_since = None
 
     def _change(self, watch: _Watch, read: _Read) -> RunChange:
-        key = watch.run_id, watch.position
+        key = watch.run_id, watch.position, watch.summary
         with read.lock:
             found = read.changes.get(key)
             if found is None:
-                found = read.changes[key] = self._read(*key)
+                found = read.changes[key] = changes_after(
+                    self._storage, watch.run_id, watch.position, summary=watch.summary
+                )
         return found
-
-    def _read(self, run_id: str, position: Position) -> RunChange:
-        with self._storage.reading() as uow:
-            # Before what it counts: what is committed meanwhile is told once more, not left out.
-            newest = uow.runs.changes([run_id]).get(run_id, 0)
-            run = runs.find(uow, run_id)
-            found = uow.tasks.changed_after(run_id, position, TASKS_OF_A_MESSAGE)
-            root = uow.tasks.get(run_id, task_id_of(run_id, ""))
-        rows = found[: _fitting(found)]
-        tasks = [task for _, task in rows]
-        shown = with_waits([root, *tasks])[1:] if root is not None else tasks
-        if len(rows) < len(found) or len(rows) == TASKS_OF_A_MESSAGE:
-            return RunChange(run, shown, Position(rows[-1][0], tasks[-1].task_id), more=True)
-        return RunChange(run, shown, Position(max(newest, position.change)), more=False)
-
-
-def _fitting(rows: Sequence[tuple[int, Task]]) -> int:
-    """How many of the rows make one message."""
-    characters = 0
-    for number, (_, task) in enumerate(rows):
-        characters += sum(
-            map(len, (task.inputs, task.outputs, task.input_artifacts, task.output_artifacts, task.error))
-        )
-        if characters > CHARACTERS_OF_A_MESSAGE and number:
-            return number
-    return len(rows)

@@ -24,11 +24,13 @@ from penstock_server.storage.engine import database_errors, open_engine
 from penstock_server.storage.pool import DEFAULT_POOL, PoolSettings
 from penstock_server.storage.probe import write_problem
 from penstock_server.storage.repositories.artifacts import SqlArtifactRepository
+from penstock_server.storage.repositories.attempts import SqlAttemptRepository
 from penstock_server.storage.repositories.audit import SqlAuditRepository
 from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
 from penstock_server.storage.repositories.executors import SqlExecutorRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
+from penstock_server.storage.repositories.lineage import SqlLineageRepository
 from penstock_server.storage.repositories.locations import SqlLocationRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
@@ -53,7 +55,9 @@ class SqlUnitOfWork:
         self.specs: ports.SpecRepository = SqlSpecRepository(connection)
         self.runs: ports.RunRepository = SqlRunRepository(connection, lock=writing)
         self.tasks: ports.TaskRepository = SqlTaskRepository(connection)
+        self.attempts: ports.AttemptRepository = SqlAttemptRepository(connection)
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
+        self.lineage: ports.LineageRepository = SqlLineageRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
         self.executors: ports.ExecutorRepository = SqlExecutorRepository(connection)

@@ -9,39 +9,65 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, literal_column
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 
-def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, keep: Sequence[str] = ()) -> None:
-    """Inserts rows; if a key exists, updates every column except the key's and those in `keep`."""
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    *,
+    keep: Sequence[str] = (),
+    merge: bool = False,
+) -> None:
+    """Inserts rows; if a key exists, updates every column except the key's and those in `keep`.
+
+    With `merge`, what is empty (NULL; 0 or an empty text where a column takes no NULL) leaves the value that is there.
+    """
     if not rows:
         return
-    statement = _statement(table, connection.dialect.name, tuple(rows[0]), tuple(keep))
+    statement = _statement(table, connection.dialect.name, tuple(rows[0]), tuple(keep), merge)
     connection.execute(statement, list(rows))
 
 
 @lru_cache(maxsize=64)
-def _statement(table: Table, dialect: str, columns: tuple[str, ...], keep: tuple[str, ...]) -> Any:
+def _statement(table: Table, dialect: str, columns: tuple[str, ...], keep: tuple[str, ...], merge: bool) -> Any:
     keys = [column.name for column in table.primary_key.columns]
-    changing = [name for name in columns if name not in keys and name not in keep]
+    changing = [table.c[name] for name in columns if name not in keys and name not in keep]
+    value = _merged if merge else _replaced
     if dialect in ("mysql", "mariadb"):
         insert = mysql.insert(table)
-        return insert.on_duplicate_key_update({column: insert.inserted[column] for column in changing})
+        return insert.on_duplicate_key_update({one.name: value(insert.inserted[one.name], one) for one in changing})
     insert_for = postgresql.insert if dialect == "postgresql" else sqlite.insert
     plain = insert_for(table)
     return plain.on_conflict_do_update(
-        index_elements=keys, set_={column: plain.excluded[column] for column in changing}
+        index_elements=keys, set_={one.name: value(plain.excluded[one.name], one) for one in changing}
     )
 
 
-def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Inserts a row unless its key exists."""
+def _replaced(new: ColumnElement[Any], old: Column[Any]) -> ColumnElement[Any]:
+    return new
+
+
+def _merged(new: ColumnElement[Any], old: Column[Any]) -> ColumnElement[Any]:
+    if not old.nullable:
+        # Written out, because a batch of MySQL's driver has parameters in its rows alone.
+        new = func.nullif(new, literal_column("0" if old.type.python_type is int else "''"))
+    return func.coalesce(new, old)
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts the rows whose keys do not exist."""
+    if not rows:
+        return
     name = connection.dialect.name
     if name in ("mysql", "mariadb"):
-        statement: Any = mysql.insert(table).prefix_with("IGNORE")
+        # Not IGNORE, which would take other errors for rows that exist.
+        key = table.primary_key.columns[0]
+        statement: Any = mysql.insert(table).on_duplicate_key_update({key.name: key})
     elif name == "postgresql":
         statement = postgresql.insert(table).on_conflict_do_nothing()
     else:
         statement = sqlite.insert(table).on_conflict_do_nothing()
-    connection.execute(statement, [row])
+    connection.execute(statement, list(rows))

@@ -29,5 +29,11 @@ def test_an_image_is_its_environment_over_a_base(tmp_path: Path) -> None:
     assert (about["name"], about["version"]) == ("registry.example/penstock", "1")
     listed = {one["name"]: one["version"] for one in bom["components"]}
     assert listed["base"] == BASE
-    assert listed.keys() == {"base", "click", "penstock", "PyYAML"}
+    assert listed.keys() >= {"base", "click", "penstock", "PyYAML", "web", "react-dom", "elkjs"}
+    # They build the web UI, and are not in it.
+    assert listed.keys().isdisjoint({"vite", "typescript", "vitest", "pytest"})
     assert "file:" not in text
+    assert "http" not in json.dumps([one for one in bom["components"] if str(one.get("purl")).startswith("pkg:npm/")])
+    needs = {one["ref"]: one.get("dependsOn", []) for one in bom["dependencies"]}
+    (page,) = (ref for ref in needs["image"] if ref.startswith("@penstock/web@"))
+    assert any(ref.startswith("react-dom@") for ref in needs[page])

@@ -187,6 +187,9 @@ type WatchRunRequest struct {
 	After int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
 	// The stream ends with the change that ends the run; at once when it has ended.
 	UntilFinished bool `protobuf:"varint,3,opt,name=until_finished,json=untilFinished,proto3" json:"until_finished,omitempty"`
+	// Tasks have only what a list shows of each: path, names, parent, kind, state, attempts, times and iteration. Of the
+	// rest a task is asked for apart, with ListTasks. Thousands of tasks come in a fraction of the time.
+	Summary       bool `protobuf:"varint,4,opt,name=summary,proto3" json:"summary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,6 +241,13 @@ func (x *WatchRunRequest) GetAfter() int64 {
 func (x *WatchRunRequest) GetUntilFinished() bool {
 	if x != nil {
 		return x.UntilFinished
+	}
+	return false
+}
+
+func (x *WatchRunRequest) GetSummary() bool {
+	if x != nil {
+		return x.Summary
 	}
 	return false
 }
@@ -333,11 +343,12 @@ const file_penstock_api_v1_watch_proto_rawDesc = "" +
 	"\x04runs\x18\x02 \x03(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x04runs\x12\x1d\n" +
 	"\n" +
 	"total_size\x18\x03 \x01(\x05R\ttotalSize\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"e\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\x7f\n" +
 	"\x0fWatchRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12%\n" +
-	"\x0euntil_finished\x18\x03 \x01(\bR\runtilFinished\"\xa3\x01\n" +
+	"\x0euntil_finished\x18\x03 \x01(\bR\runtilFinished\x12\x18\n" +
+	"\asummary\x18\x04 \x01(\bR\asummary\"\xa3\x01\n" +
 	"\tRunChange\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12=\n" +
 	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\x12'\n" +

@@ -1,4 +1,6 @@
-"""`penstock runs`: list, get, compare, tasks, wait, logs, why, events, terminate, retry, archive, unarchive, delete."""
+"""`penstock runs`: list, get, compare, tasks, attempts, timeline, wait, logs, why, events, terminate, retry, archive,
+unarchive, delete.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import click
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
+from penstock.cli.attempts import attempts, timeline
 from penstock.cli.common import (
     namespace_option,
     print_chunks,
@@ -33,6 +36,8 @@ def runs() -> None:
 
 
 runs.add_command(compare)
+runs.add_command(attempts)
+runs.add_command(timeline)
 
 
 @runs.command("list")

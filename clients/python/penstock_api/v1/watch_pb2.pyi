@@ -36,14 +36,16 @@ class RunsChange(_message.Message):
     def __init__(self, run_ids: _Optional[_Iterable[str]] = ..., runs: _Optional[_Iterable[_Union[_run_pb2.Run, _Mapping]]] = ..., total_size: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
-    __slots__ = ("run_id", "after", "until_finished")
+    __slots__ = ("run_id", "after", "until_finished", "summary")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     after: int
     until_finished: bool
-    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ...) -> None: ...
+    summary: bool
+    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ..., summary: bool = ...) -> None: ...
 
 class RunChange(_message.Message):
     __slots__ = ("sequence", "run", "tasks", "more")

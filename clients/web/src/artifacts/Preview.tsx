@@ -1,9 +1,10 @@
 /**
  * What an artifact holds, as its type and its first bytes say. It was written by a task, so nothing in it is run: text
- * is text, HTML is in a frame without an origin, and an image is one by its bytes.
+ * is text, also in Markdown, HTML is in a frame without an origin, and an image is one by its bytes.
  */
 import type { Artifact } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { Code, Stack, Text } from "@mantine/core";
+import { lazy, Suspense } from "react";
 
 import { Failure, Loading } from "../components/facts";
 import { fill } from "../text/fill";
@@ -15,6 +16,8 @@ import { Image } from "./Image";
 import { MetricsTable } from "./MetricsTable";
 import { usePart } from "./queries";
 import { TextPages } from "./TextPages";
+
+const Markdown = lazy(() => import("../components/Markdown").then(({ Markdown }) => ({ default: Markdown })));
 
 interface Props {
   readonly artifact: Artifact;
@@ -30,36 +33,48 @@ export function Preview({ artifact, from, turn }: Props) {
     case "system.SlicedClassificationMetrics":
       return <ClassificationMetrics type={artifact.type} of={artifact.metadata} />;
     case "system.HTML":
-      return <Html uri={artifact.uri} />;
+      return <Html name={artifact.name} />;
+    case "system.Markdown":
+      return <Notes uri={artifact.uri} />;
     default:
       return <Content uri={artifact.uri} from={from} turn={turn} />;
   }
 }
 
-function Html({ uri }: { uri: string }) {
-  const text = useText();
+function Notes({ uri }: { uri: string }) {
   const part = usePart(uri, 0, MOST_OF_DOCUMENT);
   if (part.error) return <Failure error={part.error} />;
   if (!part.data) return <Loading />;
   const { bytes, total } = part.data;
-  // The frame inherits this page's policy, too; without a word in `sandbox` it has no origin and runs no script.
-  const policy = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:">`;
+  return (
+    <Stack gap="xs">
+      {total !== undefined && total > bytes.length ? <Cut count={bytes.length} /> : null}
+      <Suspense fallback={<Loading />}>
+        <Markdown source={new TextDecoder().decode(bytes)} />
+      </Suspense>
+    </Stack>
+  );
+}
+
+function Html({ name }: { name: string }) {
+  const text = useText();
   return (
     <Stack gap="xs">
       <Text size="sm">{text("htmlIsBare")}</Text>
-      {total !== undefined && total > bytes.length ? <Cut count={bytes.length} /> : null}
+      {/* Its reply has a policy of its own; without a word in `sandbox` it has no origin and runs no script. */}
       <iframe
         sandbox=""
         referrerPolicy="no-referrer"
         title={text("preview")}
         className={styles.page}
-        srcDoc={policy + new TextDecoder().decode(bytes)}
+        src={`/apis/penstock/v1/artifacts/${encodeURIComponent(name)}:html`}
       />
     </Stack>
   );
 }
 
-function Content({ uri, from, turn }: { uri: string } & Pick<Props, "from" | "turn">) {
+/** Of an object by its URI: an image as one, other content as text. */
+export function Content({ uri, from, turn }: { uri: string } & Pick<Props, "from" | "turn">) {
   const text = useText();
   const part = usePart(uri, from, PAGE_BYTES + REST_OF_CHARACTER);
   if (part.error) return <Failure error={part.error} />;

@@ -23,6 +23,7 @@ const PAGES = [
   ["/experiments", "experiments"],
   ["/pipelines", "pipelines"],
   ["/recurring-runs", "recurringRuns"],
+  ["/artifacts", "artifactList"],
 ] as const;
 
 export function Frame() {

@@ -34,7 +34,7 @@ export function HomePage() {
         <>
           <RunsNow runs={now} counts={overview.data?.openRuns ?? {}} />
           <FailedRuns runs={failed} />
-          <Waiting overview={overview.data} />
+          <Waiting overview={overview.data} now={now.data?.runs ?? []} />
         </>
       )}
     </Stack>

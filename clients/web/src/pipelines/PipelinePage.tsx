@@ -4,6 +4,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 
+import { Description } from "../components/Description";
 import { Failure, Loading, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
 import { PageTitle } from "../components/PageTitle";
@@ -12,7 +13,6 @@ import { useText } from "../text/language";
 import { millis } from "../time";
 import { Dialog, type Asked } from "./Dialog";
 import { LatestRuns } from "./LatestRuns";
-import styles from "./Pipelines.module.css";
 import { usePipeline, useVersions } from "./queries";
 import { Version } from "./Version";
 import { VersionTable } from "./VersionTable";
@@ -66,7 +66,7 @@ export function PipelinePage() {
         {text("created")}: <Time at={millis(pipeline.data.createdAt)} />
       </Text>
       {pipeline.data.description ? (
-        <Text className={`${styles.text} ${styles.bounded}`}>{pipeline.data.description}</Text>
+        <Description source={pipeline.data.description} />
       ) : null}
       <section aria-label={text("versions")}>
         <Title order={3} size="h4">
@@ -86,6 +86,9 @@ export function PipelinePage() {
           described={pipeline.data.description}
           view={search.view ?? "graph"}
           choose={(view) => void navigate({ search: (old) => ({ ...old, view }), replace: true })}
+          versions={listed}
+          against={search.against}
+          compare={(against) => void navigate({ search: (old) => ({ ...old, against }), replace: true })}
         />
       ) : null}
       <LatestRuns pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />

@@ -4,6 +4,7 @@ import type { Pipeline } from "@penstock/client/gen/penstock_api/v2beta1/pipelin
 
 import { Time } from "../components/facts";
 import { TextLink } from "../components/links";
+import { LastRuns } from "../runs/LastRuns";
 import { reason } from "../server";
 import { useText } from "../text/language";
 import { millis } from "../time";
@@ -26,6 +27,7 @@ export function PipelineTable({ pipelines, namespace }: Props) {
             <Table.Th>{text("name")}</Table.Th>
             <Table.Th>{text("description")}</Table.Th>
             <Table.Th>{text("newestVersion")}</Table.Th>
+            <Table.Th>{text("latestRuns")}</Table.Th>
             <Table.Th>{text("created")}</Table.Th>
           </Table.Tr>
         </Table.Thead>
@@ -45,6 +47,9 @@ export function PipelineTable({ pipelines, namespace }: Props) {
               <Table.Td className={styles.name}>{pipeline.description}</Table.Td>
               <Table.Td className={styles.name}>
                 <Newest pipelineId={pipeline.pipelineId} />
+              </Table.Td>
+              <Table.Td className={styles.whole}>
+                <LastRuns pipelineId={pipeline.pipelineId} namespace={namespace ?? pipeline.namespace} />
               </Table.Td>
               <Table.Td className={styles.whole}>
                 <Time at={millis(pipeline.createdAt)} />

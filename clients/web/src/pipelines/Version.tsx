@@ -1,7 +1,9 @@
 /** The chosen version: its graph, its inputs, its document. */
 import { Code, Tabs, Text, Title } from "@mantine/core";
+import type { PipelineVersion } from "@penstock/client/gen/penstock_api/v2beta1/pipeline_pb.js";
 import { lazy, Suspense } from "react";
 
+import { Description } from "../components/Description";
 import { Failure, Loading } from "../components/facts";
 import { useText } from "../text/language";
 import { InputTable } from "./InputTable";
@@ -10,6 +12,7 @@ import { useVersion } from "./queries";
 import { VERSION_VIEWS, type VersionView } from "./search";
 
 // React Flow and ELK are most of the bundle.
+const Changes = lazy(() => import("./Changes").then(({ Changes }) => ({ default: Changes })));
 const VersionGraph = lazy(() => import("./VersionGraph").then(({ VersionGraph }) => ({ default: VersionGraph })));
 const SHOWN_CHARACTERS = 200_000;
 
@@ -20,9 +23,13 @@ interface Props {
   readonly choose: (view: VersionView) => void;
   /** A description that is shown already: the first version has that of its pipeline. */
   readonly described: string;
+  /** Those of the pipeline that it can be compared with, the newest first. */
+  readonly versions: readonly PipelineVersion[];
+  readonly against: string | undefined;
+  readonly compare: (versionId: string) => void;
 }
 
-export function Version({ pipelineId, versionId, view, choose, described }: Props) {
+export function Version({ pipelineId, versionId, view, choose, described, versions, against, compare }: Props) {
   const text = useText();
   const version = useVersion(pipelineId, versionId);
   if (version.error) return <Failure error={version.error} />;
@@ -33,9 +40,7 @@ export function Version({ pipelineId, versionId, view, choose, described }: Prop
       <Title order={3} size="h4" className={styles.name}>
         {text("version")}: {displayName}
       </Title>
-      {description !== described ? (
-        <Text className={`${styles.text} ${styles.bounded}`}>{description}</Text>
-      ) : null}
+      {description && description !== described ? <Description source={description} /> : null}
       <Tabs value={view} onChange={(to) => choose(VERSION_VIEWS.find((one) => one === to) ?? "graph")}>
         <Tabs.List>
           {VERSION_VIEWS.map((one) => (
@@ -53,6 +58,11 @@ export function Version({ pipelineId, versionId, view, choose, described }: Prop
           <InputTable document={document} />
         </Tabs.Panel>
         <Tabs.Panel value="document">{view === "document" ? <Document document={document} /> : null}</Tabs.Panel>
+        <Tabs.Panel value="changes">
+          <Suspense fallback={<Loading />}>
+            {view === "changes" ? <Changes {...{ pipelineId, versionId, document, versions, against, compare }} /> : null}
+          </Suspense>
+        </Tabs.Panel>
       </Tabs>
     </section>
   );

@@ -2,7 +2,7 @@
 import { contains, filterText } from "../runs/filter";
 import { oneOf, text } from "../search";
 
-export const VERSION_VIEWS = ["graph", "inputs", "document"] as const;
+export const VERSION_VIEWS = ["graph", "inputs", "document", "changes"] as const;
 export type VersionView = (typeof VERSION_VIEWS)[number];
 
 export interface PipelinesSearch {
@@ -16,6 +16,8 @@ export interface PipelineSearch {
   /** Id of the chosen version; the newest unless one is chosen. */
   readonly version?: string;
   readonly view?: VersionView;
+  /** Id of the version that the chosen one is compared with. */
+  readonly against?: string;
   /** Token of the page of versions that is shown. */
   readonly page?: string;
   readonly namespace?: string;
@@ -38,6 +40,7 @@ export function pipelineSearch(found: Record<string, unknown>): PipelineSearch {
   return {
     ...text("version", found.version),
     ...oneOf("view", VERSION_VIEWS, found.view),
+    ...text("against", found.against),
     ...text("page", found.page),
     ...text("namespace", found.namespace),
   };

@@ -1,6 +1,12 @@
-/** The bars of one task: hatched while it waited, in the colour of its state while it ran. */
+/**
+ * The bars of one task: its attempts with their phases. Where those are not known, and of what has no attempts: hatched
+ * while it waited, in the colour of its state while it ran.
+ */
 import { memo } from "react";
 
+import { AttemptBar } from "../attempts/AttemptBar";
+import { isOpen } from "../attempts/phases";
+import { useAttempts } from "../attempts/queries";
 import { COLOURS } from "../components/facts";
 import { useLanguage, useText } from "../text/language";
 import { shownDuration } from "../time";
@@ -8,7 +14,22 @@ import { barOf, type Part, type Range } from "./spans";
 import styles from "./RunPage.module.css";
 import type { Seen } from "./seen";
 
-export const Bars = memo(function Bars({ task, range, now }: { task: Seen; range: Range; now: number }) {
+interface Props {
+  readonly runId: string;
+  readonly task: Seen;
+  readonly range: Range;
+  readonly now: number;
+}
+
+export const Bars = memo(function Bars({ runId, task, range, now }: Props) {
+  const known = useAttempts(runId, task).filter(({ spans }) => spans.length > 0);
+  if (known.length === 0) return <PlainBar {...{ task, range, now }} />;
+  return known.map((attempt) => (
+    <AttemptBar key={attempt.number} {...{ attempt, range }} now={isOpen(attempt) ? now : 0} />
+  ));
+});
+
+function PlainBar({ task, range, now }: Omit<Props, "runId">) {
   const text = useText();
   const { language } = useLanguage();
   const bar = barOf(task, range, now);
@@ -19,19 +40,18 @@ export const Bars = memo(function Bars({ task, range, now }: { task: Seen; range
     task.startedAt === undefined ? "" : `${text("ran")}: ${shownDuration(bar.ranMillis, language)}`,
   ];
   return (
-    <span title={said.filter(Boolean).join("\n")}>
+    <span title={said.filter(Boolean).join("\n")} data-bar>
       {bar.waits ? (
-        <span className={`${styles.bar} ${styles.waits}`} data-part="waits" style={placed(bar.waits)} />
+        <span className={`${styles.bar} ${styles.waits}`} style={placed(bar.waits)} />
       ) : null}
       {bar.runs ? (
         <span
           className={styles.bar}
-          data-part="runs"
           style={{ ...placed(bar.runs), background: `var(--mantine-color-${colour}-filled)` }}
         />
       ) : null}
     </span>
   );
-});
+}
 
 const placed = ({ at, share }: Part) => ({ left: `${at * 100}%`, width: `${share * 100}%` });

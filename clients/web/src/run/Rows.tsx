@@ -7,6 +7,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useId, useRef, type ReactNode } from "react";
 
+import { useText } from "../text/language";
 import styles from "./RunPage.module.css";
 import { useActiveRow } from "./useActiveRow";
 import type { Row } from "./tree";
@@ -23,11 +24,14 @@ interface Props {
   /** What all rows are before; its cells are as high as they together. */
   readonly behind?: ReactNode;
   readonly className?: string | undefined;
+  /** Paths of tasks of the critical path. */
+  readonly marked: ReadonlySet<string>;
   /** The cells of a row. */
   readonly children: (row: Row) => ReactNode;
 }
 
-export function Rows({ label, rows, chosen, choose, toggle, head, behind, className = "", children }: Props) {
+export function Rows({ label, rows, chosen, choose, toggle, head, behind, className = "", marked, children }: Props) {
+  const text = useText();
   const scroll = useRef<HTMLDivElement>(null);
   const id = useId();
   const virtual = useVirtualizer({
@@ -75,7 +79,9 @@ export function Rows({ label, rows, chosen, choose, toggle, head, behind, classN
               aria-level={row.depth + 1}
               aria-expanded={counts.size > 0 ? row.open : undefined}
               aria-selected={task.path === chosen}
+              aria-description={marked.has(task.path) ? text("criticalPath") : undefined}
               data-active={index === active || undefined}
+              data-critical={marked.has(task.path) || undefined}
               className={`${styles.row} ${className}`}
               style={{ transform: `translateY(${start - ROW_HEIGHT}px)` }}
               onClick={() => {

@@ -11,6 +11,7 @@ import { useNamespace } from "../components/namespace";
 import { PageTitle } from "../components/PageTitle";
 import { ExperimentLink } from "../experiments/ExperimentLink";
 import { Labels } from "../runs/Labels";
+import { Parameters } from "../runs/Parameters";
 import { StartedBy } from "../schedules/StartedBy";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
@@ -45,6 +46,7 @@ export function RunHead({ run, now }: { readonly run: Run; readonly now: number 
           {text("eventLog")}
         </Anchor>
       </Group>
+      <Parameters values={run.runtimeConfig?.parameters ?? {}} />
     </Stack>
   );
 }

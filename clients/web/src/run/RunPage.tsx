@@ -1,10 +1,13 @@
 /** One run: its tasks as a table, a graph or a timeline, and the chosen task beside them, as they are now. */
-import { Group, Tabs, Text } from "@mantine/core";
+import { Group, Switch, Tabs, Text } from "@mantine/core";
+import { RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { ended } from "@penstock/client/index.js";
 import { getRouteApi } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 
 import { ArtifactDrawer } from "../artifacts/ArtifactDrawer";
+import { CriticalPath } from "../attempts/CriticalPath";
+import { useCritical } from "../attempts/useCritical";
 import { Failure, Loading } from "../components/facts";
 import { useShortcuts } from "../components/useShortcuts";
 import { runSearch, VIEWS } from "../search";
@@ -17,9 +20,11 @@ import { TaskDetails } from "./TaskDetails";
 import { TaskSearch } from "./TaskSearch";
 import { TaskTable } from "./TaskTable";
 import { Timeline } from "./Timeline";
-import { nodeAt, rowsNamed, rowsOf } from "./tree";
+import { firstFailed, nodeAt, rowsNamed, rowsOf } from "./tree";
 import { useNow } from "./useNow";
 import { useRunWatch } from "./useRunWatch";
+import { WaitingList } from "./WaitingList";
+import { useWaitingTasks } from "./waits";
 
 // React Flow and ELK are most of the bundle.
 const TaskGraph = lazy(() => import("./TaskGraph").then(({ TaskGraph }) => ({ default: TaskGraph })));
@@ -29,7 +34,7 @@ export function RunPage() {
   const text = useText();
   const { language } = useLanguage();
   const { runId } = route.useParams();
-  const { view = "table", task: chosen, name = "", artifact, from = 0 } = route.useSearch();
+  const { view = "table", task, name = "", artifact, from = 0, critical } = route.useSearch();
   const navigate = route.useNavigate();
   const [toggled, setToggled] = useState<ReadonlySet<string>>(new Set());
   const { watched, again } = useRunWatch(runId);
@@ -45,7 +50,16 @@ export function RunPage() {
     (task: string) => void navigate({ search: (old) => ({ ...old, task }), replace: true }),
     [navigate],
   );
-  const close = () => void navigate({ search: ({ task: _, ...old }) => old, replace: true });
+  // Who opens a run that failed asks for this; who closes it does not.
+  const [closed, setClosed] = useState(false);
+  const chosen = useMemo(
+    () => task ?? (watched.run?.state === RuntimeState.FAILED && !closed ? firstFailed(tree)?.path : undefined),
+    [task, watched.run?.state, closed, tree],
+  );
+  const close = () => {
+    setClosed(true);
+    void navigate({ search: ({ task: _, ...old }) => old, replace: true });
+  };
   const toggle = useCallback(
     (path: string) => setToggled((old) => old.symmetricDifference(new Set([path]))),
     [],
@@ -55,13 +69,21 @@ export function RunPage() {
   const run = watched.run ?? asked.data;
   // What is no change of the run's own, such as that it was archived, no watch tells.
   const about = asked.data ?? run;
-  const now = useNow(run !== undefined && !ended(run.state));
+  const goesOn = run !== undefined && !ended(run.state);
+  const now = useNow(goesOn);
+  const marked = useCritical(runId, goesOn, run !== undefined && critical === true);
+  const [waiting] = useWaitingTasks(goesOn ? [runId] : []);
   if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   return (
     <div className={styles.page}>
       <RunHead run={{ ...about, state: run.state, ...(run.finishedAt && { finishedAt: run.finishedAt }) }} now={now} />
       <LinkNote {...watched} />
-      {run.error?.message ? <Text c="red">{run.error.message}</Text> : null}
+      {run.error?.message ? (
+        <Text c="red" className={styles.words}>
+          {run.error.message}
+        </Text>
+      ) : null}
+      {waiting ? <WaitingList runId={runId} waiting={waiting} /> : null}
       <Group justify="space-between" align="end">
         <Tabs
           value={view}
@@ -83,18 +105,30 @@ export function RunPage() {
             {text("loading")} {watched.size.toLocaleString(language)}
           </Text>
         )}
-        {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+        <Group>
+          <Switch
+            label={text("criticalPath")}
+            checked={critical === true}
+            onChange={({ currentTarget: { checked } }) =>
+              void navigate({ search: (old) => runSearch({ ...old, critical: checked }), replace: true })
+            }
+          />
+          {view === "graph" ? null : <TaskSearch key={runId} name={name} />}
+        </Group>
       </Group>
+      {critical ? <CriticalPath runId={runId} goesOn={goesOn} /> : null}
       <div className={styles.views}>
         <div className={styles.view}>
           {rows.length === 0 ? <Text c="dimmed">{text(tree.length === 0 ? "noTasks" : "noTasksNamed")}</Text> : null}
-          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now }} /> : null}
-          {view === "timeline" ? <Timeline {...{ rows, chosen, choose, toggle, now }} /> : null}
+          {view === "table" ? <TaskTable {...{ rows, chosen, choose, toggle, now, marked }} /> : null}
+          {view === "timeline" ? (
+            <Timeline {...{ runId, goesOn, rows, chosen, choose, toggle, now, marked }} />
+          ) : null}
           {view === "graph" && tree.length > 0 ? (
             <Suspense fallback={<Loading />}>
               {asked.error ? <Failure error={asked.error} /> : null}
               {asked.data && watched.whole ? (
-                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle }} />
+                <TaskGraph run={asked.data} {...{ tree, toggled, chosen, choose, toggle, marked }} />
               ) : null}
             </Suspense>
           ) : null}

@@ -7,6 +7,6 @@ import { TaskPanel } from "./TaskPanel";
 
 export function TaskDetails({ runId, seen, close }: { runId: string; seen: Seen; close: () => void }) {
   const task = useTask(runId, seen);
-  if (task.data) return <TaskPanel runId={runId} task={task.data} close={close} />;
+  if (task.data) return <TaskPanel {...{ runId, seen, close }} task={task.data} />;
   return <aside className={styles.panel}>{task.error ? <Failure error={task.error} /> : <Loading />}</aside>;
 }

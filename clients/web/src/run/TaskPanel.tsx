@@ -5,26 +5,33 @@ import type { ArtifactNames, Task } from "@penstock/client/gen/penstock_api/v1/i
 import { useState } from "react";
 
 import { ArtifactLinks } from "../artifacts/ArtifactLinks";
+import { Attempts } from "../attempts/Attempts";
 import { Duration, Failure, State, Time } from "../components/facts";
+import { TextLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
 import { CacheAnswer } from "./CacheAnswer";
 import { PodDetails } from "./PodDetails";
 import { useExplanation } from "./queries";
 import styles from "./RunPage.module.css";
+import type { Seen } from "./seen";
 import { TaskLog } from "./TaskLog";
 import { Unfold } from "./Unfold";
 
 interface Props {
   readonly runId: string;
+  readonly seen: Seen;
   readonly task: Task;
   readonly close: () => void;
 }
 
-export function TaskPanel({ runId, task, close }: Props) {
+export function TaskPanel({ runId, seen, task, close }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   const why = useExplanation(runId, task.path, task.state);
-  const [logIsShown, showLog] = useState(false);
+  // Who opens a task that failed asks for its log.
+  const [logIsShown, showLog] = useState(task.kind === "container" && task.state === "FAILED");
   const started = millis(task.startedAt);
   const finished = millis(task.finishedAt);
   return (
@@ -36,28 +43,38 @@ export function TaskPanel({ runId, task, close }: Props) {
           </Title>
           <CloseButton aria-label={text("close")} onClick={close} />
         </Group>
-        <Text size="sm" c="dimmed" lineClamp={3}>
-          {task.path}
-        </Text>
+        {task.path === (task.displayName || task.name) ? null : (
+          <Text size="sm" c="dimmed" lineClamp={3}>
+            {task.path}
+          </Text>
+        )}
         <Group>
           <State state={task.state} />
           <Time at={started} />
           {finished ? <Duration of={lasted(started, finished, finished)} /> : null}
+          <Text size="sm">
+            {text("attempts")}: {task.attempts}
+          </Text>
         </Group>
-        <Text size="sm">
-          {text("attempts")}: {task.attempts}
-        </Text>
         {task.waiting ? <Text>{task.waiting}</Text> : null}
         {task.error ? (
           <Alert color="red" title={text("error")}>
-            {task.error}
+            <div className={styles.error} tabIndex={0} role="region" aria-label={text("error")}>
+              <div>{task.error}</div>
+            </div>
           </Alert>
         ) : null}
+        {task.kind === "container" ? (
+          <Button variant="default" onClick={() => showLog(!logIsShown)}>
+            {text(logIsShown ? "hideLog" : "showLog")}
+          </Button>
+        ) : null}
+        {logIsShown ? <TaskLog runId={runId} path={task.path} /> : null}
         <Title order={4} size="h5">
           {text("why")}
         </Title>
         {why.error ? <Failure error={why.error} /> : null}
-        <Text>{why.data?.summary}</Text>
+        <Text className={styles.why}>{unsaid(why.data?.summary ?? "", task.error)}</Text>
         {why.data && why.data.reasons.length > 0 ? (
           <List size="sm">
             {why.data.reasons.map((reason, index) => (
@@ -65,14 +82,14 @@ export function TaskPanel({ runId, task, close }: Props) {
             ))}
           </List>
         ) : null}
+        <Attempts {...{ runId, seen }} count={task.attempts} said={task} />
         <Values title={text("inputs")} values={task.inputs} artifacts={task.inputArtifacts} />
         <Values title={text("outputs")} values={task.outputs} artifacts={task.outputArtifacts} />
-        {task.kind === "container" ? (
-          <Button variant="default" onClick={() => showLog(!logIsShown)}>
-            {text(logIsShown ? "hideLog" : "showLog")}
-          </Button>
+        {task.kind === "container" || task.kind === "importer" ? (
+          <TextLink size="sm" to="/lineage" search={{ ...namespace, run: runId, task: task.path }}>
+            {text("lineage")}
+          </TextLink>
         ) : null}
-        {logIsShown ? <TaskLog runId={runId} path={task.path} /> : null}
         {task.kind === "container" ? (
           <Unfold label={text("cacheAnswer")}>
             {() => <CacheAnswer runId={runId} path={task.path} state={task.state} />}
@@ -86,6 +103,11 @@ export function TaskPanel({ runId, task, close }: Props) {
       </Stack>
     </aside>
   );
+}
+
+/** Of what the server says of why, what is not in the error that stands above. */
+function unsaid(summary: string, error: string): string {
+  return error && summary.startsWith(error) ? summary.slice(error.length).replace(/^; /, "") : summary;
 }
 
 interface ValuesProps {

@@ -18,9 +18,10 @@ interface Props {
   readonly choose: (path: string) => void;
   readonly toggle: (path: string) => void;
   readonly now: number;
+  readonly marked: ReadonlySet<string>;
 }
 
-export function TaskTable({ rows, chosen, choose, toggle, now }: Props) {
+export function TaskTable({ rows, chosen, choose, toggle, now, marked }: Props) {
   const text = useText();
   const head = (["task", "state", "kind", "duration", "started"] as const).map((key) => (
     <Text key={key} component="span" size="sm" fw={700} className={styles[key] ?? ""}>
@@ -28,7 +29,7 @@ export function TaskTable({ rows, chosen, choose, toggle, now }: Props) {
     </Text>
   ));
   return (
-    <Rows label={text("tasks")} {...{ rows, chosen, choose, toggle, head }}>
+    <Rows label={text("tasks")} {...{ rows, chosen, choose, toggle, head, marked }}>
       {({ node, depth, open }) => (
         // A row of a task that has ended is not made anew each second.
         <Cells {...{ node, depth, open, toggle }} now={node.task.finishedAt ?? now} />

@@ -3,6 +3,7 @@ import { Text } from "@mantine/core";
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useEffectEvent, useLayoutEffect, useMemo, useRef } from "react";
 
+import { Overview } from "../attempts/Overview";
 import { useText } from "../text/language";
 import { Bars } from "./Bars";
 import { extentOf, type Range } from "./spans";
@@ -17,11 +18,14 @@ import { moved, zoomed } from "./zoom";
 const WHEEL_ZOOM = 1.0015;
 
 interface Props {
+  readonly runId: string;
+  readonly goesOn: boolean;
   readonly rows: readonly Row[];
   readonly chosen: string | undefined;
   readonly choose: (path: string) => void;
   readonly toggle: (path: string) => void;
   readonly now: number;
+  readonly marked: ReadonlySet<string>;
 }
 
 export function Timeline({ now, rows, ...props }: Props) {
@@ -29,7 +33,7 @@ export function Timeline({ now, rows, ...props }: Props) {
   return <Zoomed {...props} {...{ rows, now, whole }} />;
 }
 
-function Zoomed({ rows, now, whole, ...props }: Props & { whole: Range }) {
+function Zoomed({ runId, goesOn, rows, now, whole, ...props }: Props & { whole: Range }) {
   const text = useText();
   const { range, change } = useRange(whole);
   const { ref: sized, width } = useElementSize();
@@ -56,6 +60,7 @@ function Zoomed({ rows, now, whole, ...props }: Props & { whole: Range }) {
   return (
     <div ref={box} className={styles.timeline}>
       <ZoomButtons {...{ range, whole, change }} />
+      <Overview {...{ runId, goesOn, range, whole, change }} />
       <div className={styles.view}>
         <Rows
           label={text("timeline")}
@@ -87,7 +92,7 @@ function Zoomed({ rows, now, whole, ...props }: Props & { whole: Range }) {
                 {task.path}
               </span>
               <span role="gridcell" className={styles.track}>
-                <Bars {...{ task, range }} now={task.finishedAt ?? now} />
+                <Bars {...{ runId, task, range }} now={task.finishedAt ?? now} />
               </span>
             </>
           )}

@@ -50,7 +50,8 @@ export function barOf({ createdAt, startedAt, finishedAt }: Times, range: Range,
   };
 }
 
-function partOf(start: number, end: number, { from, to }: Range): Part | undefined {
+/** Undefined for what lies outside. */
+export function partOf(start: number, end: number, { from, to }: Range): Part | undefined {
   if (end < from || start > to) return undefined;
   const at = (Math.max(start, from) - from) / (to - from);
   return { at, share: (Math.min(end, to) - from) / (to - from) - at };

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import { edgesBelow } from "./edges";
 import { Forest } from "./forest";
-import { rowsNamed, rowsOf, type Row } from "./tree";
+import { firstFailed, rowsNamed, rowsOf, type Row } from "./tree";
 
 const task = (path: string, parentPath: string, kind = "container", state = "SUCCEEDED") =>
   create(TaskSchema, {
@@ -44,6 +44,20 @@ test("tasks are found by name, with what they are in", () => {
 
 test("a loop counts its iterations by state", () => {
   expect([...(tree[1]?.counts ?? [])]).toEqual([["SUCCEEDED", 1], ["FAILED", 1]]);
+});
+
+test("what failed first is a task rather than the groups that it is in", () => {
+  const failing = new Forest();
+  failing.merge([
+    task("", "", "dag", "FAILED"),
+    task("load", ""),
+    task("group", "", "dag", "FAILED"),
+    task("group/fine", "group"),
+    task("group/train", "group", "container", "FAILED"),
+    task("later", "", "container", "FAILED"),
+  ]);
+  expect(firstFailed(failing.tree())?.path).toBe("group/train");
+  expect(firstFailed(tree)).toBeUndefined();
 });
 
 test("edges come from names and from outputs, inside of iterations too", () => {

@@ -71,3 +71,12 @@ export function counts(task: Seen, children: readonly Node[]): ReadonlyMap<strin
   for (const child of children) found.set(child.task.state, (found.get(child.task.state) ?? 0) + 1);
   return found;
 }
+
+/** What to look at first in a run that failed: a group fails because of a task in it. */
+export function firstFailed(nodes: readonly Node[]): Seen | undefined {
+  for (const { task, children } of nodes) {
+    if (task.state !== "FAILED") continue;
+    return firstFailed(children) ?? task;
+  }
+  return undefined;
+}

@@ -40,7 +40,8 @@ export function useRunWatch(runId: string) {
   return { watched: useSyncExternalStore(watch.subscribe, watch.shown), again };
 }
 
-/** It may stay open for long: no deadline. It ends with the run. */
+/** It may stay open for long: no deadline. It ends with the run. Details of tasks are asked for by the panel. */
 function opening(runId: string): Open {
-  return (after, signal) => penstock.watches.watchRun({ runId, after, untilFinished: true }, { signal, timeoutMs: 0 });
+  return (after, signal) =>
+    penstock.watches.watchRun({ runId, after, untilFinished: true, summary: true }, { signal, timeoutMs: 0 });
 }

@@ -2,9 +2,9 @@
  * Watches one run: keeps its stream of changes open, goes on after the last one when it breaks, shows what is known.
  *
  * Invariants: one stream at a time; nothing is asked for twice, since each stream begins after the last sequence that
- * was heard; listeners are told a few times a second at most, however many changes come; a stream that has said nothing
- * for long is opened anew, because a connection that is gone may never say so; what will not be otherwise, such as
- * NOT_FOUND, is final until `start` is called again.
+ * was heard; listeners are told a few times a second at most, however many changes come, and at once when everything has
+ * come; a stream that has said nothing for long is opened anew, because a connection that is gone may never say so; what
+ * will not be otherwise, such as NOT_FOUND, is final until `start` is called again.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Task } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
@@ -53,6 +53,7 @@ export class RunWatch {
   #watching: AbortController | undefined;
   #hurry: AbortController | undefined;
   #rests = false;
+  #rest: ReturnType<typeof setTimeout> | undefined;
 
   constructor(open: Open) {
     this.#open = open;
@@ -116,7 +117,10 @@ export class RunWatch {
   #hear({ sequence, run, tasks, more }: Change): void {
     this.#after = sequence;
     this.#forest.merge(tasks);
-    this.#tell({ run: run ?? this.#now.run, whole: this.#now.whole || !more, link: "up", error: undefined });
+    const complete = !this.#now.whole && !more;
+    // The rest may be seconds long by then.
+    if (complete) this.#rests = false;
+    this.#tell({ run: run ?? this.#now.run, whole: this.#now.whole || complete, link: "up", error: undefined });
   }
 
   /** The server knows fewer changes than were heard: it is another one, or was put back. */
@@ -140,7 +144,8 @@ export class RunWatch {
     // After what the listeners have begun, such as to make the page anew.
     queueMicrotask(() => {
       const rest = Math.max(TELL_EVERY_MS, REST_BY_WORK * (performance.now() - began));
-      setTimeout(() => {
+      clearTimeout(this.#rest);
+      this.#rest = setTimeout(() => {
         this.#rests = false;
         if (told !== this.#now) this.#tellAll();
       }, rest);

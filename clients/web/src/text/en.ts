@@ -1,15 +1,19 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
+import { lineageEn } from "./lineage.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
 
 export const en = {
+  ...attemptsEn,
   ...keysEn,
   ...compareEn,
   ...homeEn,
+  ...lineageEn,
   ...pipelinesEn,
   ...startEn,
   ...taskEn,
@@ -204,7 +208,7 @@ export const en = {
   firstBytes: "Only the first {count} bytes are shown",
   noPreview: "There is no preview of such content; download it",
   tooLarge: "It is too large for a preview; download it",
-  htmlIsBare: "Scripts, styles and what the page loads from elsewhere are left out",
+  htmlIsBare: "Scripts and what the page loads from elsewhere are left out",
   metric: "Metric",
   value: "Value",
   noMetrics: "No metrics were logged",

@@ -35,4 +35,12 @@ export const pipelinesEn = {
   deleteVersion: "Delete the version",
   deleteVersionAsks: "The version goes for good. Runs that were made from it stay.",
   notDone: "This was not done",
+  changes: "Changes",
+  comparedWith: "Compared with",
+  onlyVersion: "There is no other version to compare it with",
+  noDifference: "Both documents say the same",
+  tasksAdded: "Added",
+  tasksRemoved: "Removed",
+  tasksChanged: "Changed",
+  tooDifferent: "The documents differ too much to be compared line by line",
 } as const;

@@ -37,4 +37,12 @@ export const pipelinesZh: Readonly<Record<keyof typeof pipelinesEn, string>> = {
   deleteVersion: "删除版本",
   deleteVersionAsks: "该版本将被永久删除。由它产生的运行会保留。",
   notDone: "操作未完成",
+  changes: "变更",
+  comparedWith: "对比版本",
+  onlyVersion: "没有其他版本可供对比",
+  noDifference: "两个文档内容相同",
+  tasksAdded: "新增",
+  tasksRemoved: "移除",
+  tasksChanged: "修改",
+  tooDifferent: "两个文档差异过大，无法逐行对比",
 };

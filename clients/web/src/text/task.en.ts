@@ -13,4 +13,7 @@ export const taskEn = {
   time: "Time",
   reason: "Reason",
   message: "Message",
+  waitingTasks: "Tasks that wait",
+  moreWaiting: "and {count} more",
+  parameters: "Parameters",
 } as const;

@@ -15,4 +15,7 @@ export const taskZh: Readonly<Record<keyof typeof taskEn, string>> = {
   time: "时间",
   reason: "原因",
   message: "消息",
+  waitingTasks: "等待中的任务",
+  moreWaiting: "另有 {count} 个",
+  parameters: "参数",
 };

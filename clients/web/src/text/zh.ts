@@ -1,16 +1,20 @@
 /** 简体中文界面文字。 */
+import { attemptsZh } from "./attempts.zh";
 import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { keysZh } from "./keys.zh";
 import { homeZh } from "./home.zh";
+import { lineageZh } from "./lineage.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 import { taskZh } from "./task.zh";
 
 export const zh: Catalogue = {
+  ...attemptsZh,
   ...keysZh,
   ...compareZh,
   ...homeZh,
+  ...lineageZh,
   ...pipelinesZh,
   ...startZh,
   ...taskZh,
@@ -204,7 +208,7 @@ export const zh: Catalogue = {
   firstBytes: "仅显示前 {count} 字节",
   noPreview: "此类内容无法预览，请下载",
   tooLarge: "内容过大，无法预览，请下载",
-  htmlIsBare: "脚本、样式以及页面从别处加载的内容均不显示",
+  htmlIsBare: "脚本以及页面从别处加载的内容均不显示",
   metric: "指标",
   value: "值",
   noMetrics: "没有记录指标",

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStore
@@ -39,6 +40,7 @@ from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import ENDED, ContainerState
 from penstock_executor.backends.errors import LaunchFailedError
+from penstock_executor.backends.observed_times import begun
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
@@ -213,7 +215,8 @@ class ContainerBackend:
         if action is Action.REPORT_START:
             live = log_file(attempt.task, attempt.directory) != attempt.directory.log
             uri = log_uri(attempt.task.task_root) if live else ""
-            self._deliver(TaskStarted(attempt.key, attempt.started_at, uri, attempt.name))
+            times = replace(begun(attempt.times, attempt.started_at), started=attempt.started_at)
+            self._deliver(TaskStarted(attempt.key, attempt.started_at, uri, attempt.name, times))
         elif action is Action.WITHDRAW:
             attempt.preparation.withdraw()
         elif action is Action.STOP:
@@ -248,7 +251,9 @@ class ContainerBackend:
             task, timeout = attempt.task, self._settings.transfer_seconds
             result = await asyncio.to_thread(collect, task, attempt.directory, self._open_store, timeout)
             canceled, overdue = stop is StopReason.CANCELED, stop is StopReason.DEADLINE
-            outcome = outcome_of(task, attempt.directory, result, state, canceled=canceled, overdue=overdue)
+            outcome = outcome_of(
+                task, attempt.directory, result, state, times=attempt.times, canceled=canceled, overdue=overdue
+            )
         except Exception as error:
             # A defect of ours, or a state nobody has seen yet: one attempt's end, not the executor's.
             log.exception("container %s: its end cannot be understood", attempt.name)

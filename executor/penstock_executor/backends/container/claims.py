@@ -7,10 +7,11 @@ that name which somebody else made is an error, never used as if it were the tas
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
 
-from penstock_executor.attempts import TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.backends.kubernetes.claims import claim_to_create, claim_to_delete
@@ -27,14 +28,18 @@ class ClaimVolumes:
     async def outcome(self, task: TaskLaunch) -> TaskOutcome:
         """Of a task that makes or deletes one. Never raises for what the runtime answers."""
         started = _now()
+        failure: TaskSpecError | RuntimeFailedError | None = None
         try:
             name = claim_to_delete(task)
             name = await self._create(task) if name is None else await self._delete(name)
         except (TaskSpecError, RuntimeFailedError) as error:
-            kind = FailureKind.CONFIGURATION if isinstance(error, TaskSpecError) else FailureKind.INFRASTRUCTURE
-            return TaskOutcome(task.key, started, _now(), failure=kind, error=str(error)[:4096])
-        outputs = {"name": name} if "name" in task.output_parameters else {}
-        return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
+            failure = error
+        finished = _now()
+        outcome = TaskOutcome(task.key, started, finished, times=AttemptTimes(started=started, finished=finished))
+        if failure is not None:
+            kind = FailureKind.CONFIGURATION if isinstance(failure, TaskSpecError) else FailureKind.INFRASTRUCTURE
+            return replace(outcome, failure=kind, error=str(failure)[:4096])
+        return replace(outcome, exit_code=0, parameters={"name": name} if "name" in task.output_parameters else {})
 
     async def mountpoint(self, name: str) -> str:
         """The directory of a volume, which is made when it is not there. Raises RuntimeFailedError."""

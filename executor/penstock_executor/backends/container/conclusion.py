@@ -22,11 +22,11 @@ from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessEx
 from penstock_executor.agent.results import outputs_of
 from penstock_executor.agent.share import Share
 from penstock_executor.artifacts.output_files import OutputError
-from penstock_executor.attempts import TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start, last_lines
-from penstock_executor.backends.observed_times import attempt_times
+from penstock_executor.backends.observed_times import attempt_times, begun
 from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import transfers_of
 from penstock_executor.engine.names import log_uri
@@ -72,10 +72,11 @@ def outcome_of(
     result: AttemptResult | None,
     state: ContainerState | None,
     *,
+    times: AttemptTimes,
     canceled: bool,
     overdue: bool,
 ) -> TaskOutcome:
-    """`state` None: the container is gone; `result` None: nobody could look."""
+    """`state` None: the container is gone; `result` None: nobody could look. `times` of what came before the start."""
     exit_ = result.exit if result is not None else None
     failure = _failure(task, result, state, overdue=overdue)
     if failure is not None and canceled:
@@ -86,6 +87,10 @@ def outcome_of(
     seen = (state.started_at, state.finished_at) if state else (0, 0)
     told = (exit_.started_at, exit_.finished_at) if exit_ else (0, 0)
     started, finished = attempt_times(task.pod_name, told, seen, seen[0], now)
+    ran = exit_.ran if exit_ is not None else bool(seen[0])
+    stored = result.stored_at if result is not None else 0
+    if ran:
+        times = replace(begun(times, started), started=started, finished=finished)
     outcome = TaskOutcome(
         key=task.key,
         started_at_millis=started,
@@ -93,6 +98,7 @@ def outcome_of(
         exit_code=exit_.code if exit_ else state.exit_code if state else None,
         log_uri=log_uri(task.task_root) if kept else "",
         pod_name=task.pod_name,
+        times=replace(times, stored=stored),
     )
     if failure is None:
         assert result is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock_ir.event_log import FailureKind
 
-from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import NO_TIMES, AttemptKey, AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.withdrawable import Withdrawable
@@ -24,6 +24,8 @@ class ContainerAttempt:
     holds_slot: bool = False
     started_at: int = 0
     """In milliseconds since the epoch, 0 until it has started."""
+    times: AttemptTimes = NO_TIMES
+    """Of what came before its start, as far as it was prepared here."""
     exit_heard: bool = False
     """An event said that its container has ended, perhaps before the call that started it was answered."""
     timer: asyncio.TimerHandle | None = None
@@ -48,4 +50,5 @@ class ContainerAttempt:
             error=text[:4096],
             log_uri=log_uri(self.task.task_root) if self.started_at else "",
             pod_name=self.name,
+            times=replace(self.times, started=self.started_at),
         )

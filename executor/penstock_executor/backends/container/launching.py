@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock_ir.backend_limits import CONTAINER
 from penstock_ir.event_log import FailureKind
@@ -110,8 +110,9 @@ class ContainerLauncher:
     async def _create(self, attempt: ContainerAttempt, runs: HeldRuns) -> Launched:
         await attempt.preparation.run(self._slots.wait())
         attempt.holds_slot = True
+        attempt.times = replace(attempt.times, placed=time.time_ns() // 1_000_000)
         _check_may_create(attempt, runs)
-        command = await attempt.preparation.run(self._preparation.command(attempt.task, attempt.directory))
+        command = await attempt.preparation.run(self._preparation.command(attempt))
         # It may have taken long.
         _check_may_create(attempt, runs)
         if not attempt.directory.claim():

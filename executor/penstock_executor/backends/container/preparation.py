@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from penstock_store.base import ArtifactStore
 
-from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.container.claims import ClaimVolumes
 from penstock_executor.backends.container.command import RunOptions, run_command
 from penstock_executor.backends.container.conclusion import log_file
+from penstock_executor.backends.container.container_attempt import ContainerAttempt
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.images import Images
 from penstock_executor.backends.container.inputs import bring
@@ -43,14 +45,16 @@ class Preparation:
         self._images = images
         self._volumes = volumes
 
-    async def command(self, task: TaskLaunch, directory: AttemptDirectory) -> list[str]:
-        """The command line that makes and starts the container.
+    async def command(self, attempt: ContainerAttempt) -> list[str]:
+        """The command line that makes and starts the container. The attempt keeps when its image and inputs were there.
 
         Raises TaskSpecError, RuntimeFailedError, AgentError, ArtifactStoreError, OSError.
         """
+        task, directory = attempt.task, attempt.directory
         paths = TaskPaths(task)
         moved = transfers_of(task, paths)
         image = await self._images.get(task.image, str(task.kubernetes.get("imagePullPolicy") or ""))
+        attempt.times = replace(attempt.times, prepared=_now())
         directory.prepare(workspace=task.uses_workspace)
         log = log_file(task, directory)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +68,8 @@ class Preparation:
             overlays=self._options.runtime.overlays,
             timeout=self._settings.transfer_seconds,
         )
+        if moved.inputs:
+            attempt.times = replace(attempt.times, fetched=_now())
         for mount in brought:
             directory.on_host(mount.target).mkdir(parents=True, exist_ok=True)
         mountpoints = {claim: await self._volumes.mountpoint(claim) for claim in claims_in_parts(task.kubernetes)}
@@ -104,3 +110,7 @@ class Preparation:
             part.chmod(0o555)
             part.replace(target)
         return target
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -66,7 +66,7 @@ class KubernetesBackend:
         """`namespaces(on_pod, on_warning)` builds the watches that report to both, `sessions(config_of)` what keeps
         the credentials of attempts by what holds in their namespaces."""
         self._namespaces = namespaces(self._on_pod, self._on_warning)
-        self._waits = WaitReporter(lambda key, text: self._deliver(TaskWaiting(key, text)))
+        self._waits = WaitReporter(self._tell_wait)
         self._calls = calls
         self._claims = claims
         self._settings = settings
@@ -249,6 +249,11 @@ class KubernetesBackend:
         else:
             attempt.cancel_timer()
 
+    def _tell_wait(self, key: AttemptKey, text: str) -> None:
+        attempt = self._attempts.get(key)
+        if attempt is not None:
+            self._deliver(TaskWaiting(key, text, attempt.times()))
+
     def _give_up(self, attempt: PodAttempt, failure: Failure) -> None:
         attempt.given_up = failure
         self._observe(attempt, Observation.GIVEN_UP)
@@ -276,7 +281,7 @@ class KubernetesBackend:
         if action is Action.REPORT_START:
             assert view is not None
             uri = log_uri(attempt.task.task_root)
-            self._deliver(TaskStarted(attempt.key, attempt.started_at(view), uri, view.name))
+            self._deliver(TaskStarted(attempt.key, attempt.started_at(view), uri, view.name, attempt.times()))
         elif action is Action.STOP:
             assert view is not None
             self._background.begin(self._delete(attempt, view))

@@ -13,13 +13,14 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from penstock_ir.event_log import FailureKind
 from penstock_kube.client import KubeClient
 from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError
 
-from penstock_executor.attempts import TaskLaunch, TaskOutcome
+from penstock_executor.attempts import AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import HeldRuns
 from penstock_executor.backends.kubernetes.allowed import check_own, check_use, unlisted_claims
 from penstock_executor.backends.kubernetes.claims import (
@@ -59,13 +60,17 @@ class ClaimTasks:
     async def outcome(self, task: TaskLaunch, namespace: str, policy: NamespacePolicy) -> TaskOutcome:
         """Never raises for what the cluster answers."""
         started = _now()
+        failure: PodSpecError | KubeError | None = None
         try:
             name = await self._carry_out(task, namespace, policy)
         except (PodSpecError, KubeError) as error:
-            kind = FailureKind.INFRASTRUCTURE if is_transient(error) else FailureKind.CONFIGURATION
-            return TaskOutcome(task.key, started, _now(), failure=kind, error=str(error)[:4096])
-        outputs = {"name": name} if "name" in task.output_parameters else {}
-        return TaskOutcome(task.key, started, _now(), exit_code=0, parameters=outputs)
+            failure = error
+        finished = _now()
+        outcome = TaskOutcome(task.key, started, finished, times=AttemptTimes(started=started, finished=finished))
+        if failure is not None:
+            kind = FailureKind.INFRASTRUCTURE if is_transient(failure) else FailureKind.CONFIGURATION
+            return replace(outcome, failure=kind, error=str(failure)[:4096])
+        return replace(outcome, exit_code=0, parameters={"name": name} if "name" in task.output_parameters else {})
 
     async def of_run(self, task: TaskLaunch, namespace: str, policy: NamespacePolicy) -> frozenset[str]:
         """The claims that the task mounts, that no list names, and that its own run made. Raises KubeError."""

@@ -32,6 +32,7 @@ from penstock_executor.agent.results import (
 from penstock_executor.artifacts.output_files import OutputError
 from penstock_executor.attempts import TaskLaunch, TaskOutcome
 from penstock_executor.backends.kubernetes.calls import PodCalls
+from penstock_executor.backends.kubernetes.pod_times import pod_times, program_ran
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.observed_times import attempt_times
@@ -184,7 +185,9 @@ class Conclusion:
         # The wrapper's clock has milliseconds, the kubelet's seconds.
         told = (exit_.started_at, exit_.finished_at) if exit_ else (0, 0)
         seen = (view.started_at, view.finished_at)
-        started, finished = attempt_times(view.name, told, seen, view.created_at, time.time_ns() // 1_000_000)
+        now = time.time_ns() // 1_000_000
+        started, finished = attempt_times(view.name, told, seen, view.created_at, now)
+        ran = program_ran(view, result, wrapped=bool(task.command))
         return TaskOutcome(
             key=task.key,
             started_at_millis=started,
@@ -194,6 +197,7 @@ class Conclusion:
             error=text[:_MAX_ERROR],
             log_uri=log_uri(task.task_root),
             pod_name=view.name,
+            times=pod_times(view, now, result, started=started if ran else 0, finished=finished if ran else 0),
         )
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from penstock_ir.event_log import FailureKind
 from penstock_store.session_keys import SessionKeys
 
-from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import NO_TIMES, AttemptKey, AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
+from penstock_executor.backends.kubernetes.pod_times import pod_times
 from penstock_executor.backends.kubernetes.verdict import Failure
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.observed_times import believable
@@ -67,6 +68,13 @@ class PodAttempt:
         now = time.time_ns() // 1_000_000
         return believable(f"{view.name}: its container's start", view.started_at, view.created_at, now, instead=now)
 
+    def times(self) -> AttemptTimes:
+        """How far it is, as its Pod was last seen."""
+        view = self.view
+        if view is None:
+            return NO_TIMES
+        return pod_times(view, time.time_ns() // 1_000_000, started=self.started_at(view) if view.started_at else 0)
+
     def failed(self, kind: FailureKind, text: str) -> TaskOutcome:
         """The outcome of an attempt that ends now, without a result of its program."""
         now = time.time_ns() // 1_000_000
@@ -79,4 +87,5 @@ class PodAttempt:
             error=text[:4096],
             log_uri=log_uri(self.task.task_root) if started else "",
             pod_name=self.task.pod_name,
+            times=self.times(),
         )

@@ -57,6 +57,11 @@ class ContainerView:
     initial: bool = False
     started: bool = False
 
+    @property
+    def began_at(self) -> int:
+        """0 when it has not."""
+        return self.running_since or (self.terminated.started_at if self.terminated else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class PodView:
@@ -111,9 +116,7 @@ class PodView:
     def started_at(self) -> int:
         """When the user's container started, 0 when it has not."""
         main = self.container("main")
-        if main is None:
-            return 0
-        return main.running_since or (main.terminated.started_at if main.terminated else 0)
+        return main.began_at if main is not None else 0
 
     @property
     def finished_at(self) -> int:

@@ -255,7 +255,8 @@ class LocalBackend:
         if action is Action.REPORT_START:
             assert attempt.files is not None
             log_uri = uri_of(attempt.files.log)
-            self._deliver(TaskStarted(attempt.key, attempt.started_at, log_uri, attempt.task.pod_name))
+            times = replace(attempt.times, started=attempt.started_at)
+            self._deliver(TaskStarted(attempt.key, attempt.started_at, log_uri, attempt.task.pod_name, times))
         elif action is Action.WITHDRAW:
             attempt.preparation.withdraw()
             # The fork server may have been asked already.
@@ -323,9 +324,10 @@ class LocalBackend:
         uri = f"{attempt.task.task_root}/{attempt.files.log.name}"
         try:
             await self._store.for_root(attempt.task.pipeline_root).upload(attempt.files.log, uri, replace=True)
-            outcome = replace(outcome, log_uri=uri)
+            outcome = replace(outcome, log_uri=uri, times=replace(outcome.times, stored=millis()))
         except (ArtifactStoreError, OSError) as error:
             log.warning("run %s: the log of %s is lost: %s", attempt.key.run_id, attempt.key.path, error)
+            outcome = replace(outcome, times=replace(outcome.times, stored=0))
         finally:
             self._deliver_outcome(attempt, outcome)
 

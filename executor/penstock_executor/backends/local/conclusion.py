@@ -118,6 +118,7 @@ def _succeeded(attempt: LocalAttempt, files: TaskFiles, exit_: Exit, outputs: Co
         artifacts=outputs.artifacts,
         log_uri=uri_of(files.log),
         pod_name=attempt.task.pod_name,
+        times=attempt.ended(exit_, started, stored=True),
     )
 
 

@@ -16,7 +16,7 @@ from penstock_ir.backend_limits import LOCAL
 from penstock_ir.event_log import FailureKind
 from penstock_store.base import ArtifactStoreError
 
-from penstock_executor.attempts import AttemptKey
+from penstock_executor.attempts import AttemptKey, AttemptTimes
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.errors import LaunchFailedError, TaskSpecError
 from penstock_executor.backends.local.connection import ForkServerGoneError
@@ -27,6 +27,7 @@ from penstock_executor.backends.local.local_attempt import LocalAttempt
 from penstock_executor.backends.local.preparation import Preparation, Prepared
 from penstock_executor.backends.local.unstartable import UnstartableError
 from penstock_executor.backends.needs import unsupported
+from penstock_executor.backends.observed_times import begun
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.backoff import retried
 
@@ -112,16 +113,28 @@ class LocalLauncher:
             raise LaunchFailedError(FailureKind.INFRASTRUCTURE, text)
         if answer["event"] == "claimed":
             return await self._adopt(attempt)
-        return _since(answer)
+        since = _since(answer)
+        attempt.times = begun(attempt.times, since)
+        return since
 
     async def _prepare(self, attempt: LocalAttempt) -> Prepared:
         """Everything that may take long, the wait for a free slot included; it may be cancelled at any point."""
         key = attempt.key
+        began = millis()
         prepared = await self.preparation.of(attempt.task, attempt.directory, lambda text: self._waits(key, text))
         attempt.files = prepared.files
         self.layers[key] = prepared.layers
+        ready = millis()
         await self._slots.acquire()
         attempt.holds_slot = True
+        # It is prepared while it waits for a place, inputs first: told in the common order, each as long as it took.
+        placed = millis()
+        fetching = prepared.brought_at - began if attempt.task.input_artifacts else 0
+        attempt.times = AttemptTimes(
+            placed=placed - (ready - began),
+            prepared=placed - fetching,
+            fetched=placed if attempt.task.input_artifacts else 0,
+        )
         return prepared
 
     async def _adopt(self, attempt: LocalAttempt) -> int | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock_ir.event_log import FailureKind
 from penstock_store.files import uri_of
 
-from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
+from penstock_executor.attempts import NO_TIMES, AttemptKey, AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.attempt_life import AttemptState
 from penstock_executor.backends.local.connection import ForkServerConnection
 from penstock_executor.backends.local.directory import AttemptDirectory, Exit, millis
@@ -30,6 +30,8 @@ class LocalAttempt:
     holds_slot: bool = False
     started_at: int = 0
     """As it is reported: in milliseconds since the epoch, 0 until it has started."""
+    times: AttemptTimes = NO_TIMES
+    """Of what came before its start, as far as it was prepared here."""
     exit: Exit | None = None
     """How it ended, once that is known."""
     timer: asyncio.TimerHandle | None = None
@@ -42,6 +44,13 @@ class LocalAttempt:
     def name(self) -> str:
         """What the fork server knows it by: its directory."""
         return str(self.directory.path)
+
+    def ended(self, exit_: Exit | None, started: int, *, stored: bool) -> AttemptTimes:
+        """The times of its whole life; `stored`: what it left was kept just now."""
+        if exit_ is None or exit_.error:
+            return replace(self.times, started=self.started_at)
+        finished = max(started, exit_.at)
+        return replace(self.times, started=started, finished=finished, stored=millis() if stored else 0)
 
     def failed(self, kind: FailureKind, text: str, exit_: Exit | None = None) -> TaskOutcome:
         """The outcome of an attempt that failed; without `exit_` it ends now."""
@@ -58,4 +67,5 @@ class LocalAttempt:
             error=text[:4096],
             log_uri=uri_of(self.files.log) if self.files is not None and has_log else "",
             pod_name=self.task.pod_name,
+            times=self.ended(exit_, started, stored=has_log),
         )

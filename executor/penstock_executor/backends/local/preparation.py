@@ -15,7 +15,7 @@ from penstock_executor.backends.local import unstartable
 from penstock_executor.backends.local.attempt_environment import AttemptEnvironment
 from penstock_executor.backends.local.commands import LightweightCommand, recognise
 from penstock_executor.backends.local.connection import ForkServerConnection
-from penstock_executor.backends.local.directory import AttemptDirectory
+from penstock_executor.backends.local.directory import AttemptDirectory, millis
 from penstock_executor.backends.local.environment_pool import EnvironmentPool
 from penstock_executor.backends.local.environments import TaskEnvironments, shown
 from penstock_executor.backends.local.fork_servers import ForkServers
@@ -30,12 +30,13 @@ _SHOWN_CHARACTERS = 300
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An attempt that only has to be started: what its fork server is sent. `layers` are the cached environment that
-    its own lies over, and the one with pip."""
+    its own lies over, and the one with pip; `brought_at` is when its inputs were there, in milliseconds."""
 
     files: TaskFiles
     message: Mapping[str, Any]
     connection: ForkServerConnection
     layers: tuple[Path, Path]
+    brought_at: int
 
 
 class Preparation:
@@ -64,6 +65,7 @@ class Preparation:
         """
         directory.prepare()
         files = await self.inputs.prepare(task, directory)
+        brought_at = millis()
         own = dict(task.env)
         unstartable.check(files.argv, own)
         lightweight = recognise(files.argv, {**self._variables, **own})
@@ -78,7 +80,7 @@ class Preparation:
         }
         if lightweight is None:
             message["argv"] = list(files.argv)
-            return Prepared(files, message, self._fork_servers.of_commands(), (cached, seed))
+            return Prepared(files, message, self._fork_servers.of_commands(), (cached, seed), brought_at)
         source = directory.path / "ephemeral_component.py"
         source.write_text(lightweight.source)
         arguments = ["--component_module_path", str(source), *lightweight.args]
@@ -89,7 +91,7 @@ class Preparation:
         else:
             message.update(module=lightweight.module, argv=arguments, environment=environment.message())
             connection = self._fork_servers.of_environment(cached, lightweight.module)
-        return Prepared(files, message, connection, (cached, seed))
+        return Prepared(files, message, connection, (cached, seed), brought_at)
 
     def _view(self, files: TaskFiles) -> View | None:
         if self.protected is None:

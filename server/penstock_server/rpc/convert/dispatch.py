@@ -71,6 +71,7 @@ def transitions_from_proto(message: pb.RunTransitions) -> RunTransitions:
         pipeline_context_id=update.pipeline_context_id,
         pipeline_run_context_id=update.pipeline_run_context_id,
         waits={wait.path: wait.text[:_MAX_WAIT] for wait in message.waits},
+        attempts=tuple(rows.attempt_from_proto(run_id, row) for row in message.attempts),
     )
 
 

@@ -19,9 +19,14 @@ from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.json_text import parse_json
 from penstock_ir.task_rows import TaskKind, TaskState
 
-from penstock_server.domain.task import Artifact, CacheEntry, Task
+from penstock_server.domain.attempts import TIMES, AttemptOutcome, AttemptRow
+from penstock_server.domain.limits import check_length
+from penstock_server.domain.reports import MAX_NAME
+from penstock_server.domain.task import Artifact, CacheEntry, Task, task_id_of
 from penstock_server.errors import InvalidArgumentError
 
+_attempt_times = attrgetter(*(f"{name}_millis" for name in TIMES))
+_OUTCOMES = {outcome.value: outcome for outcome in AttemptOutcome}
 _E = TypeVar("_E", bound=Enum)
 # A look-up in a dictionary takes a fraction of what a call of the enumeration takes.
 _KINDS = {kind.value: kind for kind in TaskKind}
@@ -87,11 +92,29 @@ def cache_entry_from_proto(run_id: str, row: pb.CacheEntry) -> CacheEntry:
     )
 
 
-def _enum_value(members: Mapping[str, _E], text: str, field: str) -> _E:
+def attempt_from_proto(run_id: str, row: pb.AttemptRow) -> AttemptRow:
+    """Raises InvalidArgumentError for a word that is not known and for a path that no task can have."""
+    check_length(row.path, "attempts.path", MAX_NAME)
+    return AttemptRow(
+        run_id,
+        task_id_of(run_id, row.path),
+        row.attempt,
+        **dict(zip(TIMES, _attempt_times(row), strict=True)),
+        outcome=_enum_value(_OUTCOMES, row.outcome, "outcome", "attempts"),
+        exit_code=row.exit_code if row.HasField("exit_code") else None,
+        error=row.error,
+        pod_name=row.pod_name,
+        log_uri=row.log_uri,
+        node=row.node,
+    )
+
+
+def _enum_value(members: Mapping[str, _E], text: str, field: str, rows: str = "tasks") -> _E:
     try:
         return members[text]
     except KeyError as error:
-        raise InvalidArgumentError(f"{text[:64]!r} is none of {', '.join(members)}", f"tasks.{field}") from error
+        known = ", ".join(filter(None, members))
+        raise InvalidArgumentError(f"{text[:64]!r} is none of {known}", f"{rows}.{field}") from error
 
 
 def _json(content: bytes, field: str) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 from penstock_api.v1 import watch_pb2 as pb
 
 from penstock_server.domain.changes import RunChange
-from penstock_server.rpc.convert.insight import task_to_proto
+from penstock_server.rpc.convert.insight import add_summary, task_to_proto
 from penstock_server.rpc.convert.runs import to_proto_without_pipeline
 
 
@@ -28,6 +28,8 @@ class SharedMessage:
 
 def change_to_proto(change: RunChange) -> SharedMessage:
     run = to_proto_without_pipeline(change.run)
-    return SharedMessage(
-        pb.RunChange(sequence=change.sequence, run=run, tasks=map(task_to_proto, change.tasks), more=change.more)
-    )
+    tasks = map(task_to_proto, change.tasks)
+    message = pb.RunChange(sequence=change.sequence, run=run, tasks=tasks, more=change.more)
+    for summary in change.summaries:
+        add_summary(message.tasks, summary)
+    return SharedMessage(message)

@@ -25,7 +25,14 @@ from penstock_ir.json_text import MAX_DEPTH
 from penstock_ir.model import ArtifactDefinition, ParameterType
 
 RESULT = AttemptResult(
-    ProcessExit(0, started_at=1, finished_at=2), {"a": "x", "b": None}, "{}", ("s3://b/k",), True, ("user", "text")
+    ProcessExit(0, started_at=1, finished_at=2),
+    {"a": "x", "b": None},
+    "{}",
+    ("s3://b/k",),
+    True,
+    ("user", "text"),
+    fetched_at=3,
+    stored_at=4,
 )
 
 
@@ -40,6 +47,12 @@ def test_results_come_back() -> None:
 
 def test_what_a_later_version_adds_is_ignored() -> None:
     assert parse_message(json.dumps({**json.loads(RESULT.to_json()), "later": 1})) == RESULT
+
+
+def test_a_result_of_the_release_before_is_read() -> None:
+    old = json.loads(RESULT.to_json())
+    del old["fetched_at"], old["stored_at"]
+    assert parse_message(json.dumps(old)) == replace(RESULT, fetched_at=0, stored_at=0)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +76,8 @@ def test_what_a_later_version_adds_is_ignored() -> None:
         '{"exit": null, "stored": [1]}',
         '{"exit": null, "failure": "text"}',
         '{"exit": null, "failure": ["nobody", "text"]}',
+        '{"exit": null, "fetched_at": "1"}',
+        '{"exit": null, "stored_at": true}',
         '{"frame": "t"}',
         '{"frame": 1, "bytes": 1}',
         '{"stored": "s3://b/k", "bytes": "1"}',

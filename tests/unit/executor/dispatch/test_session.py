@@ -51,7 +51,7 @@ def run_loop(size: int, *, ended: int) -> tuple[RunSession, list[Batch]]:
 
     commit()
     for index in range(ended):
-        assert session.deliver(AttemptEnded(f"loop[{index}]/t", 1, 2 + index))
+        assert session.deliver(AttemptEnded(f"loop[{index}]/t", 1, 2 + index), 2 + index)
         commit()
     return session, batches
 
@@ -59,7 +59,7 @@ def run_loop(size: int, *, ended: int) -> tuple[RunSession, list[Batch]]:
 def answered(session: RunSession, path: str, at: int, hit: CachedResult | None = None) -> None:
     node = session.node(path)
     assert node is not None
-    assert session.deliver(CacheAnswered(path, node.fingerprint, at, hit))
+    assert session.deliver(CacheAnswered(path, node.fingerprint, at, hit), at)
 
 
 def test_the_cache_is_not_asked_for_a_result_of_this_run_before_it_is_in() -> None:
@@ -69,7 +69,7 @@ def test_the_cache_is_not_asked_for_a_result_of_this_run_before_it_is_in() -> No
     assert asked == ["a"]
     answered(session, "a", 2)
     session.committed(session.take())
-    assert session.deliver(AttemptEnded("a", 1, 3))
+    assert session.deliver(AttemptEnded("a", 1, 3), 3)
     assert asked == ["a"]
     batch = session.take()
     assert [entry.task_path for entry in batch.transitions.cache_entries] == ["a"]
@@ -84,7 +84,7 @@ def test_a_result_that_is_on_its_way_counts_as_not_in() -> None:
     session = opened(asked, "same", "other", "same")
     answered(session, "a", 2)
     session.committed(session.take())
-    assert session.deliver(AttemptEnded("a", 1, 3))
+    assert session.deliver(AttemptEnded("a", 1, 3), 3)
     first = session.take()
     answered(session, "b", 4, CachedResult(Outputs()))
     assert asked == ["a", "b"]
@@ -97,7 +97,7 @@ def test_other_look_ups_go_out_at_once() -> None:
     asked: list[str] = []
     session = opened(asked, "one", "two")
     answered(session, "a", 2)
-    assert session.deliver(AttemptEnded("a", 1, 3))
+    assert session.deliver(AttemptEnded("a", 1, 3), 3)
     assert asked == ["a", "b"]
 
 
@@ -133,7 +133,7 @@ def test_a_run_does_not_end_before_its_last_rows_are_in(monkeypatch: pytest.Monk
 def test_a_takeover_writes_rows_that_the_holder_before_may_have_owed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "_ROWS_PER_REPORT", 2)
     session, batches = run_loop(2, ended=1)
-    assert session.deliver(AttemptEnded("loop[1]/t", 1, 9))
+    assert session.deliver(AttemptEnded("loop[1]/t", 1, 9), 9)
     # The events of the end are committed with the first two rows, then its holder dies.
     last = session.take()
     session.committed(last)

@@ -14,7 +14,8 @@ from penstock_server.domain.dispatch import LogEnd
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task
 from penstock_server.errors import NotFoundError, PenstockError, UnavailableError
-from penstock_server.services.watches import CHARACTERS_OF_A_MESSAGE, TASKS_OF_A_MESSAGE, RunWatches
+from penstock_server.services.run_changes import CHARACTERS_OF_A_MESSAGE, SUMMARIES_OF_A_MESSAGE, TASKS_OF_A_MESSAGE
+from penstock_server.services.watches import RunWatches
 from penstock_server.storage.database import Database
 
 from tests.support.rows import prepared
@@ -110,7 +111,7 @@ def look_until(watches: RunWatches, reader: Reader, number: int) -> list[RunChan
 
 
 def paths(change: RunChange) -> list[str]:
-    return sorted(task.path for task in change.tasks)
+    return sorted([task.path for task in change.tasks] + [task.path for task in change.summaries])
 
 
 def test_the_first_message_comes_at_once_and_then_what_is_new(database: Database, watches: RunWatches) -> None:
@@ -147,6 +148,44 @@ def test_many_tasks_come_in_several_messages_that_can_be_resumed(database: Datab
     assert sorted(paths(first) + paths(second)) == sorted(names)
 
 
+def test_summaries_come_in_larger_messages_that_can_be_resumed(database: Database, watches: RunWatches) -> None:
+    names = [f"t{number}" for number in range(SUMMARIES_OF_A_MESSAGE + 10)]
+    commit(database, 1, *names)
+    reader = Reader()
+    watches.open("r1", 0, reader, summary=True)
+    first, second = look_until(watches, reader, 2)
+    assert (first.more, len(first.summaries), first.sequence) == (True, SUMMARIES_OF_A_MESSAGE, 0)
+    assert (second.more, len(second.summaries), second.sequence) == (False, 10, 1)
+    assert sorted(paths(first) + paths(second)) == sorted(names)
+    commit(database, 2, "t7")
+    third = look_until(watches, reader, 3)[2]
+    assert (paths(third), third.sequence, third.tasks) == (["t7"], 2, ())
+    assert third.summaries[0].state == TaskState.RUNNING.value
+
+
+def test_a_message_of_summaries_has_a_bounded_size_and_one_task_at_least(
+    database: Database, watches: RunWatches
+) -> None:
+    half, whole = CHARACTERS_OF_A_MESSAGE // 2 - 1000, CHARACTERS_OF_A_MESSAGE + 1
+    with database.writing() as uow:
+        sizes = {"a": half, "b": half, "c": half, "d": whole, "e": 0}
+        tasks = [
+            Task("r1", path, path, TaskKind.CONTAINER, TaskState.RUNNING, display_name="x" * size)
+            for path, size in sizes.items()
+        ]
+        uow.tasks.upsert_many(tasks, {"r1": 1})
+        uow.queue.advance({"r1": LogEnd(1, 1)})
+    reader = Reader()
+    watches.open("r1", 0, reader, summary=True)
+    look_until(watches, reader, 1)
+    while reader.told[-1].more:
+        watches.look()
+    assert sorted(path for change in reader.told for path in paths(change)) == sorted(sizes)
+    for change in reader.told:
+        length = sum(len(task.display_name) for task in change.summaries)
+        assert len(change.summaries) == 1 or length <= CHARACTERS_OF_A_MESSAGE
+
+
 def test_a_message_has_a_bounded_size_and_one_task_at_least(database: Database, watches: RunWatches) -> None:
     text = "x" * (CHARACTERS_OF_A_MESSAGE // 2 - 1000)
     with database.writing() as uow:
@@ -172,6 +211,16 @@ def test_what_several_hear_is_read_once(database: Database, watches: RunWatches)
         watches.open("r1", 0, reader)
     watches.look()
     assert len({id(reader.waits_for(1)[0]) for reader in readers}) == 1
+
+
+def test_whole_tasks_and_summaries_of_one_run_are_told_apart(database: Database, watches: RunWatches) -> None:
+    commit(database, 1, "a")
+    whole, short = Reader("a"), Reader("a")
+    watches.open("r1", 0, whole)
+    watches.open("r1", 0, short, summary=True)
+    (of_whole,), (of_short,) = look_until(watches, whole, 1), look_until(watches, short, 1)
+    assert (len(of_whole.tasks), len(of_whole.summaries)) == (1, 0)
+    assert (len(of_short.tasks), len(of_short.summaries)) == (0, 1)
 
 
 def test_who_takes_nothing_keeps_nobody_else_and_loses_its_watch(

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file penstock_api/v1/watch.proto.
  */
 export const file_penstock_api_v1_watch: GenFile = /*@__PURE__*/
-  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIoQBChBXYXRjaFJ1bnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgJEg4KBmZpbHRlchgDIAEoCRIPCgdzb3J0X2J5GAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIoUBCgpSdW5zQ2hhbmdlEg8KB3J1bl9pZHMYASADKAkSOQoEcnVucxgCIAMoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhISCgp0b3RhbF9zaXplGAMgASgFEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSJICg9XYXRjaFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg0KBWFmdGVyGAIgASgDEhYKDnVudGlsX2ZpbmlzaGVkGAMgASgIIocBCglSdW5DaGFuZ2USEAoIc2VxdWVuY2UYASABKAMSOAoDcnVuGAIgASgLMisua3ViZWZsb3cucGlwZWxpbmVzLmJhY2tlbmQuYXBpLnYyYmV0YTEuUnVuEiAKBXRhc2tzGAMgAygLMhEucGVuc3RvY2sudjEuVGFzaxIMCgRtb3JlGAQgASgIMpkBCgxXYXRjaFNlcnZpY2USQgoIV2F0Y2hSdW4SHC5wZW5zdG9jay52MS5XYXRjaFJ1blJlcXVlc3QaFi5wZW5zdG9jay52MS5SdW5DaGFuZ2UwARJFCglXYXRjaFJ1bnMSHS5wZW5zdG9jay52MS5XYXRjaFJ1bnNSZXF1ZXN0GhcucGVuc3RvY2sudjEuUnVuc0NoYW5nZTABYgZwcm90bzM", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
+  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIoQBChBXYXRjaFJ1bnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgJEg4KBmZpbHRlchgDIAEoCRIPCgdzb3J0X2J5GAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIoUBCgpSdW5zQ2hhbmdlEg8KB3J1bl9pZHMYASADKAkSOQoEcnVucxgCIAMoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhISCgp0b3RhbF9zaXplGAMgASgFEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSJZCg9XYXRjaFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg0KBWFmdGVyGAIgASgDEhYKDnVudGlsX2ZpbmlzaGVkGAMgASgIEg8KB3N1bW1hcnkYBCABKAgihwEKCVJ1bkNoYW5nZRIQCghzZXF1ZW5jZRgBIAEoAxI4CgNydW4YAiABKAsyKy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5SdW4SIAoFdGFza3MYAyADKAsyES5wZW5zdG9jay52MS5UYXNrEgwKBG1vcmUYBCABKAgymQEKDFdhdGNoU2VydmljZRJCCghXYXRjaFJ1bhIcLnBlbnN0b2NrLnYxLldhdGNoUnVuUmVxdWVzdBoWLnBlbnN0b2NrLnYxLlJ1bkNoYW5nZTABEkUKCVdhdGNoUnVucxIdLnBlbnN0b2NrLnYxLldhdGNoUnVuc1JlcXVlc3QaFy5wZW5zdG9jay52MS5SdW5zQ2hhbmdlMAFiBnByb3RvMw", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
 
 /**
  * The fields are those of ListRuns.
@@ -122,6 +122,14 @@ export type WatchRunRequest = Message<"penstock.v1.WatchRunRequest"> & {
    * @generated from field: bool until_finished = 3;
    */
   untilFinished: boolean;
+
+  /**
+   * Tasks have only what a list shows of each: path, names, parent, kind, state, attempts, times and iteration. Of the
+   * rest a task is asked for apart, with ListTasks. Thousands of tasks come in a fraction of the time.
+   *
+   * @generated from field: bool summary = 4;
+   */
+  summary: boolean;
 };
 
 /**
