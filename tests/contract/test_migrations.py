@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +20,8 @@ from penstock_server.storage import fills, schema
 from penstock_server.storage.database import Database
 from penstock_server.storage.repositories.lineage import SqlLineageRepository
 from penstock_server.storage.schema import Schema, known_revisions
-from penstock_server.storage.tables import artifact_uses
-from sqlalchemy import MetaData, Table
+from penstock_server.storage.tables import artifact_uses, run_parameters
+from sqlalchemy import MetaData, Table, select
 
 from tools.testing import runs
 
@@ -178,11 +179,39 @@ def test_what_earlier_runs_used_and_made_is_filled_in(
             breaking.setattr(SqlLineageRepository, "add", add)
             with pytest.raises(StopIteration):
                 schema.upgrade()
-        assert schema.current() == "0015"
+        assert schema.current() == "0014"
         assert 0 < len(filled(database)) < len(expected)
         schema.upgrade()
         assert schema.current() == REVISIONS[-1]
         assert filled(database) == expected
+
+
+def test_what_earlier_runs_were_given_is_filled_in(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose arguments cannot be read keeps nobody else's from being found."""
+    monkeypatch.setattr(fills, "_BATCH", 2)
+    given = {f"r{number}": json.dumps({"rate": number / 2, "name": "a"}) for number in range(5)}
+    given |= {"r5": "{", "r6": "[]", "r7": "{}"}
+    with Schema(url) as schema:
+        schema.upgrade("0013")
+        put_runs(database, given)
+        schema.upgrade()
+    with database.engine.connect() as connection:
+        found = {(one.run_id, one.name, one.text, one.number) for one in connection.execute(select(run_parameters))}
+    assert found == {
+        *((f"r{number}", "rate", json.dumps(number / 2), number / 2) for number in range(5)),
+        *((f"r{number}", "name", "a", None) for number in range(5)),
+    }
+
+
+def put_runs(database: Database, arguments: Mapping[str, str]) -> None:
+    fill(database, {})
+    table = next(table for table in tables(database) if table.name == "runs")
+    run = {column.name: value(column) for column in table.columns}
+    with database.engine.execution_options(penstock_writing=True).begin() as connection:
+        for run_id, given in arguments.items():
+            connection.execute(table.insert().values({**run, "run_id": run_id, "arguments": given}))
 
 
 def put_tasks(database: Database, rows: Sequence[tuple[str, str, str, dict[str, str]]]) -> None:
@@ -200,7 +229,7 @@ def put_tasks(database: Database, rows: Sequence[tuple[str, str, str, dict[str, 
 
 def filled(database: Database) -> set[tuple[str, str, str, bool, str]]:
     with database.engine.connect() as connection:
-        found = connection.execute(sqlalchemy.select(artifact_uses))
+        found = connection.execute(select(artifact_uses))
         return {(one.run_id, one.task_id, one.artifact_name, bool(one.output), one.port) for one in found}
 
 

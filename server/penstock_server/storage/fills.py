@@ -14,13 +14,15 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Connection, Engine, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from penstock_server.domain.lineage import ArtifactUse, TaskKey, uses_in
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.storage.repositories.lineage import SqlLineageRepository
-from penstock_server.storage.tables import tasks
+from penstock_server.storage.repositories.runs import parameter_rows
+from penstock_server.storage.tables import run_parameters, runs, tasks
+from penstock_server.storage.upsert import insert_missing
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +32,47 @@ _NOTED = 100_000
 
 def fill_artifact_uses(engine: Engine) -> None:
     """Which task used or made which artifact, from the rows of all tasks."""
-    position, read, noted = ("", ""), 0, 0
+
+    def fill(connection: Connection, rows: Sequence[Any]) -> None:
+        SqlLineageRepository(connection).add(use for row in rows for use in _uses(row))
+
+    _fill(
+        engine, "tasks for lineage", lambda last: _tasks_behind(last.run_id, last.task_id), _tasks_behind("", ""), fill
+    )
+
+
+def fill_run_parameters(engine: Engine) -> None:
+    """What runs were given, from the rows of all runs."""
+
+    def fill(connection: Connection, rows: Sequence[Any]) -> None:
+        insert_missing(connection, run_parameters, [one for row in rows for one in _parameters(row)])
+
+    _fill(engine, "runs for their parameters", lambda last: _runs_behind(last.run_id), _runs_behind(""), fill)
+
+
+def _fill(
+    engine: Engine,
+    what: str,
+    behind: Callable[[Any], Any],
+    first: Any,
+    fill: Callable[[Connection, Sequence[Any]], None],
+) -> None:
+    """`first` asks for the first batch of rows, `behind` for those behind a row."""
+    statement, read, noted = first, 0, 0
     while True:
         try:
             with engine.begin() as connection:
-                rows = connection.execute(_tasks_behind(*position)).all()
-                SqlLineageRepository(connection).add(use for row in rows for use in _uses(row))
+                rows = connection.execute(statement).all()
+                fill(connection, rows)
         except IntegrityError:
             # A run was deleted meanwhile: it is not there when the rows are read again.
             continue
         if not rows:
             return
-        position, read = (rows[-1].run_id, rows[-1].task_id), read + len(rows)
+        statement, read = behind(rows[-1]), read + len(rows)
         if read - noted >= _NOTED:
             noted = read
-            log.info("read %d tasks for lineage", read)
+            log.info("read %d %s", read, what)
 
 
 def _tasks_behind(run_id: str, task_id: str) -> Any:
@@ -71,6 +99,19 @@ def _tasks_behind(run_id: str, task_id: str) -> Any:
     )
 
 
+def _runs_behind(run_id: str) -> Any:
+    statement = select(runs.c.run_id, runs.c.arguments).where(runs.c.run_id > run_id, runs.c.arguments != "{}")
+    return statement.order_by(runs.c.run_id).limit(_BATCH)
+
+
+def _parameters(row: Any) -> Sequence[dict[str, Any]]:
+    try:
+        return parameter_rows(row.run_id, row.arguments)
+    except (ValueError, AttributeError):
+        log.warning("run %s: its arguments cannot be read", row.run_id)
+        return ()
+
+
 def _uses(row: Any) -> Sequence[ArtifactUse]:
     try:
         return uses_in(TaskKey(row.run_id, row.task_id), row.created_at, row.input_artifacts, row.output_artifacts)
@@ -80,5 +121,5 @@ def _uses(row: Any) -> Sequence[ArtifactUse]:
         return ()
 
 
-FILLS: Mapping[str, Callable[[Engine], None]] = {"0015": fill_artifact_uses}
+FILLS: Mapping[str, Callable[[Engine], None]] = {"0014": fill_artifact_uses, "0015": fill_run_parameters}
 """By the revision that made the table; each is complete before the next revision is made."""

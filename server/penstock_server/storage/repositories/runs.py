@@ -61,10 +61,9 @@ class SqlRunRepository:
         if run.labels:
             rows = [{"run_id": run.run_id, "label_key": key, "label_value": value} for key, value in run.labels.items()]
             self._connection.execute(insert(labels_table), rows)
-        parameters = searchable(json.loads(run.arguments))
+        parameters = parameter_rows(run.run_id, run.arguments)
         if parameters:
-            rows = [{"run_id": run.run_id, **asdict(parameter)} for parameter in parameters]
-            self._connection.execute(insert(run_parameters), rows)
+            self._connection.execute(insert(run_parameters), parameters)
 
     def get(self, run_id: str) -> Run | None:
         statement = select(*_COLUMNS).where(table.c.run_id == run_id)
@@ -184,6 +183,11 @@ class SqlRunRepository:
 
     def delete(self, run_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0
+
+
+def parameter_rows(run_id: str, arguments: str) -> list[dict[str, Any]]:
+    """Of `run_parameters`, from what the run was given as JSON text. Raises ValueError."""
+    return [{"run_id": run_id, **asdict(parameter)} for parameter in searchable(json.loads(arguments))]
 
 
 def _has_task(matches: ValueTest) -> ColumnElement[bool]:

@@ -1,11 +1,11 @@
-"""What runs were given, for filters of lists."""
+"""What runs were given, for filters of lists. What earlier runs were given is filled in (storage/fills.py)."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0016"
-down_revision = "0015"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
