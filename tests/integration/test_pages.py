@@ -50,6 +50,9 @@ async def opened(bundle: Path | None) -> AsyncIterator[ClientSession]:
     [
         "/",
         "/health",
+        "/artifacts",
+        "/artifacts?type=system.Model",
+        "/lineage?artifact=a",
         "/runs",
         "/runs/",
         "/runs/some-id?view=graph",

@@ -18,19 +18,10 @@ from penstock_server.gateway import replies
 BUNDLE = Path(__file__).resolve().parents[1] / "ui_bundle"
 # The first part of the addresses that the UI's router knows (clients/web/src/router.tsx).
 _PAGES = frozenset(
-    {
-        "access",
-        "artifacts",
-        "compare",
-        "experiments",
-        "health",
-        "lineage",
-        "pipelines",
-        "recurring-runs",
-        "runs",
-        "start",
-    }
+    {"access", "compare", "experiments", "health", "lineage", "pipelines", "recurring-runs", "runs", "start"}
 )
+# Below /artifacts are objects, which are no pages.
+_ALONE = frozenset({"/", "/artifacts"})
 # Their names change with their content.
 _HASHED = "assets"
 _TYPES = mimetypes.MimeTypes()
@@ -91,7 +82,7 @@ class Pages:
 
 
 def _is_page(path: str) -> bool:
-    return path == "/" or path.split("/", 2)[1] in _PAGES if path.startswith("/") else False
+    return path in _ALONE or (path.startswith("/") and path.split("/", 2)[1] in _PAGES)
 
 
 def _headers(kept: str) -> dict[str, str]:
