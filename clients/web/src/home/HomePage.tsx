@@ -34,7 +34,7 @@ export function HomePage() {
         <>
           <RunsNow runs={now} counts={overview.data?.openRuns ?? {}} />
           <FailedRuns runs={failed} />
-          <Waiting overview={overview.data} now={now.data?.runs ?? []} />
+          <Waiting overview={overview.data} now={now.runs ?? []} />
         </>
       )}
     </Stack>
