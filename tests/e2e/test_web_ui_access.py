@@ -14,7 +14,8 @@ from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import http, ui_pages
 from tests.support.rest_user import OWN, User
-from tests.support.ui_pages import has, pressed
+from tests.support.ui_forms import filled, focused, pressed_in_row, row
+from tests.support.ui_pages import called_by, has, pressed
 from tools.embedded import Embedded
 from tools.testing.browser import Page
 
@@ -44,59 +45,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
 
 
 def opened(profile: Path, url: str, user: str) -> AbstractAsyncContextManager[Page]:
-    """As that user: a script does what the proxy does."""
-    as_user = (
-        "{ const real = window.fetch; window.fetch = (to, options = {}) => {"
-        "const headers = new Headers(options.headers);"
-        f"headers.set('kubeflow-userid', {json.dumps(user)}); return real(to, {{ ...options, headers }}); }} }}"
-    )
-    return ui_pages.opened(profile, url, as_user, _CLIPBOARD)
-
-
-def filled(label: str, text: str) -> str:
-    """A script that puts a text into a field, or chooses an option by its text: in the dialog, where there is one."""
-    return (
-        f"(() => {{ const name = {json.dumps(label)}, text = {json.dumps(text)};"
-        "const root = document.querySelector('[role=dialog]') ?? document;"
-        "const labelled = [...root.querySelectorAll('label')].find((one) => one.innerText.startsWith(name));"
-        'const at = root.querySelector(`[aria-label="${name}"]`) ?? document.getElementById(labelled?.htmlFor);'
-        "if (!at) return false; const option = [...at.options ?? []].find((one) => one.text === text);"
-        "const set = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(at), 'value').set;"
-        "set.call(at, option ? option.value : text);"
-        "at.dispatchEvent(new Event(at.options ? 'change' : 'input', { bubbles: true })); return true; })()"
-    )
-
-
-def focused(label: str) -> str:
-    """A script that goes to a field of the dialog."""
-    return (
-        f"(() => {{ const labelled = [...document.querySelectorAll('[role=dialog] label')]"
-        f".find((one) => one.innerText.startsWith({json.dumps(label)}));"
-        "const at = document.getElementById(labelled?.htmlFor); at?.focus(); return Boolean(at); })()"
-    )
+    return ui_pages.opened(profile, url, called_by(user), _CLIPBOARD)
 
 
 async def struck(page: Page, key: str, code: int) -> None:
     for kind in ("keyDown", "keyUp"):
         await page.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
-
-
-def row(*texts: str) -> str:
-    """A script: whether one row has all of these."""
-    return (
-        "[...document.querySelectorAll('tbody tr')]"
-        f".some((one) => {json.dumps(texts)}.every((text) => one.innerText.includes(text)))"
-    )
-
-
-def pressed_in_row(text: str, name: str) -> str:
-    """A script that presses a button of the row with a text."""
-    return (
-        f"(() => {{ const row = [...document.querySelectorAll('tbody tr')]"
-        f".find((one) => one.innerText.includes({json.dumps(text)}));"
-        f"const found = [...row?.querySelectorAll('button') ?? []].find((one) => one.innerText === {json.dumps(name)});"
-        "found?.click(); return Boolean(found); })()"
-    )
 
 
 _DIALOG = "document.querySelector('[role=dialog]')"

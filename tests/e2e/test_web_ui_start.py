@@ -21,7 +21,7 @@ from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import http as calls
 from tests.support import ui_pages
-from tests.support.ui_pages import has
+from tests.support.ui_pages import called_by, has
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 from tools.testing.browser import Page
@@ -58,15 +58,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
     }
     with Embedded(directory / "data", environment=environment, environments=environments) as up:
         yield up
-
-
-def called_by(user: str) -> str:
-    """A script that does what the proxy does."""
-    return (
-        "{ const real = window.fetch; window.fetch = (to, options = {}) => {"
-        "const headers = new Headers(options.headers);"
-        f"headers.set('kubeflow-userid', {json.dumps(user)}); return real(to, {{ ...options, headers }}); }} }}"
-    )
 
 
 def opened(profile: Path, url: str, user: str = "") -> AbstractAsyncContextManager[Page]:

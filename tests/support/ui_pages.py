@@ -70,3 +70,12 @@ async def show(page: Page, *, hidden: bool) -> None:
         f"Object.defineProperty(document, 'hidden', {{value: {json.dumps(hidden)}, configurable: true}});"
         " document.dispatchEvent(new Event('visibilitychange'))"
     )
+
+
+def called_by(user: str) -> str:
+    """A script that does what the proxy does."""
+    return (
+        "{ const real = window.fetch; window.fetch = (to, options = {}) => {"
+        "const headers = new Headers(options.headers);"
+        f"headers.set('kubeflow-userid', {json.dumps(user)}); return real(to, {{ ...options, headers }}); }} }}"
+    )

@@ -19,7 +19,15 @@ interface Props {
 export function FormDialog({ title, action, error, pending, close, submit, children }: Props) {
   const text = useText();
   return (
-    <Modal opened onClose={close} title={title} lockScroll={false} closeButtonProps={{ "aria-label": text("close") }}>
+    <Modal
+      opened
+      onClose={close}
+      title={title}
+      lockScroll={false}
+      // A page has one banner, which is not this.
+      attributes={{ header: { role: "none" } }}
+      closeButtonProps={{ "aria-label": text("close") }}
+    >
       <form
         noValidate
         onSubmit={(event) => {

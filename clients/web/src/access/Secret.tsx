@@ -14,6 +14,7 @@ export function Secret({ secret, close }: { readonly secret: string; readonly cl
       onClose={close}
       title={text("tokenMade")}
       lockScroll={false}
+      attributes={{ header: { role: "none" } }}
       withCloseButton={false}
       closeOnClickOutside={false}
       closeOnEscape={false}

@@ -24,6 +24,8 @@ export function Confirm({ opened, title, action, color = "red", close, confirm, 
       onClose={close}
       title={title}
       lockScroll={false}
+      // A page has one banner, which is not this.
+      attributes={{ header: { role: "none" } }}
       closeButtonProps={{ "aria-label": text("close") }}
     >
       <Stack>
