@@ -42,6 +42,7 @@ ROUTES = {
     ),
     f"{_INSIGHT}/ReadEventLog": ("GET /apis/penstock/v1/runs/{run_id}/events",),
     "/penstock.v1.WatchService/WatchRun": ("GET /apis/penstock/v1/runs/{run_id}:watch",),
+    "/penstock.v1.WatchService/WatchRuns": ("GET /apis/penstock/v1/runs:watch",),
     f"{_UPLOADS}/UploadPipeline": ("POST /apis/v1beta1/pipelines/upload", "POST /apis/v2beta1/pipelines/upload"),
     f"{_UPLOADS}/UploadPipelineVersion": (
         "POST /apis/v1beta1/pipelines/upload_version",

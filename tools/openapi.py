@@ -285,7 +285,12 @@ def _plain_routes() -> dict[str, dict[str, Schema]]:
             "ReadEvents", path=("run_id",), schema=data, content_type="application/x-ndjson"
         ),
         "/apis/penstock/v1/runs/{run_id}:watch": get(
-            "WatchRun", "after", "until_finished", path=("run_id",), schema=data, content_type="text/event-stream"
+            "WatchRun", "after", "until_finished", "summary",
+            path=("run_id",), schema=data, content_type="text/event-stream",
+        ),
+        "/apis/penstock/v1/runs:watch": get(
+            "WatchRuns", "namespace", "experiment_id", "filter", "sort_by", "page_size", "page_token", "until_finished",
+            schema=data, content_type="text/event-stream",
         ),
         "/artifacts/get": get("PreviewArtifact", "peek", "namespace", "providerInfo",
                               required=("source", "bucket", "key"), **octets),

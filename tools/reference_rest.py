@@ -40,6 +40,7 @@ _DESCRIBED = {
     "ShowArtifact": "The first 10 MiB of an artifact as HTML for a frame, in which it runs and loads nothing.",
     "ReadEvents": "What a run decided, as JSON lines: `penstock-executor replay` reads it.",
     "WatchRun": "The changes of a run as Server-Sent Events, from `Last-Event-ID` or `after` on.",
+    "WatchRuns": "A page of the list of runs as Server-Sent Events: the page as it is, then what changes on it.",
     "ReadLog": "The log of a task; with `follow=true` until the task has ended.",
     "GetHealthz": "That the server answers, with its version.",
     "UploadPipeline": "Creates a pipeline and its first version from a file.",

@@ -60,6 +60,8 @@ _PAGES = (
     ("pipelines", "/pipelines", "document.querySelectorAll('td').length > 1"),
     ("pipeline", "/pipelines/{pipeline}", _NODES),
     ("start", "/start?pipeline={pipeline}", "document.querySelectorAll('main tbody tr').length > 2"),
+    ("artifacts", "/artifacts", _ROWS),
+    ("lineage", "/lineage?artifact={model}", _NODES),
     ("recurring-runs", "/recurring-runs", _ROWS),
     ("recurring-run", "/recurring-runs/{recurring}", "document.querySelectorAll('main time').length > 3"),
     ("new-recurring-run", "/recurring-runs/new?pipeline={pipeline}", "document.querySelector('form input') !== null"),
@@ -78,6 +80,8 @@ _ALONE = (
         Shot(f"empty-{page}", f"/{page}", f"document.querySelector('{shown}') !== null", empty=True)
         for page, shown in {
             "runs": "main code",
+            "artifacts": "main code",
+            "lineage": "main code",
             "experiments": "td",
             "pipelines": "main h2",
             "recurring-runs": "main h2",
@@ -88,6 +92,7 @@ _DOCUMENTED = (
     Shot("runs", "/runs", _ROWS, size=(1100, 560)),
     Shot("graph", "/runs/{running}?view=graph", _NODES, size=(1100, 700)),
     Shot("timeline", "/runs/{training}?view=timeline", _BARS, size=(1100, 560)),
+    Shot("lineage", "/lineage?artifact={model}", _NODES, size=(1280, 620)),
 )
 
 

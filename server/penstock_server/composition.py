@@ -50,6 +50,8 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
+from penstock_server.services.list_watches import ListWatches
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
@@ -60,6 +62,7 @@ from penstock_server.services.runs import RunService
 from penstock_server.services.tenancy import Tenancy
 from penstock_server.services.tokens import TokenService
 from penstock_server.services.watches import RunWatches
+from penstock_server.services.watching import Watching
 from penstock_server.settings import Settings
 from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
@@ -135,11 +138,11 @@ def build_services(
         validate=settings.validate_pipeline_urls,
         max_bytes=settings.max_package_bytes(),
     )
-    watches = RunWatches(storage)
+    watching = Watching()
 
     def committed(events: int) -> None:
         telemetry.committed(events)
-        watches.wake()
+        watching.wake()
 
     dispatch = DispatchService(storage, new_runs, clock, lambda spec: documents.compiled(spec).name, committed)
     defaults = OptionDefaults(settings.caching, settings.max_cache_age, settings.infrastructure_retries)
@@ -172,7 +175,10 @@ def build_services(
         ),
         comparison=ComparisonService(storage),
         attempts=AttemptService(storage, clock),
-        watches=watches,
+        lineage=LineageService(storage),
+        watching=watching,
+        watches=RunWatches(storage, watching),
+        list_watches=ListWatches(storage, watching, tenancy),
         namespaces=namespaces,
         tokens=TokenService(storage, clock),
         role_bindings=RoleBindingService(storage, clock),

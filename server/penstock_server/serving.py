@@ -88,8 +88,8 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         served.set_serving(True)
     ticker = Ticker(services.recurring_runs, telemetry.fired)
     ticker.start()
-    services.watches.start()
-    telemetry.watches(lambda: len(services.watches))
+    services.watching.start()
+    telemetry.watches(lambda: len(services.watching))
     services.logs.start()
     telemetry.logs(lambda: len(services.logs))
     services.audit.start()
@@ -104,7 +104,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         served.set_serving(False)
     ticker.stop()
     dispatch.stop()
-    services.watches.stop()
+    services.watching.stop()
     services.logs.stop()
     # Connections are told at once, so that executors move to another server while calls under way end.
     stopped = [served.server.stop(_GRACE_SECONDS) for served in (running, executors)]

@@ -102,7 +102,9 @@ class Telemetry:
             "penstock_database_transaction_seconds", "Transactions, waiting for the write lock included.", ("kind",),
             buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
-        self._watches = Gauge("penstock_watches_open", "Watches of runs that are open.", registry=self._registry)
+        self._watches = Gauge(
+            "penstock_watches_open", "Watches of runs and of lists of runs that are open.", registry=self._registry
+        )
         self._logs = Gauge("penstock_logs_open", "Logs that are being sent or followed.", registry=self._registry)
         self._fires = Counter("penstock_schedule_fires", "Runs made by schedules.", registry=self._registry)
         self._events = Counter(
@@ -152,7 +154,7 @@ class Telemetry:
         self._events.inc(events)
 
     def watches(self, number: Callable[[], int]) -> None:
-        """`number` returns how many watches of runs are open."""
+        """`number` returns how many watches are open."""
         self._watches.set_function(number)
 
     def logs(self, number: Callable[[], int]) -> None:

@@ -189,6 +189,20 @@ def _insight() -> list[dict[str, Any]]:
             expect={"total_attempts": 1, "critical_path": [{"path": "only", "state": "SUCCEEDED"}]},
         ),
         _step(service, "GetTimeline", {**one, "max_bins": -1}, code="INVALID_ARGUMENT"),
+        _step(
+            service, "GetLineage", {"artifact": "${artifact}", "direction": "DIRECTION_BACKWARDS", "depth": 1},
+            expect={
+                "artifacts": [{"artifact": {"name": "${artifact}", "port": "data"}}],
+                "tasks": [{"path": "only", "state": "SUCCEEDED", "run_display_name": "${client} run"}],
+                "uses": [{"path": "only", "artifact": "${artifact}", "output": True, "port": "data"}],
+            },
+        ),
+        _step(
+            service, "GetLineage", {"run_id": "${run}", "path": "only"},
+            expect={"artifacts": [{"artifact": {"name": "${artifact}"}}]},
+        ),
+        _step(service, "GetLineage", {}, code="INVALID_ARGUMENT"),
+        _step(service, "GetLineage", {"artifact": "nobody"}, code="NOT_FOUND"),
         _step(service, "CompareRuns", {"run_ids": ["${run}"]}, expect={"runs": [{"run": {"state": "SUCCEEDED"}}]}),
         _step(
             service, "ReadArtifact", {"name": "${artifact}"}, expect={"data": "Y29udGVudAo="},
@@ -215,6 +229,14 @@ def _insight() -> list[dict[str, Any]]:
         _step(
             f"{V1}.WatchService", "WatchRun", {**one, "until_finished": True},
             http={"get": "/apis/penstock/v1/runs/${run}:watch?until_finished=true"},
+        ),
+        _step(
+            f"{V1}.WatchService", "WatchRuns", {"experiment_id": "${experiment}", "until_finished": True},
+            http={"get": "/apis/penstock/v1/runs:watch?experiment_id=${experiment}&until_finished=true"},
+        ),
+        _step(
+            f"{V1}.WatchService", "WatchRuns", {"sort_by": "colour"}, code="INVALID_ARGUMENT",
+            http={"get": "/apis/penstock/v1/runs:watch?sort_by=colour"},
         ),
         _step(service, "ReadEventLog", one, http={"get": events.format("${run}")}),
         _step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +12,14 @@ import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
+from penstock_server.domain.lineage import ArtifactUse
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
 from penstock_server.main import main
-from penstock_server.storage import schema
+from penstock_server.storage import fills, schema
 from penstock_server.storage.database import Database
+from penstock_server.storage.repositories.lineage import SqlLineageRepository
 from penstock_server.storage.schema import Schema, known_revisions
+from penstock_server.storage.tables import artifact_uses
 from sqlalchemy import MetaData, Table
 
 from tools.testing import runs
@@ -139,6 +142,102 @@ def test_every_step_up_and_down_with_data(url: str, database: Database) -> None:
     assert shape(database) == shapes[REVISIONS[-1]]
     assert database.problems() == []
     schema.dispose()
+
+
+def test_what_earlier_runs_used_and_made_is_filled_in(
+    url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch by batch, and again from the beginning after it was broken off."""
+    monkeypatch.setattr(fills, "_BATCH", 3)
+    documents = {"input_artifacts": '{"in":["a","a"],"more":["b"]}', "output_artifacts": "{}"}
+    rows = [(f"r{run}", f"t{number}", "container", documents) for run in range(3) for number in range(5)]
+    nothing = {"input_artifacts": "{}", "output_artifacts": "{}"}
+    rows += [
+        ("r1", "dag", "dag", documents),
+        ("r1", "none", "container", nothing),
+        ("r1", "import", "importer", {**nothing, "output_artifacts": '{"artifact":["c"]}'}),
+        # As an executor that does not work may have told a server that checked less.
+        ("r1", "wrong", "container", {**nothing, "input_artifacts": '{"in":[7]}'}),
+        ("r1", "no json", "container", {**nothing, "input_artifacts": "{"}),
+    ]
+    expected = {
+        *((run, task, name, False, port) for run, task, *_ in rows[:15] for port, name in (("in", "a"), ("more", "b"))),
+        ("r1", "import", "c", True, "artifact"),
+    }
+    with Schema(url) as schema:
+        schema.upgrade("0013")
+        put_tasks(database, rows)
+        broken = iter([None, None])
+
+        def add(self: SqlLineageRepository, uses: Iterable[ArtifactUse]) -> None:
+            next(broken)
+            whole(self, uses)
+
+        whole = SqlLineageRepository.add
+        with monkeypatch.context() as breaking:
+            breaking.setattr(SqlLineageRepository, "add", add)
+            with pytest.raises(StopIteration):
+                schema.upgrade()
+        assert schema.current() == "0015"
+        assert 0 < len(filled(database)) < len(expected)
+        schema.upgrade()
+        assert schema.current() == REVISIONS[-1]
+        assert filled(database) == expected
+
+
+def put_tasks(database: Database, rows: Sequence[tuple[str, str, str, dict[str, str]]]) -> None:
+    """Of runs that it makes; what else is in the rows does not matter."""
+    fill(database, {})
+    found = {table.name: table for table in tables(database)}
+    run, task = ({column.name: value(column) for column in found[name].columns} for name in ("runs", "tasks"))
+    with database.engine.execution_options(penstock_writing=True).begin() as connection:
+        for run_id in sorted({run_id for run_id, *_ in rows}):
+            connection.execute(found["runs"].insert().values({**run, "run_id": run_id}))
+        for run_id, task_id, kind, artifacts in rows:
+            values = {**task, "run_id": run_id, "task_id": task_id, "kind": kind, "state": "SUCCEEDED", **artifacts}
+            connection.execute(found["tasks"].insert().values(values))
+
+
+def filled(database: Database) -> set[tuple[str, str, str, bool, str]]:
+    with database.engine.connect() as connection:
+        found = connection.execute(sqlalchemy.select(artifact_uses))
+        return {(one.run_id, one.task_id, one.artifact_name, bool(one.output), one.port) for one in found}
+
+
+# On SQLite a writer has the whole file.
+@pytest.mark.parametrize("url", ["postgresql", "mariadb"], indirect=True)
+def test_servers_go_on_while_it_is_filled_in(url: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that a server of the release before changes is locked, and a run that is deleted stops nothing."""
+    monkeypatch.setattr(fills, "_BATCH", 1)
+    documents = {"input_artifacts": '{"in":["a"]}', "output_artifacts": "{}"}
+    whole = SqlLineageRepository.add
+    seen: list[str] = []
+
+    def add(self: SqlLineageRepository, uses: Iterable[ArtifactUse]) -> None:
+        found = list(uses)
+        with database.engine.begin() as other:
+            if other.dialect.name == "postgresql":
+                other.execute(sqlalchemy.text("SET LOCAL lock_timeout = '1s'"))
+            else:
+                other.execute(sqlalchemy.text("SET SESSION innodb_lock_wait_timeout = 1, lock_wait_timeout = 1"))
+            for statement in (
+                "UPDATE runs SET state = 'RUNNING' WHERE run_id <> 'r3'",
+                "UPDATE tasks SET state = 'FAILED' WHERE run_id <> 'r3'",
+                # Read already, not written yet.
+                "DELETE FROM runs WHERE run_id = 'r3'" if found and found[0].task.run_id == "r3" else "",
+            ):
+                if statement:
+                    other.execute(sqlalchemy.text(statement))
+        seen.extend(one.task.run_id for one in found)
+        whole(self, found)
+
+    monkeypatch.setattr(SqlLineageRepository, "add", add)
+    with Schema(url) as schema:
+        schema.upgrade("0013")
+        put_tasks(database, [(f"r{number}", "t", "container", documents) for number in range(5)])
+        schema.upgrade()
+    assert seen == ["r0", "r1", "r2", "r3", "r4"]
+    assert {run_id for run_id, *_ in filled(database)} == {"r0", "r1", "r2", "r4"}
 
 
 def test_several_that_start_at_once(url: str, database: Database) -> None:

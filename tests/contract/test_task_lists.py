@@ -162,3 +162,20 @@ def test_changes_come_in_order_and_each_task_once(stored: Database) -> None:
         first = uow.tasks.changed_after("r1", Position(-1), 8)
         rest = uow.tasks.changed_after("r1", Position(first[-1][0], first[-1][1].task_id), 100)
     assert sorted(task.path for _, task in [*first, *rest]) == sorted(paths(stored))
+
+
+def test_summaries_of_changes_are_of_the_same_tasks(stored: Database) -> None:
+    with stored.writing() as uow:
+        uow.tasks.upsert_many([replace(iteration(4), error="again", created_at=5, finished_at=9)], {"r1": 2})
+        uow.tasks.set_execution_ids({("r1", "loop"): 7}, {"r1": 4})
+    with stored.reading() as uow:
+        for position in (Position(-1), Position(1), Position(2)):
+            whole = uow.tasks.changed_after("r1", position, 100)
+            short = uow.tasks.summaries_changed_after("r1", position, 100)
+            assert [(one.changed, one.task_id) for one in short] == [(change, task.task_id) for change, task in whole]
+            for one, (_, task) in zip(short, whole, strict=True):
+                shown = {name: value for name, value in one._asdict().items() if name not in ("changed", "task_id")}
+                assert shown == {name: getattr(task, name) for name in shown}
+        first = uow.tasks.summaries_changed_after("r1", Position(-1), 8)
+        rest = uow.tasks.summaries_changed_after("r1", Position(first[-1].changed, first[-1].task_id), 100)
+    assert sorted(one.path for one in (*first, *rest)) == sorted(paths(stored))

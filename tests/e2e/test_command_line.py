@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -42,6 +43,22 @@ def test_runs_are_found_by_their_labels(up: Embedded, tmp_path: Path) -> None:
     for value, found in (("vision", [run_id]), ("sound", [])):
         listed = json.loads(penstock(up, "runs", "list", "--label", f"team={value}", "--json").stdout)
         assert [run["run_id"] for run in listed] == found
+
+
+def test_a_list_of_runs_is_shown_until_it_is_interrupted(up: Embedded, tmp_path: Path) -> None:
+    file = tmp_path / "listed.yaml"
+    file.write_text(yaml.safe_dump(specs.container(["true"])))
+    command = [PENSTOCK, "runs", "list", "--experiment", "watched", "--watch", "--server", up.grpc]
+    penstock(up, "experiments", "create", "watched")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert "state" in watching.stdout.readline()
+        penstock(up, "run", str(file), "--experiment", "watched", "--name", "made elsewhere")
+        assert next(line for line in watching.stdout if "made elsewhere" in line and "SUCCEEDED" in line)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 130
+    refused = penstock(up, "runs", "list", "--watch", "--json")
+    assert (refused.returncode, "--json" in refused.stderr) == (2, True)
 
 
 def test_runs_are_found_by_what_they_were_given(up: Embedded) -> None:

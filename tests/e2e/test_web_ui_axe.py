@@ -15,7 +15,7 @@ from penstock_server.gateway.pages import BUNDLE
 
 from tests.support import schedules
 from tools.embedded import Embedded
-from tools.testing import runs, specs
+from tools.testing import runs, specs, trainings
 from tools.testing.browser import Page, browser
 
 _AXE = Path(__file__).resolve().parents[2] / "clients/web/node_modules/axe-core/axe.min.js"
@@ -48,7 +48,16 @@ _PAGES = {
     "/recurring-runs": "document.querySelectorAll('td').length > 3",
     "/recurring-runs/new?pipeline={pipeline}": "document.querySelector('main form input') !== null",
     "/recurring-runs/{recurring}": "document.querySelectorAll('main time').length > 3",
+    "/artifacts": "document.querySelectorAll('td').length > 3",
+    "/artifacts?type=none": "document.querySelector('main code') !== null",
+    "/artifacts?artifact={model}": "document.querySelector('[role=dialog] pre') !== null",
+    "/lineage": "document.querySelector('main code') !== null",
+    "/lineage?artifact={model}": "document.querySelectorAll('.react-flow__edge').length > 2",
+    "/lineage?run={tuned}&task=prepare": "document.querySelector('aside dl') !== null",
     "/compare?run={run}": "document.querySelector('main thead button') !== null",
+    "/access": "document.querySelector('main [role=tab]') !== null",
+    "/access?tab=roles": "document.body.innerText.includes('Nobody was given a role')",
+    "/access?tab=audit": "document.querySelectorAll('td').length > 3",
     "/runs/nothing": "document.querySelector('[role=alert]') !== null",
 }
 
@@ -60,6 +69,8 @@ class Served:
     experiment: str
     pipeline: str
     recurring: str
+    tuned: str
+    model: str
 
     def address(self, page: str) -> str:
         return self.http + page.format(**vars(self))
@@ -82,7 +93,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
         recurring = schedules.schedule(client, spec, trigger=nightly).recurring_run_id
         runs.finished(client, run)
         runs.finished(client, runs.start(client, specs.loop(3), name="a run with a loop"))
-        yield Served(up.http, run, experiment, pipeline, recurring)
+        *_, tuned = trainings.trained(client, ["0.1", "0.2"])
+        model = trainings.artifact(client, tuned, "model")
+        yield Served(up.http, run, experiment, pipeline, recurring, tuned, model)
 
 
 async def violations(page: Page) -> list[str]:

@@ -13,22 +13,12 @@ from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 from penstock_server.storage.database import Database
 
-from tests.support import http
+from tests.support.ui_pages import COUNTS, show, watches
 from tools.bench import large_run
 from tools.embedded import Embedded
 from tools.testing import runs, specs
 from tools.testing.browser import Page, browser
 
-# Counts the calls that the page makes, by the last part of their addresses.
-_COUNTS = """
-window.calls = {};
-const plain = window.fetch;
-window.fetch = (address, ...rest) => {
-    const name = String(address.url ?? address).split("/").pop();
-    window.calls[name] = (window.calls[name] ?? 0) + 1;
-    return plain(address, ...rest);
-};
-"""
 _ACTIVE = """(() => {
     const list = document.activeElement;
     const row = document.getElementById(list?.getAttribute("aria-activedescendant") ?? "");
@@ -58,20 +48,6 @@ def row_in(name: str, state: str) -> str:
     )
 
 
-def watches(up: Embedded) -> int:
-    """How many the server has open."""
-    text = http.call("GET", f"{up.http}/metrics").body.decode()
-    return int(float(next(line.split()[1] for line in text.splitlines() if line.startswith("penstock_watches_open "))))
-
-
-async def show(page: Page, *, hidden: bool) -> None:
-    """As when its tab is left, or come back to."""
-    await page.evaluate(
-        f"Object.defineProperty(document, 'hidden', {{value: {json.dumps(hidden)}, configurable: true}});"
-        " document.dispatchEvent(new Event('visibilitychange'))"
-    )
-
-
 async def press(page: Page, key: str) -> None:
     """Where the focus is."""
     event = json.dumps({"key": key, "bubbles": True, "cancelable": True})
@@ -83,7 +59,7 @@ async def test_a_run_moves_on_its_page_by_one_stream_and_without_polling(served:
     with Client(served.grpc) as client:
         run_id = runs.start(client, specs.chain(waiting(tmp_path, "first", "second")))
     async with browser(tmp_path / "profile") as page:
-        await page.before_pages(_COUNTS)
+        await page.before_pages(COUNTS)
         await page.open(f"{served.http}/runs/{run_id}")
         await page.until(row_in("first", "RUNNING"))
         (tmp_path / "first").touch()
@@ -122,7 +98,7 @@ async def test_a_page_goes_on_when_its_server_comes_back(environments: Path, tmp
 
 async def test_a_run_that_is_not_there_is_said_so_once(served: Embedded, tmp_path: Path) -> None:
     async with browser(tmp_path / "profile") as page:
-        await page.before_pages(_COUNTS)
+        await page.before_pages(COUNTS)
         await page.open(f"{served.http}/runs/nobody")
         await page.until("document.querySelector('[role=alert]')?.innerText.includes('nobody')")
         assert await page.evaluate("window.calls.WatchRun") == 1

@@ -5,6 +5,7 @@ Whoever may do something in team-a gets nothing of team-b through it, and team-b
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from penstock_api.v1beta1 import auth_pb2, resource_reference_pb2
 from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1_pb2
 from penstock_api.v1beta1 import run_pb2 as run_v1_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
+from penstock_ir.task_rows import TaskKind, TaskState
+from penstock_server.domain.lineage import uses_of
+from penstock_server.domain.task import Task
 
 from tests.support.requests_of_all import INSIGHT
 from tests.support.two_teams import ACCESS, OK, PACKAGE, UPLOADS, V2, A, B, TwoTeams, new, run_of, schedule_of
@@ -285,3 +289,44 @@ def test_runs_of_others_are_not_compared_with_ones_own(teams: TwoTeams) -> None:
     assert teams.call(path, insight_pb2.CompareRunsRequest(), "viewer").code == INVALID
     many = insight_pb2.CompareRunsRequest(run_ids=[f"{number}" for number in range(21)])
     assert teams.call(path, many, "viewer").code == INVALID
+
+
+def test_lineage_tells_nothing_of_other_teams(teams: TwoTeams) -> None:
+    """A task of ours took an artifact of theirs, and one of theirs one of ours."""
+    ours, theirs = teams.places[A], teams.places[B]
+    with teams.database.writing() as uow:
+        for one, other in ((ours, theirs), (theirs, ours)):
+            taking = Task(
+                one.run,
+                "taking",
+                "taking",
+                TaskKind.CONTAINER,
+                TaskState.SUCCEEDED,
+                input_artifacts=json.dumps({"in": [one.artifact, other.artifact]}),
+            )
+            uow.tasks.upsert_many([taking], {one.run: 1})
+            uow.lineage.add(uses_of(taking))
+    path = f"{INSIGHT}/GetLineage"
+    for request in (
+        insight_pb2.GetLineageRequest(artifact=ours.artifact),
+        insight_pb2.GetLineageRequest(run_id=ours.run, path="taking"),
+    ):
+        expected = {"nobody": "UNAUTHENTICATED", "stranger": DENIED, "viewer": OK, "administrator": OK}
+        assert codes(teams, path, request, *expected) == expected
+        answer = teams.call(path, request, "viewer")
+        assert {one.artifact.name for one in answer.replies[0].artifacts} == {ours.artifact}
+        assert {one.run_id for one in answer.replies[0].tasks} == {ours.run}
+        assert answer.replies[0].truncated
+        assert theirs.artifact not in str(answer.replies[0])
+        assert theirs.run not in str(answer.replies[0])
+        whole = teams.call(path, request, "administrator").replies[0]
+        assert {one.run_id for one in whole.tasks} == {ours.run, theirs.run}
+    for request in (
+        insight_pb2.GetLineageRequest(artifact=theirs.artifact),
+        insight_pb2.GetLineageRequest(run_id=theirs.run, path="taking"),
+        # What is wrong is not said of what one may not see.
+        insight_pb2.GetLineageRequest(artifact=ours.artifact, run_id=theirs.run, path="taking"),
+    ):
+        assert teams.call(path, request, "viewer").code == DENIED
+    assert teams.call(path, insight_pb2.GetLineageRequest(), "viewer").code == INVALID
+    assert teams.call(path, insight_pb2.GetLineageRequest(artifact="unknown"), "viewer").code == MISSING

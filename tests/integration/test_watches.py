@@ -89,6 +89,46 @@ def test_a_watch_goes_on_where_it_was_and_tells_nothing_twice(client: Client) ->
     assert rest[0].run.run_id == run_id
 
 
+def test_a_watch_of_summaries_tells_what_a_list_shows_and_nothing_else(client: Client, up: Embedded) -> None:
+    run_id = runs.start(client, specs.chain({"first": ["echo", "hello"], "second": ["false"]}))
+    runs.finished(client, run_id)
+    whole = {task.path: task for change in watching(client, run_id) for task in change.tasks}
+    request = watch_pb2.WatchRunRequest(run_id=run_id, until_finished=True, summary=True)
+    changes = list(client.watches.WatchRun(request, timeout=60))
+    assert changes[-1].run.state == run_pb2.FAILED
+    told = {task.path: task for change in changes for task in change.tasks}
+    assert told.keys() == whole.keys() == {"", "first", "second"}
+    for path, task in whole.items():
+        wanted = insight_pb2.Task()
+        wanted.CopyFrom(task)
+        for name in ("error", "execution_id", "inputs", "outputs", "log_uri", "pod_name", "waiting"):
+            wanted.ClearField(name)
+        wanted.input_artifacts.clear()
+        wanted.output_artifacts.clear()
+        assert told[path] == wanted
+    assert whole["second"].error != ""
+    assert whole["second"].duration_millis > 0
+    of_events = next(events(f"{up.http}/apis/penstock/v1/runs/{run_id}:watch?summary=true&until_finished=true"))
+    shown = {task.get("path", ""): task for task in of_events[2]["tasks"]}
+    assert "error" not in shown["second"]
+    assert shown["second"]["state"] == "FAILED"
+
+
+def test_a_run_without_its_tasks_is_the_same_otherwise(client: Client, up: Embedded) -> None:
+    run_id = runs.start(client, specs.chain({"first": ["true"], "second": ["true"]}))
+    runs.finished(client, run_id)
+    whole = client.runs.GetRun(run_pb2.GetRunRequest(run_id=run_id))
+    short = client.runs.GetRun(run_pb2.GetRunRequest(run_id=run_id, without_tasks=True))
+    assert len(whole.run_details.task_details) == 3
+    assert not short.HasField("run_details")
+    whole.ClearField("run_details")
+    assert short == whole
+    assert short.HasField("pipeline_spec")
+    over_rest = http.call("GET", f"{up.http}/apis/v2beta1/runs/{run_id}?without_tasks=true").json
+    assert over_rest["run_id"] == run_id
+    assert "run_details" not in over_rest
+
+
 @pytest.mark.parametrize(
     ("after", "code", "text"),
     [(-1, grpc.StatusCode.INVALID_ARGUMENT, "after"), (10**9, grpc.StatusCode.INVALID_ARGUMENT, "begin again")],

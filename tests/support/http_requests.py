@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from penstock_server.domain.run import RunState
 
 from tests.support.http import call, send_file
-from tests.support.requests_of_all import passes
+from tests.support.requests_of_all import FAILED_RUNS, passes
 from tests.support.two_teams import METHODS, PACKAGE, PIPELINE, Place, TwoTeams, annotation, new
 from tools.authorization_table import OPEN_ROUTES, ROUTES
 
@@ -40,6 +40,11 @@ _WATCHES = ("/apis/penstock/v1/runs/{run_id}:watch",)
 _QUERIES: dict[str, Callable[[Place], dict[str, str]]] = {
     "/artifacts/get": _object,
     **dict.fromkeys(_WATCHES, lambda _: {"until_finished": "true"}),
+    "/apis/penstock/v1/runs:watch": lambda place: {
+        "namespace": place.namespace,
+        "filter": FAILED_RUNS,
+        "until_finished": "true",
+    },
     **dict.fromkeys(("/k8s/pod", "/k8s/pod/events", "/k8s/pod/logs"), _pod),
     **{
         f"/apis/{version}/pipelines/upload": lambda place: {"name": new(), "namespace": place.namespace}

@@ -34,6 +34,8 @@ from tests.support.two_teams import (
 )
 
 INSIGHT = "/penstock.v1.InsightService"
+# All of them have ended, so that a watch of them ends.
+FAILED_RUNS = '{"predicates":[{"operation":"EQUALS","key":"state","string_value":"FAILED"}]}'
 PASSES = {
     # The handlers' own answers: there is no such service, and no namespace is named.
     "/api.VisualizationService/CreateVisualizationV1": "UNIMPLEMENTED",
@@ -214,10 +216,14 @@ _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{INSIGHT}/ListNextFires": _set(recurring_run_id=lambda ask: ask.place.schedule),
     f"{INSIGHT}/PreviewFires": _set(),
     f"{INSIGHT}/GetOverview": _NAMED,
+    f"{INSIGHT}/GetLineage": _set(artifact=lambda ask: ask.place.artifact),
     f"{INSIGHT}/CompareRuns": lambda ask, message: message.run_ids.append(ask.place.run),
     f"{INSIGHT}/ListAttempts": _attempts,
     f"{INSIGHT}/GetTimeline": _ONE_RUN,
     "/penstock.v1.WatchService/WatchRun": _set(run_id=_failed_run, until_finished=lambda _: True),
+    "/penstock.v1.WatchService/WatchRuns": _set(
+        namespace=_namespace, filter=lambda _: FAILED_RUNS, until_finished=lambda _: True
+    ),
     f"{UPLOADS}/UploadPipeline": _set(name=_fresh, namespace=_namespace, content=lambda _: PACKAGE),
     f"{UPLOADS}/UploadPipelineVersion": _set(
         pipeline_id=lambda ask: ask.place.pipeline, name=_fresh, content=lambda _: PACKAGE

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.support import http
+from tools.embedded import Embedded
 from tools.testing.browser import Page, browser
 
 _WATCH = """
@@ -17,6 +19,17 @@ window.refused = [];
 document.addEventListener("securitypolicyviolation", (event) => window.refused.push(
     `${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`));
 window.addEventListener("error", (event) => window.refused.push(event.message));
+"""
+
+# Counts the calls that the page makes, by the last part of their addresses.
+COUNTS = """
+window.calls = {};
+const plain = window.fetch;
+window.fetch = (address, ...rest) => {
+    const name = String(address.url ?? address).split("/").pop();
+    window.calls[name] = (window.calls[name] ?? 0) + 1;
+    return plain(address, ...rest);
+};
 """
 
 
@@ -43,3 +56,17 @@ def pressed(name: str, selector: str = "button") -> str:
 
 def has(text: str) -> str:
     return f"document.body.innerText.includes({json.dumps(text)})"
+
+
+def watches(up: Embedded) -> int:
+    """How many the server has open."""
+    text = http.call("GET", f"{up.http}/metrics").body.decode()
+    return int(float(next(line.split()[1] for line in text.splitlines() if line.startswith("penstock_watches_open "))))
+
+
+async def show(page: Page, *, hidden: bool) -> None:
+    """As when its tab is left, or come back to."""
+    await page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{value: {json.dumps(hidden)}, configurable: true}});"
+        " document.dispatchEvent(new Event('visibilitychange'))"
+    )

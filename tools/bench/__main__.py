@@ -4,7 +4,9 @@ api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one 
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
 state machine alone. fan_out: many tasks of a local run. isolation: the cost of giving each task its own inputs. local:
 whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
-watches: thousands of watches of one run. logs: hundreds of followers of logs.
+ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one run.
+list_watches: a thousand watches of twenty lists while runs go by. logs:
+hundreds of followers of logs.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -25,9 +27,11 @@ from tools.bench import (
     bench_fan_out,
     bench_isolation,
     bench_kube,
+    bench_list_watches,
     bench_local,
     bench_logs,
     bench_terminate,
+    bench_ui,
     bench_watches,
 )
 from tools.bench.report import show
@@ -43,7 +47,9 @@ MEASURES: dict[str, Measure] = {
     "local": bench_local.measure,
     "logs": bench_logs.measure,
     "terminate": bench_terminate.measure,
+    "ui": bench_ui.measure,
     "watches": bench_watches.measure,
+    "list_watches": bench_list_watches.measure,
 }
 # These need a cluster, so they run only when they are named.
 _ON_A_CLUSTER = ("kube", "terminate")

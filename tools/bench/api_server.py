@@ -15,11 +15,12 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """`http` and `grpc` are HOST:PORT."""
+    """`http`, `grpc` and `dispatch` are HOST:PORT."""
 
     process: psutil.Process
     http: str
     grpc: str
+    dispatch: str
 
 
 @contextmanager
@@ -35,7 +36,8 @@ def api_server(directory: Path, url: str, *options: str) -> Iterator[ApiServer]:
     assert started.stdout is not None
     try:
         found = dict(part.split("=", 1) for part in started.stdout.readline().split()[1:])
-        yield ApiServer(psutil.Process(started.pid), found["http"].removeprefix("http://"), found["grpc"])
+        http = found["http"].removeprefix("http://")
+        yield ApiServer(psutil.Process(started.pid), http, found["grpc"], found["dispatch"])
     finally:
         started.terminate()
         started.wait()
@@ -45,11 +47,11 @@ def api_server(directory: Path, url: str, *options: str) -> Iterator[ApiServer]:
 @contextmanager
 def rest(
     up: ApiServer, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
-) -> Iterator[Callable[[], object]]:
+) -> Iterator[Callable[[], bytes]]:
     """A GET, or a POST of `body`, over one connection that is kept; the call returns the content of the reply."""
     connection = http.client.HTTPConnection(up.http)
 
-    def call() -> object:
+    def call() -> bytes:
         connection.request("POST" if body else "GET", path, body, dict(headers or {}))
         reply = connection.getresponse()
         content = reply.read()

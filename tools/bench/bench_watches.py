@@ -32,7 +32,7 @@ _NUMBERS = (0, 1, 200, 2000)
 # As many as look at one run on a busy day; of more it is asked that all hear the end.
 _HEARS_SOON = 200
 _ITERATIONS = 1000
-_SETTLED_SECONDS = 5.0
+SETTLED_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
 
 
@@ -63,15 +63,15 @@ def _with(number: int) -> _Figures:
         with Embedded(Path(directory) / "data", "--parallelism", "4") as up, Client(up.grpc) as client:
             run_id = runs.start(client, spec)
             server = up.child("penstock_server")
-            time.sleep(_SETTLED_SECONDS)
-            alone = _idle(server)
+            time.sleep(SETTLED_SECONDS)
+            alone = idle_of(server)
             watchers = _watchers(up.grpc, run_id, number)
-            time.sleep(_SETTLED_SECONDS)
-            idle = _idle(server) - alone
-            began, before = time.monotonic(), _cpu(server)
+            time.sleep(SETTLED_SECONDS)
+            idle = idle_of(server) - alone
+            began, before = time.monotonic(), cpu_of(server)
             go.touch()
             p99 = _beside(up.grpc, run_id)
-            seconds, busy = time.monotonic() - began, _cpu(server) - before
+            seconds, busy = time.monotonic() - began, cpu_of(server) - before
             memory = server.memory_info().rss / 2**20
             heard = _heard(watchers)
     return _Figures(idle, seconds, busy, memory, p99, heard)
@@ -90,8 +90,8 @@ def _rows(title: str, number: int, figures: _Figures) -> list[Row]:
         delays = figures.heard["delays"]
         rows += [
             at_least(f"{title}: heard the end", figures.heard["ends"], "", number),
-            _told(f"{title}: task ended -> told, p50", _percentile(delays, 50), 300, number),
-            _told(f"{title}: task ended -> told, p99", _percentile(delays, 99), 1000, number),
+            _told(f"{title}: task ended -> told, p50", percentile(delays, 50), 300, number),
+            _told(f"{title}: task ended -> told, p99", percentile(delays, 99), 1000, number),
         ]
     return rows
 
@@ -140,21 +140,23 @@ def _beside(server: str, run_id: str) -> float:
             pass
     ended.set()
     thread.join()
-    return _percentile(taken, 99)
+    return percentile(taken, 99)
 
 
-def _percentile(values: Sequence[float], percent: int) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that so many in a hundred do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
-def _idle(process: psutil.Process) -> float:
+def idle_of(process: psutil.Process) -> float:
     """Seconds of CPU a second."""
-    before = _cpu(process)
+    before = cpu_of(process)
     time.sleep(_IDLE_SECONDS)
-    return (_cpu(process) - before) / _IDLE_SECONDS
+    return (cpu_of(process) - before) / _IDLE_SECONDS
 
 
-def _cpu(process: psutil.Process) -> float:
+def cpu_of(process: psutil.Process) -> float:
+    """Seconds that it has used."""
     times = process.cpu_times()
     return float(times.user + times.system)

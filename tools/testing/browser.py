@@ -1,6 +1,7 @@
 """Chromium as a user has it: pages are opened, buttons pressed, scripts run in them, over its DevTools protocol.
 
-Invariants: one browser has one page; its cookies go with its profile; it is ended when the block ends.
+Invariants: one browser has one page that can be used, others are only open; its cookies go with its profile; it is
+ended when the block ends.
 """
 
 from __future__ import annotations
@@ -38,6 +39,12 @@ class Page:
         if "errorText" in reply:
             raise PageError(reply["errorText"])
         return await self.address()
+
+    async def open_apart(self, url: str) -> None:
+        """Opens a page in a window with cookies and connections of its own, as another browser would."""
+        whole = Page(self._socket, "")
+        context = await whole.call("Target.createBrowserContext")
+        await whole.call("Target.createTarget", url=url, browserContextId=context["browserContextId"], newWindow=True)
 
     async def address(self, wanted: Callable[[str], bool] = lambda _: True) -> str:
         """The address of the page, once it is as wanted and loaded. Raises PageError after a minute."""

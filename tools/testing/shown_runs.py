@@ -14,7 +14,7 @@ from penstock_ir.task_rows import TaskKind, TaskState
 from penstock_server.domain.task import Task
 from penstock_server.storage.database import Database
 
-from tools.testing import runs, specs
+from tools.testing import runs, specs, trainings
 
 _MANY = 10_000
 _AT_A_TIME = 1_000
@@ -72,13 +72,21 @@ def made(client: Client, data_dir: Path) -> dict[str, str]:
         _run(client, f"Nightly check {number}", specs.chain({"check": ["sleep", f"0.{number}"]}, name="nightly-check"))
     for run in started.values():
         runs.finished(client, run)
+    *_, tuned = trainings.trained(client, ["0.1", "0.2"], "Tune the model at {}")
+    model = trainings.artifact(client, tuned, "model")
     started["running"] = _run(client, "Train on all samples", training(last="sleep 600"), experiment, team="vision")
     runs.until(
         lambda: runs.tasks(client, started["running"]),
         lambda found: "evaluate" in found and found["evaluate"].state == "RUNNING",
     )
     _fill(data_dir, started["many"])
-    return {**started, "experiment": experiment, "pipeline": pipeline, "recurring": _recurring(client, pipeline)}
+    return {
+        **started,
+        "model": model,
+        "experiment": experiment,
+        "pipeline": pipeline,
+        "recurring": _recurring(client, pipeline),
+    }
 
 
 def _failing(command: str) -> dict[str, Any]:

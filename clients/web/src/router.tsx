@@ -1,9 +1,11 @@
 /** The addresses of the pages. What a reader has chosen is in them, so that a link shows the same. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
 
+import { accessSearch } from "./access/search";
 import { Broken } from "./components/Broken";
 import { Frame, UnknownPage } from "./components/Frame";
 import { compareSearch } from "./compare/search";
+import { artifactsSearch, lineageSearch } from "./lineage/search";
 import { pipelineSearch, pipelinesSearch, startSearch } from "./pipelines/search";
 import { newRecurringRunSearch, recurringRunSearch, recurringRunsSearch } from "./schedules/search";
 import { experimentSearch, experimentsSearch, namespaceSearch, runSearch, runsSearch } from "./search";
@@ -43,6 +45,20 @@ export const compareRoute = createRoute({
   path: "/compare",
   validateSearch: compareSearch,
   component: lazyRouteComponent(() => import("./compare/ComparePage"), "ComparePage"),
+});
+
+const artifactsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/artifacts",
+  validateSearch: artifactsSearch,
+  component: lazyRouteComponent(() => import("./lineage/ArtifactsPage"), "ArtifactsPage"),
+});
+
+const lineageRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/lineage",
+  validateSearch: lineageSearch,
+  component: lazyRouteComponent(() => import("./lineage/LineagePage"), "LineagePage"),
 });
 
 export const experimentsRoute = createRoute({
@@ -101,12 +117,21 @@ const recurringRunRoute = createRoute({
   component: lazyRouteComponent(() => import("./schedules/RecurringRunPage"), "RecurringRunPage"),
 });
 
+const accessRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/access",
+  validateSearch: accessSearch,
+  component: lazyRouteComponent(() => import("./access/AccessPage"), "AccessPage"),
+});
+
 const pages = [
   homeRoute,
   healthRoute,
   runsRoute,
   runRoute,
   compareRoute,
+  artifactsRoute,
+  lineageRoute,
   experimentsRoute,
   experimentRoute,
   pipelinesRoute,
@@ -115,6 +140,7 @@ const pages = [
   recurringRunsRoute,
   newRecurringRunRoute,
   recurringRunRoute,
+  accessRoute,
 ] as const;
 
 export const router = createRouter({ routeTree: root.addChildren(pages), defaultErrorComponent: Broken });

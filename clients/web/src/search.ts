@@ -127,13 +127,13 @@ export function oneOf<K extends string, V extends string | boolean>(
   return { [key]: values.find((one) => one === value) } as Partial<Record<K, V>>;
 }
 
-function number<K extends string>(key: K, value: unknown): Partial<Record<K, number>> {
+export function number<K extends string>(key: K, value: unknown): Partial<Record<K, number>> {
   const found = typeof value === "number" && Number.isFinite(value) ? value : undefined;
   return { [key]: found } as Partial<Record<K, number>>;
 }
 
 /** Where a page of bytes begins, unless at the beginning. */
-function place(value: unknown): number | undefined {
+export function place(value: unknown): number | undefined {
   const found = Number(value);
   return Number.isSafeInteger(found) && found > 0 ? found : undefined;
 }

@@ -9,6 +9,9 @@ Invariants: pure; what comes out lies between the attempt's beginning and now, w
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+
+from penstock_executor.attempts import AttemptTimes
 
 log = logging.getLogger(__name__)
 
@@ -44,3 +47,15 @@ def attempt_times(what: str, told: tuple[int, int], seen: tuple[int, int], earli
         for word, of_wrapper, of_container in zip(("start", "end"), told, seen, strict=True)
     )
     return started, max(started, finished)
+
+
+def begun(times: AttemptTimes, at: int) -> AttemptTimes:
+    """Of an attempt that was prepared here and whose program began at `at`.
+
+    What was done for it after its inputs were there (a container made, an interpreter started) is preparation, too: it
+    is told as if it had come before them, so that each phase is as long as it took.
+    """
+    if not times.prepared:
+        return times
+    late = max(0, at - (times.fetched or times.prepared))
+    return replace(times, prepared=times.prepared + late, fetched=times.fetched + late if times.fetched else 0)

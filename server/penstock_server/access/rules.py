@@ -268,8 +268,22 @@ RULES: Mapping[str, Rule] = {
     f"{_INSIGHT}/CompareRuns": (Check("runs", "get", _of_run("run_ids")),),
     f"{_INSIGHT}/ListAttempts": (Check("runs", "get", _of_run()),),
     f"{_INSIGHT}/GetTimeline": (Check("runs", "get", _of_run()),),
+    f"{_INSIGHT}/GetLineage": (
+        *(
+            Check(resource, "get", place)
+            for resource in ("runs", "artifacts")
+            for place in (
+                OfObject(ObjectKind.ARTIFACT, "artifact", optional=True),
+                OfObject(ObjectKind.RUN, "run_id", optional=True),
+                Filtered(),
+            )
+        ),
+    ),
     f"{_INSIGHT}/GetOverview": (Check("runs", "list", OfListing(namespace="namespace")),),
     "/penstock.v1.WatchService/WatchRun": (Check("runs", "get", _of_run()),),
+    "/penstock.v1.WatchService/WatchRuns": (
+        Check("runs", "list", OfListing(OfObject(ObjectKind.EXPERIMENT, "experiment_id"), "namespace")),
+    ),
     f"{_INSIGHT}/ReadLog": (Check("runs", "readArtifact", OfTask("run_id", "node_id")),),
     f"{_INSIGHT}/DescribePod": (Check("runs", "get", OfTask("run_id", "pod_name")),),
     f"{_INSIGHT}/ListArtifacts": (Check("artifacts", "list", OfListing(_of_run(), "namespace")),),

@@ -99,6 +99,11 @@ def reopened(run: Run, at: int) -> Run:
     )
 
 
+def was_reopened(run: Run) -> bool:
+    """Whether it was retried."""
+    return sum(change.state is RunState.PENDING for change in run.state_history) > 1
+
+
 def _with_state_change(run: Run, state: RunState, at: int) -> tuple[StateChange, ...]:
     latest = run.state_history[-1].at if run.state_history else at
     return (*run.state_history, StateChange(state, max(at, latest)))

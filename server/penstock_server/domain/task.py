@@ -50,6 +50,25 @@ class Task:
         return task_id_of(self.run_id, self.path)
 
 
+class TaskSummary(NamedTuple):
+    """What a list shows of a task, in the columns' own form; a NamedTuple, because 100,000 of them are read at once."""
+
+    path: str
+    name: str
+    display_name: str
+    parent_path: str
+    kind: str
+    state: str
+    attempt: int
+    created_at: int
+    started_at: int
+    finished_at: int
+    iteration_index: int | None
+    changed: int
+    """The number of the task's latest change."""
+    task_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """One row of `artifacts`; `name` is unique in a run, `metadata` JSON text."""

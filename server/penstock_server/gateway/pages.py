@@ -17,15 +17,29 @@ from penstock_server.gateway import replies
 
 BUNDLE = Path(__file__).resolve().parents[1] / "ui_bundle"
 # The first part of the addresses that the UI's router knows (clients/web/src/router.tsx).
-_PAGES = frozenset({"compare", "experiments", "health", "pipelines", "recurring-runs", "runs", "start"})
+_PAGES = frozenset(
+    {
+        "access",
+        "artifacts",
+        "compare",
+        "experiments",
+        "health",
+        "lineage",
+        "pipelines",
+        "recurring-runs",
+        "runs",
+        "start",
+    }
+)
 # Their names change with their content.
 _HASHED = "assets"
 _TYPES = mimetypes.MimeTypes()
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; frame-src 'self'; "
-        "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "frame-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
 }

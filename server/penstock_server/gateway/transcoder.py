@@ -109,7 +109,7 @@ def _build(
         parse_json(content, getattr(message, body), body)
         getattr(message, body).SetInParent()
     if body != "*":
-        _fill_query(message, query, body)
+        fill_query(message, query, body)
     for name, value in variables.items():
         _set_text(message, name, unquote(value))
     return message
@@ -229,7 +229,8 @@ def _names_a_field(message: Descriptor | None, path: str) -> bool:
     return True
 
 
-def _fill_query(message: Message, query: Iterable[Sequence[str]], body: str) -> None:
+def fill_query(message: Message, query: Iterable[Sequence[str]], body: str = "") -> None:
+    """Sets what a query string names, but nothing in `body`. Raises BadRequestError."""
     for name, value in query:
         target, field = _resolve_field(message, name.split("."), body)
         if value == "" or field is None or field.message_type is not None:

@@ -9,10 +9,14 @@ import grpc
 from penstock_api.v1 import insight_pb2 as pb
 from penstock_api.v1 import insight_pb2_grpc
 
+from penstock_server.access.attributes import Attributes
+from penstock_server.access.authorization import Authorization
+from penstock_server.domain.caller import current_call
 from penstock_server.rpc.convert import attempts as attempts_convert
 from penstock_server.rpc.convert import comparison as comparison_convert
 from penstock_server.rpc.convert import explain as explain_convert
 from penstock_server.rpc.convert import insight as convert
+from penstock_server.rpc.convert import lineage as lineage_convert
 from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
@@ -21,6 +25,7 @@ from penstock_server.services.attempts import AttemptService
 from penstock_server.services.comparison import ComparisonService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.log_tasks import LogRequest
 from penstock_server.services.overview import OverviewService
@@ -28,6 +33,8 @@ from penstock_server.services.recurring_runs import RecurringRunService
 
 
 class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
+    """Without `authorization` everybody may read everything."""
+
     def __init__(
         self,
         service: InsightService,
@@ -37,8 +44,12 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         overview: OverviewService,
         comparison: ComparisonService,
         attempts: AttemptService,
+        lineage: LineageService,
+        authorization: Authorization | None,
     ) -> None:
         self._attempts = attempts
+        self._lineage = lineage
+        self._authorization = authorization
         self._comparison = comparison
         self._overview = overview
         self._schedules = schedules
@@ -119,3 +130,18 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
 
     def GetTimeline(self, request: pb.GetTimelineRequest, context: grpc.ServicerContext) -> pb.Timeline:
         return attempts_convert.timeline_to_proto(self._attempts.timeline(attempts_convert.timeline_request(request)))
+
+    def GetLineage(self, request: pb.GetLineageRequest, context: grpc.ServicerContext) -> pb.Lineage:
+        found = self._lineage.lineage(lineage_convert.lineage_request(request), self._may_read)
+        return lineage_convert.lineage_to_proto(found)
+
+    def _may_read(self, namespace: str) -> bool:
+        """Where namespaces are not kept apart, what the call itself needs says it all."""
+        authorization = self._authorization
+        if authorization is None or not authorization.tenancy.multi_user:
+            return True
+        caller = current_call().caller
+        return all(
+            authorization.decide(caller, Attributes(resource, "get", namespace)).allowed
+            for resource in ("runs", "artifacts")
+        )

@@ -23,7 +23,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.to_proto(self._service.create(convert.new_run(request.run)))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.Run:
-        return convert.details_to_proto(self._service.get(request.run_id))
+        return convert.details_to_proto(self._service.get(request.run_id, without_tasks=request.without_tasks))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         page = self._service.list(list_request(request), request.experiment_id, request.namespace)

@@ -84,6 +84,8 @@ from penstock_server.services.driver_tasks import DriverTaskService
 from penstock_server.services.experiments import ExperimentService
 from penstock_server.services.explain import ExplainService
 from penstock_server.services.insight import InsightService
+from penstock_server.services.lineage import LineageService
+from penstock_server.services.list_watches import ListWatches
 from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
@@ -93,6 +95,7 @@ from penstock_server.services.role_bindings import RoleBindingService
 from penstock_server.services.runs import RunService
 from penstock_server.services.tokens import TokenService
 from penstock_server.services.watches import RunWatches
+from penstock_server.services.watching import Watching
 from penstock_server.telemetry import Port, Telemetry
 from penstock_server.workers.elsewhere import Elsewhere
 
@@ -148,7 +151,10 @@ class Services:
     overview: OverviewService
     comparison: ComparisonService
     attempts: AttemptService
+    lineage: LineageService
+    watching: Watching
     watches: RunWatches
+    list_watches: ListWatches
     namespaces: ObjectNamespaces
     tokens: TokenService
     role_bindings: RoleBindingService
@@ -209,10 +215,12 @@ def build_server(
             services.overview,
             services.comparison,
             services.attempts,
+            services.lineage,
+            access.authorization,
         ),
         server,
     )
-    watch_pb2_grpc.add_WatchServiceServicer_to_server(WatchServicer(services.watches), server)
+    watch_pb2_grpc.add_WatchServiceServicer_to_server(WatchServicer(services.watches, services.list_watches), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
     access_servicer = AccessServicer(
         services.tokens, services.role_bindings, services.audit, access.authorization, access.file_bindings

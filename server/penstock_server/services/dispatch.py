@@ -29,8 +29,9 @@ from penstock_server.domain.dispatch import (
     RunReport,
     RunTransitions,
 )
+from penstock_server.domain.lineage import TaskKey, uses_of
 from penstock_server.domain.reports import DAY_MILLIS, check_event, check_report
-from penstock_server.domain.run import Run, RunState, with_reported_state
+from penstock_server.domain.run import Run, RunState, was_reopened, with_reported_state
 from penstock_server.domain.task import CacheHit, CacheKey
 from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.services.executors import Executors
@@ -271,6 +272,10 @@ def _write(uow: UnitOfWork, accepted: Sequence[_Accepted], runs: Mapping[str, Ru
     uow.tasks.set_waits({(run.run_id, path): text for run in every for path, text in run.waits.items()}, changes)
     uow.attempts.merge_many([attempt for run in every for attempt in run.attempts])
     uow.artifacts.upsert_many([artifact for run in every for artifact in run.artifacts])
+    # A task of a retry may take other artifacts than it took before.
+    again = [task for run in every if was_reopened(runs[run.run_id]) for task in run.tasks]
+    uow.lineage.forget([TaskKey(task.run_id, task.task_id) for task in again])
+    uow.lineage.add(use for run in every for task in run.tasks for use in uses_of(task))
     uow.cache.add_many([entry for one in accepted if one.new_events for entry in one.transitions.cache_entries])
     uow.tasks.set_execution_ids(
         {(run.run_id, path): number for run in every for path, number in run.execution_ids.items()}, changes

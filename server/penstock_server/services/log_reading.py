@@ -75,6 +75,7 @@ class LogReading:
         self._given_pod = self._stored_pod = ""
         self.uri = ""
         """The log in the store that is read, or that the Pod has given."""
+        self._is_given = False
         self._offset = 0
         self._segment: tuple[int, int, bytes | None] = (0, 0, None)
 
@@ -147,7 +148,7 @@ class LogReading:
 
     def _from_store(self, task: Task, seen: Seen) -> bytes | None:
         if task.pod_name and task.pod_name == self._given_pod:
-            self.uri = task.log_uri
+            self.uri, self._is_given = task.log_uri, True
             return b"" if self._follow and not seen.ended else None
         piece = self._stored_piece(seen)
         if not piece and self._goes_on_to(task, seen):
@@ -157,7 +158,7 @@ class LogReading:
         if self._follow and not seen.ended:
             return b""
         read = self.uri or (task.log_uri if seen.ended else "")
-        if read and seen.size(read) is None:
+        if read and seen.size(read) is None and not self._is_given:
             raise NotFoundError("Object", read)
         return None if read or self._given_pod else self._sentence(task)
 
@@ -169,13 +170,13 @@ class LogReading:
             return False
         self._offset = max(0, size - self._tail_bytes) if self._tail_bytes and not self.uri else 0
         self._segment = (self._offset, self._offset, None)
-        self.uri, self._stored_pod = task.log_uri, task.pod_name
+        self.uri, self._stored_pod, self._is_given = task.log_uri, task.pod_name, False
         return True
 
     def _stored_piece(self, seen: Seen) -> bytes:
         """The next bytes of the log that is read, if there are any."""
         size = seen.size(self.uri)
-        if size is None or size == self._offset:
+        if size is None or size == self._offset or self._is_given:
             return b""
         if size < self._offset:
             self._offset, self._segment = 0, (0, 0, None)

@@ -15,10 +15,11 @@ from penstock_ir.task_rows import TaskState
 from penstock_server.domain.api_token import ApiToken
 from penstock_server.domain.attempts import AttemptRow, LeafTask, Told
 from penstock_server.domain.audit import AuditEvent, AuditQuery
-from penstock_server.domain.changes import Position
+from penstock_server.domain.changes import Position, RunMark
 from penstock_server.domain.dispatch import LeaseRow, LogEnd, LogEntry, QueueDepth, QueueEntry, RunHold
 from penstock_server.domain.executors import ConnectedExecutor, ExecutorStatus, OpenRuns
 from penstock_server.domain.experiment import Experiment
+from penstock_server.domain.lineage import ArtifactUse, LineageArtifact, LineageTask, TaskKey
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.location import Location, ObjectKind
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
@@ -26,7 +27,7 @@ from penstock_server.domain.role_binding import RoleBinding
 from penstock_server.domain.run import Run
 from penstock_server.domain.schedule import Schedule
 from penstock_server.domain.session import Session
-from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, DriverTask, Task
+from penstock_server.domain.task import Artifact, CacheEntry, CacheHit, CacheKey, DriverTask, Task, TaskSummary
 
 
 class Clock(Protocol):
@@ -89,6 +90,14 @@ class RunRepository(Protocol):
 
     def by_recurring(self, recurring_run_id: str, display_name: str) -> Run | None: ...
     def list(self, query: ListQuery) -> Page[Run]: ...
+    def marks(self, query: ListQuery, total: int | None) -> Page[RunMark]:
+        """Those of `list`. `total` is counted if it is None."""
+        ...
+
+    def marked(self, run_ids: Sequence[str]) -> Mapping[str, tuple[Run, int]]:
+        """Of the runs that exist, each with its mark."""
+        ...
+
     def set_storage_state(self, run_id: str, state: str) -> bool: ...
     def archive_of_experiment(self, experiment_id: str) -> None: ...
     def count_active(self, recurring_run_id: str) -> int: ...
@@ -140,6 +149,10 @@ class TaskRepository(Protocol):
         """The tasks behind the position, each with its latest change, in the order of (change, id)."""
         ...
 
+    def summaries_changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[TaskSummary]:
+        """Of the same tasks, in the same order."""
+        ...
+
     def ended(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TaskState]:
         """The states of those that have ended, by run id and task path."""
         ...
@@ -189,6 +202,37 @@ class ArtifactRepository(Protocol):
 
     def newest(self, run_id: str, types: Sequence[str], limit: int) -> Sequence[Artifact]:
         """Of a run's artifacts those of these types, the newest first."""
+        ...
+
+
+class LineageRepository(Protocol):
+    def add(self, uses: Iterable[ArtifactUse]) -> None:
+        """Those that are there already stay as they are."""
+        ...
+
+    def forget(self, keys: Sequence[TaskKey]) -> None: ...
+    def of_artifacts(self, names: Sequence[str], *, output: bool, limit: int) -> Sequence[ArtifactUse]:
+        """The newest uses of each, `limit` at most."""
+        ...
+
+    def answered(self, runs_by_artifact: Mapping[str, Sequence[str]], limit: int) -> Sequence[ArtifactUse]:
+        """The tasks of these runs that gave an artifact, `limit` at most of each artifact."""
+        ...
+
+    def of_tasks(self, keys: Sequence[TaskKey], limit: int) -> Sequence[ArtifactUse]:
+        """What each used and what each gave, `limit` at most of either."""
+        ...
+
+    def with_more(self, known: Mapping[str, int]) -> set[str]:
+        """The artifacts that have more uses than are known."""
+        ...
+
+    def artifacts(self, names: Sequence[str]) -> Mapping[str, LineageArtifact]:
+        """By name, of those that there are."""
+        ...
+
+    def tasks(self, keys: Sequence[TaskKey]) -> Mapping[TaskKey, LineageTask]:
+        """Those that there are."""
         ...
 
 
@@ -339,6 +383,7 @@ class UnitOfWork(Protocol):
     tasks: TaskRepository
     attempts: AttemptRepository
     artifacts: ArtifactRepository
+    lineage: LineageRepository
     cache: CacheRepository
     queue: QueueRepository
     executors: ExecutorRepository

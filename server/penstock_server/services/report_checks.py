@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from penstock_server.domain.dispatch import RunTransitions
 from penstock_server.domain.pipeline import Spec
-from penstock_server.domain.run import Run, RunState
+from penstock_server.domain.run import Run, was_reopened
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.services.ports import UnitOfWork
 
@@ -33,7 +33,7 @@ def check_against_stored(
 
 
 def _check_tasks(uow: UnitOfWork, reported: Sequence[RunTransitions], runs: Mapping[str, Run]) -> None:
-    keys = [(one.run_id, task.path) for one in reported if not _was_reopened(runs[one.run_id]) for task in one.tasks]
+    keys = [(one.run_id, task.path) for one in reported if not was_reopened(runs[one.run_id]) for task in one.tasks]
     ended = uow.tasks.ended(keys)
     for one in reported:
         for task in one.tasks:
@@ -46,10 +46,6 @@ def _check_tasks(uow: UnitOfWork, reported: Sequence[RunTransitions], runs: Mapp
                 )
             if task.state.terminal:
                 ended[one.run_id, task.path] = task.state
-
-
-def _was_reopened(run: Run) -> bool:
-    return sum(change.state is RunState.PENDING for change in run.state_history) > 1
 
 
 def _check_entries(one: RunTransitions, run: Run, pipeline_name: str) -> None:

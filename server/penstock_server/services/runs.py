@@ -166,9 +166,11 @@ class RunService:
         _note(uow, run.created_at, "create", run)
         return run
 
-    def get(self, run_id: str) -> RunDetails:
+    def get(self, run_id: str, *, without_tasks: bool = False) -> RunDetails:
         with self._storage.reading() as uow:
             run = find(uow, run_id)
+            if without_tasks:
+                return RunDetails(run, (), {})
             return RunDetails(run, with_waits(uow.tasks.list_for_run(run_id)), uow.artifacts.ids_for_run(run_id))
 
     def with_document(self, run_id: str) -> tuple[Run, Spec | None]:
@@ -180,8 +182,7 @@ class RunService:
     def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Run]:
         """Raises InvalidArgumentError, NotFoundError."""
         with self._storage.reading() as uow:
-            scope = experiments.scope_of_list(uow, self._tenancy, experiment_id, namespace)
-            return uow.runs.list(listing.parse(LISTING, request, scope))
+            return uow.runs.list(query_of_list(uow, self._tenancy, request, experiment_id, namespace))
 
     def archive(self, run_id: str) -> None:
         with self._storage.writing() as uow:
@@ -328,6 +329,14 @@ def scope_of_list(uow: UnitOfWork, tenancy: Tenancy, run_id: str, namespace: str
     if namespace and namespace != found:
         raise NotFoundError("Run", run_id)
     return Scope(found, run_id)
+
+
+def query_of_list(
+    uow: UnitOfWork, tenancy: Tenancy, request: listing.ListRequest, experiment_id: str, namespace: str
+) -> listing.ListQuery:
+    """The checked request for a list of runs. Raises InvalidArgumentError, NotFoundError."""
+    scope = experiments.scope_of_list(uow, tenancy, experiment_id, namespace)
+    return listing.parse(LISTING, request, scope)
 
 
 def find(uow: UnitOfWork, run_id: str) -> Run:

@@ -30,6 +30,7 @@ from penstock_server.storage.repositories.cache import SqlCacheRepository
 from penstock_server.storage.repositories.driver_tasks import SqlDriverTaskRepository
 from penstock_server.storage.repositories.executors import SqlExecutorRepository
 from penstock_server.storage.repositories.experiments import SqlExperimentRepository
+from penstock_server.storage.repositories.lineage import SqlLineageRepository
 from penstock_server.storage.repositories.locations import SqlLocationRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
@@ -56,6 +57,7 @@ class SqlUnitOfWork:
         self.tasks: ports.TaskRepository = SqlTaskRepository(connection)
         self.attempts: ports.AttemptRepository = SqlAttemptRepository(connection)
         self.artifacts: ports.ArtifactRepository = SqlArtifactRepository(connection)
+        self.lineage: ports.LineageRepository = SqlLineageRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
         self.executors: ports.ExecutorRepository = SqlExecutorRepository(connection)

@@ -63,6 +63,7 @@ def page(
     pairs: Pairs | None = None,
     related: Related | None = None,
     computed: Mapping[str, ColumnElement[Any]] | None = None,
+    total: int | None = None,
 ) -> Page[Row[Any]]:
     """One page of the rows that the query's scope has.
 
@@ -70,7 +71,7 @@ def page(
     name, and a table without one has its namespaces in `where`.
     `pairs` are the row's tags or labels. `related` handles predicates on keys that are no columns of the table: for
     each, a function that gets a test of one value and returns whether any value of the row matches. `computed` are
-    values that are sorted by and are no columns.
+    values that are sorted by and are no columns. Rows are not counted when their `total` is given.
     """
     chosen = [*where, *conditions(query, table, identifier, parent=parent, pairs=pairs, related=related)]
     sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else (computed or {}).get(query.column)
@@ -83,7 +84,8 @@ def page(
     rows = connection.execute(page_query.order_by(*order).limit(query.page_size + 1)).all()
     if len(rows) <= query.page_size and query.cursor is None:
         return Page(rows, len(rows), "")
-    total = connection.execute(select(func.count()).select_from(table).where(*chosen)).scalar_one()
+    if total is None:
+        total = connection.execute(select(func.count()).select_from(table).where(*chosen)).scalar_one()
     if len(rows) <= query.page_size:
         return Page(rows, total, "")
     first = rows[query.page_size]

@@ -5,7 +5,8 @@ and the second finds nothing to do. A schema newer than this server knows is use
 docs/architecture.md ("Versions") the release before works with what a release adds, and nothing is removed that the
 release before still uses. Revisions are a chain without branches, each in a file that begins with its name. Servers of
 the release before go on meanwhile: a change that waits for a table in their use for seconds, or in a circle with them,
-gives way and is made again.
+gives way and is made again. What a change has to fill in (`fills`) is filled in short transactions between that change
+and the next, so a schema that is beyond the change is complete, and one that was left at it is filled again.
 
 Alembic makes the changes. It is imported only for that, since it costs a fifth of a server's start (0.4 s of CPU) and
 there is nearly always nothing to change.
@@ -27,7 +28,8 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_att
 
 from penstock_server.errors import FailedPreconditionError, InvalidArgumentError
 from penstock_server.storage.engine import SCHEMA_LOCK_SECONDS, database_errors, gave_way, open_schema_engine
-from penstock_server.storage.locks import exclusive
+from penstock_server.storage.fills import FILLS
+from penstock_server.storage.locks import exclusive, exclusive_on
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Schema:
     """The schema of one database. Methods raise UnavailableError when it cannot be reached."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._engine = open_schema_engine(url)
 
     def current(self) -> str | None:
@@ -82,6 +85,7 @@ class Schema:
         if _is_newer(current):
             log.info("the schema is at %s, newer than this server knows; it is used as it is", current)
         elif current != known_revisions()[-1].name or revision != "head":
+            self._fill(revision)
             self._change("upgrade", revision)
 
     def downgrade(self, revision: str) -> None:
@@ -94,6 +98,24 @@ class Schema:
                 "it"
             )
         self._change("downgrade", revision)
+
+    def _fill(self, revision: str) -> None:
+        """Makes the changes up to the last one that has something to fill in, and fills it in; one program at a time,
+        others find it done.
+        """
+        names = [known.name for known in known_revisions()]
+        last = "" if revision == "base" else names[-1] if revision == "head" else revision
+        for name, fill in FILLS.items():
+            after = names[names.index(name) + 1]
+            # An empty database has nothing of before.
+            if last < after or self.current() is None:
+                continue
+            with exclusive_on(self._url, "fill"):
+                if (self.current() or "") < after:
+                    self._change("upgrade", name)
+                    with database_errors():
+                        fill(self._engine)
+                    self._change("upgrade", after)
 
     def _change(self, direction: Literal["upgrade", "downgrade"], revision: str) -> None:
         from alembic import command

@@ -304,7 +304,9 @@ artifact_uses = Table(
     # Made it, or answered with it from the cache; otherwise the task used it.
     Column("output", Boolean, primary_key=True),
     Column("port", String(255), primary_key=True),
-    Index(None, "artifact_name"),
+    # When the task appeared: of thousands of uses the newest are looked at.
+    Column("created_at", BigInteger, nullable=False),
+    Index(None, "artifact_name", "output", "created_at"),
 )
 
 recurring_runs = Table(

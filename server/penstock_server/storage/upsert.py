@@ -57,13 +57,17 @@ def _merged(new: ColumnElement[Any], old: Column[Any]) -> ColumnElement[Any]:
     return func.coalesce(new, old)
 
 
-def insert_missing(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Inserts a row unless its key exists."""
+def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts the rows whose keys do not exist."""
+    if not rows:
+        return
     name = connection.dialect.name
     if name in ("mysql", "mariadb"):
-        statement: Any = mysql.insert(table).prefix_with("IGNORE")
+        # Not IGNORE, which would take other errors for rows that exist.
+        key = table.primary_key.columns[0]
+        statement: Any = mysql.insert(table).on_duplicate_key_update({key.name: key})
     elif name == "postgresql":
         statement = postgresql.insert(table).on_conflict_do_nothing()
     else:
         statement = sqlite.insert(table).on_conflict_do_nothing()
-    connection.execute(statement, [row])
+    connection.execute(statement, list(rows))

@@ -958,8 +958,9 @@ func (x *Lineage) GetTruncated() bool {
 }
 
 type LineageArtifact struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Artifact *Artifact              `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As GetArtifact has it, without metadata; of one whose run was deleted the name alone.
+	Artifact *Artifact `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
 	// Uses of it lie beyond what is given here.
 	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -26,13 +26,15 @@ const (
 
 // The fields are those of ListRuns.
 type WatchRunsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	ExperimentId  string                 `protobuf:"bytes,2,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
-	Filter        string                 `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	SortBy        string                 `protobuf:"bytes,4,opt,name=sort_by,json=sortBy,proto3" json:"sort_by,omitempty"`
-	PageSize      int32                  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Namespace    string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	ExperimentId string                 `protobuf:"bytes,2,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
+	Filter       string                 `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	SortBy       string                 `protobuf:"bytes,4,opt,name=sort_by,json=sortBy,proto3" json:"sort_by,omitempty"`
+	PageSize     int32                  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken    string                 `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The stream ends when every run of the page has ended; at once when they have.
+	UntilFinished bool `protobuf:"varint,7,opt,name=until_finished,json=untilFinished,proto3" json:"until_finished,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,11 +111,19 @@ func (x *WatchRunsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *WatchRunsRequest) GetUntilFinished() bool {
+	if x != nil {
+		return x.UntilFinished
+	}
+	return false
+}
+
 type RunsChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runs of the page in their order, as it is now.
 	RunIds []string `protobuf:"bytes,1,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
-	// Those that came to the page or changed, as ListRuns has them.
+	// Those that came to the page or changed, as ListRuns has them, in the order of the page. What does not fit into a
+	// message follows in the next one: of a run that is in `run_ids` and was not sent yet, nothing is known so far.
 	Runs []*v2beta1.Run `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
 	// Runs of all pages.
 	TotalSize     int32  `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
@@ -187,6 +197,9 @@ type WatchRunRequest struct {
 	After int64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
 	// The stream ends with the change that ends the run; at once when it has ended.
 	UntilFinished bool `protobuf:"varint,3,opt,name=until_finished,json=untilFinished,proto3" json:"until_finished,omitempty"`
+	// Tasks have only what a list shows of each: path, names, parent, kind, state, attempts, times and iteration. Of the
+	// rest a task is asked for apart, with ListTasks. Thousands of tasks come in a fraction of the time.
+	Summary       bool `protobuf:"varint,4,opt,name=summary,proto3" json:"summary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,6 +251,13 @@ func (x *WatchRunRequest) GetAfter() int64 {
 func (x *WatchRunRequest) GetUntilFinished() bool {
 	if x != nil {
 		return x.UntilFinished
+	}
+	return false
+}
+
+func (x *WatchRunRequest) GetSummary() bool {
+	if x != nil {
+		return x.Summary
 	}
 	return false
 }
@@ -318,7 +338,7 @@ var File_penstock_api_v1_watch_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_watch_proto_rawDesc = "" +
 	"\n" +
-	"\x1bpenstock_api/v1/watch.proto\x12\vpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"\xc2\x01\n" +
+	"\x1bpenstock_api/v1/watch.proto\x12\vpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"\xe9\x01\n" +
 	"\x10WatchRunsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n" +
 	"\rexperiment_id\x18\x02 \x01(\tR\fexperimentId\x12\x16\n" +
@@ -326,18 +346,20 @@ const file_penstock_api_v1_watch_proto_rawDesc = "" +
 	"\asort_by\x18\x04 \x01(\tR\x06sortBy\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xad\x01\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\x12%\n" +
+	"\x0euntil_finished\x18\a \x01(\bR\runtilFinished\"\xad\x01\n" +
 	"\n" +
 	"RunsChange\x12\x17\n" +
 	"\arun_ids\x18\x01 \x03(\tR\x06runIds\x12?\n" +
 	"\x04runs\x18\x02 \x03(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x04runs\x12\x1d\n" +
 	"\n" +
 	"total_size\x18\x03 \x01(\x05R\ttotalSize\x12&\n" +
-	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"e\n" +
+	"\x0fnext_page_token\x18\x04 \x01(\tR\rnextPageToken\"\x7f\n" +
 	"\x0fWatchRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\x12%\n" +
-	"\x0euntil_finished\x18\x03 \x01(\bR\runtilFinished\"\xa3\x01\n" +
+	"\x0euntil_finished\x18\x03 \x01(\bR\runtilFinished\x12\x18\n" +
+	"\asummary\x18\x04 \x01(\bR\asummary\"\xa3\x01\n" +
 	"\tRunChange\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12=\n" +
 	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\x12'\n" +

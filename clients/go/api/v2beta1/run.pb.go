@@ -1275,8 +1275,10 @@ type GetRunRequest struct {
 	// Not used to select anything; kept for older clients.
 	//
 	// Deprecated: Marked as deprecated in penstock_api/v2beta1/run.proto.
-	ExperimentId  string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
-	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
+	RunId        string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Penstock's own: the run without `run_details`, which may be of 100,000 tasks.
+	WithoutTasks  bool `protobuf:"varint,1000,opt,name=without_tasks,json=withoutTasks,proto3" json:"without_tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1324,6 +1326,13 @@ func (x *GetRunRequest) GetRunId() string {
 		return x.RunId
 	}
 	return ""
+}
+
+func (x *GetRunRequest) GetWithoutTasks() bool {
+	if x != nil {
+		return x.WithoutTasks
+	}
+	return false
 }
 
 // Request of ListRuns.
@@ -1979,10 +1988,11 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\fartifact_ids\x18\x01 \x03(\x03R\vartifactIds\"z\n" +
 	"\x10CreateRunRequest\x12'\n" +
 	"\rexperiment_id\x18\x01 \x01(\tB\x02\x18\x01R\fexperimentId\x12=\n" +
-	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\"O\n" +
+	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\"u\n" +
 	"\rGetRunRequest\x12'\n" +
 	"\rexperiment_id\x18\x01 \x01(\tB\x02\x18\x01R\fexperimentId\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\xc1\x01\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12$\n" +
+	"\rwithout_tasks\x18\xe8\a \x01(\bR\fwithoutTasks\"\xc1\x01\n" +
 	"\x0fListRunsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n" +
 	"\rexperiment_id\x18\x02 \x01(\tR\fexperimentId\x12\x1d\n" +

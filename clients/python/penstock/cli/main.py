@@ -16,6 +16,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "experiments": ("penstock.cli.experiments:experiments", "Create and list experiments."),
     "recurring-runs": ("penstock.cli.recurring_runs:recurring_runs", "Make and look at recurring runs."),
     "artifacts": ("penstock.cli.artifacts:artifacts", "List and download artifacts."),
+    "lineage": ("penstock.cli.lineage:lineage", "Show what was made from what, over all runs."),
     "cache": ("penstock.cli.cache:cache", "Say why a task was or was not answered from the cache."),
     "overview": ("penstock.cli.overview:overview", "Say what waits and runs, and what is amiss."),
     "tokens": ("penstock.cli.tokens:tokens", "Make, list and revoke API tokens."),

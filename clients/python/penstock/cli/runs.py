@@ -23,8 +23,13 @@ from penstock.cli.common import (
 )
 from penstock.cli.compare import compare
 from penstock.cli.filters import equal, filter_text, of_parameter
-from penstock.cli.run import ended, find_experiment, follow, label_pairs
+from penstock.cli.listed_runs import run_duration, run_table, show_runs
+from penstock.cli.run import find_experiment, follow, label_pairs
 from penstock.client import Client
+
+_NEWEST = "created_at desc"
+# What a page of the API has at most.
+_MOST_WATCHED = 200
 
 
 @click.group()
@@ -53,6 +58,7 @@ runs.add_command(timeline)
     help="Only given this: with =, !=, <, <=, > or >=; repeatable.",
 )
 @click.option("--user", default="", help="Only runs that this user created.")
+@click.option("--watch", is_flag=True, help="Go on showing them as they come and change, until Ctrl-C; 200 at most.")
 @namespace_option
 @server_options
 def list_runs(
@@ -61,18 +67,19 @@ def list_runs(
     labels: tuple[str, ...],
     parameters: tuple[str, ...],
     user: str,
+    watch: bool,
     namespace: str,
     client: Client,
     as_json: bool,
 ) -> None:
     """List runs, newest first.
 
-    Example: penstock runs list --experiment nightly --label team=vision --parameter 'rate>=0.1' --json
+    Example: penstock runs list --experiment nightly --label team=vision --parameter 'rate>=0.1' --watch
     """
     from itertools import islice
 
-    from penstock import render
-
+    if watch and (as_json or limit > _MOST_WATCHED):
+        raise click.UsageError(f"--watch shows a table of at most {_MOST_WATCHED} runs: without --json")
     place = {"namespace": namespace}
     if experiment:
         found = find_experiment(client, experiment, namespace)
@@ -85,21 +92,14 @@ def list_runs(
         wanted.append(equal("created_by", user))
     if wanted:
         place["filter"] = filter_text(wanted)
-    listed_runs = list(islice(client.list_runs(sort_by="created_at desc", **place), limit))
+    if watch:
+        show_runs(client, page_size=limit, sort_by=_NEWEST, **place)
+        return
+    listed_runs = list(islice(client.list_runs(sort_by=_NEWEST, **place), limit))
     if as_json:
         print_messages(listed_runs)
         return
-    rows = [
-        (
-            run.run_id,
-            run.display_name,
-            render.state_text(run_pb2.RuntimeState.Name(run.state)),
-            render.moment(run.created_at),
-            _duration_text(run),
-        )
-        for run in listed_runs
-    ]
-    print_table(render.table(("run", "name", "state", "created", "took"), rows))
+    print_table(run_table(listed_runs))
 
 
 @runs.command("get")
@@ -118,7 +118,7 @@ def get(run_id: str, client: Client, as_json: bool) -> None:
         return
     tasks = client.call(client.insight.ListTasks, insight_pb2.ListTasksRequest(run_id=run_id)).tasks
     state = run_pb2.RuntimeState.Name(run.state)
-    say(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {_duration_text(run)}")
+    say(f"{run.display_name}  {state}  created {render.moment(run.created_at)}  took {run_duration(run)}")
     if run.labels:
         say("labels: " + ", ".join(f"{key}={value}" for key, value in sorted(run.labels.items())))
     if run.error.message:
@@ -259,11 +259,3 @@ _action("retry", "Run again what failed.", "RetryRun", run_pb2.RetryRunRequest, 
 _action("archive", "Archive runs.", "ArchiveRun", run_pb2.ArchiveRunRequest, "is archived")
 _action("unarchive", "Bring archived runs back.", "UnarchiveRun", run_pb2.UnarchiveRunRequest, "is available")
 _action("delete", "Delete runs.", "DeleteRun", run_pb2.DeleteRunRequest, "is deleted")
-
-
-def _duration_text(run: run_pb2.Run) -> str:
-    from penstock import render
-
-    if not ended(run.state):
-        return ""
-    return render.duration(max(0, run.finished_at.seconds - run.created_at.seconds) * 1000)

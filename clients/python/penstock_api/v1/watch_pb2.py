@@ -16,7 +16,7 @@ from penstock_api.v1 import insight_pb2 as penstock__api_dot_v1_dot_insight__pb2
 from penstock_api.v2beta1 import run_pb2 as penstock__api_dot_v2beta1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpenstock_api/v1/watch.proto\x12\x0bpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"\x84\x01\n\x10WatchRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x15\n\rexperiment_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x0f\n\x07sort_by\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"\x85\x01\n\nRunsChange\x12\x0f\n\x07run_ids\x18\x01 \x03(\t\x12\x39\n\x04runs\x18\x02 \x03(\x0b\x32+.kubeflow.pipelines.backend.api.v2beta1.Run\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"H\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x12\x16\n\x0euntil_finished\x18\x03 \x01(\x08\"\x87\x01\n\tRunChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x38\n\x03run\x18\x02 \x01(\x0b\x32+.kubeflow.pipelines.backend.api.v2beta1.Run\x12 \n\x05tasks\x18\x03 \x03(\x0b\x32\x11.penstock.v1.Task\x12\x0c\n\x04more\x18\x04 \x01(\x08\x32\x99\x01\n\x0cWatchService\x12\x42\n\x08WatchRun\x12\x1c.penstock.v1.WatchRunRequest\x1a\x16.penstock.v1.RunChange0\x01\x12\x45\n\tWatchRuns\x12\x1d.penstock.v1.WatchRunsRequest\x1a\x17.penstock.v1.RunsChange0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpenstock_api/v1/watch.proto\x12\x0bpenstock.v1\x1a\x1dpenstock_api/v1/insight.proto\x1a\x1epenstock_api/v2beta1/run.proto\"\x9c\x01\n\x10WatchRunsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x15\n\rexperiment_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x0f\n\x07sort_by\x18\x04 \x01(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x16\n\x0euntil_finished\x18\x07 \x01(\x08\"\x85\x01\n\nRunsChange\x12\x0f\n\x07run_ids\x18\x01 \x03(\t\x12\x39\n\x04runs\x18\x02 \x03(\x0b\x32+.kubeflow.pipelines.backend.api.v2beta1.Run\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"Y\n\x0fWatchRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x12\x16\n\x0euntil_finished\x18\x03 \x01(\x08\x12\x0f\n\x07summary\x18\x04 \x01(\x08\"\x87\x01\n\tRunChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x38\n\x03run\x18\x02 \x01(\x0b\x32+.kubeflow.pipelines.backend.api.v2beta1.Run\x12 \n\x05tasks\x18\x03 \x03(\x0b\x32\x11.penstock.v1.Task\x12\x0c\n\x04more\x18\x04 \x01(\x08\x32\x99\x01\n\x0cWatchService\x12\x42\n\x08WatchRun\x12\x1c.penstock.v1.WatchRunRequest\x1a\x16.penstock.v1.RunChange0\x01\x12\x45\n\tWatchRuns\x12\x1d.penstock.v1.WatchRunsRequest\x1a\x17.penstock.v1.RunsChange0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,13 +24,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penstock_api.v1.watch_pb2',
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_WATCHRUNSREQUEST']._serialized_start=108
-  _globals['_WATCHRUNSREQUEST']._serialized_end=240
-  _globals['_RUNSCHANGE']._serialized_start=243
-  _globals['_RUNSCHANGE']._serialized_end=376
-  _globals['_WATCHRUNREQUEST']._serialized_start=378
-  _globals['_WATCHRUNREQUEST']._serialized_end=450
-  _globals['_RUNCHANGE']._serialized_start=453
-  _globals['_RUNCHANGE']._serialized_end=588
-  _globals['_WATCHSERVICE']._serialized_start=591
-  _globals['_WATCHSERVICE']._serialized_end=744
+  _globals['_WATCHRUNSREQUEST']._serialized_end=264
+  _globals['_RUNSCHANGE']._serialized_start=267
+  _globals['_RUNSCHANGE']._serialized_end=400
+  _globals['_WATCHRUNREQUEST']._serialized_start=402
+  _globals['_WATCHRUNREQUEST']._serialized_end=491
+  _globals['_RUNCHANGE']._serialized_start=494
+  _globals['_RUNCHANGE']._serialized_end=629
+  _globals['_WATCHSERVICE']._serialized_start=632
+  _globals['_WATCHSERVICE']._serialized_end=785
 # @@protoc_insertion_point(module_scope)

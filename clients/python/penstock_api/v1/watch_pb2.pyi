@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchRunsRequest(_message.Message):
-    __slots__ = ("namespace", "experiment_id", "filter", "sort_by", "page_size", "page_token")
+    __slots__ = ("namespace", "experiment_id", "filter", "sort_by", "page_size", "page_token", "until_finished")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FINISHED_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     experiment_id: str
     filter: str
     sort_by: str
     page_size: int
     page_token: str
-    def __init__(self, namespace: _Optional[str] = ..., experiment_id: _Optional[str] = ..., filter: _Optional[str] = ..., sort_by: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    until_finished: bool
+    def __init__(self, namespace: _Optional[str] = ..., experiment_id: _Optional[str] = ..., filter: _Optional[str] = ..., sort_by: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., until_finished: bool = ...) -> None: ...
 
 class RunsChange(_message.Message):
     __slots__ = ("run_ids", "runs", "total_size", "next_page_token")
@@ -36,14 +38,16 @@ class RunsChange(_message.Message):
     def __init__(self, run_ids: _Optional[_Iterable[str]] = ..., runs: _Optional[_Iterable[_Union[_run_pb2.Run, _Mapping]]] = ..., total_size: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
-    __slots__ = ("run_id", "after", "until_finished")
+    __slots__ = ("run_id", "after", "until_finished", "summary")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     after: int
     until_finished: bool
-    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ...) -> None: ...
+    summary: bool
+    def __init__(self, run_id: _Optional[str] = ..., after: _Optional[int] = ..., until_finished: bool = ..., summary: bool = ...) -> None: ...
 
 class RunChange(_message.Message):
     __slots__ = ("sequence", "run", "tasks", "more")

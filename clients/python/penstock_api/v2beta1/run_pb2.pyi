@@ -284,12 +284,14 @@ class CreateRunRequest(_message.Message):
     def __init__(self, experiment_id: _Optional[str] = ..., run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
-    __slots__ = ("experiment_id", "run_id")
+    __slots__ = ("experiment_id", "run_id", "without_tasks")
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_TASKS_FIELD_NUMBER: _ClassVar[int]
     experiment_id: str
     run_id: str
-    def __init__(self, experiment_id: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    without_tasks: bool
+    def __init__(self, experiment_id: _Optional[str] = ..., run_id: _Optional[str] = ..., without_tasks: bool = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("namespace", "experiment_id", "page_token", "page_size", "sort_by", "filter")

@@ -23,6 +23,8 @@ const PAGES = [
   ["/experiments", "experiments"],
   ["/pipelines", "pipelines"],
   ["/recurring-runs", "recurringRuns"],
+  ["/artifacts", "artifactList"],
+  ["/access", "access"],
 ] as const;
 
 export function Frame() {

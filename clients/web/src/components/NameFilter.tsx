@@ -1,4 +1,4 @@
-/** Filters a list by a part of the name. The address has what was typed a moment ago, and may change by itself: the
+/** Filters a list by a part of the name, or by what another label says. The address has what was typed a moment ago, and may change by itself: the
  * field follows a link or the way back, but not what it has said itself. */
 import { TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
@@ -9,10 +9,12 @@ import { useText } from "../text/language";
 interface Props {
   readonly name: string | undefined;
   readonly change: (name: string) => void;
+  readonly label?: string;
 }
 
-export function NameFilter({ name = "", change }: Props) {
+export function NameFilter({ name = "", change, label: own }: Props) {
   const text = useText();
+  const label = own ?? text("filterByName");
   const [typed, type] = useState(name);
   const [address, see] = useState(name);
   const [said, say] = useState(name);
@@ -30,8 +32,8 @@ export function NameFilter({ name = "", change }: Props) {
   return (
     <TextInput
       type="search"
-      aria-label={text("filterByName")}
-      placeholder={text("filterByName")}
+      aria-label={label}
+      placeholder={label}
       value={typed}
       maxLength={200}
       onChange={(event) => {

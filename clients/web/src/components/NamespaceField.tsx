@@ -6,22 +6,17 @@
  */
 import { Autocomplete, Group, Text } from "@mantine/core";
 import { useLocalStorage } from "@mantine/hooks";
-import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
-import { penstock } from "../server";
 import { useText } from "../text/language";
+import { useCaller } from "./caller";
 import styles from "./Frame.module.css";
 import { useNamespace } from "./namespace";
 import { isNamespace, withLatest } from "./recentNamespaces";
 
 export function NamespaceField() {
-  const { data } = useQuery({
-    queryKey: ["who am I"],
-    queryFn: ({ signal }) => penstock.access.whoAmI({}, { signal }),
-    staleTime: Infinity,
-  });
+  const { data } = useCaller();
   return data?.multiUser ? <Field user={data.user} /> : null;
 }
 

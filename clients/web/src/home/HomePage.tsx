@@ -18,7 +18,7 @@ export function HomePage() {
   const overview = useOverview(EVERY_MS);
   const now = useRunsNow();
   const failed = useFailedRuns();
-  const quiet = now.data?.runs.length === 0 && failed.data?.runs.length === 0;
+  const quiet = now.runs?.length === 0 && failed.data?.runs.length === 0;
   const any = useAnyRun(quiet);
   const isNew = quiet && any.data?.runs.length === 0;
   // Such as that a namespace is needed: the other calls are refused for the same reason.
@@ -34,7 +34,7 @@ export function HomePage() {
         <>
           <RunsNow runs={now} counts={overview.data?.openRuns ?? {}} />
           <FailedRuns runs={failed} />
-          <Waiting overview={overview.data} now={now.data?.runs ?? []} />
+          <Waiting overview={overview.data} now={now.runs ?? []} />
         </>
       )}
     </Stack>

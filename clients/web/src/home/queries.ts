@@ -1,8 +1,9 @@
-/** What the start page asks the server for, every few seconds while it is looked at. Few runs each time, chosen and
- * ordered by the server. */
+/** What the start page asks the server for while it is looked at. Few runs each time, chosen and ordered by the server.
+ * Those that are under way come over a stream; the others are asked for every few seconds, so that a page has one. */
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
 import { useNamespace } from "../components/namespace";
+import { useRunsWatch } from "../runs/useRunsWatch";
 import { penstock } from "../server";
 import { failedLately, goingOn, pending } from "./filters";
 
@@ -22,7 +23,11 @@ function useRuns(what: string, filter: () => string, pageSize: number, sortBy: s
   });
 }
 
-export const useRunsNow = () => useRuns("now", goingOn, SHOWN, "created_at desc");
+export function useRunsNow() {
+  const { namespace = "" } = useNamespace();
+  return useRunsWatch({ filter: goingOn(), namespace, pageSize: SHOWN, sortBy: "created_at desc" });
+}
+
 export const useFailedRuns = () => useRuns("failed", () => failedLately(Date.now()), SHOWN, "finished_at desc");
 /** Those that have waited longest. */
 export const usePendingRuns = () => useRuns("pending", pending, EXPLAINED, "created_at asc");

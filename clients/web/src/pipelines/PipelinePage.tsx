@@ -91,7 +91,7 @@ export function PipelinePage() {
           compare={(against) => void navigate({ search: (old) => ({ ...old, against }), replace: true })}
         />
       ) : null}
-      <LatestRuns pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />
+      <LatestRuns key={pipelineId} pipelineId={pipelineId} namespace={search.namespace ?? pipeline.data.namespace} />
       <Dialog asked={asked} pipeline={pipeline.data} close={() => ask(undefined)} changed={changed} gone={gone} />
     </Stack>
   );

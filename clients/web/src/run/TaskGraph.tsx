@@ -1,16 +1,17 @@
 /** The tasks as a graph: who waits for whom, groups around their tasks, a loop as one node that counts iterations. */
-import { Text, useComputedColorScheme } from "@mantine/core";
+import { Text } from "@mantine/core";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { Controls, Handle, Position, ReactFlow, type Node as FlowNode, type NodeProps } from "@xyflow/react";
 import { useMemo } from "react";
 
 import { Failure, Loading, State } from "../components/facts";
+import type { CardFacts } from "../graph/Card";
+import { Graph } from "../graph/Graph";
+import { layoutOf, MOST_CARDS } from "../graph/layout";
 import { useText } from "../text/language";
 import type { Key } from "../text/en";
-import { layoutOf } from "./layout";
+import { groupOf } from "./edges";
 import { useDocument } from "./queries";
-import styles from "./RunPage.module.css";
 import { shownName } from "./seen";
 import { isOpen, type Node } from "./tree";
 
@@ -24,22 +25,16 @@ interface Props {
   readonly marked: ReadonlySet<string>;
 }
 
-// What ELK places within seconds.
-const MOST_NODES = 1_000;
-
-type TaskNode = FlowNode<{ node: Node; critical: boolean }, "task">;
-
 export function TaskGraph({ run, tree, toggled, chosen, choose, toggle, marked }: Props) {
   const text = useText();
-  const scheme = useComputedColorScheme("light");
   const document = useDocument(run);
-  // Places depend on which nodes there are; states change in between, and are put on the nodes afterwards.
+  // Places depend on which nodes there are; states change in between, and are put on the cards afterwards.
   const drawn = useMemo(() => shownIn(tree, toggled), [tree, toggled]);
-  const tooMany = drawn.length > MOST_NODES;
+  const tooMany = drawn.length > MOST_CARDS;
   const shape = useMemo(() => (tooMany ? "" : drawn.map(({ task }) => task.path).join("\n")), [drawn, tooMany]);
   const layout = useQuery({
     queryKey: ["layout", run.runId, shape, [...toggled]],
-    queryFn: () => layoutOf(document.data ?? {}, tree, toggled),
+    queryFn: () => layoutOf(groupOf(document.data ?? {}, tree, toggled)),
     enabled: document.data !== undefined && !tooMany,
     staleTime: Infinity,
     gcTime: 0,
@@ -50,70 +45,33 @@ export function TaskGraph({ run, tree, toggled, chosen, choose, toggle, marked }
   if (error) return <Failure error={error} />;
   if (tooMany) return <Text>{text("tooManyNodes")}</Text>;
   if (!layout.data) return <Loading />;
-  const nodes = layout.data.nodes.map(
-    ({ node, parent, x, y, width, height }): TaskNode => ({
-      id: node.task.path,
-      type: "task",
-      position: { x, y },
-      width,
-      height,
-      selected: node.task.path === chosen,
-      data: { node: latest.get(node.task.path) ?? node, critical: marked.has(node.task.path) },
-      ...(parent === "" ? {} : { parentId: parent }),
-    }),
-  );
-  const edges = layout.data.edges.map(({ from, to }) => ({
-    id: `${from} ${to}`,
-    source: from,
-    target: to,
-    className: (marked.has(from) && marked.has(to) && styles.critical) || "",
-  }));
-  return (
-    <ReactFlow
-      nodes={nodes}
-      edges={edges}
-      nodeTypes={NODE_TYPES}
-      colorMode={scheme}
-      nodesDraggable={false}
-      nodesConnectable={false}
-      onlyRenderVisibleElements
-      minZoom={0.05}
-      fitView
-      fitViewOptions={{ maxZoom: 1 }}
-      onNodeClick={(_, { id }) => choose(id)}
-      onNodeDoubleClick={(_, { id }) => latest.get(id)?.task.kind !== "loop" && toggle(id)}
-    >
-      <Controls showInteractive={false} />
-    </ReactFlow>
-  );
+  const card = (path: string): CardFacts | undefined => {
+    const node = latest.get(path);
+    if (!node) return undefined;
+    const facts = factsOf(node, text);
+    if (!marked.has(path)) return { ...facts, below: <Below node={node} /> };
+    return { ...facts, hint: `${facts.hint}\n${text("criticalPath")}`, marked: true, below: <Below node={node} /> };
+  };
+  const openFurther = (path: string) => {
+    if (latest.get(path)?.task.kind !== "loop") toggle(path);
+  };
+  return <Graph layout={layout.data} {...{ card, chosen, choose, openFurther }} />;
 }
 
-function TaskCard({ data: { node, critical }, selected }: NodeProps<TaskNode>) {
+function factsOf({ task, children }: Node, text: (key: Key) => string): Omit<CardFacts, "below"> {
+  const kind = children.length > 0 ? "group" : undefined;
+  return { title: shownName(task), hint: `${task.path}\n${text(task.state as Key)}`, kind };
+}
+
+function Below({ node: { task, counts } }: { node: Node }) {
   const text = useText();
-  const { task, children, counts } = node;
   return (
-    <div
-      className={`${styles.card} ${children.length > 0 ? styles.group : ""}`}
-      aria-current={selected}
-      data-critical={critical || undefined}
-      title={critical ? text("criticalPath") : undefined}
-    >
-      <Handle type="target" position={Position.Top} />
-      <Text size="sm" className={styles.name}>
-        {shownName(task)}
-      </Text>
-      <span>
-        <State state={task.state} />{" "}
-        {task.kind === "loop"
-          ? [...counts].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ")
-          : null}
-      </span>
-      <Handle type="source" position={Position.Bottom} />
-    </div>
+    <>
+      <State state={task.state} />{" "}
+      {task.kind === "loop" ? [...counts].map(([state, count]) => `${count} × ${text(state as Key)}`).join(", ") : null}
+    </>
   );
 }
-
-const NODE_TYPES = { task: TaskCard };
 
 /** Without what is folded away or inside of loops, which the graph does not show. */
 function shownIn(nodes: readonly Node[], toggled: ReadonlySet<string>, found: Node[] = []): Node[] {

@@ -7,6 +7,8 @@ import { useState } from "react";
 import { ArtifactLinks } from "../artifacts/ArtifactLinks";
 import { Attempts } from "../attempts/Attempts";
 import { Duration, Failure, State, Time } from "../components/facts";
+import { TextLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { useText } from "../text/language";
 import { lasted, millis } from "../time";
 import { CacheAnswer } from "./CacheAnswer";
@@ -26,6 +28,7 @@ interface Props {
 
 export function TaskPanel({ runId, seen, task, close }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   const why = useExplanation(runId, task.path, task.state);
   // Who opens a task that failed asks for its log.
   const [logIsShown, showLog] = useState(task.kind === "container" && task.state === "FAILED");
@@ -79,6 +82,11 @@ export function TaskPanel({ runId, seen, task, close }: Props) {
         <Attempts {...{ runId, seen }} count={task.attempts} said={task} />
         <Values title={text("inputs")} values={task.inputs} artifacts={task.inputArtifacts} />
         <Values title={text("outputs")} values={task.outputs} artifacts={task.outputArtifacts} />
+        {task.kind === "container" || task.kind === "importer" ? (
+          <TextLink size="sm" to="/lineage" search={{ ...namespace, run: runId, task: task.path }}>
+            {text("lineage")}
+          </TextLink>
+        ) : null}
         {task.kind === "container" ? (
           <Unfold label={text("cacheAnswer")}>
             {() => <CacheAnswer runId={runId} path={task.path} state={task.state} />}

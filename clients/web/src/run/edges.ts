@@ -1,11 +1,23 @@
 /** Which tasks wait for which, as the pipeline's document says. */
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 
-import type { Node } from "./tree";
+import type { Edge, Group } from "../graph/layout";
+import { isOpen, type Node } from "./tree";
 
-export interface Edge {
-  readonly from: string;
-  readonly to: string;
+/** The tasks as cards. Groups that are folded have none in them; a loop never has: it is one card. */
+export function groupOf(
+  document: JsonObject,
+  nodes: readonly Node[],
+  toggled: ReadonlySet<string>,
+  path = "",
+): Group {
+  return {
+    edges: edgesBelow(document, path, nodes),
+    cards: nodes.map(({ task, children }) => {
+      const unfolds = task.kind !== "loop" && isOpen(task, toggled) && children.length > 0;
+      return { id: task.path, inside: unfolds ? groupOf(document, children, toggled, task.path) : undefined };
+    }),
+  };
 }
 
 /** The edges between the children of one group. `path` is that of the group, empty for the root. */

@@ -11,11 +11,11 @@ import type { Seen } from "./seen";
 // The server's own bound.
 const LONGEST_TEXT = 256;
 
-/** With its pipeline, which a watch leaves out. */
+/** With its pipeline, which a watch leaves out; tasks are the watch's. */
 export function useRun(runId: string) {
   return useQuery({
     queryKey: ["run", runId],
-    queryFn: ({ signal }) => penstock.runs.getRun({ runId }, { signal }),
+    queryFn: ({ signal }) => penstock.runs.getRun({ runId, withoutTasks: true }, { signal }),
     staleTime: Infinity,
   });
 }

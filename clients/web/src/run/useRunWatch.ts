@@ -1,38 +1,23 @@
 /** The watch of the run whose page is open: one stream, left while nobody looks at the page. */
 import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
 
+import { useWhileShown } from "../live/useWhileShown";
 import { penstock } from "../server";
 import { RunWatch, type Open } from "./watch";
 
-// A browser opens few connections to a server, and each stream of each of its pages has one.
-const LEFT_AFTER_HIDDEN_MS = 10_000;
 const FIRST_TASKS = 1_000;
 
 export function useRunWatch(runId: string) {
   const watch = useMemo(() => new RunWatch(opening(runId)), [runId]);
+  useWhileShown(watch);
   useEffect(() => {
     const leaving = new AbortController();
-    let hidden: ReturnType<typeof setTimeout> | undefined;
-    const look = () => {
-      clearTimeout(hidden);
-      if (document.hidden) hidden = setTimeout(watch.stop, LEFT_AFTER_HIDDEN_MS);
-      else watch.start();
-    };
-    watch.start();
     // A stream gives tasks as they have changed. What is at the top is seen at once this way, however many there are;
     // if it cannot be had, the stream says why.
     penstock.insight
       .listTasks({ runId, parentPath: "", pageSize: FIRST_TASKS }, { signal: leaving.signal })
       .then(({ tasks }) => watch.offer(tasks), () => undefined);
-    document.addEventListener("visibilitychange", look);
-    window.addEventListener("online", look);
-    return () => {
-      document.removeEventListener("visibilitychange", look);
-      window.removeEventListener("online", look);
-      clearTimeout(hidden);
-      leaving.abort();
-      watch.stop();
-    };
+    return () => leaving.abort();
   }, [runId, watch]);
   const again = useCallback(() => {
     if (watch.shown().link === "ended") watch.start();
@@ -40,7 +25,8 @@ export function useRunWatch(runId: string) {
   return { watched: useSyncExternalStore(watch.subscribe, watch.shown), again };
 }
 
-/** It may stay open for long: no deadline. It ends with the run. */
+/** It may stay open for long: no deadline. It ends with the run. Details of tasks are asked for by the panel. */
 function opening(runId: string): Open {
-  return (after, signal) => penstock.watches.watchRun({ runId, after, untilFinished: true }, { signal, timeoutMs: 0 });
+  return (after, signal) =>
+    penstock.watches.watchRun({ runId, after, untilFinished: true, summary: true }, { signal, timeoutMs: 0 });
 }

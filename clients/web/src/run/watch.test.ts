@@ -4,10 +4,11 @@ import { TaskSchema } from "@penstock/client/gen/penstock_api/v1/insight_pb.js";
 import { RunSchema, RuntimeState } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-import { LONGEST_PAUSE_MS, RunWatch, SILENCE_MS, TELL_EVERY_MS, type Change } from "./watch";
+import { LONGEST_PAUSE_MS, SILENCE_MS } from "../live/follower";
+import { RunWatch, TELL_EVERY_MS, type Change } from "./watch";
 
 beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+afterEach(() => void vi.restoreAllMocks().useRealTimers());
 
 type Step = Change | ConnectError | "ends" | "hangs";
 
@@ -48,6 +49,32 @@ test("changes are merged by path and told a few times a second at most", async (
   expect(watch.shown()).toMatchObject({ size: 10, link: "up", whole: true });
   await passed(10 * TELL_EVERY_MS);
   expect(told).toHaveBeenCalledTimes(2);
+});
+
+test("what is there already is shown at once when all of it has come, however long telling has taken", async () => {
+  const { watch, passed } = served([
+    { ...change(0, { a: "RUNNING" }), more: true },
+    { ...change(0, { b: "RUNNING" }), more: true },
+    change(1, { c: "RUNNING" }),
+    change(2, { d: "RUNNING" }),
+    "hangs",
+  ]);
+  const told: [number, boolean][] = [];
+  let worked = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => Date.now() + worked);
+  watch.subscribe(() => {
+    told.push([watch.shown().size, watch.shown().whole]);
+    worked += 1_000;
+  });
+  watch.start();
+  await passed(0);
+  expect(told).toEqual([[1, false], [3, true]]);
+  await passed(8_000);
+  expect(told).toHaveLength(2);
+  await passed(2_000);
+  expect(told).toEqual([[1, false], [3, true], [4, true]]);
+  await passed(60_000);
+  expect(told).toHaveLength(3);
 });
 
 test("a stream that breaks is said to be lost and goes on after the last sequence", async () => {

@@ -1,16 +1,16 @@
-/** Runs by filters, the newest first, asked for again every two seconds; what is selected can be acted on. */
+/** Runs by filters, the newest first, as they are now; what is selected can be acted on. */
 import { Code, Stack, Text } from "@mantine/core";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
 import { SelectionBar } from "../actions/SelectionBar";
-import { Failure, Loading } from "../components/facts";
+import { Loading } from "../components/facts";
 import { Pager } from "../components/Pager";
+import { LinkNote } from "../run/LinkNote";
 import { runsSearch, type RunsSearch } from "../search";
-import { penstock, POLL_MS } from "../server";
 import { useText } from "../text/language";
 import { filterOf } from "./filter";
 import { RunFilters } from "./RunFilters";
 import { RunTable } from "./RunTable";
+import { useRunsWatch } from "./useRunsWatch";
 import { useSelection } from "./useSelection";
 
 const PAGE_SIZE = 50;
@@ -27,41 +27,30 @@ export function RunList({ search, go, experiment }: Props) {
   const text = useText();
   const experimentId = experiment ?? search.experiment ?? "";
   const { selected, select, deselect } = useSelection(JSON.stringify([experimentId, search]));
-  const runs = useQuery({
-    queryKey: ["runs", experimentId, search],
-    queryFn: ({ signal }) =>
-      penstock.runs.listRuns(
-        {
-          filter: filterOf(search),
-          pageSize: PAGE_SIZE,
-          pageToken: search.page ?? "",
-          namespace: search.namespace ?? "",
-          experimentId,
-          sortBy: "created_at desc",
-        },
-        { signal },
-      ),
-    refetchInterval: POLL_MS,
-    placeholderData: keepPreviousData,
+  const { runs, nextPageToken, link, error } = useRunsWatch({
+    filter: filterOf(search),
+    pageSize: PAGE_SIZE,
+    pageToken: search.page ?? "",
+    namespace: search.namespace ?? "",
+    experimentId,
+    sortBy: "created_at desc",
   });
   // A token belongs to the filter it was made for.
   const change = (changed: Record<string, unknown>) => go((old) => runsSearch({ ...old, page: "", ...changed }));
-  const found = runs.data?.runs ?? [];
+  const found = runs ?? [];
   return (
     <Stack>
       <RunFilters search={search} change={change} narrowed={experiment !== undefined} />
       <SelectionBar selected={found.filter(({ runId }) => selected[runId])} deselect={deselect} />
-      {runs.error ? <Failure error={runs.error} /> : null}
-      {runs.isPending ? <Loading /> : null}
-      {runs.data && found.length === 0 ? (
+      <LinkNote {...{ link, error }} />
+      {!runs && link === "opening" ? <Loading /> : null}
+      {runs && found.length === 0 ? (
         <Text c="dimmed">
           {text("noRuns")}. {text("startOneWith")} <Code>{HOW_TO_RUN}</Code>
         </Text>
       ) : null}
-      {found.length > 0 ? (
-        <RunTable runs={found} now={runs.dataUpdatedAt} {...{ selected, select }} />
-      ) : null}
-      <Pager page={search.page} next={runs.data?.nextPageToken ?? ""} go={(page) => change({ page })} />
+      {found.length > 0 ? <RunTable runs={found} {...{ selected, select }} /> : null}
+      <Pager page={search.page} next={nextPageToken} go={(page) => change({ page })} />
     </Stack>
   );
 }

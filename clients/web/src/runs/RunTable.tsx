@@ -2,13 +2,13 @@
 import { Table } from "@mantine/core";
 import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { useTable, type OnChangeFn, type RowSelectionState } from "@tanstack/react-table";
-import { useMemo } from "react";
 
-import { columns, durationOf, factColumns, features, ShownRuns } from "./columns";
+import { columns, factColumns, features } from "./columns";
+import { ShownNow } from "./ShownNow";
+import { useSteady } from "./useSteady";
 
 interface Props {
-  readonly runs: Run[];
-  readonly now: number;
+  readonly runs: readonly Run[];
   /** Ids of runs, some of which may be on other pages; nothing can be selected without `select`. */
   readonly selected?: RowSelectionState;
   readonly select?: OnChangeFn<RowSelectionState>;
@@ -16,21 +16,18 @@ interface Props {
 
 const NONE: RowSelectionState = {};
 
-export function RunTable({ runs, now, selected = NONE, select }: Props) {
-  const shown = useMemo(() => {
-    const longest = runs.reduce((most, run) => Math.max(most, durationOf(run, now)), 0);
-    return { now, longest };
-  }, [now, runs]);
+export function RunTable({ runs, selected = NONE, select }: Props) {
+  const { steady, handlers } = useSteady(runs);
   const table = useTable({
     features,
     columns: select ? columns : factColumns,
-    data: runs,
+    data: steady as Run[],
     getRowId: (run) => run.runId,
     state: { rowSelection: selected },
     ...(select && { onRowSelectionChange: select }),
   });
   return (
-    <ShownRuns value={shown}>
+    <ShownNow runs={steady}>
       <Table.ScrollContainer minWidth={720} type="native">
         <Table highlightOnHover>
           <Table.Thead>
@@ -44,7 +41,7 @@ export function RunTable({ runs, now, selected = NONE, select }: Props) {
               </Table.Tr>
             ))}
           </Table.Thead>
-          <Table.Tbody>
+          <Table.Tbody {...handlers}>
             {table.getRowModel().rows.map((row) => (
               <Table.Tr key={row.id} data-selected={row.getIsSelected()}>
                 {row.getAllCells().map((cell) => (
@@ -57,6 +54,6 @@ export function RunTable({ runs, now, selected = NONE, select }: Props) {
           </Table.Tbody>
         </Table>
       </Table.ScrollContainer>
-    </ShownRuns>
+    </ShownNow>
   );
 }

@@ -1,4 +1,4 @@
-/** Where the filters by experiment and by pipeline get their options. */
+/** Where the filters by experiment, by pipeline and by run get their options. */
 import { penstock } from "../server";
 import { contains, filterText } from "./filter";
 import type { Option } from "./Choice";
@@ -36,5 +36,16 @@ export const pipelines = (namespace: string): Options => ({
   get: async (pipelineId, signal) => {
     const { displayName } = await penstock.pipelines.getPipeline({ pipelineId }, { signal });
     return { value: pipelineId, label: displayName };
+  },
+});
+
+export const runs = (namespace: string): Options => ({
+  find: async (name, signal) => {
+    const page = await penstock.runs.listRuns(named(name, namespace), { signal });
+    return page.runs.map(({ runId, displayName }) => ({ value: runId, label: displayName }));
+  },
+  get: async (runId, signal) => {
+    const { displayName } = await penstock.runs.getRun({ runId }, { signal });
+    return { value: runId, label: displayName };
   },
 });

@@ -4,6 +4,7 @@ import { getRouteApi } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
 import { PageTitle } from "../components/PageTitle";
+import { LinkNote } from "../run/LinkNote";
 import { RunTable } from "../runs/RunTable";
 import { useText } from "../text/language";
 import { Actions } from "./Actions";
@@ -44,7 +45,7 @@ export function RecurringRunPage() {
         <Facts of={one} />
         <ComingFires of={one} />
       </div>
-      <ItsRuns recurringRunId={recurringRunId} />
+      <ItsRuns key={recurringRunId} recurringRunId={recurringRunId} />
     </Stack>
   );
 }
@@ -53,19 +54,18 @@ function ItsRuns({ recurringRunId }: { recurringRunId: string }) {
   const text = useText();
   const { page = "" } = route.useSearch();
   const navigate = route.useNavigate();
-  const runs = useRunsOf(recurringRunId, page);
-  const next = runs.data?.nextPageToken ?? "";
+  const { runs, nextPageToken: next, link, error } = useRunsOf(recurringRunId, page);
   const turn = (to: string) => void navigate({ search: to === "" ? {} : { page: to } });
   return (
     <Stack component="section" aria-label={text("itsRuns")} gap="xs">
       <Title order={3} size="h4">
         {text("itsRuns")}
       </Title>
-      {runs.error ? <Failure error={runs.error} /> : null}
-      {runs.data?.runs.length === 0 ? <Text c="dimmed">{text("noRunsYet")}</Text> : null}
-      {runs.data && runs.data.runs.length > 0 ? (
+      <LinkNote {...{ link, error }} />
+      {runs?.length === 0 ? <Text c="dimmed">{text("noRunsYet")}</Text> : null}
+      {runs && runs.length > 0 ? (
         <div className={styles.scroll} tabIndex={0} role="region" aria-label={text("itsRuns")}>
-          <RunTable runs={runs.data.runs} now={runs.dataUpdatedAt} />
+          <RunTable runs={runs} />
         </div>
       ) : null}
       {page !== "" || next !== "" ? (

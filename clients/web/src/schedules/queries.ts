@@ -4,6 +4,7 @@ import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tansta
 
 import { useNamespace } from "../components/namespace";
 import { contains, equals, filterText } from "../runs/filter";
+import { useRunsWatch } from "../runs/useRunsWatch";
 import { penstock, POLL_MS } from "../server";
 import { untilNext } from "./due";
 import type { RecurringRunsSearch } from "./search";
@@ -55,21 +56,12 @@ export function useNextFires(recurringRunId: string, enabled: boolean, count: nu
 /** The runs that a recurring run has started, the latest first. */
 export function useRunsOf(recurringRunId: string, page: string) {
   const { namespace = "" } = useNamespace();
-  return useQuery({
-    queryKey: ["runsOf", recurringRunId, page, namespace],
-    queryFn: ({ signal }) =>
-      penstock.runs.listRuns(
-        {
-          filter: filterText(equals("recurring_run_id", recurringRunId)),
-          namespace,
-          pageSize: RUNS_OF_A_PAGE,
-          pageToken: page,
-          sortBy: "created_at desc",
-        },
-        { signal },
-      ),
-    refetchInterval: POLL_MS,
-    placeholderData: keepPreviousData,
+  return useRunsWatch({
+    filter: filterText(equals("recurring_run_id", recurringRunId)),
+    namespace,
+    pageSize: RUNS_OF_A_PAGE,
+    pageToken: page,
+    sortBy: "created_at desc",
   });
 }
 

@@ -32,7 +32,7 @@ export function useOrigin(search: StartSearch) {
 }
 
 async function ofRun(runId: string, search: StartSearch, signal: AbortSignal): Promise<Origin> {
-  const again = await penstock.runs.getRun({ runId }, { signal });
+  const again = await penstock.runs.getRun({ runId, withoutTasks: true }, { signal });
   const namespace = search.namespace ?? (await namespaceOf(again.experimentId, signal));
   const from = again.pipelineSource;
   if (from.case === "pipelineVersionReference") {

@@ -1,17 +1,21 @@
 /** The texts of the UI in English; other languages have the same keys, or do not compile. */
+import { accessEn } from "./access.en";
 import { attemptsEn } from "./attempts.en";
 import { keysEn } from "./keys.en";
 import { compareEn } from "./compare.en";
 import { homeEn } from "./home.en";
+import { lineageEn } from "./lineage.en";
 import { pipelinesEn } from "./pipelines.en";
 import { startEn } from "./start.en";
 import { taskEn } from "./task.en";
 
 export const en = {
+  ...accessEn,
   ...attemptsEn,
   ...keysEn,
   ...compareEn,
   ...homeEn,
+  ...lineageEn,
   ...pipelinesEn,
   ...startEn,
   ...taskEn,

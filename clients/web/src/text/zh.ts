@@ -1,18 +1,22 @@
 /** 简体中文界面文字。 */
+import { accessZh } from "./access.zh";
 import { attemptsZh } from "./attempts.zh";
 import { compareZh } from "./compare.zh";
 import type { Catalogue } from "./en";
 import { keysZh } from "./keys.zh";
 import { homeZh } from "./home.zh";
+import { lineageZh } from "./lineage.zh";
 import { pipelinesZh } from "./pipelines.zh";
 import { startZh } from "./start.zh";
 import { taskZh } from "./task.zh";
 
 export const zh: Catalogue = {
+  ...accessZh,
   ...attemptsZh,
   ...keysZh,
   ...compareZh,
   ...homeZh,
+  ...lineageZh,
   ...pipelinesZh,
   ...startZh,
   ...taskZh,

@@ -40,6 +40,7 @@ from penstock_executor.backends.container.settings import ContainerSettings
 from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import ENDED, ContainerState
 from penstock_executor.backends.errors import LaunchFailedError
+from penstock_executor.backends.observed_times import begun
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
@@ -214,7 +215,7 @@ class ContainerBackend:
         if action is Action.REPORT_START:
             live = log_file(attempt.task, attempt.directory) != attempt.directory.log
             uri = log_uri(attempt.task.task_root) if live else ""
-            times = replace(attempt.times, started=attempt.started_at)
+            times = replace(begun(attempt.times, attempt.started_at), started=attempt.started_at)
             self._deliver(TaskStarted(attempt.key, attempt.started_at, uri, attempt.name, times))
         elif action is Action.WITHDRAW:
             attempt.preparation.withdraw()

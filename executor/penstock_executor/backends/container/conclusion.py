@@ -26,7 +26,7 @@ from penstock_executor.attempts import AttemptTimes, TaskLaunch, TaskOutcome
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start, last_lines
-from penstock_executor.backends.observed_times import attempt_times
+from penstock_executor.backends.observed_times import attempt_times, begun
 from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import transfers_of
 from penstock_executor.engine.names import log_uri
@@ -90,7 +90,7 @@ def outcome_of(
     ran = exit_.ran if exit_ is not None else bool(seen[0])
     stored = result.stored_at if result is not None else 0
     if ran:
-        times = replace(times, started=started, finished=finished)
+        times = replace(begun(times, started), started=started, finished=finished)
     outcome = TaskOutcome(
         key=task.key,
         started_at_millis=started,

@@ -27,6 +27,7 @@ from penstock_executor.backends.local.local_attempt import LocalAttempt
 from penstock_executor.backends.local.preparation import Preparation, Prepared
 from penstock_executor.backends.local.unstartable import UnstartableError
 from penstock_executor.backends.needs import unsupported
+from penstock_executor.backends.observed_times import begun
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.backoff import retried
 
@@ -112,7 +113,9 @@ class LocalLauncher:
             raise LaunchFailedError(FailureKind.INFRASTRUCTURE, text)
         if answer["event"] == "claimed":
             return await self._adopt(attempt)
-        return _since(answer)
+        since = _since(answer)
+        attempt.times = begun(attempt.times, since)
+        return since
 
     async def _prepare(self, attempt: LocalAttempt) -> Prepared:
         """Everything that may take long, the wait for a free slot included; it may be cancelled at any point."""
@@ -126,7 +129,7 @@ class LocalLauncher:
         attempt.holds_slot = True
         # It is prepared while it waits for a place, inputs first: told in the common order, each as long as it took.
         placed = millis()
-        fetching = prepared.brought_at - began
+        fetching = prepared.brought_at - began if attempt.task.input_artifacts else 0
         attempt.times = AttemptTimes(
             placed=placed - (ready - began),
             prepared=placed - fetching,

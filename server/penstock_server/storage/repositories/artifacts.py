@@ -46,7 +46,7 @@ class SqlArtifactRepository:
         """The artifact of a name; of several runs that imported it, the newest row."""
         statement = select(table).where(table.c.name == name).order_by(table.c.created_at.desc()).limit(1)
         row = self._connection.execute(statement).first()
-        return _artifact(row) if row else None
+        return artifact_of(row) if row else None
 
     def list(self, query: ListQuery, type_name: str) -> Page[Artifact]:
         where = [table.c.type == type_name] if type_name else []
@@ -54,7 +54,7 @@ class SqlArtifactRepository:
             of_namespace = select(runs.c.run_id).where(runs.c.namespace == query.scope.namespace)
             where = [*where, table.c.run_id.in_(of_namespace)]
         found = page(self._connection, query, table, table.c.name, where=where, parent=table.c.run_id)
-        return found.with_items([_artifact(row) for row in found.items])
+        return found.with_items([artifact_of(row) for row in found.items])
 
     def metrics_of(self, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
         """The newest value of each scalar metric, by run and name."""
@@ -71,7 +71,7 @@ class SqlArtifactRepository:
             .order_by(table.c.created_at.desc(), table.c.name)
             .limit(limit)
         )
-        return [_artifact(row) for row in self._connection.execute(statement)]
+        return [artifact_of(row) for row in self._connection.execute(statement)]
 
     def set_metadata_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
         """Ids in ML Metadata by run id and artifact name."""
@@ -90,7 +90,8 @@ class SqlArtifactRepository:
         return {row.name: row.metadata_id for row in self._connection.execute(statement)}
 
 
-def _artifact(row: Row[Any]) -> Artifact:
+def artifact_of(row: Row[Any]) -> Artifact:
+    """Of a row with all columns of the table."""
     return Artifact(
         name=row.name,
         run_id=row.run_id,

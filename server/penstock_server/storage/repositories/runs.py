@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
 
+from penstock_server.domain.changes import RunMark
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.options import RunOptions
@@ -25,6 +27,19 @@ _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 # Made once: it is asked several times a second, for as long as somebody watches.
 _CHANGES = select(table.c.run_id, table.c.changes).where(table.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _NEXT_CHANGE = table.c.changes + 1
+# What changes in the life of a run, besides its place in the queue and its storage state.
+_CHANGING = (
+    "state",
+    "state_history",
+    "error",
+    "finished_at",
+    "terminate_requested",
+    "pipeline_context_id",
+    "pipeline_run_context_id",
+)
+_MARKED = ("run_id", "storage_state", *_CHANGING)
+_mark_of = attrgetter(*_MARKED)
+_FINAL = frozenset(state.value for state in RunState if state.final)
 _LABELS = Pairs(labels_table.c.run_id, labels_table.c.label_key, labels_table.c.label_value)
 
 
@@ -76,17 +91,31 @@ class SqlRunRepository:
         return _run(row) if row else None
 
     def list(self, query: ListQuery) -> Page[Run]:
-        found = page(
+        found = self._page(query, _COLUMNS)
+        return found.with_items([_run(row) for row in found.items])
+
+    def marks(self, query: ListQuery, total: int | None) -> Page[RunMark]:
+        """Those of `list`. The runs of all pages are not counted when their `total` is given."""
+        found = self._page(query, [table.c[name] for name in _MARKED], total)
+        return found.with_items([RunMark(row.run_id, _mark(row), row.state in _FINAL) for row in found.items])
+
+    def marked(self, run_ids: Sequence[str]) -> dict[str, tuple[Run, int]]:
+        """Of the runs that exist, each with its mark."""
+        statement = select(*_COLUMNS).where(table.c.run_id.in_(run_ids))
+        return {row.run_id: (_run(row), _mark(row)) for row in self._connection.execute(statement)}
+
+    def _page(self, query: ListQuery, columns: Sequence[Column[Any]], total: int | None = None) -> Page[Row[Any]]:
+        return page(
             self._connection,
             query,
             table,
             table.c.run_id,
-            columns=_COLUMNS,
+            columns=columns,
             parent=table.c.experiment_id,
             pairs=_LABELS,
             related={"task_names": _has_task},
+            total=total,
         )
-        return found.with_items([_run(row) for row in found.items])
 
     def set_storage_state(self, run_id: str, state: str) -> bool:
         statement = update(table).where(table.c.run_id == run_id).values(storage_state=state, changes=_NEXT_CHANGE)
@@ -144,13 +173,9 @@ class SqlRunRepository:
         rows = [
             {
                 "the_run": run.run_id,
+                **{name: getattr(run, name) for name in _CHANGING},
                 "state": run.state.value,
                 "state_history": _history_text(run),
-                "error": run.error,
-                "finished_at": run.finished_at,
-                "terminate_requested": run.terminate_requested,
-                "pipeline_context_id": run.pipeline_context_id,
-                "pipeline_run_context_id": run.pipeline_run_context_id,
             }
             for run in runs
         ]
@@ -167,6 +192,10 @@ def _has_task(matches: ValueTest) -> ColumnElement[bool]:
 
 def _history_text(run: Run) -> str:
     return json.dumps([[change.state.value, change.at] for change in run.state_history], separators=(",", ":"))
+
+
+def _mark(row: Row[Any]) -> int:
+    return hash(_mark_of(row))
 
 
 def _run(row: Row[Any]) -> Run:

@@ -22,7 +22,7 @@ class SqlSpecRepository:
                 "pipeline_spec": spec.pipeline_spec,
                 "platform_spec": spec.platform_spec,
             }
-            insert_missing(self._connection, table, row)
+            insert_missing(self._connection, table, [row])
 
     def get(self, spec_hash: str) -> Spec | None:
         row = self._connection.execute(select(table).where(table.c.spec_hash == spec_hash)).first()

@@ -1,6 +1,7 @@
 """Rows of `tasks`. `ordinal` is the order of first appearance; later reports of a task keep it.
 
-Invariant: every field of `Task` is a column of its name; this module cannot be imported when one has no column.
+Invariant: every field of `Task` and `TaskSummary` is a column of its name; this module cannot be imported when one has
+no column.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from operator import attrgetter
 from typing import Any
 
 from penstock_ir.task_rows import TaskKind, TaskState
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, true, update
 
 from penstock_server.domain.changes import Position
 from penstock_server.domain.listing import ListQuery, Page
-from penstock_server.domain.task import Task, task_id_of
+from penstock_server.domain.task import Task, TaskSummary, task_id_of
 from penstock_server.domain.task_listing import DURATION, PARENT, TEXT
 from penstock_server.storage.listing import Related, ValueTest, conditions, page
 from penstock_server.storage.tables import runs
@@ -29,6 +30,7 @@ _CHUNK = 500
 _ENDED = tuple(state.value for state in TaskState if state.terminal)
 _FIELDS = tuple(field.name for field in fields(Task))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
+_SUMMARY = tuple(table.c[name] for name in TaskSummary._fields)
 _values_of = attrgetter(*_FIELDS)
 
 
@@ -116,19 +118,13 @@ class SqlTaskRepository:
 
     def changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[tuple[int, Task]]:
         """The tasks behind the position, each with its latest change, in the order of (change, id)."""
-        change, task_id = position
-        # The first condition is implied by the second, but no database uses an index range for an OR.
-        statement = (
-            select(*_COLUMNS, table.c.changed)
-            .where(
-                table.c.run_id == run_id,
-                table.c.changed >= change,
-                or_(table.c.changed > change, table.c.task_id > task_id),
-            )
-            .order_by(table.c.changed, table.c.task_id)
-            .limit(limit)
-        )
+        statement = _behind(select(*_COLUMNS, table.c.changed), run_id, position, limit)
         return [(row.changed, _task(row)) for row in self._connection.execute(statement)]
+
+    def summaries_changed_after(self, run_id: str, position: Position, limit: int) -> Sequence[TaskSummary]:
+        """Of the same tasks, in the same order."""
+        statement = _behind(select(*_SUMMARY), run_id, position, limit)
+        return list(map(TaskSummary._make, self._connection.execute(statement).all()))
 
     def ended(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TaskState]:
         """The states of those that have ended, by run id and task path."""
@@ -226,6 +222,20 @@ class SqlTaskRepository:
                 for (run_id, path), text in waits.items()
             ]
             self._connection.execute(statement, rows)
+
+
+def _behind(columns: Select[Any], run_id: str, position: Position, limit: int) -> Select[Any]:
+    change, task_id = position
+    # The first condition is implied by the second, but no database uses an index range for an OR.
+    return (
+        columns.where(
+            table.c.run_id == run_id,
+            table.c.changed >= change,
+            or_(table.c.changed > change, table.c.task_id > task_id),
+        )
+        .order_by(table.c.changed, table.c.task_id)
+        .limit(limit)
+    )
 
 
 def _any_name(matches: ValueTest) -> ColumnElement[bool]:

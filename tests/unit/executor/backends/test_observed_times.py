@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from penstock_executor.backends.observed_times import SKEW_MILLIS, attempt_times, believable
+from penstock_executor.attempts import NO_TIMES, AttemptTimes
+from penstock_executor.backends.observed_times import SKEW_MILLIS, attempt_times, begun, believable
 
 NOW = 1_800_000_000_000
 BEGAN = NOW - 3_600_000
@@ -43,3 +44,11 @@ def test_the_wrapper_then_the_container_then_now(
     told: tuple[int, int], seen: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     assert attempt_times("p", told, seen, BEGAN, NOW) == expected
+
+
+def test_what_comes_between_inputs_and_start_is_preparation() -> None:
+    times = AttemptTimes(placed=BEGAN, prepared=BEGAN + 20, fetched=BEGAN + 30)
+    assert begun(times, BEGAN + 100) == AttemptTimes(placed=BEGAN, prepared=BEGAN + 90, fetched=BEGAN + 100)
+    assert begun(AttemptTimes(placed=BEGAN, prepared=BEGAN + 20), BEGAN + 100).prepared == BEGAN + 100
+    assert begun(times, BEGAN + 29) == times, "its clock went back"
+    assert begun(NO_TIMES, BEGAN) == NO_TIMES, "somebody else prepared it"

@@ -53,6 +53,8 @@ class Calls:
         chunk: Any = insight_pb2.Chunk(data=data, total_bytes=4)
         if method.endswith("/WatchRun"):
             chunk = watch_pb2.RunChange()
+        elif method.endswith("/WatchRuns"):
+            chunk = watch_pb2.RunsChange()
         self._chunks = [chunk.SerializeToString() if isinstance(message, bytes) else chunk, None]
         return self
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from penstock_api.v1 import insight_pb2, watch_pb2
+from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.server import GatewayServer, Site
 from penstock_server.gateway.ui import UiSettings
@@ -28,8 +29,11 @@ class Replies:
     def __init__(self, *, fails: bool, method: str = "") -> None:
         self._fails = fails
         text = HTML.decode()
-        change = watch_pb2.RunChange(tasks=[insight_pb2.Task(display_name=text)])
-        self._chunks = [change if method.endswith("/WatchRun") else insight_pb2.Chunk(data=HTML), None]
+        changes = {
+            "WatchRun": watch_pb2.RunChange(tasks=[insight_pb2.Task(display_name=text)]),
+            "WatchRuns": watch_pb2.RunsChange(runs=[run_pb2.Run(display_name=text)]),
+        }
+        self._chunks = [changes.get(method.rpartition("/")[2], insight_pb2.Chunk(data=HTML)), None]
 
     def unary(
         self, method: str, message: Any, timeout: float, metadata: Any, credentials: Any

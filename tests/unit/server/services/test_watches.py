@@ -1,9 +1,8 @@
-"""Watches by a clock that is set by hand and readers that take what they like."""
+"""Watches of runs by a clock that is set by hand and readers that take what they like."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,64 +12,14 @@ from penstock_server.domain.changes import RunChange
 from penstock_server.domain.dispatch import LogEnd
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task
-from penstock_server.errors import NotFoundError, PenstockError, UnavailableError
-from penstock_server.services.watches import CHARACTERS_OF_A_MESSAGE, TASKS_OF_A_MESSAGE, RunWatches
+from penstock_server.errors import NotFoundError, UnavailableError
+from penstock_server.services.run_changes import CHARACTERS_OF_A_MESSAGE, SUMMARIES_OF_A_MESSAGE, TASKS_OF_A_MESSAGE
+from penstock_server.services.watches import RunWatches
+from penstock_server.services.watching import Watching
 from penstock_server.storage.database import Database
 
 from tests.support.rows import prepared
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Reader:
-    """Blocks in `send` while `stuck`."""
-
-    def __init__(self, peer: str = "a") -> None:
-        self.peer = peer
-        self.takes = True
-        self.told: list[RunChange] = []
-        self.ended: list[PenstockError | None] = []
-        self.abandoned = threading.Event()
-        self.stuck = False
-        self._something = threading.Condition()
-
-    def ready(self) -> bool:
-        return self.takes
-
-    def when_ready(self, call: Callable[[], None]) -> None:
-        pass
-
-    def send(self, change: RunChange) -> None:
-        if self.stuck:
-            assert self.abandoned.wait(60)
-            return
-        with self._something:
-            self.told.append(change)
-            self._something.notify_all()
-
-    def end(self, error: PenstockError | None) -> None:
-        with self._something:
-            self.ended.append(error)
-            self._something.notify_all()
-
-    def abandon(self) -> None:
-        self.abandoned.set()
-
-    def waits_for(self, number: int) -> list[RunChange]:
-        with self._something:
-            assert self._something.wait_for(lambda: len(self.told) >= number, 60)
-            return list(self.told)
-
-    def waits_for_end(self) -> PenstockError | None:
-        with self._something:
-            assert self._something.wait_for(lambda: self.ended, 60)
-            return self.ended[0]
+from tests.support.watching import Clock, Reader, look_until
 
 
 @pytest.fixture
@@ -88,11 +37,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watches(database: Database, clock: Clock) -> Iterator[RunWatches]:
+def watching(clock: Clock) -> Iterator[Watching]:
     """Its thread does not run: tests call `look`."""
-    made = RunWatches(database, clock)
+    made = Watching(clock)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def watches(database: Database, watching: Watching) -> RunWatches:
+    return RunWatches(database, watching)
 
 
 def commit(database: Database, change: int, *paths: str, run_id: str = "r1") -> None:
@@ -102,52 +56,93 @@ def commit(database: Database, change: int, *paths: str, run_id: str = "r1") -> 
         uow.queue.advance({run_id: LogEnd(change, change)})
 
 
-def look_until(watches: RunWatches, reader: Reader, number: int) -> list[RunChange]:
-    """A round finds those busy that the one before is still sending to, so it may take several."""
-    while len(reader.told) < number and not reader.ended:
-        watches.look()
-    return reader.waits_for(number)
-
-
 def paths(change: RunChange) -> list[str]:
-    return sorted(task.path for task in change.tasks)
+    return sorted([task.path for task in change.tasks] + [task.path for task in change.summaries])
 
 
-def test_the_first_message_comes_at_once_and_then_what_is_new(database: Database, watches: RunWatches) -> None:
+def test_the_first_message_comes_at_once_and_then_what_is_new(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
     reader = Reader()
     watches.open("r1", 0, reader)
-    (first,) = look_until(watches, reader, 1)
+    (first,) = look_until(watching, reader, 1)
     assert (first.run.run_id, first.tasks, first.sequence) == ("r1", [], 0)
     commit(database, 1, "", "a", "b")
     commit(database, 2, "b")
-    second = look_until(watches, reader, 2)[1]
+    second = look_until(watching, reader, 2)[1]
     assert (paths(second), second.sequence, second.more) == (["", "a", "b"], 2, False)
     commit(database, 3, "a")
-    third = look_until(watches, reader, 3)[2]
+    third = look_until(watching, reader, 3)[2]
     assert (paths(third), third.sequence) == (["a"], 3)
 
 
-def test_a_resumed_watch_hears_of_later_changes_alone(database: Database, watches: RunWatches) -> None:
+def test_a_resumed_watch_hears_of_later_changes_alone(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
     commit(database, 1, "", "a")
     commit(database, 2, "b")
     reader = Reader()
     watches.open("r1", 1, reader)
-    (first,) = look_until(watches, reader, 1)
+    (first,) = look_until(watching, reader, 1)
     assert (paths(first), first.sequence) == (["b"], 2)
 
 
-def test_many_tasks_come_in_several_messages_that_can_be_resumed(database: Database, watches: RunWatches) -> None:
+def test_many_tasks_come_in_several_messages_that_can_be_resumed(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
     names = [f"t{number}" for number in range(TASKS_OF_A_MESSAGE + 10)]
     commit(database, 1, *names)
     reader = Reader()
     watches.open("r1", 0, reader)
-    first, second = look_until(watches, reader, 2)
+    first, second = look_until(watching, reader, 2)
     assert (first.more, len(first.tasks), first.sequence) == (True, TASKS_OF_A_MESSAGE, 0)
     assert (second.more, second.sequence) == (False, 1)
     assert sorted(paths(first) + paths(second)) == sorted(names)
 
 
-def test_a_message_has_a_bounded_size_and_one_task_at_least(database: Database, watches: RunWatches) -> None:
+def test_summaries_come_in_larger_messages_that_can_be_resumed(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
+    names = [f"t{number}" for number in range(SUMMARIES_OF_A_MESSAGE + 10)]
+    commit(database, 1, *names)
+    reader = Reader()
+    watches.open("r1", 0, reader, summary=True)
+    first, second = look_until(watching, reader, 2)
+    assert (first.more, len(first.summaries), first.sequence) == (True, SUMMARIES_OF_A_MESSAGE, 0)
+    assert (second.more, len(second.summaries), second.sequence) == (False, 10, 1)
+    assert sorted(paths(first) + paths(second)) == sorted(names)
+    commit(database, 2, "t7")
+    third = look_until(watching, reader, 3)[2]
+    assert (paths(third), third.sequence, third.tasks) == (["t7"], 2, ())
+    assert third.summaries[0].state == TaskState.RUNNING.value
+
+
+def test_a_message_of_summaries_has_a_bounded_size_and_one_task_at_least(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
+    half, whole = CHARACTERS_OF_A_MESSAGE // 2 - 1000, CHARACTERS_OF_A_MESSAGE + 1
+    with database.writing() as uow:
+        sizes = {"a": half, "b": half, "c": half, "d": whole, "e": 0}
+        tasks = [
+            Task("r1", path, path, TaskKind.CONTAINER, TaskState.RUNNING, display_name="x" * size)
+            for path, size in sizes.items()
+        ]
+        uow.tasks.upsert_many(tasks, {"r1": 1})
+        uow.queue.advance({"r1": LogEnd(1, 1)})
+    reader = Reader()
+    watches.open("r1", 0, reader, summary=True)
+    look_until(watching, reader, 1)
+    while reader.told[-1].more:
+        watching.look()
+    assert sorted(path for change in reader.told for path in paths(change)) == sorted(sizes)
+    for change in reader.told:
+        length = sum(len(task.display_name) for task in change.summaries)
+        assert len(change.summaries) == 1 or length <= CHARACTERS_OF_A_MESSAGE
+
+
+def test_a_message_has_a_bounded_size_and_one_task_at_least(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
     text = "x" * (CHARACTERS_OF_A_MESSAGE // 2 - 1000)
     with database.writing() as uow:
         sizes = {"a": text, "b": text, "c": text, "d": text * 3, "e": ""}
@@ -158,64 +153,76 @@ def test_a_message_has_a_bounded_size_and_one_task_at_least(database: Database, 
         uow.queue.advance({"r1": LogEnd(1, 1)})
     reader = Reader()
     watches.open("r1", 0, reader)
-    look_until(watches, reader, 1)
+    look_until(watching, reader, 1)
     while reader.told[-1].more:
-        watches.look()
+        watching.look()
     assert sorted(path for change in reader.told for path in paths(change)) == sorted(sizes)
     for change in reader.told:
         assert len(change.tasks) == 1 or sum(len(task.error) for task in change.tasks) <= CHARACTERS_OF_A_MESSAGE
 
 
-def test_what_several_hear_is_read_once(database: Database, watches: RunWatches) -> None:
+def test_what_several_hear_is_read_once(database: Database, watches: RunWatches, watching: Watching) -> None:
     readers = [Reader("a"), Reader("a"), Reader("b")]
     for reader in readers:
         watches.open("r1", 0, reader)
-    watches.look()
+    watching.look()
     assert len({id(reader.waits_for(1)[0]) for reader in readers}) == 1
 
 
+def test_whole_tasks_and_summaries_of_one_run_are_told_apart(
+    database: Database, watches: RunWatches, watching: Watching
+) -> None:
+    commit(database, 1, "a")
+    whole, short = Reader("a"), Reader("a")
+    watches.open("r1", 0, whole)
+    watches.open("r1", 0, short, summary=True)
+    (of_whole,), (of_short,) = look_until(watching, whole, 1), look_until(watching, short, 1)
+    assert (len(of_whole.tasks), len(of_whole.summaries)) == (1, 0)
+    assert (len(of_short.tasks), len(of_short.summaries)) == (0, 1)
+
+
 def test_who_takes_nothing_keeps_nobody_else_and_loses_its_watch(
-    database: Database, watches: RunWatches, clock: Clock
+    database: Database, watches: RunWatches, watching: Watching, clock: Clock
 ) -> None:
     stuck, other = Reader("stuck"), Reader("other")
     stuck.stuck = True
     watches.open("r1", 0, stuck)
     watches.open("r1", 0, other)
-    look_until(watches, other, 1)
+    look_until(watching, other, 1)
     commit(database, 1, "a")
-    look_until(watches, other, 2)
+    look_until(watching, other, 2)
     assert not stuck.abandoned.is_set()
     clock.now += 6
-    watches.look()
+    watching.look()
     assert stuck.abandoned.wait(60)
-    assert len(watches) == 1
+    assert len(watching) == 1
 
 
-def test_a_reader_that_is_full_hears_it_later(database: Database, watches: RunWatches) -> None:
+def test_a_reader_that_is_full_hears_it_later(database: Database, watches: RunWatches, watching: Watching) -> None:
     reader = Reader()
     watches.open("r1", 0, reader)
-    look_until(watches, reader, 1)
+    look_until(watching, reader, 1)
     reader.takes = False
     commit(database, 1, "a")
-    watches.look()
+    watching.look()
     commit(database, 2, "b")
     assert len(reader.told) == 1
     reader.takes = True
-    assert paths(look_until(watches, reader, 2)[1]) == ["a", "b"]
+    assert paths(look_until(watching, reader, 2)[1]) == ["a", "b"]
 
 
-def test_a_watch_ends_with_the_run_if_asked_to(database: Database, watches: RunWatches) -> None:
+def test_a_watch_ends_with_the_run_if_asked_to(database: Database, watches: RunWatches, watching: Watching) -> None:
     asked, open_ended = Reader("a"), Reader("b")
     watches.open("r1", 0, asked, until_finished=True)
     watches.open("r1", 0, open_ended)
-    look_until(watches, asked, 1)
+    look_until(watching, asked, 1)
     with database.writing() as uow:
         run = uow.runs.get("r1")
         assert isinstance(run, Run)
         uow.runs.set_states([_ended(run)])
-    assert look_until(watches, asked, 2)[1].run.state is RunState.SUCCEEDED
+    assert look_until(watching, asked, 2)[1].run.state is RunState.SUCCEEDED
     assert asked.waits_for_end() is None
-    look_until(watches, open_ended, 2)
+    look_until(watching, open_ended, 2)
     assert not open_ended.ended
 
 
@@ -223,43 +230,45 @@ def _ended(run: Run) -> Run:
     return replace(run, state=RunState.SUCCEEDED, finished_at=1)
 
 
-def test_a_watch_of_a_run_that_is_deleted_ends(database: Database, watches: RunWatches) -> None:
+def test_a_watch_of_a_run_that_is_deleted_ends(database: Database, watches: RunWatches, watching: Watching) -> None:
     reader = Reader()
     watches.open("r1", 0, reader)
-    look_until(watches, reader, 1)
+    look_until(watching, reader, 1)
     with database.writing() as uow:
         uow.runs.delete("r1")
     while not reader.ended:
-        watches.look()
+        watching.look()
     assert isinstance(reader.waits_for_end(), NotFoundError)
 
 
-def test_a_watch_ends_after_a_while_so_that_rights_are_asked_for_anew(watches: RunWatches, clock: Clock) -> None:
+def test_a_watch_ends_after_a_while_so_that_rights_are_asked_for_anew(
+    watches: RunWatches, watching: Watching, clock: Clock
+) -> None:
     reader = Reader()
     watches.open("r1", 0, reader)
-    look_until(watches, reader, 1)
+    look_until(watching, reader, 1)
     clock.now += 16 * 60
     while not reader.ended:
-        watches.look()
+        watching.look()
     assert reader.waits_for_end() is None
-    assert len(watches) == 0
+    assert len(watching) == 0
 
 
-def test_a_server_that_stops_ends_watches_and_opens_none(watches: RunWatches) -> None:
+def test_a_server_that_stops_ends_watches_and_opens_none(watches: RunWatches, watching: Watching) -> None:
     reader = Reader()
     watches.open("r1", 0, reader)
-    watches.stop()
+    watching.stop()
     assert isinstance(reader.waits_for_end(), UnavailableError)
     with pytest.raises(UnavailableError):
         watches.open("r1", 0, Reader())
 
 
-def test_who_closes_its_watch_hears_nothing_more(database: Database, watches: RunWatches) -> None:
+def test_who_closes_its_watch_hears_nothing_more(database: Database, watches: RunWatches, watching: Watching) -> None:
     reader, other = Reader("a"), Reader("b")
     close = watches.open("r1", 0, reader)
     watches.open("r1", 0, other)
-    look_until(watches, reader, 1)
+    look_until(watching, reader, 1)
     close()
     commit(database, 1, "a")
-    look_until(watches, other, 2)
-    assert (len(reader.told), reader.ended, len(watches)) == (1, [], 1)
+    look_until(watching, other, 2)
+    assert (len(reader.told), reader.ended, len(watching)) == (1, [], 1)

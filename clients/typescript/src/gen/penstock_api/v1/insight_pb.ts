@@ -457,6 +457,8 @@ export const LineageSchema: GenMessage<Lineage> = /*@__PURE__*/
  */
 export type LineageArtifact = Message<"penstock.v1.LineageArtifact"> & {
   /**
+   * As GetArtifact has it, without metadata; of one whose run was deleted the name alone.
+   *
    * @generated from field: penstock.v1.Artifact artifact = 1;
    */
   artifact?: Artifact | undefined;

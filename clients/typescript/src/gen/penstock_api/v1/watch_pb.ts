@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file penstock_api/v1/watch.proto.
  */
 export const file_penstock_api_v1_watch: GenFile = /*@__PURE__*/
-  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIoQBChBXYXRjaFJ1bnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgJEg4KBmZpbHRlchgDIAEoCRIPCgdzb3J0X2J5GAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJIoUBCgpSdW5zQ2hhbmdlEg8KB3J1bl9pZHMYASADKAkSOQoEcnVucxgCIAMoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhISCgp0b3RhbF9zaXplGAMgASgFEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSJICg9XYXRjaFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg0KBWFmdGVyGAIgASgDEhYKDnVudGlsX2ZpbmlzaGVkGAMgASgIIocBCglSdW5DaGFuZ2USEAoIc2VxdWVuY2UYASABKAMSOAoDcnVuGAIgASgLMisua3ViZWZsb3cucGlwZWxpbmVzLmJhY2tlbmQuYXBpLnYyYmV0YTEuUnVuEiAKBXRhc2tzGAMgAygLMhEucGVuc3RvY2sudjEuVGFzaxIMCgRtb3JlGAQgASgIMpkBCgxXYXRjaFNlcnZpY2USQgoIV2F0Y2hSdW4SHC5wZW5zdG9jay52MS5XYXRjaFJ1blJlcXVlc3QaFi5wZW5zdG9jay52MS5SdW5DaGFuZ2UwARJFCglXYXRjaFJ1bnMSHS5wZW5zdG9jay52MS5XYXRjaFJ1bnNSZXF1ZXN0GhcucGVuc3RvY2sudjEuUnVuc0NoYW5nZTABYgZwcm90bzM", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
+  fileDesc("ChtwZW5zdG9ja19hcGkvdjEvd2F0Y2gucHJvdG8SC3BlbnN0b2NrLnYxIpwBChBXYXRjaFJ1bnNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIVCg1leHBlcmltZW50X2lkGAIgASgJEg4KBmZpbHRlchgDIAEoCRIPCgdzb3J0X2J5GAQgASgJEhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJEhYKDnVudGlsX2ZpbmlzaGVkGAcgASgIIoUBCgpSdW5zQ2hhbmdlEg8KB3J1bl9pZHMYASADKAkSOQoEcnVucxgCIAMoCzIrLmt1YmVmbG93LnBpcGVsaW5lcy5iYWNrZW5kLmFwaS52MmJldGExLlJ1bhISCgp0b3RhbF9zaXplGAMgASgFEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCSJZCg9XYXRjaFJ1blJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg0KBWFmdGVyGAIgASgDEhYKDnVudGlsX2ZpbmlzaGVkGAMgASgIEg8KB3N1bW1hcnkYBCABKAgihwEKCVJ1bkNoYW5nZRIQCghzZXF1ZW5jZRgBIAEoAxI4CgNydW4YAiABKAsyKy5rdWJlZmxvdy5waXBlbGluZXMuYmFja2VuZC5hcGkudjJiZXRhMS5SdW4SIAoFdGFza3MYAyADKAsyES5wZW5zdG9jay52MS5UYXNrEgwKBG1vcmUYBCABKAgymQEKDFdhdGNoU2VydmljZRJCCghXYXRjaFJ1bhIcLnBlbnN0b2NrLnYxLldhdGNoUnVuUmVxdWVzdBoWLnBlbnN0b2NrLnYxLlJ1bkNoYW5nZTABEkUKCVdhdGNoUnVucxIdLnBlbnN0b2NrLnYxLldhdGNoUnVuc1JlcXVlc3QaFy5wZW5zdG9jay52MS5SdW5zQ2hhbmdlMAFiBnByb3RvMw", [file_penstock_api_v1_insight, file_penstock_api_v2beta1_run]);
 
 /**
  * The fields are those of ListRuns.
@@ -53,6 +53,13 @@ export type WatchRunsRequest = Message<"penstock.v1.WatchRunsRequest"> & {
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * The stream ends when every run of the page has ended; at once when they have.
+   *
+   * @generated from field: bool until_finished = 7;
+   */
+  untilFinished: boolean;
 };
 
 /**
@@ -74,7 +81,8 @@ export type RunsChange = Message<"penstock.v1.RunsChange"> & {
   runIds: string[];
 
   /**
-   * Those that came to the page or changed, as ListRuns has them.
+   * Those that came to the page or changed, as ListRuns has them, in the order of the page. What does not fit into a
+   * message follows in the next one: of a run that is in `run_ids` and was not sent yet, nothing is known so far.
    *
    * @generated from field: repeated kubeflow.pipelines.backend.api.v2beta1.Run runs = 2;
    */
@@ -122,6 +130,14 @@ export type WatchRunRequest = Message<"penstock.v1.WatchRunRequest"> & {
    * @generated from field: bool until_finished = 3;
    */
   untilFinished: boolean;
+
+  /**
+   * Tasks have only what a list shows of each: path, names, parent, kind, state, attempts, times and iteration. Of the
+   * rest a task is asked for apart, with ListTasks. Thousands of tasks come in a fraction of the time.
+   *
+   * @generated from field: bool summary = 4;
+   */
+  summary: boolean;
 };
 
 /**

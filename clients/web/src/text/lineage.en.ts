@@ -1,0 +1,23 @@
+/** English texts of the list of artifacts and of what was made from what. */
+export const lineageEn = {
+  artifactList: "Artifacts",
+  anyType: "Any type",
+  noArtifacts: "No artifacts match. Tasks with outputs make some; run a pipeline:",
+  lineage: "Lineage",
+  lineageOf: "Lineage of {name}",
+  direction: "Direction",
+  both: "Both ways",
+  backwards: "Made from",
+  forwards: "Used for",
+  lineageDepth: "How far",
+  tasksAway: "Tasks away at most: {count}",
+  lineageHint: "A click shows what a card is, a double click follows its lineage.",
+  lineageTruncated: "There is more than is shown: farther away, too much of it, or in namespaces that you may not read.",
+  thereIsMore: "More belongs to it than is shown",
+  goToLineage: "Follow its lineage",
+  makerDeleted: "deleted",
+  makerDeletedMeans: "The run that made it was deleted, so nothing more is known of it than who used it.",
+  noLineage: "Choose an artifact, or a task in the panel of a run, to see what it was made from and what it was used for.",
+  byTerminal: "In a terminal:",
+  container: "Container",
+} as const;
