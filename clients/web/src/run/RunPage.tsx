@@ -20,15 +20,17 @@ import { TaskDetails } from "./TaskDetails";
 import { TaskSearch } from "./TaskSearch";
 import { TaskTable } from "./TaskTable";
 import { Timeline } from "./Timeline";
-import { firstFailed, nodeAt, rowsNamed, rowsOf } from "./tree";
+import { firstFailed, nodeAt, pendingSince, rowsNamed, rowsOf } from "./tree";
 import { useNow } from "./useNow";
 import { useRunWatch } from "./useRunWatch";
 import { WaitingList } from "./WaitingList";
-import { useWaitingTasks } from "./waits";
+import { useReasons } from "./waits";
 
 // React Flow and ELK are most of the bundle.
 const TaskGraph = lazy(() => import("./TaskGraph").then(({ TaskGraph }) => ({ default: TaskGraph })));
 const route = getRouteApi("/runs/$runId");
+// Every task waits for a moment.
+const SOON_MS = 2_000;
 
 export function RunPage() {
   const text = useText();
@@ -72,7 +74,8 @@ export function RunPage() {
   const goesOn = run !== undefined && !ended(run.state);
   const now = useNow(goesOn);
   const marked = useCritical(runId, goesOn, run !== undefined && critical === true);
-  const [waiting] = useWaitingTasks(goesOn ? [runId] : []);
+  const pending = useMemo(() => (goesOn ? pendingSince(tree, now - SOON_MS) : []), [goesOn, tree, now]);
+  const waiting = useReasons(runId, pending);
   if (!run || !about) return link === "opening" ? <Loading /> : <LinkNote {...watched} />;
   return (
     <div className={styles.page}>
@@ -83,7 +86,7 @@ export function RunPage() {
           {run.error.message}
         </Text>
       ) : null}
-      {waiting ? <WaitingList runId={runId} waiting={waiting} /> : null}
+      <WaitingList runId={runId} waiting={waiting} />
       <Group justify="space-between" align="end">
         <Tabs
           value={view}

@@ -52,9 +52,6 @@ export function TaskPanel({ runId, seen, task, close }: Props) {
           <State state={task.state} />
           <Time at={started} />
           {finished ? <Duration of={lasted(started, finished, finished)} /> : null}
-          <Text size="sm">
-            {text("attempts")}: {task.attempts}
-          </Text>
         </Group>
         {task.waiting ? <Text>{task.waiting}</Text> : null}
         {task.error ? (

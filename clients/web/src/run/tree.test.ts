@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import { edgesBelow } from "./edges";
 import { Forest } from "./forest";
-import { firstFailed, rowsNamed, rowsOf, type Row } from "./tree";
+import { firstFailed, pendingSince, rowsNamed, rowsOf, type Row } from "./tree";
 
 const task = (path: string, parentPath: string, kind = "container", state = "SUCCEEDED") =>
   create(TaskSchema, {
@@ -58,6 +58,18 @@ test("what failed first is a task rather than the groups that it is in", () => {
   ]);
   expect(firstFailed(failing.tree())?.path).toBe("group/train");
   expect(firstFailed(tree)).toBeUndefined();
+});
+
+test("what waits is what was to start some time ago", () => {
+  const waiting = new Forest();
+  waiting.merge([
+    task("", "", "dag", "RUNNING"),
+    task("load", ""),
+    task("group", "", "dag", "RUNNING"),
+    task("group/train", "group", "container", "PENDING"),
+  ]);
+  expect(pendingSince(waiting.tree(), 2).map(({ path }) => path)).toEqual(["group/train"]);
+  expect(pendingSince(waiting.tree(), 1)).toEqual([]);
 });
 
 test("edges come from names and from outputs, inside of iterations too", () => {

@@ -72,6 +72,14 @@ export function counts(task: Seen, children: readonly Node[]): ReadonlyMap<strin
   return found;
 }
 
+/** Tasks that were to start before a moment and have not. */
+export function pendingSince(nodes: readonly Node[], before: number): Seen[] {
+  return nodes.flatMap(({ task, children }) => {
+    const waits = task.state === "PENDING" && (task.createdAt ?? before) < before;
+    return [...(waits ? [task] : []), ...pendingSince(children, before)];
+  });
+}
+
 /** What to look at first in a run that failed: a group fails because of a task in it. */
 export function firstFailed(nodes: readonly Node[]): Seen | undefined {
   for (const { task, children } of nodes) {
