@@ -10,6 +10,7 @@ from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
+from tests.support.ui_forms import filled
 from tests.support.ui_pages import has, opened, pressed
 from tools.embedded import Embedded
 from tools.testing import runs, specs
@@ -63,7 +64,8 @@ async def test_a_run_is_found_and_looked_into(served: Embedded, tmp_path: Path) 
 
 async def test_a_log_is_followed_while_the_task_writes(served: Embedded, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
-    script = f"echo first; until test -e {seen}; do sleep 0.1; done; echo last"
+    colours = r"echo first; printf '\033[31mred\033[0m <b>x</b>\n10%%\r100%%\n'"
+    script = f"{colours}; until test -e {seen}; do sleep 0.1; done; echo last"
     with Client(served.grpc) as client:
         run_id = runs.start(client, specs.container(["sh", "-c", script]))
     async with opened(tmp_path / "profile", f"{served.http}/runs/{run_id}") as page:
@@ -71,6 +73,14 @@ async def test_a_log_is_followed_while_the_task_writes(served: Embedded, tmp_pat
         await page.until(pressed("Show log"))
         await page.until(has("first"))
         assert not await page.evaluate(has("last"))
+        log = "document.querySelector('[aria-label=Log] pre')"
+        await page.until(f"{log}.innerText === 'first\\nred <b>x</b>\\n100%\\n'")
+        assert await page.evaluate(f"{log}.querySelector('span').innerText") == "red"
+        colours = f"[{log}, {log}.querySelector('span')].map((one) => getComputedStyle(one).color)"
+        assert len(set(await page.evaluate(colours))) == 2
+        await page.until(filled("Lines with …", "RED"))
+        await page.until(f"{log}.innerText === 'red <b>x</b>' && {has('Lines: 1')}")
+        await page.until(filled("Lines with …", ""))
         seen.touch()
         await page.until(has("last"))
         await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")

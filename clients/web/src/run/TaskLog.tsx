@@ -1,11 +1,14 @@
 /** A task's log as it is written. Its end is kept in sight while the reader has not scrolled away from it. */
-import { Anchor, Code, Text } from "@mantine/core";
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import { Anchor, Button, Checkbox, Code, Group, Text, TextInput } from "@mantine/core";
+import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 
 import { Failure, Loading } from "../components/facts";
 import { penstock } from "../server";
+import { fill } from "../text/fill";
 import { useText } from "../text/language";
+import { linesWith, settled } from "./ansi";
 import { LOG_BYTES, tail } from "./log";
+import { LogText } from "./LogText";
 import styles from "./RunPage.module.css";
 
 const NEAR_THE_END = 40;
@@ -13,29 +16,59 @@ const NEAR_THE_END = 40;
 export function TaskLog({ runId, path }: { runId: string; path: string }) {
   const text = useText();
   const { log, error, ended } = useLog(runId, path);
+  const [words, search] = useState("");
+  const [wraps, wrap] = useState(true);
   const box = useRef<HTMLPreElement>(null);
   const follows = useRef(true);
+  // A log that grows faster than it can be shown is shown when there is time.
+  const said = useDeferredValue(log);
+  const wanted = useDeferredValue(words);
+  const shown = useMemo(() => linesWith(settled(said), wanted), [said, wanted]);
+  const goToEnd = () => box.current?.scrollTo({ top: box.current.scrollHeight });
   useLayoutEffect(() => {
-    if (box.current && follows.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [log]);
+    if (follows.current) goToEnd();
+  }, [shown, wraps]);
   return (
     <section aria-label={text("log")}>
-      <Anchor
-        size="sm"
-        href={`/apis/v2beta1/runs/${encodeURIComponent(runId)}/nodes/${encodeURIComponent(path)}/log`}
-        download={`${runId}.log`}
-      >
-        {text("download")}
-      </Anchor>
+      <Group gap="sm" className={styles.logTools}>
+        <TextInput
+          size="xs"
+          aria-label={text("searchLog")}
+          placeholder={text("searchLog")}
+          value={words}
+          onChange={(event) => search(event.currentTarget.value)}
+        />
+        <Text size="sm" c="dimmed" role="status">
+          {wanted === "" ? "" : fill(text("linesFound"), { count: shown.count })}
+        </Text>
+        <Checkbox
+          size="xs"
+          label={text("wrapLines")}
+          checked={wraps}
+          onChange={(event) => wrap(event.currentTarget.checked)}
+        />
+        <Button size="compact-xs" variant="default" onClick={goToEnd}>
+          {text("toTheEnd")}
+        </Button>
+        <Anchor
+          size="sm"
+          href={`/apis/v2beta1/runs/${encodeURIComponent(runId)}/nodes/${encodeURIComponent(path)}/log`}
+          download={`${runId}.log`}
+        >
+          {text("download")}
+        </Anchor>
+      </Group>
       <Code
         block
         ref={box}
+        tabIndex={0}
         className={styles.log}
+        data-wraps={wraps || undefined}
         onScroll={({ currentTarget: at }) => {
           follows.current = at.scrollHeight - at.scrollTop - at.clientHeight < NEAR_THE_END;
         }}
       >
-        {log}
+        <LogText text={shown.text} />
       </Code>
       {error !== undefined ? <Failure error={error} /> : null}
       {ended && log === "" ? <Text c="dimmed">{text("emptyLog")}</Text> : null}

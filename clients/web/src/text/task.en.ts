@@ -16,4 +16,8 @@ export const taskEn = {
   waitingTasks: "Tasks that wait",
   moreWaiting: "and {count} more",
   parameters: "Parameters",
+  searchLog: "Lines with …",
+  linesFound: "Lines: {count}",
+  wrapLines: "Wrap lines",
+  toTheEnd: "To the end",
 } as const;

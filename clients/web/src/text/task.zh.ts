@@ -18,4 +18,8 @@ export const taskZh: Readonly<Record<keyof typeof taskEn, string>> = {
   waitingTasks: "等待中的任务",
   moreWaiting: "另有 {count} 个",
   parameters: "参数",
+  searchLog: "包含…的行",
+  linesFound: "{count} 行",
+  wrapLines: "自动换行",
+  toTheEnd: "跳到末尾",
 };
