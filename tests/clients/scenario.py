@@ -209,6 +209,10 @@ def _insight() -> list[dict[str, Any]]:
             http={"get": "/apis/penstock/v1/artifacts/${artifact}:download"},
         ),
         _step(
+            service, "ReadArtifact", {"name": "${artifact}"}, expect={"data": "Y29udGVudAo="},
+            http={"get": "/apis/penstock/v1/artifacts/${artifact}:html"},
+        ),
+        _step(
             service, "ReadObject", {"uri": "${uri}"}, expect={"data": "Y29udGVudAo="},
             http={"object": "${uri}"},
         ),
