@@ -190,11 +190,12 @@ async def test_a_run_again_with_one_parameter_changed(served: str, tmp_path: Pat
 
 async def test_what_made_a_model(served: str, tmp_path: Path) -> None:
     async with reader(served, tmp_path) as me:
-        await me.click("Runs", "nav a")
-        await me.click("rate 0.25", "a")
-        await me.page.until("document.querySelectorAll('[role=row][aria-rowindex]').length === 3")
-        task = "[...document.querySelectorAll('[role=row]')].find((row) => row.innerText.includes('train'))"
-        await me.page.until(f"{task} && ({task}.click(), true)")
-        me.clicks += 1
-        await me.sees("Inputs", "rate", "0.25", "data", "Outputs", "model", within="aside")
+        await me.click("Artifacts", "nav a")
+        row = "[...document.querySelectorAll('tbody tr')].find((row) => /Model[^]*rate 0.25/.test(row.innerText))"
+        await me.page.until(
+            f"(() => {{ const row = {row}; row?.setAttribute('data-wanted', ''); return Boolean(row); }})()"
+        )
+        await me.click("Lineage: model", "[data-wanted] a")
+        await me.sees("rate 0.25", "Parameters", "0.25", "train", "model", within="aside")
+        await me.sees("prepare", "data", "train", "model", within="main .react-flow")
         me.needed_at_most(5)

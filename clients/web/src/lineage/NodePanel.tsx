@@ -8,7 +8,9 @@ import facts from "../artifacts/Artifacts.module.css";
 import { State, Time } from "../components/facts";
 import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
+import { useRun } from "../run/queries";
 import styles from "../run/RunPage.module.css";
+import { Parameters } from "../runs/Parameters";
 import type { Key } from "../text/en";
 import { useText } from "../text/language";
 import { millis } from "../time";
@@ -39,6 +41,7 @@ export function NodePanel({ node, from, turn, close, goTo }: Props) {
         </Text>
         <CloseButton aria-label={text("close")} onClick={close} />
       </Group>
+      {artifact?.runId ? <MadeIn runId={artifact.runId} /> : null}
       {artifact?.runId ? <ArtifactFacts name={artifact.name} from={from} turn={turn} ways={ways} /> : null}
       {artifact?.runId === "" ? (
         <Stack gap="sm" align="flex-start">
@@ -90,7 +93,30 @@ function TaskFacts({ task, ways }: { task: LineageTask; ways: ReactNode }) {
           <Time at={millis(task.finishedAt)} />
         </dd>
       </dl>
+      <Given runId={task.runId} />
       <Group>{ways}</Group>
     </Stack>
   );
+}
+
+/** The run that an artifact is of. */
+function MadeIn({ runId }: { runId: string }) {
+  const text = useText();
+  const namespace = useNamespace();
+  const run = useRun(runId);
+  return (
+    <Stack gap={2} mb="xs">
+      <Text size="sm" className={styles.words}>
+        {text("run")}:{" "}
+        <TextLink inherit to="/runs/$runId" params={{ runId }} search={namespace}>
+          {run.data?.displayName || runId}
+        </TextLink>
+      </Text>
+      <Given runId={runId} />
+    </Stack>
+  );
+}
+
+function Given({ runId }: { runId: string }) {
+  return <Parameters values={useRun(runId).data?.runtimeConfig?.parameters ?? {}} />;
 }
