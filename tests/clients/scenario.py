@@ -255,6 +255,7 @@ def _access() -> list[dict[str, Any]]:
     binding = {"role": "viewer", "namespace": "team-a", "group": name}
     return [
         _step(service, "WhoAmI", {}, expect={"source": "none"}),
+        _step(service, "WhoAmI", {"permissions": True}, expect={"permissions": ["experiments archive"]}),
         _step(service, "CreateToken", {"name": "t"}, code="FAILED_PRECONDITION"),
         _step(service, "ListTokens", {}),
         _step(service, "RevokeToken", {"token_id": "nobody"}, code="NOT_FOUND"),

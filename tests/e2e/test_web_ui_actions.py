@@ -212,10 +212,20 @@ async def test_an_experiment_is_made_filled_archived_and_deleted(served: Embedde
             is_gone(lambda: experiment(client, identifier))
 
 
-async def test_who_may_only_see_is_told_so_in_the_servers_words(tmp_path: Path, environments: Path) -> None:
-    roles = [("editor", "alice"), ("viewer", "vera")]
-    document = {"roles": [{"role": role, "namespaces": [TEAM], "users": [user]} for role, user in roles]}
-    (tmp_path / "roles.yaml").write_text(json.dumps(document))
+def give(roles: Path, **roles_of_users: str) -> None:
+    """Puts a role file in the place of another."""
+    document = {
+        "roles": [{"role": role, "namespaces": [TEAM], "users": [user]} for user, role in roles_of_users.items()]
+    }
+    made = roles.with_suffix(".new")
+    made.write_text(json.dumps(document))
+    made.rename(roles)
+
+
+async def test_who_may_only_see_has_no_buttons_and_is_told_so_in_the_servers_words(
+    tmp_path: Path, environments: Path
+) -> None:
+    give(tmp_path / "roles.yaml", alice="editor", vera="editor")
     environment = {
         "MULTIUSER": "true",
         "PENSTOCK_AUTH": "kubeflow",
@@ -231,6 +241,11 @@ async def test_who_may_only_see_is_told_so_in_the_servers_words(tmp_path: Path, 
             await page.send_headers({"kubeflow-userid": "vera"})
             await page.open(f"{up.http}/runs?namespace={TEAM}")
             await page.until(pressed_box("Select of alice"))
+            await page.until(has("Archive (1)"))
+            # From here on the page offers what is not hers any more.
+            give(tmp_path / "roles.yaml", alice="editor", vera="viewer")
+            vera = User(up.http, "vera")
+            runs.until(lambda: vera.call("POST", f"/apis/v2beta1/runs/{run_id}:unarchive").status, lambda it: it == 403)
             await page.until(pressed("Archive (1)"))
             await page.until(has("Archive – failed for: 1"))
             assert "vera" in await page.evaluate("document.querySelector('[role=alert]').innerText")
@@ -245,6 +260,12 @@ async def test_who_may_only_see_is_told_so_in_the_servers_words(tmp_path: Path, 
             await confirmed(page, "Delete", "same name")
             await page.until(has("Delete – failed for: 1"))
             assert f"namespace={TEAM}" in await page.address()
+            # A page that is opened now has no buttons for it.
+            await page.open(f"{up.http}/experiments?namespace={TEAM}")
+            buttons = "[...document.querySelectorAll('main button')].map((one) => one.innerText).join()"
+            await page.until(f"{has('same name')} && !/New experiment|Archive|Delete/.test({buttons})")
+            await page.open(f"{up.http}/runs/{run_id}?namespace={TEAM}")
+            await page.until(f"{has('of alice')} && !/Archive|Delete|Run again/.test(document.body.innerText)")
         assert alice.get(f"/apis/v2beta1/runs/{run_id}")["storage_state"] == "AVAILABLE"
 
 

@@ -93,6 +93,16 @@ class Authorization:
         place = "" if self.tenancy.multi_user else self._own_namespace
         return self.decide(caller, Attributes(resource, verb, place)).allowed
 
+    def granted(self, caller: Caller, namespace: str) -> list[tuple[str, str]]:
+        """Of `rules.CHANGES` what a caller may do in a namespace, which is needed in multi-user mode.
+
+        Raises InvalidArgumentError, UnavailableError.
+        """
+        if self.tenancy.multi_user and not namespace:
+            raise InvalidArgumentError("a namespace is required in multi-user mode", "namespace")
+        place = namespace if self.tenancy.multi_user else self._own_namespace
+        return [change for change in rules.CHANGES if self.decide(caller, Attributes(*change, place)).allowed]
+
     def demand(self, caller: Caller, wanted: Attributes) -> None:
         """Raises PermissionDeniedError, with the reason, unless the caller has the right."""
         decision = self.decide(caller, wanted)

@@ -387,6 +387,21 @@ RULES: Mapping[str, Rule] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Openness.IDENTIFIED,
 }
 
+_CHANGED = ("experiments", "jobs", "pipelines", "runs")
+_READING = ("get", "list", "readArtifact")
+CHANGES = tuple(
+    sorted(
+        {
+            (check.resource, check.verb)
+            for rule in RULES.values()
+            if not isinstance(rule, Openness)
+            for check in rule
+            if check.resource in _CHANGED and check.verb not in _READING
+        }
+    )
+)
+"""Resources and verbs of what users change: what a page has buttons for."""
+
 
 def rule_of(method: str) -> Rule | None:
     """The rule of an RPC by its full path, None when there is none.

@@ -11,6 +11,7 @@ from penstock_api.v1 import access_pb2_grpc
 
 from penstock_server.access.authorization import Authorization
 from penstock_server.access.roles import Binding
+from penstock_server.access.rules import CHANGES
 from penstock_server.domain.caller import Caller, current_call
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import PermissionDeniedError
@@ -41,7 +42,12 @@ class AccessServicer(PolicyMethods, access_pb2_grpc.AccessServiceServicer):
         self._multi_user = authorization is not None and authorization.tenancy.multi_user
 
     def WhoAmI(self, request: pb.WhoAmIRequest, context: grpc.ServicerContext) -> pb.WhoAmIResponse:
-        return convert.who(current_call().caller, multi_user=self._multi_user)
+        caller = current_call().caller
+        reply = convert.who(caller, multi_user=self._multi_user)
+        if request.permissions:
+            changes = CHANGES if self._authorization is None else self._authorization.granted(caller, request.namespace)
+            reply.permissions.extend(" ".join(change) for change in changes)
+        return reply
 
     def CreateToken(self, request: pb.CreateTokenRequest, context: grpc.ServicerContext) -> pb.CreateTokenResponse:
         token, secret = self._tokens.create(current_call().caller, convert.new_token(request))

@@ -27,7 +27,11 @@ const (
 )
 
 type WhoAmIRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Asks what the caller may change, too, which may take a review of the cluster for each kind of change.
+	Permissions bool `protobuf:"varint,1,opt,name=permissions,proto3" json:"permissions,omitempty"`
+	// Where; required with `permissions` in multi-user mode.
+	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -62,6 +66,20 @@ func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
 	return file_penstock_api_v1_access_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *WhoAmIRequest) GetPermissions() bool {
+	if x != nil {
+		return x.Permissions
+	}
+	return false
+}
+
+func (x *WhoAmIRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
 type WhoAmIResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty when the server asks nobody who they are.
@@ -72,7 +90,10 @@ type WhoAmIResponse struct {
 	// Whether the server keeps namespaces apart.
 	MultiUser bool `protobuf:"varint,4,opt,name=multi_user,json=multiUser,proto3" json:"multi_user,omitempty"`
 	// The token that identified the caller.
-	TokenId       string `protobuf:"bytes,5,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	TokenId string `protobuf:"bytes,5,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// What the caller may change in the namespace that was asked for, as `runs create`: resources and verbs are those of
+	// docs/authorization.md. What a page offers; each call is checked by itself.
+	Permissions   []string `protobuf:"bytes,6,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,6 +161,13 @@ func (x *WhoAmIResponse) GetTokenId() string {
 		return x.TokenId
 	}
 	return ""
+}
+
+func (x *WhoAmIResponse) GetPermissions() []string {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
 }
 
 type CreateTokenRequest struct {
@@ -1166,15 +1194,18 @@ var File_penstock_api_v1_access_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x1cpenstock_api/v1/access.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rWhoAmIRequest\"\x8e\x01\n" +
+	"\x1cpenstock_api/v1/access.proto\x12\vpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n" +
+	"\rWhoAmIRequest\x12 \n" +
+	"\vpermissions\x18\x01 \x01(\bR\vpermissions\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\xb0\x01\n" +
 	"\x0eWhoAmIResponse\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06groups\x18\x02 \x03(\tR\x06groups\x12\x16\n" +
 	"\x06source\x18\x03 \x01(\tR\x06source\x12\x1d\n" +
 	"\n" +
 	"multi_user\x18\x04 \x01(\bR\tmultiUser\x12\x19\n" +
-	"\btoken_id\x18\x05 \x01(\tR\atokenId\"\x97\x01\n" +
+	"\btoken_id\x18\x05 \x01(\tR\atokenId\x12 \n" +
+	"\vpermissions\x18\x06 \x03(\tR\vpermissions\"\x97\x01\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
 	"\n" +

@@ -17,7 +17,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpenstock_api/v1/access.proto\x12\x0bpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rWhoAmIRequest\"d\n\x0eWhoAmIResponse\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\nmulti_user\x18\x04 \x01(\x08\x12\x10\n\x08token_id\x18\x05 \x01(\t\"t\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x12\n\nnamespaces\x18\x04 \x03(\t\"H\n\x13\x43reateTokenResponse\x12!\n\x05token\x18\x01 \x01(\x0b\x32\x12.penstock.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x99\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x12\n\nnamespaces\x18\x05 \x03(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x11ListTokensRequest\x12\x11\n\tall_users\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Q\n\x12ListTokensResponse\x12\"\n\x06tokens\x18\x01 \x03(\x0b\x32\x12.penstock.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\xa7\x01\n\x0bRoleBinding\x12\x17\n\x0frole_binding_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfrom_file\x18\x07 \x01(\x08\"J\n\x18\x43reateRoleBindingRequest\x12.\n\x0crole_binding\x18\x01 \x01(\x0b\x32\x18.penstock.v1.RoleBinding\"S\n\x17ListRoleBindingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x18ListRoleBindingsResponse\x12/\n\rrole_bindings\x18\x01 \x03(\x0b\x32\x18.penstock.v1.RoleBinding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x18\x44\x65leteRoleBindingRequest\x12\x17\n\x0frole_binding_id\x18\x01 \x01(\t\"\xaa\x02\n\nAuditEvent\x12\x16\n\x0e\x61udit_event_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x0c\n\x04verb\x18\x06 \x01(\t\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x11\n\tnamespace\x18\x08 \x01(\t\x12\x11\n\tobject_id\x18\t \x01(\t\x12\x13\n\x0bobject_name\x18\n \x01(\t\x12\x0e\n\x06result\x18\x0b \x01(\t\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x0e\n\x06method\x18\x0e \x01(\t\x12\x0e\n\x06groups\x18\x0f \x03(\t\"\xf8\x01\n\x16ListAuditEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x0c\n\x04verb\x18\x04 \x01(\t\x12\x11\n\tobject_id\x18\x05 \x01(\t\x12\x0e\n\x06result\x18\x06 \x01(\t\x12(\n\x04\x66rom\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\t \x01(\x05\x12\x12\n\npage_token\x18\n \x01(\t\"a\n\x17ListAuditEventsResponse\x12-\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x17.penstock.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf6\x07\n\rAccessService\x12\x63\n\x06WhoAmI\x12\x1a.penstock.v1.WhoAmIRequest\x1a\x1b.penstock.v1.WhoAmIResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/apis/penstock/v1/whoami\x12u\n\x0b\x43reateToken\x12\x1f.penstock.v1.CreateTokenRequest\x1a .penstock.v1.CreateTokenResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/apis/penstock/v1/tokens:\x01*\x12o\n\nListTokens\x12\x1e.penstock.v1.ListTokensRequest\x1a\x1f.penstock.v1.ListTokensResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/apis/penstock/v1/tokens\x12s\n\x0bRevokeToken\x12\x1f.penstock.v1.RevokeTokenRequest\x1a\x16.google.protobuf.Empty\"+\x82\xd3\xe4\x93\x02%*#/apis/penstock/v1/tokens/{token_id}\x12\x8a\x01\n\x11\x43reateRoleBinding\x12%.penstock.v1.CreateRoleBindingRequest\x1a\x18.penstock.v1.RoleBinding\"4\x82\xd3\xe4\x93\x02.\"\x1e/apis/penstock/v1/rolebindings:\x0crole_binding\x12\x87\x01\n\x10ListRoleBindings\x12$.penstock.v1.ListRoleBindingsRequest\x1a%.penstock.v1.ListRoleBindingsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/apis/penstock/v1/rolebindings\x12\x8c\x01\n\x11\x44\x65leteRoleBinding\x12%.penstock.v1.DeleteRoleBindingRequest\x1a\x16.google.protobuf.Empty\"8\x82\xd3\xe4\x93\x02\x32*0/apis/penstock/v1/rolebindings/{role_binding_id}\x12}\n\x0fListAuditEvents\x12#.penstock.v1.ListAuditEventsRequest\x1a$.penstock.v1.ListAuditEventsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/apis/penstock/v1/auditb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpenstock_api/v1/access.proto\x12\x0bpenstock.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\rWhoAmIRequest\x12\x13\n\x0bpermissions\x18\x01 \x01(\x08\x12\x11\n\tnamespace\x18\x02 \x01(\t\"y\n\x0eWhoAmIResponse\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\nmulti_user\x18\x04 \x01(\x08\x12\x10\n\x08token_id\x18\x05 \x01(\t\x12\x13\n\x0bpermissions\x18\x06 \x03(\t\"t\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x12\n\nnamespaces\x18\x04 \x03(\t\"H\n\x13\x43reateTokenResponse\x12!\n\x05token\x18\x01 \x01(\x0b\x32\x12.penstock.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x99\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x12\n\nnamespaces\x18\x05 \x03(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x11ListTokensRequest\x12\x11\n\tall_users\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Q\n\x12ListTokensResponse\x12\"\n\x06tokens\x18\x01 \x03(\x0b\x32\x12.penstock.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\"\xa7\x01\n\x0bRoleBinding\x12\x17\n\x0frole_binding_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfrom_file\x18\x07 \x01(\x08\"J\n\x18\x43reateRoleBindingRequest\x12.\n\x0crole_binding\x18\x01 \x01(\x0b\x32\x18.penstock.v1.RoleBinding\"S\n\x17ListRoleBindingsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x18ListRoleBindingsResponse\x12/\n\rrole_bindings\x18\x01 \x03(\x0b\x32\x18.penstock.v1.RoleBinding\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x18\x44\x65leteRoleBindingRequest\x12\x17\n\x0frole_binding_id\x18\x01 \x01(\t\"\xaa\x02\n\nAuditEvent\x12\x16\n\x0e\x61udit_event_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x0c\n\x04verb\x18\x06 \x01(\t\x12\x10\n\x08resource\x18\x07 \x01(\t\x12\x11\n\tnamespace\x18\x08 \x01(\t\x12\x11\n\tobject_id\x18\t \x01(\t\x12\x13\n\x0bobject_name\x18\n \x01(\t\x12\x0e\n\x06result\x18\x0b \x01(\t\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x0e\n\x06method\x18\x0e \x01(\t\x12\x0e\n\x06groups\x18\x0f \x03(\t\"\xf8\x01\n\x16ListAuditEventsRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x0c\n\x04verb\x18\x04 \x01(\t\x12\x11\n\tobject_id\x18\x05 \x01(\t\x12\x0e\n\x06result\x18\x06 \x01(\t\x12(\n\x04\x66rom\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\t \x01(\x05\x12\x12\n\npage_token\x18\n \x01(\t\"a\n\x17ListAuditEventsResponse\x12-\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x17.penstock.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf6\x07\n\rAccessService\x12\x63\n\x06WhoAmI\x12\x1a.penstock.v1.WhoAmIRequest\x1a\x1b.penstock.v1.WhoAmIResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/apis/penstock/v1/whoami\x12u\n\x0b\x43reateToken\x12\x1f.penstock.v1.CreateTokenRequest\x1a .penstock.v1.CreateTokenResponse\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/apis/penstock/v1/tokens:\x01*\x12o\n\nListTokens\x12\x1e.penstock.v1.ListTokensRequest\x1a\x1f.penstock.v1.ListTokensResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/apis/penstock/v1/tokens\x12s\n\x0bRevokeToken\x12\x1f.penstock.v1.RevokeTokenRequest\x1a\x16.google.protobuf.Empty\"+\x82\xd3\xe4\x93\x02%*#/apis/penstock/v1/tokens/{token_id}\x12\x8a\x01\n\x11\x43reateRoleBinding\x12%.penstock.v1.CreateRoleBindingRequest\x1a\x18.penstock.v1.RoleBinding\"4\x82\xd3\xe4\x93\x02.\"\x1e/apis/penstock/v1/rolebindings:\x0crole_binding\x12\x87\x01\n\x10ListRoleBindings\x12$.penstock.v1.ListRoleBindingsRequest\x1a%.penstock.v1.ListRoleBindingsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/apis/penstock/v1/rolebindings\x12\x8c\x01\n\x11\x44\x65leteRoleBinding\x12%.penstock.v1.DeleteRoleBindingRequest\x1a\x16.google.protobuf.Empty\"8\x82\xd3\xe4\x93\x02\x32*0/apis/penstock/v1/rolebindings/{role_binding_id}\x12}\n\x0fListAuditEvents\x12#.penstock.v1.ListAuditEventsRequest\x1a$.penstock.v1.ListAuditEventsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/apis/penstock/v1/auditb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,37 +41,37 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_ACCESSSERVICE'].methods_by_name['ListAuditEvents']._options = None
   _globals['_ACCESSSERVICE'].methods_by_name['ListAuditEvents']._serialized_options = b'\202\323\344\223\002\031\022\027/apis/penstock/v1/audit'
   _globals['_WHOAMIREQUEST']._serialized_start=137
-  _globals['_WHOAMIREQUEST']._serialized_end=152
-  _globals['_WHOAMIRESPONSE']._serialized_start=154
-  _globals['_WHOAMIRESPONSE']._serialized_end=254
-  _globals['_CREATETOKENREQUEST']._serialized_start=256
-  _globals['_CREATETOKENREQUEST']._serialized_end=372
-  _globals['_CREATETOKENRESPONSE']._serialized_start=374
-  _globals['_CREATETOKENRESPONSE']._serialized_end=446
-  _globals['_TOKEN']._serialized_start=449
-  _globals['_TOKEN']._serialized_end=730
-  _globals['_LISTTOKENSREQUEST']._serialized_start=732
-  _globals['_LISTTOKENSREQUEST']._serialized_end=809
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=811
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=892
-  _globals['_REVOKETOKENREQUEST']._serialized_start=894
-  _globals['_REVOKETOKENREQUEST']._serialized_end=932
-  _globals['_ROLEBINDING']._serialized_start=935
-  _globals['_ROLEBINDING']._serialized_end=1102
-  _globals['_CREATEROLEBINDINGREQUEST']._serialized_start=1104
-  _globals['_CREATEROLEBINDINGREQUEST']._serialized_end=1178
-  _globals['_LISTROLEBINDINGSREQUEST']._serialized_start=1180
-  _globals['_LISTROLEBINDINGSREQUEST']._serialized_end=1263
-  _globals['_LISTROLEBINDINGSRESPONSE']._serialized_start=1265
-  _globals['_LISTROLEBINDINGSRESPONSE']._serialized_end=1365
-  _globals['_DELETEROLEBINDINGREQUEST']._serialized_start=1367
-  _globals['_DELETEROLEBINDINGREQUEST']._serialized_end=1418
-  _globals['_AUDITEVENT']._serialized_start=1421
-  _globals['_AUDITEVENT']._serialized_end=1719
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=1722
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=1970
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=1972
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=2069
-  _globals['_ACCESSSERVICE']._serialized_start=2072
-  _globals['_ACCESSSERVICE']._serialized_end=3086
+  _globals['_WHOAMIREQUEST']._serialized_end=192
+  _globals['_WHOAMIRESPONSE']._serialized_start=194
+  _globals['_WHOAMIRESPONSE']._serialized_end=315
+  _globals['_CREATETOKENREQUEST']._serialized_start=317
+  _globals['_CREATETOKENREQUEST']._serialized_end=433
+  _globals['_CREATETOKENRESPONSE']._serialized_start=435
+  _globals['_CREATETOKENRESPONSE']._serialized_end=507
+  _globals['_TOKEN']._serialized_start=510
+  _globals['_TOKEN']._serialized_end=791
+  _globals['_LISTTOKENSREQUEST']._serialized_start=793
+  _globals['_LISTTOKENSREQUEST']._serialized_end=870
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=872
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=953
+  _globals['_REVOKETOKENREQUEST']._serialized_start=955
+  _globals['_REVOKETOKENREQUEST']._serialized_end=993
+  _globals['_ROLEBINDING']._serialized_start=996
+  _globals['_ROLEBINDING']._serialized_end=1163
+  _globals['_CREATEROLEBINDINGREQUEST']._serialized_start=1165
+  _globals['_CREATEROLEBINDINGREQUEST']._serialized_end=1239
+  _globals['_LISTROLEBINDINGSREQUEST']._serialized_start=1241
+  _globals['_LISTROLEBINDINGSREQUEST']._serialized_end=1324
+  _globals['_LISTROLEBINDINGSRESPONSE']._serialized_start=1326
+  _globals['_LISTROLEBINDINGSRESPONSE']._serialized_end=1426
+  _globals['_DELETEROLEBINDINGREQUEST']._serialized_start=1428
+  _globals['_DELETEROLEBINDINGREQUEST']._serialized_end=1479
+  _globals['_AUDITEVENT']._serialized_start=1482
+  _globals['_AUDITEVENT']._serialized_end=1780
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=1783
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=2031
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=2033
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=2130
+  _globals['_ACCESSSERVICE']._serialized_start=2133
+  _globals['_ACCESSSERVICE']._serialized_end=3147
 # @@protoc_insertion_point(module_scope)

@@ -9,22 +9,28 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WhoAmIRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("permissions", "namespace")
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    permissions: bool
+    namespace: str
+    def __init__(self, permissions: bool = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class WhoAmIResponse(_message.Message):
-    __slots__ = ("user", "groups", "source", "multi_user", "token_id")
+    __slots__ = ("user", "groups", "source", "multi_user", "token_id", "permissions")
     USER_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     MULTI_USER_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
     user: str
     groups: _containers.RepeatedScalarFieldContainer[str]
     source: str
     multi_user: bool
     token_id: str
-    def __init__(self, user: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., multi_user: bool = ..., token_id: _Optional[str] = ...) -> None: ...
+    permissions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, user: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ..., multi_user: bool = ..., token_id: _Optional[str] = ..., permissions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateTokenRequest(_message.Message):
     __slots__ = ("name", "expires_at", "role", "namespaces")

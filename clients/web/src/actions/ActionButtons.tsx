@@ -5,6 +5,7 @@ import type { Run } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
 import { ended } from "@penstock/client/index.js";
 
 import { Confirm } from "../components/Confirm";
+import { useMay } from "../components/may";
 import { useText } from "../text/language";
 import styles from "./actions.module.css";
 import { fitting, type Action } from "./fits";
@@ -20,6 +21,7 @@ interface Props {
 
 export function ActionButtons({ runs, actions, counted, pending, act }: Props) {
   const text = useText();
+  const may = useMay();
   const [asking, { open, close }] = useDisclosure(false);
   const unfinished = runs.filter(({ state }) => !ended(state)).length;
   const remove = () => {
@@ -28,7 +30,7 @@ export function ActionButtons({ runs, actions, counted, pending, act }: Props) {
   };
   return (
     <Group gap="xs">
-      {actions.map((action) => {
+      {actions.filter((action) => may(`runs ${action}`)).map((action) => {
         const fit = fitting(action, runs);
         return (
           <Button

@@ -4,6 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import type { Experiment } from "@penstock/client/gen/penstock_api/v2beta1/experiment_pb.js";
 
 import { Confirm } from "../components/Confirm";
+import { useMay } from "../components/may";
 import { useText } from "../text/language";
 import styles from "./experiments.module.css";
 import { isArchived } from "./queries";
@@ -17,23 +18,27 @@ interface Props {
 
 export function ExperimentButtons({ experiment, pending, act }: Props) {
   const text = useText();
+  const may = useMay();
   const [archiving, archive] = useDisclosure(false);
   const [deleting, remove] = useDisclosure(false);
   const name = <bdi className={styles.whole}>{experiment.displayName}</bdi>;
   return (
     <Group gap="xs" wrap="nowrap">
-      {isArchived(experiment) ? (
+      {isArchived(experiment) && may("experiments unarchive") ? (
         <Button size="xs" variant="default" disabled={pending} onClick={() => act({ action: "unarchive", experiment })}>
           {text("unarchive")}
         </Button>
-      ) : (
+      ) : null}
+      {!isArchived(experiment) && may("experiments archive") ? (
         <Button size="xs" variant="default" disabled={pending} onClick={archive.open}>
           {text("archive")}
         </Button>
-      )}
-      <Button size="xs" variant="light" color="red" disabled={pending} onClick={remove.open}>
-        {text("delete")}
-      </Button>
+      ) : null}
+      {may("experiments delete") ? (
+        <Button size="xs" variant="light" color="red" disabled={pending} onClick={remove.open}>
+          {text("delete")}
+        </Button>
+      ) : null}
       <Confirm
         opened={archiving}
         title={text("archiveExperiment")}

@@ -5,6 +5,7 @@ import { getRouteApi } from "@tanstack/react-router";
 
 import { Failures } from "../actions/Failures";
 import { Failure, Loading } from "../components/facts";
+import { useMay } from "../components/may";
 import { NameFilter } from "../components/NameFilter";
 import { PageTitle } from "../components/PageTitle";
 import { Pager } from "../components/Pager";
@@ -19,6 +20,7 @@ const route = getRouteApi("/experiments");
 
 export function ExperimentsPage() {
   const text = useText();
+  const may = useMay();
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const list = useExperiments(search);
@@ -41,7 +43,9 @@ export function ExperimentsPage() {
             data={STORAGES.map((value) => ({ value, label: text(value) }))}
           />
         </Group>
-        <Button onClick={create.open}>{text("newExperiment")}</Button>
+        {may("experiments create") ? (
+          <Button onClick={create.open}>{text("newExperiment")}</Button>
+        ) : null}
       </Group>
       <CreateExperiment opened={creating} close={create.close} />
       {error && variables ? (

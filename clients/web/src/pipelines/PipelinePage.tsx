@@ -7,6 +7,7 @@ import { useState } from "react";
 import { Description } from "../components/Description";
 import { Failure, Loading, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
+import { useMay } from "../components/may";
 import { PageTitle } from "../components/PageTitle";
 import { Pager } from "../components/Pager";
 import { useText } from "../text/language";
@@ -22,6 +23,7 @@ const PAGE_SIZE = 20;
 
 export function PipelinePage() {
   const text = useText();
+  const may = useMay();
   const { pipelineId } = route.useParams();
   const search = route.useSearch();
   const navigate = route.useNavigate();
@@ -49,17 +51,21 @@ export function PipelinePage() {
       <Group justify="space-between">
         <PageTitle name={pipeline.data.displayName} />
         <Group>
-          {chosen ? (
+          {chosen && may("runs create") ? (
             <ButtonLink to="/start" search={{ pipeline: pipelineId, version: chosen, ...namespace }}>
               {text("startRun")}
             </ButtonLink>
           ) : null}
-          <Button variant="default" onClick={() => ask({ to: "add" })}>
-            {text("addVersion")}
-          </Button>
-          <Button variant="default" onClick={() => ask({ to: "delete" })}>
-            {text("deletePipeline")}
-          </Button>
+          {may("pipelines create") ? (
+            <Button variant="default" onClick={() => ask({ to: "add" })}>
+              {text("addVersion")}
+            </Button>
+          ) : null}
+          {may("pipelines delete") ? (
+            <Button variant="default" onClick={() => ask({ to: "delete" })}>
+              {text("deletePipeline")}
+            </Button>
+          ) : null}
         </Group>
       </Group>
       <Text size="sm" c="dimmed">

@@ -5,6 +5,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 
 import { Failure, Loading } from "../components/facts";
+import { useMay } from "../components/may";
 import { NameFilter } from "../components/NameFilter";
 import { PageTitle } from "../components/PageTitle";
 import { Pager } from "../components/Pager";
@@ -19,6 +20,7 @@ const route = getRouteApi("/pipelines");
 
 export function PipelinesPage() {
   const text = useText();
+  const may = useMay();
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const answers = useQueryClient();
@@ -39,7 +41,9 @@ export function PipelinesPage() {
       <PageTitle name={text("pipelines")} />
       <Group justify="space-between">
         <NameFilter name={search.name} change={(name) => change({ name })} />
-        <Button onClick={() => setAdds(true)}>{text("addPipeline")}</Button>
+        {may("pipelines create") ? (
+          <Button onClick={() => setAdds(true)}>{text("addPipeline")}</Button>
+        ) : null}
       </Group>
       {pipelines.error ? <Failure error={pipelines.error} /> : null}
       {pipelines.data ? (

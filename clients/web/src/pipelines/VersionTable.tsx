@@ -4,6 +4,7 @@ import type { PipelineVersion } from "@penstock/client/gen/penstock_api/v2beta1/
 
 import { Time } from "../components/facts";
 import { TextLink } from "../components/links";
+import { useMay } from "../components/may";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import styles from "./Pipelines.module.css";
@@ -17,6 +18,7 @@ interface Props {
 
 export function VersionTable({ versions, chosen, remove }: Props) {
   const text = useText();
+  const may = useMay();
   return (
     <Table.ScrollContainer minWidth={560} type="native">
       <Table highlightOnHover>
@@ -49,14 +51,16 @@ export function VersionTable({ versions, chosen, remove }: Props) {
                 <Source address={version.codeSourceUrl} />
               </Table.Td>
               <Table.Td>
-                <Button
-                  size="compact-xs"
-                  variant="default"
-                  aria-label={`${text("deleteVersion")}: ${version.displayName}`}
-                  onClick={() => remove(version)}
-                >
-                  {text("delete")}
-                </Button>
+                {may("pipelines delete") ? (
+                  <Button
+                    size="compact-xs"
+                    variant="default"
+                    aria-label={`${text("deleteVersion")}: ${version.displayName}`}
+                    onClick={() => remove(version)}
+                  >
+                    {text("delete")}
+                  </Button>
+                ) : null}
               </Table.Td>
             </Table.Tr>
           ))}

@@ -7,6 +7,7 @@ import { RunActions } from "../actions/RunActions";
 import { Archived } from "../components/Archived";
 import { Duration, State, Time } from "../components/facts";
 import { ButtonLink } from "../components/links";
+import { useMay } from "../components/may";
 import { useNamespace } from "../components/namespace";
 import { PageTitle } from "../components/PageTitle";
 import { ExperimentLink } from "../experiments/ExperimentLink";
@@ -19,6 +20,7 @@ import styles from "./RunHead.module.css";
 
 export function RunHead({ run, now }: { readonly run: Run; readonly now: number }) {
   const text = useText();
+  const may = useMay();
   const namespace = useNamespace();
   const started = millis(run.createdAt);
   return (
@@ -28,9 +30,11 @@ export function RunHead({ run, now }: { readonly run: Run; readonly now: number 
           <PageTitle name={run.displayName} />
         </div>
         <Group gap="xs" align="flex-start">
-          <ButtonLink size="xs" variant="default" to="/start" search={{ clone: run.runId, ...namespace }}>
-            {text("runAgain")}
-          </ButtonLink>
+          {may("runs create") ? (
+            <ButtonLink size="xs" variant="default" to="/start" search={{ clone: run.runId, ...namespace }}>
+              {text("runAgain")}
+            </ButtonLink>
+          ) : null}
           <RunActions run={run} />
         </Group>
       </Group>

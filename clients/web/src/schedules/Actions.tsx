@@ -4,6 +4,7 @@ import { RecurringRun_Status, type RecurringRun } from "@penstock/client/gen/pen
 import { useState } from "react";
 
 import { Failure } from "../components/facts";
+import { useMay } from "../components/may";
 import { useText } from "../text/language";
 import { useAction } from "./queries";
 import styles from "./Schedules.module.css";
@@ -15,6 +16,7 @@ interface Props {
 
 export function Actions({ of, deleted }: Props) {
   const text = useText();
+  const may = useMay();
   const [asked, ask] = useState(false);
   const [terminate, setTerminate] = useState(false);
   const action = useAction(of.recurringRunId, (done) => {
@@ -26,12 +28,16 @@ export function Actions({ of, deleted }: Props) {
   return (
     <Stack gap="xs">
       <Group gap="xs" wrap="nowrap">
-        <Button size="xs" variant="default" loading={action.isPending} onClick={() => action.mutate(switched)}>
-          {text(switched)}
-        </Button>
-        <Button size="xs" variant="default" onClick={() => (action.reset(), ask(true))}>
-          {text("delete")}
-        </Button>
+        {may(`jobs ${switched}`) ? (
+          <Button size="xs" variant="default" loading={action.isPending} onClick={() => action.mutate(switched)}>
+            {text(switched)}
+          </Button>
+        ) : null}
+        {may("jobs delete") ? (
+          <Button size="xs" variant="default" onClick={() => (action.reset(), ask(true))}>
+            {text("delete")}
+          </Button>
+        ) : null}
       </Group>
       {action.error && !asked ? <Failure error={action.error} /> : null}
       {/* What keeps the page behind from scrolling would need a style that the page's policy refuses. */}

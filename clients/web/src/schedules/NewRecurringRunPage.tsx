@@ -5,6 +5,7 @@ import { getRouteApi } from "@tanstack/react-router";
 import { useState, type FormEvent } from "react";
 
 import { Failure } from "../components/facts";
+import { useMay } from "../components/may";
 import { PageTitle } from "../components/PageTitle";
 import { reason } from "../server";
 import { useText } from "../text/language";
@@ -24,6 +25,7 @@ const NONE: Problems = {};
 
 export function NewRecurringRunPage() {
   const text = useText();
+  const may = useMay();
   const { pipeline: pipelineId = "", version: pipelineVersionId = "", namespace = "" } = route.useSearch();
   const navigate = route.useNavigate();
   const [draft, setDraft] = useState(() => newDraft(Intl.DateTimeFormat().resolvedOptions().timeZone));
@@ -113,9 +115,11 @@ export function NewRecurringRunPage() {
         </div>
         {creation.error && Object.keys(refused).length === 0 ? <Failure error={creation.error} /> : null}
         <Group>
-          <Button type="submit" loading={creation.isPending}>
-            {text("create")}
-          </Button>
+          {may("jobs create") ? (
+            <Button type="submit" loading={creation.isPending}>
+              {text("create")}
+            </Button>
+          ) : null}
         </Group>
       </Stack>
     </form>

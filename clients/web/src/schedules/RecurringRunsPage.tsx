@@ -3,6 +3,7 @@ import { Button, Group, Stack } from "@mantine/core";
 import { getRouteApi, Link } from "@tanstack/react-router";
 
 import { Failure, Loading } from "../components/facts";
+import { useMay } from "../components/may";
 import { NameFilter } from "../components/NameFilter";
 import { PageTitle } from "../components/PageTitle";
 import { Pager } from "../components/Pager";
@@ -15,6 +16,7 @@ const route = getRouteApi("/recurring-runs");
 
 export function RecurringRunsPage() {
   const text = useText();
+  const may = useMay();
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const found = useRecurringRuns(search);
@@ -28,13 +30,15 @@ export function RecurringRunsPage() {
       <PageTitle name={text("recurringRuns")} />
       <Group justify="space-between">
         <NameFilter name={search.name} change={(name) => change({ name })} />
-        <Button
-          renderRoot={(props: object) => (
-            <Link {...props} to="/recurring-runs/new" search={namespace === undefined ? {} : { namespace }} />
-          )}
-        >
-          {text("newRecurringRun")}
-        </Button>
+        {may("jobs create") ? (
+          <Button
+            renderRoot={(props: object) => (
+              <Link {...props} to="/recurring-runs/new" search={namespace === undefined ? {} : { namespace }} />
+            )}
+          >
+            {text("newRecurringRun")}
+          </Button>
+        ) : null}
       </Group>
       {found.error ? <Failure error={found.error} /> : null}
       {found.data ? <RecurringRunTable recurringRuns={found.data.recurringRuns} /> : found.error ? null : <Loading />}

@@ -5,6 +5,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState, type FormEvent } from "react";
 
+import { useMay } from "../components/may";
 import { Refused } from "../pipelines/Refused";
 import { penstock } from "../server";
 import { useText } from "../text/language";
@@ -23,6 +24,7 @@ const PAUSE_MS = 300;
 
 export function StartForm({ origin, name }: { origin: Origin; name: string }) {
   const text = useText();
+  const may = useMay();
   const navigate = useNavigate();
   const { source, document, again, namespace } = origin;
   const inputs = useMemo(() => inputsOf(document), [document]);
@@ -104,9 +106,11 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
           />
           <Refused error={copied ? new Error(text("roundedDocument")) : starting.error} />
           <Group>
-            <Button type="submit" loading={starting.isPending} disabled={copied}>
-              {text("start")}
-            </Button>
+            {may("runs create") ? (
+              <Button type="submit" loading={starting.isPending} disabled={copied}>
+                {text("start")}
+              </Button>
+            ) : null}
           </Group>
         </Stack>
       </form>
