@@ -12,11 +12,10 @@ from penstock_api.v1beta1 import pipeline_pb2 as pipeline_v1
 from penstock_api.v1beta1 import resource_reference_pb2 as references
 from penstock_api.v1beta1 import run_pb2 as run_v1
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, run_pb2
-from penstock_server.access.attributes import PIPELINES_GROUP
 from penstock_server.access.authorization import Authorization
 from penstock_server.access.authorizers import RoleAuthorizer
 from penstock_server.access.roles import Binding
-from penstock_server.access.rules import CHANGES
+from penstock_server.access.rules import CHANGES, PIPELINES_GROUP
 from penstock_server.domain.caller import Caller, Role, TokenScope
 from penstock_server.domain.location import Location, ObjectKind
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
@@ -217,7 +216,7 @@ def test_what_a_caller_may_change_is_told_as_calls_would_be_decided() -> None:
     assert set(checks.granted(ANN, "team-a")) == set(CHANGES)
     assert checks.granted(BOB, "team-a") == []
     assert checks.granted(ANN, "team-b") == []
-    viewer = replace(ANN, scope=TokenScope("t", Role.VIEWER, frozenset()))
+    viewer = replace(ANN, scope=TokenScope("t", Role.VIEWER, ()))
     assert checks.granted(viewer, "team-a") == []
     with pytest.raises(InvalidArgumentError) as refused:
         checks.granted(ANN, "")
