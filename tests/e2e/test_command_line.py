@@ -48,7 +48,9 @@ def test_runs_are_found_by_their_labels(up: Embedded, tmp_path: Path) -> None:
 def test_a_list_of_runs_is_shown_until_it_is_interrupted(up: Embedded, tmp_path: Path) -> None:
     file = tmp_path / "listed.yaml"
     file.write_text(yaml.safe_dump(specs.container(["true"])))
-    command = [PENSTOCK, "runs", "list", "--experiment", "watched", "--watch", "--server", up.grpc]
+    # Whoever is started in the background of a shell ignores interrupts, and so does what it starts.
+    interruptible = ["env", "--default-signal=INT"]
+    command = [*interruptible, PENSTOCK, "runs", "list", "--experiment", "watched", "--watch", "--server", up.grpc]
     penstock(up, "experiments", "create", "watched")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
