@@ -275,6 +275,11 @@ def _plain_routes() -> dict[str, dict[str, Schema]]:
 
     names = ("name", "display_name", "description", "tags", "code_source_url")
     plain: dict[str, Any] = {"schema": data, "content_type": "text/plain"}
+    event = {name: {"type": "string"} for name in ("event", "id", "data")}
+    events: dict[str, Any] = {
+        "schema": {"type": "object", "required": ["data"], "properties": event},
+        "content_type": "text/event-stream",
+    }
     octets: dict[str, Any] = {"schema": data, "content_type": "application/octet-stream"}
     found = {
         "/apis/penstock/v1/artifacts/{name}:download": get("DownloadArtifact", path=("name",), **octets),
@@ -285,12 +290,11 @@ def _plain_routes() -> dict[str, dict[str, Schema]]:
             "ReadEvents", path=("run_id",), schema=data, content_type="application/x-ndjson"
         ),
         "/apis/penstock/v1/runs/{run_id}:watch": get(
-            "WatchRun", "after", "until_finished", "summary",
-            path=("run_id",), schema=data, content_type="text/event-stream",
+            "WatchRun", "after", "until_finished", "summary", path=("run_id",), **events
         ),
         "/apis/penstock/v1/runs:watch": get(
             "WatchRuns", "namespace", "experiment_id", "filter", "sort_by", "page_size", "page_token", "until_finished",
-            schema=data, content_type="text/event-stream",
+            **events,
         ),
         "/artifacts/get": get("PreviewArtifact", "peek", "namespace", "providerInfo",
                               required=("source", "bucket", "key"), **octets),

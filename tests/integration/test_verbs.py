@@ -20,6 +20,8 @@ RUN_FIELDS = {
     "pipeline_version_reference", "runtime_config", "service_account", "created_at", "scheduled_at", "finished_at",
     "state", "error", "run_details", "recurring_run_id", "state_history", "plugins_input", "plugins_output",
 }  # fmt: skip
+# It answers as long as somebody listens.
+LIST_WATCH = "/apis/penstock/v1/runs:watch"
 # Not for the web UI, so not below its prefix either.
 FOR_OPERATORS = ("/livez", "/metrics", "/openapi.json", "/readyz")
 
@@ -40,7 +42,7 @@ def ask(up: Embedded, verb: str, path: str) -> tuple[int, dict[str, str], bytes]
 
 @pytest.mark.parametrize("prefix", ["", "/pipeline"])
 def test_head_is_get_without_the_body(up: Embedded, prefix: str) -> None:
-    paths = [path for verb, path in asked() if verb == "GET" and path not in ("/metrics", "/readyz")]
+    paths = [path for verb, path in asked() if verb == "GET" and path not in ("/metrics", "/readyz", LIST_WATCH)]
     assert len(paths) > 40
     for path in [*paths, "/nothing"]:
         status, headers, content = ask(up, "GET", prefix + path)
@@ -48,6 +50,11 @@ def test_head_is_get_without_the_body(up: Embedded, prefix: str) -> None:
         assert (bare[0], bare[1]["content-type"], bare[2]) == (status, headers["content-type"], b""), path
         # Messages hold the request's id or the time at most, never more or fewer characters.
         assert bare[1].get("content-length") == str(len(content)), path
+
+
+def test_head_of_a_stream_that_goes_on_ends(up: Embedded) -> None:
+    status, headers, content = ask(up, "HEAD", LIST_WATCH)
+    assert (status, headers["content-type"], content) == (200, "text/event-stream", b"")
 
 
 def test_head_of_a_log_and_an_artifact(up: Embedded, client: Client) -> None:

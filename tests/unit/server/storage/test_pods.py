@@ -24,7 +24,8 @@ class ApiServer:
         self._loop = asyncio.new_event_loop()
         self._go = asyncio.Event()
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
+        # What a failed test leaves waiting must not keep the others waiting.
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         assert self._started.wait(60)
 
@@ -33,7 +34,7 @@ class ApiServer:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.join(10)
 
     def _serve(self) -> None:
         self._loop.run_until_complete(self._begin())
@@ -98,7 +99,9 @@ def test_hundreds_of_pods_are_followed_without_a_thread_each(server: ApiServer) 
     followed = {f"pod-{number}": Following(pods, f"pod-{number}") for number in range(PODS)}
     for name, following in followed.items():
         assert following.comes() == f"{name} begun\n".encode()
-    assert (server.open, threading.active_count() - before) == (PODS, 0)
+    assert server.open == PODS
+    # That of the event loop may be new, and threads of earlier tests may end meanwhile.
+    assert threading.active_count() - before <= 1
     for number in range(10):
         followed.pop(f"pod-{number}").log.close()
     server.go()
