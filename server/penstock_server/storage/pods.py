@@ -32,8 +32,16 @@ class ClusterPods:
     def __init__(self, cluster: Cluster, default_namespace: str) -> None:
         self._default = default_namespace
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="pods", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="pods", daemon=True)
+        self._thread.start()
         self._client = self._wait(self._create_client(cluster))
+
+    def close(self) -> None:
+        """Ends all connections, and the logs that are followed over them."""
+        self._wait(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_SECONDS)
+        self._loop.close()
 
     def document(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Pod as the API server has it, None when it is gone. Raises UnavailableError."""

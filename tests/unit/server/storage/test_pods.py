@@ -75,6 +75,13 @@ def server() -> Iterator[ApiServer]:
     made.close()
 
 
+@pytest.fixture
+def pods(server: ApiServer) -> Iterator[ClusterPods]:
+    made = ClusterPods(Cluster(server.url, None, dict, "team"), "team")
+    yield made
+    made.close()
+
+
 class Following:
     def __init__(self, pods: ClusterPods, name: str) -> None:
         self._more = threading.Semaphore(0)
@@ -93,8 +100,7 @@ class Following:
         return got
 
 
-def test_hundreds_of_pods_are_followed_without_a_thread_each(server: ApiServer) -> None:
-    pods = ClusterPods(Cluster(server.url, None, dict, "team"), "team")
+def test_hundreds_of_pods_are_followed_without_a_thread_each(server: ApiServer, pods: ClusterPods) -> None:
     before = threading.active_count()
     followed = {f"pod-{number}": Following(pods, f"pod-{number}") for number in range(PODS)}
     for name, following in followed.items():
@@ -109,7 +115,6 @@ def test_hundreds_of_pods_are_followed_without_a_thread_each(server: ApiServer) 
 
 
 @pytest.mark.parametrize("name", ["gone", "waiting"])
-def test_a_pod_without_a_log(server: ApiServer, name: str) -> None:
-    pods = ClusterPods(Cluster(server.url, None, dict, "team"), "team")
+def test_a_pod_without_a_log(pods: ClusterPods, name: str) -> None:
     with pytest.raises(NotFoundError):
         Following(pods, name).comes()
