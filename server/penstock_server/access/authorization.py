@@ -83,10 +83,7 @@ class Authorization:
 
     def demand_in(self, caller: Caller, namespace: str, resource: str, verb: str, group: str) -> None:
         """Like `demand`, for a namespace that a caller names. Raises InvalidArgumentError if it is needed and empty."""
-        if self.tenancy.multi_user and not namespace:
-            raise InvalidArgumentError("a namespace is required in multi-user mode", "namespace")
-        place = namespace if self.tenancy.multi_user else self._own_namespace
-        self.demand(caller, Attributes(resource, verb, place, group))
+        self.demand(caller, Attributes(resource, verb, self._named_place(namespace), group))
 
     def administers(self, caller: Caller, resource: str, verb: str) -> bool:
         """Whether a caller has a right everywhere; in single-user mode in the one namespace that there is."""
@@ -98,10 +95,15 @@ class Authorization:
 
         Raises InvalidArgumentError, UnavailableError.
         """
-        if self.tenancy.multi_user and not namespace:
-            raise InvalidArgumentError("a namespace is required in multi-user mode", "namespace")
-        place = namespace if self.tenancy.multi_user else self._own_namespace
+        place = self._named_place(namespace)
         return [change for change in rules.CHANGES if self.decide(caller, Attributes(*change, place)).allowed]
+
+    def _named_place(self, namespace: str) -> str:
+        if not self.tenancy.multi_user:
+            return self._own_namespace
+        if not namespace:
+            raise InvalidArgumentError("a namespace is required in multi-user mode", "namespace")
+        return namespace
 
     def demand(self, caller: Caller, wanted: Attributes) -> None:
         """Raises PermissionDeniedError, with the reason, unless the caller has the right."""

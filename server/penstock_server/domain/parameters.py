@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 LONGEST = 255
@@ -29,7 +30,7 @@ class SearchableParameter:
 
 def searchable(arguments: Mapping[str, Any]) -> list[SearchableParameter]:
     """The first 500 of the arguments that a filter can find."""
-    return [parameter for parameter, _ in zip(_fitting(arguments), range(_MOST), strict=False)]
+    return list(islice(_fitting(arguments), _MOST))
 
 
 def _fitting(arguments: Mapping[str, Any]) -> Iterator[SearchableParameter]:

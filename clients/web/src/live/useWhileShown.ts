@@ -9,7 +9,7 @@ interface Stream {
   readonly stop: () => void;
 }
 
-/** Stopped some time after the page was hidden, started when it is shown again; a page that begins hidden has none. */
+/** Stopped when the page is left and some time after it was hidden, started when it is shown again; a page that begins hidden has none. */
 export function useWhileShown({ start, stop }: Stream): void {
   useEffect(() => {
     let hidden: ReturnType<typeof setTimeout> | undefined;
@@ -21,9 +21,14 @@ export function useWhileShown({ start, stop }: Stream): void {
     look();
     document.addEventListener("visibilitychange", look);
     window.addEventListener("online", look);
+    // A page that the browser keeps for the way back stands still with its streams open, and its timers with it.
+    window.addEventListener("pagehide", stop);
+    window.addEventListener("pageshow", look);
     return () => {
       document.removeEventListener("visibilitychange", look);
       window.removeEventListener("online", look);
+      window.removeEventListener("pagehide", stop);
+      window.removeEventListener("pageshow", look);
       clearTimeout(hidden);
       stop();
     };
