@@ -55,8 +55,7 @@ async def test_a_stream_that_is_left(caplog: pytest.LogCaptureFixture) -> None:
             client.sendall(REQUEST)
             await asyncio.to_thread(client.recv, 1)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOTHING_LINGERS)
-        async with asyncio.timeout(30):
-            await server.left.wait()
+        await asyncio.wait_for(server.left.wait(), 30)
         await asyncio.to_thread(gateway.stop, 5)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert any("status=499" in record.getMessage() for record in caplog.records)
