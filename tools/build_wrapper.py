@@ -1,4 +1,5 @@
-"""Builds the wrapper of a task's Pod (executor/penstock_executor/agent/run.c) for every architecture.
+"""Builds the programs that run in a task's Pod for every architecture: the wrapper (executor/penstock_executor/agent/
+run.c) and the first process of a warm worker (worker.c).
 
 Invariants: the compiler is the one that pyproject.toml pins and nothing of this machine gets into the result, so equal
 sources give equal bytes wherever it runs. `--check` writes nothing and fails when what is committed differs.
@@ -16,9 +17,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "executor" / "penstock_executor" / "agent" / "run.c"
-BINARIES = SOURCE.parent / "bin"
-TARGETS = {"run-amd64": "x86_64-linux-musl", "run-arm64": "aarch64-linux-musl"}
+SOURCES = ROOT / "executor" / "penstock_executor" / "agent"
+BINARIES = SOURCES / "bin"
+PROGRAMS = ("run", "worker")
+TARGETS = {"amd64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
 FLAGS = ("-std=c11", "-Os", "-g0", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none")
 
 
@@ -27,7 +29,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with what is committed, write nothing")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        made = {name: build(target, Path(scratch) / name) for name, target in TARGETS.items()}
+        made = {
+            f"{program}-{machine}": build(program, target, Path(scratch) / program)
+            for program in PROGRAMS
+            for machine, target in TARGETS.items()
+        }
     if not arguments.check:
         BINARIES.mkdir(exist_ok=True)
         for name, data in made.items():
@@ -36,20 +42,20 @@ def main() -> int:
         return 0
     stale = [name for name, data in made.items() if not is_same(BINARIES / name, data)]
     for name in stale:
-        print(f"{(BINARIES / name).relative_to(ROOT)} is not what run.c gives", file=sys.stderr)
+        print(f"{(BINARIES / name).relative_to(ROOT)} is not what its source gives", file=sys.stderr)
     if stale:
         print("run `make generate` and commit the result", file=sys.stderr)
         return 1
-    print("the wrapper's binaries are what run.c gives")
+    print("the binaries of Pods are what their sources give")
     return 0
 
 
-def build(target: str, output: Path) -> bytes:
+def build(program: str, target: str, output: Path) -> bytes:
     # The compiler builds the libc of a target once and keeps it here.
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(ROOT / "build" / "zig")}
     subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", "-target", target, *FLAGS, "-o", str(output), SOURCE.name],
-        cwd=SOURCE.parent, env=environment, check=True,
+        [sys.executable, "-m", "ziglang", "cc", "-target", target, *FLAGS, "-o", str(output), f"{program}.c"],
+        cwd=SOURCES, env=environment, check=True,
     )  # fmt: skip
     return output.read_bytes()
 

@@ -1,6 +1,6 @@
-"""Runs the wrapper of a task's Pod as a container runtime would, and reads its results.
+"""Runs the programs of a task's Pod as a container runtime would, and reads their results.
 
-Two binaries: the committed one, and one of the same source that ends as soon as it reads or writes outside of an object
+Two binaries of each: the committed one, and one of the same source that ends as soon as it reads or writes outside of an object
 or does what C leaves undefined. The compiler of the committed one has no runtime library for the first of the two
 checks, hence the machine's own compiler; what cannot be built fails its tests.
 """
@@ -20,12 +20,11 @@ from typing import Any
 import psutil
 
 from tools import debian
-from tools.build_wrapper import ROOT, SOURCE
+from tools.build_wrapper import BINARIES, ROOT, SOURCES
 
-WRAPPER = (Path(__file__).resolve().parents[2] / "executor" / "penstock_executor" / "agent" / "bin") / {
-    "x86_64": "run-amd64",
-    "aarch64": "run-arm64",
-}[platform.machine()]
+_MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+WRAPPER = BINARIES / f"run-{_MACHINE}"
+WORKER = BINARIES / f"worker-{_MACHINE}"
 _USER_NAMESPACE = () if os.geteuid() == 0 else ("--user", "--map-root-user")
 CONTAINER = ("unshare", *_USER_NAMESPACE, "--pid", "--fork", "--kill-child", "--mount-proc")
 """The wrapper is PID 1, so that whatever it leaves behind ends with it."""
@@ -42,16 +41,16 @@ _CHECKS = (
 
 
 @cache
-def sanitized() -> Path:
+def sanitized(program: str = "run") -> Path:
     """The binary with the checks. Raises RuntimeError, CalledProcessError."""
     debian.require("gcc")
     place = ROOT / "build"
     place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as scratch:
-        made = Path(scratch) / "run"
-        subprocess.run(["gcc", *_CHECKS, "-o", made, SOURCE], check=True)
+        made = Path(scratch) / program
+        subprocess.run(["gcc", *_CHECKS, "-o", made, SOURCES / f"{program}.c"], check=True)
         # Others may build it at the same time.
-        return made.rename(place / "run-sanitized")
+        return made.rename(place / f"{program}-sanitized")
 
 
 def start(*arguments: str, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[bytes]:

@@ -1,7 +1,9 @@
-"""The agent in a task's Pod: `python -m penstock_executor.agent [run|fetch|attend]` (docs/pods.md).
+"""The agent in a task's Pod: `python -m penstock_executor.agent [run|fetch|attend|work|relay]` (docs/pods.md,
+docs/workers.md).
 
-Its instructions are in `PENSTOCK_TASK_0`, …; credentials of the store are in its environment too. Invariant: it exits
-without waiting for threads of the store that may hang, once the result is left.
+Its instructions are in `PENSTOCK_TASK_0`, …, those of a warm worker's attempts come over its socket; credentials of the
+store are in its environment. Invariant: it exits without waiting for threads of the store that may hang, once the
+result is left.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 
 from penstock_executor.agent.attempt import Attempt
 from penstock_executor.agent.outputs import PodFiles
-from penstock_executor.agent.protocol import SHARE, AgentTask
+from penstock_executor.agent.protocol import SHARE, WORKER_SOCKET, AgentTask
 from penstock_executor.agent.share import Share
 from penstock_executor.agent.stores import open_store
 
@@ -22,11 +24,18 @@ from penstock_executor.agent.stores import open_store
 def main() -> int:
     """1 when inputs could not be fetched, else 0: what else went wrong is in the result."""
     parser = argparse.ArgumentParser(description="Moves a task's files and tells what the task left.")
-    parser.add_argument("command", nargs="?", choices=("run", "fetch", "attend"), default="run")
+    parser.add_argument("command", nargs="?", choices=("run", "fetch", "attend", "work", "relay"), default="run")
     parser.add_argument("--message", type=Path, default=Path("/dev/termination-log"), help="file of the result")
     parser.add_argument("--share", type=Path, default=Path(SHARE), help="directory shared with the wrapper")
     parser.add_argument("--root", type=Path, default=Path("/"), help="under which the Pod's places lie")
+    parser.add_argument("--socket", type=Path, default=Path(WORKER_SOCKET), help="of a warm worker's agent")
     arguments = parser.parse_args()
+    if arguments.command in ("work", "relay"):
+        from penstock_executor.agent import worker
+
+        if arguments.command == "relay":
+            return worker.relay(arguments.socket)
+        return worker.work(arguments.socket, arguments.share, arguments.root, os.environ)
     # The task's container may run as any user, who has to read and write these files.
     os.umask(0)
     task = AgentTask.from_json(instructions(os.environ))

@@ -64,12 +64,13 @@ class Attempt:
         """The whole attempt, beside a program that the wrapper starts."""
         try:
             signal.signal(signal.SIGTERM, self._on_sigterm)
+            # Held back by whoever started this in a process of its own.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self.share.open_liveness_fifo()
             failed = self._fetch_inputs()
             if failed is not None:
                 return failed
-            self.share.wait_for_wrapper()
-            self._starting = False
+            self._wait_for_wrapper()
         except PodEndsError as error:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
         return self.conclude(self.share.wait_for_end())
@@ -136,12 +137,24 @@ class Attempt:
         self.share.ready()
         return None
 
+    def _wait_for_wrapper(self) -> None:
+        """Raises PodEndsError."""
+        try:
+            self.share.wait_for_wrapper()
+        except PodEndsError:
+            # It may have started all the same, and have a log.
+            if not self.share.has_wrapper():
+                raise
+        self._starting = False
+
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._ending = True
         if self._fetching is not None:
             # An exception raised here would surface in whichever callback is running.
             self._event_loop().call_soon_threadsafe(self._fetching.cancel)
         elif self._starting:
+            # Once: what follows it is not to be broken off.
+            self._starting = False
             raise PodEndsError
 
     def _event_loop(self) -> AbstractEventLoop:

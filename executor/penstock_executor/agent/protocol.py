@@ -17,6 +17,9 @@ SHARE = "/penstock/share"
 SESSIONS = "/penstock/sessions"
 """Where the agent alone finds temporary credentials of stores, a file for each of them."""
 
+WORKER_SOCKET = "/tmp/penstock-worker.sock"  # noqa: S108 - in the agent's own container
+"""Over which the agent of a warm worker is given attempts."""
+
 WRAPPER_DIR = "/penstock/bin"
 WRAPPER_FAILED = 125
 """The wrapper's exit code for failures of its own."""

@@ -46,11 +46,14 @@ class Share:
     def failed(self, text: str) -> None:
         self._mark("failed", text)
 
+    def has_wrapper(self) -> bool:
+        """Whether the wrapper has begun."""
+        return (self.directory / "alive").exists()
+
     def wait_for_wrapper(self) -> None:
-        alive = self.directory / "alive"
         delay = _FIRST_POLL_SECONDS
         # No retry of a failed call: it polls for a file.
-        while not alive.exists():
+        while not self.has_wrapper():
             time.sleep(delay)
             delay = min(delay * 1.5, _LAST_POLL_SECONDS)
 
