@@ -116,7 +116,7 @@ async def test_the_next_attempt_finds_what_the_first_one_found(pod: WorkerPod, s
 
 RETIRING = {
     "a limit": ("prlimit --pid 1 --nofile=64:64", "limits"),
-    "a priority": ("renice -n 5 -p 1", "priority"),
+    "a priority": ("renice -n 19 -p 1", "priority"),
     "a processor": ("taskset -p 1 1", "processors"),
     "a policy": ("chrt -i -p 0 1", "priority"),
     "an order of reads and writes": ("ionice -c 3 -p 1", "priority"),

@@ -50,6 +50,8 @@ class WorkerPod:
         files = [(self.directory / name).open("ab") for name in ("stdout", "stderr", "agent-stderr")]
         self.main = subprocess.Popen(
             [*CONTAINER, "--ipc", "sh", "-c", mounted, "sh", *AS_USER, *command, "--message", str(self.message)],
+            # The program with checks handles signals by itself, and looks for leaks by tracing itself.
+            env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0:handle_segv=0"},
             cwd=self.directory,
             stdout=files[0],
             stderr=files[1],
@@ -73,9 +75,12 @@ class WorkerPod:
             if process is None:
                 continue
             below = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
-            process.kill()
+            # Its first process has another user, so that the end of the one above it does not end it.
+            for one in (*below, process):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
             process.wait()
-            # What is in the directory goes with it.
+            # What they have in the directory goes with them.
             await asyncio.to_thread(psutil.wait_procs, below, 60)
 
     async def connect(self) -> None:
