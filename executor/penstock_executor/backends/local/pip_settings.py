@@ -64,7 +64,7 @@ def _from_files(variables: Mapping[str, str]) -> dict[str, str] | None:
     for file in _files(variables):
         try:
             sections = _sections(file)
-        except OSError:
+        except (OSError, ValueError):
             return None
         if sections is None:
             return None
