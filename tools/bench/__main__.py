@@ -30,6 +30,7 @@ from tools.bench import (
     bench_list_watches,
     bench_local,
     bench_logs,
+    bench_pod_price,
     bench_terminate,
     bench_ui,
     bench_watches,
@@ -46,13 +47,14 @@ MEASURES: dict[str, Measure] = {
     "isolation": bench_isolation.measure,
     "local": bench_local.measure,
     "logs": bench_logs.measure,
+    "pod_price": bench_pod_price.measure,
     "terminate": bench_terminate.measure,
     "ui": bench_ui.measure,
     "watches": bench_watches.measure,
     "list_watches": bench_list_watches.measure,
 }
 # These need a cluster, so they run only when they are named.
-_ON_A_CLUSTER = ("kube", "terminate")
+_ON_A_CLUSTER = ("kube", "pod_price", "terminate")
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
