@@ -9,7 +9,7 @@ cost 1.25 times a bare one instead of 1.1 times (docs/decisions/emptydir-per-pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
@@ -25,7 +25,7 @@ ARTIFACTS_VOLUME = "penstock-artifacts"
 CERTIFICATES_VOLUME = "penstock-certificates"
 CERTIFICATES = "/etc/penstock/certificates"
 HOMES = ("/.local", "/.cache", "/.config")
-"""Where programs write whose user has no home (HOME is `/`)."""
+"""Where programs write whose user has no home (HOME is `/`), and no wrapper to give it one."""
 
 
 def scratch_volumes(containers: Iterable[Json]) -> list[Json]:
@@ -71,6 +71,12 @@ def directory_mounts(*paths: str) -> list[Json]:
         if within:
             found.append({**scratch_mount(top), "mountPath": path, "subPath": within.removeprefix("/")})
     return found
+
+
+def lies_at_home(mounts: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of the mounts is in a home of `HOMES`: then the program expects it there."""
+    paths = [f"{mount.get('mountPath')}/" for mount in mounts]
+    return any(path.startswith(f"{home}/") for path in paths for home in HOMES)
 
 
 def home_mounts() -> list[Json]:

@@ -47,11 +47,11 @@ def test_artifacts_bring_an_agent() -> None:
     (main,) = expected["spec"]["containers"]
     main["command"] = [
         *("/penstock/bin/run", "--share", "/penstock/share", "--wait", "--log", "/penstock/share/log"),
-        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT),
+        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT, "--home", "/tmp/kfp/.home"),
         *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--", "train"),
     ]
-    main["volumeMounts"] = [*files, share, *HOMES, WRAPPER]
-    emptied = [{"name": mount["name"], "emptyDir": {}} for mount in (*files, share, *HOMES)]
+    main["volumeMounts"] = [*files, share, WRAPPER]
+    emptied = [{"name": mount["name"], "emptyDir": {}} for mount in (*files, share)]
     expected["spec"]["volumes"][: len(SCRATCH)] = emptied
     agent = agent_of(made)
     instructions = agent["env"].pop(0)
@@ -101,7 +101,7 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
     (main,) = made["spec"]["containers"]
     assert "command" not in main and main["args"] == ["--x", "$$HOME"]
     assert "initContainers" not in made["spec"]
-    assert [volume["name"] for volume in made["spec"]["volumes"]] == [mount["name"] for mount in SCRATCH]
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == [mount["name"] for mount in (*SCRATCH, *HOMES)]
 
 
 def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None:
