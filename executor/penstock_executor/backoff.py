@@ -44,6 +44,13 @@ async def retried(
     for as long as there are tries; `delays()` without. `failed` is called with every error before the next try;
     an exception that it raises ends the tries.
     """
+    try:
+        return await call()
+    except Exception as error:
+        if not if_(error):
+            raise
+        # What goes well, as nearly every call does, pays nothing for what is known about tries.
+        first = [error]
     stops: list[stop_base] = [stop_never]
     if tries:
         stops.append(stop_after_attempt(tries))
@@ -52,6 +59,8 @@ async def retried(
     pauses = delays() if pauses is None else pauses
 
     async def once() -> _T:
+        if first:
+            raise first.pop()
         return await call()
 
     def report_failure(state: RetryCallState) -> None:
