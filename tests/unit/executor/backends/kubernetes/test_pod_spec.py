@@ -10,7 +10,7 @@ import pytest
 from penstock_executor.agent.protocol import AgentTask, Transfer
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.kubernetes.settings import ArtifactsClaim
+from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, NamespacePolicy
 from penstock_ir.artifact import Artifact
 
 from tests.support.pods import (
@@ -102,6 +102,21 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
     assert "command" not in main and main["args"] == ["--x", "$$HOME"]
     assert "initContainers" not in made["spec"]
     assert [volume["name"] for volume in made["spec"]["volumes"]] == [mount["name"] for mount in (*SCRATCH, *HOMES)]
+
+
+@pytest.mark.parametrize("path", ["/.cache/models", "/.local/lib"])
+@pytest.mark.parametrize("by", ["pipeline", "template"])
+def test_what_is_mounted_in_a_home_stays_in_it(path: str, by: str) -> None:
+    mount, volume = {"name": "models", "mountPath": path}, {"name": "models", "emptyDir": {}}
+    if by == "pipeline":
+        made = pod(launch("true", kubernetes={"volumes": [volume], "volumeMounts": [mount]}))
+    else:
+        template = {"spec": {"containers": [{"name": "main", "volumeMounts": [mount]}], "volumes": [volume]}}
+        made = pod(launch("true"), policy=NamespacePolicy(pod_template=template))
+    main = main_of(made)
+    assert "--home" not in main["command"]
+    assert [one for one in main["volumeMounts"] if one in HOMES] == HOMES
+    assert mount in main["volumeMounts"]
 
 
 def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None:
