@@ -107,7 +107,8 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
 @pytest.mark.parametrize("path", ["/.cache/models", "/.local/lib"])
 @pytest.mark.parametrize("by", ["pipeline", "template"])
 def test_what_is_mounted_in_a_home_stays_in_it(path: str, by: str) -> None:
-    mount, volume = {"name": "models", "mountPath": path}, {"name": "models", "emptyDir": {}}
+    mount = {"name": "models", "mountPath": path}
+    volume = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
     if by == "pipeline":
         made = pod(launch("true", kubernetes={"volumes": [volume], "volumeMounts": [mount]}))
     else:
