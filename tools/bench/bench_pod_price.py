@@ -21,6 +21,7 @@ from penstock_executor.attempts import AttemptKey, TaskLaunch
 from penstock_executor.backends.kubernetes.pod_spec import make_pod
 from penstock_kube.client import KubeClient
 
+from tools.bench.control_plane import control_plane, cpu_seconds
 from tools.bench.pod_watch import PodWatch, bare_pod
 from tools.bench.result import Row, at_most
 from tools.cluster import Cluster
@@ -28,8 +29,8 @@ from tools.kwok import kwok
 from tools.testing import kube_specs
 from tools.testing.pod_settings import POLICY, SETTINGS, Store
 
-ROUNDS = 7
-PODS = 150
+ROUNDS = 5
+PODS = 100
 WANTED = 1.15
 _RUN = "4d3a1f0e-0000-4000-8000-000000000001"
 _ROOT = f"s3://bucket/root/pipeline/{_RUN}/task/dec696ba-72ad-5f00-9487-0c77a2d3440c"
@@ -52,10 +53,10 @@ async def _measure(client: KubeClient, namespace: str, spec: Mapping[str, Any]) 
     try:
         for number in range(ROUNDS + 1):
             for name, shape in shapes.items():
-                before = {server: _cpu(process) for server, process in servers.items()}
+                before = {server: cpu_seconds(process) for server, process in servers.items()}
                 await watch.bare(PODS, as_they_end=True, made=shape)
                 await watch.quiet()
-                cost = {server: (_cpu(one) - before[server]) * 1000 / PODS for server, one in servers.items()}
+                cost = {server: (cpu_seconds(one) - before[server]) * 1000 / PODS for server, one in servers.items()}
                 if number:  # the first round warms everything up
                     spent[name].append(cost)
     finally:
@@ -66,7 +67,9 @@ async def _measure(client: KubeClient, namespace: str, spec: Mapping[str, Any]) 
             Row(f"{name}: {server}", statistics.median(one[server] for one in spent[name]), "ms of CPU/Pod")
             for server in servers
         ]
-        ratios = [one["kube-apiserver"] / bare["kube-apiserver"] for one, bare in zip(spent[name], spent["bare"])]
+        ratios = [
+            one["kube-apiserver"] / bare["kube-apiserver"] for one, bare in zip(spent[name], spent["bare"], strict=True)
+        ]
         ratio = statistics.median(ratios)
         label = f"{name}: API server's CPU, ratio to a bare Pod's"
         rows.append(at_most(label, ratio, "x", WANTED) if name == "ours" else Row(label, ratio, "x"))
@@ -140,12 +143,8 @@ def _task(namespace: str, pod_name: str) -> TaskLaunch:
 
 
 def _process(name: str) -> psutil.Process:
-    """Of the cluster, which has to be on this machine. Raises RuntimeError."""
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [""])[0].rpartition("/")[2] == name:
-            return process
-    raise RuntimeError(f"no {name} runs on this machine")
-
-
-def _cpu(process: psutil.Process) -> float:
-    return float(sum(process.cpu_times()[:2]))
+    """Raises RuntimeError when the cluster is not on this machine."""
+    found = control_plane(name)
+    if found is None:
+        raise RuntimeError(f"no {name} runs on this machine")
+    return found

@@ -52,9 +52,7 @@ class PodWatch:
         def remove(name: str) -> asyncio.Future[None]:
             return asyncio.ensure_future(asked(partial(self._client.delete, f"{self._path}/{name}")))
 
-        making = asyncio.gather(
-            *(asked(partial(self._client.create, self._path, made(name))) for name in names)
-        )
+        making = asyncio.gather(*(asked(partial(self._client.create, self._path, made(name))) for name in names))
         # One that cannot be made would be waited for in vain.
         making.add_done_callback(lambda _: self._turn.set())
         remaining, removing = set(names), []
