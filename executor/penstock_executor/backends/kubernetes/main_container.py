@@ -30,7 +30,7 @@ from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import Transfers
 from penstock_executor.engine.names import attempt_id
 from penstock_executor.engine.task_config import kubernetes_resources
-from penstock_executor.pod_paths import HOME, OUTPUT_PARAMETERS
+from penstock_executor.pod_paths import HOME, OUTPUT_PARAMETERS, SCRATCH
 
 Json = dict[str, Any]
 
@@ -61,18 +61,21 @@ def main_container(
         container["resources"] = resources
     users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
     at_home = lies_at_home([*users, *_mounts_of_template(policy)])
+    given = [*argv, *(one["value"] for one in env if "value" in one)]
+    has_root = agent or not task.command or paths.root == SCRATCH or paths.names_root(given)
     if task.command:
-        wrapped = [*_wrapper(task, paths, moved, agent=agent, home="" if at_home else HOME), "--", *argv]
+        wrapper = _wrapper(task, paths, moved, agent=agent, home="" if at_home else HOME, has_root=has_root)
+        wrapped = [*wrapper, "--", *argv]
         container["command"] = [escaped(text, names(env)) for text in wrapped]
     elif argv:
         container["args"] = [escaped(text, names(env)) for text in argv]
     ours = [
-        *file_mounts([paths.root, *moved.paths()], share=agent and bool(task.command)),
+        *file_mounts([*([paths.root] if has_root else ()), *moved.paths()], share=agent and bool(task.command)),
         *(home_mounts() if at_home or not task.command else ()),
         *([wrapper_mount(architecture)] if task.command else directory_mounts(OUTPUT_PARAMETERS, paths.root)),
         *certificates_mount(settings),
     ]
-    container["volumeMounts"] = with_users_mounts(ours, users, workspace="workspace" in platform)
+    container["volumeMounts"] = with_users_mounts(ours, users, paths.root, workspace="workspace" in platform)
     container["securityContext"] = task_security(platform.get("securityContext") or {}, policy)
     return container
 
@@ -83,19 +86,23 @@ def _mounts_of_template(policy: NamespacePolicy) -> list[Mapping[str, Any]]:
     return [one for main in containers if main.get("name") == NAME for one in entries(main, "volumeMounts")]
 
 
-def _wrapper(task: TaskLaunch, paths: TaskPaths, moved: Transfers, *, agent: bool, home: str) -> list[str]:
+def _wrapper(
+    task: TaskLaunch, paths: TaskPaths, moved: Transfers, *, agent: bool, home: str, has_root: bool
+) -> list[str]:
     command = [f"{WRAPPER_DIR}/run"]
     if agent:
         command += ["--share", SHARE]
         if moved.inputs:
             command.append("--wait")
         command += ["--log", LOG]
-    command += ["--mkdir", OUTPUT_PARAMETERS, "--mkdir", paths.root]
+    command += ["--mkdir", OUTPUT_PARAMETERS]
+    if has_root:
+        command += ["--mkdir", paths.root, "--metadata", paths.metadata]
     if home:
         command += ["--home", home]
     if agent:
-        return [*command, "--metadata", paths.metadata]
+        return command
     for name in task.output_parameters:
         command += ["--parameter", f"{name}={paths.parameter(name)}"]
     token = attempt_id(task.key.run_id, task.key.path, task.key.attempt)
-    return [*command, "--count", "--metadata", paths.metadata, "--message", MESSAGE, "--token", token]
+    return [*command, "--count", "--message", MESSAGE, "--token", token]

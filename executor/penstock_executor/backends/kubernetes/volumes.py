@@ -110,9 +110,9 @@ def certificates_env(settings: PodSettings) -> list[Json]:
     return [{"name": name, "value": f"{CERTIFICATES}/ca.crt"} for name in names]
 
 
-def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], *, workspace: bool) -> list[Json]:
-    """Both. Raises PodSpecError when a mount of the pipeline is in the way."""
-    taken = {mount["mountPath"] for mount in ours}
+def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], root: str, *, workspace: bool) -> list[Json]:
+    """Both. Raises PodSpecError when a mount of the pipeline is in the way, also in that of a `root` without a mount."""
+    taken = {_top(root), *(mount["mountPath"] for mount in ours)}
     seen: set[str] = set()
     for mount in users:
         path = mount["mountPath"]

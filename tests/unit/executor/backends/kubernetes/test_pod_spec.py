@@ -47,8 +47,8 @@ def test_artifacts_bring_an_agent() -> None:
     (main,) = expected["spec"]["containers"]
     main["command"] = [
         *("/penstock/bin/run", "--share", "/penstock/share", "--wait", "--log", "/penstock/share/log"),
-        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT, "--home", "/tmp/kfp/.home"),
-        *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--", "train"),
+        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT),
+        *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--home", "/tmp/kfp/.home", "--", "train"),
     ]
     main["volumeMounts"] = [*files, share, WRAPPER]
     emptied = [{"name": mount["name"], "emptyDir": {}} for mount in (*files, share)]
@@ -101,7 +101,32 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
     (main,) = made["spec"]["containers"]
     assert "command" not in main and main["args"] == ["--x", "$$HOME"]
     assert "initContainers" not in made["spec"]
-    assert [volume["name"] for volume in made["spec"]["volumes"]] == [mount["name"] for mount in (*SCRATCH, *HOMES)]
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == [
+        *(mount["name"] for mount in (*SCRATCH, scratch("/s3", "s3"), *HOMES))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["{{$}}"], ()),
+        (['["--executor_input", "{{$.json_escape[1]}}"]'], ()),
+        (["--into={{$.outputs.output_file}}"], ()),
+        ([f"ls {LOCAL_ROOT}"], ()),
+        ([], (("TOLD", LOCAL_ROOT),)),
+    ],
+)
+def test_a_task_that_is_told_of_its_root_has_it(arguments: list[str], variables: tuple[tuple[str, str], ...]) -> None:
+    main = main_of(pod(launch("true", *arguments, env=variables)))
+    made = main["command"].index(LOCAL_ROOT)
+    assert main["command"][made - 1] == "--mkdir"
+    assert main["command"][made + 1 : made + 3] == ["--metadata", f"{LOCAL_ROOT}/output_metadata.json"]
+    assert scratch("/s3", "s3") in main["volumeMounts"]
+
+
+def test_a_root_that_every_program_knows_is_there() -> None:
+    main = main_of(pod(launch("true", task_root="https://elsewhere/root")))
+    assert main["command"][3:7] == ["--mkdir", "/tmp/kfp", "--metadata", "/tmp/kfp/output_metadata.json"]
 
 
 @pytest.mark.parametrize("path", ["/.cache/models", "/.local/lib"])
