@@ -11,7 +11,6 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 from penstock_executor.pod_paths import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri
 
-
 _METADATA = "output_metadata.json"
 
 

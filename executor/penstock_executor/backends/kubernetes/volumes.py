@@ -1,7 +1,7 @@
 """The volumes that every task's Pod has, and where they are mounted (docs/pods.md).
 
-Invariants: one emptyDir for each directory that is shared; the agent sees the task's files at the same paths. No two
-mounts of a container share a path, and nothing of a pipeline hides what is ours.
+Invariants: one emptyDir for each directory that is used, and none besides; the agent sees the task's files at the same
+paths. No two mounts of a container share a path, and nothing of a pipeline hides what is ours.
 
 Why not one emptyDir with a `subPath` for each directory: the kubelet mounts every `subPath` once more, which made a Pod
 cost 1.25 times a bare one instead of 1.1 times (docs/decisions/emptydir-per-place.md).
@@ -111,7 +111,7 @@ def certificates_env(settings: PodSettings) -> list[Json]:
 
 
 def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], root: str, *, workspace: bool) -> list[Json]:
-    """Both. Raises PodSpecError when a mount of the pipeline is in the way, also in that of a `root` without a mount."""
+    """Both. Raises PodSpecError when a mount of the pipeline is in the way, also where `root` would be mounted."""
     taken = {_top(root), *(mount["mountPath"] for mount in ours)}
     seen: set[str] = set()
     for mount in users:
