@@ -46,11 +46,13 @@ async def retried(
     an exception that it raises ends the tries.
     """
     began = time.monotonic()
-    # Nearly every call succeeds at once, and what carries out retries costs more than most of them.
+    # What goes well, as nearly every call does, pays nothing for what is known about tries.
     try:
         return await call()
-    except Exception as error:  # noqa: BLE001 - it is raised, or tried again, below
-        first: Exception | None = error
+    except Exception as error:
+        if not if_(error):
+            raise
+        first = [error]
     stops: list[stop_base] = [stop_never]
     if tries:
         stops.append(stop_after_attempt(tries))
@@ -59,10 +61,8 @@ async def retried(
     pauses = delays() if pauses is None else pauses
 
     async def once() -> _T:
-        nonlocal first
-        if first is not None:
-            error, first = first, None
-            raise error
+        if first:
+            raise first.pop()
         return await call()
 
     def report_failure(state: RetryCallState) -> None:

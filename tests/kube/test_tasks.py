@@ -34,6 +34,14 @@ def test_a_task_is_one_pod_and_leaves_none(kube: KubePenstock, kube_client: Clie
     kube.cluster.until(lambda: kube.cluster.pods(kube.namespace, run_id), lambda pods: pods == [])
 
 
+def test_a_user_whom_the_image_does_not_know_has_a_home(kube_client: Client) -> None:
+    script = "mkdir -p ~/.cache/program && cd ~ && printf '%s' \"$HOME $(pwd)\" > /tmp/kfp/outputs/home"
+    run_id = runs.start(kube_client, kube_specs.shell(script, outputs=["home"]))
+    run = runs.finished(kube_client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+    assert runs.tasks(kube_client, run_id)["only"].outputs["home"] == "/tmp/kfp/.home /tmp/kfp/.home"
+
+
 @pytest.mark.parametrize("size", [1, 3_000, 4_096, 100_000, 2_000_000])
 def test_parameters_of_any_size(kube_client: Client, size: int) -> None:
     """A termination message holds 4096 bytes; what is larger takes another way, unseen."""

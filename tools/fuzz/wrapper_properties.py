@@ -221,7 +221,7 @@ def texts_are_those_that_utf8_says(parameters: Sequence[tuple[bytes, bytes]], me
 # --- options ------------------------------------------------------------------------------------------------------
 
 _FLAGS = ("--wait", "--count")
-_OPTIONS = ("--share", "--log", "--metadata", "--message", "--token", "--parameter", "--mkdir")
+_OPTIONS = ("--share", "--log", "--metadata", "--message", "--token", "--parameter", "--mkdir", "--home")
 _names_and_paths = st.sampled_from(
     ["a=p", "=p", "a==p", "a", "b" * _LONGEST_NAME + "=p", "b" * _LONGEST_NAME + "b=p", "é" * _LONGEST_NAME + "=p"]
 )

@@ -135,7 +135,8 @@ class KubernetesBackend:
                 self._keep_credentials(attempt, launched)
 
     def _keep_credentials(self, attempt: PodAttempt, view: PodView) -> None:
-        if attempt.state.phase is not Phase.ENDED and attempt.keeping is None:
+        needs_none = attempt.keys is not None and not attempt.keys
+        if attempt.state.phase is not Phase.ENDED and attempt.keeping is None and not needs_none:
             keeping = self._sessions.keep(attempt, view, lambda failure: self._give_up(attempt, failure))
             attempt.keeping = self._background.begin(keeping)
 

@@ -36,8 +36,9 @@ class PodAttempt:
     log_stored: bool = False
     succeeded: bool = False
     timer: asyncio.TimerHandle | None = None
-    keys: Mapping[str, SessionKeys] = field(default_factory=dict, repr=False)
-    """Temporary credentials that were issued for its Pod and are not stored yet."""
+    keys: Mapping[str, SessionKeys] | None = field(default=None, repr=False)
+    """Temporary credentials that were issued for its Pod and are not stored yet; empty when it needs none, None when
+    nobody has asked."""
     keeping: asyncio.Task[None] | None = None
     """Stores and renews them (`sessions`)."""
 
