@@ -8,9 +8,10 @@ from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import run_pb2_grpc
 
 from penstock_server.errors import AbortedError
+from penstock_server.rpc.conditions import Condition
 from penstock_server.rpc.convert import runs as convert
 from penstock_server.rpc.convert.common import list_request
-from penstock_server.services.runs import RunService
+from penstock_server.services.runs import RunService, Unchanged
 
 
 class RunServicer(run_pb2_grpc.RunServiceServicer):
@@ -23,7 +24,11 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.to_proto(self._service.create(convert.new_run(request.run)))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.Run:
-        return convert.details_to_proto(self._service.get(request.run_id, without_tasks=request.without_tasks))
+        tasks = not request.without_tasks
+        condition = Condition(context, "all" if tasks else "run")
+        found = self._service.get(request.run_id, tasks=tasks, unless=condition.versions())
+        condition.answered(found.version)
+        return pb.Run() if isinstance(found, Unchanged) else convert.details_to_proto(found)
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         page = self._service.list(list_request(request), request.experiment_id, request.namespace)

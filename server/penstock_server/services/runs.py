@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,6 +107,15 @@ class RunDetails:
     run: Run
     tasks: Sequence[Task]
     artifact_ids: Mapping[str, int]
+    version: str = ""
+    """Another one with every change of the run, its tasks or its artifacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Of a run whose version the caller has."""
+
+    version: str
 
 
 class RunService:
@@ -166,18 +175,27 @@ class RunService:
         _note(uow, run.created_at, "create", run)
         return run
 
-    def get(self, run_id: str, *, without_tasks: bool = False) -> RunDetails:
+    def get(self, run_id: str, *, tasks: bool = True, unless: Collection[str] = ()) -> RunDetails | Unchanged:
+        """A run whose version is one of `unless` is not read. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            run = find(uow, run_id)
-            if without_tasks:
-                return RunDetails(run, (), {})
-            return RunDetails(run, with_waits(uow.tasks.list_for_run(run_id)), uow.artifacts.ids_for_run(run_id))
+            found = _versioned(uow, run_id, unless)
+            if isinstance(found, Unchanged):
+                return found
+            run, version = found
+            if not tasks:
+                return RunDetails(run, (), {}, version)
+            # Behind the version: what is committed meanwhile may be told, and the next one who asks sees a new version.
+            listed = with_waits(uow.tasks.list_for_run(run_id))
+            return RunDetails(run, listed, uow.artifacts.ids_for_run(run_id), version)
 
-    def with_document(self, run_id: str) -> tuple[Run, Spec | None]:
-        """A run and the document that it executes."""
+    def with_document(self, run_id: str, unless: Collection[str] = ()) -> tuple[Run, Spec | None, str] | Unchanged:
+        """A run, the document that it executes and the run's version. `unless` as in `get`. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            run = find(uow, run_id)
-            return run, uow.specs.get(run.spec_hash)
+            found = _versioned(uow, run_id, unless)
+            if isinstance(found, Unchanged):
+                return found
+            run, version = found
+            return run, uow.specs.get(run.spec_hash), version
 
     def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Run]:
         """Raises InvalidArgumentError, NotFoundError."""
@@ -345,6 +363,17 @@ def find(uow: UnitOfWork, run_id: str) -> Run:
     if run is None:
         raise NotFoundError("Run", run_id)
     return run
+
+
+def _versioned(uow: UnitOfWork, run_id: str, unless: Collection[str]) -> tuple[Run, str] | Unchanged:
+    """The run with its version, or only that it is one of `unless`. Raises NotFoundError."""
+    version = uow.runs.version(run_id) if unless else None
+    if version in unless and version is not None:
+        return Unchanged(version)
+    found = uow.runs.versioned(run_id)
+    if found is None:
+        raise NotFoundError("Run", run_id)
+    return found
 
 
 def _run_id(new: NewRun) -> str:

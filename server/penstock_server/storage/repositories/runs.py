@@ -27,6 +27,7 @@ _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 # Made once: it is asked several times a second, for as long as somebody watches.
 _CHANGES = select(table.c.run_id, table.c.changes).where(table.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _NEXT_CHANGE = table.c.changes + 1
+_VERSIONED = [*_COLUMNS, table.c.changes]
 # What changes in the life of a run, besides its place in the queue and its storage state.
 _CHANGING = (
     "state",
@@ -69,6 +70,17 @@ class SqlRunRepository:
         statement = select(*_COLUMNS).where(table.c.run_id == run_id)
         row = self._connection.execute(statement.with_for_update() if self._lock else statement).first()
         return _run(row) if row else None
+
+    def version(self, run_id: str) -> str | None:
+        """Of a run that exists: another one with every change of the run, its tasks or its artifacts."""
+        statement = select(table.c.created_at, table.c.changes).where(table.c.run_id == run_id)
+        row = self._connection.execute(statement).first()
+        return _version(row.created_at, row.changes) if row else None
+
+    def versioned(self, run_id: str) -> tuple[Run, str] | None:
+        """The run and its version, as they were at one moment."""
+        row = self._connection.execute(select(*_VERSIONED).where(table.c.run_id == run_id)).first()
+        return (_run(row), _version(row.created_at, row.changes)) if row else None
 
     def get_many(self, run_ids: Sequence[str]) -> dict[str, Run]:
         """The runs that exist, by id."""
@@ -200,6 +212,11 @@ def _history_text(run: Run) -> str:
 
 def _mark(row: Row[Any]) -> int:
     return hash(_mark_of(row))
+
+
+def _version(created_at: int, changes: int) -> str:
+    """With the time of creation: a run of a schedule that is made again has the id that it had, and no changes."""
+    return f"{created_at:x}.{changes:x}"
 
 
 def _run(row: Row[Any]) -> Run:
