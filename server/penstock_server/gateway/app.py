@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 from penstock_api.v1 import insight_pb2
 
 from penstock_server.errors import PenstockError
-from penstock_server.gateway import calls, conditional, connections, cross_site, replies
+from penstock_server.gateway import calls, compression, conditional, connections, cross_site, replies
 from penstock_server.gateway.admission import CONTENT, Admission, Handler
 from penstock_server.gateway.conversion import beside, converted
 from penstock_server.gateway.cross_site import LOCAL_ONLY, SitePolicy
@@ -261,14 +261,14 @@ class _Gateway:
         if isinstance(reply, bytes):
             reply = route.reply.FromString(reply)
 
-        def encoded() -> tuple[bytes, str]:
+        def made() -> web.Response:
             content = _json(reply, keeps_all=keeps_all)
-            return content, tag or condition.tag_of_content(content)
+            tag_of_reply = tag or condition.tag_of_content(content)
+            if condition.is_known(tag_of_reply):
+                return conditional.not_modified(tag_of_reply)
+            return conditional.tagged(compression.applied(request, replies.json_reply(content)), tag_of_reply)
 
-        content, tag = await converted(reply.ByteSize(), encoded)
-        if condition.is_known(tag):
-            return conditional.not_modified(tag)
-        return conditional.tagged(replies.json_reply(content), tag)
+        return await converted(reply.ByteSize(), made)
 
     async def _built(
         self, route: Route, values: Sequence[str], request: web.Request, content: bytes
@@ -301,7 +301,9 @@ class _Gateway:
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """The OpenAPI 3 document of these routes."""
-        return web.Response(body=_openapi(), content_type="application/json")
+        document = _openapi()
+        plain = web.Response(body=document, content_type="application/json")
+        return await converted(len(document), lambda: compression.applied(request, plain))
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadLogRequest(
