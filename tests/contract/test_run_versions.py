@@ -99,7 +99,6 @@ WRITES: list[Callable[[Written], None]] = [
 
 def shown(service: RunService) -> tuple[str, bytes]:
     found = service.get("r1")
-    assert isinstance(found, RunDetails)
     return found.version, details_to_proto(found).SerializeToString(deterministic=True)
 
 
@@ -127,9 +126,9 @@ def test_no_two_answers_have_one_version(database: Database, seed: int) -> None:
 def test_a_version_that_is_known_is_all_that_is_read(database: Database) -> None:
     written = Written(database, random.Random(1))
     version, _ = shown(written.runs)
-    assert written.runs.get("r1", unless=["0.0", version]) == Unchanged(version)
-    assert written.runs.with_document("r1", [version]) == Unchanged(version)
-    assert isinstance(written.runs.get("r1", unless=["0.0"]), RunDetails)
+    assert written.runs.get_unless("r1", ["0.0", version]) == Unchanged(version)
+    assert written.runs.with_document_unless("r1", [version]) == Unchanged(version)
+    assert isinstance(written.runs.get_unless("r1", ["0.0"]), RunDetails)
     # Who holds the run is not shown.
     written.dispatch.claim("e/1", 1, 0, 60_000)
-    assert written.runs.get("r1", unless=[version]) == Unchanged(version)
+    assert written.runs.get_unless("r1", [version]) == Unchanged(version)

@@ -27,7 +27,7 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         basic = _is_basic(request)
         tasks = not (basic or request.without_tasks)
         condition = Condition(context, "basic" if basic else "all" if tasks else "run")
-        found = self._service.get(request.run_id, tasks=tasks, unless=condition.versions())
+        found = self._service.get_unless(request.run_id, condition.versions(), tasks=tasks)
         condition.answered(found.version)
         if isinstance(found, Unchanged):
             return pb.Run()

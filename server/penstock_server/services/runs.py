@@ -175,10 +175,16 @@ class RunService:
         _note(uow, run.created_at, "create", run)
         return run
 
-    def get(self, run_id: str, *, tasks: bool = True, unless: Collection[str] = ()) -> RunDetails | Unchanged:
-        """A run whose version is one of `unless` is not read. Raises NotFoundError."""
+    def get(self, run_id: str) -> RunDetails:
+        """Raises NotFoundError."""
+        found = self.get_unless(run_id, ())
+        assert isinstance(found, RunDetails)
+        return found
+
+    def get_unless(self, run_id: str, versions: Collection[str], *, tasks: bool = True) -> RunDetails | Unchanged:
+        """A run whose version is one of `versions` is not read. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            found = _versioned(uow, run_id, unless)
+            found = _versioned(uow, run_id, versions)
             if isinstance(found, Unchanged):
                 return found
             run, version = found
@@ -188,10 +194,10 @@ class RunService:
             listed = with_waits(uow.tasks.list_for_run(run_id))
             return RunDetails(run, listed, uow.artifacts.ids_for_run(run_id), version)
 
-    def with_document(self, run_id: str, unless: Collection[str] = ()) -> tuple[Run, Spec | None, str] | Unchanged:
-        """A run, the document that it executes and the run's version. `unless` as in `get`. Raises NotFoundError."""
+    def with_document_unless(self, run_id: str, versions: Collection[str]) -> tuple[Run, Spec | None, str] | Unchanged:
+        """As `get_unless`, with the document that the run executes and the run's version. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            found = _versioned(uow, run_id, unless)
+            found = _versioned(uow, run_id, versions)
             if isinstance(found, Unchanged):
                 return found
             run, version = found
@@ -365,10 +371,10 @@ def find(uow: UnitOfWork, run_id: str) -> Run:
     return run
 
 
-def _versioned(uow: UnitOfWork, run_id: str, unless: Collection[str]) -> tuple[Run, str] | Unchanged:
-    """The run with its version, or only that it is one of `unless`. Raises NotFoundError."""
-    version = uow.runs.version(run_id) if unless else None
-    if version in unless and version is not None:
+def _versioned(uow: UnitOfWork, run_id: str, versions: Collection[str]) -> tuple[Run, str] | Unchanged:
+    """The run with its version, or only that it is one of `versions`. Raises NotFoundError."""
+    version = uow.runs.version(run_id) if versions else None
+    if version is not None and version in versions:
         return Unchanged(version)
     found = uow.runs.versioned(run_id)
     if found is None:

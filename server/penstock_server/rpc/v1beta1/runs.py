@@ -27,7 +27,7 @@ class RunServicerV1(run_pb2_grpc.RunServiceServicer):
 
     def GetRunV1(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.RunDetail:
         condition = Condition(context, "v1beta1")
-        found = self._service.with_document(request.run_id, condition.versions())
+        found = self._service.with_document_unless(request.run_id, condition.versions())
         if isinstance(found, Unchanged):
             condition.answered(found.version)
             return pb.RunDetail()

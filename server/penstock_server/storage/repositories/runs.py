@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -24,6 +25,7 @@ from penstock_server.storage.tables import runs as table
 _DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence", "changes")
 _CHUNK = 500
 _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
+_NAMES = [column.name for column in _COLUMNS]
 # Made once: it is asked several times a second, for as long as somebody watches.
 _CHANGES = select(table.c.run_id, table.c.changes).where(table.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _NEXT_CHANGE = table.c.changes + 1
@@ -107,7 +109,8 @@ class SqlRunRepository:
 
     def marks(self, query: ListQuery, total: int | None) -> Page[RunMark]:
         """Those of `list`. The runs of all pages are not counted when their `total` is given."""
-        found = self._page(query, [table.c[name] for name in _MARKED], total)
+        # Who watches a later page sees how many there are now.
+        found = self._page(replace(query, total=None), [table.c[name] for name in _MARKED], total)
         return found.with_items([RunMark(row.run_id, _mark(row), row.state in _FINAL) for row in found.items])
 
     def marked(self, run_ids: Sequence[str]) -> dict[str, tuple[Run, int]]:
@@ -220,9 +223,15 @@ def _version(created_at: int, changes: int) -> str:
 
 
 def _run(row: Row[Any]) -> Run:
-    values = {column.name: getattr(row, column.name) for column in _COLUMNS}
-    values["state"] = RunState(row.state)
-    values["options"] = RunOptions.from_text(row.options)
-    values["labels"] = json.loads(row.labels) if row.labels else {}
-    values["state_history"] = tuple(StateChange(RunState(state), at) for state, at in json.loads(row.state_history))
+    """Of a row that begins with _COLUMNS: their order takes a fraction of the time of their names."""
+    values = dict(zip(_NAMES, row, strict=False))
+    values["state"] = RunState(values["state"])
+    values["options"] = _options(values["options"])
+    values["labels"] = json.loads(values["labels"]) if values["labels"] else {}
+    history = json.loads(values["state_history"])
+    values["state_history"] = tuple(StateChange(RunState(state), at) for state, at in history)
     return Run(**values)
+
+
+# Almost all runs have those of a few others.
+_options = lru_cache(maxsize=1024)(RunOptions.from_text)
