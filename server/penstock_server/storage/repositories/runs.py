@@ -9,7 +9,9 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Column, ColumnElement, Connection, Row, Select, bindparam, delete, exists, func, insert, select, update,
+)  # fmt: skip
 
 from penstock_server.domain.changes import RunMark
 from penstock_server.domain.experiment import ARCHIVED
@@ -29,7 +31,12 @@ _NAMES = [column.name for column in _COLUMNS]
 # Made once: it is asked several times a second, for as long as somebody watches.
 _CHANGES = select(table.c.run_id, table.c.changes).where(table.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _NEXT_CHANGE = table.c.changes + 1
-_VERSIONED = [*_COLUMNS, table.c.changes]
+# As are these, for every call about a run: to make a statement of so many columns takes as long as all that it is for.
+_OF_RUN = table.c.run_id == bindparam("the_run")
+_GET = select(*_COLUMNS).where(_OF_RUN)
+_GET_LOCKED = _GET.with_for_update()
+_VERSION = select(table.c.created_at, table.c.changes).where(_OF_RUN)
+_VERSIONED: Select[Any] = select(*_COLUMNS, table.c.changes).where(_OF_RUN)
 # What changes in the life of a run, besides its place in the queue and its storage state.
 _CHANGING = (
     "state",
@@ -69,19 +76,17 @@ class SqlRunRepository:
             self._connection.execute(insert(run_parameters), parameters)
 
     def get(self, run_id: str) -> Run | None:
-        statement = select(*_COLUMNS).where(table.c.run_id == run_id)
-        row = self._connection.execute(statement.with_for_update() if self._lock else statement).first()
+        row = self._connection.execute(_GET_LOCKED if self._lock else _GET, {"the_run": run_id}).first()
         return _run(row) if row else None
 
     def version(self, run_id: str) -> str | None:
         """Of a run that exists: another one with every change of the run, its tasks or its artifacts."""
-        statement = select(table.c.created_at, table.c.changes).where(table.c.run_id == run_id)
-        row = self._connection.execute(statement).first()
+        row = self._connection.execute(_VERSION, {"the_run": run_id}).first()
         return _version(row.created_at, row.changes) if row else None
 
     def versioned(self, run_id: str) -> tuple[Run, str] | None:
         """The run and its version, as they were at one moment."""
-        row = self._connection.execute(select(*_VERSIONED).where(table.c.run_id == run_id)).first()
+        row = self._connection.execute(_VERSIONED, {"the_run": run_id}).first()
         return (_run(row), _version(row.created_at, row.changes)) if row else None
 
     def get_many(self, run_ids: Sequence[str]) -> dict[str, Run]:
