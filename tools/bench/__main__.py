@@ -6,7 +6,7 @@ state machine alone. fan_out: many tasks of a local run. isolation: the cost of 
 whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
 ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one run.
 list_watches: a thousand watches of twenty lists while runs go by. logs:
-hundreds of followers of logs.
+hundreds of followers of logs. polls: asking again and again how a run of 100 to 100,000 tasks stands.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -30,6 +30,7 @@ from tools.bench import (
     bench_list_watches,
     bench_local,
     bench_logs,
+    bench_polls,
     bench_terminate,
     bench_ui,
     bench_watches,
@@ -46,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "isolation": bench_isolation.measure,
     "local": bench_local.measure,
     "logs": bench_logs.measure,
+    "polls": bench_polls.measure,
     "terminate": bench_terminate.measure,
     "ui": bench_ui.measure,
     "watches": bench_watches.measure,

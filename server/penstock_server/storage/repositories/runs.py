@@ -10,7 +10,18 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
-    Column, ColumnElement, Connection, Row, Select, bindparam, delete, exists, func, insert, select, update,
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
 )  # fmt: skip
 
 from penstock_server.domain.changes import RunMark
