@@ -44,6 +44,7 @@ _CHANGES = select(table.c.run_id, table.c.changes).where(table.c.run_id.in_(bind
 _NEXT_CHANGE = table.c.changes + 1
 # As are these, for every call about a run: to make a statement of so many columns takes as long as all that it is for.
 _OF_RUN = table.c.run_id == bindparam("the_run")
+_ADD = insert(table)
 _GET = select(*_COLUMNS).where(_OF_RUN)
 _GET_LOCKED = _GET.with_for_update()
 _VERSION = select(table.c.created_at, table.c.changes).where(_OF_RUN)
@@ -78,7 +79,7 @@ class SqlRunRepository:
         values["state_history"] = _history_text(run)
         values["options"] = run.options.to_text()
         values["labels"] = json.dumps(dict(run.labels)) if run.labels else None
-        self._connection.execute(insert(table).values(**values, claimable=True))
+        self._connection.execute(_ADD, {**values, "claimable": True})
         if run.labels:
             rows = [{"run_id": run.run_id, "label_key": key, "label_value": value} for key, value in run.labels.items()]
             self._connection.execute(insert(labels_table), rows)
