@@ -156,7 +156,7 @@ def test_an_unchanged_run_costs_one_statement(tmp_path: Path) -> None:
         assert future.result(60).run_id == made.run_id
         tag = dict(context.trailing_metadata())["etag"]
         with statements(database) as seen:
-            future, _ = local.unary(GET_RUN, request, 60, (("if-none-match", tag),), NOBODY)
+            future, _ = local.unary(GET_RUN, request, 60, (("if-none-match", str(tag)),), NOBODY)
             assert future.result(60) == run_pb2.Run()
     assert [text for text, _ in seen if "tasks" in text] == []
     assert len(seen) == 1, seen
