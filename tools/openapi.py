@@ -135,6 +135,8 @@ class _Api:
                 ],
                 "responses": responses(self._reference(method.output_type)),
             }
+            if verb == "get":
+                operation["responses"]["304"] = {"description": "The reply has the tag that If-None-Match names."}
             comment = self._comments.get(f"{full}.{method.name}")
             if comment:
                 operation["description"] = comment

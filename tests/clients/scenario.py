@@ -148,6 +148,7 @@ def _runs() -> list[dict[str, Any]]:
             service, "GetRun", one, until={"state": ENDED},
             expect={"state": "SUCCEEDED", "pipeline_version_reference": reference},
         ),
+        _step(service, "GetRun", {**one, "view": "BASIC"}, expect={"state": "SUCCEEDED"}),
         _step(
             service, "ListRuns", {"experiment_id": "${experiment}", "sort_by": "created_at desc"},
             expect={"runs": [one], "total_size": 1},

@@ -238,12 +238,15 @@ class Client:
         return self._pages(self.access.ListAuditEvents, request, "audit_events")
 
     def wait_for_run(self, run_id: str, timeout: float | None = None) -> run_pb2.Run:
-        """Waits until the run has ended. Raises TimeoutError after `timeout` seconds, ClientError."""
+        """Waits until the run has ended, and returns it without its tasks and its document. Raises TimeoutError after
+        `timeout` seconds, ClientError.
+        """
+        request = run_pb2.GetRunRequest(run_id=run_id, view=run_pb2.GetRunRequest.BASIC)
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.1
         # No retry of a failed call: it polls for a state, and an error ends it.
         while True:
-            run: run_pb2.Run = self.call(self.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+            run: run_pb2.Run = self.call(self.runs.GetRun, request)
             if run.state in _FINAL_STATES:
                 return run
             if until is not None and time.monotonic() + pause > until:

@@ -284,30 +284,50 @@ class CreateRunRequest(_message.Message):
     def __init__(self, experiment_id: _Optional[str] = ..., run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
-    __slots__ = ("experiment_id", "run_id", "without_tasks")
+    __slots__ = ("experiment_id", "run_id", "view", "without_tasks")
+    class ViewMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEFAULT: _ClassVar[GetRunRequest.ViewMode]
+        FULL: _ClassVar[GetRunRequest.ViewMode]
+        BASIC: _ClassVar[GetRunRequest.ViewMode]
+    DEFAULT: GetRunRequest.ViewMode
+    FULL: GetRunRequest.ViewMode
+    BASIC: GetRunRequest.ViewMode
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_TASKS_FIELD_NUMBER: _ClassVar[int]
     experiment_id: str
     run_id: str
+    view: GetRunRequest.ViewMode
     without_tasks: bool
-    def __init__(self, experiment_id: _Optional[str] = ..., run_id: _Optional[str] = ..., without_tasks: bool = ...) -> None: ...
+    def __init__(self, experiment_id: _Optional[str] = ..., run_id: _Optional[str] = ..., view: _Optional[_Union[GetRunRequest.ViewMode, str]] = ..., without_tasks: bool = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("namespace", "experiment_id", "page_token", "page_size", "sort_by", "filter")
+    __slots__ = ("namespace", "experiment_id", "page_token", "page_size", "sort_by", "filter", "view")
+    class ViewMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEFAULT: _ClassVar[ListRunsRequest.ViewMode]
+        FULL: _ClassVar[ListRunsRequest.ViewMode]
+        BASIC: _ClassVar[ListRunsRequest.ViewMode]
+    DEFAULT: ListRunsRequest.ViewMode
+    FULL: ListRunsRequest.ViewMode
+    BASIC: ListRunsRequest.ViewMode
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     experiment_id: str
     page_token: str
     page_size: int
     sort_by: str
     filter: str
-    def __init__(self, namespace: _Optional[str] = ..., experiment_id: _Optional[str] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., sort_by: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+    view: ListRunsRequest.ViewMode
+    def __init__(self, namespace: _Optional[str] = ..., experiment_id: _Optional[str] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., sort_by: _Optional[str] = ..., filter: _Optional[str] = ..., view: _Optional[_Union[ListRunsRequest.ViewMode, str]] = ...) -> None: ...
 
 class TerminateRunRequest(_message.Message):
     __slots__ = ("experiment_id", "run_id")
