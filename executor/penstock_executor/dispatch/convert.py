@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
-from penstock_ir.event_log import AttemptEnded, AttemptStarted, CachedResult, Outputs
+from penstock_ir.event_log import AttemptEnded, AttemptStarted, CachedResult, FailureCause, Outputs
 from penstock_ir.model import Pipeline
 
 from penstock_executor.attempts import TaskOutcome, TaskStarted
@@ -35,7 +36,10 @@ def cached_result(answer: pb.LookupCacheResponse.Answer) -> CachedResult | None:
     )
 
 
-def engine_event(event: TaskStarted | TaskOutcome) -> AttemptStarted | AttemptEnded:
+def engine_event(
+    event: TaskStarted | TaskOutcome, causes: Collection[FailureCause] = ()
+) -> AttemptStarted | AttemptEnded:
+    """`causes` are those of failures that may be written to the run's log."""
     key = event.key
     if isinstance(event, TaskOutcome):
         return AttemptEnded(
@@ -49,6 +53,7 @@ def engine_event(event: TaskStarted | TaskOutcome) -> AttemptStarted | AttemptEn
             outputs=Outputs(event.parameters, event.artifacts),
             log_uri=event.log_uri,
             pod_name=event.pod_name,
+            cause=event.cause if event.cause in causes else None,
         )
     return AttemptStarted(
         path=key.path, attempt=key.attempt, at=event.at_millis, log_uri=event.log_uri, pod_name=event.pod_name

@@ -48,9 +48,9 @@ def _not_in(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from ((verb, resource) for verb in verbs if verb not in held)
 
 
-async def may(client: KubeClient, namespace: str, verb: str, resource: str) -> bool:
+async def may(client: KubeClient, namespace: str, verb: str, resource: str, group: str = "") -> bool:
     """Whether we may do that. Raises KubeError when it cannot be asked."""
     name, _, subresource = resource.partition("/")
-    asked = {"namespace": namespace, "verb": verb, "resource": name, "subresource": subresource}
+    asked = {"namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": subresource}
     review = await client.create(f"{_REVIEWS}/selfsubjectaccessreviews", {"spec": {"resourceAttributes": asked}})
     return bool(review["status"]["allowed"])
