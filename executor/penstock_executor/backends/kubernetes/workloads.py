@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import KubeError, NotFoundError
+from penstock_kube.errors import KubeError
 from penstock_kube.reflector import EventKind, Reflector
 
-from penstock_executor.backends.kubernetes.rights import may
+from penstock_executor.backends.kubernetes.rights import may_watch
 from penstock_executor.backends.kubernetes.view import entries, mapping, text
 from penstock_executor.backoff import retried
 
@@ -51,12 +51,17 @@ class Workloads:
         return self._messages.get(uid, "")
 
     async def work(self) -> None:
-        """Watches until cancelled; returns at once when that cannot be done."""
+        """Watches until cancelled; returns at once when there is no Kueue, or no right to."""
         try:
-            version = await retried(self._version)
+            group = await retried(lambda: self._client.get(f"/apis/{_GROUP}"))
         except KubeError as error:
-            log.warning("namespace %s: what Pods wait for in queues is not explained: %s", self._namespace, error)
+            log.warning("namespace %s: Pods wait for Kueue, whose API is not there: %s", self._namespace, error)
             return
+        if not await may_watch(self._client, self._namespace, "workloads", _GROUP):
+            said = "the executor's Role lacks list, watch workloads: what Pods wait for in queues is not explained"
+            log.warning("namespace %s: %s", self._namespace, said)
+            return
+        version = text(mapping(group, "preferredVersion"), "version")
         workloads: Reflector[WorkloadView] = Reflector(
             self._client,
             f"/apis/{_GROUP}/{version}/namespaces/{self._namespace}/workloads",
@@ -64,14 +69,6 @@ class Workloads:
             on_event=self._take,
         )
         await workloads.run()
-
-    async def _version(self) -> str:
-        """The version of the API that the cluster prefers. Raises KubeError when there is none for us."""
-        group = await self._client.get(f"/apis/{_GROUP}")
-        for verb in ("list", "watch"):
-            if not await may(self._client, self._namespace, verb, "workloads", _GROUP):
-                raise NotFoundError(403, "Forbidden", f"the executor's Role lacks {verb} workloads.{_GROUP}")
-        return text(mapping(group, "preferredVersion"), "version")
 
     def _take(self, kind: EventKind, workload: WorkloadView) -> None:
         for pod, uid in workload.pods:
