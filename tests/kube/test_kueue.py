@@ -59,6 +59,11 @@ def running(client: Client, run_id: str) -> None:
     runs.until(lambda: runs.tasks(client, run_id)["only"].state, lambda state: state == "RUNNING", 60)
 
 
+def succeeded(client: Client, run_id: str) -> None:
+    run = runs.finished(client, run_id, 90)
+    assert run.state == run_pb2.SUCCEEDED, [(task.state, task.error) for task in runs.tasks(client, run_id).values()]
+
+
 @pytest.mark.timeout(300)
 def test_quota_for_two_of_three(up: KubePenstock, queues: Kueue, go: GoAhead) -> None:
     queue = queues.queue(up.namespace, "200m")
@@ -73,11 +78,11 @@ def test_quota_for_two_of_three(up: KubePenstock, queues: Kueue, go: GoAhead) ->
         runs.until(lambda: summary(client, third), lambda text: re.fullmatch(words, text) is not None, 30)
         # Longer than the deadline of pending Pods, which a queue does not know.
         time.sleep(_PENDING + 1)
-        task = runs.tasks(client, third)["only"]
-        assert (task.state, task.attempts) == ("PENDING", 1)
+        tasks = [runs.tasks(client, run_id)["only"] for run_id in (*first, third)]
+        assert [(task.state, task.attempts) for task in tasks] == [("RUNNING", 1)] * 2 + [("PENDING", 1)], tasks
         go.give()
         for run_id in (*first, third):
-            assert runs.finished(client, run_id, 60).state == run_pb2.SUCCEEDED
+            succeeded(client, run_id)
 
 
 @pytest.mark.timeout(300)
@@ -96,7 +101,7 @@ def test_a_place_that_is_taken_back_is_waited_for_again(up: KubePenstock, queues
         assert any("attempt 1 was preempted" in text and "(Preempted)" in text for text in reasons), reasons
         go.give()
         for run_id in (urgent, patient):
-            assert runs.finished(client, run_id, 60).state == run_pb2.SUCCEEDED
+            succeeded(client, run_id)
         assert runs.tasks(client, patient)["only"].attempts == 2
 
 
