@@ -21,7 +21,7 @@ from tools.kube_penstock import KubePenstock, kube_penstock
 from tools.testing import kube_specs, runs
 
 _REQUEST = "100m"
-_PENDING = 3.0
+_PENDING = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def queues(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def up(queues: Kueue, cluster: Cluster, tmp_path: Path) -> Iterator[KubePenstock]:
-    """Whose Pods are given up after three seconds, and whose tasks have no retries for the platform's failures."""
+    """Whose Pods are given up soon, and whose tasks have no retries for the platform's failures."""
     settings = {
         "PENSTOCK_PENDING_DEADLINE": str(_PENDING),
         "PENSTOCK_INFRASTRUCTURE_RETRIES": "0",

@@ -11,6 +11,7 @@ from penstock_ir.event_log import AttemptEnded, AttemptStarted, CachedResult, Fa
 from penstock_ir.model import Pipeline
 
 from penstock_executor.attempts import TaskOutcome, TaskStarted
+from penstock_executor.engine.state import ContainerNode
 
 
 def pipeline_root(root: str) -> str:
@@ -34,6 +35,15 @@ def cached_result(answer: pb.LookupCacheResponse.Answer) -> CachedResult | None:
         path=answer.task_path,
         execution_id=answer.execution_id,
     )
+
+
+def written_causes(node: ContainerNode | None, *, free_preemptions: bool) -> frozenset[FailureCause]:
+    """The causes of failures that may be in the log of the task's run: the release before reads none, so each is
+    written only where something follows from it."""
+    causes = {FailureCause.PREEMPTED} if free_preemptions else set()
+    if node is not None and node.task is not None and node.task.component.attempts.memory_step is not None:
+        causes.add(FailureCause.OUT_OF_MEMORY)
+    return frozenset(causes)
 
 
 def engine_event(

@@ -20,7 +20,7 @@ from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.errors import InvalidSpecError
-from penstock_ir.event_log import BackoffElapsed, DeadlineExceeded, Event, FailureCause, FailureKind, TerminateRequested
+from penstock_ir.event_log import BackoffElapsed, DeadlineExceeded, Event, FailureKind, TerminateRequested
 from penstock_ir.task_rows import TaskPhase, TaskState
 
 from penstock_executor.attempts import NO_TIMES, AttemptKey, AttemptTimes, BackendEvent, TaskOutcome, TaskWaiting
@@ -39,7 +39,6 @@ from penstock_executor.dispatch.lookups import CacheLookups
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake, WakeRun
 from penstock_executor.engine.names import execution_name
-from penstock_executor.engine.state import ContainerNode
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 from penstock_executor.metadata.base import RecordedIds, Recorder
 
@@ -339,15 +338,9 @@ class Executor:
                     event.error,
                 )
         if session is not None:
-            causes = self._written_causes(session.node(event.key.path))
+            node = session.node(event.key.path)
+            causes = convert.written_causes(node, free_preemptions=self._settings.free_preemptions)
             self._deliver(session, convert.engine_event(event, causes), event.times)
-
-    def _written_causes(self, node: ContainerNode | None) -> set[FailureCause]:
-        """What the release before does not read is written where something follows from it, and not elsewhere."""
-        causes = {FailureCause.PREEMPTED} if self._settings.free_preemptions else set()
-        if node is not None and node.task is not None and node.task.component.attempts.memory_step is not None:
-            causes.add(FailureCause.OUT_OF_MEMORY)
-        return causes
 
     def _note_wait(self, session: RunSession, path: str, text: str) -> None:
         session.note_wait(path, rows.storable(text))
