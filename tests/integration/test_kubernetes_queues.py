@@ -162,6 +162,24 @@ async def test_without_kueues_api_or_the_right_to_it_less_is_told(tmp_path: Path
             await backend.close()
 
 
+async def test_one_watch_serves_all_that_wait(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await gated(b)
+        backend, tasks = await b.backend(), [b.task(f"t{number}") for number in range(5)]
+        for task in tasks:
+            await backend.launch(task)
+        for task in tasks:
+            assert "waits for Kueue" in await b.wait(task.key)
+        await queued(b, tasks[0], FULL)
+
+        async def told() -> bool:
+            return (await b.wait(tasks[0].key)).endswith(FULL)
+
+        await b.until(told)
+        assert b.kube.requests["GET workloads"] == 2, "a list and a watch"
+        await backend.close()
+
+
 async def test_nothing_is_asked_of_kueue_while_nothing_waits_for_it(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         backend, task = await b.backend(), b.task()

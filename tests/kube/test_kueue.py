@@ -106,6 +106,18 @@ def test_a_place_that_is_taken_back_is_waited_for_again(up: KubePenstock, queues
 
 
 @pytest.mark.timeout(300)
+def test_a_run_that_waits_in_a_queue_can_be_ended(up: KubePenstock, queues: Kueue, cluster: Cluster) -> None:
+    """Its Pod is held by the queue, and has Kueue's finalizer besides."""
+    queue = queues.queue(up.namespace, "50m")
+    with Client(up.up.grpc) as client:
+        run_id = runs.start(client, in_queue(queue, "true"))
+        runs.until(lambda: summary(client, run_id), lambda text: "waits for Kueue" in text, 30)
+        client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
+        assert runs.finished(client, run_id, 30).state == run_pb2.FAILED
+        cluster.until(lambda: cluster.pods(up.namespace, run_id), lambda pods: pods == [])
+
+
+@pytest.mark.timeout(300)
 def test_a_pod_tells_when_it_was_let_go(up: KubePenstock, queues: Kueue, cluster: Cluster) -> None:
     """So that an executor which did not see it counts from there."""
     queue = queues.queue(up.namespace, "50m")
