@@ -116,6 +116,7 @@ def kueue(cluster: Cluster, directory: Path) -> Iterator[Kueue]:
     finally:
         for crd in crds:
             cluster.delete(f"{_CRDS}/{crd['metadata']['name']}")
+        cluster.until(lambda: cluster.get("/apis/kueue.x-k8s.io"), lambda left: left is None)
 
 
 def _configuration(token: str, certificates: Path, port: int, health: int) -> dict[str, Any]:
