@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from penstock_ir.attempt_settings import attempt_settings
 from penstock_ir.compile_tasks import TaskCompiler, definitions_of_artifacts, definitions_of_parameters, schema_title
 from penstock_ir.errors import InvalidSpecError, Problem
 from penstock_ir.graph import find_cycle, topological_order
@@ -113,6 +114,9 @@ class _Compiler:
             return None
         if implementation is None:
             return None
+        kubernetes = self._kubernetes.get(label) or {}
+        resources = implementation.resources if isinstance(implementation, ContainerExecutor) else {}
+        where = f"platforms.kubernetes.deploymentSpec.executors.{label}"
         return Component(
             name=name,
             input_parameters=input_parameters,
@@ -121,8 +125,9 @@ class _Compiler:
             output_artifacts=definitions_of_artifacts(outputs),
             implementation=implementation,
             executor_label=label,
-            kubernetes=self._kubernetes.get(label) or {},
+            kubernetes=kubernetes,
             task_config_passthroughs=tuple(spec.get("taskConfigPassthroughs") or ()),
+            attempts=attempt_settings(kubernetes, resources, where, self._problems),
         )
 
     def _executor(

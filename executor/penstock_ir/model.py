@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Union
 
+from penstock_ir.attempt_settings import NO_ATTEMPT_SETTINGS, AttemptSettings
+
 CREATE_CLAIM = "argostub/createpvc"
 DELETE_CLAIM = "argostub/deletepvc"
 
@@ -258,6 +260,7 @@ class Component:
     executor_label: str = ""
     kubernetes: Mapping[str, JsonValue] = field(default_factory=dict)
     task_config_passthroughs: tuple[Mapping[str, JsonValue], ...] = ()
+    attempts: AttemptSettings = NO_ATTEMPT_SETTINGS
 
     @property
     def manages_claim(self) -> bool:

@@ -114,6 +114,24 @@ def test_out_of_memory(kube_client: Client) -> None:
     assert "more memory than its limit" in failed(kube_client, spec)
 
 
+def test_memory_grows_until_it_is_enough(kube_client: Client) -> None:
+    script = "head -c 100000000 /dev/zero > /dev/shm/x; sleep 1; echo survived"
+    annotations = {"penstock.dev/oom-memory-factor": "4", "penstock.dev/oom-memory-max": "256Mi"}
+    spec = kube_specs.shell(
+        script,
+        resources={"resourceMemoryLimit": "32Mi"},
+        kubernetes={
+            "emptyDirMounts": [{"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory"}],
+            "podMetadata": {"annotations": annotations},
+        },
+        retries=2,
+    )
+    run_id = runs.start(kube_client, spec)
+    run = runs.finished(kube_client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+    assert runs.tasks(kube_client, run_id)["only"].attempts == 2, "32Mi, then 128Mi"
+
+
 def test_deadline(kube_client: Client) -> None:
     error = failed(kube_client, kube_specs.shell("sleep 60", kubernetes={"activeDeadlineSeconds": "2"}))
     assert "the deadline of 2 seconds was exceeded" in error

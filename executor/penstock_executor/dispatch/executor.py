@@ -59,6 +59,8 @@ class ExecutorSettings:
     lease: float = 15.0
     heartbeat: float = 0.5
     claim_wait: float = 20.0
+    free_preemptions: bool = False
+    """Whether logs say that an attempt was preempted, which the release before does not read."""
 
 
 class Executor:
@@ -336,7 +338,9 @@ class Executor:
                     event.error,
                 )
         if session is not None:
-            self._deliver(session, convert.engine_event(event), event.times)
+            node = session.node(event.key.path)
+            causes = convert.written_causes(node, free_preemptions=self._settings.free_preemptions)
+            self._deliver(session, convert.engine_event(event, causes), event.times)
 
     def _note_wait(self, session: RunSession, path: str, text: str) -> None:
         session.note_wait(path, rows.storable(text))

@@ -115,8 +115,10 @@ class ContainerNode(Node):
         "fingerprint",
         "infrastructure_failures",
         "log_uri",
+        "out_of_memory",
         "phase",
         "pod_name",
+        "preemptions",
         "user_failures",
         "wake_at",
     )
@@ -127,6 +129,9 @@ class ContainerNode(Node):
         self.attempt = 0
         self.user_failures = 0
         self.infrastructure_failures = 0
+        self.preemptions = 0
+        # Attempts that ran out of memory, which the next one has more of.
+        self.out_of_memory = 0
         self.fingerprint = ""
         self.wake_at = 0
         self.log_uri = ""

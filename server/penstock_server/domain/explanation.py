@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from penstock_ir.model import Pipeline, TriggerStrategy
+from penstock_ir.attempt_settings import with_more_memory
+from penstock_ir.event_log import FailureCause
+from penstock_ir.model import ContainerExecutor, Pipeline, TriggerStrategy
 from penstock_ir.paths import LocatedTask, locate_task
 from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
-from penstock_server.domain.history import TaskHistory
+from penstock_server.domain.history import Attempt, TaskHistory
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task
 
@@ -121,8 +123,11 @@ class Explainer:
         attempts = sorted(history.attempts.values(), key=lambda attempt: attempt.number)
         for attempt in attempts:
             if attempt.failure:
-                text = f"attempt {attempt.number} failed ({attempt.failure.value}): {_first_line(attempt.error)}"
+                preempted = attempt.cause is FailureCause.PREEMPTED
+                how = "was preempted" if preempted else f"failed ({attempt.failure.value})"
+                text = f"attempt {attempt.number} {how}: {_first_line(attempt.error)}"
                 explanation.reasons.append(Reason(text, at=attempt.ended_at))
+        explanation.reasons += self._more_memory(row, attempts)
         if row.state is TaskState.CACHED:
             hit = history.cache_answer.hit if history.cache_answer else None
             explanation.summary = "answered from the cache"
@@ -151,6 +156,22 @@ class Explainer:
                 f"attempt {row.attempt} is decided and waits for a free place on its executor (--parallelism), "
                 "or for its process or Pod to start"
             )
+
+    def _more_memory(self, row: Task, attempts: Sequence[Attempt]) -> list[Reason]:
+        """What the current or next attempt has of memory, when earlier ones ran out of it."""
+        times = sum(attempt.cause is FailureCause.OUT_OF_MEMORY for attempt in attempts)
+        located = locate_task(self._pipeline, row.path)
+        if not times or located is None or row.state.terminal:
+            return []
+        component = located.task.component
+        container, step = component.implementation, component.attempts.memory_step
+        assert isinstance(container, ContainerExecutor)
+        resources = with_more_memory(container.resources, step, times)
+        grown = [amount for key, amount in resources.items() if amount != container.resources.get(key)]
+        # An amount that comes from an input is not known here.
+        to = f" to {' and '.join(sorted(map(str, grown)))}" if grown else ""
+        after = "an attempt" if times == 1 else f"{times} attempts"
+        return [Reason(f"its memory grows{to} after {after} that ran out of it (oom-memory-factor)")]
 
     def _retry_note(self, row: Task, attempts: int) -> str:
         located = locate_task(self._pipeline, row.path)
