@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Union
 
+from penstock_ir.slots import Demand
+
 CREATE_CLAIM = "argostub/createpvc"
 DELETE_CLAIM = "argostub/deletepvc"
 
@@ -161,13 +163,15 @@ class CachingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
-    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders."""
+    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders. `slots`: what
+    it asks of pools."""
 
     image: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     resources: Mapping[str, JsonValue] = field(default_factory=dict)
+    slots: tuple[Demand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
+from penstock_ir.ranks import MAX_PRIORITY
+
 from penstock_server.errors import InvalidArgumentError
 
 MAX_INFRASTRUCTURE_RETRIES = 100
+_YOUNGER = ("infrastructure_retries", "priority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class RequestedOptions:
     documented_final_status: bool = False
     flat_collected: bool = False
     infrastructure_retries: int | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,14 @@ class RunOptions:
     documented_final_status: bool = False
     flat_collected: bool = False
     infrastructure_retries: int = 3
+    priority: int = 0
 
     def to_text(self) -> str:
         document = asdict(self)
-        if self.infrastructure_retries == DEFAULT_OPTIONS.infrastructure_retries:
+        for name in _YOUNGER:
             # A server of the release before fails on an option that it does not know.
-            del document["infrastructure_retries"]
+            if document[name] == getattr(DEFAULT_OPTIONS, name):
+                del document[name]
         return json.dumps(document, separators=(",", ":"))
 
     @staticmethod
@@ -80,6 +86,10 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
     if retries is not None and not 0 <= retries <= MAX_INFRASTRUCTURE_RETRIES:
         field = "run.options.infrastructure_retries"
         raise InvalidArgumentError(f"{field} is {retries}, it must be from 0 to {MAX_INFRASTRUCTURE_RETRIES}", field)
+    if abs(requested.priority) > MAX_PRIORITY:
+        field = "run.options.priority"
+        text = f"{field} is {requested.priority}, it must be from -{MAX_PRIORITY} to {MAX_PRIORITY}"
+        raise InvalidArgumentError(text, field)
     ages = [age for age in (requested.max_cache_age, defaults.max_cache_age) if age]
     return RunOptions(
         fail_fast=requested.fail_fast,
@@ -89,4 +99,5 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
         documented_final_status=requested.documented_final_status,
         flat_collected=requested.flat_collected,
         infrastructure_retries=defaults.infrastructure_retries if retries is None else retries,
+        priority=requested.priority,
     )

@@ -93,7 +93,7 @@ class DispatchService:
         *,
         wanted: Callable[[], bool] = lambda: True,
     ) -> Claim:
-        """Leases up to `max_runs` runs, oldest first; waits up to `wait_millis` for the first while `wanted`.
+        """Leases up to `max_runs` runs, by rank; waits up to `wait_millis` for the first while `wanted`.
 
         Raises UnavailableError when the server stops.
         """

@@ -159,6 +159,8 @@ runs = Table(
     Column("terminate_requested", Boolean, nullable=False, default=False),
     Column("lease_owner", String(128), nullable=False, default=""),
     Column("lease_expires_at", BigInteger, nullable=False, default=0),
+    # Whose turn it is: the lowest is first (`penstock_ir.ranks`). 0 in rows of releases without priorities.
+    Column("queue_rank", BigInteger, nullable=False, default=0, server_default="0"),
     Column("fence", BigInteger, nullable=False, default=0),
     Column("next_sequence", BigInteger, nullable=False, default=0),
     # How often the run, its tasks or its artifacts have changed: grows with every transaction that changes them.
@@ -173,6 +175,7 @@ runs = Table(
     Index(None, "finished_at", "run_id"),
     Index(None, "display_name", "run_id"),
     Index(None, "claimable", "lease_expires_at"),
+    Index(None, "claimable", "queue_rank", "run_id"),
     Index(None, "recurring_run_id", "created_at"),
     Index(None, "spec_hash"),
     Index(None, "pipeline_id", "created_at", "run_id"),
