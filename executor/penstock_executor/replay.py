@@ -123,6 +123,7 @@ def _claimed(head: Mapping[str, Any]) -> pb.ClaimedRun:
                 flat_collected=options.get("flat_collected", False),
                 infrastructure_retries=options.get("infrastructure_retries"),
                 priority=options.get("priority", 0),
+                pool=options.get("pool", ""),
             ),
         )
     except KeyError as error:

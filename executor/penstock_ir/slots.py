@@ -23,6 +23,8 @@ MAX_POOLS = 8
 
 
 class Demand(NamedTuple):
+    """So many slots of a pool, by its name."""
+
     pool: str
     slots: int
 

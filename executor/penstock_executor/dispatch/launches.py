@@ -98,7 +98,7 @@ class LaunchQueue:
         self.launched = 0
         """Attempts that the backend started or adopted."""
 
-    def put(self, session: RunSession, effect: Launch, *, adopt: bool) -> None:
+    def put(self, session: RunSession, effect: Launch, adopt: bool) -> None:
         """`adopt`: an earlier owner may have started the attempt, so even one to be cancelled has to be looked for."""
         self._put(_Entry(next(self._numbers), session, effect, adopt))
 

@@ -270,6 +270,7 @@ def open_session(
         documented_final_status=claimed.policy.documented_final_status,
         flat_collected=claimed.policy.flat_collected,
         priority=claimed.policy.priority,
+        pool=claimed.policy.pool,
         infrastructure_retries=(
             claimed.policy.infrastructure_retries
             if claimed.policy.HasField("infrastructure_retries")

@@ -10,11 +10,12 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from penstock_ir.ranks import MAX_PRIORITY
+from penstock_ir.slots import POOL_NAME
 
 from penstock_server.errors import InvalidArgumentError
 
 MAX_INFRASTRUCTURE_RETRIES = 100
-_YOUNGER = ("infrastructure_retries", "priority")
+_YOUNGER = ("infrastructure_retries", "priority", "pool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class RequestedOptions:
     flat_collected: bool = False
     infrastructure_retries: int | None = None
     priority: int = 0
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class RunOptions:
     flat_collected: bool = False
     infrastructure_retries: int = 3
     priority: int = 0
+    pool: str = ""
 
     def to_text(self) -> str:
         document = asdict(self)
@@ -90,6 +93,9 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
         field = "run.options.priority"
         text = f"{field} is {requested.priority}, it must be from -{MAX_PRIORITY} to {MAX_PRIORITY}"
         raise InvalidArgumentError(text, field)
+    if requested.pool and not POOL_NAME.fullmatch(requested.pool):
+        text = f"{requested.pool[:80]!r} is no name of a pool (small letters, digits, dots and dashes)"
+        raise InvalidArgumentError(text, "run.options.pool")
     ages = [age for age in (requested.max_cache_age, defaults.max_cache_age) if age]
     return RunOptions(
         fail_fast=requested.fail_fast,
@@ -100,4 +106,5 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
         flat_collected=requested.flat_collected,
         infrastructure_retries=defaults.infrastructure_retries if retries is None else retries,
         priority=requested.priority,
+        pool=requested.pool,
     )

@@ -36,6 +36,7 @@ from penstock.client import Client
     default=0,
     help="The highest comes first of what waits; a point counts as much as a minute of waiting.",
 )
+@click.option("--pool", default="", help="Each task takes a slot of this pool, besides what it asks for itself.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="To find it by; may be repeated.")
 @click.option("--flat-collected", is_flag=True, help="dsl.Collected over nested loops gives one flat list.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
@@ -53,6 +54,7 @@ def run(
     deadline: int,
     infrastructure_retries: int | None,
     priority: int,
+    pool: str,
     labels: tuple[str, ...],
     flat_collected: bool,
     watch: bool,
@@ -87,6 +89,7 @@ def run(
     if infrastructure_retries is not None:
         new.options.infrastructure_retries = infrastructure_retries
     new.options.priority = priority
+    new.options.pool = pool
     new.options.flat_collected = flat_collected
     new.labels.update(label_pairs(labels))
     if experiment or namespace:

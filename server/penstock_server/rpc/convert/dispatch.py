@@ -48,6 +48,7 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
             flat_collected=run.options.flat_collected,
             infrastructure_retries=run.options.infrastructure_retries,
             priority=run.options.priority,
+            pool=run.options.pool,
         ),
     )
 

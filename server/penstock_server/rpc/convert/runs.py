@@ -102,6 +102,7 @@ def to_proto(run: Run) -> pb.Run:
             flat_collected=run.options.flat_collected,
             infrastructure_retries=run.options.infrastructure_retries,
             priority=run.options.priority,
+            pool=run.options.pool,
         )
     )
     if run.plugins_input:
@@ -166,6 +167,7 @@ def _requested_options(options: pb.RunOptions) -> RequestedOptions:
         flat_collected=options.flat_collected,
         infrastructure_retries=options.infrastructure_retries if options.HasField("infrastructure_retries") else None,
         priority=options.priority,
+        pool=options.pool,
     )
 
 

@@ -156,6 +156,7 @@ class SqlQueueRepository:
                 runs.c.terminate_requested,
                 runs.c.claimable,
                 runs.c.changes,
+                runs.c.takes_slots,
             ).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
             if self._lock:
                 statement = statement.order_by(runs.c.run_id).with_for_update()
@@ -168,6 +169,7 @@ class SqlQueueRepository:
                     row.terminate_requested,
                     not row.claimable,
                     row.changes,
+                    row.takes_slots,
                 )
         return leases
 
@@ -185,6 +187,12 @@ class SqlQueueRepository:
 
     def release(self, run_ids: Sequence[str]) -> None:
         self._set_lease(run_ids, lease_expires_at=0, lease_owner="")
+
+    def take_slots(self, run_ids: Sequence[str]) -> None:
+        """Notes that attempts of them may hold slots."""
+        for start in range(0, len(run_ids), _CHUNK):
+            wanted = and_(runs.c.run_id.in_(run_ids[start : start + _CHUNK]), runs.c.takes_slots.is_(False))
+            self._connection.execute(update(runs).where(wanted).values(takes_slots=True))
 
     def advance(self, ends: Mapping[str, LogEnd]) -> None:
         if ends:

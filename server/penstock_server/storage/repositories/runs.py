@@ -22,7 +22,16 @@ from penstock_server.storage.tables import run_labels as labels_table
 from penstock_server.storage.tables import run_parameters, tasks
 from penstock_server.storage.tables import runs as table
 
-_DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "queue_rank", "fence", "next_sequence", "changes")
+_DISPATCH = (
+    "claimable",
+    "lease_owner",
+    "lease_expires_at",
+    "queue_rank",
+    "takes_slots",
+    "fence",
+    "next_sequence",
+    "changes",
+)
 _CHUNK = 500
 _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 # Made once: it is asked several times a second, for as long as somebody watches.
