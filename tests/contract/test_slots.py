@@ -114,7 +114,8 @@ def test_who_came_first_is_first_unless_another_has_priority(database: Database)
     order = []
     held = "first/t0"
     for _ in range(3):
-        scene.end(*held.split("/"))
+        run_id, _, path = held.partition("/")
+        scene.end(run_id, path)
         waiting = [one for one in ("second/t0", "first/t1", "urgent/t0") if one not in order]
         (held,) = (one for one, state in zip(waiting, scene.states(*waiting), strict=True) if state is GRANTED)
         order.append(held)

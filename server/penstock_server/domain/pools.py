@@ -106,11 +106,11 @@ class Levels:
         return pool.slots is None or self.taken_of(demand.pool) + demand.slots <= pool.slots
 
     def hopeless(self, demand: PoolDemand) -> bool:
-        """Whether the pool is gone, or smaller than what is asked of it."""
+        """Whether the pool is gone, or smaller than what is asked of it. One of no slots is closed for a while."""
         pool = self.pools.get(demand.pool)
         if demand.pool.is_limit:
             return False
-        return pool is None or (pool.slots is not None and demand.slots > pool.slots)
+        return pool is None or 0 < (pool.slots or 0) < demand.slots
 
     def take(self, request: SlotRequest) -> None:
         for demand in request.demands:
@@ -128,37 +128,40 @@ class Levels:
         return max(parts, default=0.0) / (own.weight if own is not None else 1)
 
 
+_Line = tuple[str, tuple[PoolDemand, ...]]
+
+
 def grants(levels: Levels, waiting: Iterable[SlotRequest]) -> list[SlotRequest]:
     """Those that get their slots now, in order; `levels` has them taken afterwards."""
     # Of requests of one namespace that ask for the same, when the first gets nothing, nobody does.
-    lines: dict[tuple[str, tuple[PoolDemand, ...]], list[SlotRequest]] = defaultdict(list)
+    lines: dict[_Line, list[SlotRequest]] = defaultdict(list)
     for request in waiting:
         lines[request.namespace, request.demands].append(request)
     for line in lines.values():
         heapq.heapify(line)
-    shares = {namespace: levels.share(namespace) for namespace, _ in lines}
-    closed: set[PoolKey] = set()
     granted: list[SlotRequest] = []
-    while lines:
-        key = min(lines, key=lambda one: (shares[one[0]], lines[one][0]))
-        namespace, demands = key
-        shared = {demand.pool for demand in demands if not demand.pool.is_limit}
-        in_line = all(levels.fits(one) for one in demands if one.pool.is_limit) and not any(
-            map(levels.hopeless, demands)
-        )
-        if not in_line:
-            del lines[key]
-        elif closed.isdisjoint(shared) and all(map(levels.fits, demands)):
-            request = heapq.heappop(lines[key])
-            levels.take(request)
-            granted.append(request)
-            shares[namespace] = levels.share(namespace)
-            if not lines[key]:
-                del lines[key]
-        else:
-            closed |= shared
-            del lines[key]
+    while (chosen := _next(levels, lines)) is not None:
+        request = heapq.heappop(lines[chosen])
+        if not lines[chosen]:
+            del lines[chosen]
+        levels.take(request)
+        granted.append(request)
     return granted
+
+
+def _next(levels: Levels, lines: Mapping[_Line, Sequence[SlotRequest]]) -> _Line | None:
+    """The line whose first request gets its slots. Each grant changes the shares, and with them the order."""
+    shares = {namespace: levels.share(namespace) for namespace in {line[0] for line in lines}}
+    closed: set[PoolKey] = set()
+    for line in sorted(lines, key=lambda one: (shares[one[0]], lines[one][0])):
+        demands = line[1]
+        if any(map(levels.hopeless, demands)) or not all(levels.fits(one) for one in demands if one.pool.is_limit):
+            continue
+        shared = {demand.pool for demand in demands if not demand.pool.is_limit}
+        if closed.isdisjoint(shared) and all(map(levels.fits, demands)):
+            return line
+        closed |= shared
+    return None
 
 
 def pools_of(demands: Iterable[Demand], namespace: str, user: str, pools: Mapping[PoolKey, Pool]) -> list[PoolDemand]:

@@ -41,5 +41,4 @@ def ask_from_proto(message: dispatch_pb2.TakeSlotsRequest.Attempt) -> SlotAsk:
 
 
 def answer_to_proto(answer: SlotAnswer) -> dispatch_pb2.TakeSlotsResponse.Answer:
-    state = dispatch_pb2.TakeSlotsResponse.Answer.State.Value(f"STATE_{answer.state.name}")
-    return dispatch_pb2.TakeSlotsResponse.Answer(state=state, text=answer.text)
+    return dispatch_pb2.TakeSlotsResponse.Answer(state=f"STATE_{answer.state.name}", text=answer.text)
