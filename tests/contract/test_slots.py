@@ -22,7 +22,7 @@ from penstock_server.storage.database import Database
 from tests.support.rows import prepared, run
 
 LEASE = 60_000
-GRANTED, WAITING, REFUSED, FENCED = SlotState
+UNKNOWN, GRANTED, WAITING, REFUSED, FENCED = SlotState
 GPU = (Demand("gpu", 1),)
 
 
@@ -70,7 +70,7 @@ class Scene:
         for name in names:
             run_id, _, path = name.partition("/")
             asked.append(SlotAsk(run_id, self.fences[run_id], path, 1, demands, adopt))
-        return self.service.slots.take("e/1", asked)
+        return self.service.slots.take("e/1", asked, why=True)
 
     def states(self, *names: str, demands: tuple[Demand, ...] = GPU) -> list[SlotState]:
         return [answer.state for answer in self.ask(*names, demands=demands)]
@@ -99,7 +99,7 @@ def test_slots_are_taken_once_and_given_back_with_the_end(database: Database) ->
     scene.end("r1", "t0")
     assert scene.taken() == 1, "in the transaction of the report"
     assert scene.states("r1/t2") == [GRANTED]
-    assert scene.states("r1/t0") == [WAITING], "an attempt that has ended gets nothing"
+    assert scene.states("r1/t0") == [UNKNOWN], "an attempt that has ended gets nothing"
     scene.report("r1", [], finished=True)
     assert scene.taken() == 0
 
@@ -157,7 +157,7 @@ def test_an_old_fence_and_another_executor_get_nothing(database: Database) -> No
     assert scene.service.slots.take("e/2", [ask]) == [SlotAnswer(FENCED)]
     assert scene.service.slots.take("e/1", [replace(ask, fence=ask.fence - 1)]) == [SlotAnswer(FENCED)]
     assert scene.service.slots.take("e/1", [replace(ask, run_id="nobody")]) == [SlotAnswer(FENCED)]
-    assert scene.service.slots.take("e/1", [replace(ask, attempt=2)])[0].state is WAITING
+    assert scene.service.slots.take("e/1", [replace(ask, attempt=2)])[0].state is UNKNOWN
     assert scene.taken() == 0
 
 

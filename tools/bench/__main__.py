@@ -2,11 +2,11 @@
 
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
-state machine alone. fairness: how long one namespace waits for a pool that another floods. fan_out: many tasks of a local run. isolation: the cost of giving each task its own inputs. local:
-whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
-ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one run.
-list_watches: a thousand watches of twenty lists while runs go by. logs:
-hundreds of followers of logs.
+state machine alone. fairness: how long one namespace waits for a pool that another floods. fan_out: many tasks of a
+local run. isolation: the cost of giving each task its own inputs. local: whole pipelines next to kfp.local. kube: tasks
+as Pods next to bare Pods. terminate: the end of a run of many Pods. ui: pages in Chromium, how soon they can be used
+and what they cost. watches: thousands of watches of one run. list_watches: a thousand watches of twenty lists while
+runs go by. logs: hundreds of followers of logs.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale

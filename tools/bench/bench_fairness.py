@@ -42,7 +42,8 @@ ASKS = 100
 EVERY_SECONDS = 0.1
 P99_SECONDS = 2.0
 FLOOD, OTHER = "flood", "other"
-_SPECS = {"": specs.pooled("shared"), **{str(size): specs.pooled("shared", of=specs.loop(size)) for size in SIZES}}
+_TASKS_OF_A_RUN = 100
+_SPECS = {"one": specs.pooled("shared"), "many": specs.pooled("shared", of=specs.loop(_TASKS_OF_A_RUN))}
 
 
 def measure() -> list[Row]:
@@ -54,9 +55,8 @@ def measure() -> list[Row]:
             Row(f"fairness, {after}: median wait of the other namespace", quantiles(waits, n=2)[0] * 1000, "ms"),
             at_most(f"fairness, {after}: p99 wait of the other namespace", _p99(waits), "s", P99_SECONDS),
         ]
-    rows.append(
-        Row(f"fairness, both in one namespace, {SIZES[0]:,} tasks: p99 wait", _p99(_waits(SIZES[0], FLOOD)), "s")
-    )
+    together = _p99(_waits(SIZES[0], FLOOD))
+    rows.append(Row(f"fairness, beside {SIZES[0]:,} tasks of the same namespace: p99 wait", together, "s"))
     return rows
 
 
@@ -80,14 +80,15 @@ async def _measured(directory: Path, size: int, namespace: str) -> list[float]:
     async with AsyncExitStack() as stack:
         stack.callback(queue.close)
         running = asyncio.create_task(executor.run(stop))
+        for number in range(size // _TASKS_OF_A_RUN):
+            await asyncio.to_thread(queue.add, f"flood-{number}", FLOOD, "many")
         if size:
-            await asyncio.to_thread(queue.add, FLOOD, FLOOD, str(size))
-            await backend.begun(SLOTS)
+            await backend.begun(2 * SLOTS)
         stored: dict[str, float] = {}
         for number in range(ASKS):
             run_id = f"ask-{number}"
             stored[run_id] = time.monotonic()
-            await asyncio.to_thread(queue.add, run_id, namespace, "")
+            await asyncio.to_thread(queue.add, run_id, namespace, "one")
             await asyncio.sleep(EVERY_SECONDS)
         for run_id in stored:
             await backend.has_begun(run_id)

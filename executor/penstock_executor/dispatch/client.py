@@ -110,10 +110,10 @@ class DispatchClient:
         return reply.answers
 
     async def take_slots(
-        self, attempts: Sequence[pb.TakeSlotsRequest.Attempt]
+        self, attempts: Sequence[pb.TakeSlotsRequest.Attempt], *, why: bool
     ) -> Sequence[pb.TakeSlotsResponse.Answer]:
-        """An answer for each, in order."""
-        request = pb.TakeSlotsRequest(executor_id=self.executor_id, attempts=attempts)
+        """An answer for each, in order; `why` they wait if it is asked for."""
+        request = pb.TakeSlotsRequest(executor_id=self.executor_id, attempts=attempts, why=why)
         reply = await _call(self._stub.TakeSlots, request, 30)
         return reply.answers
 

@@ -3,8 +3,9 @@
 Only what names pools is asked for, itself or its run; where namespaces or users have limits, everything.
 
 Invariants: an attempt is handed on to be launched once its slots are granted, which the server has committed by then;
-what was answered with "waits" nobody has begun, so it can be ended here. Of equal demands of a run the first twenty are
-asked for, so a loop of ten thousand tasks is not as many rows. What asks for nothing passes at once, without a call.
+what was answered with "waits" nobody has begun, so it can be ended here. Of equal demands of a run the first ten are
+asked for, so a loop of ten thousand tasks is not as many rows; of those that wait the first two, which the server
+grants first, and all only now and then. What asks for nothing passes at once, without a call.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
 
 log = logging.getLogger(__name__)
 
-_ASKED_OF_A_LINE = 20
+_ASKED_OF_A_LINE = 10
+_HEADS = 2
 _ASKED_AT_ONCE = 1000
 _RECHECK_SECONDS = 0.5
+_ALL_EVERY_SECONDS = 2.0
 _TOLD_AFTER_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 5.0
 _BEFORE_IT_STARTED = "the run was terminated before this task started"
@@ -91,6 +94,7 @@ class SlotQueue:
         self._lines: dict[_Line, dict[tuple[str, int], _Entry]] = {}
         self._of_run: dict[str, set[_Line]] = {}
         self._changed = asyncio.Event()
+        self._all_at = float("-inf")
         self.limited = False
         """Namespaces or users have limits, as the server said last."""
 
@@ -136,10 +140,13 @@ class SlotQueue:
                 # Slots that were given back elsewhere are heard of by asking.
                 await asyncio.wait_for(self._changed.wait(), _RECHECK_SECONDS if self._lines else None)
             self._changed.clear()
-            asked = self._asked()
+            every = self._clock() >= self._all_at + _ALL_EVERY_SECONDS
+            if every:
+                self._all_at = self._clock()
+            asked = self._asked(every=every)
             try:
                 for start in range(0, len(asked), _ASKED_AT_ONCE):
-                    await self._ask(asked[start : start + _ASKED_AT_ONCE])
+                    await self._ask(asked[start : start + _ASKED_AT_ONCE], why=every)
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("slots of pools cannot be asked for: %s", error)
                 await asyncio.sleep(next(retry))
@@ -147,17 +154,17 @@ class SlotQueue:
                 continue
             retry = delays()
 
-    def _asked(self) -> list[_Entry]:
+    def _asked(self, *, every: bool) -> list[_Entry]:
         asked = []
         for line in list(self._lines.values()):
-            for entry in list(islice(line.values(), _ASKED_OF_A_LINE)):
+            for number, entry in enumerate(list(islice(line.values(), _ASKED_OF_A_LINE))):
                 if entry.node() is None:
                     self._drop(entry)
-                else:
+                elif every or number < _HEADS or not entry.waits:
                     asked.append(entry)
         return asked
 
-    async def _ask(self, entries: list[_Entry]) -> None:
+    async def _ask(self, entries: list[_Entry], *, why: bool) -> None:
         answers = await self._client.take_slots(
             [
                 pb.TakeSlotsRequest.Attempt(
@@ -169,7 +176,8 @@ class SlotQueue:
                     adopt=entry.adopt,
                 )
                 for entry in entries
-            ]
+            ],
+            why=why,
         )
         for entry, answer in zip(entries, answers, strict=True):
             if self._lines.get(entry.line, {}).get(entry.key) is entry:
@@ -185,12 +193,12 @@ class SlotQueue:
             self._launch(entry.session, entry.effect, entry.adopt)
         elif answer.state == _Answer.STATE_REFUSED:
             self._end(entry, FailureKind.CONFIGURATION, answer.text)
-        elif answer.state == _Answer.STATE_WAITING and answer.text:
+        elif answer.state == _Answer.STATE_WAITING:
             entry.waits = True
             node = entry.node()
             if node is not None and node.phase is TaskPhase.CANCELING:
                 self._end(entry, FailureKind.CANCELED, _BEFORE_IT_STARTED)
-            else:
+            elif answer.text:
                 self._tell(entry, answer.text)
 
     def _tell(self, entry: _Entry, text: str) -> None:

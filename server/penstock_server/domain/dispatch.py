@@ -170,6 +170,9 @@ class SlotAsk:
 
 
 class SlotState(Enum):
+    """UNKNOWN: the task's row is not there yet, or tells of another attempt. Names are those of the messages."""
+
+    UNKNOWN = 0
     GRANTED = 1
     WAITING = 2
     REFUSED = 3

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from penstock_ir.slots import MAX_SLOTS, POOL_NAME, Demand
@@ -74,6 +75,9 @@ class SlotRequest:
     attempt: AttemptId
     namespace: str = field(compare=False)
     demands: tuple[PoolDemand, ...] = field(compare=False)
+
+
+_PLACE = attrgetter("rank", "position", "attempt")
 
 
 class SlotUse(NamedTuple):
@@ -200,7 +204,7 @@ def refusal(demands: Iterable[PoolDemand], levels: Levels) -> str:
 def lines_of(waiting: Iterable[SlotRequest]) -> dict[PoolKey, list[SlotRequest]]:
     """Who waits for each pool, in order."""
     lines: dict[PoolKey, list[SlotRequest]] = defaultdict(list)
-    for request in sorted(waiting):
+    for request in sorted(waiting, key=_PLACE):
         for demand in request.demands:
             lines[demand.pool].append(request)
     return lines
@@ -210,7 +214,11 @@ def reason(request: SlotRequest, levels: Levels, lines: Mapping[PoolKey, Sequenc
     """Why a request waits: the first of its pools that has too little, else the first that it is not first in."""
     short = [demand for demand in request.demands if not levels.fits(demand)]
     pool, slots = (short or request.demands)[0]
-    before, taken, there = bisect_left(lines[pool], request), levels.taken_of(pool), levels.pools[pool]
+    before, taken, there = (
+        bisect_left(lines[pool], _PLACE(request), key=_PLACE),
+        levels.taken_of(pool),
+        levels.pools[pool],
+    )
     if pool.is_limit:
         kind, _, name = pool.name.partition("/")
         return (

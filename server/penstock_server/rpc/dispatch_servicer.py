@@ -75,7 +75,8 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         return pb.FilterRunsResponse(holds=map(convert.hold_to_proto, self._service.filter(list(request.run_ids))))
 
     def TakeSlots(self, request: pb.TakeSlotsRequest, context: grpc.ServicerContext) -> pb.TakeSlotsResponse:
-        answers = self._service.slots.take(_owner(request), [pools.ask_from_proto(one) for one in request.attempts])
+        asked = [pools.ask_from_proto(one) for one in request.attempts]
+        answers = self._service.slots.take(_owner(request), asked, why=request.why)
         return pb.TakeSlotsResponse(answers=map(pools.answer_to_proto, answers))
 
 

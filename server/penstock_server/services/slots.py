@@ -8,7 +8,7 @@ current one, gets nothing. Rows of runs are held before those of pools, by every
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock_ir.ranks import rank
@@ -37,8 +37,7 @@ MAX_ASKED = 1000
 _LIMITED_SECONDS = 2.0
 _FENCED = SlotAnswer(SlotState.FENCED)
 _GRANTED = SlotAnswer(SlotState.GRANTED)
-_UNKNOWN = SlotAnswer(SlotState.WAITING)
-"""Its row is not reported yet, or tells of another attempt: it is asked for again."""
+_UNKNOWN = SlotAnswer(SlotState.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +69,46 @@ class SlotService:
             self._limited.put("", known)
         return known
 
-    def take(self, owner: str, asked: Sequence[SlotAsk]) -> list[SlotAnswer]:
-        """An answer for each, in order. Raises InvalidArgumentError for what no executor asks."""
+    def take(self, owner: str, asked: Sequence[SlotAsk], *, why: bool = False) -> list[SlotAnswer]:
+        """An answer for each, in order; `why` they wait only if it is asked for.
+
+        Raises InvalidArgumentError for what no executor asks.
+        """
         _check(asked)
         with self._storage.writing() as uow:
-            run_ids = sorted({one.run_id for one in asked})
-            leases = uow.queue.leases(run_ids)
-            held = [one for one in asked if _is_held(one, leases.get(one.run_id), owner)]
-            held_ids = sorted({one.run_id for one in held})
-            levels, known = uow.pools.levels(), dict(uow.pools.granted(held_ids))
-            fresh = [one for one in held if _id(one.run_id, one.path, one.attempt) not in known]
-            answers = _begin(uow, levels, fresh) if fresh else {}
-            uow.queue.take_slots([run_id for run_id in held_ids if not leases[run_id].takes_slots])
+            leases = uow.queue.leases(sorted({one.run_id for one in asked}))
+            held = {
+                AttemptId(one.run_id, task_id_of(one.run_id, one.path), one.attempt): one
+                for one in asked
+                if _is_held(one, leases.get(one.run_id), owner)
+            }
+            run_ids = sorted({key.run_id for key in held})
+            levels, known = uow.pools.levels(), dict(uow.pools.granted(run_ids))
+            answers = _begin(uow, levels, {key: one for key, one in held.items() if key not in known})
+            uow.queue.take_slots([run_id for run_id in run_ids if not leases[run_id].takes_slots])
             waiting = uow.pools.waiting()
             granted = grants(levels, waiting)
             uow.pools.grant([one.attempt for one in granted])
-            known.update((one.attempt, True) for one in granted)
+        known.update((one.attempt, True) for one in granted)
         left = {one.attempt: one for one in waiting if not known.get(one.attempt)}
-        lines = lines_of(left.values())
-        for one in held:
-            key = _id(one.run_id, one.path, one.attempt)
-            if key not in answers or answers[key] is _UNKNOWN:
-                answers[key] = _answer(known.get(key), left.get(key), levels, lines)
-        is_held = {(one.run_id, one.fence) for one in held}
-        return [
-            answers[_id(one.run_id, one.path, one.attempt)] if (one.run_id, one.fence) in is_held else _FENCED
-            for one in asked
-        ]
+        lines = lines_of(left.values()) if why else {}
+        for key in held.keys() - answers.keys():
+            answers[key] = _answer(known.get(key), left.get(key), levels, lines)
+        by_ask = {id(one): answers[key] for key, one in held.items()}
+        return [by_ask.get(id(one), _FENCED) for one in asked]
 
 
-def _begin(uow: UnitOfWork, levels: Levels, fresh: Sequence[SlotAsk]) -> dict[AttemptId, SlotAnswer]:
+def _begin(uow: UnitOfWork, levels: Levels, fresh: Mapping[AttemptId, SlotAsk]) -> dict[AttemptId, SlotAnswer]:
     """Puts those in line that ask for the first time; answers those that need not wait, or never get what they want."""
-    runs = uow.runs.get_many(sorted({one.run_id for one in fresh}))
+    if not fresh:
+        return {}
+    runs = uow.runs.get_many(sorted({key.run_id for key in fresh}))
     current = _current(uow, fresh)
     now = uow.pools.now()
     answers: dict[AttemptId, SlotAnswer] = {}
     new: list[SlotRequest] = []
     adopted: list[SlotRequest] = []
-    for position, one in enumerate(fresh):
-        key = _id(one.run_id, one.path, one.attempt)
+    for position, (key, one) in enumerate(fresh.items()):
         if key not in current:
             answers[key] = _UNKNOWN
             continue
@@ -135,11 +135,11 @@ def _request(one: SlotAsk, key: AttemptId, run: Run, levels: Levels, position: i
     return SlotRequest(rank(now, run.options.priority), position, key, run.namespace, tuple(demands))
 
 
-def _current(uow: UnitOfWork, asked: Sequence[SlotAsk]) -> set[AttemptId]:
+def _current(uow: UnitOfWork, asked: Iterable[AttemptId]) -> set[AttemptId]:
     """Those that are their tasks' current attempts and have not ended."""
     by_run: dict[str, list[str]] = {}
-    for one in asked:
-        by_run.setdefault(one.run_id, []).append(task_id_of(one.run_id, one.path))
+    for key in asked:
+        by_run.setdefault(key.run_id, []).append(key.task_id)
     return {
         AttemptId(run_id, task.task_id, task.attempt)
         for run_id, task_ids in by_run.items()
@@ -154,6 +154,7 @@ def _answer(
     levels: Levels,
     lines: Mapping[PoolKey, Sequence[SlotRequest]],
 ) -> SlotAnswer:
+    """`lines` are empty where nobody asks why."""
     if granted:
         return _GRANTED
     if request is None:
@@ -161,7 +162,7 @@ def _answer(
     text = refusal(request.demands, levels)
     if text:
         return SlotAnswer(SlotState.REFUSED, text)
-    return SlotAnswer(SlotState.WAITING, reason(request, levels, lines))
+    return SlotAnswer(SlotState.WAITING, reason(request, levels, lines) if lines else "")
 
 
 def _is_held(one: SlotAsk, lease: LeaseRow | None, owner: str) -> bool:

@@ -6,7 +6,7 @@ from penstock_api.internal.v1 import dispatch_pb2
 from penstock_api.v1 import pool_pb2 as pb
 from penstock_ir.slots import Demand
 
-from penstock_server.domain.dispatch import SlotAnswer, SlotAsk
+from penstock_server.domain.dispatch import SlotAnswer, SlotAsk, SlotState
 from penstock_server.domain.pools import Pool, PoolKey, SlotUse
 from penstock_server.rpc.convert.common import timestamp
 from penstock_server.services.pools import PoolState
@@ -41,4 +41,5 @@ def ask_from_proto(message: dispatch_pb2.TakeSlotsRequest.Attempt) -> SlotAsk:
 
 
 def answer_to_proto(answer: SlotAnswer) -> dispatch_pb2.TakeSlotsResponse.Answer:
-    return dispatch_pb2.TakeSlotsResponse.Answer(state=f"STATE_{answer.state.name}", text=answer.text)
+    known = f"STATE_{answer.state.name}" if answer.state is not SlotState.UNKNOWN else None
+    return dispatch_pb2.TakeSlotsResponse.Answer(state=known, text=answer.text)

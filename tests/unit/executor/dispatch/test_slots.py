@@ -66,7 +66,7 @@ class Slots(Server):
         return pb.HeartbeatResponse(terminate_run_ids=self.terminate, limited=self.limited)
 
     async def take_slots(
-        self, attempts: Sequence[pb.TakeSlotsRequest.Attempt]
+        self, attempts: Sequence[pb.TakeSlotsRequest.Attempt], *, why: bool
     ) -> Sequence[pb.TakeSlotsResponse.Answer]:
         if self.away:
             raise ServerUnavailableError("it is away")

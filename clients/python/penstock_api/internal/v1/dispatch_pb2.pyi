@@ -439,7 +439,7 @@ class RunHold(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunHold.State, str]] = ..., executor_id: _Optional[str] = ...) -> None: ...
 
 class TakeSlotsRequest(_message.Message):
-    __slots__ = ("executor_id", "attempts")
+    __slots__ = ("executor_id", "attempts", "why")
     class Demand(_message.Message):
         __slots__ = ("pool", "slots")
         POOL_FIELD_NUMBER: _ClassVar[int]
@@ -464,9 +464,11 @@ class TakeSlotsRequest(_message.Message):
         def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., path: _Optional[str] = ..., attempt: _Optional[int] = ..., demands: _Optional[_Iterable[_Union[TakeSlotsRequest.Demand, _Mapping]]] = ..., adopt: bool = ...) -> None: ...
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
     executor_id: str
     attempts: _containers.RepeatedCompositeFieldContainer[TakeSlotsRequest.Attempt]
-    def __init__(self, executor_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[TakeSlotsRequest.Attempt, _Mapping]]] = ...) -> None: ...
+    why: bool
+    def __init__(self, executor_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[TakeSlotsRequest.Attempt, _Mapping]]] = ..., why: bool = ...) -> None: ...
 
 class TakeSlotsResponse(_message.Message):
     __slots__ = ("answers",)
