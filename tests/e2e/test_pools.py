@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from google.protobuf import json_format
 from penstock.client import Client
-from penstock_api.v1 import pool_pb2
+from penstock_api.v1 import insight_pb2, pool_pb2
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support.replicas import Replicas
@@ -108,6 +109,10 @@ def test_what_waits_says_for_what_and_a_pool_that_grows_lets_it_begin(alone: Cli
 
 
 def test_a_pool_that_is_not_there_fails_the_task_with_the_way_out(alone: Client) -> None:
+    request = insight_pb2.PlanPipelineRequest()
+    json_format.ParseDict(specs.pooled("nowhere"), request.pipeline_spec)
+    (problem,) = alone.call(alone.insight.PlanPipeline, request).problems
+    assert "penstock pools put nowhere --slots 1" in problem.message
     run_id = runs.start(alone, specs.pooled("nowhere"))
     assert runs.finished(alone, run_id).state == run_pb2.FAILED
     assert "penstock pools put nowhere --slots 1" in runs.tasks(alone, run_id)["only"].error
