@@ -229,7 +229,7 @@ class _Planner:
             self.problems.append(Problem(f"{place}.triggerPolicy.condition", f"the condition fails: {error}"))
 
     def _check_backends(self, component: Component, planned: PlannedTask, parameters: Mapping[str, Value]) -> None:
-        """Adds what the backends cannot do for the component to the problems, and slots that it never gets, each once."""
+        """Adds what backends cannot do for the component, and slots that it never gets, to the problems, each once."""
         needs = needs_of(component, parameters)
         if isinstance(component.implementation, ContainerExecutor):
             self._problem_of(component, self._never_granted(component.implementation.slots))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from random import Random
 
 import pytest
 from penstock_ir.slots import Demand
@@ -173,3 +174,48 @@ def test_what_no_executor_asks_is_refused(database: Database, demands: tuple[Dem
     scene.run("r1")
     with pytest.raises(InvalidArgumentError):
         scene.ask("r1/t0", demands=demands)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_taken_is_what_runs_whatever_happens(database: Database, seed: int) -> None:
+    """Asks, ends, reports sent twice, takeovers, deletions and ends of runs, late calls among them."""
+    random = Random(seed)
+    scene = Scene(database, pool(3), pool(2, "namespace/team-b"))
+    running: set[str] = set()
+    over: set[str] = set()
+    for step in range(60):
+        live = [run_id for run_id in scene.fences if run_id not in over]
+        deed = random.choice(["run", "ask", "ask", "ask", "end", "end", "takeover", "delete", "finish"])
+        if deed == "run" or not live:
+            scene.run(f"r{step}", 3, namespace=random.choice(("team-a", "team-b")))
+        elif deed == "ask":
+            # Of runs that are over, too, as a call that was under way.
+            names = [f"{run_id}/t{number}" for run_id in scene.fences for number in range(3)]
+            asked = random.sample(names, min(len(names), 5))
+            states = scene.states(*asked)
+            running.update(name for name, state in zip(asked, states, strict=True) if state is GRANTED)
+        elif deed == "end":
+            for name in random.sample(sorted(running), min(1, len(running))):
+                running.discard(name)
+                run_id, _, path = name.partition("/")
+                scene.end(run_id, path)
+        elif deed == "takeover":
+            scene.take_over(random.choice(live))
+        else:
+            run_id = random.choice(live)
+            if deed == "finish":
+                scene.report(run_id, [], finished=True)
+            else:
+                with database.writing() as uow:
+                    uow.runs.delete(run_id)
+            over.add(run_id)
+            running = {name for name in running if not name.startswith(f"{run_id}/")}
+        granted = scene.granted()
+        assert running <= granted, "what runs has its slots"
+        assert {name.partition("/")[0] for name in granted} <= set(scene.fences) - over, "what is over has none"
+        running |= granted
+        assert scene.taken() == len(running) <= 3
+    for name in sorted(running):
+        run_id, _, path = name.partition("/")
+        scene.end(run_id, path)
+    assert scene.granted() == set()

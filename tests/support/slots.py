@@ -72,6 +72,19 @@ class Scene:
     def states(self, *names: str, demands: tuple[Demand, ...] = GPU) -> list[SlotState]:
         return [answer.state for answer in self.ask(*names, demands=demands)]
 
+    def take_over(self, run_id: str) -> None:
+        """Its lease ends, and it is claimed again."""
+        with self.database.writing() as uow:
+            uow.queue.renew([run_id], -1_000)
+        (claimed,) = self.service.claim("e/1", 1, 0, LEASE).runs
+        self.fences[run_id] = claimed.fence
+
+    def granted(self) -> set[str]:
+        """Tasks that hold slots, by `run/path`."""
+        with self.database.reading() as uow:
+            uses = uow.pools.uses(PoolKey("", "gpu"), None, granted=True, limit=1_000)
+        return {f"{use.run_id}/{use.path}" for use in uses}
+
     def taken(self, name: str = "gpu") -> int:
         with self.database.reading() as uow:
             return uow.pools.levels().taken_of(PoolKey("", name))
