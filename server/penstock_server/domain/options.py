@@ -9,9 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
-from penstock_ir.ranks import MAX_PRIORITY
-from penstock_ir.slots import POOL_NAME
-
 from penstock_server.errors import InvalidArgumentError
 
 MAX_INFRASTRUCTURE_RETRIES = 100
@@ -79,6 +76,10 @@ DEFAULT_OPTIONS = RunOptions()
 
 def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> RunOptions:
     """The options of a new run. It cannot enable what the server disables. Raises InvalidArgumentError."""
+    # Imported here: who reads the settings, which have options' defaults, needs no IR.
+    from penstock_ir.ranks import MAX_PRIORITY
+    from penstock_ir.slots import POOL_NAME
+
     for value, field in (
         (requested.max_cache_age, "run.options.max_cache_age_seconds"),
         (requested.deadline, "run.options.deadline_seconds"),
