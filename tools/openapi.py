@@ -22,7 +22,7 @@ _SERVED = {
     "kubeflow.pipelines.backend.api.v2beta1": (
         "ExperimentService", "PipelineService", "RunService", "RecurringRunService",
     ),
-    "penstock.v1": ("InsightService", "AccessService", "WatchService"),
+    "penstock.v1": ("InsightService", "AccessService", "PoolService", "WatchService"),
     "api": (
         "ExperimentService", "PipelineService", "RunService", "JobService", "TaskService", "AuthService",
         "VisualizationService",

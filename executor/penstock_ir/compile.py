@@ -28,6 +28,7 @@ from penstock_ir.model import (
     Pipeline,
     Task,
 )
+from penstock_ir.slots import Demand, demands_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _IMPORTER_INPUT = re.compile(r"^\{\{\$\.inputs\.parameters\[['\"](.+?)['\"]\]\}\}$")
@@ -148,12 +149,22 @@ class _Compiler:
                 args=tuple(container.get("args") or ()),
                 env=tuple((entry.get("name", ""), entry.get("value", "")) for entry in container.get("env") or ()),
                 resources=container.get("resources") or {},
+                slots=self._slots(label),
             )
         if "importer" in spec:
             return self._importer(spec["importer"], inputs, f"{where}.importer")
         kind = next(iter(spec), "nothing")
         self._problem(where, f"executors of the kind {kind!r} are not supported, only container and importer")
         return None
+
+    def _slots(self, label: str) -> tuple[Demand, ...]:
+        metadata = (self._kubernetes.get(label) or {}).get("podMetadata") or {}
+        try:
+            return demands_of(metadata.get("annotations") or {})
+        except ValueError as error:
+            place = f"platforms.kubernetes.deploymentSpec.executors.{label}.podMetadata.annotations"
+            self._problem(place, str(error))
+            return ()
 
     def _importer(self, spec: Mapping[str, Any], inputs: Mapping[str, Any], where: str) -> ImporterExecutor:
         uri = spec.get("artifactUri") or {}

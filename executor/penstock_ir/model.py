@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final, Union
 
 from penstock_ir.attempt_settings import NO_ATTEMPT_SETTINGS, AttemptSettings
+from penstock_ir.slots import Demand
 
 CREATE_CLAIM = "argostub/createpvc"
 DELETE_CLAIM = "argostub/deletepvc"
@@ -163,13 +164,15 @@ class CachingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
-    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders."""
+    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders. `slots`: what
+    it asks of pools."""
 
     image: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     resources: Mapping[str, JsonValue] = field(default_factory=dict)
+    slots: tuple[Demand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

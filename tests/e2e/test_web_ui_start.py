@@ -227,6 +227,9 @@ async def test_a_run_is_started_with_typed_inputs_and_its_plan_beside_them(serve
         await page.until(typed("Name of the run", _HOSTILE))
         await page.until(typed("Labels", "team=vision\nquery=a=b"))
         await page.until(typed("Deadline in seconds", "600"))
+        await page.until(typed("Priority", "high"))
+        await page.until(has("No whole number from -1000 to 1000"))
+        await page.until(typed("Priority", "-3"))
         await page.until(typed("Caching", "Off"))
         await page.until(f"{plan}.querySelector('[data-decision=RUN]') !== null")
         await page.until(pressed("Start", "button"))
@@ -239,6 +242,7 @@ async def test_a_run_is_started_with_typed_inputs_and_its_plan_beside_them(serve
     }
     assert (run.display_name, dict(run.labels)) == (_HOSTILE, {"team": "vision", "query": "a=b"})
     assert (run.options.deadline_seconds, run.options.caching, run.options.HasField("caching")) == (600, False, True)
+    assert run.options.priority == -3
     assert run.pipeline_version_reference.pipeline_id == pipeline_id
 
 

@@ -11,6 +11,7 @@ import { MetadataStoreService } from "./gen/ml_metadata/proto/metadata_store_ser
 import { AccessService } from "./gen/penstock_api/v1/access_pb.js";
 import { InsightService } from "./gen/penstock_api/v1/insight_pb.js";
 import { WatchService } from "./gen/penstock_api/v1/watch_pb.js";
+import { PoolService } from "./gen/penstock_api/v1/pool_pb.js";
 import { PipelineUploadService } from "./gen/penstock_api/v1/upload_pb.js";
 import { ExperimentService } from "./gen/penstock_api/v2beta1/experiment_pb.js";
 import { PipelineService } from "./gen/penstock_api/v2beta1/pipeline_pb.js";
@@ -34,6 +35,7 @@ export interface Penstock {
   readonly watches: Client<typeof WatchService>;
   readonly uploads: Client<typeof PipelineUploadService>;
   readonly access: Client<typeof AccessService>;
+  readonly pools: Client<typeof PoolService>;
   readonly metadata: Client<typeof MetadataStoreService>;
 }
 
@@ -48,6 +50,7 @@ export function penstockOver(transport: Transport): Penstock {
     watches: createClient(WatchService, transport),
     uploads: createClient(PipelineUploadService, transport),
     access: createClient(AccessService, transport),
+    pools: createClient(PoolService, transport),
     metadata: createClient(MetadataStoreService, transport),
   };
 }

@@ -46,6 +46,10 @@ class RunContext:
     """How long the run may take from its start or its latest retry; 0 means as long as it likes."""
     flat_collected: bool = False
     """Nested loops collect into one flat list, as upstream's backend has it, instead of a list per loop."""
+    priority: int = 0
+    """Of its launches among those of other runs; no decision of the engine depends on it, nor on its pool."""
+    pool: str = ""
+    """A pool of which each task takes a slot, besides what it asks for itself."""
     documented_final_status: bool = False
     """PipelineTaskFinalStatus says SUCCEEDED, as the SDK documents, instead of upstream's COMPLETE."""
 

@@ -6,7 +6,7 @@ Invariants: read-only; a stream holds no database connection while it sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ from penstock_ir.model import Pipeline
 from penstock_ir.parameters import bind_root_parameters
 from penstock_ir.plan import plan_pipeline
 from penstock_ir.planned import CachedOutputs, Plan
+from penstock_ir.slots import Demand
 
 from penstock_server.domain import cache_explanation
 from penstock_server.domain.cache_explanation import CacheExplanation, Candidate
 from penstock_server.domain.explanation import Explainer, Explanation
 from penstock_server.domain.history import history_of
 from penstock_server.domain.pipeline import Spec, Submitted
+from penstock_server.domain.pools import pools_of, refusal
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import CacheKey, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
@@ -126,7 +128,12 @@ class ExplainService:
                 }
                 return CachedOutputs(hit.entry.run_id, outputs.parameters, names)
 
-            return plan_pipeline(pipeline, arguments, look_up, backends)
+            levels = uow.pools.levels()
+
+            def never_granted(demands: Sequence[Demand]) -> str:
+                return refusal(pools_of(demands, namespace, "", levels.pools), levels)
+
+            return plan_pipeline(pipeline, arguments, look_up, backends, never_granted)
 
     def event_log(self, run_id: str) -> Iterator[bytes]:
         """JSON lines: the run, its events, its tasks (docs/architecture.md, "Replay")."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from penstock_ir.event_log import RetryRequested, encode
 from penstock_ir.parameters import bind_root_parameters
+from penstock_ir.ranks import rank
 
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.caller import current_call
@@ -259,7 +260,7 @@ class RunService:
             if uow.queue.leases([run_id])[run_id].next_sequence > 0:
                 uow.queue.append_next(run_id, encode(RetryRequested(now)))
             uow.runs.set_states([reopened(run, now)])
-            uow.queue.reopen(run_id)
+            uow.queue.reopen(run_id, rank(now, run.options.priority))
             _note(uow, now, "retry", run)
         self._signal.notify()
 

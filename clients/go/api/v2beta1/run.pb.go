@@ -371,8 +371,13 @@ type RunOptions struct {
 	// Further attempts after failures of the platform (evicted, node lost, no node found), apart from the pipeline's own
 	// retries; from 0 to 100. Unset: as the server is set.
 	InfrastructureRetries *int32 `protobuf:"varint,7,opt,name=infrastructure_retries,json=infrastructureRetries,proto3,oneof" json:"infrastructure_retries,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// What comes first of what waits: from -1000 to 1000, the highest first. A point counts as much as a minute of
+	// waiting, so nothing waits for ever.
+	Priority int32 `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
+	// A pool of which each task of the run takes a slot, besides what the task asks for itself. Empty: none.
+	Pool          string `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunOptions) Reset() {
@@ -452,6 +457,20 @@ func (x *RunOptions) GetInfrastructureRetries() int32 {
 		return *x.InfrastructureRetries
 	}
 	return 0
+}
+
+func (x *RunOptions) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *RunOptions) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
 }
 
 // One execution of a pipeline.
@@ -1984,7 +2003,7 @@ var File_penstock_api_v2beta1_run_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\xe8\x02\n" +
+	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\x98\x03\n" +
 	"\n" +
 	"RunOptions\x12\x1b\n" +
 	"\tfail_fast\x18\x01 \x01(\bR\bfailFast\x12\x1d\n" +
@@ -1993,7 +2012,9 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\x10deadline_seconds\x18\x04 \x01(\x05R\x0fdeadlineSeconds\x126\n" +
 	"\x17documented_final_status\x18\x05 \x01(\bR\x15documentedFinalStatus\x12%\n" +
 	"\x0eflat_collected\x18\x06 \x01(\bR\rflatCollected\x12:\n" +
-	"\x16infrastructure_retries\x18\a \x01(\x05H\x01R\x15infrastructureRetries\x88\x01\x01B\n" +
+	"\x16infrastructure_retries\x18\a \x01(\x05H\x01R\x15infrastructureRetries\x88\x01\x01\x12\x1a\n" +
+	"\bpriority\x18\b \x01(\x05R\bpriority\x12\x12\n" +
+	"\x04pool\x18\t \x01(\tR\x04poolB\n" +
 	"\n" +
 	"\b_cachingB\x19\n" +
 	"\x17_infrastructure_retries\"\xe5\x0e\n" +

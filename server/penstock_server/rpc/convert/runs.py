@@ -105,6 +105,8 @@ def to_proto(run: Run) -> pb.Run:
             documented_final_status=run.options.documented_final_status,
             flat_collected=run.options.flat_collected,
             infrastructure_retries=run.options.infrastructure_retries,
+            priority=run.options.priority,
+            pool=run.options.pool,
         )
     )
     if run.plugins_input:
@@ -172,6 +174,8 @@ def _requested_options(options: pb.RunOptions) -> RequestedOptions:
         documented_final_status=options.documented_final_status,
         flat_collected=options.flat_collected,
         infrastructure_retries=options.infrastructure_retries if options.HasField("infrastructure_retries") else None,
+        priority=options.priority,
+        pool=options.pool,
     )
 
 

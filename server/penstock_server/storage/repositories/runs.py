@@ -9,6 +9,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from penstock_ir.ranks import rank
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -35,7 +36,16 @@ from penstock_server.storage.tables import run_labels as labels_table
 from penstock_server.storage.tables import run_parameters, tasks
 from penstock_server.storage.tables import runs as table
 
-_DISPATCH = ("claimable", "lease_owner", "lease_expires_at", "fence", "next_sequence", "changes")
+_DISPATCH = (
+    "claimable",
+    "lease_owner",
+    "lease_expires_at",
+    "queue_rank",
+    "takes_slots",
+    "fence",
+    "next_sequence",
+    "changes",
+)
 _CHUNK = 500
 _COLUMNS = [column for column in table.c if column.name not in _DISPATCH]
 _NAMES = [column.name for column in _COLUMNS]
@@ -79,7 +89,8 @@ class SqlRunRepository:
         values["state_history"] = _history_text(run)
         values["options"] = run.options.to_text()
         values["labels"] = json.dumps(dict(run.labels)) if run.labels else None
-        self._connection.execute(_ADD, {**values, "claimable": True})
+        queue_rank = rank(run.created_at, run.options.priority)
+        self._connection.execute(_ADD, {**values, "claimable": True, "queue_rank": queue_rank})
         if run.labels:
             rows = [{"run_id": run.run_id, "label_key": key, "label_value": value} for key, value in run.labels.items()]
             self._connection.execute(insert(labels_table), rows)
