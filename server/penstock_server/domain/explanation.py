@@ -14,6 +14,7 @@ from penstock_ir.model import Pipeline, TriggerStrategy
 from penstock_ir.paths import LocatedTask, locate_task
 from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
+from penstock_server.domain.executors import ConnectedExecutor
 from penstock_server.domain.history import TaskHistory
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task
@@ -42,10 +43,15 @@ class Explanation:
 
 
 class Explainer:
-    """Explains tasks of one run. `history(path)` reads the event log."""
+    """Explains tasks of one run. `history(path)` reads the event log, `executor()` gives the one that holds the run."""
 
     def __init__(
-        self, run: Run, pipeline: Pipeline, rows: Sequence[Task], history: Callable[[str], TaskHistory]
+        self,
+        run: Run,
+        pipeline: Pipeline,
+        rows: Sequence[Task],
+        history: Callable[[str], TaskHistory],
+        executor: Callable[[], ConnectedExecutor | None],
     ) -> None:
         self._run = run
         self._pipeline = pipeline
@@ -55,6 +61,7 @@ class Explainer:
             if row.path:
                 self._children.setdefault(row.parent_path, []).append(row)
         self._history = history
+        self._executor = executor
 
     def run(self) -> Explanation:
         run = self._run
@@ -147,10 +154,27 @@ class Explainer:
         elif row.state is TaskState.RUNNING:
             explanation.summary = f"attempt {row.attempt} is running"
         else:
-            explanation.summary = (
-                f"attempt {row.attempt} is decided and waits for a free place on its executor (--parallelism), "
+            explanation.summary = f"attempt {row.attempt} {self._waits_for_a_place()}"
+
+    def _waits_for_a_place(self) -> str:
+        """What an executor said is a few seconds old: that it has a place left is no promise."""
+        executor = self._executor()
+        places = executor.status.places if executor else 0
+        behind = executor.status.open_attempts - places if executor else 0
+        if executor is None or places == 0:
+            return (
+                "is decided and waits for a free place on its executor (--parallelism), "
                 "or for its process or Pod to start"
             )
+        if behind > 0:
+            return (
+                f"waits for a free place on its executor {executor.name!r}: {places} of {places} are taken "
+                f"(--parallelism), attempts that wait: {behind}"
+            )
+        return (
+            f"is decided and waits for a free place on its executor {executor.name!r}, which has {places} "
+            "(--parallelism), or for its process or Pod to start"
+        )
 
     def _retry_note(self, row: Task, attempts: int) -> str:
         located = locate_task(self._pipeline, row.path)

@@ -85,6 +85,8 @@ export const accessZh: Readonly<Record<keyof typeof accessEn, string>> = {
   anyDeed: "任意操作",
   anyObject: "任意类型",
   anyResult: "任意结果",
+  from: "从",
+  until: "至",
   somebody: "未知人员",
   deedDone: "已完成",
   deedRefused: "被拒绝",
