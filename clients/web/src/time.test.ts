@@ -11,5 +11,5 @@ test("a time in a field is the same time again", () => {
   const at = new Date(987, 0, 2, 3, 4).getTime();
   expect(timeToType(at)).toBe("0987-01-02T03:04");
   expect(typedTime(timeToType(at))).toBe(at);
-  expect([typedTime(""), typedTime("2026-11-")]).toEqual([undefined, undefined]);
+  expect([typedTime(""), typedTime("soon")]).toEqual([undefined, undefined]);
 });
