@@ -79,7 +79,9 @@ async def test_a_page_that_is_left_lets_its_log_go(served: Embedded, tmp_path: P
 async def test_the_log_of_a_task_that_is_tried_again_follows_the_new_attempt(served: Embedded, tmp_path: Path) -> None:
     go = tmp_path / "go"
     with Client(served.grpc) as client:
-        run_id = runs.start(client, specs.container(["sh", "-c", f"test -e {go} && echo better || {{ echo worse; exit 1; }}"]))
+        run_id = runs.start(
+            client, specs.container(["sh", "-c", f"test -e {go} && echo better || {{ echo worse; exit 1; }}"])
+        )
         assert runs.finished(client, run_id).state == run_pb2.FAILED
         async with opened(tmp_path / "profile", f"{served.http}/runs/{run_id}?task=only") as page:
             await page.until(f"{_LOG} === 'worse\\n'")
@@ -109,6 +111,23 @@ async def test_the_servers_clock_counts_where_the_readers_is_wrong(served: Embed
             await page.until(has("waits for a free place"))
         go.touch()
         assert runs.finished(client, behind).state == run_pb2.SUCCEEDED
+
+
+async def test_rows_stay_where_they_are_while_what_waits_comes_and_goes(served: Embedded, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    top = "document.querySelector('[role=treegrid]').getBoundingClientRect().top"
+    waits = "document.querySelector('[aria-label=\"Tasks that wait\"]')"
+    with Client(served.grpc) as client:
+        holder = runs.start(client, specs.container(waiting(go)))
+        runs.until(lambda: runs.tasks(client, holder)["only"].state, lambda state: state == "RUNNING")
+        behind = runs.start(client, specs.container(["true"]))
+        async with opened(tmp_path / "profile", f"{served.http}/runs/{behind}") as page:
+            await page.until(f"{waits} !== null")
+            before = await page.evaluate(top)
+            go.touch()
+            await page.until("document.querySelector('main [data-state]')?.dataset.state === 'SUCCEEDED'")
+            await page.until(f"{waits} === null")
+            assert await page.evaluate(top) == before
 
 
 async def test_a_page_whose_server_was_replaced_says_so_and_is_loaded_again(environments: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from penstock_ir.model import Pipeline, TriggerStrategy
 from penstock_ir.paths import LocatedTask, locate_task
-from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
+from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState, in_a_line
 
 from penstock_server.domain.executors import ConnectedExecutor
 from penstock_server.domain.history import TaskHistory
@@ -113,9 +113,7 @@ class Explainer:
             explanation.summary = row.error or "a task in it failed"
             for child in self._children.get(row.path, []):
                 if child.state.failed:
-                    explanation.reasons.append(
-                        Reason(_first_line(child.error) or child.state.value.lower(), child.path)
-                    )
+                    explanation.reasons.append(Reason(in_a_line(child.error) or child.state.value.lower(), child.path))
         elif not row.state.terminal:
             self._unfinished_group(row, explanation)
         else:
@@ -128,7 +126,7 @@ class Explainer:
         attempts = sorted(history.attempts.values(), key=lambda attempt: attempt.number)
         for attempt in attempts:
             if attempt.failure:
-                text = f"attempt {attempt.number} failed ({attempt.failure.value}): {_first_line(attempt.error)}"
+                text = f"attempt {attempt.number} failed ({attempt.failure.value}): {in_a_line(attempt.error)}"
                 explanation.reasons.append(Reason(text, at=attempt.ended_at))
         if row.state is TaskState.CACHED:
             hit = history.cache_answer.hit if history.cache_answer else None
@@ -216,7 +214,7 @@ class Explainer:
                     )
         if row.state is TaskState.SKIPPED:
             return "its condition is false"
-        return _first_line(row.error) or row.state.value.lower()
+        return in_a_line(row.error) or row.state.value.lower()
 
     def _unfinished_group(self, row: Task, explanation: Explanation) -> None:
         children = self._children.get(row.path, [])
@@ -287,8 +285,3 @@ def _loop_of_iteration(path: str, located: LocatedTask) -> str | None:
 
 def _join(above: str, name: str) -> str:
     return f"{above}/{name}" if above else name
-
-
-def _first_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[0] if lines else ""

@@ -112,7 +112,7 @@ export const en = {
   loading: "Loading…",
   loadAgain: "Load the page again",
   failed: "The server did not answer as expected",
-  isNotThere: "There is no such thing",
+  isNotThere: "It is not there, or not any more",
   isNotAllowed: "You may not do this",
   loggedOut: "You are not logged in any more",
   logInAgain: "Log in again",

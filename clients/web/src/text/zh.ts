@@ -112,7 +112,7 @@ export const zh: Catalogue = {
   loading: "加载中…",
   loadAgain: "重新加载页面",
   failed: "服务器未给出预期的应答",
-  isNotThere: "所请求的内容不存在",
+  isNotThere: "所请求的内容不存在，或已被删除",
   isNotAllowed: "您没有此操作的权限",
   loggedOut: "您的登录已失效",
   logInAgain: "重新登录",
