@@ -122,6 +122,7 @@ async def test_rows_stay_where_they_are_while_what_waits_comes_and_goes(served: 
         runs.until(lambda: runs.tasks(client, holder)["only"].state, lambda state: state == "RUNNING")
         behind = runs.start(client, specs.container(["true"]))
         async with opened(tmp_path / "profile", f"{served.http}/runs/{behind}") as page:
+            await page.resize(1280, 800)
             await page.until(f"{waits} !== null")
             before = await page.evaluate(top)
             go.touch()
