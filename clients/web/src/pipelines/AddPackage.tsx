@@ -2,6 +2,7 @@
 import { Button, FileInput, Group, Modal, SegmentedControl, Stack, Textarea, TextInput } from "@mantine/core";
 import { useState, type FormEvent } from "react";
 
+import { useFocusBack } from "../components/useFocusBack";
 import { useOnce } from "../components/useOnce";
 import { useText } from "../text/language";
 import { Refused } from "./Refused";
@@ -16,6 +17,7 @@ interface Props {
 
 export function AddPackage({ title, close, add }: Props) {
   const text = useText();
+  useFocusBack();
   const [kind, setKind] = useState<"file" | "url">("file");
   const [file, setFile] = useState<File | null>(null);
   const [address, setAddress] = useState("");
