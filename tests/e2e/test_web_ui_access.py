@@ -196,7 +196,7 @@ async def test_who_is_logged_in_no_more_is_told_so_and_comes_back_to_the_same_pa
         await page.address(lambda url: url == address)
         await page.send_headers({"kubeflow-userid": "root"})
         await page.until(pressed("Log in again"))
-        await page.until(f"{row('alice', 'Editor')} && !{has('not logged in any more')}")
+        await page.loaded(f"{row('alice', 'Editor')} && !{has('not logged in any more')}")
         assert await page.address() == address
 
 

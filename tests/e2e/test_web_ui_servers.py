@@ -147,5 +147,5 @@ async def test_a_page_whose_server_was_replaced_says_so_and_is_loaded_again(envi
             with new:
                 await page.until(has("The server was replaced by version 99.1"))
                 await page.until(pressed("Load the page again"))
-                await page.until(f"{has('No runs match')} && !{has('was replaced')}")
+                await page.loaded(f"{has('No runs match')} && !{has('was replaced')}")
                 assert await page.address() == f"{old.http}/runs?state=FAILED"
