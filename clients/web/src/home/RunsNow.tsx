@@ -27,7 +27,7 @@ export function RunsNow({ runs: { runs, link, error }, counts }: Props) {
       {runs?.length === 0 ? (
         <Text c="dimmed">
           {text("nothingRuns")}. {/* What has ended well is nowhere else on this page. */}
-          <TextLink to="/runs" search={namespace} inherit>
+          <TextLink to="/runs" search={namespace} inherit underline="always">
             {text("toTheRuns")}
           </TextLink>
         </Text>
