@@ -154,7 +154,10 @@ class _Gateway:
                 reply = _method_not_allowed()
             except web.HTTPException as error:
                 reply = replies.plain_status(error.status, grpc.StatusCode.UNKNOWN, error.reason)
-            except (ConnectionResetError, asyncio.CancelledError):
+            except ConnectionResetError:
+                # Nobody reads it; raised further, it would be logged as a fault of ours.
+                reply = web.Response(status=_CLIENT_GONE)
+            except asyncio.CancelledError:
                 _log_request(request, _CLIENT_GONE, started)
                 raise
             except Exception:

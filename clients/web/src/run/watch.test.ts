@@ -5,7 +5,7 @@ import { RunSchema, RuntimeState } from "@penstock/client/gen/penstock_api/v2bet
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { LONGEST_PAUSE_MS, SILENCE_MS } from "../live/follower";
-import { RunWatch, TELL_EVERY_MS, type Change } from "./watch";
+import { LONGEST_REST_MS, RunWatch, TELL_EVERY_MS, type Change } from "./watch";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.restoreAllMocks().useRealTimers());
@@ -69,9 +69,9 @@ test("what is there already is shown at once when all of it has come, however lo
   watch.start();
   await passed(0);
   expect(told).toEqual([[1, false], [3, true]]);
-  await passed(8_000);
+  await passed(LONGEST_REST_MS - 1);
   expect(told).toHaveLength(2);
-  await passed(2_000);
+  await passed(1);
   expect(told).toEqual([[1, false], [3, true], [4, true]]);
   await passed(60_000);
   expect(told).toHaveLength(3);

@@ -15,8 +15,10 @@ import { Forest } from "./forest";
 import type { Node } from "./tree";
 
 export const TELL_EVERY_MS = 300;
-// A tenth of the time at most goes into showing what is new.
+// A tenth of the time goes into showing what is new, but what is new is shown within a second: the first showing, which
+// makes the whole page, says little about the next ones.
 const REST_BY_WORK = 9;
+export const LONGEST_REST_MS = 500;
 
 export type Change = Pick<RunChange, "sequence" | "run" | "tasks" | "more">;
 /** Opens the stream of what has changed after a number. */
@@ -105,7 +107,8 @@ export class RunWatch {
     const told = this.#told;
     // After what the listeners have begun, such as to make the page anew.
     queueMicrotask(() => {
-      const rest = Math.max(TELL_EVERY_MS, REST_BY_WORK * (performance.now() - began));
+      const wished = REST_BY_WORK * (performance.now() - began);
+      const rest = Math.min(LONGEST_REST_MS, Math.max(TELL_EVERY_MS, wished));
       clearTimeout(this.#rest);
       this.#rest = setTimeout(() => {
         this.#rests = false;
