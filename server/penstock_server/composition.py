@@ -160,7 +160,7 @@ def build_services(
         service_account=account,
         tenancy=tenancy,
     )
-    explain = ExplainService(storage, documents, dispatch.executors.backends, tenancy)
+    explain = ExplainService(storage, documents, dispatch.executors, tenancy)
     namespaces = ObjectNamespaces(storage, documents, canonical_uri)
     objects, pods = _stored_objects(settings, stores, environ), _pods(settings)
     public = Services(

@@ -246,6 +246,27 @@ async def test_a_run_is_started_with_typed_inputs_and_its_plan_beside_them(serve
     assert run.pipeline_version_reference.pipeline_id == pipeline_id
 
 
+async def test_a_run_is_started_once_however_often_start_is_pressed(served: Embedded, tmp_path: Path) -> None:
+    """As by a double click, and again while the page of the run is under way on a slow line."""
+    name = uuid.uuid4().hex
+    pipeline_id = stored(served, specs.container(["true"]), name)
+    async with opened(tmp_path / "profile", f"{served.http}/start?pipeline={pipeline_id}") as page:
+        await page.until("document.querySelector('main form [type=submit]') !== null")
+        await page.call("Network.enable")
+        slow = {"offline": False, "latency": 200, "downloadThroughput": -1, "uploadThroughput": -1}
+        await page.call("Network.emulateNetworkConditions", **slow)
+        await page.evaluate(
+            "new Promise((done) => { const press = () => {"
+            "if (!location.pathname.startsWith('/start')) return done();"
+            "const start = document.querySelector('main form [type=submit]');"
+            "start?.click(); start?.click(); setTimeout(press); }; press(); })"
+        )
+        await page.address(lambda url: "/runs/" in url)
+    with Client(served.grpc) as client:
+        found = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=100))
+    assert [run.display_name.startswith(name) for run in found.runs].count(True) == 1
+
+
 async def test_a_run_is_run_again_with_changes(served: Embedded, tmp_path: Path) -> None:
     spec = with_inputs(
         {"seed": {"parameterType": "NUMBER_INTEGER"}, "note": {"parameterType": "STRING", "defaultValue": "n"}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from penstock_ir.errors import InvalidParametersError, InvalidSpecError
@@ -29,6 +30,7 @@ from penstock_server.domain.task import CacheKey, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import pipelines, runs
 from penstock_server.services.documents import Documents
+from penstock_server.services.executors import Executors
 from penstock_server.services.ports import Storage, UnitOfWork
 from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
@@ -52,14 +54,13 @@ class ExplainService:
         self,
         storage: Storage,
         documents: Documents,
-        backends: Callable[[], Collection[str]],
+        executors: Executors,
         tenancy: Tenancy = SINGLE_USER,
     ) -> None:
-        """`backends` returns the names of the executors' backends."""
         self._tenancy = tenancy
         self._storage = storage
         self._documents = documents
-        self._backends = backends
+        self._executors = executors
 
     def task(self, run_id: str, path: str) -> Explanation:
         """Raises NotFoundError."""
@@ -68,7 +69,13 @@ class ExplainService:
             pipeline = self._pipeline(uow, run)
             rows = with_waits(uow.tasks.list_for_run(run_id))
             events = uow.queue.events(run_id)
-        explainer = Explainer(run, pipeline, rows, lambda task_path: history_of(events, task_path))
+        explainer = Explainer(
+            run,
+            pipeline,
+            rows,
+            history=lambda task_path: history_of(events, task_path),
+            executor=cache(lambda: self._executors.of(run_id)),
+        )
         explanation = explainer.task(path) if path else explainer.run()
         if explanation is None:
             raise NotFoundError("Task", path)
@@ -113,7 +120,7 @@ class ExplainService:
             arguments = bind_root_parameters(pipeline, request.parameters)
         except (InvalidSpecError, InvalidParametersError) as error:
             return Plan((), tuple(error.problems))
-        backends = self._backends()
+        backends = self._executors.backends()
         with self._storage.reading() as uow:
 
             def look_up(fingerprint: str) -> CachedOutputs | None:
