@@ -26,7 +26,7 @@ def reasons(memory: str, *causes: FailureCause | None, state: TaskState = TaskSt
         kind = FailureKind.INFRASTRUCTURE if cause is FailureCause.PREEMPTED else FailureKind.USER
         events.append(AttemptEnded("only", number, number, failure=kind, error="why", cause=cause))
     row = Task("run", "only", "only", TaskKind.CONTAINER, state, attempt=len(causes), phase=TaskPhase.BACKOFF)
-    explainer = Explainer(run(), pipeline, [row], lambda path: history_of(map(encode, events), path))
+    explainer = Explainer(run(), pipeline, [row], lambda path: history_of(map(encode, events), path), lambda: None)
     explanation = explainer.task("only")
     assert explanation is not None
     return [one.text for one in explanation.reasons]
