@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -77,9 +78,13 @@ def page(
     """
     chosen = [*where, *conditions(query, table, identifier, parent=parent, pairs=pairs, related=related)]
     sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else (computed or {}).get(query.column)
+    shown = tuple(columns if columns is not None else table.c)
     if sort is None:
         sort = table.c[query.column]
-    page_query: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(*chosen)
+        selected = _selected(shown, sort)
+    else:
+        selected = select(*shown, sort.label(_SORT))
+    page_query = selected.where(*chosen)
     if query.cursor is not None:
         page_query = page_query.where(_at_or_after(sort, identifier, query.cursor, query.descending))
     order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
@@ -94,6 +99,12 @@ def page(
     first = rows[query.page_size]
     cursor = Cursor(first._mapping[_SORT], first._mapping[identifier.name])
     return Page(rows[: query.page_size], total, query.token(cursor, total))
+
+
+@lru_cache(maxsize=512)
+def _selected(columns: tuple[Any, ...], sort: Column[Any]) -> Select[Any]:
+    """Kept: to put so many columns together takes as long as to read a short page."""
+    return select(*columns, sort.label(_SORT))
 
 
 def conditions(
