@@ -26,9 +26,10 @@ COMPOSE = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 _ROOTS = ("base", "overlays/embedded", "overlays/production")
 _COMPONENTS = (
     "components/tls", "components/multi-user", "components/executor-pods", "components/namespace-stores",
+    "components/kueue",
 )  # fmt: skip
 # Components of a namespace of tasks, not of the installation.
-_OF_TASKS = ("components/namespace-stores",)
+_OF_TASKS = ("components/namespace-stores", "components/kueue")
 # A TokenReview is of no namespace.
 _OF_THE_CLUSTER = [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]
 # What else may hold in the whole cluster, and only in the component that brings it.

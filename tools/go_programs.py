@@ -7,6 +7,7 @@ it at the same time.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -25,18 +26,29 @@ def go_program(package: str) -> Path:
     return program
 
 
+def module_directory(package: str) -> Path:
+    """Where the source of the module is whose program was built; it is read-only. Raises CalledProcessError."""
+    path, _, version = package.partition("@")
+    command = [_go(), "mod", "download", "-json", f"{path.partition('/cmd/')[0]}@{version}"]
+    found = subprocess.run(command, check=True, capture_output=True, env={**os.environ, "GOFLAGS": "-mod=mod"})
+    return Path(json.loads(found.stdout)["Dir"])
+
+
 def build(package: str) -> None:
     """Unless it is there. Raises CalledProcessError."""
     program = _place(package)
     if program.exists():
         return
     _BIN.mkdir(parents=True, exist_ok=True)
-    go = str(Path(sys.executable).with_name("go"))
     with tempfile.TemporaryDirectory(dir=_BIN, prefix=".building-") as elsewhere:
         # cgo would want a C compiler, which is not everywhere.
         environment = {**os.environ, "GOBIN": elsewhere, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
-        subprocess.run([go, "install", package], check=True, env=environment)
+        subprocess.run([_go(), "install", package], check=True, env=environment)
         (Path(elsewhere) / _name(package)).replace(program)
+
+
+def _go() -> str:
+    return str(Path(sys.executable).with_name("go"))
 
 
 def _place(package: str) -> Path:

@@ -22,7 +22,7 @@ _SERVED = {
     "kubeflow.pipelines.backend.api.v2beta1": (
         "ExperimentService", "PipelineService", "RunService", "RecurringRunService",
     ),
-    "penstock.v1": ("InsightService", "AccessService", "WatchService"),
+    "penstock.v1": ("InsightService", "AccessService", "PoolService", "WatchService"),
     "api": (
         "ExperimentService", "PipelineService", "RunService", "JobService", "TaskService", "AuthService",
         "VisualizationService",
@@ -135,6 +135,8 @@ class _Api:
                 ],
                 "responses": responses(self._reference(method.output_type)),
             }
+            if verb == "get":
+                operation["responses"]["304"] = {"description": "The reply has the tag that If-None-Match names."}
             comment = self._comments.get(f"{full}.{method.name}")
             if comment:
                 operation["description"] = comment

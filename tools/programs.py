@@ -45,6 +45,7 @@ def _clients() -> None:
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=typescript, env=environment, check=True)
 
 
+KUEUE = "sigs.k8s.io/kueue/cmd/kueue@v0.17.0"
 # kubectl has it built in.
 _KUSTOMIZE = () if shutil.which("kubectl") else (manifests.KUSTOMIZE,)
 GROUPS = {
@@ -55,6 +56,7 @@ GROUPS = {
     ),
     "containers": Group(debian=("runc", "podman", "/bin/busybox"), go=(object_stores.VERSITYGW,)),
     "cluster": Group(debian=("initdb",), go=(object_stores.VERSITYGW, *_KUSTOMIZE, kwok.KWOK)),
+    "queues": Group(go=(KUEUE,)),
     "deploy": Group(go=(deploy_check.COMPOSE, *_KUSTOMIZE)),
 }
 

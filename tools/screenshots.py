@@ -46,7 +46,7 @@ class Shot:
 _ROWS = "document.querySelectorAll('td').length > 3"
 _TASKS = "document.querySelectorAll('[role=row]').length > 2"
 _NODES = "document.querySelectorAll('.react-flow__edge').length > 2"
-_BARS = "document.querySelectorAll('[role=row] [data-bar]').length > 3"
+_BARS = "document.querySelectorAll('[role=row] [data-bar]').length > 3 && document.querySelector('.u-over') !== null"
 _PANEL = "document.querySelector('aside h4') !== null"
 # Name, address, and when it is there, of the pages that are pictured in each way.
 _PAGES = (
@@ -74,7 +74,7 @@ _ALONE = (
     Shot("home-phone", "/", _ROWS, size=_PHONE),
     Shot("health", "/health", _ROWS),
     Shot("many-graph", "/runs/{many}?view=graph", "document.querySelector('.react-flow__node') !== null"),
-    Shot("many-timeline", "/runs/{many}?view=timeline", "document.querySelectorAll('[role=row]').length > 0"),
+    Shot("many-timeline", "/runs/{many}?view=timeline", "document.querySelector('.u-over') !== null"),
     Shot("nothing", "/runs/nothing", "document.querySelector('[role=alert]') !== null"),
     *(
         Shot(f"empty-{page}", f"/{page}", f"document.querySelector('{shown}') !== null", empty=True)

@@ -40,6 +40,7 @@ type Client struct {
 	Watches       v1.WatchServiceClient
 	Uploads       v1.PipelineUploadServiceClient
 	Access        v1.AccessServiceClient
+	Pools         v1.PoolServiceClient
 	Metadata      ml_metadata.MetadataStoreServiceClient
 }
 
@@ -124,6 +125,7 @@ func Dial(target string, options ...Option) (*Client, error) {
 		Watches:       v1.NewWatchServiceClient(conn),
 		Uploads:       v1.NewPipelineUploadServiceClient(conn),
 		Access:        v1.NewAccessServiceClient(conn),
+		Pools:         v1.NewPoolServiceClient(conn),
 		Metadata:      ml_metadata.NewMetadataStoreServiceClient(conn),
 	}, nil
 }
@@ -153,7 +155,7 @@ func serviceConfig() string {
 	for _, service := range []grpc.ServiceDesc{
 		v2beta1.ExperimentService_ServiceDesc, v2beta1.PipelineService_ServiceDesc, v2beta1.RunService_ServiceDesc,
 		v2beta1.RecurringRunService_ServiceDesc, v1.InsightService_ServiceDesc,
-		v1.AccessService_ServiceDesc, ml_metadata.MetadataStoreService_ServiceDesc,
+		v1.AccessService_ServiceDesc, v1.PoolService_ServiceDesc, ml_metadata.MetadataStoreService_ServiceDesc,
 	} {
 		for _, method := range service.Methods {
 			if strings.HasPrefix(method.MethodName, "Get") || strings.HasPrefix(method.MethodName, "List") {

@@ -26,11 +26,12 @@ func Ended(state v2beta1.RuntimeState) bool {
 	return false
 }
 
-// WaitForRun asks for a run until it has ended, at growing intervals, and gives its last state. It ends early with the
-// context.
+// WaitForRun asks for a run until it has ended, at growing intervals, and gives it as it is then, without its tasks and
+// its document. It ends early with the context.
 func (c *Client) WaitForRun(ctx context.Context, runID string) (*v2beta1.Run, error) {
+	request := &v2beta1.GetRunRequest{RunId: runID, View: v2beta1.GetRunRequest_BASIC.Enum()}
 	for pause := firstPoll; ; pause = min(pause*2, lastPoll) {
-		run, err := c.Runs.GetRun(ctx, &v2beta1.GetRunRequest{RunId: runID})
+		run, err := c.Runs.GetRun(ctx, request)
 		if err != nil || Ended(run.GetState()) {
 			return run, err
 		}

@@ -190,6 +190,7 @@ func stubs(client *penstock.Client) map[string]any {
 		"penstock.v1.WatchService":          client.Watches,
 		"penstock.v1.PipelineUploadService": client.Uploads,
 		"penstock.v1.AccessService":         client.Access,
+		"penstock.v1.PoolService":           client.Pools,
 		"api.AuthService":                   v1beta1.NewAuthServiceClient(conn),
 		"api.ExperimentService":             v1beta1.NewExperimentServiceClient(conn),
 		"api.JobService":                    v1beta1.NewJobServiceClient(conn),

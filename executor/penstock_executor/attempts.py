@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from penstock_ir.artifact import Artifact
-from penstock_ir.event_log import FailureKind
+from penstock_ir.event_log import FailureCause, FailureKind
 from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
 
 
@@ -131,6 +131,7 @@ class TaskOutcome:
     log_uri: str = ""
     pod_name: str = ""
     times: AttemptTimes = NO_TIMES
+    cause: FailureCause | None = None
 
     @property
     def succeeded(self) -> bool:

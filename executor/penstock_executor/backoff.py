@@ -7,6 +7,7 @@ retried unless the caller decides otherwise. When the tries are used up, the las
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -44,14 +45,24 @@ async def retried(
     for as long as there are tries; `delays()` without. `failed` is called with every error before the next try;
     an exception that it raises ends the tries.
     """
+    began = time.monotonic()
+    # What goes well, as nearly every call does, pays nothing for what is known about tries.
+    try:
+        return await call()
+    except Exception as error:
+        if not if_(error):
+            raise
+        first = [error]
     stops: list[stop_base] = [stop_never]
     if tries:
         stops.append(stop_after_attempt(tries))
     if seconds:
-        stops.append(stop_after_delay(seconds))
+        stops.append(stop_after_delay(max(0.0, seconds - (time.monotonic() - began))))
     pauses = delays() if pauses is None else pauses
 
     async def once() -> _T:
+        if first:
+            raise first.pop()
         return await call()
 
     def report_failure(state: RetryCallState) -> None:

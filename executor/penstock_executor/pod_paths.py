@@ -13,6 +13,8 @@ from __future__ import annotations
 
 SCRATCH = "/tmp/kfp"  # noqa: S108 - a volume of the Pod's own
 OUTPUT_PARAMETERS = f"{SCRATCH}/outputs"
+HOME = f"{SCRATCH}/.home"
+"""Of a user whom the image does not know, whose home would be `/`."""
 WORKSPACE = "/kfp-workspace"
 _MINIO = "/minio/"
 FILES = f"{_MINIO}_file"

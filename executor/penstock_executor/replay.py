@@ -122,6 +122,8 @@ def _claimed(head: Mapping[str, Any]) -> pb.ClaimedRun:
                 documented_final_status=options.get("documented_final_status", False),
                 flat_collected=options.get("flat_collected", False),
                 infrastructure_retries=options.get("infrastructure_retries"),
+                priority=options.get("priority", 0),
+                pool=options.get("pool", ""),
             ),
         )
     except KeyError as error:

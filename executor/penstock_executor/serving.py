@@ -74,6 +74,7 @@ async def _serve(
         default_root=configured.pipeline_root,
         workspace_path=configured.workspace_path,
         lease=settings.lease_seconds,
+        free_preemptions=settings.free_preemptions,
     )
     recorder = _recorder(settings, tls, secret)
     address = settings.http

@@ -273,6 +273,12 @@ class Settings:
         type=click.FloatRange(min=0),
         default=600.0,
     )
+    free_preemptions: bool = setting(
+        "--free-preemptions",
+        "PENSTOCK_FREE_PREEMPTIONS",
+        "Attempts whose Pod was preempted count against no budget. Not while a program of the release before runs.",
+        default=False,
+    )
     wait_for_sidecars: bool = setting(
         "--wait-for-sidecars",
         "PENSTOCK_WAIT_FOR_SIDECARS",

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from penstock_ir.attempt_settings import attempt_settings
 from penstock_ir.compile_tasks import TaskCompiler, definitions_of_artifacts, definitions_of_parameters, schema_title
 from penstock_ir.errors import InvalidSpecError, Problem
 from penstock_ir.graph import find_cycle, topological_order
@@ -27,6 +28,7 @@ from penstock_ir.model import (
     Pipeline,
     Task,
 )
+from penstock_ir.slots import Demand, demands_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _IMPORTER_INPUT = re.compile(r"^\{\{\$\.inputs\.parameters\[['\"](.+?)['\"]\]\}\}$")
@@ -113,6 +115,9 @@ class _Compiler:
             return None
         if implementation is None:
             return None
+        kubernetes = self._kubernetes.get(label) or {}
+        resources = implementation.resources if isinstance(implementation, ContainerExecutor) else {}
+        where = f"platforms.kubernetes.deploymentSpec.executors.{label}"
         return Component(
             name=name,
             input_parameters=input_parameters,
@@ -121,8 +126,9 @@ class _Compiler:
             output_artifacts=definitions_of_artifacts(outputs),
             implementation=implementation,
             executor_label=label,
-            kubernetes=self._kubernetes.get(label) or {},
+            kubernetes=kubernetes,
             task_config_passthroughs=tuple(spec.get("taskConfigPassthroughs") or ()),
+            attempts=attempt_settings(kubernetes, resources, where, self._problems),
         )
 
     def _executor(
@@ -143,12 +149,22 @@ class _Compiler:
                 args=tuple(container.get("args") or ()),
                 env=tuple((entry.get("name", ""), entry.get("value", "")) for entry in container.get("env") or ()),
                 resources=container.get("resources") or {},
+                slots=self._slots(label),
             )
         if "importer" in spec:
             return self._importer(spec["importer"], inputs, f"{where}.importer")
         kind = next(iter(spec), "nothing")
         self._problem(where, f"executors of the kind {kind!r} are not supported, only container and importer")
         return None
+
+    def _slots(self, label: str) -> tuple[Demand, ...]:
+        metadata = (self._kubernetes.get(label) or {}).get("podMetadata") or {}
+        try:
+            return demands_of(metadata.get("annotations") or {})
+        except ValueError as error:
+            place = f"platforms.kubernetes.deploymentSpec.executors.{label}.podMetadata.annotations"
+            self._problem(place, str(error))
+            return ()
 
     def _importer(self, spec: Mapping[str, Any], inputs: Mapping[str, Any], where: str) -> ImporterExecutor:
         uri = spec.get("artifactUri") or {}

@@ -33,6 +33,18 @@ class FailureKind(str, Enum):
     CONFIGURATION = "configuration"
 
 
+class FailureCause(str, Enum):
+    """More of a failure, where something depends on it: PREEMPTED, the platform gave its place to others;
+    OUT_OF_MEMORY, it used more than its limit.
+
+    An executor writes PREEMPTED when it is set to, OUT_OF_MEMORY for tasks whose memory grows: the release before
+    reads neither.
+    """
+
+    PREEMPTED = "preempted"
+    OUT_OF_MEMORY = "out of memory"
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """What a task produced: parameters by name, artifacts by port in order."""
@@ -114,6 +126,7 @@ class AttemptEnded:
     outputs: Outputs = Outputs()
     log_uri: str = ""
     pod_name: str = ""
+    cause: FailureCause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +194,7 @@ def encode(event: Event) -> bytes:
                 "path": value.path,
                 "executionId": value.execution_id,
             }
-        elif isinstance(value, FailureKind):
+        elif isinstance(value, Enum):
             value = value.value
         document[name] = value
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
@@ -244,4 +257,5 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "outputs": Outputs.from_json,
     "hit": _hit,
     "failure": FailureKind,
+    "cause": FailureCause,
 }

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Union
 
+from penstock_ir.attempt_settings import NO_ATTEMPT_SETTINGS, AttemptSettings
+from penstock_ir.slots import Demand
+
 CREATE_CLAIM = "argostub/createpvc"
 DELETE_CLAIM = "argostub/deletepvc"
 
@@ -161,13 +164,15 @@ class CachingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
-    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders."""
+    """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders. `slots`: what
+    it asks of pools."""
 
     image: str
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     resources: Mapping[str, JsonValue] = field(default_factory=dict)
+    slots: tuple[Demand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +263,7 @@ class Component:
     executor_label: str = ""
     kubernetes: Mapping[str, JsonValue] = field(default_factory=dict)
     task_config_passthroughs: tuple[Mapping[str, JsonValue], ...] = ()
+    attempts: AttemptSettings = NO_ATTEMPT_SETTINGS
 
     @property
     def manages_claim(self) -> bool:

@@ -39,12 +39,14 @@ from penstock_ir.parameters import convert_value, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
 from penstock_ir.plan_values import claims_of, mentions_workspace, with_placeholders
 from penstock_ir.planned import CachedOutputs, Decision, Plan, PlannedTask, Unknown, Value
+from penstock_ir.slots import Demand
 from penstock_ir.task_rows import TaskKind
 
 MAX_TASKS = 2_000
 
 
 LookUp = Callable[[str], Union[CachedOutputs, None]]
+NeverGranted = Callable[[Sequence[Demand]], str]
 
 
 def plan_pipeline(
@@ -52,11 +54,13 @@ def plan_pipeline(
     arguments: Mapping[str, JsonValue],
     look_up: LookUp = lambda fingerprint: None,
     backends: Collection[str] = (),
+    never_granted: NeverGranted = lambda demands: "",
 ) -> Plan:
     """`arguments` come from `bind_root_parameters`; `look_up` returns a cached result by fingerprint; a task that one
-    of `backends` cannot run is a problem.
+    of `backends` cannot run is a problem. `never_granted` says why a task never gets the slots that it asks for, empty
+    if it may: that is a problem, too.
     """
-    planner = _Planner(look_up, backends, has_workspace=bool(pipeline.config.get("workspace")))
+    planner = _Planner(look_up, backends, never_granted, has_workspace=bool(pipeline.config.get("workspace")))
     dag = pipeline.root.implementation
     assert isinstance(dag, Dag)
     scope = _Scope(dict(arguments), {})
@@ -76,11 +80,14 @@ class _Scope:
 
 
 class _Planner:
-    def __init__(self, look_up: LookUp, backends: Collection[str], *, has_workspace: bool) -> None:
+    def __init__(
+        self, look_up: LookUp, backends: Collection[str], never_granted: NeverGranted, *, has_workspace: bool
+    ) -> None:
         self.problems: list[Problem] = []
         self.remaining = MAX_TASKS
         self._look_up = look_up
         self._backends = sorted(backends)
+        self._never_granted = never_granted
         self._has_workspace = has_workspace
 
     def dag(self, dag: Dag, scope: _Scope, path: str, place: str, retries: int) -> list[PlannedTask]:
@@ -222,16 +229,21 @@ class _Planner:
             self.problems.append(Problem(f"{place}.triggerPolicy.condition", f"the condition fails: {error}"))
 
     def _check_backends(self, component: Component, planned: PlannedTask, parameters: Mapping[str, Value]) -> None:
-        """Adds what the backends cannot do for the component to the problems, each once."""
+        """Adds what backends cannot do for the component, and slots that it never gets, to the problems, each once."""
         needs = needs_of(component, parameters)
+        if isinstance(component.implementation, ContainerExecutor):
+            self._problem_of(component, self._never_granted(component.implementation.slots))
         for backend in self._backends:
             text = refusal(needs, backend)
-            problem = Problem(f"deploymentSpec.executors.{component.executor_label}", text)
-            if text and problem not in self.problems:
-                self.problems.append(problem)
+            self._problem_of(component, text)
             ignored = ignored_image(component, backend)
             if ignored and not text:
                 planned.note = "; ".join(filter(None, (planned.note, ignored)))
+
+    def _problem_of(self, component: Component, text: str) -> None:
+        problem = Problem(f"deploymentSpec.executors.{component.executor_label}", text)
+        if text and problem not in self.problems:
+            self.problems.append(problem)
 
     # --- kinds -----------------------------------------------------------------------------------------------------
 

@@ -58,3 +58,9 @@ class TaskPhase(str, Enum):
     BACKOFF = "backoff"
     CANCELING = "canceling"
     ENDED = "ended"
+
+
+def in_a_line(error: str) -> str:
+    """Of an error with the end of a log the first line says how, the last one why."""
+    lines = error.strip().splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"

@@ -56,6 +56,7 @@ from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
+from penstock_server.services.pools import PoolService
 from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.role_bindings import RoleBindingService
 from penstock_server.services.runs import RunService
@@ -159,7 +160,7 @@ def build_services(
         service_account=account,
         tenancy=tenancy,
     )
-    explain = ExplainService(storage, documents, dispatch.executors.backends, tenancy)
+    explain = ExplainService(storage, documents, dispatch.executors, tenancy)
     namespaces = ObjectNamespaces(storage, documents, canonical_uri)
     objects, pods = _stored_objects(settings, stores, environ), _pods(settings)
     public = Services(
@@ -182,6 +183,7 @@ def build_services(
         namespaces=namespaces,
         tokens=TokenService(storage, clock),
         role_bindings=RoleBindingService(storage, clock),
+        pools=PoolService(storage, clock, tenancy),
         audit=AuditService(storage, clock, settings.audit_retention_days),
         driver_tasks=DriverTaskService(storage, clock, tenancy),
         documents=documents,

@@ -44,6 +44,7 @@ def generated(client: Client, client_id: str) -> Call:
         "penstock.v1.WatchService": client.watches,
         "penstock.v1.PipelineUploadService": upload_pb2_grpc.PipelineUploadServiceStub(channel),
         "penstock.v1.AccessService": client.access,
+        "penstock.v1.PoolService": client.pools,
         "api.AuthService": auth_pb2_grpc.AuthServiceStub(channel),
         "api.ExperimentService": experiment_pb2_grpc.ExperimentServiceStub(channel),
         "api.JobService": job_pb2_grpc.JobServiceStub(channel),

@@ -38,6 +38,7 @@ def steps() -> list[dict[str, Any]]:
         *_insight(),
         *_recurring_runs(),
         *_access(),
+        *_pools(),
         *_v1beta1(),
         *_ends(),
     ]
@@ -148,6 +149,7 @@ def _runs() -> list[dict[str, Any]]:
             service, "GetRun", one, until={"state": ENDED},
             expect={"state": "SUCCEEDED", "pipeline_version_reference": reference},
         ),
+        _step(service, "GetRun", {**one, "view": "BASIC"}, expect={"state": "SUCCEEDED"}),
         _step(
             service, "ListRuns", {"experiment_id": "${experiment}", "sort_by": "created_at desc"},
             expect={"runs": [one], "total_size": 1},
@@ -273,6 +275,22 @@ def _access() -> list[dict[str, Any]]:
         _step(service, "DeleteRoleBinding", {"role_binding_id": "${binding}"}),
         _step(service, "DeleteRoleBinding", {"role_binding_id": "${binding}"}, code="NOT_FOUND"),
     ]  # fmt: skip
+
+
+def _pools() -> list[dict[str, Any]]:
+    service, name = f"{V1}.PoolService", "${client}.pool"
+    one = {"name": name, "slots": 2, "weight": 1}
+    return [
+        _step(service, "PutPool", {"pool": {"name": name, "slots": 2}}, expect=one),
+        _step(service, "PutPool", {"pool": {"name": "namespace/team-a", "weight": 3}}, expect={"weight": 3}),
+        _step(service, "PutPool", {"pool": {"name": name}}, code="INVALID_ARGUMENT"),
+        _step(service, "PutPool", {"pool": {"name": "No Name", "slots": 1}}, code="INVALID_ARGUMENT"),
+        _step(service, "ListPools", {}),
+        _step(service, "GetPool", {"name": name}, expect={"pool": one}),
+        _step(service, "GetPool", {"name": "nobody"}, code="NOT_FOUND"),
+        _step(service, "DeletePool", {"name": name}),
+        _step(service, "DeletePool", {"name": name}, code="NOT_FOUND"),
+    ]
 
 
 def _recurring_runs() -> list[dict[str, Any]]:

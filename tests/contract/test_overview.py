@@ -107,6 +107,12 @@ def test_what_waits_and_what_is_held(database: Database) -> None:
     assert 0 < found.runs.waiting_since <= found.runs.at + 60_000
     assert [one.held_runs for one in found.executors] == [1]
     assert found.problems == []
+    executors = Executors(database)
+    holder = executors.of(ids[0])
+    assert holder is not None and (holder.owner, holder.status) == ("a/1", STATUS)
+    assert [executors.of(run_id) for run_id in (ids[1], "nobody's")] == [None, None]
+    executors.left("a/1")
+    assert executors.of(ids[0]) is None
 
 
 def test_runs_of_other_namespaces_are_not_counted(database: Database) -> None:

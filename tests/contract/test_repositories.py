@@ -13,12 +13,13 @@ from penstock_server.domain import listing
 from penstock_server.domain.dispatch import HoldState, LogEntry, QueueDepth, RunHold
 from penstock_server.domain.experiment import Experiment
 from penstock_server.domain.listing import ListRequest
+from penstock_server.domain.options import RunOptions
 from penstock_server.errors import AlreadyExistsError
 from penstock_server.services.experiments import LISTING as EXPERIMENTS
 from penstock_server.storage import tables
 from penstock_server.storage.database import Database
 
-from tests.support.rows import experiment, prepared
+from tests.support.rows import experiment, prepared, run
 
 
 def test_what_was_written_is_read(database: Database) -> None:
@@ -81,6 +82,18 @@ def test_of_several_claimants_one_wins(database: Database) -> None:
     with database.reading() as uow:
         assert [one.run_id for one in uow.queue.claimable(5, "b/1")] == ["r1"]
         assert uow.queue.any_waits()
+
+
+def test_what_waits_is_claimed_by_rank(database: Database) -> None:
+    prepared(database)
+    with database.writing() as uow:
+        for number, priority in enumerate((0, 0, 1, -1)):
+            made = replace(run(f"r{number}"), created_at=1_000 + number, options=RunOptions(priority=priority))
+            uow.runs.add(made)
+        uow.queue.finish(["r2"])
+        uow.queue.reopen("r2", 500)
+    with database.reading() as uow:
+        assert [one.run_id for one in uow.queue.claimable(9, "a/1")] == ["r2", "r0", "r1", "r3"]
 
 
 def test_a_later_incarnation_takes_its_predecessors_runs_and_never_the_reverse(database: Database) -> None:

@@ -100,6 +100,13 @@ def test_negative_options_are_refused(client: Client, field: str) -> None:
         runs.start(client, specs.container(["true"]), None, "test", **{field: -1})
 
 
+def test_a_priority_is_shown_and_bounded(client: Client) -> None:
+    run_id = runs.start(client, specs.container(["true"]), priority=-3)
+    assert runs.finished(client, run_id).options.priority == -3
+    with pytest.raises(ClientError, match=r"run\.options\.priority"):
+        runs.start(client, specs.container(["true"]), None, "test", priority=1001)
+
+
 def test_caching_per_run_and_by_age(client: Client) -> None:
     spec = specs.container(["true"], name="aged", cached=True)
 

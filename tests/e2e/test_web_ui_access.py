@@ -156,10 +156,48 @@ async def test_a_role_is_given_and_taken_away_and_the_audit_log_tells(shared: Em
         await page.until(row("root", "Delete role", user, "team-a", "DONE"))
         await page.until(filled("Deed", "Delete"))
         await page.until(f"{row('Delete role', user)} && !{row('Make role', user)}")
+        # A line is in a period until its end.
+        await page.until(filled("From", "2020-01-01T00:00"))
+        await page.address(lambda url: "from=" in url)
+        await page.until(row("Delete role", user))
+        await page.until(filled("Until", "2020-01-02T00:00"))
+        await page.until(has("No lines match"))
+        period = await page.address(lambda url: "until=" in url)
+        await page.until(filled("Until", ""))
+        await page.address(lambda url: "until=" not in url)
+        await page.until(row("Delete role", user))
         await page.until(filled("User, in full", "nobody"))
         await page.until(has("No lines match"))
         address = await page.address()
         assert all(part in address for part in ("tab=audit", "verb=delete", "user=nobody", "namespace=team-a")), address
+        # The address alone shows the same.
+        await page.open(period)
+        times = "[...document.querySelectorAll('input[type=datetime-local]')].map((one) => one.value).join()"
+        await page.until(f"{times} === '2020-01-01T00:00,2020-01-02T00:00' && {has('No lines match')}")
+        await page.open(f"{shared.http}/access?tab=audit&namespace=team-a&from=later&until=-5e99")
+        await page.until(f"{times} === ',' && {row('Make role', user)}")
+
+
+async def test_who_is_logged_in_no_more_is_told_so_and_comes_back_to_the_same_page(
+    shared: Embedded, tmp_path: Path
+) -> None:
+    async with ui_pages.opened(tmp_path / "profile", f"{shared.http}/icon.svg") as page:
+        await page.send_headers({"kubeflow-userid": "root"})
+        address = f"{shared.http}/access?tab=roles&namespace=team-a"
+        await page.open(address)
+        await page.until(row("alice", "Editor"))
+        await page.send_headers({})
+        # Without that anything is pressed; what was shown stays.
+        await page.until(has("You are not logged in any more"))
+        assert await page.evaluate(row("alice", "Editor"))
+        await page.until(pressed("Pipelines", "nav a"))
+        await page.until("document.querySelector('main [role=alert]')?.innerText.includes('not logged in any more')")
+        await page.evaluate("history.back(), 0")
+        await page.address(lambda url: url == address)
+        await page.send_headers({"kubeflow-userid": "root"})
+        await page.until(pressed("Log in again"))
+        await page.loaded(f"{row('alice', 'Editor')} && !{has('not logged in any more')}")
+        assert await page.address() == address
 
 
 async def test_what_was_refused_is_in_the_log_and_pages_lead_on(shared: Embedded, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from penstock.client import Client
-from penstock_api.v1 import upload_pb2
+from penstock_api.v1 import pool_pb2, upload_pb2
 from penstock_api.v2beta1 import experiment_pb2
 from penstock_server.gateway.pages import BUNDLE
 
@@ -23,7 +23,7 @@ _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 # What each page shows when it is there, by its name.
 _PAGES = {
     "/": "document.querySelectorAll('td').length > 1",
-    "/health": "document.querySelectorAll('td').length > 3",
+    "/health": "document.querySelectorAll('section').length > 3 && document.body.innerText.includes('licence')",
     "/runs": "document.querySelectorAll('td').length > 3",
     "/runs?name=none": "document.querySelector('code') !== null",
     "/runs/{run}": "document.querySelectorAll('[role=row]').length > 2",
@@ -83,6 +83,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, environments: Path) -> Iter
     spec = specs.chain({"load": ["true"], "train": ["sh", "-c", "echo no such file >&2; exit 3"], "show": ["true"]})
     content = json.dumps(spec).encode()
     with Embedded(tmp_path_factory.mktemp("data"), environments=environments) as up, Client(up.grpc) as client:
+        pool = pool_pb2.Pool(name="licence", slots=2)
+        client.call(client.pools.PutPool, pool_pb2.PutPoolRequest(pool=pool))
         run = runs.start(client, spec, name="a run that fails")
         named = experiment_pb2.Experiment(display_name="an experiment", description="What it is for")
         making = experiment_pb2.CreateExperimentRequest(experiment=named)

@@ -157,7 +157,7 @@ async def test_last_nights_failure_and_its_log(served: str, tmp_path: Path) -> N
 
 async def test_why_a_task_waits(served: str, tmp_path: Path) -> None:
     async with reader(served, tmp_path) as me:
-        await me.sees("waits", "prepare", "waits for a free place on its executor", within="main section:last-of-type")
+        await me.sees("waits", "prepare", "2 of 2 are taken", within="main section:last-of-type")
         me.needed_at_most(2)
         await me.page.until(pressed("waits", "section:last-of-type li a"))
         # The run's own page says it as well.

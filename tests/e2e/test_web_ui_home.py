@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from penstock.client import Client
+from penstock_api.v1 import pool_pb2
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.gateway.pages import BUNDLE
 
@@ -94,6 +95,22 @@ async def test_from_a_new_installation_to_what_runs_waits_and_failed(served: Emb
             client.call(client.runs.ArchiveRun, run_pb2.ArchiveRunRequest(run_id=failed))
             await page.until(pressed("Penstock", "h1 a"))
             await page.until(says("Failed in the last 24 hours", "Nothing has failed"))
+
+
+async def test_pools_are_shown_with_what_is_taken_and_what_waits(served: Embedded, tmp_path: Path) -> None:
+    async with opened(tmp_path / "profile", f"{served.http}/health") as page:
+        await page.until(says("Server", "sqlite"))
+        assert await page.evaluate(section("Pools and limits")) == ""
+        with Client(served.grpc) as client:
+            for pool in (pool_pb2.Pool(name="licence", slots=0), pool_pb2.Pool(name="namespace/team-a", weight=2)):
+                client.call(client.pools.PutPool, pool_pb2.PutPoolRequest(pool=pool))
+            run_id = runs.start(client, specs.pooled("licence"))
+            await page.until(f"/licence\\s+everybody\\s+0 of 0\\s+1\\s+1/.test({section('Pools and limits')})")
+            assert await page.evaluate(says("Pools and limits", "no limit"))
+            pool = pool_pb2.Pool(name="licence", slots=1)
+            client.call(client.pools.PutPool, pool_pb2.PutPoolRequest(pool=pool))
+            assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+            await page.until(f"/licence\\s+everybody\\s+0 of 1\\s+0\\s+1/.test({section('Pools and limits')})")
 
 
 async def test_without_an_executor_the_pages_say_so_and_what_to_do(tmp_path: Path, environments: Path) -> None:

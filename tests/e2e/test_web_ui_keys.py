@@ -56,3 +56,14 @@ async def test_a_page_without_a_search_field_lists_the_keys_too(served: Embedded
         await press(page, "/")
         await press(page, "?")
         await page.until(_LISTED)
+
+
+async def test_a_dialog_that_is_closed_gives_the_focus_back(served: Embedded, tmp_path: Path) -> None:
+    async with opened(tmp_path / "profile", f"{served.http}/pipelines") as page:
+        button = "[...document.querySelectorAll('main button')].find((one) => one.innerText === 'Add a pipeline')"
+        await page.until(f"{button} !== undefined")
+        await page.evaluate(f"({button}.focus(), {button}.click())")
+        await page.until(f"{_FOCUSED}.closest('[role=dialog]') !== null")
+        await press(page, "Escape")
+        await page.until("document.querySelector('[role=dialog]') === null")
+        assert await page.evaluate(f"{_FOCUSED} === {button}")

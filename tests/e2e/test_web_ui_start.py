@@ -227,6 +227,9 @@ async def test_a_run_is_started_with_typed_inputs_and_its_plan_beside_them(serve
         await page.until(typed("Name of the run", _HOSTILE))
         await page.until(typed("Labels", "team=vision\nquery=a=b"))
         await page.until(typed("Deadline in seconds", "600"))
+        await page.until(typed("Priority", "high"))
+        await page.until(has("No whole number from -1000 to 1000"))
+        await page.until(typed("Priority", "-3"))
         await page.until(typed("Caching", "Off"))
         await page.until(f"{plan}.querySelector('[data-decision=RUN]') !== null")
         await page.until(pressed("Start", "button"))
@@ -239,7 +242,29 @@ async def test_a_run_is_started_with_typed_inputs_and_its_plan_beside_them(serve
     }
     assert (run.display_name, dict(run.labels)) == (_HOSTILE, {"team": "vision", "query": "a=b"})
     assert (run.options.deadline_seconds, run.options.caching, run.options.HasField("caching")) == (600, False, True)
+    assert run.options.priority == -3
     assert run.pipeline_version_reference.pipeline_id == pipeline_id
+
+
+async def test_a_run_is_started_once_however_often_start_is_pressed(served: Embedded, tmp_path: Path) -> None:
+    """As by a double click, and again while the page of the run is under way on a slow line."""
+    name = uuid.uuid4().hex
+    pipeline_id = stored(served, specs.container(["true"]), name)
+    async with opened(tmp_path / "profile", f"{served.http}/start?pipeline={pipeline_id}") as page:
+        await page.until("document.querySelector('main form [type=submit]') !== null")
+        await page.call("Network.enable")
+        slow = {"offline": False, "latency": 200, "downloadThroughput": -1, "uploadThroughput": -1}
+        await page.call("Network.emulateNetworkConditions", **slow)
+        await page.evaluate(
+            "new Promise((done) => { const press = () => {"
+            "if (!location.pathname.startsWith('/start')) return done();"
+            "const start = document.querySelector('main form [type=submit]');"
+            "start?.click(); start?.click(); setTimeout(press); }; press(); })"
+        )
+        await page.address(lambda url: "/runs/" in url)
+    with Client(served.grpc) as client:
+        found = client.call(client.runs.ListRuns, run_pb2.ListRunsRequest(page_size=100))
+    assert [run.display_name.startswith(name) for run in found.runs].count(True) == 1
 
 
 async def test_a_run_is_run_again_with_changes(served: Embedded, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Whoever may do something in team-a gets nothing of team-b through it, and team-b
 from __future__ import annotations
 
 import json
+import urllib.request
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from penstock_ir.task_rows import TaskKind, TaskState
 from penstock_server.domain.lineage import uses_of
 from penstock_server.domain.task import Task
 
+from tests.support import http
 from tests.support.requests_of_all import INSIGHT
 from tests.support.two_teams import ACCESS, OK, PACKAGE, UPLOADS, V2, A, B, TwoTeams, new, run_of, schedule_of
 
@@ -156,6 +158,18 @@ def test_a_list_of_v1beta1_that_names_anothers_experiment(teams: TwoTeams, path:
     message.resource_reference_key.id = teams.places[B].experiment
     expected = {"viewer": DENIED, "editor": DENIED, "admin": DENIED, "administrator": OK}
     assert codes(teams, path, message, *expected) == expected
+
+
+def test_who_has_the_tag_of_anothers_run_is_refused_all_the_same(teams: TwoTeams) -> None:
+    url = f"{teams.http}/apis/v2beta1/runs/{teams.places[B].run}"
+    request = urllib.request.Request(url, headers=teams.credentials["administrator"])
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        known = {"If-None-Match": reply.headers["ETag"]}
+    statuses = {
+        caller: http.call("GET", url, headers={**teams.credentials[caller], **known}).status
+        for caller in ("administrator", "viewer", "admin")
+    }
+    assert statuses == {"administrator": 304, "viewer": 403, "admin": 403}
 
 
 def test_shared_pipelines_are_read_by_all_who_are_known(teams: TwoTeams) -> None:

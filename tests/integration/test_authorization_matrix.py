@@ -190,7 +190,7 @@ def test_infrastructure(teams: TwoTeams, path: str) -> None:
 
 
 DISPATCH = dispatch_pb2.DESCRIPTOR.services_by_name["DispatchService"]
-ANSWERS = dict.fromkeys(("ClaimRuns", "Heartbeat", "ReportTransitions"), "INVALID_ARGUMENT")
+ANSWERS = dict.fromkeys(("ClaimRuns", "Heartbeat", "ReportTransitions", "TakeSlots"), "INVALID_ARGUMENT")
 """What the handlers say to an empty request, where it is not OK."""
 
 

@@ -129,12 +129,25 @@ def test_a_platform_document_goes_with_the_run(up: Embedded) -> None:
     assert inline.json["pipeline_spec"] == BOTH
 
 
-def test_settings_that_nobody_knows_are_refused_by_their_place(up: Embedded) -> None:
-    settings = {"secretAsEnv": [{"secretName": "s"}], "resourceClaims": [{"name": "gpu"}]}
+FACTOR = "penstock.dev/oom-memory-factor"
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"secretAsEnv": [{"secretName": "s"}], "resourceClaims": [{"name": "gpu"}]},
+            "resourceClaims: Penstock does not know this setting",
+        ),
+        (
+            {"podMetadata": {"annotations": {FACTOR: "twice"}}},
+            f"podMetadata.annotations.{FACTOR}: 'twice': expected a number from 1.0 to 10",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused_by_their_place(up: Embedded, settings: dict[str, Any], problem: str) -> None:
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-only": settings}}}}}
-    place = (
-        "platforms.kubernetes.deploymentSpec.executors.exec-only.resourceClaims: Penstock does not know this setting"
-    )
+    place = f"platforms.kubernetes.deploymentSpec.executors.exec-only.{problem}"
     made = calls.upload(up.http, yaml.safe_dump_all([SPEC, platform]).encode())
     assert (made.status, place in made.json["error_message"]) == (400, True)
     both = {"pipeline_spec": SPEC, "platform_spec": platform}

@@ -412,6 +412,27 @@ def test_custom_paths_are_copied_for_the_agent(place: Path) -> None:
 # --- directories and failures ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("given", ["/", "", None])
+def test_a_user_without_a_home_gets_one(place: Path, given: str | None) -> None:
+    home = place / "made" / "home"
+    environment = {"PATH": os.environ["PATH"], **({} if given is None else {"HOME": given})}
+    script = 'mkdir ~/.cache && printf %s "$HOME"'
+    code, out, err, _ = run(place, "--home", str(home), "--", "sh", "-c", script, how="restricted", env=environment)
+    assert (code, out, err) == (0, str(home).encode(), b"")
+    assert (home / ".cache").is_dir()
+
+
+@pytest.mark.parametrize(("how", "given"), [("restricted", "/somewhere"), ("first", "/")])
+def test_a_home_that_is_there_is_left(place: Path, how: str, given: str) -> None:
+    """Also `/`, of a user who may write there."""
+    home = place / "home"
+    environment = {"PATH": os.environ["PATH"], "HOME": given}
+    script = 'printf %s "$HOME"'
+    code, out, _, _ = run(place, "--home", str(home), "--", "sh", "-c", script, how=how, env=environment)
+    assert (code, out) == (0, given.encode())
+    assert not home.exists()
+
+
 def test_directories(place: Path) -> None:
     (place / "there").mkdir()
     (place / "there").chmod(0o777)

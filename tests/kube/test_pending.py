@@ -42,7 +42,7 @@ WAYS: dict[str, tuple[dict[str, Any], str]] = {
     "a quota": (
         {"resources": {"accelerator": {"resourceType": SCARCE, "resourceCount": "1"}}},
         rf"the namespace's quota 'scarce': the Pod asks for requests.{SCARCE}=1, "
-        rf"requests.{SCARCE}=0 of requests.{SCARCE}=0 is used",
+        rf"requests.{SCARCE}=1 of requests.{SCARCE}=1 is used",
     ),
     "a claim without a volume": (
         {"kubernetes": {"pvcMount": [{"mountPath": "/data", "pvcNameParameter": _UNBOUND}]}},
@@ -83,12 +83,13 @@ def patient(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A Penstock in a namespace with a quota and a claim that nobody fills."""
     with kube_penstock(cluster, tmp_path_factory.mktemp("pending")) as up:
         space = f"/api/v1/namespaces/{up.namespace}"
-        quota = {"metadata": {"name": "scarce"}, "spec": {"hard": {f"requests.{SCARCE}": "0"}}}
+        quota = {"metadata": {"name": "scarce"}, "spec": {"hard": {f"requests.{SCARCE}": "1"}}}
         cluster.create(f"{space}/resourcequotas", quota)
         cluster.until(
             lambda: cluster.get(f"{space}/resourcequotas/scarce"),
             lambda found: found is not None and "hard" in found.get("status", {}),
         )
+        cluster.create(f"{space}/pods", _pod("holder", SCARCE))
         cluster.create(
             f"{space}/persistentvolumeclaims",
             {
@@ -169,6 +170,24 @@ def test_a_limit_range_refuses_at_once(cluster: Cluster, tmp_path: Path) -> None
         assert runs.finished(client, run_id, 20).state == run_pb2.FAILED
         error = runs.tasks(client, run_id)["only"].error
         assert "Kubernetes refuses the task's Pod: maximum cpu usage per Container is 1, but limit is 2" in error
+
+
+def test_a_quota_that_allows_less_in_all_refuses_at_once(patient: KubePenstock) -> None:
+    asked = {"accelerator": {"resourceType": SCARCE, "resourceCount": "2"}}
+    with Client(patient.up.grpc) as client:
+        run_id = runs.start(client, kube_specs.shell("true", resources=asked))
+        assert runs.finished(client, run_id, 20).state == run_pb2.FAILED
+        error = runs.tasks(client, run_id)["only"].error
+        assert f"the namespace's quota 'scarce' allows requests.{SCARCE}=1 in all, and the Pod asks for 2" in error
+
+
+def _pod(name: str, resource: str) -> dict[str, Any]:
+    """One of somebody else that takes a piece of the resource; it need not start for that."""
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {"name": "main", "image": kube_specs.IMAGE, "resources": {"limits": {resource: "1"}}}
+    pod_security = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"securityContext": pod_security, "containers": [{**container, "securityContext": security}]}
+    return {"metadata": {"name": name}, "spec": spec}
 
 
 def explained(client: Client, run_id: str, words: str) -> str:

@@ -34,6 +34,14 @@ def test_a_task_is_one_pod_and_leaves_none(kube: KubePenstock, kube_client: Clie
     kube.cluster.until(lambda: kube.cluster.pods(kube.namespace, run_id), lambda pods: pods == [])
 
 
+def test_a_user_whom_the_image_does_not_know_has_a_home(kube_client: Client) -> None:
+    script = "mkdir -p ~/.cache/program && cd ~ && printf '%s' \"$HOME $(pwd)\" > /tmp/kfp/outputs/home"
+    run_id = runs.start(kube_client, kube_specs.shell(script, outputs=["home"]))
+    run = runs.finished(kube_client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+    assert runs.tasks(kube_client, run_id)["only"].outputs["home"] == "/tmp/kfp/.home /tmp/kfp/.home"
+
+
 @pytest.mark.parametrize("size", [1, 3_000, 4_096, 100_000, 2_000_000])
 def test_parameters_of_any_size(kube_client: Client, size: int) -> None:
     """A termination message holds 4096 bytes; what is larger takes another way, unseen."""
@@ -104,6 +112,24 @@ def test_out_of_memory(kube_client: Client) -> None:
         kubernetes={"emptyDirMounts": [{"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory"}]},
     )
     assert "more memory than its limit" in failed(kube_client, spec)
+
+
+def test_memory_grows_until_it_is_enough(kube_client: Client) -> None:
+    script = "head -c 100000000 /dev/zero > /dev/shm/x; sleep 1; echo survived"
+    annotations = {"penstock.dev/oom-memory-factor": "4", "penstock.dev/oom-memory-max": "256Mi"}
+    spec = kube_specs.shell(
+        script,
+        resources={"resourceMemoryLimit": "32Mi"},
+        kubernetes={
+            "emptyDirMounts": [{"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory"}],
+            "podMetadata": {"annotations": annotations},
+        },
+        retries=2,
+    )
+    run_id = runs.start(kube_client, spec)
+    run = runs.finished(kube_client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+    assert runs.tasks(kube_client, run_id)["only"].attempts == 2, "32Mi, then 128Mi"
 
 
 def test_deadline(kube_client: Client) -> None:

@@ -78,18 +78,18 @@ def scratch(path: str, part: str) -> dict[str, Any]:
 
 
 HOMES = [scratch("/.local", "local"), scratch("/.cache", "cache"), scratch("/.config", "config")]
-SCRATCH = [scratch("/tmp/kfp", "kfp"), scratch("/s3", "s3"), *HOMES]
+SCRATCH = [scratch("/tmp/kfp", "kfp")]
 WRAPPER = {"name": "penstock-wrapper", "mountPath": "/penstock/bin", "readOnly": True}
 HARDENED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 OUR_ENV = [
-    {"name": "KFP_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+    {"name": "KFP_POD_NAME", "value": "my-run-train-0123456789abcdef"},
     {"name": "KFP_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
     {"name": "KFP_RETRY_INDEX", "value": "0"},
 ]
 
 
 def plain_pod(*argv: str, parameters: Sequence[str] = ()) -> dict[str, Any]:
-    """The whole Pod of a task that moves nothing."""
+    """The whole Pod of a task that moves nothing and is told nothing of its root."""
     written = [text for name in parameters for text in ("--parameter", f"{name}=/tmp/kfp/outputs/{name}")]
     return {
         "apiVersion": "v1",
@@ -131,10 +131,9 @@ def plain_pod(*argv: str, parameters: Sequence[str] = ()) -> dict[str, Any]:
                     "image": "python:3.11",
                     "command": [
                         "/penstock/bin/run",
-                        *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT),
+                        *("--mkdir", "/tmp/kfp/outputs", "--home", "/tmp/kfp/.home"),
                         *written,
-                        *("--count", "--metadata", f"{LOCAL_ROOT}/output_metadata.json"),
-                        *("--message", "/dev/termination-log", "--token", TOKEN, "--"),
+                        *("--count", "--message", "/dev/termination-log", "--token", TOKEN, "--"),
                         *argv,
                     ],
                     "env": OUR_ENV,

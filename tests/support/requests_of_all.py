@@ -22,6 +22,7 @@ from tests.support.two_teams import (
     OK,
     PACKAGE,
     PIPELINE,
+    POOLS,
     STORE,
     UPLOADS,
     V2,
@@ -155,6 +156,10 @@ _ONE_PIPELINE_V1 = _set(id=lambda ask: ask.place.pipeline)
 _NAMED = _set(namespace=_namespace)
 
 
+def _new_pool(ask: Ask) -> str:
+    return ask.teams.pool(ask.namespace)
+
+
 def _attempts(ask: Ask, message: Any) -> None:
     message.run_id = ask.place.run
     message.paths.append(PIPELINE)
@@ -238,6 +243,10 @@ _REQUESTS: dict[str, Callable[[Ask, Any], Any]] = {
     f"{ACCESS}/ListRoleBindings": _NAMED,
     f"{ACCESS}/DeleteRoleBinding": _set(role_binding_id=lambda ask: ask.teams.binding(ask.namespace)),
     f"{ACCESS}/ListAuditEvents": _NAMED,
+    f"{POOLS}/ListPools": _NAMED,
+    f"{POOLS}/GetPool": _set(namespace=_namespace, name=_new_pool),
+    f"{POOLS}/PutPool": _set(pool__namespace=_namespace, pool__name=_fresh, pool__slots=lambda _: 1),
+    f"{POOLS}/DeletePool": _set(namespace=_namespace, name=_new_pool),
     "/api.ExperimentService/CreateExperimentV1": _create_experiment_v1,
     "/api.ExperimentService/GetExperimentV1": _set(id=lambda ask: ask.place.experiment),
     "/api.ExperimentService/ListExperimentsV1": _of_namespace,

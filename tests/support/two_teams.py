@@ -24,7 +24,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from penstock.secret_file import SecretFile
-from penstock_api.v1 import access_pb2, upload_pb2
+from penstock_api.v1 import access_pb2, pool_pb2, upload_pb2
 from penstock_api.v2beta1 import experiment_pb2, pipeline_pb2, recurring_run_pb2, run_pb2
 from penstock_ir.event_log import RunStarted, encode
 from penstock_ir.run_places import run_place
@@ -43,6 +43,7 @@ from tools.testing import specs
 A, B = "team-a", "team-b"
 V2 = "/kubeflow.pipelines.backend.api.v2beta1"
 ACCESS = "/penstock.v1.AccessService"
+POOLS = "/penstock.v1.PoolService"
 UPLOADS = "/penstock.v1.PipelineUploadService"
 STORE = f"/{METADATA.full_name}"
 PIPELINE = "only"
@@ -154,6 +155,10 @@ class TwoTeams:
         one = access_pb2.RoleBinding(role="viewer", namespace=namespace, user=new())
         request = access_pb2.CreateRoleBindingRequest(role_binding=one)
         return str(self.done(f"{ACCESS}/CreateRoleBinding", request).role_binding_id)
+
+    def pool(self, namespace: str) -> str:
+        one = pool_pb2.Pool(namespace=namespace, name=new(), slots=1)
+        return str(self.done(f"{POOLS}/PutPool", pool_pb2.PutPoolRequest(pool=one)).name)
 
     def token(self, caller: str) -> str:
         """The id of a token of the caller's own."""

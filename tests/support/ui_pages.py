@@ -60,8 +60,17 @@ def has(text: str) -> str:
 
 def watches(up: Embedded) -> int:
     """How many the server has open."""
+    return _open(up, "watches")
+
+
+def logs(up: Embedded) -> int:
+    """How many the server has open."""
+    return _open(up, "logs")
+
+
+def _open(up: Embedded, what: str) -> int:
     text = http.call("GET", f"{up.http}/metrics").body.decode()
-    return int(float(next(line.split()[1] for line in text.splitlines() if line.startswith("penstock_watches_open "))))
+    return int(float(next(line.split()[1] for line in text.splitlines() if line.startswith(f"penstock_{what}_open "))))
 
 
 async def show(page: Page, *, hidden: bool) -> None:

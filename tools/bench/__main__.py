@@ -2,11 +2,12 @@
 
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
-state machine alone. fan_out: many tasks of a local run. isolation: the cost of giving each task its own inputs. local:
-whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods. terminate: the end of a run of many Pods.
-ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one run.
-list_watches: a thousand watches of twenty lists while runs go by. logs:
-hundreds of followers of logs.
+state machine alone. fairness: how long one namespace waits for a pool that another floods. fan_out: many tasks of a
+local run. isolation: the cost of giving each task its own inputs. local: whole pipelines next to kfp.local. kube: tasks
+as Pods next to bare Pods. pod_price: what a Pod costs the API server, and which part of it. terminate: the end of a run
+of many Pods. ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one
+run. list_watches: a thousand watches of twenty lists while runs go by. logs: hundreds of followers of logs. polls:
+asking again and again how a run of 100 to 100,000 tasks stands.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -24,12 +25,15 @@ from tools.bench import (
     bench_access,
     bench_api,
     bench_engine,
+    bench_fairness,
     bench_fan_out,
     bench_isolation,
     bench_kube,
     bench_list_watches,
     bench_local,
     bench_logs,
+    bench_pod_price,
+    bench_polls,
     bench_terminate,
     bench_ui,
     bench_watches,
@@ -42,17 +46,20 @@ MEASURES: dict[str, Measure] = {
     "access": bench_access.measure,
     "kube": bench_kube.measure,
     "engine": bench_engine.measure,
+    "fairness": bench_fairness.measure,
     "fan_out": bench_fan_out.measure,
     "isolation": bench_isolation.measure,
     "local": bench_local.measure,
     "logs": bench_logs.measure,
+    "pod_price": bench_pod_price.measure,
+    "polls": bench_polls.measure,
     "terminate": bench_terminate.measure,
     "ui": bench_ui.measure,
     "watches": bench_watches.measure,
     "list_watches": bench_list_watches.measure,
 }
 # These need a cluster, so they run only when they are named.
-_ON_A_CLUSTER = ("kube", "terminate")
+_ON_A_CLUSTER = ("kube", "pod_price", "terminate")
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

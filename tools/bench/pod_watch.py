@@ -14,6 +14,8 @@ from penstock_kube.reflector import EventKind, Reflector
 
 from tools.testing import kube_specs
 
+Json = dict[str, Any]
+
 # Of thousands at once some would wait for a connection until their deadline.
 _AT_ONCE = 100
 
@@ -35,10 +37,11 @@ class PodWatch:
     async def run(self) -> None:
         await self._pods.run()
 
-    async def bare(self, count: int, *, as_they_end: bool = False) -> None:
+    async def bare(self, count: int, *, as_they_end: bool = False, made: Callable[[str], Json] | None = None) -> None:
         """Creates `count` Pods, 100 at a time, waits for their ends and deletes them: all at the end, or each when
-        it ends.
+        it ends. `made` gives a Pod of a name, instead of a bare one.
         """
+        made = made or (lambda name: bare_pod(name, self._spec))
         names = [f"bare-{uuid.uuid4().hex[:12]}" for _ in range(count)]
         slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -49,9 +52,7 @@ class PodWatch:
         def remove(name: str) -> asyncio.Future[None]:
             return asyncio.ensure_future(asked(partial(self._client.delete, f"{self._path}/{name}")))
 
-        making = asyncio.gather(
-            *(asked(partial(self._client.create, self._path, _bare_pod(name, self._spec))) for name in names)
-        )
+        making = asyncio.gather(*(asked(partial(self._client.create, self._path, made(name))) for name in names))
         # One that cannot be made would be waited for in vain.
         making.add_done_callback(lambda _: self._turn.set())
         remaining, removing = set(names), []
@@ -74,7 +75,7 @@ class PodWatch:
 
         async def made(name: str) -> None:
             async with slots:
-                await self._client.create(self._path, _bare_pod(name, self._spec, command))
+                await self._client.create(self._path, bare_pod(name, self._spec, command))
 
         await asyncio.gather(*map(made, names))
         await self.running(count)
@@ -120,7 +121,8 @@ def _seen(pod: dict[str, Any]) -> tuple[str, str]:
     return pod["metadata"]["name"], pod.get("status", {}).get("phase", "")
 
 
-def _bare_pod(name: str, spec: Mapping[str, Any], command: Sequence[str] = ("true",)) -> dict[str, Any]:
+def bare_pod(name: str, spec: Mapping[str, Any], command: Sequence[str] = ("true",)) -> Json:
+    """As of `kubectl run`, hardened as Pod Security asks for; `spec` is merged into its own."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     return {
         "metadata": {"name": name},

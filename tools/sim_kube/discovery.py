@@ -49,6 +49,7 @@ def _documents() -> dict[str, bytes]:
         for group, version in groups
         if group
     ]
+    found.update((f"/apis/{group['name']}", {"kind": "APIGroup", "apiVersion": "v1", **group}) for group in named)
     found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": named}
     return {path: b"ok" if document == "ok" else json.dumps(document).encode() for path, document in found.items()}
 

@@ -52,6 +52,7 @@ class _Run:
     times: tuple[float, float, float]
     grace: int
     started: str = ""
+    gated: bool = False
     timer: asyncio.TimerHandle | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -91,7 +92,17 @@ class Node:
             stored.namespace, stored.name, stored.uid, Containers.of(spec), outcome, (schedule, start, run), grace
         )
         self._runs[stored.uid] = simulated_run
-        self._later(schedule, simulated_run, self._schedule)
+        if spec.get("schedulingGates"):
+            simulated_run.gated = True
+        else:
+            self._later(schedule, simulated_run, self._schedule)
+
+    def changed(self, stored: Stored, document: Mapping[str, Any]) -> None:
+        """Called when a Pod's spec was changed: without its gates the scheduler takes it."""
+        run = self._runs[stored.uid]
+        if run.gated and not document["spec"].get("schedulingGates"):
+            run.gated = False
+            self._later(run.times[0], run, self._schedule)
 
     def log(self, stored: Stored) -> tuple[str, asyncio.Event, bool]:
         """What the Pod wrote, when it is over, and whether it began."""
@@ -167,7 +178,7 @@ class Node:
             lost = stored.status.replace(b'"phase":"Running"', b'"phase":"Running","reason":"NodeLost"', 1)
             self._store.put(stored._replace(status=lost, deletion=_deletion(run.grace)))
             return
-        if kind == "preempted":
+        if kind in ("preempted", "taken-back"):
             stored = self._store.put(stored._replace(deletion=_deletion(run.grace)))
             self._finish(run, stored, _end_of(run))
             self._remove(run, stored)
@@ -219,7 +230,13 @@ def _end_of(run: _Run) -> End:
     outcome = run.outcome
     names = [name for name, _ in run.containers.main]
     main = "main" if "main" in names else (names or [""])[0]
-    killed = {"oom": "OOMKilled", "evicted": "Error", "preempted": "Error", "deadline": "Error"}.get(outcome.kind)
+    killed = {
+        "oom": "OOMKilled",
+        "evicted": "Error",
+        "preempted": "Error",
+        "taken-back": "Error",
+        "deadline": "Error",
+    }.get(outcome.kind)
     code = 137 if killed else outcome.exit_code
     codes = []
     for name in names:
@@ -229,9 +246,11 @@ def _end_of(run: _Run) -> End:
     phase = "Failed" if code else "Succeeded"
     if outcome.kind == "evicted":
         why = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi."
-        return End(tuple(codes), phase, "Evicted", why, "TerminationByKubelet")
+        return End(tuple(codes), phase, "Evicted", why, ("DisruptionTarget", "TerminationByKubelet"))
     if outcome.kind == "preempted":
-        return End(tuple(codes), phase, disruption="PreemptionByScheduler")
+        return End(tuple(codes), phase, disruption=("DisruptionTarget", "PreemptionByScheduler"))
+    if outcome.kind == "taken-back":
+        return End(tuple(codes), phase, disruption=("TerminationTarget", "WorkloadEvictedDueToPreempted"))
     if outcome.kind == "deadline":
         return End(
             tuple(codes), phase, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"

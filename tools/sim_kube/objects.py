@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tools.sim_kube.node import timestamp
-from tools.sim_kube.outcome import CREATED
+from tools.sim_kube.outcome import CREATED, gated
 from tools.sim_kube.store import Resource, Stored
 
 RESOURCES = {
@@ -29,6 +29,7 @@ RESOURCES = {
         Resource("", "v1", "events", "Event", True),
         Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False),
         Resource("coordination.k8s.io", "v1", "leases", "Lease", True),
+        Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", True),
     )
 }
 PODS = RESOURCES["", "pods"]
@@ -91,9 +92,11 @@ def stored_from(resource: Resource, namespace: str, document: dict[str, Any]) ->
     return _made(resource, namespace, metadata, document, status)
 
 
-def patched(stored: Stored, patch: Mapping[str, Any]) -> Stored:
-    """A merge patch applied. Identity and version stay."""
+def patched(stored: Stored, patch: Mapping[str, Any], subresource: str = "", manager: str = "") -> Stored:
+    """A merge patch applied, of the object or of its status. Identity and version stay. `manager` is who wrote it."""
     before = json.loads(stored.document())
+    if subresource == "status":
+        return stored._replace(status=_encode(_merged(before.get("status"), patch.get("status") or {})))
     document = _merged(before, patch)
     metadata = {
         key: value for key, value in document["metadata"].items() if key not in ("resourceVersion", "managedFields")
@@ -102,7 +105,11 @@ def patched(stored: Stored, patch: Mapping[str, Any]) -> Stored:
         metadata.pop(key, None)
     metadata.update({key: before["metadata"][key] for key in ("name", "uid", "creationTimestamp")})
     made = _made(stored.resource, stored.namespace, metadata, document, stored.status)
-    return made._replace(deletion=stored.deletion)
+    others = [one for one in before["metadata"]["managedFields"][1:] if one["manager"] != manager]
+    if manager:
+        others.append({"manager": manager, "operation": "Update", "apiVersion": "v1", "time": timestamp()})
+    managers = b"".join(b"," + _encode(one) for one in others)
+    return made._replace(metadata=made.metadata[:-1] + managers + b"]", deletion=stored.deletion)
 
 
 def _made(
@@ -132,7 +139,7 @@ def _complete(resource: Resource, document: dict[str, Any]) -> bytes:
         # Nothing but the spec may follow the metadata: a node's name is put at its end.
         for key in [key for key in document if key not in _TOP and key != "spec"]:
             del document[key]
-        return CREATED
+        return gated(timestamp()) if spec.get("schedulingGates") else CREATED
     if resource.kind == "Secret":
         data = dict(document.get("data") or {})
         for key, value in (document.pop("stringData", None) or {}).items():

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 ANNOTATION = "sim-kube/outcome"
 KINDS = (
-    "exit", "oom", "image-pull", "invalid-image", "config-error", "unschedulable", "evicted", "preempted", "node-lost",
-    "deadline", "runs-forever",
+    "exit", "oom", "image-pull", "invalid-image", "config-error", "unschedulable", "evicted", "preempted", "taken-back",
+    "node-lost", "deadline", "runs-forever",
 )  # fmt: skip
 
 
@@ -65,12 +65,20 @@ class End(NamedTuple):
     phase: str
     reason: str = ""
     message: str = ""
-    disruption: str = ""
+    disruption: tuple[str, str] = ("", "")
+    """Type and reason of the condition that tells of it."""
 
 
 _NODE = '"hostIP":"10.0.0.1","hostIPs":[{"ip":"10.0.0.1"}],'
 _IP = '"podIP":"10.1.0.1","podIPs":[{"ip":"10.1.0.1"}],'
 CREATED = b'{"phase":"Pending","qosClass":"BestEffort"}'
+
+
+@lru_cache(256)
+def gated(at: str) -> bytes:
+    why = "Scheduling is blocked due to non-empty scheduling gates"
+    condition = _condition("PodScheduled", False, at, "SchedulingGated", why)
+    return f'{{"phase":"Pending","conditions":[{condition}],"qosClass":"BestEffort"}}'.encode()
 
 
 @lru_cache(256)
@@ -115,8 +123,9 @@ def ended(containers: Containers, started: str, at: str, end: End) -> bytes:
         statuses.append(_container(name, image, {"terminated": {**terminated, "containerID": _container_id(name)}}))
     why = "PodCompleted" if end.phase == "Succeeded" else "PodFailed"
     conditions = _conditions(started, at, ready=False, reason=why)
-    if end.disruption:
-        conditions += "," + _condition("DisruptionTarget", True, at, end.disruption)
+    kind, reason = end.disruption
+    if kind:
+        conditions += "," + _condition(kind, True, at, reason)
     extra = {key: value for key, value in (("reason", end.reason), ("message", end.message)) if value}
     return _status(
         end.phase, conditions, started, statuses, _init(containers, started, at, done=True), ip=True, extra=extra

@@ -141,7 +141,7 @@ class SimKube:
         if method == "DELETE":
             return self._delete(target, await _document(request), query)
         if method == "PATCH":
-            return self._patch(target, await _document(request))
+            return self._patch(target, await _document(request), query.get("fieldManager", ""))
         if method != "GET":
             raise Refusal(405, "MethodNotAllowed", f"the server does not allow {method} here")
         if target.sub == "log":
@@ -200,8 +200,10 @@ class SimKube:
                         self.store.remove(inside)
         return self.store.remove(stored)
 
-    def _patch(self, target: Target, patch: dict[str, Any]) -> web.Response:
-        changed = self.store.put(patched(self._existing(target), patch))
+    def _patch(self, target: Target, patch: dict[str, Any], manager: str) -> web.Response:
+        changed = self.store.put(patched(self._existing(target), patch, target.sub, manager))
+        if target.resource is PODS and not target.sub:
+            self.node.changed(changed, json.loads(changed.document()))
         return web.Response(body=changed.document(), headers=_JSON)
 
     def _existing(self, target: Target) -> Stored:

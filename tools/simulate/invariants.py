@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from penstock_executor.engine.effects import Launch
 from penstock_executor.engine.machine import Decision, apply
 from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, RunState
-from penstock_ir.event_log import AttemptEnded, FailureKind, Outputs, decode
+from penstock_ir.event_log import AttemptEnded, FailureCause, FailureKind, Outputs, decode
 from penstock_ir.model import RetryPolicy, TriggerStrategy
 from penstock_ir.task_rows import TaskPhase, TaskState
 
@@ -197,10 +197,13 @@ def _policy(node: Node) -> RetryPolicy | None:
     return None
 
 
-def _failures(world: World, state: RunState, node: ContainerNode, kind: FailureKind) -> list[AttemptEnded]:
+def _failures(
+    world: World, state: RunState, node: ContainerNode, kind: FailureKind, cause: FailureCause | None = None
+) -> list[AttemptEnded]:
     """Of this round of the run."""
     outcomes = (process.outcome for (path, _), process in world.processes.items() if path == node.path)
-    return [one for one in outcomes if one and one.attempt > state.attempt_floor and one.failure is kind]
+    ended = [one for one in outcomes if one and one.attempt > state.attempt_floor]
+    return [one for one in ended if (one.failure, one.cause) == (kind, cause)]
 
 
 def _backoff_is_over(world: World, node: ContainerNode) -> None:
@@ -209,8 +212,11 @@ def _backoff_is_over(world: World, node: ContainerNode) -> None:
     assert before.outcome is not None, f"{node.path}: attempt {node.attempt} before the end of the one before"
     assert before.outcome.failure is not None, f"{node.path}: attempt {node.attempt} after a success"
     kind = before.outcome.failure
-    count = len(_failures(world, world.committed, node, kind))
-    if kind is FailureKind.USER:
+    count = len(_failures(world, world.committed, node, kind, before.outcome.cause))
+    if before.outcome.cause is FailureCause.PREEMPTED:
+        # Without a bound, so what is left to break is the pause, which grows.
+        wait = min(2.0 ** (count - 1), 120) / 2
+    elif kind is FailureKind.USER:
         policy = _policy(node)
         assert policy is not None and count <= policy.max_retries, f"{node.path}: more retries than its policy allows"
         wait = min(policy.backoff * policy.factor ** (count - 1), policy.max_delay)
@@ -225,7 +231,8 @@ def _failed_for_a_reason(world: World, state: RunState, node: ContainerNode) -> 
     if node.state is not TaskState.FAILED or not node.attempt:
         return
     kinds = {kind: len(_failures(world, state, node, kind)) for kind in (FailureKind.USER, FailureKind.INFRASTRUCTURE)}
-    if not any(kinds.values()):
+    preempted = _failures(world, state, node, FailureKind.INFRASTRUCTURE, FailureCause.PREEMPTED)
+    if not any(kinds.values()) and not preempted:
         return
     policy = _policy(node)
     used_up = kinds[FailureKind.USER] > (policy.max_retries if policy else 0)

@@ -1,4 +1,6 @@
-"""One seed: a random pipeline, its run without faults, and runs with faults that must have the same result."""
+"""One seed: a random pipeline, its run without faults, and runs with faults that must have the same result; and pools
+of slots under random requests.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from random import Random
 
 from penstock_ir.model import JsonValue, Pipeline
 
-from tools.simulate import invariants
+from tools.simulate import invariants, slots
 from tools.simulate.pipelines import random_pipeline
 from tools.simulate.world import Plan, World
 
@@ -15,6 +17,7 @@ from tools.simulate.world import Plan, World
 def check(seed: int) -> None:
     """Raises AssertionError."""
     check_pipeline(random_pipeline(Random(f"pipeline {seed}")), seed)
+    slots.check(seed)
 
 
 def check_pipeline(pipeline: Pipeline, seed: int, arguments: Mapping[str, JsonValue] | None = None) -> None:

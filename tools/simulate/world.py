@@ -29,6 +29,7 @@ from penstock_ir.event_log import (
     AttemptEnded,
     AttemptStarted,
     CachedResult,
+    FailureCause,
     FailureKind,
     Outputs,
     RetryRequested,
@@ -308,6 +309,9 @@ class World:
             return AttemptEnded(path, attempt, self.now, failure=FailureKind.USER, exit_code=1, error="on purpose")
         if draw % 100 < 20:
             return AttemptEnded(path, attempt, self.now, failure=FailureKind.INFRASTRUCTURE, error="the host went away")
+        if draw % 100 < 28:
+            lost, why = FailureKind.INFRASTRUCTURE, FailureCause.PREEMPTED
+            return AttemptEnded(path, attempt, self.now, failure=lost, cause=why, error="others came first")
         artifact = names.artifact_name("run", path, attempt, "port")
         return AttemptEnded(path, attempt, self.now, exit_code=0, outputs=_outputs(process.component, draw, artifact))
 

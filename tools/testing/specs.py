@@ -147,3 +147,12 @@ def imported(uri: str, command: Sequence[str]) -> dict[str, Any]:
         "inputs": {"parameters": {"uri": {"runtimeValue": {"constant": uri}}}},
     }
     return spec
+
+
+def pooled(pool: str, command: Sequence[str] = ("true",), *, of: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A pipeline, of one task unless given, whose tasks ask for slots of pools as an annotation says it."""
+    spec = of or container(command)
+    asked = {"podMetadata": {"annotations": {"penstock.dev/pool": pool}}}
+    executors = dict.fromkeys(spec["deploymentSpec"]["executors"], asked)
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+    return {"pipeline_spec": spec, "platform_spec": platform}

@@ -21,6 +21,8 @@ from penstock_api.v1 import (
     access_pb2_grpc,
     insight_pb2,
     insight_pb2_grpc,
+    pool_pb2,
+    pool_pb2_grpc,
     upload_pb2_grpc,
     watch_pb2_grpc,
 )
@@ -49,6 +51,7 @@ _SERVICES = (
     (recurring_run_pb2, "RecurringRunService"),
     (insight_pb2, "InsightService"),
     (access_pb2, "AccessService"),
+    (pool_pb2, "PoolService"),
 )
 _FINAL_STATES = (run_pb2.SUCCEEDED, run_pb2.FAILED, run_pb2.SKIPPED, run_pb2.CANCELED)
 
@@ -137,6 +140,7 @@ class Client:
         self.insight = insight_pb2_grpc.InsightServiceStub(self.channel)
         self.watches = watch_pb2_grpc.WatchServiceStub(self.channel)
         self.access = access_pb2_grpc.AccessServiceStub(self.channel)
+        self.pools = pool_pb2_grpc.PoolServiceStub(self.channel)
         self.uploads = upload_pb2_grpc.PipelineUploadServiceStub(self.channel)
 
     def __enter__(self) -> Client:
@@ -238,12 +242,15 @@ class Client:
         return self._pages(self.access.ListAuditEvents, request, "audit_events")
 
     def wait_for_run(self, run_id: str, timeout: float | None = None) -> run_pb2.Run:
-        """Waits until the run has ended. Raises TimeoutError after `timeout` seconds, ClientError."""
+        """Waits until the run has ended, and returns it without its tasks and its document. Raises TimeoutError after
+        `timeout` seconds, ClientError.
+        """
+        request = run_pb2.GetRunRequest(run_id=run_id, view=run_pb2.GetRunRequest.BASIC)
         until = None if timeout is None else time.monotonic() + timeout
         pause = 0.1
         # No retry of a failed call: it polls for a state, and an error ends it.
         while True:
-            run: run_pb2.Run = self.call(self.runs.GetRun, run_pb2.GetRunRequest(run_id=run_id))
+            run: run_pb2.Run = self.call(self.runs.GetRun, request)
             if run.state in _FINAL_STATES:
                 return run
             if until is not None and time.monotonic() + pause > until:

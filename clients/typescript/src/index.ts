@@ -11,11 +11,12 @@ import { MetadataStoreService } from "./gen/ml_metadata/proto/metadata_store_ser
 import { AccessService } from "./gen/penstock_api/v1/access_pb.js";
 import { InsightService } from "./gen/penstock_api/v1/insight_pb.js";
 import { WatchService } from "./gen/penstock_api/v1/watch_pb.js";
+import { PoolService } from "./gen/penstock_api/v1/pool_pb.js";
 import { PipelineUploadService } from "./gen/penstock_api/v1/upload_pb.js";
 import { ExperimentService } from "./gen/penstock_api/v2beta1/experiment_pb.js";
 import { PipelineService } from "./gen/penstock_api/v2beta1/pipeline_pb.js";
 import { RecurringRunService } from "./gen/penstock_api/v2beta1/recurring_run_pb.js";
-import { RunService, RuntimeState, type Run } from "./gen/penstock_api/v2beta1/run_pb.js";
+import { GetRunRequest_ViewMode, RunService, RuntimeState, type Run } from "./gen/penstock_api/v2beta1/run_pb.js";
 
 export const DEFAULT_DEADLINE_MS = 30_000;
 export const USER_AGENT = "penstock-typescript/0.1.0";
@@ -34,6 +35,7 @@ export interface Penstock {
   readonly watches: Client<typeof WatchService>;
   readonly uploads: Client<typeof PipelineUploadService>;
   readonly access: Client<typeof AccessService>;
+  readonly pools: Client<typeof PoolService>;
   readonly metadata: Client<typeof MetadataStoreService>;
 }
 
@@ -48,6 +50,7 @@ export function penstockOver(transport: Transport): Penstock {
     watches: createClient(WatchService, transport),
     uploads: createClient(PipelineUploadService, transport),
     access: createClient(AccessService, transport),
+    pools: createClient(PoolService, transport),
     metadata: createClient(MetadataStoreService, transport),
   };
 }
@@ -71,18 +74,22 @@ export function ended(state: RuntimeState): boolean {
   return [RuntimeState.SUCCEEDED, RuntimeState.FAILED, RuntimeState.SKIPPED, RuntimeState.CANCELED].includes(state);
 }
 
-/** Asks for a run at growing intervals and gives what it finds, the last time when the run has ended. */
+/**
+ * Asks for a run at growing intervals and gives what it finds, without its tasks and its document; the last time when
+ * the run has ended.
+ */
 export async function* followRun(penstock: Penstock, runId: string, signal?: AbortSignal): AsyncGenerator<Run> {
   const options = signal ? { signal } : {};
+  const request = { runId, view: GetRunRequest_ViewMode.BASIC };
   for (let interval = FIRST_PAUSE_MS; ; interval = Math.min(interval * 2, LAST_POLL_MS)) {
-    const run = await penstock.runs.getRun({ runId }, options);
+    const run = await penstock.runs.getRun(request, options);
     yield run;
     if (ended(run.state)) return;
     await pause(interval, signal);
   }
 }
 
-/** The run when it has ended. */
+/** The run when it has ended, without its tasks and its document. */
 export async function waitForRun(penstock: Penstock, runId: string, signal?: AbortSignal): Promise<Run> {
   let last: Run | undefined;
   for await (const run of followRun(penstock, runId, signal)) last = run;

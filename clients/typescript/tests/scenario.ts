@@ -6,6 +6,7 @@ import { create, fromJson, toJson, type DescMethod, type DescService, type JsonO
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 
 import * as access from "../src/gen/penstock_api/v1/access_pb.js";
+import * as pools from "../src/gen/penstock_api/v1/pool_pb.js";
 import * as insight from "../src/gen/penstock_api/v1/insight_pb.js";
 import * as uploads from "../src/gen/penstock_api/v1/upload_pb.js";
 import * as watches from "../src/gen/penstock_api/v1/watch_pb.js";
@@ -37,7 +38,8 @@ interface Step {
 }
 
 const files = [
-  access, insight, uploads, watches, authV1, experimentV1, jobV1, pipelineV1, runV1, taskV1, visualizationV1, auth, experiment,
+  access, insight, pools, uploads, watches, authV1, experimentV1, jobV1, pipelineV1, runV1, taskV1, visualizationV1, auth,
+  experiment,
   filter, healthz, pipeline, recurringRun, report, run, visualization,
 ];
 // Declared and, as upstream, not served.

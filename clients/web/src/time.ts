@@ -7,6 +7,20 @@ export function millis(stamp: Timestamp | undefined): number | undefined {
   return found > 0 ? found : undefined;
 }
 
+/** What was put into a field of a date and a time of the reader's zone, which may be nothing yet. */
+export function typedTime(input: string): number | undefined {
+  const found = input === "" ? NaN : new Date(input).getTime();
+  return Number.isNaN(found) ? undefined : found;
+}
+
+/** For such a field, to the minute. */
+export function timeToType(at: number): string {
+  const day = new Date(at);
+  const two = (part: number) => String(part).padStart(2, "0");
+  const date = `${String(day.getFullYear()).padStart(4, "0")}-${two(day.getMonth() + 1)}-${two(day.getDate())}`;
+  return `${date}T${two(day.getHours())}:${two(day.getMinutes())}`;
+}
+
 /** How long something took, or has taken by `now`. */
 export function lasted(start: number | undefined, end: number | undefined, now: number): number | undefined {
   return start === undefined ? undefined : Math.max(0, (end ?? now) - start);

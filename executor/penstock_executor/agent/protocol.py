@@ -154,7 +154,11 @@ class AttemptResult:
     @staticmethod
     def from_json(text: str) -> AttemptResult:
         """Raises ValueError, TypeError or KeyError when `text` is not an AttemptResult."""
-        document = json.loads(text)
+        return AttemptResult.from_document(json.loads(text))
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> AttemptResult:
+        """Raises TypeError or KeyError when `document` is not an AttemptResult."""
         exit_ = document.get("exit")
         failure = document.get("failure")
         return AttemptResult(

@@ -64,7 +64,7 @@ def parse_message(text: str) -> Union[AttemptResult, StoredResult, FramedResult,
         return None
     size = document.get("bytes")
     if not isinstance(size, int) or "exit" in document:
-        return parse_result(text)
+        return _result(document)
     if not 0 <= size <= MAX_RESULT_BYTES:
         return None
     if isinstance(document.get("frame"), str) and _TOKEN.fullmatch(document["frame"]):
@@ -86,9 +86,7 @@ def log_bytes_of(message: str) -> int:
 def parse_result(text: str | bytes) -> AttemptResult | None:
     """Parses the JSON of a termination message, a frame or a stored result; None when it has the wrong shape."""
     document = _object(text)
-    if document is None or not _is_result(document):
-        return None
-    return AttemptResult.from_json(json.dumps(document))
+    return None if document is None else _result(document)
 
 
 def find_frame(log_tail: bytes, token: str) -> bytes | None:
@@ -142,6 +140,10 @@ def outputs_of(launch: TaskLaunch, result: AttemptResult) -> CollectedOutputs:
         for port, elements in outputs.artifacts.items()
     }
     return replace(outputs, artifacts=artifacts)
+
+
+def _result(document: Mapping[str, Any]) -> AttemptResult | None:
+    return AttemptResult.from_document(document) if _is_result(document) else None
 
 
 def _object(text: str | bytes) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@
 enum { FORWARDED = 6 };
 static const int forwarded[FORWARDED] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
-static const char *share, *log_path, *metadata, *message_path = "/dev/termination-log", *token = "-";
+static const char *share, *log_path, *home, *metadata, *message_path = "/dev/termination-log", *token = "-";
 static int waits, counts;
 static char **options, **program;
 
@@ -629,6 +629,8 @@ static void read_options(int count, char **arguments) {
       share = value;
     else if (!strcmp(name, "--log"))
       log_path = value;
+    else if (!strcmp(name, "--home"))
+      home = value;
     else if (!strcmp(name, "--metadata"))
       metadata = value;
     else if (!strcmp(name, "--message"))
@@ -655,6 +657,14 @@ static void open_liveness_fifo(void) {
   unlink(made);
   if (mkfifo(made, 0666) || open(made, O_RDWR | O_NONBLOCK | O_CLOEXEC) < 0 || rename(made, in_share("alive", path)))
     fail("the wrapper cannot use ", share, "", errno);
+}
+
+/* A user whom the image does not know has `/` for a home, where only root may write. */
+static void give_home(void) {
+  const char *given = getenv("HOME");
+  if (given && *given && strcmp(given, "/")) return;
+  if (!access("/", W_OK)) return;
+  if (make_directories(home) || setenv("HOME", home, 1)) fail("the directory ", home, " cannot be made", errno);
 }
 
 static int next_signal(int signals) {
@@ -834,6 +844,7 @@ int main(int count, char **arguments) {
   const char *directory;
   for (int at = 0; (directory = next_option("--mkdir", &at));)
     if (make_directories(directory)) fail("the directory ", directory, " cannot be made", errno);
+  if (home) give_home();
   if (log_path) {
     log_file = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (log_file < 0) fail("the log ", log_path, " cannot be written", errno);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from penstock_ir.artifact import Artifact
@@ -10,6 +11,8 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.engine.placeholders import executor_input, resolve_command
 from penstock_executor.pod_paths import OUTPUT_PARAMETERS, SCRATCH, WORKSPACE, local_form, shown_uri
 
+_METADATA = "output_metadata.json"
+
 
 class TaskPaths:
     """The paths of one task, as it sees them in its container."""
@@ -17,7 +20,7 @@ class TaskPaths:
     def __init__(self, task: TaskLaunch) -> None:
         self._task = task
         self.root = local_form(task.task_root) or SCRATCH
-        self.metadata = f"{self.root}/output_metadata.json"
+        self.metadata = f"{self.root}/{_METADATA}"
         """The SDK takes the directory of this file for the task's root."""
 
     def path(self, artifact: Artifact) -> str:
@@ -50,6 +53,13 @@ class TaskPaths:
                 if artifact.workspace:
                     shown["metadata"]["_kfp_workspace"] = True
         return document
+
+    def names_root(self, texts: Iterable[str]) -> bool:
+        """Whether a program that is given `texts` can know of its root, which has a random part.
+
+        The name of the file is found however the executor input is quoted.
+        """
+        return any(_METADATA in text or self.root in text for text in texts)
 
     def command(self) -> list[str]:
         """Command and args of the user, resolved."""

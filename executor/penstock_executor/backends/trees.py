@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -22,16 +23,22 @@ def remove_tree(path: Path, below: Path | None = None) -> None:
     `below` is a directory above `path` that is trusted: no link is followed on the way from there, and when one lies
     on it nothing is removed. Unless it is given, all of the path but its last part is trusted.
     """
-    trusted = below or path.parent
-    *parents, name = path.relative_to(trusted).parts
+    remove_trees(path.parent, (path.name,), below)
+
+
+def remove_trees(parent: Path, names: Iterable[str], below: Path | None = None) -> None:
+    """Removes what has these names in `parent`, as `remove_tree` does each."""
+    trusted = below or parent
     with contextlib.suppress(OSError):
         directory = os.open(trusted, _DIRECTORY & ~os.O_NOFOLLOW)
         try:
-            for part in parents:
+            for part in parent.relative_to(trusted).parts:
                 inner = _opened(part, directory)
                 os.close(directory)
                 directory = inner
-            _remove(name, directory)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    _remove(name, directory)
         finally:
             os.close(directory)
 

@@ -109,6 +109,14 @@ class DispatchClient:
         reply = await _call(self._stub.LookupCache, pb.LookupCacheRequest(keys=keys), 30)
         return reply.answers
 
+    async def take_slots(
+        self, attempts: Sequence[pb.TakeSlotsRequest.Attempt], *, why: bool
+    ) -> Sequence[pb.TakeSlotsResponse.Answer]:
+        """An answer for each, in order; `why` they wait if it is asked for."""
+        request = pb.TakeSlotsRequest(executor_id=self.executor_id, attempts=attempts, why=why)
+        reply = await _call(self._stub.TakeSlots, request, 30)
+        return reply.answers
+
     async def filter_runs(self, run_ids: Sequence[str]) -> Sequence[pb.RunHold]:
         """Where each run stands, in order."""
         holds: list[pb.RunHold] = []

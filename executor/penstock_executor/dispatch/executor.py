@@ -37,6 +37,7 @@ from penstock_executor.dispatch.leases import Leases
 from penstock_executor.dispatch.lineage import LineageQueue
 from penstock_executor.dispatch.lookups import CacheLookups
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
+from penstock_executor.dispatch.slots import SlotQueue
 from penstock_executor.engine.effects import Cancel, FinishRun, Launch, LookUpCache, Wake, WakeRun
 from penstock_executor.engine.names import execution_name
 from penstock_executor.errors import ServerRejectedError, ServerUnavailableError
@@ -59,6 +60,8 @@ class ExecutorSettings:
     lease: float = 15.0
     heartbeat: float = 0.5
     claim_wait: float = 20.0
+    free_preemptions: bool = False
+    """Whether logs say that an attempt was preempted, which the release before does not read."""
 
 
 class Executor:
@@ -87,6 +90,9 @@ class Executor:
         self._launches = LaunchQueue(
             backend, self._leases, self._deliver, lambda session, text: self._note_wait(session, "", text), now_millis
         )
+        self._slots = SlotQueue(
+            client, self._launches.put, self._deliver, self._note_wait, now_millis, self._leases.now
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set, then drains: commits what is pending and hands the leases back."""
@@ -98,6 +104,7 @@ class Executor:
                 self._lineage.work(),
                 self._lookups.work(),
                 self._launches.work(),
+                self._slots.work(),
                 self._beat(),
             )
         ]
@@ -192,6 +199,7 @@ class Executor:
                 await asyncio.sleep(next(retry))
                 continue
             self._away = ""
+            self._slots.limited = reply.limited
             retry = delays()
             for claimed in reply.runs:
                 try:
@@ -270,6 +278,7 @@ class Executor:
                 self._away = str(error)
                 continue
             self._away = ""
+            self._slots.limited = reply.limited
             fences = {lease.run_id: lease.fence for lease in leases}
             for run_id in reply.deleted_run_ids:
                 self._with_session(run_id, fences, self._deleted)
@@ -336,7 +345,9 @@ class Executor:
                     event.error,
                 )
         if session is not None:
-            self._deliver(session, convert.engine_event(event), event.times)
+            node = session.node(event.key.path)
+            causes = convert.written_causes(node, free_preemptions=self._settings.free_preemptions)
+            self._deliver(session, convert.engine_event(event, causes), event.times)
 
     def _note_wait(self, session: RunSession, path: str, text: str) -> None:
         session.note_wait(path, rows.storable(text))
@@ -355,9 +366,10 @@ class Executor:
         self._lineage.put(batch.records)
         for effect in batch.effects:
             if isinstance(effect, Launch):
-                self._launches.put(session, effect, adopt=session.adopting)
+                self._slots.put(session, effect, adopt=session.adopting)
             elif isinstance(effect, Cancel):
-                self._spawn_for(session, self._launches.cancel(session, effect))
+                if not self._slots.cancel(session, effect):
+                    self._spawn_for(session, self._launches.cancel(session, effect))
             elif isinstance(effect, Wake):
                 self._spawn_for(session, self._wake(session, effect))
             elif isinstance(effect, WakeRun):
@@ -366,6 +378,8 @@ class Executor:
                 session.finishing = True
                 self._spawn_for(session, self._finish(session))
         session.adopting = False
+        if batch.released:
+            self._slots.freed()
         for ended in batch.released:
             self._backend.release(AttemptKey(session.run_id, ended.path, ended.attempt))
         if batch.final:
@@ -426,6 +440,7 @@ class Executor:
             del self._sessions[session.run_id]
             self._leases.ended(session.run_id)
         self._launches.forget(session.run_id)
+        self._slots.forget(session.run_id)
         self._lineage.forget(session.run_id)
 
     def _spawn_for(self, session: RunSession, work: Coroutine[Any, Any, None]) -> None:

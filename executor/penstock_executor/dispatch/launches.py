@@ -1,9 +1,11 @@
-"""Carries committed launches out, a bounded number at a time, fair between runs, in order within a run.
+"""Carries committed launches out, a bounded number at a time, in order within a run, in turns between runs.
 
 Invariants: a launch waits here as a path, not as a resolved task; it is resolved when its turn comes and skipped when
 the task has moved on, or its run is no longer held; while the lease of its run has lapsed it waits. One for which the
 backend has no place holds up its run's later ones, never another run's. What an earlier owner may have begun needs no
-place: it is looked for first. A task that cannot even be resolved ends as failed, like any other.
+place: it is looked for first. Runs have their turns by rank (`penstock_ir.ranks`), counted from the latest turn: those
+of one priority one after the other, those of a lower one later, but not never. A task that cannot even be resolved ends
+as failed, like any other.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from penstock_ir.event_log import AttemptEnded, FailureKind
+from penstock_ir.ranks import rank
 from penstock_ir.task_rows import TaskPhase
 
 from penstock_executor.attempts import AttemptKey
@@ -34,6 +36,13 @@ _AT_ONCE = 64
 _RECHECK_SECONDS = 0.5
 _TOLD_EVERY_SECONDS = 1.0
 _BEFORE_IT_STARTED = "the run was terminated before this task started"
+
+
+@dataclass(slots=True, order=True)
+class _Turn:
+    rank: int
+    number: int
+    run_id: str = field(compare=False)
 
 
 @dataclass(slots=True, order=True)
@@ -81,7 +90,7 @@ class LaunchQueue:
         self._numbers = count()
         self._queues: dict[str, list[_Entry]] = {}
         self._waiting: dict[AttemptKey, _Entry] = {}
-        self._turns: deque[str] = deque()
+        self._turns: list[_Turn] = []
         self._changed = asyncio.Event()
         self._blocked: dict[str, str] = {}
         self._told: dict[str, tuple[RunSession, str]] = {}
@@ -89,7 +98,7 @@ class LaunchQueue:
         self.launched = 0
         """Attempts that the backend started or adopted."""
 
-    def put(self, session: RunSession, effect: Launch, *, adopt: bool) -> None:
+    def put(self, session: RunSession, effect: Launch, adopt: bool) -> None:
         """`adopt`: an earlier owner may have started the attempt, so even one to be cancelled has to be looked for."""
         self._put(_Entry(next(self._numbers), session, effect, adopt))
 
@@ -136,7 +145,7 @@ class LaunchQueue:
         queue = self._queues.get(run_id)
         if queue is None:
             queue = self._queues[run_id] = []
-            self._turns.append(run_id)
+            self._take_turn(entry.session)
         heapq.heappush(queue, entry)
         self._waiting[entry.key] = entry
         self._changed.set()
@@ -156,22 +165,34 @@ class LaunchQueue:
 
     def _next(self) -> _Entry | None:
         """The first launch of the run whose turn it is and that has a place."""
-        for _ in range(len(self._turns)):
-            run_id = self._turns.popleft()
-            queue = self._queues[run_id]
+        passed: list[_Turn] = []
+        found = None
+        while self._turns and found is None:
+            turn = heapq.heappop(self._turns)
+            queue = self._queues[turn.run_id]
             entry = self._head(queue)
             if entry is None:
-                del self._queues[run_id]
-                self._blocked.pop(run_id, None)
+                del self._queues[turn.run_id]
+                self._blocked.pop(turn.run_id, None)
                 continue
-            self._turns.append(run_id)
             why = "" if entry.adopt else self._backend.reserve(entry.key, entry.session.context.namespace)
-            if not why:
-                heapq.heappop(queue)
-                del self._waiting[entry.key]
-                return entry
-            self._blocked[run_id] = why
-        return None
+            if why:
+                self._blocked[turn.run_id] = why
+                passed.append(turn)
+                continue
+            heapq.heappop(queue)
+            del self._waiting[entry.key]
+            self._take_turn(entry.session)
+            found = entry
+        for turn in passed:
+            heapq.heappush(self._turns, turn)
+        return found
+
+    def _take_turn(self, session: RunSession) -> None:
+        """Puts the run's next turn in line."""
+        since = int(self._leases.now() * 1000)
+        turn = _Turn(rank(since, session.context.priority), next(self._numbers), session.run_id)
+        heapq.heappush(self._turns, turn)
 
     def _head(self, queue: list[_Entry]) -> _Entry | None:
         """The first entry that is still wanted; those before it are dropped."""

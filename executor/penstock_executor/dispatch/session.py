@@ -269,6 +269,8 @@ def open_session(
         deadline_millis=claimed.policy.deadline_millis or convert.deadline_millis(pipeline),
         documented_final_status=claimed.policy.documented_final_status,
         flat_collected=claimed.policy.flat_collected,
+        priority=claimed.policy.priority,
+        pool=claimed.policy.pool,
         infrastructure_retries=(
             claimed.policy.infrastructure_retries
             if claimed.policy.HasField("infrastructure_retries")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock_ir.artifact import Artifact
+from penstock_ir.attempt_settings import with_more_memory
 from penstock_ir.model import ContainerExecutor, JsonValue, Missing, Pipeline
 from penstock_ir.parameters import value_text
 from penstock_ir.placeholders import parameter_name, resolve_value, substitute
@@ -43,6 +44,7 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
 
     resources = resolve_value(dict(container.resources), lookup)
     assert isinstance(resources, dict)
+    resources = with_more_memory(resources, component.attempts.memory_step, node.out_of_memory)
     platform = resolve_platform(node, context)
     set_up = task_config(component, SetUp(container.env, resources, platform))
     segment = names.attempt_id(context.run_id, node.path, node.attempt)

@@ -186,7 +186,7 @@ class _Turn:
             self._end(node, TaskState.CANCELED, self.state.stop_reason or event.error or _TERMINATED)
         else:
             node.outputs = event.outputs
-            self._failed_attempt(node, event.failure, event.error)
+            self._failed_attempt(node, event)
 
     def backoff_elapsed(self, event: BackoffElapsed) -> None:
         node = self.state.open_tasks.get(event.path)
@@ -407,12 +407,12 @@ class _Turn:
             self.state.deadline_at = self.at + self.state.context.deadline_millis
             self.decision.effects.append(WakeRun(self.state.deadline_at))
 
-    def _failed_attempt(self, node: ContainerNode, failure: FailureKind, error: str) -> None:
-        delay = next_delay_millis(node, failure, self.state.context.infrastructure_retries)
+    def _failed_attempt(self, node: ContainerNode, event: AttemptEnded) -> None:
+        delay = next_delay_millis(node, event, self.state.context)
         if delay is None or (self.state.terminating and not node.exempt):
-            self._end(node, TaskState.FAILED, error)
+            self._end(node, TaskState.FAILED, event.error)
             return
-        node.error = error
+        node.error = event.error
         if delay == 0:
             self._launch(node)
             return

@@ -10,14 +10,18 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 
 from penstock_ir.model import JsonValue
 from penstock_ir.run_places import place_segment, run_place
 
 _NAMESPACE = uuid.UUID("6f1d4f8e-3b1c-5d0e-9c55-0a7c51e8a001")
+# Ids of attempts are asked for several times while one lives.
+_REMEMBERED = 8192
 _NO_LABEL = re.compile(r"[^a-z0-9]+")
 
 
+@lru_cache(_REMEMBERED)
 def attempt_id(run_id: str, path: str, attempt: int) -> str:
     """The random-looking segment of an attempt's output URIs."""
     return str(uuid.uuid5(_NAMESPACE, f"{run_id}\n{path}\n{attempt}"))

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import Outputs
 from penstock_ir.model import Component, Dag, JsonValue
-from penstock_ir.task_rows import TaskState
+from penstock_ir.task_rows import TaskState, in_a_line
 
 from penstock_executor.engine.state import EMPTY_OUTPUTS, DagNode, LoopNode, Node, ParentNode
 
@@ -81,9 +81,7 @@ def failure_summary(children: Iterable[Node | None]) -> str:
         return ""
     names = ", ".join(repr(child.name if child.iteration is None else child.path) for child in failed[:5])
     more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    lines = failed[0].error.strip().splitlines() or [""]
-    # Of an error with the end of a log the first line says how, the last one why.
-    reason = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1].strip()}"
+    reason = in_a_line(failed[0].error)
     head = f"task {names}{more} failed"
     return f"{head}: {reason}" if reason else head
 

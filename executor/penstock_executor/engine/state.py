@@ -46,6 +46,10 @@ class RunContext:
     """How long the run may take from its start or its latest retry; 0 means as long as it likes."""
     flat_collected: bool = False
     """Nested loops collect into one flat list, as upstream's backend has it, instead of a list per loop."""
+    priority: int = 0
+    """Of its launches among those of other runs; no decision of the engine depends on it, nor on its pool."""
+    pool: str = ""
+    """A pool of which each task takes a slot, besides what it asks for itself."""
     documented_final_status: bool = False
     """PipelineTaskFinalStatus says SUCCEEDED, as the SDK documents, instead of upstream's COMPLETE."""
 
@@ -115,8 +119,10 @@ class ContainerNode(Node):
         "fingerprint",
         "infrastructure_failures",
         "log_uri",
+        "out_of_memory",
         "phase",
         "pod_name",
+        "preemptions",
         "user_failures",
         "wake_at",
     )
@@ -127,6 +133,9 @@ class ContainerNode(Node):
         self.attempt = 0
         self.user_failures = 0
         self.infrastructure_failures = 0
+        self.preemptions = 0
+        # Attempts that ran out of memory, which the next one has more of.
+        self.out_of_memory = 0
         self.fingerprint = ""
         self.wake_at = 0
         self.log_uri = ""

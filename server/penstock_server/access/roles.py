@@ -22,6 +22,7 @@ _VIEWER: Mapping[str, tuple[str, ...]] = {
     "runs": ("get", "list", "readArtifact"),
     "jobs": ("get", "list"),
     "artifacts": ("get", "list"),
+    "pools": ("get", "list"),
     "metadata": ("get",),
     "viewers": ("create", "get", "delete"),
     "visualizations": ("create",),

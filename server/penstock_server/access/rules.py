@@ -117,6 +117,7 @@ Rule = Openness | tuple[Check, ...]
 _V2 = "/kubeflow.pipelines.backend.api.v2beta1"
 _INSIGHT = "/penstock.v1.InsightService"
 _ACCESS = "/penstock.v1.AccessService"
+_POOLS = "/penstock.v1.PoolService"
 _METADATA = "/ml_metadata.MetadataStoreService/"
 
 
@@ -305,6 +306,11 @@ RULES: Mapping[str, Rule] = {
         Check("rolebindings", "delete", OfObject(ObjectKind.ROLE_BINDING, "role_binding_id")),
     ),
     f"{_ACCESS}/ListAuditEvents": (Check("auditevents", "list", InField("namespace", Unnamed.EVERYWHERE)),),
+    # Pools, limits and shares. Those of everybody are the installation's.
+    f"{_POOLS}/ListPools": (Check("pools", "list", InField("namespace", Unnamed.EVERYWHERE)),),
+    f"{_POOLS}/GetPool": (Check("pools", "get", InField("namespace", Unnamed.EVERYWHERE), name="name"),),
+    f"{_POOLS}/PutPool": (Check("pools", "update", InField("pool.namespace", Unnamed.EVERYWHERE), name="pool.name"),),
+    f"{_POOLS}/DeletePool": (Check("pools", "delete", InField("namespace", Unnamed.EVERYWHERE), name="name"),),
     # v1beta1.
     "/api.ExperimentService/CreateExperimentV1": (
         Check("experiments", "create", OfReference("experiment.resource_references"), name="experiment.name"),

@@ -14,6 +14,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
+from penstock_ir.slots import Demand
+
 from penstock_server.domain.attempts import AttemptRow
 from penstock_server.domain.limits import check_length
 from penstock_server.domain.run import Run
@@ -59,7 +61,8 @@ class LeaseRow:
     """The lease of a run, the end of its event log and the number of its latest change. `owner` as of `owner_of`, empty
     when there is none.
 
-    `finished`: the run has left the queue, with the last report of the executor that had this fence.
+    `finished`: the run has left the queue, with the last report of the executor that had this fence. `takes_slots`:
+    attempts of it may hold slots of pools, or wait for them.
     """
 
     run_id: str
@@ -69,6 +72,7 @@ class LeaseRow:
     terminate_requested: bool
     finished: bool
     changes: int = 0
+    takes_slots: bool = False
 
 
 class LogEnd(NamedTuple):
@@ -121,10 +125,13 @@ class ClaimedRun:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`waited_millis`: how long after the call, at least, the leases began."""
+    """`waited_millis`: how long after the call, at least, the leases began. `limited`: slots are to be asked for every
+    attempt, because namespaces or users have limits.
+    """
 
     runs: Sequence[ClaimedRun] = ()
     waited_millis: int = 0
+    limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +144,46 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswer:
-    """Ids of the runs that are not (or no longer) held, whose users wish their end, and that were deleted."""
+    """Ids of the runs that are not (or no longer) held, whose users wish their end, and that were deleted; `limited` as
+    of `Claim`.
+    """
 
     lost: list[str] = field(default_factory=list)
     terminate: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    limited: bool = False
+
+
+# --- slots ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAsk:
+    """An attempt that is to begin, and what it asks for itself. `adopt`: an earlier owner may have begun it."""
+
+    run_id: str
+    fence: int
+    path: str
+    attempt: int
+    demands: tuple[Demand, ...]
+    adopt: bool = False
+
+
+class SlotState(Enum):
+    """UNKNOWN: the task's row is not there yet, or tells of another attempt. Names are those of the messages."""
+
+    UNKNOWN = 0
+    GRANTED = 1
+    WAITING = 2
+    REFUSED = 3
+    FENCED = 4
+
+
+class SlotAnswer(NamedTuple):
+    """`text`: why it waits, or was refused."""
+
+    state: SlotState
+    text: str = ""
 
 
 # --- reports -------------------------------------------------------------------------------------------------------

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from penstock_ir.model import Pipeline, TriggerStrategy
+from penstock_ir.attempt_settings import with_more_memory
+from penstock_ir.event_log import FailureCause
+from penstock_ir.model import ContainerExecutor, Pipeline, TriggerStrategy
 from penstock_ir.paths import LocatedTask, locate_task
-from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
+from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState, in_a_line
 
-from penstock_server.domain.history import TaskHistory
+from penstock_server.domain.executors import ConnectedExecutor
+from penstock_server.domain.history import Attempt, TaskHistory
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task
 
@@ -42,10 +45,15 @@ class Explanation:
 
 
 class Explainer:
-    """Explains tasks of one run. `history(path)` reads the event log."""
+    """Explains tasks of one run. `history(path)` reads the event log, `executor()` gives the one that holds the run."""
 
     def __init__(
-        self, run: Run, pipeline: Pipeline, rows: Sequence[Task], history: Callable[[str], TaskHistory]
+        self,
+        run: Run,
+        pipeline: Pipeline,
+        rows: Sequence[Task],
+        history: Callable[[str], TaskHistory],
+        executor: Callable[[], ConnectedExecutor | None],
     ) -> None:
         self._run = run
         self._pipeline = pipeline
@@ -55,6 +63,7 @@ class Explainer:
             if row.path:
                 self._children.setdefault(row.parent_path, []).append(row)
         self._history = history
+        self._executor = executor
 
     def run(self) -> Explanation:
         run = self._run
@@ -106,9 +115,7 @@ class Explainer:
             explanation.summary = row.error or "a task in it failed"
             for child in self._children.get(row.path, []):
                 if child.state.failed:
-                    explanation.reasons.append(
-                        Reason(_first_line(child.error) or child.state.value.lower(), child.path)
-                    )
+                    explanation.reasons.append(Reason(in_a_line(child.error) or child.state.value.lower(), child.path))
         elif not row.state.terminal:
             self._unfinished_group(row, explanation)
         else:
@@ -121,8 +128,11 @@ class Explainer:
         attempts = sorted(history.attempts.values(), key=lambda attempt: attempt.number)
         for attempt in attempts:
             if attempt.failure:
-                text = f"attempt {attempt.number} failed ({attempt.failure.value}): {_first_line(attempt.error)}"
+                preempted = attempt.cause is FailureCause.PREEMPTED
+                how = "was preempted" if preempted else f"failed ({attempt.failure.value})"
+                text = f"attempt {attempt.number} {how}: {in_a_line(attempt.error)}"
                 explanation.reasons.append(Reason(text, at=attempt.ended_at))
+        explanation.reasons += self._more_memory(row, attempts)
         if row.state is TaskState.CACHED:
             hit = history.cache_answer.hit if history.cache_answer else None
             explanation.summary = "answered from the cache"
@@ -147,10 +157,43 @@ class Explainer:
         elif row.state is TaskState.RUNNING:
             explanation.summary = f"attempt {row.attempt} is running"
         else:
-            explanation.summary = (
-                f"attempt {row.attempt} is decided and waits for a free place on its executor (--parallelism), "
+            explanation.summary = f"attempt {row.attempt} {self._waits_for_a_place()}"
+
+    def _waits_for_a_place(self) -> str:
+        """What an executor said is a few seconds old: that it has a place left is no promise."""
+        executor = self._executor()
+        places = executor.status.places if executor else 0
+        behind = executor.status.open_attempts - places if executor else 0
+        if executor is None or places == 0:
+            return (
+                "is decided and waits for a free place on its executor (--parallelism), "
                 "or for its process or Pod to start"
             )
+        if behind > 0:
+            return (
+                f"waits for a free place on its executor {executor.name!r}: {places} of {places} are taken "
+                f"(--parallelism), attempts that wait: {behind}"
+            )
+        return (
+            f"is decided and waits for a free place on its executor {executor.name!r}, which has {places} "
+            "(--parallelism), or for its process or Pod to start"
+        )
+
+    def _more_memory(self, row: Task, attempts: Sequence[Attempt]) -> list[Reason]:
+        """What the current or next attempt has of memory, when earlier ones ran out of it."""
+        times = sum(attempt.cause is FailureCause.OUT_OF_MEMORY for attempt in attempts)
+        located = locate_task(self._pipeline, row.path)
+        if not times or located is None or row.state.terminal:
+            return []
+        component = located.task.component
+        container, step = component.implementation, component.attempts.memory_step
+        assert isinstance(container, ContainerExecutor)
+        resources = with_more_memory(container.resources, step, times)
+        grown = [amount for key, amount in resources.items() if amount != container.resources.get(key)]
+        # An amount that comes from an input is not known here.
+        to = f" to {' and '.join(sorted(map(str, grown)))}" if grown else ""
+        after = "an attempt" if times == 1 else f"{times} attempts"
+        return [Reason(f"its memory grows{to} after {after} that ran out of it (oom-memory-factor)")]
 
     def _retry_note(self, row: Task, attempts: int) -> str:
         located = locate_task(self._pipeline, row.path)
@@ -192,7 +235,7 @@ class Explainer:
                     )
         if row.state is TaskState.SKIPPED:
             return "its condition is false"
-        return _first_line(row.error) or row.state.value.lower()
+        return in_a_line(row.error) or row.state.value.lower()
 
     def _unfinished_group(self, row: Task, explanation: Explanation) -> None:
         children = self._children.get(row.path, [])
@@ -263,8 +306,3 @@ def _loop_of_iteration(path: str, located: LocatedTask) -> str | None:
 
 def _join(above: str, name: str) -> str:
     return f"{above}/{name}" if above else name
-
-
-def _first_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[0] if lines else ""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from penstock_ir.event_log import AttemptEnded, AttemptStarted, CacheAnswered, FailureKind, decode_known
+from penstock_ir.event_log import AttemptEnded, AttemptStarted, CacheAnswered, FailureCause, FailureKind, decode_known
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Attempt:
     failure: FailureKind | None = None
     exit_code: int | None = None
     error: str = ""
+    cause: FailureCause | None = None
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ def history_of(events: Iterable[bytes], path: str) -> TaskHistory:
         else:
             attempt.ended_at = event.at
             attempt.failure = event.failure
+            attempt.cause = event.cause
             attempt.exit_code = event.exit_code
             attempt.error = event.error
     return history

@@ -26,6 +26,7 @@ MAX_PAGE = 200
 METRIC = "metric:"
 _MAX_FILTER = 64 * 1024
 _MAX_TOKEN = 128 * 1024
+_MAX_TOTAL = 2**31 - 1
 _MAX_PREDICATES = 50
 _MAX_VALUES = 1000
 _PARAMETERS = "parameters."
@@ -170,9 +171,11 @@ class ListQuery:
     scope: Scope = EVERYTHING
     sort_key: str = "created_at"
     filter_text: str = ""
+    total: int | None = None
+    """The rows of all pages, as they were counted for the first one; None on that."""
 
-    def token(self, cursor: Cursor) -> str:
-        """The page token for the page that begins with this row."""
+    def token(self, cursor: Cursor, total: int) -> str:
+        """The page token for the page that begins with this row; `total` are the rows of all pages."""
         document = {
             "listing": self.listing.name,
             "scope": self.scope.parent,
@@ -182,6 +185,7 @@ class ListQuery:
             "filter": self.filter_text,
             "value": cursor.value,
             "id": cursor.identifier,
+            "total": total,
         }
         return base64.b64encode(json.dumps(document, separators=(",", ":")).encode()).decode()
 
@@ -203,7 +207,7 @@ def parse(listing: Listing, request: ListRequest, scope: Scope = EVERYTHING) -> 
     page_size = min(request.page_size or listing.default_page, listing.max_page)
     sort_key, descending = _order(listing, request.sort_by)
     filter_text = _unescape_filter(request.filter)
-    cursor = None
+    cursor, total = None, None
     if request.page_token:
         token = _token(request.page_token, listing, scope)
         scope = replace(scope, parent=token["scope"])
@@ -212,7 +216,7 @@ def parse(listing: Listing, request: ListRequest, scope: Scope = EVERYTHING) -> 
         if request.filter and filter_text != token["filter"]:
             raise InvalidArgumentError("it differs from the filter of the page token", "filter")
         sort_key, descending, filter_text = token["sort"], token["desc"], token["filter"]
-        cursor = Cursor(token["value"], token["id"])
+        cursor, total = Cursor(token["value"], token["id"]), token.get("total")
     key = listing.sort_key(sort_key)
     if key is None or (cursor is not None and type(cursor.value) is not _VALUE_TYPES[key.kind]):
         raise _bad_token()
@@ -227,6 +231,7 @@ def parse(listing: Listing, request: ListRequest, scope: Scope = EVERYTHING) -> 
         scope=scope,
         sort_key=sort_key,
         filter_text=filter_text,
+        total=total,
     )
 
 
@@ -268,7 +273,10 @@ def _token(text: str, listing: Listing, scope: Scope) -> dict[str, Any]:
     shape = {"listing": str, "scope": str, "sort": str, "desc": bool, "filter": str, "id": str}
     if not isinstance(token, dict) or any(type(token.get(name)) is not kind for name, kind in shape.items()):
         raise _bad_token()
-    # Tokens of the release before have no namespace, and it had none.
+    # Tokens of the release before have neither total nor namespace, and it had none.
+    total = token.get("total", 0)
+    if type(total) is not int or not 0 <= total <= _MAX_TOTAL:
+        raise _bad_token()
     other_namespace = token.get("namespace") != scope.namespace
     if token["listing"] != listing.name or other_namespace or (scope.parent and token["scope"] != scope.parent):
         raise InvalidArgumentError("it belongs to another listing; start without a token", "page_token")

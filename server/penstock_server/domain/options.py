@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from penstock_server.errors import InvalidArgumentError
 
 MAX_INFRASTRUCTURE_RETRIES = 100
+_YOUNGER = ("infrastructure_retries", "priority", "pool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class RequestedOptions:
     documented_final_status: bool = False
     flat_collected: bool = False
     infrastructure_retries: int | None = None
+    priority: int = 0
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,15 @@ class RunOptions:
     documented_final_status: bool = False
     flat_collected: bool = False
     infrastructure_retries: int = 3
+    priority: int = 0
+    pool: str = ""
 
     def to_text(self) -> str:
         document = asdict(self)
-        if self.infrastructure_retries == DEFAULT_OPTIONS.infrastructure_retries:
+        for name in _YOUNGER:
             # A server of the release before fails on an option that it does not know.
-            del document["infrastructure_retries"]
+            if document[name] == getattr(DEFAULT_OPTIONS, name):
+                del document[name]
         return json.dumps(document, separators=(",", ":"))
 
     @staticmethod
@@ -70,6 +76,10 @@ DEFAULT_OPTIONS = RunOptions()
 
 def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> RunOptions:
     """The options of a new run. It cannot enable what the server disables. Raises InvalidArgumentError."""
+    # Imported here: who reads the settings, which have options' defaults, needs no IR.
+    from penstock_ir.ranks import MAX_PRIORITY
+    from penstock_ir.slots import POOL_NAME
+
     for value, field in (
         (requested.max_cache_age, "run.options.max_cache_age_seconds"),
         (requested.deadline, "run.options.deadline_seconds"),
@@ -80,6 +90,13 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
     if retries is not None and not 0 <= retries <= MAX_INFRASTRUCTURE_RETRIES:
         field = "run.options.infrastructure_retries"
         raise InvalidArgumentError(f"{field} is {retries}, it must be from 0 to {MAX_INFRASTRUCTURE_RETRIES}", field)
+    if abs(requested.priority) > MAX_PRIORITY:
+        field = "run.options.priority"
+        text = f"{field} is {requested.priority}, it must be from -{MAX_PRIORITY} to {MAX_PRIORITY}"
+        raise InvalidArgumentError(text, field)
+    if requested.pool and not POOL_NAME.fullmatch(requested.pool):
+        text = f"{requested.pool[:80]!r} is no name of a pool (small letters, digits, dots and dashes)"
+        raise InvalidArgumentError(text, "run.options.pool")
     ages = [age for age in (requested.max_cache_age, defaults.max_cache_age) if age]
     return RunOptions(
         fail_fast=requested.fail_fast,
@@ -89,4 +106,6 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
         documented_final_status=requested.documented_final_status,
         flat_collected=requested.flat_collected,
         infrastructure_retries=defaults.infrastructure_retries if retries is None else retries,
+        priority=requested.priority,
+        pool=requested.pool,
     )

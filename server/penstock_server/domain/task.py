@@ -7,11 +7,14 @@ import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
 
 MAX_METRIC_NAME = 128
+# Ids of tasks are asked for at every change of one.
+_REMEMBERED = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ def _with_wait(task: Task, general: str) -> Task:
     return task if text == task.waiting else replace(task, waiting=text)
 
 
+@lru_cache(_REMEMBERED)
 def task_id_of(run_id: str, path: str) -> str:
     """The id in `run_details.task_details`: stable, and no secret."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{path}"))

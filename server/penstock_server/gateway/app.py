@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 from penstock_api.v1 import insight_pb2
 
 from penstock_server.errors import PenstockError
-from penstock_server.gateway import calls, connections, cross_site, replies
+from penstock_server.gateway import calls, compression, conditional, connections, cross_site, replies
 from penstock_server.gateway.admission import CONTENT, Admission, Handler
 from penstock_server.gateway.conversion import beside, converted
 from penstock_server.gateway.cross_site import LOCAL_ONLY, SitePolicy
@@ -242,20 +242,36 @@ class _Gateway:
         except PenstockError as error:
             return replies.unread(error)
         clears_tags = await converted(len(content), lambda: _clears_tags(request, content))
-        extra = (("x-clear-tags", "true"),) if clears_tags else ()
+        return await self._answered(route, message, request, (("x-clear-tags", "true"),) if clears_tags else ())
+
+    async def _answered(
+        self, route: Route, message: Message | bytes, request: web.Request, metadata: calls.Metadata
+    ) -> web.StreamResponse:
+        keeps_all = request.query.get("options", "").lower() in ("true", "1")
+        condition = conditional.Condition(request, keeps_all=keeps_all)
         try:
-            reply = await self.caller.unary(
+            reply, trailing = await self.caller.answer(
                 route.rpc,
                 message,
                 calls.deadline(request),
-                calls.sent(request, *extra),
+                calls.sent(request, *metadata, *condition.metadata()),
             )
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)
+        tag = condition.tag_of(trailing)
+        if condition.is_known(tag):
+            return conditional.not_modified(tag)
         if isinstance(reply, bytes):
             reply = route.reply.FromString(reply)
-        keeps_all = request.query.get("options", "").lower() in ("true", "1")
-        return replies.json_reply(await converted(reply.ByteSize(), lambda: _json(reply, keeps_all=keeps_all)))
+
+        def made() -> web.Response:
+            content = _json(reply, keeps_all=keeps_all)
+            tag_of_reply = tag or condition.tag_of_content(content)
+            if condition.is_known(tag_of_reply):
+                return conditional.not_modified(tag_of_reply)
+            return conditional.tagged(compression.applied(request, replies.json_reply(content)), tag_of_reply)
+
+        return await converted(reply.ByteSize(), made)
 
     async def _built(
         self, route: Route, values: Sequence[str], request: web.Request, content: bytes
@@ -288,7 +304,9 @@ class _Gateway:
 
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """The OpenAPI 3 document of these routes."""
-        return web.Response(body=_openapi(), content_type="application/json")
+        document = _openapi()
+        plain = web.Response(body=document, content_type="application/json")
+        return await converted(len(document), lambda: compression.applied(request, plain))
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         message = insight_pb2.ReadLogRequest(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -101,9 +101,10 @@ class Stream(Protocol):
 
 
 class Context(Protocol):
-    """Cancels a pending call."""
+    """Of a pending call: cancels it, and has what its handler ends it with."""
 
     def cancel(self) -> None: ...
+    def trailing_metadata(self) -> Metadata: ...
 
 
 class Calls(Protocol):
@@ -126,9 +127,17 @@ class Caller:
 
     async def unary(self, rpc: str, message: Message | bytes, timeout: float, sent: Sent) -> Any:
         """The reply. Raises grpc.RpcError."""
+        reply, _ = await self.answer(rpc, message, timeout, sent)
+        return reply
+
+    async def answer(
+        self, rpc: str, message: Message | bytes, timeout: float, sent: Sent
+    ) -> tuple[Any, Mapping[str, str]]:
+        """The reply with its trailing metadata. Raises grpc.RpcError."""
         future, context = self._calls.unary(rpc, message, timeout, sent.metadata, sent.credentials)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+            reply = await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+            return reply, dict(context.trailing_metadata())
         except asyncio.TimeoutError as error:
             raise DeadlineExceededError from error
         finally:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import grpc
 from aiohttp import web
 
-from penstock_server.gateway import calls, replies
+from penstock_server.gateway import calls, compression, replies
 from penstock_server.gateway.admission import CONTENT
 from penstock_server.gateway.conversion import converted
 
@@ -64,36 +64,45 @@ class GrpcWeb:
         if kind not in (*_BINARY, *_TEXT):
             return replies.plain_status(415, grpc.StatusCode.INVALID_ARGUMENT, f"{kind!r} is not application/grpc-web")
         text = kind in _TEXT
-        reply = web.StreamResponse(headers={"Content-Type": kind, "X-Request-Id": calls.request_id(request)})
+        headers = {"Content-Type": kind, "X-Request-Id": calls.request_id(request)}
         try:
             body = request[CONTENT]
             message = await converted(len(body), lambda: _message(body, text=text))
         except ValueError as error:
             return replies.error_reply(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if not self._methods[path]:
+            return await self._unary(request, path, message, headers, text=text)
+        reply = web.StreamResponse(headers=headers)
         await reply.prepare(request)
         code, details = grpc.StatusCode.OK, ""
         try:
-            await self._call(request, path, message, reply, text=text)
+            chunks = self._caller.stream(path, message, calls.asked_deadline(request), calls.sent(request))
+            async for chunk in chunks:
+                await reply.write(_frame(0, chunk, text=text))
         except grpc.RpcError as error:
             code, details = error.code(), error.details() or ""
-        trailers = f"grpc-status:{code.value[0]}\r\ngrpc-message:{quote(details, safe=_MESSAGE_SAFE)}\r\n"
-        await reply.write(_frame(_TRAILERS, trailers.encode(), text=text))
+        await reply.write(_trailers(code, details, text=text))
         await reply.write_eof()
         return reply
 
-    async def _call(
-        self, request: web.Request, path: str, message: bytes, reply: web.StreamResponse, *, text: bool
-    ) -> None:
-        sent = calls.sent(request)
-        if self._methods[path]:
-            async for chunk in self._caller.stream(path, message, calls.asked_deadline(request), sent):
-                await reply.write(_frame(0, chunk, text=text))
-        else:
-            timeout = calls.deadline(request)
+    async def _unary(
+        self, request: web.Request, path: str, message: bytes, headers: Mapping[str, str], *, text: bool
+    ) -> web.StreamResponse:
+        """The message and the trailers as one body, which may be compressed."""
+        sent, timeout = calls.sent(request), calls.deadline(request)
+        try:
             mapped_request = await converted(len(message), lambda: self._view.map_request(path, message))
             content = await self._caller.unary(path, mapped_request, timeout, sent)
-            mapped_reply = await converted(len(content), lambda: self._view.map_reply(path, content))
-            await reply.write(_frame(0, mapped_reply, text=text))
+        except grpc.RpcError as error:
+            refused = _trailers(error.code(), error.details() or "", text=text)
+            return web.Response(body=refused, headers=headers)
+
+        def made() -> web.Response:
+            framed = _frame(0, self._view.map_reply(path, content), text=text)
+            body = framed + _trailers(grpc.StatusCode.OK, "", text=text)
+            return compression.applied(request, web.Response(body=body, headers=headers))
+
+        return await converted(len(content), made)
 
 
 def _message(body: bytes, *, text: bool) -> bytes:
@@ -111,6 +120,11 @@ def _message(body: bytes, *, text: bool) -> bytes:
     if flags or length != len(body) - _HEADER.size:
         raise ValueError(f"the body holds {len(body) - _HEADER.size} bytes of message, its header says {length}")
     return body[_HEADER.size :]
+
+
+def _trailers(code: grpc.StatusCode, details: str, *, text: bool) -> bytes:
+    lines = f"grpc-status:{code.value[0]}\r\ngrpc-message:{quote(details, safe=_MESSAGE_SAFE)}\r\n"
+    return _frame(_TRAILERS, lines.encode(), text=text)
 
 
 def _frame(flags: int, content: bytes, *, text: bool) -> bytes:

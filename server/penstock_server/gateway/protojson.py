@@ -11,11 +11,13 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from penstock.whole_numbers import whole_number
 from penstock_ir.descriptors import is_repeated
 from penstock_ir.json_text import plain_number
@@ -118,6 +120,16 @@ def _value(message: Any) -> Any:
     return message.bool_value if kind == "bool_value" else None
 
 
+def _timestamp(message: Any) -> str:
+    return _second(message.seconds) if not message.nanos else message.ToJsonString()
+
+
+@lru_cache(maxsize=8192)
+def _second(seconds: int) -> str:
+    """Kept, because the times of a run are few, of whole seconds, and most of what tasks are shown with."""
+    return Timestamp(seconds=seconds).ToJsonString()
+
+
 def _library_writer(message: Message) -> Any:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
@@ -127,5 +139,5 @@ _SPECIAL: dict[str, Writer] = {
     "google.protobuf.Value": _value,
     "google.protobuf.ListValue": lambda message: [_value(item) for item in message.values],
     "google.protobuf.Empty": lambda message: {},
-    "google.protobuf.Timestamp": lambda message: message.ToJsonString(),
+    "google.protobuf.Timestamp": _timestamp,
 }

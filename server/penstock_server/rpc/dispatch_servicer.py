@@ -13,6 +13,7 @@ from penstock_server.domain.caller import current_call
 from penstock_server.domain.dispatch import Lease, owner_of
 from penstock_server.domain.executors import told
 from penstock_server.rpc.convert import dispatch as convert
+from penstock_server.rpc.convert import pools
 from penstock_server.rpc.convert.overview import status_from_proto
 from penstock_server.services.dispatch import DispatchService
 
@@ -30,7 +31,9 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
             owner, request.max_runs, request.wait_millis, request.lease_millis, wanted=context.is_active
         )
         return pb.ClaimRunsResponse(
-            runs=map(convert.claimed_to_proto, claimed.runs), waited_millis=claimed.waited_millis
+            runs=map(convert.claimed_to_proto, claimed.runs),
+            waited_millis=claimed.waited_millis,
+            limited=claimed.limited,
         )
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
@@ -48,7 +51,10 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         elif request.HasField("status"):
             self._service.executors.saw(owner, status_from_proto(request.status))
         return pb.HeartbeatResponse(
-            lost_run_ids=answer.lost, terminate_run_ids=answer.terminate, deleted_run_ids=answer.deleted
+            lost_run_ids=answer.lost,
+            terminate_run_ids=answer.terminate,
+            deleted_run_ids=answer.deleted,
+            limited=answer.limited,
         )
 
     def ReportTransitions(
@@ -68,6 +74,13 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
     def FilterRuns(self, request: pb.FilterRunsRequest, context: grpc.ServicerContext) -> pb.FilterRunsResponse:
         return pb.FilterRunsResponse(holds=map(convert.hold_to_proto, self._service.filter(list(request.run_ids))))
 
+    def TakeSlots(self, request: pb.TakeSlotsRequest, context: grpc.ServicerContext) -> pb.TakeSlotsResponse:
+        asked = [pools.ask_from_proto(one) for one in request.attempts]
+        answers = self._service.slots.take(_owner(request), asked, why=request.why)
+        return pb.TakeSlotsResponse(answers=map(pools.answer_to_proto, answers))
 
-def _owner(request: pb.ClaimRunsRequest | pb.HeartbeatRequest | pb.ReportTransitionsRequest) -> str:
+
+def _owner(
+    request: pb.ClaimRunsRequest | pb.HeartbeatRequest | pb.ReportTransitionsRequest | pb.TakeSlotsRequest,
+) -> str:
     return owner_of(request.executor_id, current_call().caller.user)

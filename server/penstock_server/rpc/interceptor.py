@@ -41,6 +41,8 @@ _PUBLIC = ("/kubeflow.", "/penstock.v1.", "/api.", "/ml_metadata.")
 _READS = ("Get", "List", "Read", "Describe", "Explain")
 
 REQUEST_ID = "x-request-id"
+# What grpc's clients say by themselves of what they can take is not for handlers to see.
+ACCEPT_ENCODING = "accept-encoding"
 _END = object()
 _SAFE_ID = re.compile(r"^[\w.:-]{1,128}$")
 
@@ -331,6 +333,8 @@ def _start_call(context: grpc.ServicerContext, request_id: str) -> None:
     remaining = context.time_remaining()
     if remaining is not None and remaining <= 0:
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call could begin")
+    if dict(context.invocation_metadata() or ()).get(ACCEPT_ENCODING) == "gzip":
+        context.set_compression(grpc.Compression.Gzip)
     context.send_initial_metadata(((REQUEST_ID, request_id),))
 
 

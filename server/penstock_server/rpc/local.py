@@ -244,6 +244,9 @@ class LocalContext(grpc.ServicerContext):  # type: ignore[misc]
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
         self._trailing = trailing_metadata
 
+    def trailing_metadata(self) -> Any:
+        return self._trailing
+
     def send_initial_metadata(self, initial_metadata: Any) -> None:
         pass
 

@@ -7,10 +7,11 @@ from google.protobuf import empty_pb2
 from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import run_pb2_grpc
 
-from penstock_server.errors import AbortedError
+from penstock_server.errors import AbortedError, InvalidArgumentError
+from penstock_server.rpc.conditions import Condition
 from penstock_server.rpc.convert import runs as convert
 from penstock_server.rpc.convert.common import list_request
-from penstock_server.services.runs import RunService
+from penstock_server.services.runs import RunService, Unchanged
 
 
 class RunServicer(run_pb2_grpc.RunServiceServicer):
@@ -23,12 +24,20 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.to_proto(self._service.create(convert.new_run(request.run)))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.Run:
-        return convert.details_to_proto(self._service.get(request.run_id, without_tasks=request.without_tasks))
+        basic = _is_basic(request)
+        tasks = not (basic or request.without_tasks)
+        condition = Condition(context, "basic" if basic else "all" if tasks else "run")
+        found = self._service.get_unless(request.run_id, condition.versions(), tasks=tasks)
+        condition.answered(found.version)
+        if isinstance(found, Unchanged):
+            return pb.Run()
+        return convert.to_proto_without_pipeline(found.run) if basic else convert.details_to_proto(found)
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
+        convert_run = convert.to_proto_without_pipeline if _is_basic(request) else convert.to_proto
         page = self._service.list(list_request(request), request.experiment_id, request.namespace)
         return pb.ListRunsResponse(
-            runs=map(convert.to_proto, page.items), total_size=page.total_size, next_page_token=page.next_page_token
+            runs=map(convert_run, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )
 
     def ArchiveRun(self, request: pb.ArchiveRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
@@ -50,3 +59,12 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
     def RetryRun(self, request: pb.RetryRunRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._service.retry(request.run_id)
         return empty_pb2.Empty()
+
+
+def _is_basic(request: pb.GetRunRequest | pb.ListRunsRequest) -> bool:
+    """Whether the least is asked for. Raises InvalidArgumentError for a view that there is not."""
+    known = type(request).ViewMode.values()
+    if request.view not in known:
+        names = ", ".join(type(request).ViewMode.keys())
+        raise InvalidArgumentError(f"{request.view} is no view; there are {names}", "view")
+    return bool(request.view == type(request).BASIC)

@@ -19,6 +19,8 @@ from penstock_api.v1 import (
     access_pb2_grpc,
     insight_pb2,
     insight_pb2_grpc,
+    pool_pb2,
+    pool_pb2_grpc,
     upload_pb2,
     upload_pb2_grpc,
     watch_pb2,
@@ -67,6 +69,7 @@ from penstock_server.rpc.metadata_store import SERVICE as METADATA_SERVICE
 from penstock_server.rpc.metadata_store import MetadataDatabase
 from penstock_server.rpc.metadata_visibility import MetadataVisibility
 from penstock_server.rpc.pipeline_servicer import PipelineServicer, PipelineUploadServicer
+from penstock_server.rpc.pool_servicer import PoolServicer
 from penstock_server.rpc.recurring_run_servicer import RecurringRunServicer
 from penstock_server.rpc.run_servicer import RunServicer
 from penstock_server.rpc.v1beta1.experiments import ExperimentServicerV1
@@ -90,6 +93,7 @@ from penstock_server.services.log_streams import LogStreams
 from penstock_server.services.object_namespaces import ObjectNamespaces
 from penstock_server.services.overview import OverviewService
 from penstock_server.services.pipelines import PipelineService
+from penstock_server.services.pools import PoolService
 from penstock_server.services.recurring_runs import RecurringRunService
 from penstock_server.services.role_bindings import RoleBindingService
 from penstock_server.services.runs import RunService
@@ -110,6 +114,7 @@ _REGISTERED = tuple(
         (watch_pb2, "WatchService"),
         (upload_pb2, "PipelineUploadService"),
         (access_pb2, "AccessService"),
+        (pool_pb2, "PoolService"),
         (experiment_v1_pb2, "ExperimentService"),
         (pipeline_v1_pb2, "PipelineService"),
         (run_v1_pb2, "RunService"),
@@ -158,6 +163,7 @@ class Services:
     namespaces: ObjectNamespaces
     tokens: TokenService
     role_bindings: RoleBindingService
+    pools: PoolService
     audit: AuditService
     driver_tasks: DriverTaskService
     documents: Documents
@@ -222,6 +228,7 @@ def build_server(
     )
     watch_pb2_grpc.add_WatchServiceServicer_to_server(WatchServicer(services.watches, services.list_watches), server)
     upload_pb2_grpc.add_PipelineUploadServiceServicer_to_server(PipelineUploadServicer(services.pipelines), server)
+    pool_pb2_grpc.add_PoolServiceServicer_to_server(PoolServicer(services.pools), server)
     access_servicer = AccessServicer(
         services.tokens, services.role_bindings, services.audit, access.authorization, access.file_bindings
     )

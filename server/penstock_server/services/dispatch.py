@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from penstock_ir.event_log import AttemptEnded, decode
+
 from penstock_server.domain.dispatch import (
     Claim,
     ClaimedRun,
@@ -37,6 +39,7 @@ from penstock_server.errors import InvalidArgumentError, UnavailableError
 from penstock_server.services.executors import Executors
 from penstock_server.services.ports import Clock, Storage, UnitOfWork, WorkSignal
 from penstock_server.services.report_checks import PipelineName, check_against_stored
+from penstock_server.services.slots import EndedAttempts, SlotService, give_back
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class DispatchService:
         pipeline_name: PipelineName,
         committed: Callable[[int], None] = lambda events: None,
     ) -> None:
+        self.slots = SlotService(storage)
         self._storage = storage
         self._clock = clock
         self._pipeline_name = pipeline_name
@@ -93,7 +97,7 @@ class DispatchService:
         *,
         wanted: Callable[[], bool] = lambda: True,
     ) -> Claim:
-        """Leases up to `max_runs` runs, oldest first; waits up to `wait_millis` for the first while `wanted`.
+        """Leases up to `max_runs` runs, by rank; waits up to `wait_millis` for the first while `wanted`.
 
         Raises UnavailableError when the server stops.
         """
@@ -114,7 +118,7 @@ class DispatchService:
                 break
             left = deadline - time.monotonic()
             if runs or left <= 0:
-                return Claim(runs, int((now - started) * 1000))
+                return Claim(runs, int((now - started) * 1000), self.slots.limited())
             runs_wait = self._signal.wait(min(left, _RECHECK_SECONDS)) or self._recheck()
         return Claim()
 
@@ -128,7 +132,7 @@ class DispatchService:
         release_all: bool = False,
     ) -> HeartbeatAnswer:
         """Renews leases, or hands them back; `release_all` with everything else the owner holds."""
-        answer = HeartbeatAnswer()
+        answer = HeartbeatAnswer(limited=self.slots.limited())
         if not leases and not release_all:
             return answer
         held: list[str] = []
@@ -183,6 +187,7 @@ class DispatchService:
                     check_event(event, row.next_sequence + index, now + DAY_MILLIS)
                 accepted.append(_Accepted(one, row.next_sequence, new_events, change))
             if accepted:
+                give_back(uow, [_ended(one) for one in accepted if rows[one.transitions.run_id].takes_slots])
                 runs = uow.runs.get_many([one.transitions.run_id for one in accepted])
                 check_against_stored(uow, [one.transitions for one in accepted], runs, self._pipeline_name)
                 _write(uow, accepted, runs)
@@ -254,6 +259,12 @@ def _outcome_of(transitions: RunTransitions, row: LeaseRow | None, owner: str) -
         )
         return Outcome.FENCED
     return Outcome.COMMITTED
+
+
+def _ended(accepted: _Accepted) -> EndedAttempts:
+    events = [event for line in accepted.new_events if isinstance(event := decode(line), AttemptEnded)]
+    run = accepted.transitions
+    return EndedAttempts(run.run_id, [(event.path, event.attempt) for event in events], over=run.finished)
 
 
 def _write(uow: UnitOfWork, accepted: Sequence[_Accepted], runs: Mapping[str, Run]) -> None:

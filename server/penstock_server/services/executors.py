@@ -44,6 +44,12 @@ class Executors:
         with self._storage.reading() as uow:
             return uow.executors.connected(CONNECTED_MILLIS, _MOST)
 
+    def of(self, run_id: str) -> ConnectedExecutor | None:
+        """The one that holds a run; None while nobody does, or its executor was not heard of."""
+        with self._storage.reading() as uow:
+            lease = uow.queue.leases([run_id]).get(run_id)
+        return next((one for one in self.connected() if lease and one.owner == lease.owner), None)
+
     def backends(self) -> set[str]:
         """Where they run tasks; empty if there are none, or if one does not say."""
         names = {executor.status.backend for executor in self.connected()}

@@ -6,8 +6,9 @@ Invariants: read-only; a stream holds no database connection while it sends.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from penstock_ir.errors import InvalidParametersError, InvalidSpecError
@@ -16,17 +17,20 @@ from penstock_ir.model import Pipeline
 from penstock_ir.parameters import bind_root_parameters
 from penstock_ir.plan import plan_pipeline
 from penstock_ir.planned import CachedOutputs, Plan
+from penstock_ir.slots import Demand
 
 from penstock_server.domain import cache_explanation
 from penstock_server.domain.cache_explanation import CacheExplanation, Candidate
 from penstock_server.domain.explanation import Explainer, Explanation
 from penstock_server.domain.history import history_of
 from penstock_server.domain.pipeline import Spec, Submitted
+from penstock_server.domain.pools import pools_of, refusal
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import CacheKey, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import pipelines, runs
 from penstock_server.services.documents import Documents
+from penstock_server.services.executors import Executors
 from penstock_server.services.ports import Storage, UnitOfWork
 from penstock_server.services.tenancy import SINGLE_USER, Tenancy
 
@@ -50,14 +54,13 @@ class ExplainService:
         self,
         storage: Storage,
         documents: Documents,
-        backends: Callable[[], Collection[str]],
+        executors: Executors,
         tenancy: Tenancy = SINGLE_USER,
     ) -> None:
-        """`backends` returns the names of the executors' backends."""
         self._tenancy = tenancy
         self._storage = storage
         self._documents = documents
-        self._backends = backends
+        self._executors = executors
 
     def task(self, run_id: str, path: str) -> Explanation:
         """Raises NotFoundError."""
@@ -66,7 +69,13 @@ class ExplainService:
             pipeline = self._pipeline(uow, run)
             rows = with_waits(uow.tasks.list_for_run(run_id))
             events = uow.queue.events(run_id)
-        explainer = Explainer(run, pipeline, rows, lambda task_path: history_of(events, task_path))
+        explainer = Explainer(
+            run,
+            pipeline,
+            rows,
+            history=lambda task_path: history_of(events, task_path),
+            executor=cache(lambda: self._executors.of(run_id)),
+        )
         explanation = explainer.task(path) if path else explainer.run()
         if explanation is None:
             raise NotFoundError("Task", path)
@@ -111,7 +120,7 @@ class ExplainService:
             arguments = bind_root_parameters(pipeline, request.parameters)
         except (InvalidSpecError, InvalidParametersError) as error:
             return Plan((), tuple(error.problems))
-        backends = self._backends()
+        backends = self._executors.backends()
         with self._storage.reading() as uow:
 
             def look_up(fingerprint: str) -> CachedOutputs | None:
@@ -126,7 +135,12 @@ class ExplainService:
                 }
                 return CachedOutputs(hit.entry.run_id, outputs.parameters, names)
 
-            return plan_pipeline(pipeline, arguments, look_up, backends)
+            levels = uow.pools.levels()
+
+            def never_granted(demands: Sequence[Demand]) -> str:
+                return refusal(pools_of(demands, namespace, "", levels.pools), levels)
+
+            return plan_pipeline(pipeline, arguments, look_up, backends, never_granted)
 
     def event_log(self, run_id: str) -> Iterator[bytes]:
         """JSON lines: the run, its events, its tasks (docs/architecture.md, "Replay")."""

@@ -23,6 +23,7 @@ from penstock_server.domain.lineage import ArtifactUse, LineageArtifact, Lineage
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.location import Location, ObjectKind
 from penstock_server.domain.pipeline import Pipeline, PipelineVersion, Spec
+from penstock_server.domain.pools import AttemptId, Levels, Pool, PoolKey, SlotRequest, SlotUse
 from penstock_server.domain.role_binding import RoleBinding
 from penstock_server.domain.run import Run
 from penstock_server.domain.schedule import Schedule
@@ -84,6 +85,14 @@ class SpecRepository(Protocol):
 class RunRepository(Protocol):
     def add(self, run: Run) -> None: ...
     def get(self, run_id: str) -> Run | None: ...
+    def version(self, run_id: str) -> str | None:
+        """Of a run that exists: another one with every change of the run, its tasks or its artifacts."""
+        ...
+
+    def versioned(self, run_id: str) -> tuple[Run, str] | None:
+        """The run and its version, as they were at one moment."""
+        ...
+
     def get_many(self, run_ids: Sequence[str]) -> Mapping[str, Run]:
         """Of the runs that exist."""
         ...
@@ -269,7 +278,7 @@ class QueueRepository(Protocol):
     """Leases, by the database's clock, and event logs."""
 
     def claimable(self, limit: int, claimant: str) -> Sequence[QueueEntry]:
-        """Runs that wait for an executor, oldest first."""
+        """Runs that wait for an executor, by rank."""
         ...
 
     def any_waits(self) -> bool: ...
@@ -299,6 +308,10 @@ class QueueRepository(Protocol):
         """Of the runs that exist."""
         ...
 
+    def take_slots(self, run_ids: Sequence[str]) -> None:
+        """Notes that attempts of them may hold slots."""
+        ...
+
     def renew(self, run_ids: Sequence[str], lease_millis: int) -> None: ...
     def release(self, run_ids: Sequence[str]) -> None: ...
     def advance(self, ends: Mapping[str, LogEnd]) -> None:
@@ -306,7 +319,46 @@ class QueueRepository(Protocol):
         ...
 
     def finish(self, run_ids: Sequence[str]) -> None: ...
-    def reopen(self, run_id: str) -> None: ...
+    def reopen(self, run_id: str, queue_rank: int) -> None: ...
+
+
+class PoolRepository(Protocol):
+    """Whoever reads pools in order to write holds all of them until the transaction ends."""
+
+    def put(self, pool: Pool) -> None: ...
+    def delete(self, key: PoolKey) -> bool: ...
+    def all(self) -> Mapping[PoolKey, Pool]: ...
+    def any_limit(self) -> bool:
+        """Whether a namespace or a user has one."""
+        ...
+
+    def levels(self) -> Levels:
+        """All pools, with what is taken of them."""
+        ...
+
+    def waiting(self) -> Sequence[SlotRequest]:
+        """Requests of runs that are held, in no order."""
+        ...
+
+    def granted(self, run_ids: Sequence[str]) -> Mapping[AttemptId, bool]:
+        """The attempts of these runs that have asked: whether they got what they asked for."""
+        ...
+
+    def now(self) -> int:
+        """By the database's clock, in milliseconds."""
+        ...
+
+    def ask(self, requests: Sequence[SlotRequest], at: int, *, granted: bool = False) -> None: ...
+    def grant(self, attempts: Sequence[AttemptId]) -> None: ...
+    def give_back(self, attempts: Sequence[AttemptId]) -> None: ...
+    def give_back_all(self, run_ids: Sequence[str]) -> None: ...
+    def counts(self) -> Mapping[PoolKey, tuple[int, int]]:
+        """Of pools that are used the slots that are taken and the tasks that wait."""
+        ...
+
+    def uses(self, key: PoolKey, namespace: str | None, *, granted: bool, limit: int) -> Sequence[SlotUse]:
+        """The tasks that hold slots of a pool, or wait for them, by rank; those of one namespace or of all."""
+        ...
 
 
 class ExecutorRepository(Protocol):
@@ -386,6 +438,7 @@ class UnitOfWork(Protocol):
     lineage: LineageRepository
     cache: CacheRepository
     queue: QueueRepository
+    pools: PoolRepository
     executors: ExecutorRepository
     schedules: ScheduleRepository
     driver_tasks: DriverTaskRepository

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock_ir.event_log import RetryRequested, encode
 from penstock_ir.parameters import bind_root_parameters
+from penstock_ir.ranks import rank
 
 from penstock_server.domain import limits, listing, macros
 from penstock_server.domain.caller import current_call
@@ -107,6 +108,15 @@ class RunDetails:
     run: Run
     tasks: Sequence[Task]
     artifact_ids: Mapping[str, int]
+    version: str = ""
+    """Another one with every change of the run, its tasks or its artifacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Of a run whose version the caller has."""
+
+    version: str
 
 
 class RunService:
@@ -166,18 +176,33 @@ class RunService:
         _note(uow, run.created_at, "create", run)
         return run
 
-    def get(self, run_id: str, *, without_tasks: bool = False) -> RunDetails:
-        with self._storage.reading() as uow:
-            run = find(uow, run_id)
-            if without_tasks:
-                return RunDetails(run, (), {})
-            return RunDetails(run, with_waits(uow.tasks.list_for_run(run_id)), uow.artifacts.ids_for_run(run_id))
+    def get(self, run_id: str) -> RunDetails:
+        """Raises NotFoundError."""
+        found = self.get_unless(run_id, ())
+        assert isinstance(found, RunDetails)
+        return found
 
-    def with_document(self, run_id: str) -> tuple[Run, Spec | None]:
-        """A run and the document that it executes."""
+    def get_unless(self, run_id: str, versions: Collection[str], *, tasks: bool = True) -> RunDetails | Unchanged:
+        """A run whose version is one of `versions` is not read. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            run = find(uow, run_id)
-            return run, uow.specs.get(run.spec_hash)
+            found = _versioned(uow, run_id, versions)
+            if isinstance(found, Unchanged):
+                return found
+            run, version = found
+            if not tasks:
+                return RunDetails(run, (), {}, version)
+            # Behind the version: what is committed meanwhile may be told, and the next one who asks sees a new version.
+            listed = with_waits(uow.tasks.list_for_run(run_id))
+            return RunDetails(run, listed, uow.artifacts.ids_for_run(run_id), version)
+
+    def with_document_unless(self, run_id: str, versions: Collection[str]) -> tuple[Run, Spec | None, str] | Unchanged:
+        """As `get_unless`, with the document that the run executes and the run's version. Raises NotFoundError."""
+        with self._storage.reading() as uow:
+            found = _versioned(uow, run_id, versions)
+            if isinstance(found, Unchanged):
+                return found
+            run, version = found
+            return run, uow.specs.get(run.spec_hash), version
 
     def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Run]:
         """Raises InvalidArgumentError, NotFoundError."""
@@ -235,7 +260,7 @@ class RunService:
             if uow.queue.leases([run_id])[run_id].next_sequence > 0:
                 uow.queue.append_next(run_id, encode(RetryRequested(now)))
             uow.runs.set_states([reopened(run, now)])
-            uow.queue.reopen(run_id)
+            uow.queue.reopen(run_id, rank(now, run.options.priority))
             _note(uow, now, "retry", run)
         self._signal.notify()
 
@@ -345,6 +370,17 @@ def find(uow: UnitOfWork, run_id: str) -> Run:
     if run is None:
         raise NotFoundError("Run", run_id)
     return run
+
+
+def _versioned(uow: UnitOfWork, run_id: str, versions: Collection[str]) -> tuple[Run, str] | Unchanged:
+    """The run with its version, or only that it is one of `versions`. Raises NotFoundError."""
+    version = uow.runs.version(run_id) if versions else None
+    if version is not None and version in versions:
+        return Unchanged(version)
+    found = uow.runs.versioned(run_id)
+    if found is None:
+        raise NotFoundError("Run", run_id)
+    return found
 
 
 def _run_id(new: NewRun) -> str:

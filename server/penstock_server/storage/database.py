@@ -33,6 +33,7 @@ from penstock_server.storage.repositories.experiments import SqlExperimentReposi
 from penstock_server.storage.repositories.lineage import SqlLineageRepository
 from penstock_server.storage.repositories.locations import SqlLocationRepository
 from penstock_server.storage.repositories.pipelines import SqlPipelineRepository
+from penstock_server.storage.repositories.pools import SqlPoolRepository
 from penstock_server.storage.repositories.queue import SqlQueueRepository
 from penstock_server.storage.repositories.role_bindings import SqlRoleBindingRepository
 from penstock_server.storage.repositories.runs import SqlRunRepository
@@ -60,6 +61,7 @@ class SqlUnitOfWork:
         self.lineage: ports.LineageRepository = SqlLineageRepository(connection)
         self.cache: ports.CacheRepository = SqlCacheRepository(connection)
         self.queue: ports.QueueRepository = SqlQueueRepository(connection, lock=writing)
+        self.pools: ports.PoolRepository = SqlPoolRepository(connection, lock=writing)
         self.executors: ports.ExecutorRepository = SqlExecutorRepository(connection)
         self.schedules: ports.ScheduleRepository = SqlScheduleRepository(connection)
         self.driver_tasks: ports.DriverTaskRepository = SqlDriverTaskRepository(connection)

@@ -1,7 +1,8 @@
 """List queries as SQL: one statement for the page and one for the number of rows.
 
 Why COUNT on an index when there is more than one page (5 ms for 100,000 rows on PostgreSQL): counters would have to be
-maintained by every server on the database, also by those of the release before.
+maintained by every server on the database, also by those of the release before. It is counted for the first page; the
+token has it for the others.
 
 Invariants: keyset pagination by (sort column, id), never by offset. Values are bound, columns come from the listing's
 keys, wildcards in substrings are escaped. Times are compared in whole seconds, as callers see them.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -71,26 +73,38 @@ def page(
     name, and a table without one has its namespaces in `where`.
     `pairs` are the row's tags or labels. `related` handles predicates on keys that are no columns of the table: for
     each, a function that gets a test of one value and returns whether any value of the row matches. `computed` are
-    values that are sorted by and are no columns. Rows are not counted when their `total` is given.
+    values that are sorted by and are no columns. Rows are not counted when their `total` is given,
+    or the page token has it.
     """
     chosen = [*where, *conditions(query, table, identifier, parent=parent, pairs=pairs, related=related)]
     sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else (computed or {}).get(query.column)
+    shown = tuple(columns if columns is not None else table.c)
     if sort is None:
         sort = table.c[query.column]
-    page_query: Select[Any] = select(*(columns if columns is not None else table.c), sort.label(_SORT)).where(*chosen)
+        selected = _selected(shown, sort)
+    else:
+        selected = select(*shown, sort.label(_SORT))
+    page_query = selected.where(*chosen)
     if query.cursor is not None:
         page_query = page_query.where(_at_or_after(sort, identifier, query.cursor, query.descending))
     order = (sort.desc(), identifier.desc()) if query.descending else (sort.asc(), identifier.asc())
     rows = connection.execute(page_query.order_by(*order).limit(query.page_size + 1)).all()
     if len(rows) <= query.page_size and query.cursor is None:
         return Page(rows, len(rows), "")
+    total = query.total if total is None else total
     if total is None:
         total = connection.execute(select(func.count()).select_from(table).where(*chosen)).scalar_one()
     if len(rows) <= query.page_size:
         return Page(rows, total, "")
     first = rows[query.page_size]
     cursor = Cursor(first._mapping[_SORT], first._mapping[identifier.name])
-    return Page(rows[: query.page_size], total, query.token(cursor))
+    return Page(rows[: query.page_size], total, query.token(cursor, total))
+
+
+@lru_cache(maxsize=512)
+def _selected(columns: tuple[Any, ...], sort: Column[Any]) -> Select[Any]:
+    """Kept: to put so many columns together takes as long as to read a short page."""
+    return select(*columns, sort.label(_SORT))
 
 
 def conditions(

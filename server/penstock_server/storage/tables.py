@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.dialects import mysql
 
@@ -159,6 +160,10 @@ runs = Table(
     Column("terminate_requested", Boolean, nullable=False, default=False),
     Column("lease_owner", String(128), nullable=False, default=""),
     Column("lease_expires_at", BigInteger, nullable=False, default=0),
+    # Whose turn it is: the lowest is first (`penstock_ir.ranks`). 0 in rows of releases without priorities.
+    Column("queue_rank", BigInteger, nullable=False, default=0, server_default="0"),
+    # Attempts of it have rows in `slot_demands`, or had.
+    Column("takes_slots", Boolean, nullable=False, default=False, server_default=false()),
     Column("fence", BigInteger, nullable=False, default=0),
     Column("next_sequence", BigInteger, nullable=False, default=0),
     # How often the run, its tasks or its artifacts have changed: grows with every transaction that changes them.
@@ -173,6 +178,7 @@ runs = Table(
     Index(None, "finished_at", "run_id"),
     Index(None, "display_name", "run_id"),
     Index(None, "claimable", "lease_expires_at"),
+    Index(None, "claimable", "queue_rank", "run_id"),
     Index(None, "recurring_run_id", "created_at"),
     Index(None, "spec_hash"),
     Index(None, "pipeline_id", "created_at", "run_id"),
@@ -292,6 +298,38 @@ attempts = Table(
     Column("pod_name", String(253), nullable=False, default=""),
     Column("log_uri", LongText, nullable=False, default=""),
     Column("node", String(253), nullable=False, default=""),
+)
+
+# What tasks share, and limits of namespaces and users (`domain/pools.py`).
+pools = Table(
+    "pools",
+    metadata,
+    # Whose it is; empty: everybody's.
+    Column("namespace", String(63), primary_key=True),
+    Column("name", ExactName, primary_key=True),
+    # Null: a namespace without a limit.
+    Column("slots", Integer, nullable=True),
+    Column("weight", Integer, nullable=False),
+)
+
+# What attempts hold of pools, and what they wait for: from when they ask until they have ended.
+slot_demands = Table(
+    "slot_demands",
+    metadata,
+    Column("run_id", Id, ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("task_id", Id, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("pool_namespace", String(63), primary_key=True),
+    Column("pool_name", ExactName, primary_key=True),
+    Column("slots", Integer, nullable=False),
+    # The namespace of the run.
+    Column("namespace", String(63), nullable=False),
+    Column("queue_rank", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    # All rows of an attempt, or none.
+    Column("granted", Boolean, nullable=False),
+    Index(None, "granted", "pool_name", "pool_namespace", "queue_rank"),
 )
 
 # Which task used or made which artifact: what lineage is followed along.

@@ -96,3 +96,15 @@ async def test_the_pauses_may_be_the_callers_own(pauses: list[float]) -> None:
 def test_pauses_grow_up_to_a_bound() -> None:
     pauses = backoff.delays(1.0, 4.0)
     assert [next(pauses) <= bound for bound in (1, 2, 4, 4, 4)] == [True] * 5
+
+
+async def test_the_first_try_counts(pauses: list[float]) -> None:
+    """As a try, and its time as time; its error is what comes out when there is no other."""
+    error = ServerUnavailableError("away")
+    call, told = Call(error), list[BaseException]()
+    with pytest.raises(ServerUnavailableError) as raised:
+        await retried(call, tries=1, failed=told.append)
+    assert (call.made, raised.value, told, pauses) == (1, error, [], [])
+    call = Call(error, error)
+    assert await retried(call, tries=3, failed=told.append) == 7
+    assert (call.made, told) == (3, [error, error])

@@ -14,6 +14,7 @@ from penstock_ir.event_log import (
     CachedResult,
     DeadlineExceeded,
     Event,
+    FailureCause,
     FailureKind,
     Outputs,
     RetryRequested,
@@ -69,6 +70,13 @@ GOLDEN: list[tuple[Event, str]] = [
             f'{{"type":"AttemptEnded","path":"t","attempt":0,"at":0,"failure":"{word}","exit_code":137}}',
         )
         for kind, word in zip(FailureKind, ("user", "infrastructure", "canceled", "configuration"), strict=True)
+    ),
+    *(
+        (
+            AttemptEnded("t", 1, 2, failure=FailureKind.USER, cause=cause),
+            f'{{"type":"AttemptEnded","path":"t","attempt":1,"at":2,"failure":"user","cause":"{word}"}}',
+        )
+        for cause, word in zip(FailureCause, ("preempted", "out of memory"), strict=True)
     ),
     (BackoffElapsed("train", 2, 9), '{"type":"BackoffElapsed","path":"train","attempt":2,"at":9}'),
     (TerminateRequested(10), '{"type":"TerminateRequested","at":10}'),

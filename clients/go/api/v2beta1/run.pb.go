@@ -246,6 +246,112 @@ func (MetadataValue_RenderType) EnumDescriptor() ([]byte, []int) {
 	return file_penstock_api_v2beta1_run_proto_rawDescGZIP(), []int{4, 0}
 }
 
+// How much of a run is told.
+type GetRunRequest_ViewMode int32
+
+const (
+	// The whole run, with `run_details`.
+	GetRunRequest_DEFAULT GetRunRequest_ViewMode = 0
+	// The same; a name of upstream's later releases.
+	GetRunRequest_FULL GetRunRequest_ViewMode = 1
+	// Penstock's own, for who waits for a run: neither `run_details` nor an embedded `pipeline_spec`.
+	GetRunRequest_BASIC GetRunRequest_ViewMode = 1000
+)
+
+// Enum value maps for GetRunRequest_ViewMode.
+var (
+	GetRunRequest_ViewMode_name = map[int32]string{
+		0:    "DEFAULT",
+		1:    "FULL",
+		1000: "BASIC",
+	}
+	GetRunRequest_ViewMode_value = map[string]int32{
+		"DEFAULT": 0,
+		"FULL":    1,
+		"BASIC":   1000,
+	}
+)
+
+func (x GetRunRequest_ViewMode) Enum() *GetRunRequest_ViewMode {
+	p := new(GetRunRequest_ViewMode)
+	*p = x
+	return p
+}
+
+func (x GetRunRequest_ViewMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GetRunRequest_ViewMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_penstock_api_v2beta1_run_proto_enumTypes[4].Descriptor()
+}
+
+func (GetRunRequest_ViewMode) Type() protoreflect.EnumType {
+	return &file_penstock_api_v2beta1_run_proto_enumTypes[4]
+}
+
+func (x GetRunRequest_ViewMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GetRunRequest_ViewMode.Descriptor instead.
+func (GetRunRequest_ViewMode) EnumDescriptor() ([]byte, []int) {
+	return file_penstock_api_v2beta1_run_proto_rawDescGZIP(), []int{11, 0}
+}
+
+// How much of a run is told. No view of a list has `run_details`.
+type ListRunsRequest_ViewMode int32
+
+const (
+	// Everything else.
+	ListRunsRequest_DEFAULT ListRunsRequest_ViewMode = 0
+	// The same; a name of upstream's later releases.
+	ListRunsRequest_FULL ListRunsRequest_ViewMode = 1
+	// Penstock's own: without an embedded `pipeline_spec`.
+	ListRunsRequest_BASIC ListRunsRequest_ViewMode = 1000
+)
+
+// Enum value maps for ListRunsRequest_ViewMode.
+var (
+	ListRunsRequest_ViewMode_name = map[int32]string{
+		0:    "DEFAULT",
+		1:    "FULL",
+		1000: "BASIC",
+	}
+	ListRunsRequest_ViewMode_value = map[string]int32{
+		"DEFAULT": 0,
+		"FULL":    1,
+		"BASIC":   1000,
+	}
+)
+
+func (x ListRunsRequest_ViewMode) Enum() *ListRunsRequest_ViewMode {
+	p := new(ListRunsRequest_ViewMode)
+	*p = x
+	return p
+}
+
+func (x ListRunsRequest_ViewMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ListRunsRequest_ViewMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_penstock_api_v2beta1_run_proto_enumTypes[5].Descriptor()
+}
+
+func (ListRunsRequest_ViewMode) Type() protoreflect.EnumType {
+	return &file_penstock_api_v2beta1_run_proto_enumTypes[5]
+}
+
+func (x ListRunsRequest_ViewMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ListRunsRequest_ViewMode.Descriptor instead.
+func (ListRunsRequest_ViewMode) EnumDescriptor() ([]byte, []int) {
+	return file_penstock_api_v2beta1_run_proto_rawDescGZIP(), []int{12, 0}
+}
+
 // How a run is executed, where the pipeline leaves it open. Fixed when the run is created.
 type RunOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -265,8 +371,13 @@ type RunOptions struct {
 	// Further attempts after failures of the platform (evicted, node lost, no node found), apart from the pipeline's own
 	// retries; from 0 to 100. Unset: as the server is set.
 	InfrastructureRetries *int32 `protobuf:"varint,7,opt,name=infrastructure_retries,json=infrastructureRetries,proto3,oneof" json:"infrastructure_retries,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// What comes first of what waits: from -1000 to 1000, the highest first. A point counts as much as a minute of
+	// waiting, so nothing waits for ever.
+	Priority int32 `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
+	// A pool of which each task of the run takes a slot, besides what the task asks for itself. Empty: none.
+	Pool          string `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunOptions) Reset() {
@@ -346,6 +457,20 @@ func (x *RunOptions) GetInfrastructureRetries() int32 {
 		return *x.InfrastructureRetries
 	}
 	return 0
+}
+
+func (x *RunOptions) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *RunOptions) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
 }
 
 // One execution of a pipeline.
@@ -1277,7 +1402,9 @@ type GetRunRequest struct {
 	// Deprecated: Marked as deprecated in penstock_api/v2beta1/run.proto.
 	ExperimentId string `protobuf:"bytes,1,opt,name=experiment_id,json=experimentId,proto3" json:"experiment_id,omitempty"`
 	RunId        string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Penstock's own: the run without `run_details`, which may be of 100,000 tasks.
+	// How much of the run is told; DEFAULT when it is not sent.
+	View *GetRunRequest_ViewMode `protobuf:"varint,3,opt,name=view,proto3,enum=kubeflow.pipelines.backend.api.v2beta1.GetRunRequest_ViewMode,oneof" json:"view,omitempty"`
+	// Penstock's own: the run without `run_details`, which may be of 100,000 tasks. BASIC leaves out more.
 	WithoutTasks  bool `protobuf:"varint,1000,opt,name=without_tasks,json=withoutTasks,proto3" json:"without_tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1328,6 +1455,13 @@ func (x *GetRunRequest) GetRunId() string {
 	return ""
 }
 
+func (x *GetRunRequest) GetView() GetRunRequest_ViewMode {
+	if x != nil && x.View != nil {
+		return *x.View
+	}
+	return GetRunRequest_DEFAULT
+}
+
 func (x *GetRunRequest) GetWithoutTasks() bool {
 	if x != nil {
 		return x.WithoutTasks
@@ -1348,7 +1482,9 @@ type ListRunsRequest struct {
 	// `field`, `field asc` or `field desc`.
 	SortBy string `protobuf:"bytes,5,opt,name=sort_by,json=sortBy,proto3" json:"sort_by,omitempty"`
 	// URL-encoded JSON of a Filter.
-	Filter        string `protobuf:"bytes,6,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,6,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How much of each run is told; DEFAULT when it is not sent.
+	View          *ListRunsRequest_ViewMode `protobuf:"varint,7,opt,name=view,proto3,enum=kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest_ViewMode,oneof" json:"view,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1423,6 +1559,13 @@ func (x *ListRunsRequest) GetFilter() string {
 		return x.Filter
 	}
 	return ""
+}
+
+func (x *ListRunsRequest) GetView() ListRunsRequest_ViewMode {
+	if x != nil && x.View != nil {
+		return *x.View
+	}
+	return ListRunsRequest_DEFAULT
 }
 
 // Request of TerminateRun.
@@ -1860,7 +2003,7 @@ var File_penstock_api_v2beta1_run_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\xe8\x02\n" +
+	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\x98\x03\n" +
 	"\n" +
 	"RunOptions\x12\x1b\n" +
 	"\tfail_fast\x18\x01 \x01(\bR\bfailFast\x12\x1d\n" +
@@ -1869,7 +2012,9 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\x10deadline_seconds\x18\x04 \x01(\x05R\x0fdeadlineSeconds\x126\n" +
 	"\x17documented_final_status\x18\x05 \x01(\bR\x15documentedFinalStatus\x12%\n" +
 	"\x0eflat_collected\x18\x06 \x01(\bR\rflatCollected\x12:\n" +
-	"\x16infrastructure_retries\x18\a \x01(\x05H\x01R\x15infrastructureRetries\x88\x01\x01B\n" +
+	"\x16infrastructure_retries\x18\a \x01(\x05H\x01R\x15infrastructureRetries\x88\x01\x01\x12\x1a\n" +
+	"\bpriority\x18\b \x01(\x05R\bpriority\x12\x12\n" +
+	"\x04pool\x18\t \x01(\tR\x04poolB\n" +
 	"\n" +
 	"\b_cachingB\x19\n" +
 	"\x17_infrastructure_retries\"\xe5\x0e\n" +
@@ -1988,11 +2133,18 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\fartifact_ids\x18\x01 \x03(\x03R\vartifactIds\"z\n" +
 	"\x10CreateRunRequest\x12'\n" +
 	"\rexperiment_id\x18\x01 \x01(\tB\x02\x18\x01R\fexperimentId\x12=\n" +
-	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\"u\n" +
+	"\x03run\x18\x02 \x01(\v2+.kubeflow.pipelines.backend.api.v2beta1.RunR\x03run\"\x86\x02\n" +
 	"\rGetRunRequest\x12'\n" +
 	"\rexperiment_id\x18\x01 \x01(\tB\x02\x18\x01R\fexperimentId\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12$\n" +
-	"\rwithout_tasks\x18\xe8\a \x01(\bR\fwithoutTasks\"\xc1\x01\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12W\n" +
+	"\x04view\x18\x03 \x01(\x0e2>.kubeflow.pipelines.backend.api.v2beta1.GetRunRequest.ViewModeH\x00R\x04view\x88\x01\x01\x12$\n" +
+	"\rwithout_tasks\x18\xe8\a \x01(\bR\fwithoutTasks\"-\n" +
+	"\bViewMode\x12\v\n" +
+	"\aDEFAULT\x10\x00\x12\b\n" +
+	"\x04FULL\x10\x01\x12\n" +
+	"\n" +
+	"\x05BASIC\x10\xe8\aB\a\n" +
+	"\x05_view\"\xd4\x02\n" +
 	"\x0fListRunsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12#\n" +
 	"\rexperiment_id\x18\x02 \x01(\tR\fexperimentId\x12\x1d\n" +
@@ -2000,7 +2152,14 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x17\n" +
 	"\asort_by\x18\x05 \x01(\tR\x06sortBy\x12\x16\n" +
-	"\x06filter\x18\x06 \x01(\tR\x06filter\"U\n" +
+	"\x06filter\x18\x06 \x01(\tR\x06filter\x12Y\n" +
+	"\x04view\x18\a \x01(\x0e2@.kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest.ViewModeH\x00R\x04view\x88\x01\x01\"-\n" +
+	"\bViewMode\x12\v\n" +
+	"\aDEFAULT\x10\x00\x12\b\n" +
+	"\x04FULL\x10\x01\x12\n" +
+	"\n" +
+	"\x05BASIC\x10\xe8\aB\a\n" +
+	"\x05_view\"U\n" +
 	"\x13TerminateRunRequest\x12'\n" +
 	"\rexperiment_id\x18\x01 \x01(\tB\x02\x18\x01R\fexperimentId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\x9a\x01\n" +
@@ -2062,108 +2221,112 @@ func file_penstock_api_v2beta1_run_proto_rawDescGZIP() []byte {
 	return file_penstock_api_v2beta1_run_proto_rawDescData
 }
 
-var file_penstock_api_v2beta1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_penstock_api_v2beta1_run_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_penstock_api_v2beta1_run_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_penstock_api_v2beta1_run_proto_goTypes = []any{
 	(RuntimeState)(0),                    // 0: kubeflow.pipelines.backend.api.v2beta1.RuntimeState
 	(PluginState)(0),                     // 1: kubeflow.pipelines.backend.api.v2beta1.PluginState
 	(Run_StorageState)(0),                // 2: kubeflow.pipelines.backend.api.v2beta1.Run.StorageState
 	(MetadataValue_RenderType)(0),        // 3: kubeflow.pipelines.backend.api.v2beta1.MetadataValue.RenderType
-	(*RunOptions)(nil),                   // 4: kubeflow.pipelines.backend.api.v2beta1.RunOptions
-	(*Run)(nil),                          // 5: kubeflow.pipelines.backend.api.v2beta1.Run
-	(*PipelineVersionReference)(nil),     // 6: kubeflow.pipelines.backend.api.v2beta1.PipelineVersionReference
-	(*RuntimeStatus)(nil),                // 7: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus
-	(*MetadataValue)(nil),                // 8: kubeflow.pipelines.backend.api.v2beta1.MetadataValue
-	(*PluginOutput)(nil),                 // 9: kubeflow.pipelines.backend.api.v2beta1.PluginOutput
-	(*RunDetails)(nil),                   // 10: kubeflow.pipelines.backend.api.v2beta1.RunDetails
-	(*PipelineTaskDetail)(nil),           // 11: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail
-	(*PipelineTaskExecutorDetail)(nil),   // 12: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskExecutorDetail
-	(*ArtifactList)(nil),                 // 13: kubeflow.pipelines.backend.api.v2beta1.ArtifactList
-	(*CreateRunRequest)(nil),             // 14: kubeflow.pipelines.backend.api.v2beta1.CreateRunRequest
-	(*GetRunRequest)(nil),                // 15: kubeflow.pipelines.backend.api.v2beta1.GetRunRequest
-	(*ListRunsRequest)(nil),              // 16: kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest
-	(*TerminateRunRequest)(nil),          // 17: kubeflow.pipelines.backend.api.v2beta1.TerminateRunRequest
-	(*ListRunsResponse)(nil),             // 18: kubeflow.pipelines.backend.api.v2beta1.ListRunsResponse
-	(*ArchiveRunRequest)(nil),            // 19: kubeflow.pipelines.backend.api.v2beta1.ArchiveRunRequest
-	(*UnarchiveRunRequest)(nil),          // 20: kubeflow.pipelines.backend.api.v2beta1.UnarchiveRunRequest
-	(*DeleteRunRequest)(nil),             // 21: kubeflow.pipelines.backend.api.v2beta1.DeleteRunRequest
-	(*RetryRunRequest)(nil),              // 22: kubeflow.pipelines.backend.api.v2beta1.RetryRunRequest
-	nil,                                  // 23: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsInputEntry
-	nil,                                  // 24: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsOutputEntry
-	nil,                                  // 25: kubeflow.pipelines.backend.api.v2beta1.Run.LabelsEntry
-	nil,                                  // 26: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.EntriesEntry
-	(*PipelineTaskDetail_ChildTask)(nil), // 27: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.ChildTask
-	nil,                                  // 28: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.InputsEntry
-	nil,                                  // 29: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.OutputsEntry
-	(*structpb.Struct)(nil),              // 30: google.protobuf.Struct
-	(*RuntimeConfig)(nil),                // 31: kubeflow.pipelines.backend.api.v2beta1.RuntimeConfig
-	(*timestamppb.Timestamp)(nil),        // 32: google.protobuf.Timestamp
-	(*status.Status)(nil),                // 33: google.rpc.Status
-	(*structpb.Value)(nil),               // 34: google.protobuf.Value
-	(*emptypb.Empty)(nil),                // 35: google.protobuf.Empty
+	(GetRunRequest_ViewMode)(0),          // 4: kubeflow.pipelines.backend.api.v2beta1.GetRunRequest.ViewMode
+	(ListRunsRequest_ViewMode)(0),        // 5: kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest.ViewMode
+	(*RunOptions)(nil),                   // 6: kubeflow.pipelines.backend.api.v2beta1.RunOptions
+	(*Run)(nil),                          // 7: kubeflow.pipelines.backend.api.v2beta1.Run
+	(*PipelineVersionReference)(nil),     // 8: kubeflow.pipelines.backend.api.v2beta1.PipelineVersionReference
+	(*RuntimeStatus)(nil),                // 9: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus
+	(*MetadataValue)(nil),                // 10: kubeflow.pipelines.backend.api.v2beta1.MetadataValue
+	(*PluginOutput)(nil),                 // 11: kubeflow.pipelines.backend.api.v2beta1.PluginOutput
+	(*RunDetails)(nil),                   // 12: kubeflow.pipelines.backend.api.v2beta1.RunDetails
+	(*PipelineTaskDetail)(nil),           // 13: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail
+	(*PipelineTaskExecutorDetail)(nil),   // 14: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskExecutorDetail
+	(*ArtifactList)(nil),                 // 15: kubeflow.pipelines.backend.api.v2beta1.ArtifactList
+	(*CreateRunRequest)(nil),             // 16: kubeflow.pipelines.backend.api.v2beta1.CreateRunRequest
+	(*GetRunRequest)(nil),                // 17: kubeflow.pipelines.backend.api.v2beta1.GetRunRequest
+	(*ListRunsRequest)(nil),              // 18: kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest
+	(*TerminateRunRequest)(nil),          // 19: kubeflow.pipelines.backend.api.v2beta1.TerminateRunRequest
+	(*ListRunsResponse)(nil),             // 20: kubeflow.pipelines.backend.api.v2beta1.ListRunsResponse
+	(*ArchiveRunRequest)(nil),            // 21: kubeflow.pipelines.backend.api.v2beta1.ArchiveRunRequest
+	(*UnarchiveRunRequest)(nil),          // 22: kubeflow.pipelines.backend.api.v2beta1.UnarchiveRunRequest
+	(*DeleteRunRequest)(nil),             // 23: kubeflow.pipelines.backend.api.v2beta1.DeleteRunRequest
+	(*RetryRunRequest)(nil),              // 24: kubeflow.pipelines.backend.api.v2beta1.RetryRunRequest
+	nil,                                  // 25: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsInputEntry
+	nil,                                  // 26: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsOutputEntry
+	nil,                                  // 27: kubeflow.pipelines.backend.api.v2beta1.Run.LabelsEntry
+	nil,                                  // 28: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.EntriesEntry
+	(*PipelineTaskDetail_ChildTask)(nil), // 29: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.ChildTask
+	nil,                                  // 30: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.InputsEntry
+	nil,                                  // 31: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.OutputsEntry
+	(*structpb.Struct)(nil),              // 32: google.protobuf.Struct
+	(*RuntimeConfig)(nil),                // 33: kubeflow.pipelines.backend.api.v2beta1.RuntimeConfig
+	(*timestamppb.Timestamp)(nil),        // 34: google.protobuf.Timestamp
+	(*status.Status)(nil),                // 35: google.rpc.Status
+	(*structpb.Value)(nil),               // 36: google.protobuf.Value
+	(*emptypb.Empty)(nil),                // 37: google.protobuf.Empty
 }
 var file_penstock_api_v2beta1_run_proto_depIdxs = []int32{
 	2,  // 0: kubeflow.pipelines.backend.api.v2beta1.Run.storage_state:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.StorageState
-	30, // 1: kubeflow.pipelines.backend.api.v2beta1.Run.pipeline_spec:type_name -> google.protobuf.Struct
-	6,  // 2: kubeflow.pipelines.backend.api.v2beta1.Run.pipeline_version_reference:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineVersionReference
-	31, // 3: kubeflow.pipelines.backend.api.v2beta1.Run.runtime_config:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeConfig
-	32, // 4: kubeflow.pipelines.backend.api.v2beta1.Run.created_at:type_name -> google.protobuf.Timestamp
-	32, // 5: kubeflow.pipelines.backend.api.v2beta1.Run.scheduled_at:type_name -> google.protobuf.Timestamp
-	32, // 6: kubeflow.pipelines.backend.api.v2beta1.Run.finished_at:type_name -> google.protobuf.Timestamp
+	32, // 1: kubeflow.pipelines.backend.api.v2beta1.Run.pipeline_spec:type_name -> google.protobuf.Struct
+	8,  // 2: kubeflow.pipelines.backend.api.v2beta1.Run.pipeline_version_reference:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineVersionReference
+	33, // 3: kubeflow.pipelines.backend.api.v2beta1.Run.runtime_config:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeConfig
+	34, // 4: kubeflow.pipelines.backend.api.v2beta1.Run.created_at:type_name -> google.protobuf.Timestamp
+	34, // 5: kubeflow.pipelines.backend.api.v2beta1.Run.scheduled_at:type_name -> google.protobuf.Timestamp
+	34, // 6: kubeflow.pipelines.backend.api.v2beta1.Run.finished_at:type_name -> google.protobuf.Timestamp
 	0,  // 7: kubeflow.pipelines.backend.api.v2beta1.Run.state:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeState
-	33, // 8: kubeflow.pipelines.backend.api.v2beta1.Run.error:type_name -> google.rpc.Status
-	10, // 9: kubeflow.pipelines.backend.api.v2beta1.Run.run_details:type_name -> kubeflow.pipelines.backend.api.v2beta1.RunDetails
-	7,  // 10: kubeflow.pipelines.backend.api.v2beta1.Run.state_history:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus
-	23, // 11: kubeflow.pipelines.backend.api.v2beta1.Run.plugins_input:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.PluginsInputEntry
-	24, // 12: kubeflow.pipelines.backend.api.v2beta1.Run.plugins_output:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.PluginsOutputEntry
-	4,  // 13: kubeflow.pipelines.backend.api.v2beta1.Run.options:type_name -> kubeflow.pipelines.backend.api.v2beta1.RunOptions
-	25, // 14: kubeflow.pipelines.backend.api.v2beta1.Run.labels:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.LabelsEntry
-	32, // 15: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus.update_time:type_name -> google.protobuf.Timestamp
+	35, // 8: kubeflow.pipelines.backend.api.v2beta1.Run.error:type_name -> google.rpc.Status
+	12, // 9: kubeflow.pipelines.backend.api.v2beta1.Run.run_details:type_name -> kubeflow.pipelines.backend.api.v2beta1.RunDetails
+	9,  // 10: kubeflow.pipelines.backend.api.v2beta1.Run.state_history:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus
+	25, // 11: kubeflow.pipelines.backend.api.v2beta1.Run.plugins_input:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.PluginsInputEntry
+	26, // 12: kubeflow.pipelines.backend.api.v2beta1.Run.plugins_output:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.PluginsOutputEntry
+	6,  // 13: kubeflow.pipelines.backend.api.v2beta1.Run.options:type_name -> kubeflow.pipelines.backend.api.v2beta1.RunOptions
+	27, // 14: kubeflow.pipelines.backend.api.v2beta1.Run.labels:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run.LabelsEntry
+	34, // 15: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 16: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus.state:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeState
-	33, // 17: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus.error:type_name -> google.rpc.Status
-	34, // 18: kubeflow.pipelines.backend.api.v2beta1.MetadataValue.value:type_name -> google.protobuf.Value
+	35, // 17: kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus.error:type_name -> google.rpc.Status
+	36, // 18: kubeflow.pipelines.backend.api.v2beta1.MetadataValue.value:type_name -> google.protobuf.Value
 	3,  // 19: kubeflow.pipelines.backend.api.v2beta1.MetadataValue.render_type:type_name -> kubeflow.pipelines.backend.api.v2beta1.MetadataValue.RenderType
-	26, // 20: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.entries:type_name -> kubeflow.pipelines.backend.api.v2beta1.PluginOutput.EntriesEntry
+	28, // 20: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.entries:type_name -> kubeflow.pipelines.backend.api.v2beta1.PluginOutput.EntriesEntry
 	1,  // 21: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.state:type_name -> kubeflow.pipelines.backend.api.v2beta1.PluginState
-	11, // 22: kubeflow.pipelines.backend.api.v2beta1.RunDetails.task_details:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail
-	32, // 23: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.create_time:type_name -> google.protobuf.Timestamp
-	32, // 24: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.start_time:type_name -> google.protobuf.Timestamp
-	32, // 25: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.end_time:type_name -> google.protobuf.Timestamp
-	12, // 26: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.executor_detail:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskExecutorDetail
+	13, // 22: kubeflow.pipelines.backend.api.v2beta1.RunDetails.task_details:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail
+	34, // 23: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.create_time:type_name -> google.protobuf.Timestamp
+	34, // 24: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.start_time:type_name -> google.protobuf.Timestamp
+	34, // 25: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.end_time:type_name -> google.protobuf.Timestamp
+	14, // 26: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.executor_detail:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskExecutorDetail
 	0,  // 27: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.state:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeState
-	33, // 28: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.error:type_name -> google.rpc.Status
-	28, // 29: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.inputs:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.InputsEntry
-	29, // 30: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.outputs:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.OutputsEntry
-	7,  // 31: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.state_history:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus
-	27, // 32: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.child_tasks:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.ChildTask
-	5,  // 33: kubeflow.pipelines.backend.api.v2beta1.CreateRunRequest.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
-	5,  // 34: kubeflow.pipelines.backend.api.v2beta1.ListRunsResponse.runs:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
-	30, // 35: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsInputEntry.value:type_name -> google.protobuf.Struct
-	9,  // 36: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsOutputEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.PluginOutput
-	8,  // 37: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.EntriesEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.MetadataValue
-	13, // 38: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.InputsEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.ArtifactList
-	13, // 39: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.OutputsEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.ArtifactList
-	14, // 40: kubeflow.pipelines.backend.api.v2beta1.RunService.CreateRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.CreateRunRequest
-	15, // 41: kubeflow.pipelines.backend.api.v2beta1.RunService.GetRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.GetRunRequest
-	16, // 42: kubeflow.pipelines.backend.api.v2beta1.RunService.ListRuns:input_type -> kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest
-	19, // 43: kubeflow.pipelines.backend.api.v2beta1.RunService.ArchiveRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.ArchiveRunRequest
-	20, // 44: kubeflow.pipelines.backend.api.v2beta1.RunService.UnarchiveRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.UnarchiveRunRequest
-	21, // 45: kubeflow.pipelines.backend.api.v2beta1.RunService.DeleteRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.DeleteRunRequest
-	17, // 46: kubeflow.pipelines.backend.api.v2beta1.RunService.TerminateRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.TerminateRunRequest
-	22, // 47: kubeflow.pipelines.backend.api.v2beta1.RunService.RetryRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.RetryRunRequest
-	5,  // 48: kubeflow.pipelines.backend.api.v2beta1.RunService.CreateRun:output_type -> kubeflow.pipelines.backend.api.v2beta1.Run
-	5,  // 49: kubeflow.pipelines.backend.api.v2beta1.RunService.GetRun:output_type -> kubeflow.pipelines.backend.api.v2beta1.Run
-	18, // 50: kubeflow.pipelines.backend.api.v2beta1.RunService.ListRuns:output_type -> kubeflow.pipelines.backend.api.v2beta1.ListRunsResponse
-	35, // 51: kubeflow.pipelines.backend.api.v2beta1.RunService.ArchiveRun:output_type -> google.protobuf.Empty
-	35, // 52: kubeflow.pipelines.backend.api.v2beta1.RunService.UnarchiveRun:output_type -> google.protobuf.Empty
-	35, // 53: kubeflow.pipelines.backend.api.v2beta1.RunService.DeleteRun:output_type -> google.protobuf.Empty
-	35, // 54: kubeflow.pipelines.backend.api.v2beta1.RunService.TerminateRun:output_type -> google.protobuf.Empty
-	35, // 55: kubeflow.pipelines.backend.api.v2beta1.RunService.RetryRun:output_type -> google.protobuf.Empty
-	48, // [48:56] is the sub-list for method output_type
-	40, // [40:48] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	35, // 28: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.error:type_name -> google.rpc.Status
+	30, // 29: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.inputs:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.InputsEntry
+	31, // 30: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.outputs:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.OutputsEntry
+	9,  // 31: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.state_history:type_name -> kubeflow.pipelines.backend.api.v2beta1.RuntimeStatus
+	29, // 32: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.child_tasks:type_name -> kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.ChildTask
+	7,  // 33: kubeflow.pipelines.backend.api.v2beta1.CreateRunRequest.run:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
+	4,  // 34: kubeflow.pipelines.backend.api.v2beta1.GetRunRequest.view:type_name -> kubeflow.pipelines.backend.api.v2beta1.GetRunRequest.ViewMode
+	5,  // 35: kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest.view:type_name -> kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest.ViewMode
+	7,  // 36: kubeflow.pipelines.backend.api.v2beta1.ListRunsResponse.runs:type_name -> kubeflow.pipelines.backend.api.v2beta1.Run
+	32, // 37: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsInputEntry.value:type_name -> google.protobuf.Struct
+	11, // 38: kubeflow.pipelines.backend.api.v2beta1.Run.PluginsOutputEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.PluginOutput
+	10, // 39: kubeflow.pipelines.backend.api.v2beta1.PluginOutput.EntriesEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.MetadataValue
+	15, // 40: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.InputsEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.ArtifactList
+	15, // 41: kubeflow.pipelines.backend.api.v2beta1.PipelineTaskDetail.OutputsEntry.value:type_name -> kubeflow.pipelines.backend.api.v2beta1.ArtifactList
+	16, // 42: kubeflow.pipelines.backend.api.v2beta1.RunService.CreateRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.CreateRunRequest
+	17, // 43: kubeflow.pipelines.backend.api.v2beta1.RunService.GetRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.GetRunRequest
+	18, // 44: kubeflow.pipelines.backend.api.v2beta1.RunService.ListRuns:input_type -> kubeflow.pipelines.backend.api.v2beta1.ListRunsRequest
+	21, // 45: kubeflow.pipelines.backend.api.v2beta1.RunService.ArchiveRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.ArchiveRunRequest
+	22, // 46: kubeflow.pipelines.backend.api.v2beta1.RunService.UnarchiveRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.UnarchiveRunRequest
+	23, // 47: kubeflow.pipelines.backend.api.v2beta1.RunService.DeleteRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.DeleteRunRequest
+	19, // 48: kubeflow.pipelines.backend.api.v2beta1.RunService.TerminateRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.TerminateRunRequest
+	24, // 49: kubeflow.pipelines.backend.api.v2beta1.RunService.RetryRun:input_type -> kubeflow.pipelines.backend.api.v2beta1.RetryRunRequest
+	7,  // 50: kubeflow.pipelines.backend.api.v2beta1.RunService.CreateRun:output_type -> kubeflow.pipelines.backend.api.v2beta1.Run
+	7,  // 51: kubeflow.pipelines.backend.api.v2beta1.RunService.GetRun:output_type -> kubeflow.pipelines.backend.api.v2beta1.Run
+	20, // 52: kubeflow.pipelines.backend.api.v2beta1.RunService.ListRuns:output_type -> kubeflow.pipelines.backend.api.v2beta1.ListRunsResponse
+	37, // 53: kubeflow.pipelines.backend.api.v2beta1.RunService.ArchiveRun:output_type -> google.protobuf.Empty
+	37, // 54: kubeflow.pipelines.backend.api.v2beta1.RunService.UnarchiveRun:output_type -> google.protobuf.Empty
+	37, // 55: kubeflow.pipelines.backend.api.v2beta1.RunService.DeleteRun:output_type -> google.protobuf.Empty
+	37, // 56: kubeflow.pipelines.backend.api.v2beta1.RunService.TerminateRun:output_type -> google.protobuf.Empty
+	37, // 57: kubeflow.pipelines.backend.api.v2beta1.RunService.RetryRun:output_type -> google.protobuf.Empty
+	50, // [50:58] is the sub-list for method output_type
+	42, // [42:50] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_penstock_api_v2beta1_run_proto_init() }
@@ -2179,6 +2342,8 @@ func file_penstock_api_v2beta1_run_proto_init() {
 		(*Run_PipelineVersionReference)(nil),
 	}
 	file_penstock_api_v2beta1_run_proto_msgTypes[4].OneofWrappers = []any{}
+	file_penstock_api_v2beta1_run_proto_msgTypes[11].OneofWrappers = []any{}
+	file_penstock_api_v2beta1_run_proto_msgTypes[12].OneofWrappers = []any{}
 	file_penstock_api_v2beta1_run_proto_msgTypes[23].OneofWrappers = []any{
 		(*PipelineTaskDetail_ChildTask_TaskId)(nil),
 		(*PipelineTaskDetail_ChildTask_PodName)(nil),
@@ -2188,7 +2353,7 @@ func file_penstock_api_v2beta1_run_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_penstock_api_v2beta1_run_proto_rawDesc), len(file_penstock_api_v2beta1_run_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      6,
 			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,

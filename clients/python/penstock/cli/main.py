@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "overview": ("penstock.cli.overview:overview", "Say what waits and runs, and what is amiss."),
     "tokens": ("penstock.cli.tokens:tokens", "Make, list and revoke API tokens."),
     "whoami": ("penstock.cli.tokens:whoami", "Say who the server takes you for."),
+    "pools": ("penstock.cli.pools:pools", "Share slots between tasks; limit namespaces and users."),
     "roles": ("penstock.cli.roles:roles", "Say who may do what in which namespace."),
     "audit": ("penstock.cli.audit:audit", "Show who did, or was refused, what."),
     "certs": ("penstock.cli.certs:certs", "Make certificates to try TLS with."),

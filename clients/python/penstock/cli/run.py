@@ -30,6 +30,13 @@ from penstock.client import Client
     default=None,
     help="Further attempts of a task after failures of the platform; the server's setting unless given.",
 )
+@click.option(
+    "--priority",
+    type=click.IntRange(-1000, 1000),
+    default=0,
+    help="The highest comes first of what waits; a point counts as much as a minute of waiting.",
+)
+@click.option("--pool", default="", help="Each task takes a slot of this pool, besides what it asks for itself.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="To find it by; may be repeated.")
 @click.option("--flat-collected", is_flag=True, help="dsl.Collected over nested loops gives one flat list.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
@@ -46,6 +53,8 @@ def run(
     max_cache_age: int,
     deadline: int,
     infrastructure_retries: int | None,
+    priority: int,
+    pool: str,
     labels: tuple[str, ...],
     flat_collected: bool,
     watch: bool,
@@ -79,6 +88,8 @@ def run(
     new.options.deadline_seconds = deadline
     if infrastructure_retries is not None:
         new.options.infrastructure_retries = infrastructure_retries
+    new.options.priority = priority
+    new.options.pool = pool
     new.options.flat_collected = flat_collected
     new.labels.update(label_pairs(labels))
     if experiment or namespace:

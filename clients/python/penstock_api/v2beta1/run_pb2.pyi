@@ -45,7 +45,7 @@ PLUGIN_SUCCEEDED: PluginState
 PLUGIN_FAILED: PluginState
 
 class RunOptions(_message.Message):
-    __slots__ = ("fail_fast", "caching", "max_cache_age_seconds", "deadline_seconds", "documented_final_status", "flat_collected", "infrastructure_retries")
+    __slots__ = ("fail_fast", "caching", "max_cache_age_seconds", "deadline_seconds", "documented_final_status", "flat_collected", "infrastructure_retries", "priority", "pool")
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,8 @@ class RunOptions(_message.Message):
     DOCUMENTED_FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
     FLAT_COLLECTED_FIELD_NUMBER: _ClassVar[int]
     INFRASTRUCTURE_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     fail_fast: bool
     caching: bool
     max_cache_age_seconds: int
@@ -60,7 +62,9 @@ class RunOptions(_message.Message):
     documented_final_status: bool
     flat_collected: bool
     infrastructure_retries: int
-    def __init__(self, fail_fast: bool = ..., caching: bool = ..., max_cache_age_seconds: _Optional[int] = ..., deadline_seconds: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ...) -> None: ...
+    priority: int
+    pool: str
+    def __init__(self, fail_fast: bool = ..., caching: bool = ..., max_cache_age_seconds: _Optional[int] = ..., deadline_seconds: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("experiment_id", "run_id", "display_name", "storage_state", "description", "pipeline_version_id", "pipeline_spec", "pipeline_version_reference", "runtime_config", "service_account", "created_at", "scheduled_at", "finished_at", "state", "error", "run_details", "recurring_run_id", "state_history", "plugins_input", "plugins_output", "options", "labels", "created_by")
@@ -284,30 +288,50 @@ class CreateRunRequest(_message.Message):
     def __init__(self, experiment_id: _Optional[str] = ..., run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
-    __slots__ = ("experiment_id", "run_id", "without_tasks")
+    __slots__ = ("experiment_id", "run_id", "view", "without_tasks")
+    class ViewMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEFAULT: _ClassVar[GetRunRequest.ViewMode]
+        FULL: _ClassVar[GetRunRequest.ViewMode]
+        BASIC: _ClassVar[GetRunRequest.ViewMode]
+    DEFAULT: GetRunRequest.ViewMode
+    FULL: GetRunRequest.ViewMode
+    BASIC: GetRunRequest.ViewMode
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_TASKS_FIELD_NUMBER: _ClassVar[int]
     experiment_id: str
     run_id: str
+    view: GetRunRequest.ViewMode
     without_tasks: bool
-    def __init__(self, experiment_id: _Optional[str] = ..., run_id: _Optional[str] = ..., without_tasks: bool = ...) -> None: ...
+    def __init__(self, experiment_id: _Optional[str] = ..., run_id: _Optional[str] = ..., view: _Optional[_Union[GetRunRequest.ViewMode, str]] = ..., without_tasks: bool = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
-    __slots__ = ("namespace", "experiment_id", "page_token", "page_size", "sort_by", "filter")
+    __slots__ = ("namespace", "experiment_id", "page_token", "page_size", "sort_by", "filter", "view")
+    class ViewMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEFAULT: _ClassVar[ListRunsRequest.ViewMode]
+        FULL: _ClassVar[ListRunsRequest.ViewMode]
+        BASIC: _ClassVar[ListRunsRequest.ViewMode]
+    DEFAULT: ListRunsRequest.ViewMode
+    FULL: ListRunsRequest.ViewMode
+    BASIC: ListRunsRequest.ViewMode
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     SORT_BY_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     experiment_id: str
     page_token: str
     page_size: int
     sort_by: str
     filter: str
-    def __init__(self, namespace: _Optional[str] = ..., experiment_id: _Optional[str] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., sort_by: _Optional[str] = ..., filter: _Optional[str] = ...) -> None: ...
+    view: ListRunsRequest.ViewMode
+    def __init__(self, namespace: _Optional[str] = ..., experiment_id: _Optional[str] = ..., page_token: _Optional[str] = ..., page_size: _Optional[int] = ..., sort_by: _Optional[str] = ..., filter: _Optional[str] = ..., view: _Optional[_Union[ListRunsRequest.ViewMode, str]] = ...) -> None: ...
 
 class TerminateRunRequest(_message.Message):
     __slots__ = ("experiment_id", "run_id")

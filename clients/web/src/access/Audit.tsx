@@ -11,6 +11,7 @@ import type { Part } from "./part";
 import { Place } from "./Place";
 import { useAudit } from "./queries";
 import { Refusal } from "./Refusal";
+import { TimeFilter } from "./TimeFilter";
 import { choices, RESOURCES, RESULTS, VERBS } from "./words";
 
 const FILTERS = [
@@ -18,6 +19,8 @@ const FILTERS = [
   ["resource", "object", "anyObject", RESOURCES],
   ["result", "result", "anyResult", RESULTS],
 ] as const satisfies readonly (readonly [string, Key, Key, Readonly<Record<string, Key>>])[];
+
+const PERIOD = ["from", "until"] as const;
 
 export function Audit({ search, change }: Part) {
   const text = useText();
@@ -35,6 +38,9 @@ export function Audit({ search, change }: Part) {
             onChange={(event) => change({ [filter]: event.currentTarget.value })}
             data={choices(text, any, words)}
           />
+        ))}
+        {PERIOD.map((end) => (
+          <TimeFilter key={end} label={text(end)} at={search[end]} change={(at) => change({ [end]: at })} />
         ))}
       </Group>
       <Refusal error={error} refused="mayNotSeeAudit" />

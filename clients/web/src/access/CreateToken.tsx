@@ -6,10 +6,11 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { NativeSelect, TagsInput, TextInput } from "@mantine/core";
 import type { WhoAmIResponse } from "@penstock/client/gen/penstock_api/v1/access_pb.js";
-import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { isNamespace } from "../components/recentNamespaces";
+import { useOnce } from "../components/useOnce";
+import { serverNow } from "../live/clock";
 import { penstock } from "../server";
 import { fill } from "../text/fill";
 import { useText } from "../text/language";
@@ -30,9 +31,9 @@ export function CreateToken({ caller, close }: { readonly caller: WhoAmIResponse
   const [days, setDays] = useState(30);
   const [tried, setTried] = useState(false);
   const [secret, show] = useState("");
-  const creation = useMutation({
+  const creation = useOnce({
     mutationFn: async () => {
-      const expiresAt = timestampFromMs(Date.now() + days * DAY_MS);
+      const expiresAt = timestampFromMs(serverNow() + days * DAY_MS);
       show((await penstock.access.createToken({ name, role, namespaces, expiresAt })).secret);
     },
     onSuccess: changed,
@@ -40,7 +41,7 @@ export function CreateToken({ caller, close }: { readonly caller: WhoAmIResponse
   if (secret) return <Secret secret={secret} close={close} />;
   const submit = () => {
     setTried(true);
-    if (name.trim() && namespaces.every(isNamespace)) creation.mutate();
+    if (name.trim() && namespaces.every(isNamespace)) creation.once();
   };
   const lasting = (count: number): string =>
     count === 1 ? text("oneDay") : count === 365 ? text("oneYear") : fill(text("daysLong"), { count });

@@ -2,6 +2,7 @@
 import { Button, Group, Modal, Stack } from "@mantine/core";
 import type { ReactNode } from "react";
 
+import { useFocusBack } from "../components/useFocusBack";
 import { useText } from "../text/language";
 import { Refusal } from "./Refusal";
 
@@ -18,6 +19,7 @@ interface Props {
 
 export function FormDialog({ title, action, error, pending, close, submit, children }: Props) {
   const text = useText();
+  useFocusBack();
   return (
     <Modal
       opened

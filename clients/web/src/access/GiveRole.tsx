@@ -1,9 +1,9 @@
 /** Gives a user or a group a role in a namespace. */
 import { NativeSelect, TextInput } from "@mantine/core";
-import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { isNamespace } from "../components/recentNamespaces";
+import { useOnce } from "../components/useOnce";
 import { penstock } from "../server";
 import { useText } from "../text/language";
 import { FormDialog } from "./FormDialog";
@@ -24,7 +24,7 @@ export function GiveRole({ namespace: looked, close }: Props) {
   const [role, setRole] = useState<Role>("viewer");
   const [namespace, setNamespace] = useState(looked);
   const [tried, setTried] = useState(false);
-  const giving = useMutation({
+  const giving = useOnce({
     mutationFn: () => penstock.access.createRoleBinding({ roleBinding: { role, namespace, [kind]: name } }),
     onSuccess: () => {
       changed();
@@ -34,7 +34,7 @@ export function GiveRole({ namespace: looked, close }: Props) {
   const holdsSomewhere = namespace === "*" || isNamespace(namespace);
   const submit = () => {
     setTried(true);
-    if (name.trim() && holdsSomewhere) giving.mutate();
+    if (name.trim() && holdsSomewhere) giving.once();
   };
   return (
     <FormDialog

@@ -7,7 +7,7 @@ import type { Part } from "./part";
 export function Place({ search, change }: Omit<Part, "caller">) {
   const text = useText();
   const { namespace, all = false } = search;
-  if (!namespace) return <span />;
+  if (!namespace) return null;
   const part = fill(text("thisNamespace"), { namespace });
   return <All label={text("whereFrom")} whole={text("allNamespaces")} {...{ part, all, change }} />;
 }

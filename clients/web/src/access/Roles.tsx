@@ -30,9 +30,9 @@ export function Roles({ search, change }: Part) {
   });
   return (
     <Stack>
-      <Group justify="space-between">
+      <Group>
         <Place {...{ search, change }} />
-        {data ? <Button onClick={() => give(true)}>{text("newRole")}</Button> : null}
+        {data ? <Button ms="auto" onClick={() => give(true)}>{text("newRole")}</Button> : null}
       </Group>
       {giving ? <GiveRole namespace={search.all ? "" : (search.namespace ?? "")} close={() => give(false)} /> : null}
       <Refusal error={error} refused="mayNotSeeRoles" />

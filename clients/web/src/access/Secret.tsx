@@ -2,11 +2,13 @@
 import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { useClipboard } from "@mantine/hooks";
 
+import { useFocusBack } from "../components/useFocusBack";
 import { useText } from "../text/language";
 import styles from "./Access.module.css";
 
 export function Secret({ secret, close }: { readonly secret: string; readonly close: () => void }) {
   const text = useText();
+  useFocusBack();
   const clipboard = useClipboard();
   return (
     <Modal

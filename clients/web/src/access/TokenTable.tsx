@@ -3,6 +3,7 @@ import { Button, Table } from "@mantine/core";
 import type { Token } from "@penstock/client/gen/penstock_api/v1/access_pb.js";
 
 import { Time } from "../components/facts";
+import { serverNow } from "../live/clock";
 import { useText } from "../text/language";
 import { millis } from "../time";
 import styles from "./Access.module.css";
@@ -68,7 +69,7 @@ export function TokenTable({ tokens, withUsers, pending, revoke }: Props) {
 function End({ token, pending, revoke }: Pick<Props, "pending" | "revoke"> & { readonly token: Token }) {
   const text = useText();
   if (token.revokedAt) return <Time at={millis(token.revokedAt)} />;
-  if ((millis(token.expiresAt) ?? 0) <= Date.now()) return text("expired");
+  if ((millis(token.expiresAt) ?? 0) <= serverNow()) return text("expired");
   return (
     <Button size="xs" variant="light" color="red" disabled={pending} onClick={() => revoke(token)}>
       {text("revoke")}

@@ -1,4 +1,5 @@
 /** What the page of tokens, roles and the audit log asks the server for. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 
@@ -43,12 +44,16 @@ export function useRoles(search: AccessSearch) {
 }
 
 export function useAudit(search: AccessSearch) {
-  const { user = "", verb = "", resource = "", result = "" } = search;
+  const { user = "", verb = "", resource = "", result = "", from, until } = search;
   const wanted = { user, verb, resource, result, namespace: place(search) };
+  const period = {
+    ...(from !== undefined && { from: timestampFromMs(from) }),
+    ...(until !== undefined && { until: timestampFromMs(until) }),
+  };
   return useQuery({
     ...SEEN,
-    queryKey: ["access", "audit", wanted, search.page],
-    queryFn: ({ signal }) => penstock.access.listAuditEvents({ ...position(search), ...wanted }, { signal }),
+    queryKey: ["access", "audit", wanted, from, until, search.page],
+    queryFn: ({ signal }) => penstock.access.listAuditEvents({ ...position(search), ...wanted, ...period }, { signal }),
   });
 }
 

@@ -1,5 +1,5 @@
 /** What the address of tokens, roles and the audit log says behind its question mark. Secrets are never in it. */
-import { oneOf, text } from "../search";
+import { number, oneOf, text } from "../search";
 import { RESOURCES, RESULTS, VERBS } from "./words";
 
 export const TABS = ["tokens", "roles", "audit"] as const;
@@ -14,6 +14,9 @@ export interface AccessSearch {
   readonly verb?: string;
   readonly resource?: string;
   readonly result?: string;
+  /** Of when the lines are, in milliseconds since the epoch; the end is not in it. */
+  readonly from?: number;
+  readonly until?: number;
   /** Token of the page that is shown. */
   readonly page?: string;
   readonly namespace?: string;
@@ -27,7 +30,16 @@ export function accessSearch(found: Record<string, unknown>): AccessSearch {
     ...oneOf("verb", Object.keys(VERBS), found.verb),
     ...oneOf("resource", Object.keys(RESOURCES), found.resource),
     ...oneOf("result", Object.keys(RESULTS), found.result),
+    ...time("from", found.from),
+    ...time("until", found.until),
     ...text("page", found.page),
     ...text("namespace", found.namespace),
   };
+}
+
+// The last of what the API knows.
+const LATEST_MS = Date.UTC(10_000, 0) - 1;
+
+function time<K extends string>(key: K, value: unknown): Partial<Record<K, number>> {
+  return number(key, typeof value === "number" && value > 0 && value <= LATEST_MS ? value : undefined);
 }

@@ -3,6 +3,7 @@ import { Drawer } from "@mantine/core";
 
 import { TextLink } from "../components/links";
 import { useNamespace } from "../components/namespace";
+import { useFocusBack } from "../components/useFocusBack";
 import { useText } from "../text/language";
 import { ArtifactFacts } from "./ArtifactFacts";
 
@@ -16,6 +17,7 @@ interface Props {
 
 export function ArtifactDrawer({ name, from, turn, close }: Props) {
   const text = useText();
+  useFocusBack();
   const namespace = useNamespace();
   const lineage = (
     <TextLink to="/lineage" search={{ ...namespace, artifact: name }}>

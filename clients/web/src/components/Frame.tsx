@@ -11,6 +11,7 @@ import {
 import { Outlet } from "@tanstack/react-router";
 
 import { ProblemsMark } from "../health/ProblemsMark";
+import { ServerNote } from "../health/ServerNote";
 import { LANGUAGES, useLanguage, useText, type Language } from "../text/language";
 import styles from "./Frame.module.css";
 import { TextLink } from "./links";
@@ -67,6 +68,7 @@ export function Frame() {
           </Button>
         </Group>
       </header>
+      <ServerNote />
       {/* Who has no pointer scrolls it. */}
       <main className={styles.main} tabIndex={0}>
         <Outlet />

@@ -1,5 +1,6 @@
 /** States, times, durations and failures, shown alike on every page. */
-import { Alert, Badge, Text } from "@mantine/core";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { Alert, Badge, Button, Text } from "@mantine/core";
 
 import { reason } from "../server";
 import { shownDuration, shownTime } from "../time";
@@ -42,11 +43,24 @@ export function Duration({ of }: { of: number | undefined }) {
   return <span>{of === undefined ? "–" : shownDuration(of, language)}</span>;
 }
 
+const TITLES: Readonly<Partial<Record<Code, Key>>> = {
+  [Code.NotFound]: "isNotThere",
+  [Code.PermissionDenied]: "isNotAllowed",
+  [Code.Unauthenticated]: "loggedOut",
+};
+
 export function Failure({ error }: { error: unknown }) {
   const text = useText();
+  const { code } = ConnectError.from(error);
   return (
-    <Alert color="red" title={text("failed")} role="alert">
+    <Alert color="red" title={text(TITLES[code] ?? "failed")} role="alert">
       {reason(error)}
+      {code === Code.Unauthenticated ? (
+        // The server leads who is not logged in from a page to the log-in, and back to it.
+        <Button mt="xs" size="xs" variant="default" display="block" onClick={() => window.location.reload()}>
+          {text("logInAgain")}
+        </Button>
+      ) : null}
     </Alert>
   );
 }

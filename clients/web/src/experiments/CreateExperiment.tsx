@@ -1,11 +1,12 @@
 /** Makes an experiment and goes to it. */
 import { Button, Group, Modal, Stack, Textarea, TextInput } from "@mantine/core";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState, type SubmitEvent } from "react";
 
 import { Failure } from "../components/facts";
 import { useNamespace } from "../components/namespace";
+import { useOnce } from "../components/useOnce";
 import { penstock } from "../server";
 import { useText } from "../text/language";
 import { nameProblem } from "./name";
@@ -24,18 +25,18 @@ export function CreateExperiment({ opened, close }: Props) {
   const [description, describe] = useState("");
   const [tried, setTried] = useState(false);
   const problem = nameProblem(displayName);
-  const creation = useMutation({
+  const creation = useOnce({
     mutationFn: () =>
       penstock.experiments.createExperiment({ experiment: { displayName, description, ...namespace } }),
     onSuccess: ({ experimentId }) => {
       void answers.invalidateQueries({ queryKey: ["experiments"] });
-      void navigate({ to: "/experiments/$experimentId", params: { experimentId }, search: namespace });
+      return navigate({ to: "/experiments/$experimentId", params: { experimentId }, search: namespace });
     },
   });
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     setTried(true);
-    if (!problem) creation.mutate();
+    if (!problem) creation.once();
   };
   return (
     <Modal

@@ -8,6 +8,7 @@ import { useText } from "../text/language";
 import { Executors } from "./Executors";
 import styles from "./Health.module.css";
 import { OpenRuns } from "./OpenRuns";
+import { Pools } from "./Pools";
 import { useOverview } from "./queries";
 import { ServerFacts } from "./ServerFacts";
 import { Words } from "./Words";
@@ -32,6 +33,7 @@ export function HealthPage() {
         <>
           <OpenRuns overview={data} />
           <Executors overview={data} />
+          <Pools />
           <ServerFacts overview={data} />
         </>
       ) : null}

@@ -4,13 +4,11 @@ import { Badge, VisuallyHidden } from "@mantine/core";
 import { fill } from "../text/fill";
 import { useText } from "../text/language";
 import styles from "./Health.module.css";
-import { useOverview } from "./queries";
-
-const EVERY_MS = 15_000;
+import { SELDOM_MS, useOverview } from "./queries";
 
 export function ProblemsMark() {
   const text = useText();
-  const overview = useOverview(EVERY_MS);
+  const overview = useOverview(SELDOM_MS);
   const count = overview.data?.problems.length ?? 0;
   if (count === 0) return null;
   const words = fill(text("problemCount"), { count });

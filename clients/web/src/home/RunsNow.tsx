@@ -2,6 +2,8 @@
 import { Text } from "@mantine/core";
 
 import { Loading } from "../components/facts";
+import { TextLink } from "../components/links";
+import { useNamespace } from "../components/namespace";
 import { Section } from "../components/Section";
 import { StateLinks } from "../health/StateLinks";
 import { LinkNote } from "../run/LinkNote";
@@ -17,11 +19,19 @@ interface Props {
 
 export function RunsNow({ runs: { runs, link, error }, counts }: Props) {
   const text = useText();
+  const namespace = useNamespace();
   return (
     <Section title={text("runsNow")} aside={<StateLinks counts={counts} />}>
       <LinkNote {...{ link, error }} />
       {!runs && link === "opening" ? <Loading /> : null}
-      {runs?.length === 0 ? <Text c="dimmed">{text("nothingRuns")}</Text> : null}
+      {runs?.length === 0 ? (
+        <Text c="dimmed">
+          {text("nothingRuns")}. {/* What has ended well is nowhere else on this page. */}
+          <TextLink to="/runs" search={namespace} inherit underline="always">
+            {text("toTheRuns")}
+          </TextLink>
+        </Text>
+      ) : null}
       {runs && runs.length > 0 ? <RunTable runs={runs} /> : null}
     </Section>
   );

@@ -3,6 +3,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 
 import { useNamespace } from "../components/namespace";
+import { serverNow } from "../live/clock";
 import { useRunsWatch } from "../runs/useRunsWatch";
 import { penstock } from "../server";
 import { failedLately, goingOn, pending } from "./filters";
@@ -28,7 +29,7 @@ export function useRunsNow() {
   return useRunsWatch({ filter: goingOn(), namespace, pageSize: SHOWN, sortBy: "created_at desc" });
 }
 
-export const useFailedRuns = () => useRuns("failed", () => failedLately(Date.now()), SHOWN, "finished_at desc");
+export const useFailedRuns = () => useRuns("failed", () => failedLately(serverNow()), SHOWN, "finished_at desc");
 /** Those that have waited longest. */
 export const usePendingRuns = () => useRuns("pending", pending, EXPLAINED, "created_at asc");
 /** Asked only where it is needed: whether there is any run at all. */

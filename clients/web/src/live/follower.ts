@@ -1,8 +1,8 @@
 /**
  * Keeps a stream of the server open: opens it again when it ends or breaks, later and later while the server is away.
  *
- * Invariants: one stream at a time; a stream that has said nothing for long is opened anew, because a connection that
- * is gone may never say so; those who lose a server together do not come back together; what will not be otherwise,
+ * Invariants: one stream at a time; a stream that has said nothing for long is opened anew unless it may be quiet,
+ * because a connection that is gone may never say so; those who lose a server together do not come back together; what will not be otherwise,
  * such as NOT_FOUND, is final until `start` is called again.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -26,6 +26,8 @@ export interface Followed<M> {
   readonly done: () => boolean;
   /** Whether it makes sense to begin again at once after a refusal. */
   readonly mends: (code: Code) => boolean;
+  /** It may say nothing for as long as it likes. */
+  readonly isQuiet?: boolean;
 }
 
 const FINAL = new Set([
@@ -57,14 +59,14 @@ export class Follower<M> {
   };
 
   async #follow(signal: AbortSignal): Promise<void> {
-    const { open, hear, tell, done, mends } = this.#followed;
+    const { open, hear, tell, done, mends, isQuiet = false } = this.#followed;
     for (let failures = 0; !signal.aborted; ) {
-      const silence = new Silence(signal, ANSWER_MS);
+      const silence = new Silence(signal, isQuiet ? undefined : ANSWER_MS);
       try {
         for await (const message of open(silence.signal)) {
           if (signal.aborted) return;
           failures = 0;
-          silence.broken(SILENCE_MS);
+          silence.broken(isQuiet ? undefined : SILENCE_MS);
           hear(message);
         }
         if (signal.aborted) return;
@@ -75,7 +77,7 @@ export class Follower<M> {
         const { code } = ConnectError.from(error);
         if (!mends(code)) {
           if (FINAL.has(code)) return tell("failed", error);
-          tell("lost");
+          tell("lost", error);
         }
       } finally {
         silence.end();

@@ -1,8 +1,9 @@
 /** A dialog that takes a compiled pipeline, from a file or from an address, as a new pipeline or as a new version. */
 import { Button, FileInput, Group, Modal, SegmentedControl, Stack, Textarea, TextInput } from "@mantine/core";
-import { useMutation } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 
+import { useFocusBack } from "../components/useFocusBack";
+import { useOnce } from "../components/useOnce";
 import { useText } from "../text/language";
 import { Refused } from "./Refused";
 import type { Package } from "./upload";
@@ -16,11 +17,12 @@ interface Props {
 
 export function AddPackage({ title, close, add }: Props) {
   const text = useText();
+  useFocusBack();
   const [kind, setKind] = useState<"file" | "url">("file");
   const [file, setFile] = useState<File | null>(null);
   const [address, setAddress] = useState("");
   const [asked, setAsked] = useState(false);
-  const adding = useMutation({ mutationFn: add });
+  const adding = useOnce({ mutationFn: add });
   const source = kind === "file" ? file : address.trim();
   const missing = asked && !source ? text("required") : null;
   const submit = (event: FormEvent<HTMLFormElement>) => {
@@ -29,7 +31,7 @@ export function AddPackage({ title, close, add }: Props) {
     if (!source) return;
     const fields = new FormData(event.currentTarget);
     const field = (name: string) => String(fields.get(name) ?? "").trim();
-    adding.mutate({ source, name: field("name"), description: field("description"), codeSource: field("code") });
+    adding.once({ source, name: field("name"), description: field("description"), codeSource: field("code") });
   };
   return (
     // Locking the scroll bar would need a style in the page, which the page's policy does not let in.

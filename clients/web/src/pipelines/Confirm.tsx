@@ -2,6 +2,7 @@
 import { Button, Group, Modal, Stack, Text } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 
+import { useFocusBack } from "../components/useFocusBack";
 import { useText } from "../text/language";
 import styles from "./Pipelines.module.css";
 import { Refused } from "./Refused";
@@ -17,6 +18,7 @@ interface Props {
 
 export function Confirm({ title, name, question, close, act }: Props) {
   const text = useText();
+  useFocusBack();
   const acting = useMutation({ mutationFn: act });
   return (
     <Modal opened onClose={close} title={title} lockScroll={false} closeButtonProps={{ "aria-label": text("close") }}>

@@ -86,7 +86,6 @@ export function RunPage() {
           {run.error.message}
         </Text>
       ) : null}
-      <WaitingList runId={runId} waiting={waiting} />
       <Group justify="space-between" align="end">
         <Tabs
           value={view}
@@ -147,6 +146,8 @@ export function RunPage() {
         )}
         {shown ? <TaskDetails key={shown.path} runId={runId} seen={shown} close={close} /> : null}
       </div>
+      {/* Below, since it comes and goes while the run goes on: rows stay where they are. */}
+      <WaitingList runId={runId} waiting={waiting} />
     </div>
   );
 }

@@ -1,21 +1,31 @@
 /** A task's log as it is written. Its end is kept in sight while the reader has not scrolled away from it. */
 import { Anchor, Button, Checkbox, Code, Group, Text, TextInput } from "@mantine/core";
-import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 
-import { Failure, Loading } from "../components/facts";
+import { Loading } from "../components/facts";
+import { useWhileShown } from "../live/useWhileShown";
 import { penstock } from "../server";
 import { fill } from "../text/fill";
 import { useText } from "../text/language";
 import { linesWith, settled } from "./ansi";
-import { LOG_BYTES, tail } from "./log";
+import { LinkNote } from "./LinkNote";
+import { LOG_BYTES } from "./log";
 import { LogText } from "./LogText";
+import { LogWatch, type FollowedLog, type OpenLog } from "./logWatch";
 import styles from "./RunPage.module.css";
 
 const NEAR_THE_END = 40;
 
-export function TaskLog({ runId, path }: { runId: string; path: string }) {
+interface Props {
+  readonly runId: string;
+  readonly path: string;
+  /** How many times the task was tried. */
+  readonly attempts: number;
+}
+
+export function TaskLog({ runId, path, attempts }: Props) {
   const text = useText();
-  const { log, error, ended } = useLog(runId, path);
+  const { said: log, link, error } = useLog(runId, path, attempts);
   const [words, search] = useState("");
   const [wraps, wrap] = useState(true);
   const box = useRef<HTMLPreElement>(null);
@@ -70,34 +80,22 @@ export function TaskLog({ runId, path }: { runId: string; path: string }) {
       >
         <LogText text={shown.text} />
       </Code>
-      {error !== undefined ? <Failure error={error} /> : null}
-      {ended && log === "" ? <Text c="dimmed">{text("emptyLog")}</Text> : null}
-      {!ended && error === undefined ? <Loading /> : null}
+      <LinkNote {...{ link, error }} />
+      {link === "ended" && log === "" ? <Text c="dimmed">{text("emptyLog")}</Text> : null}
+      {link === "opening" || link === "up" ? <Loading /> : null}
     </section>
   );
 }
 
-function useLog(runId: string, path: string) {
-  const [log, setLog] = useState("");
-  const [error, setError] = useState<unknown>();
-  const [ended, setEnded] = useState(false);
-  useEffect(() => {
-    const leaving = new AbortController();
-    const read = async () => {
-      const decoder = new TextDecoder();
-      const request = { runId, nodeId: path, follow: true, tailBytes: BigInt(LOG_BYTES) };
-      // A task may write for hours: no deadline.
-      const chunks = penstock.insight.readLog(request, { signal: leaving.signal, timeoutMs: 0 });
-      for await (const { data } of chunks) {
-        const said = decoder.decode(data, { stream: true });
-        setLog((old) => tail(old + said));
-      }
-      setEnded(true);
-    };
-    read().catch((problem: unknown) => {
-      if (!leaving.signal.aborted) setError(problem);
-    });
-    return () => leaving.abort();
-  }, [runId, path]);
-  return { log, error, ended };
+function useLog(runId: string, path: string, attempts: number): FollowedLog {
+  const watch = useMemo(() => new LogWatch(opening(runId, path)), [runId, path]);
+  useWhileShown(watch);
+  useEffect(watch.again, [watch, attempts]);
+  return useSyncExternalStore(watch.subscribe, watch.shown);
+}
+
+/** A task may write for hours: no deadline. */
+function opening(runId: string, path: string): OpenLog {
+  const request = { runId, nodeId: path, follow: true, tailBytes: BigInt(LOG_BYTES) };
+  return (signal) => penstock.insight.readLog(request, { signal, timeoutMs: 0 });
 }

@@ -66,7 +66,7 @@ export function TaskPanel({ runId, seen, task, close }: Props) {
             {text(logIsShown ? "hideLog" : "showLog")}
           </Button>
         ) : null}
-        {logIsShown ? <TaskLog runId={runId} path={task.path} /> : null}
+        {logIsShown ? <TaskLog runId={runId} path={task.path} attempts={task.attempts} /> : null}
         <Title order={4} size="h5">
           {text("why")}
         </Title>

@@ -9,14 +9,14 @@ export function pause(milliseconds: number, signal: AbortSignal): Promise<void> 
   });
 }
 
-/** Aborts its signal when nothing was heard for so long; and when `outer` is aborted. */
+/** Aborts its signal when nothing was heard for so long, if there is a limit; and when `outer` is aborted. */
 export class Silence {
   readonly #own = new AbortController();
-  #timer: ReturnType<typeof setTimeout>;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   readonly signal: AbortSignal;
   heard = false;
 
-  constructor(outer: AbortSignal, milliseconds: number) {
+  constructor(outer: AbortSignal, milliseconds: number | undefined) {
     this.signal = AbortSignal.any([outer, this.#own.signal]);
     this.#timer = this.#limit(milliseconds);
   }
@@ -25,7 +25,7 @@ export class Silence {
     return this.#own.signal.aborted;
   }
 
-  broken(milliseconds: number): void {
+  broken(milliseconds: number | undefined): void {
     this.heard = true;
     clearTimeout(this.#timer);
     this.#timer = this.#limit(milliseconds);
@@ -35,7 +35,7 @@ export class Silence {
     clearTimeout(this.#timer);
   }
 
-  #limit(milliseconds: number): ReturnType<typeof setTimeout> {
-    return setTimeout(() => this.#own.abort(), milliseconds);
+  #limit(milliseconds: number | undefined): ReturnType<typeof setTimeout> | undefined {
+    return milliseconds === undefined ? undefined : setTimeout(() => this.#own.abort(), milliseconds);
   }
 }

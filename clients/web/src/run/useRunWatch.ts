@@ -1,5 +1,5 @@
 /** The watch of the run whose page is open: one stream, left while nobody looks at the page. */
-import { useCallback, useEffect, useMemo, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useSyncExternalStore } from "react";
 
 import { useWhileShown } from "../live/useWhileShown";
 import { penstock } from "../server";
@@ -19,10 +19,7 @@ export function useRunWatch(runId: string) {
       .then(({ tasks }) => watch.offer(tasks), () => undefined);
     return () => leaving.abort();
   }, [runId, watch]);
-  const again = useCallback(() => {
-    if (watch.shown().link === "ended") watch.start();
-  }, [watch]);
-  return { watched: useSyncExternalStore(watch.subscribe, watch.shown), again };
+  return { watched: useSyncExternalStore(watch.subscribe, watch.shown), again: watch.again };
 }
 
 /** It may stay open for long: no deadline. It ends with the run. Details of tasks are asked for by the panel. */

@@ -178,3 +178,19 @@ test("after stop nothing is heard, and start goes on", async () => {
   await passed(0);
   expect(asked).toEqual([0n, 1n]);
 });
+
+test("a run that is tried again before its end was told is listened to again", async () => {
+  const { watch, asked, states, passed } = served(
+    [change(1, { a: "FAILED" }, RuntimeState.FAILED), "ends"],
+    [change(2, { a: "RUNNING" }), "hangs"],
+  );
+  watch.start();
+  await passed(0);
+  watch.again();
+  await passed(TELL_EVERY_MS);
+  expect(asked).toEqual([0n, 1n]);
+  expect(states()).toEqual({ a: "RUNNING" });
+  watch.again();
+  await passed(TELL_EVERY_MS);
+  expect(asked).toHaveLength(2);
+});

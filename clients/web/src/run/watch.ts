@@ -65,6 +65,11 @@ export class RunWatch {
 
   readonly stop = (): void => this.#follower.stop();
 
+  /** A run that had ended may go on; what listeners were told may be of before that. */
+  readonly again = (): void => {
+    if (this.#now.link === "ended") this.start();
+  };
+
   /** Takes tasks that were asked for apart from the stream, which is newer where both have one. */
   offer(tasks: readonly Task[]): void {
     this.#forest.merge(tasks, true);

@@ -1,4 +1,6 @@
 /** Where the filters by experiment, by pipeline and by run get their options. */
+import { GetRunRequest_ViewMode } from "@penstock/client/gen/penstock_api/v2beta1/run_pb.js";
+
 import { penstock } from "../server";
 import { contains, filterText } from "./filter";
 import type { Option } from "./Choice";
@@ -45,7 +47,7 @@ export const runs = (namespace: string): Options => ({
     return page.runs.map(({ runId, displayName }) => ({ value: runId, label: displayName }));
   },
   get: async (runId, signal) => {
-    const { displayName } = await penstock.runs.getRun({ runId }, { signal });
+    const { displayName } = await penstock.runs.getRun({ runId, view: GetRunRequest_ViewMode.BASIC }, { signal });
     return { value: runId, label: displayName };
   },
 });

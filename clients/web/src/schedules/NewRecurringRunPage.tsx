@@ -7,6 +7,7 @@ import { useState, type FormEvent } from "react";
 import { Failure } from "../components/facts";
 import { useMay } from "../components/may";
 import { PageTitle } from "../components/PageTitle";
+import { serverNow } from "../live/clock";
 import { reason } from "../server";
 import { useText } from "../text/language";
 import { MOST_AT_A_TIME, newDraft, previewOf, type Draft } from "./draft";
@@ -29,7 +30,7 @@ export function NewRecurringRunPage() {
   const { pipeline: pipelineId = "", version: pipelineVersionId = "", namespace = "" } = route.useSearch();
   const navigate = route.useNavigate();
   const [draft, setDraft] = useState(() => newDraft(Intl.DateTimeFormat().resolvedOptions().timeZone));
-  const [opened] = useState(Date.now);
+  const [opened] = useState(serverNow);
   // A form that nobody has filled in yet has no errors.
   const [submitted, setSubmitted] = useState(false);
   const change = (changed: Partial<Draft>) => setDraft((old) => ({ ...old, ...changed }));
@@ -43,7 +44,7 @@ export function NewRecurringRunPage() {
   const { trigger, cut } = previewOf(typed, opened);
   const preview = usePreview(trigger);
   const creation = useCreation((recurringRunId) =>
-    void navigate({ to: "/recurring-runs/$recurringRunId", params: { recurringRunId } }),
+    navigate({ to: "/recurring-runs/$recurringRunId", params: { recurringRunId } }),
   );
 
   const own = problemsOf(draft, parameters, chosen, definitions, text);
@@ -59,7 +60,7 @@ export function NewRecurringRunPage() {
       requestAnimationFrame(() => form.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus());
       return;
     }
-    creation.mutate({ draft, chosen, found: parametersOf(parameters, definitions, text) });
+    creation.once({ draft, chosen, found: parametersOf(parameters, definitions, text) });
   };
   return (
     <form noValidate onSubmit={submit} onChange={() => creation.error && creation.reset()}>

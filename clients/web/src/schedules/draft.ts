@@ -11,6 +11,7 @@ import {
   type TriggerSchema,
 } from "@penstock/client/gen/penstock_api/v2beta1/recurring_run_pb.js";
 
+import { typedTime } from "../time";
 import { zoned } from "./cron";
 
 export const UNITS = { minutes: 60, hours: 3600, days: 86_400 } as const;
@@ -61,11 +62,6 @@ export function wholeNumber(text: string, most = Number.MAX_SAFE_INTEGER): numbe
   return found >= 1 && found <= most ? found : undefined;
 }
 
-export function at(input: string): number | undefined {
-  const found = input === "" ? NaN : new Date(input).getTime();
-  return Number.isNaN(found) ? undefined : found;
-}
-
 /** The expression with its zone, unless it says one itself. */
 export function cronOf({ cron, zone }: Pick<Draft, "cron" | "zone">): string {
   return zone === "" || zoned(cron).zone !== "" ? cron.trim() : `TZ=${zone} ${cron.trim()}`;
@@ -73,7 +69,7 @@ export function cronOf({ cron, zone }: Pick<Draft, "cron" | "zone">): string {
 
 /** Undefined while no trigger can be made of what is typed. */
 export function triggerOf(draft: Draft): TriggerInit | undefined {
-  const [start, end] = [at(draft.start), at(draft.end)];
+  const [start, end] = [typedTime(draft.start), typedTime(draft.end)];
   const times = {
     ...(start !== undefined && { startTime: timestampFromMs(start) }),
     ...(end !== undefined && { endTime: timestampFromMs(end) }),
@@ -99,7 +95,7 @@ export interface Asked {
  * be all that is shown of a start long ago.
  */
 export function previewOf(draft: Draft, now: number): Asked {
-  const start = at(draft.start);
+  const start = typedTime(draft.start);
   const cut = !draft.catchUp && start !== undefined && start < now;
   return { trigger: triggerOf(cut ? { ...draft, start: "" } : draft), cut };
 }

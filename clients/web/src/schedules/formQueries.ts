@@ -1,7 +1,8 @@
 /** What the form of a new recurring run asks the server for: choices, when it would fire, and to make it. */
 import { pages } from "@penstock/client/index.js";
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 
+import { useOnce } from "../components/useOnce";
 import { penstock } from "../server";
 import { requestOf, type Chosen, type Draft, type TriggerInit } from "./draft";
 import { definitionsIn, type Found } from "./parameters";
@@ -74,14 +75,14 @@ export function usePreview(trigger: TriggerInit | undefined) {
   });
 }
 
-export function useCreation(created: (recurringRunId: string) => void) {
+export function useCreation(created: (recurringRunId: string) => Promise<void>) {
   const answers = useQueryClient();
-  return useMutation({
+  return useOnce({
     mutationFn: ({ draft, chosen, found }: { draft: Draft; chosen: Chosen; found: Found }) =>
       penstock.recurringRuns.createRecurringRun({ recurringRun: requestOf(draft, chosen, found.parameters) }),
     onSuccess: async ({ recurringRunId }) => {
       await answers.invalidateQueries({ queryKey: ["recurringRuns"] });
-      created(recurringRunId);
+      await created(recurringRunId);
     },
   });
 }

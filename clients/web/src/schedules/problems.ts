@@ -1,8 +1,9 @@
 /** What is wrong with a draft, by the field where it is to be said: found here, or told by the server. */
 import type { Key } from "../text/en";
 import { fill } from "../text/fill";
+import { typedTime } from "../time";
 import { zoned } from "./cron";
-import { at, MOST_AT_A_TIME, wholeNumber, type Chosen, type Draft } from "./draft";
+import { MOST_AT_A_TIME, wholeNumber, type Chosen, type Draft } from "./draft";
 import { parametersOf, type Definitions } from "./parameters";
 
 export type Field =
@@ -36,7 +37,7 @@ export function problemsOf(
   definitions: Definitions,
   text: (key: Key) => string,
 ): Problems {
-  const [start, end] = [at(draft.start), at(draft.end)];
+  const [start, end] = [typedTime(draft.start), typedTime(draft.end)];
   const inParameters = parametersOf(parameters, definitions, text).problem;
   return {
     ...(draft.name.trim() === "" && { name: text("needed") }),

@@ -3,6 +3,7 @@ import { DeletePropagationPolicy } from "@penstock/client/gen/penstock_api/v2bet
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { useNamespace } from "../components/namespace";
+import { serverNow } from "../live/clock";
 import { contains, equals, filterText } from "../runs/filter";
 import { useRunsWatch } from "../runs/useRunsWatch";
 import { penstock, POLL_MS } from "../server";
@@ -48,7 +49,7 @@ export function useNextFires(recurringRunId: string, enabled: boolean, count: nu
   return useQuery({
     queryKey: ["nextFires", recurringRunId, enabled, count],
     queryFn: ({ signal }) => penstock.insight.listNextFires({ recurringRunId, count }, { signal }),
-    refetchInterval: ({ state }) => untilNext(state.data, Date.now(), POLL_MS),
+    refetchInterval: ({ state }) => untilNext(state.data, serverNow(), POLL_MS),
     placeholderData: keepPreviousData,
   });
 }

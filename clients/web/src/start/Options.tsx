@@ -2,7 +2,7 @@
 import { Checkbox, Fieldset, NativeSelect, Stack, Textarea, TextInput } from "@mantine/core";
 
 import { useText } from "../text/language";
-import { deadlineOf, labelsOf, type General } from "./request";
+import { deadlineOf, labelsOf, priorityOf, type General } from "./request";
 
 interface Props {
   readonly general: General;
@@ -38,6 +38,13 @@ export function Options({ general, change }: Props) {
           value={general.deadline}
           onChange={(event) => change({ deadline: event.currentTarget.value })}
           error={deadlineOf(general.deadline) === undefined ? text("noDeadline") : null}
+        />
+        <TextInput
+          label={text("priority")}
+          description={text("priorityHint")}
+          value={general.priority}
+          onChange={(event) => change({ priority: event.currentTarget.value })}
+          error={priorityOf(general.priority) === undefined ? text("noPriority") : null}
         />
         <Textarea
           label={text("labels")}

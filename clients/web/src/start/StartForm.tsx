@@ -1,11 +1,11 @@
 /** The form that starts a run, and beside it the plan of what is typed. */
 import { Button, Fieldset, Group, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
-import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useMemo, useRef, useState, type FormEvent } from "react";
 
 import { useMay } from "../components/may";
+import { useOnce } from "../components/useOnce";
 import { Refused } from "../pipelines/Refused";
 import { penstock } from "../server";
 import { useText } from "../text/language";
@@ -46,20 +46,19 @@ export function StartForm({ origin, name }: { origin: Origin; name: string }) {
   const experiments = useExperiments(namespace);
   const experimentId = general.experimentId || firstOf(experiments.data ?? []);
   const copied = source.kind === "document" && isRounded(source.document);
-  const starting = useMutation({
+  const starting = useOnce({
     mutationFn: async () => {
       const run = runOf(source, { ...general, experimentId }, typed, again);
       return run && penstock.runs.createRun({ run });
     },
-    onSuccess: (run) => {
-      if (run) void navigate({ to: "/runs/$runId", params: { runId: run.runId }, search: namespace ? { namespace } : {} });
-    },
+    onSuccess: (run) =>
+      run && navigate({ to: "/runs/$runId", params: { runId: run.runId }, search: namespace ? { namespace } : {} }),
   });
   const change = (changed: Partial<General>) => setGeneral((old) => ({ ...old, ...changed }));
   const submit = (event: FormEvent) => {
     event.preventDefault();
     setAsked(asked + 1);
-    if (!starting.isPending) starting.mutate();
+    starting.once();
   };
   const wrongAt = (input: string): string | undefined => {
     const wrong = typed.wrong.get(input);

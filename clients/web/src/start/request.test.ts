@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 import { messageOf, valueOf } from "./exact";
 import { inputsOf } from "./inputs";
-import { argumentsOf, deadlineOf, firstGeneral, firstTexts, labelsOf, runOf, type Source } from "./request";
+import { argumentsOf, deadlineOf, firstGeneral, firstTexts, labelsOf, priorityOf, runOf, type Source } from "./request";
 
 const parameters = {
   seed: { parameterType: "NUMBER_INTEGER" },
@@ -34,6 +34,15 @@ test("what is wrong at an input makes no request, and is told by the input's nam
   expect(runOf(source, firstGeneral("a run", undefined), right, undefined)?.displayName).toBe("a run");
   expect(runOf(source, firstGeneral(" ", undefined), right, undefined)).toBeUndefined();
   expect(runOf(source, { ...firstGeneral("x", undefined), labels: "x" }, right, undefined)).toBeUndefined();
+  expect(runOf(source, { ...firstGeneral("x", undefined), priority: "1001" }, right, undefined)).toBeUndefined();
+  expect(["", " +7 ", "-1000", "1001", "1.5", "x"].map(priorityOf)).toEqual([
+    0,
+    7,
+    -1000,
+    undefined,
+    undefined,
+    undefined,
+  ]);
   expect(argumentsOf(inputs, { seed: "9".repeat(400) }).wrong.get("seed")).toBe("noNumber");
 });
 
@@ -41,7 +50,7 @@ test("a run that is run again has the same arguments and options, digit for digi
   const again = create(RunSchema, {
     displayName: "first",
     labels: { team: "vision" },
-    options: { caching: false, deadlineSeconds: 60, infrastructureRetries: 7 },
+    options: { caching: false, deadlineSeconds: 60, infrastructureRetries: 7, priority: -3 },
     runtimeConfig: { parameters: { seed: messageOf(9007199254740993n), note: messageOf(null) } },
   });
   const texts = firstTexts(inputs, again);
@@ -50,7 +59,7 @@ test("a run that is run again has the same arguments and options, digit for digi
   expect(run).toMatchObject({
     displayName: "first",
     labels: { team: "vision" },
-    options: { caching: false, failFast: false, deadlineSeconds: 60, infrastructureRetries: 7 },
+    options: { caching: false, failFast: false, deadlineSeconds: 60, infrastructureRetries: 7, priority: -3 },
   });
   const sent = argumentsOf(inputs, texts).values;
   expect([sent.seed && valueOf(sent.seed), sent.note && valueOf(sent.note)]).toEqual([9007199254740993n, null]);

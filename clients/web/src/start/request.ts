@@ -16,6 +16,7 @@ export interface General {
   readonly caching: "" | "on" | "off";
   readonly failFast: boolean;
   readonly deadline: string;
+  readonly priority: string;
   readonly labels: string;
   readonly serviceAccount: string;
   readonly pipelineRoot: string;
@@ -43,6 +44,7 @@ export function firstTexts(inputs: readonly Input[], again: Run | undefined): Te
 export function firstGeneral(name: string, again: Run | undefined): General {
   const caching = again?.options?.caching;
   const deadline = again?.options?.deadlineSeconds ?? 0;
+  const priority = again?.options?.priority ?? 0;
   return {
     name: again?.displayName ?? name,
     description: again?.description ?? "",
@@ -50,6 +52,7 @@ export function firstGeneral(name: string, again: Run | undefined): General {
     caching: caching === undefined ? "" : caching ? "on" : "off",
     failFast: again?.options?.failFast ?? false,
     deadline: deadline > 0 ? String(deadline) : "",
+    priority: priority === 0 ? "" : String(priority),
     labels: Object.entries(again?.labels ?? {})
       .map(([key, value]) => `${key}=${value}`)
       .join("\n"),
@@ -97,6 +100,14 @@ export function deadlineOf(text: string): number | undefined {
   return seconds >= 1 && seconds <= 2 ** 31 - 1 ? seconds : undefined;
 }
 
+/** 0 for none; undefined when it is no priority. */
+export function priorityOf(text: string): number | undefined {
+  const typed = text.trim();
+  if (typed === "") return 0;
+  const priority = /^[+-]?\d{1,4}$/.test(typed) ? Number(typed) : Infinity;
+  return Math.abs(priority) <= 1000 ? priority : undefined;
+}
+
 /** Undefined when something is wrong, which the form says at its place. */
 export function runOf(
   source: Source,
@@ -106,10 +117,13 @@ export function runOf(
 ): MessageInitShape<typeof RunSchema> | undefined {
   const labels = labelsOf(general.labels);
   const deadlineSeconds = deadlineOf(general.deadline);
-  if (wrong.size > 0 || labels === undefined || deadlineSeconds === undefined || !general.name.trim()) return undefined;
+  const priority = priorityOf(general.priority);
+  if (wrong.size > 0 || labels === undefined || !general.name.trim()) return undefined;
+  if (deadlineSeconds === undefined || priority === undefined) return undefined;
   const options = clone(RunOptionsSchema, again?.options ?? create(RunOptionsSchema));
   options.failFast = general.failFast;
   options.deadlineSeconds = deadlineSeconds;
+  options.priority = priority;
   if (general.caching === "") delete options.caching;
   else options.caching = general.caching === "on";
   return {

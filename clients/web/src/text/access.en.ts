@@ -85,6 +85,8 @@ export const accessEn = {
   anyDeed: "Any deed",
   anyObject: "Any kind",
   anyResult: "Any result",
+  from: "From",
+  until: "Until",
   somebody: "somebody",
   deedDone: "Done",
   deedRefused: "Refused",

@@ -1,10 +1,10 @@
-/** 工件列表与谱系页面的简体中文文字。 */
+/** 制品列表与谱系页面的简体中文文字。 */
 import type { lineageEn } from "./lineage.en";
 
 export const lineageZh: Readonly<Record<keyof typeof lineageEn, string>> = {
-  artifactList: "工件",
+  artifactList: "制品",
   anyType: "任意类型",
-  noArtifacts: "没有匹配的工件。有输出的任务会产生工件；运行一个流水线：",
+  noArtifacts: "没有匹配的制品。有输出的任务会产生制品；运行一个流水线：",
   lineage: "谱系",
   lineageOf: "{name} 的谱系",
   direction: "方向",
@@ -19,7 +19,7 @@ export const lineageZh: Readonly<Record<keyof typeof lineageEn, string>> = {
   goToLineage: "查看其谱系",
   makerDeleted: "已删除",
   makerDeletedMeans: "产生它的运行已被删除，因此只知道哪些任务使用过它。",
-  noLineage: "请选择一个工件，或在运行的任务面板中选择一个任务，以查看它由什么产生、用于什么。",
+  noLineage: "请选择一个制品，或在运行的任务面板中选择一个任务，以查看它由什么产生、用于什么。",
   byTerminal: "在终端中：",
   container: "容器",
 };

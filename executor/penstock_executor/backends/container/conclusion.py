@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from penstock_ir.event_log import FailureKind
+from penstock_ir.event_log import FailureCause, FailureKind
 from penstock_store.base import ArtifactStore
 from penstock_store.files import path_of
 
@@ -33,6 +33,7 @@ from penstock_executor.engine.names import log_uri
 from penstock_executor.engine.task_config import kubernetes_resources
 
 _MAX_ERROR = 4096
+_OUT_OF_MEMORY = FailureKind.USER, "the program was killed because it used more memory than its limit (OOMKilled)", True
 
 
 def log_file(task: TaskLaunch, directory: AttemptDirectory) -> Path:
@@ -110,7 +111,8 @@ def outcome_of(
     kind, text, wants_log = failure
     lines = last_lines(log) if wants_log else ""
     text += f"; its last lines:\n{lines}" if lines else ""
-    return replace(outcome, failure=kind, error=text[:_MAX_ERROR])
+    cause = FailureCause.OUT_OF_MEMORY if failure == _OUT_OF_MEMORY else None
+    return replace(outcome, failure=kind, error=text[:_MAX_ERROR], cause=cause)
 
 
 def _failure(
@@ -124,8 +126,7 @@ def _failure(
     if overdue:
         return FailureKind.USER, f"the deadline of {task.deadline_seconds:g} seconds was exceeded", True
     if state is not None and state.out_of_memory:
-        text = "the program was killed because it used more memory than its limit (OOMKilled)"
-        return FailureKind.USER, text, True
+        return _OUT_OF_MEMORY
     if exit_ is not None and exit_.errno:
         return FailureKind.CONFIGURATION, describe_failed_start(exit_, task.image), False
     if reported:

@@ -6,22 +6,16 @@ to schedule on one machine.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from penstock_ir.model import JsonValue
+from penstock_ir.quantities import parse_quantity
 
 from penstock_executor.backends.errors import TaskSpecError
 from penstock_executor.engine.task_config import kubernetes_resources
 
-_FACTORS = {
-    **{unit: Decimal(1000) ** power for power, unit in enumerate(("", "k", "M", "G", "T", "P", "E"))},
-    **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-    "m": Decimal("0.001"),
-}
-_QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]{1,2})?)([A-Za-z]*)")
 _LEAST_MEMORY = 6 * 1024 * 1024
 """What podman and docker take at least."""
 
@@ -39,12 +33,7 @@ def limit_options(resources: Mapping[str, JsonValue]) -> list[str]:
 
 def quantity(text: object, what: str) -> Decimal:
     """A number of bytes or cores. Raises TaskSpecError."""
-    match = _QUANTITY.fullmatch(str(text).strip())
-    try:
-        if match is not None and match.group(2) in _FACTORS:
-            number = Decimal(match.group(1)) * _FACTORS[match.group(2)]
-            if number > 0:
-                return number
-    except InvalidOperation:
-        pass
+    number = parse_quantity(text)
+    if number is not None and number > 0:
+        return number
     raise TaskSpecError(f"the limit of {what} is {str(text)[:40]!r}: expected a quantity such as 500m, 2 or 4Gi")

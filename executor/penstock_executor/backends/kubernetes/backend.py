@@ -34,10 +34,9 @@ from penstock_executor.backends.kubernetes.give_up import when_to_give_up
 from penstock_executor.backends.kubernetes.launching import PodLauncher
 from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
-from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
 from penstock_executor.backends.kubernetes.sessions import Sessions
-from penstock_executor.backends.kubernetes.verdict import Failure
+from penstock_executor.backends.kubernetes.verdict import Failure, disruption
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import wait_of
@@ -57,15 +56,15 @@ _FORCE_AFTER_SECONDS = 120.0
 class KubernetesBackend:
     def __init__(
         self,
-        namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, PodWarning], None]], Namespaces],
+        namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, str, str], None]], Namespaces],
         calls: PodCalls,
         sessions: Callable[[Callable[[str], Awaitable[NamespaceConfig]]], Sessions],
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`namespaces(on_pod, on_warning)` builds the watches that report to both, `sessions(config_of)` what keeps
+        """`namespaces(on_pod, on_news)` builds the watches that report to both, `sessions(config_of)` what keeps
         the credentials of attempts by what holds in their namespaces."""
-        self._namespaces = namespaces(self._on_pod, self._on_warning)
+        self._namespaces = namespaces(self._on_pod, self._on_news)
         self._waits = WaitReporter(self._tell_wait)
         self._calls = calls
         self._claims = claims
@@ -135,7 +134,8 @@ class KubernetesBackend:
                 self._keep_credentials(attempt, launched)
 
     def _keep_credentials(self, attempt: PodAttempt, view: PodView) -> None:
-        if attempt.state.phase is not Phase.ENDED and attempt.keeping is None:
+        needs_none = attempt.keys is not None and not attempt.keys
+        if attempt.state.phase is not Phase.ENDED and attempt.keeping is None and not needs_none:
             keeping = self._sessions.keep(attempt, view, lambda failure: self._give_up(attempt, failure))
             attempt.keeping = self._background.begin(keeping)
 
@@ -199,10 +199,10 @@ class KubernetesBackend:
             attempt.view = view
             self._observe(attempt, Observation.ENDED if view.ended or attempt.draining else Observation.GONE)
 
-    def _on_warning(self, namespace: str, warning: PodWarning) -> None:
-        view = self._namespaces.watched()[namespace].cache.get(warning.pod)
+    def _on_news(self, namespace: str, pod: str, uid: str) -> None:
+        view = self._namespaces.watched()[namespace].cache.get(pod)
         attempt = self._attempts.get(view.key) if view is not None and view.key is not None else None
-        if view is None or attempt is None or view.uid != warning.uid or not attempt.is_its_pod(view):
+        if view is None or attempt is None or view.uid != uid or not attempt.is_its_pod(view):
             return
         if not (view.ended or view.deleted_at):
             self._check_progress(attempt, view)
@@ -241,7 +241,7 @@ class KubernetesBackend:
         if attempt.state.phase not in (Phase.PENDING, Phase.RUNNING):
             return
         warnings, image = self._namespaces.warnings(view), attempt.task.image
-        self._waits.update(attempt.key, wait_of(view, warnings, image))
+        self._waits.update(attempt.key, wait_of(view, warnings, image, self._namespaces.queued(view)))
         give_up = when_to_give_up(view, image, self._settings.deadlines, warnings, attempt.ungated_at)
         if give_up is not None:
             failure = give_up.failure
@@ -295,7 +295,9 @@ class KubernetesBackend:
             self._end(attempt, attempt.failed(*_why_stopped(attempt)))
         elif action is Action.DELIVER_LOST:
             text = f"the Pod {attempt.task.pod_name} was deleted by somebody else while it ran"
-            self._end(attempt, attempt.failed(FailureKind.INFRASTRUCTURE, text))
+            failure = disruption(view) if view is not None else None
+            failure = failure or Failure(FailureKind.INFRASTRUCTURE, text)
+            self._end(attempt, attempt.failed(failure.kind, failure.text, failure.cause))
         elif action is Action.HAND_BACK:
             self._attempts.pop(attempt.key, None)
         # WITHDRAW: whoever creates the Pod asks for the state before each try (`launching`).

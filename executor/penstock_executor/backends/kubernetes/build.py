@@ -38,7 +38,7 @@ def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, pe
     """`per_second` bounds Pod creates and deletes, each."""
     client = dependencies.client
     return KubernetesBackend(
-        lambda on_pod, on_warning: Namespaces(
+        lambda on_pod, on_news: Namespaces(
             client,
             settings.pods.instance,
             wrapper_config_map(),
@@ -47,7 +47,7 @@ def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, pe
             settings.pods.default_namespace,
             dependencies.environ,
             on_pod,
-            on_warning,
+            on_news,
         ),
         PodCalls(client, per_second),
         lambda config_of: Sessions(client, settings.pods.instance, config_of),

@@ -16,6 +16,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+from penstock_ir.quantities import parse_quantity
+
 from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.view import PodView
 
@@ -113,6 +115,28 @@ class Capacity:
         self._by_namespace[namespace] -= 1
         if not self._by_namespace[namespace]:
             del self._by_namespace[namespace]
+
+
+def never_fits(message: str) -> str:
+    """What of a Pod is more than a quota allows in all, by what the API server said; empty when it would fit an empty
+    namespace, or that cannot be told."""
+    match = _QUOTA.search(message)
+    if match is None:
+        return ""
+    asked, limited = _amounts(match["asked"]), _amounts(match["limit"])
+    for resource, amount in asked.items():
+        wanted, allowed = parse_quantity(amount), parse_quantity(limited.get(resource))
+        if wanted is not None and allowed is not None and wanted > allowed:
+            return (
+                f"the namespace's quota {match['name']!r} allows {resource}={limited[resource]} in all, and the Pod "
+                f"asks for {amount}: it would not fit if nothing else ran"
+            )
+    return ""
+
+
+def _amounts(text: str) -> dict[str, str]:
+    """Of `cpu=2,memory=1Gi`."""
+    return dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
 
 
 def quota_text(message: str) -> str:

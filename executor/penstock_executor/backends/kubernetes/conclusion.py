@@ -98,7 +98,8 @@ class Conclusion:
         if failure.wants_log:
             tail = await self.tail(view)
             text += f"; its last lines:\n{tail}" if tail else ""
-        return self._outcome(task, view, result, failure.kind, text), logged
+        outcome = self._outcome(task, view, result, failure.kind, text)
+        return replace(outcome, cause=failure.cause), logged
 
     async def tail(self, view: PodView) -> str:
         """The last lines of the program's log, empty when they cannot be had."""

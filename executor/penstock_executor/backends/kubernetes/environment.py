@@ -23,7 +23,7 @@ def task_env(task: TaskLaunch, settings: PodSettings) -> list[Json]:
     platform: Any = task.kubernetes.get("env") or ()
     return literal(
         [
-            {"name": "KFP_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "KFP_POD_NAME", "value": task.pod_name},
             {"name": "KFP_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "KFP_RETRY_INDEX", "value": str(task.key.attempt - 1)},
             *certificates_env(settings),

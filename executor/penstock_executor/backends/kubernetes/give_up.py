@@ -62,7 +62,8 @@ def when_to_give_up(
 ) -> GiveUp | None:
     """When to give up a Pod that may never start, or never end by itself; None for one that needs no deadline.
 
-    `warnings` are the kubelet's warnings, `ungated_at` is when the last scheduling gate was seen to go (milliseconds).
+    `warnings` are the kubelet's warnings, `ungated_at` is when the last scheduling gate was seen to go (milliseconds),
+    0 when nobody saw that.
     """
     since = view.scheduled_at or view.created_at
     for container in view.containers:
@@ -94,9 +95,8 @@ def when_to_give_up(
         return GiveUp(since + int(deadlines.configuration * 1000), Failure(FailureKind.CONFIGURATION, text))
     waits = wait_of(view, warnings, image)
     text = f"the Pod {view.name} waited {deadlines.pending:g} seconds: {waits.text if waits else 'it has not started'}"
-    pending = GiveUp(
-        max(view.created_at, ungated_at) + int(deadlines.pending * 1000), Failure(FailureKind.INFRASTRUCTURE, text)
-    )
+    waits_since = max(view.created_at, view.ungated_at, ungated_at)
+    pending = GiveUp(waits_since + int(deadlines.pending * 1000), Failure(FailureKind.INFRASTRUCTURE, text))
     pulling = _silent_pull(view, warnings, image, deadlines)
     return pulling if pulling is not None and pulling.at < pending.at else pending
 

@@ -20,7 +20,7 @@ from penstock_executor.backends.base import HeldRuns, NoCapacityError
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls, PodVanishedError
-from penstock_executor.backends.kubernetes.capacity import Capacity
+from penstock_executor.backends.kubernetes.capacity import Capacity, never_fits
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
@@ -105,6 +105,9 @@ class PodLauncher:
         try:
             document, _ = await self._calls.create(attempt.namespace, pod, lambda: _may_create(attempt, runs))
         except QuotaExceededError as error:
+            too_much = never_fits(error.message)
+            if too_much:
+                raise LaunchFailedError(FailureKind.CONFIGURATION, too_much) from error
             raise NoCapacityError(self._capacity.quota_exceeded(attempt.namespace, error.message)) from error
         self._capacity.pod_created(attempt.namespace)
         if attempt.view is not None:

@@ -30,6 +30,7 @@ from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.rights import check_rights
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
+from penstock_executor.backends.kubernetes.workloads import GATE, Workloads
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,12 @@ class NamespaceConfig:
 class _Known:
     pods: Reflector[PodView]
     warnings: PodWarnings
-    watching: tuple[asyncio.Task[None], ...]
+    workloads: Workloads
+    watching: list[asyncio.Task[None]]
     lock: asyncio.Lock
     config: NamespaceConfig | None = None
     read_at: float = 0.0
+    queues_are_watched: bool = False
     versions: tuple[Any, ...] = ()
 
 
@@ -66,6 +69,7 @@ class Namespaces:
     """`wrapper` is the ConfigMap that every namespace needs, `stores` the deployment's settings. `deployment(config,
     variables)` builds a store that has the deployment's environment and these variables; only `trusted`, the namespace
     of the deployment's own tasks, may bring settings into one. `environ` is that environment itself.
+    `on_news(namespace, pod, uid)` is called when warnings or a queue say something new of a Pod.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Namespaces:
         trusted: str,
         environ: Mapping[str, str],
         on_pod: Callable[[EventKind, PodView], None],
-        on_warning: Callable[[str, PodWarning], None],
+        on_news: Callable[[str, str, str], None],
     ) -> None:
         self._client = client
         self._instance = instance
@@ -88,7 +92,7 @@ class Namespaces:
         self._trusted = trusted
         self._environ = environ
         self._on_pod = on_pod
-        self._on_warning = on_warning
+        self._on_news = on_news
         self._known: dict[str, _Known] = {}
 
     async def get(self, namespace: str) -> NamespaceConfig:
@@ -115,6 +119,16 @@ class Namespaces:
         known = self._known.get(view.namespace)
         return known.warnings.of(view.uid) if known is not None else ()
 
+    def queued(self, view: PodView) -> str:
+        """What Kueue says of a Pod that it holds back; empty when it does not, or that is not known yet."""
+        known = self._known.get(view.namespace)
+        if known is None or GATE not in view.gates:
+            return ""
+        if not known.queues_are_watched:
+            known.queues_are_watched = True
+            known.watching.append(asyncio.create_task(known.workloads.work()))
+        return known.workloads.of(view.uid)
+
     def watched(self) -> Mapping[str, Reflector[PodView]]:
         return {namespace: known.pods for namespace, known in self._known.items()}
 
@@ -128,9 +142,10 @@ class Namespaces:
         pods: Reflector[PodView] = Reflector(
             self._client, pods_path(namespace), label_selector=selector, trim=view_of, on_event=self._on_pod
         )
-        warnings = PodWarnings(self._client, namespace, lambda warning: self._on_warning(namespace, warning))
-        watching = (asyncio.create_task(pods.run()), asyncio.create_task(warnings.work()))
-        known = _Known(pods, warnings, watching, asyncio.Lock())
+        warnings = PodWarnings(self._client, namespace, lambda one: self._on_news(namespace, one.pod, one.uid))
+        workloads = Workloads(self._client, namespace, lambda pod, uid: self._on_news(namespace, pod, uid))
+        watching = [asyncio.create_task(pods.run()), asyncio.create_task(warnings.work())]
+        known = _Known(pods, warnings, workloads, watching, asyncio.Lock())
         self._known[namespace] = known
         return known
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock_ir.attempt_settings import ATTEMPT_ANNOTATIONS
+
 from penstock_executor.name_patterns import matches_any
 
 OWN_SERVICE_ACCOUNTS = ("penstock-executor", "penstock-server")
@@ -20,6 +22,7 @@ OWN_CONFIG_MAPS = ("penstock", "penstock-*")
 OWN_CLAIMS = ("penstock-data", "penstock-artifacts")
 
 TOKEN_ANNOTATION = "penstock.dev/service-account-token"  # noqa: S105 - a name
+_FREE_ANNOTATIONS = (TOKEN_ANNOTATION, *ATTEMPT_ANNOTATIONS)
 _OWN_LABELS = (
     "penstock.*",
     "pipeline/*",
@@ -42,7 +45,7 @@ class OwnNames:
 
     def holds(self, kind: str, name: str) -> bool:
         """Whether the name is the installation's; `kind` is a key of a namespace's lists (`allowed`)."""
-        if kind == "annotations" and name == TOKEN_ANNOTATION:
+        if kind == "annotations" and name in _FREE_ANNOTATIONS:
             return False
         patterns = {
             "serviceAccounts": self.service_accounts,

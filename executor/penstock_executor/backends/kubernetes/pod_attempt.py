@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from penstock_ir.event_log import FailureKind
+from penstock_ir.event_log import FailureCause, FailureKind
 from penstock_store.session_keys import SessionKeys
 
 from penstock_executor.attempts import NO_TIMES, AttemptKey, AttemptTimes, TaskLaunch, TaskOutcome
@@ -36,8 +36,9 @@ class PodAttempt:
     log_stored: bool = False
     succeeded: bool = False
     timer: asyncio.TimerHandle | None = None
-    keys: Mapping[str, SessionKeys] = field(default_factory=dict, repr=False)
-    """Temporary credentials that were issued for its Pod and are not stored yet."""
+    keys: Mapping[str, SessionKeys] | None = field(default=None, repr=False)
+    """Temporary credentials that were issued for its Pod and are not stored yet; empty when it needs none, None when
+    nobody has asked."""
     keeping: asyncio.Task[None] | None = None
     """Stores and renews them (`sessions`)."""
 
@@ -75,7 +76,7 @@ class PodAttempt:
             return NO_TIMES
         return pod_times(view, time.time_ns() // 1_000_000, started=self.started_at(view) if view.started_at else 0)
 
-    def failed(self, kind: FailureKind, text: str) -> TaskOutcome:
+    def failed(self, kind: FailureKind, text: str, cause: FailureCause | None = None) -> TaskOutcome:
         """The outcome of an attempt that ends now, without a result of its program."""
         now = time.time_ns() // 1_000_000
         started = self.started_at(self.view) if self.view is not None and self.view.started_at else 0
@@ -88,4 +89,5 @@ class PodAttempt:
             log_uri=log_uri(self.task.task_root) if started else "",
             pod_name=self.task.pod_name,
             times=self.times(),
+            cause=cause,
         )

@@ -15,12 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import KubeError
 from penstock_kube.reflector import EventKind, Reflector, ReflectorTiming
 
-from penstock_executor.backends.kubernetes.rights import may
+from penstock_executor.backends.kubernetes.rights import may_watch
 from penstock_executor.backends.kubernetes.view import mapping, number, text
-from penstock_executor.backoff import retried
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class PodWarnings:
 
     async def work(self) -> None:
         """Watches until cancelled; returns at once when the executor has no right to."""
-        if not await self._allowed():
+        if not await may_watch(self._client, self._namespace, "events"):
             text = "the executor's Role lacks list, watch events: what Pods wait for on their node is not explained"
             log.warning("namespace %s: %s", self._namespace, text)
             return
@@ -77,17 +75,6 @@ class PodWarnings:
             timing=WATCH,
         )
         await events.run()
-
-    async def _allowed(self) -> bool:
-        """Also True when the API server does not answer the question."""
-
-        async def asked() -> bool:
-            return all([await may(self._client, self._namespace, verb, "events") for verb in ("list", "watch")])
-
-        try:
-            return await retried(asked)
-        except KubeError:
-            return True
 
     def _take(self, kind: EventKind, warning: PodWarning | None) -> None:
         if warning is None:

@@ -14,7 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import ForbiddenError, NotFoundError
+from penstock_kube.errors import ForbiddenError, KubeError, NotFoundError
+
+from penstock_executor.backoff import retried
 
 NEEDED = (
     ("pods", ("create", "delete", "get", "list", "watch")),
@@ -48,9 +50,21 @@ def _not_in(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from ((verb, resource) for verb in verbs if verb not in held)
 
 
-async def may(client: KubeClient, namespace: str, verb: str, resource: str) -> bool:
+async def may(client: KubeClient, namespace: str, verb: str, resource: str, group: str = "") -> bool:
     """Whether we may do that. Raises KubeError when it cannot be asked."""
     name, _, subresource = resource.partition("/")
-    asked = {"namespace": namespace, "verb": verb, "resource": name, "subresource": subresource}
+    asked = {"namespace": namespace, "verb": verb, "group": group, "resource": name, "subresource": subresource}
     review = await client.create(f"{_REVIEWS}/selfsubjectaccessreviews", {"spec": {"resourceAttributes": asked}})
     return bool(review["status"]["allowed"])
+
+
+async def may_watch(client: KubeClient, namespace: str, resource: str, group: str = "") -> bool:
+    """Whether we may list and watch what only explains more. Also True when the API server does not say."""
+
+    async def asked() -> bool:
+        return all([await may(client, namespace, verb, resource, group) for verb in ("list", "watch")])
+
+    try:
+        return await retried(asked)
+    except KubeError:
+        return True

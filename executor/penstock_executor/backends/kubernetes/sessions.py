@@ -86,7 +86,7 @@ class Sessions:
 
         `give_up` is called when those of a Pod that was made just now cannot be stored: it can never begin.
         """
-        keys, attempt.keys = attempt.keys, {}
+        keys, attempt.keys = attempt.keys, None
         made = bool(keys)
         while True:
             try:

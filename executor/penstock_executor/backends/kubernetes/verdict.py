@@ -2,7 +2,8 @@
 
 Invariants: pure. The kind of a failure decides whether and from which budget it is retried: what the platform did
 (eviction, preemption, a lost node, a deleted Pod) is INFRASTRUCTURE, what the program did (exit code, memory, deadline)
-is USER, what no retry can mend (image, configuration) is CONFIGURATION.
+is USER, what no retry can mend (image, configuration) is CONFIGURATION. Its cause is PREEMPTED when a scheduler or a
+queue gave the place to others, and not when the Pod itself was why.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from penstock_ir.event_log import FailureKind
+from penstock_ir.event_log import FailureCause, FailureKind
 
 from penstock_executor.agent.protocol import AttemptResult, ProcessExit
 from penstock_executor.backends.exit_texts import describe_exit, describe_failed_start
@@ -26,6 +27,12 @@ NEVER_RAN = {"ContainerCannotRun", "StartError"}
 # What runtime and kubelet say of a container that they lost sight of; the code they give is their own.
 _LOST_SIGHT = {"Unknown", "ContainerStatusUnknown"}
 _LOST_NODE = {"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity", "UnexpectedAdmissionError"}
+# Why Kueue evicts a Workload that did nothing wrong. Not among them: one that was not ready in time (PodsReadyTimeout)
+# or whose node failed.
+_FOR_OTHERS = {
+    f"WorkloadEvictedDueTo{reason}"
+    for reason in ("Preempted", "ClusterQueueStopped", "LocalQueueStopped", "AdmissionCheck")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,19 @@ class Failure:
     kind: FailureKind
     text: str
     wants_log: bool = False
+    cause: FailureCause | None = None
 
 
 def disruption(view: PodView) -> Failure | None:
     """What the platform did to the Pod, None when it left it alone."""
-    if view.disruption == "PreemptionByScheduler":
+    cause = None
+    if view.queue_stop:
+        reason = view.queue_stop.removeprefix("WorkloadEvictedDueTo")
+        text = f"the queue {view.queue or 'of the Pod'} took its place back ({reason}): {view.queue_message}"
+        cause = FailureCause.PREEMPTED if view.queue_stop in _FOR_OTHERS else None
+    elif view.disruption == "PreemptionByScheduler":
         text = f"the Pod was preempted by one of higher priority: {view.disruption_message or view.message}"
+        cause = FailureCause.PREEMPTED
     elif view.reason == "Evicted" or view.disruption in ("TerminationByKubelet", "EvictionByEvictionAPI"):
         text = f"the Pod was evicted from its node: {view.message or view.disruption_message}"
     elif view.disruption == "DeletionByTaintManager" or view.reason in _LOST_NODE:
@@ -51,7 +65,7 @@ def disruption(view: PodView) -> Failure | None:
         text = f"the node had no room left for the Pod: {view.message or view.reason}"
     else:
         return None
-    return Failure(FailureKind.INFRASTRUCTURE, text.rstrip(": "))
+    return Failure(FailureKind.INFRASTRUCTURE, text.rstrip(": "), cause=cause)
 
 
 def failure_of(
@@ -70,7 +84,7 @@ def failure_of(
         text = f"the deadline of {deadline_seconds:g} seconds was exceeded" if deadline_seconds else view.message
         return Failure(FailureKind.USER, text or "the Pod's deadline was exceeded", wants_log=True)
     if ended is not None and ended.reason == "OOMKilled":
-        return Failure(FailureKind.USER, _out_of_memory(ended), wants_log=True)
+        return Failure(FailureKind.USER, _out_of_memory(ended), wants_log=True, cause=FailureCause.OUT_OF_MEMORY)
     done_by_platform = disruption(view)
     if done_by_platform is not None:
         return done_by_platform

@@ -17,6 +17,7 @@ from penstock_executor.attempts import AttemptKey
 
 LABEL_INSTANCE = "penstock.dev/instance"
 LABEL_RUN = "pipeline/runid"
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 ANNOTATION_PATH = "penstock.dev/path"
 ANNOTATION_ATTEMPT = "penstock.dev/attempt"
 ANNOTATION_LOG = "penstock.dev/log"
@@ -92,6 +93,13 @@ class PodView:
     ttl_failed: float | None = None
     gates: tuple[str, ...] = ()
     node: str = ""
+    queue: str = ""
+    """The local queue of Kueue that it is in."""
+    queue_stop: str = ""
+    """The reason of its TerminationTarget condition, with which Kueue takes its place back."""
+    queue_message: str = ""
+    ungated_at: int = 0
+    """When Kueue let it go to the scheduler, as far as the Pod itself tells: not before the last write of Kueue's."""
 
     @property
     def ended(self) -> bool:
@@ -129,6 +137,7 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
     """Reads a Pod as the API server sends it."""
     metadata, spec, status = mapping(pod, "metadata"), mapping(pod, "spec"), mapping(pod, "status")
     scheduled, unscheduled, disruption, disruption_message = 0, "", "", ""
+    queue_stop, queue_message = "", ""
     for condition in entries(status, "conditions"):
         kind, holds = condition.get("type"), condition.get("status")
         if kind == "PodScheduled":
@@ -138,6 +147,9 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
                 unscheduled = text(condition, "message") or "no node fits"
         elif kind == "DisruptionTarget" and holds == "True":
             disruption, disruption_message = text(condition, "reason"), text(condition, "message")
+        elif kind == "TerminationTarget" and holds == "True":
+            queue_stop, queue_message = text(condition, "reason"), text(condition, "message")
+    gates = tuple(text(one, "name") for one in entries(spec, "schedulingGates"))
     deleted_at = millis(metadata.get("deletionTimestamp"))
     return PodView(
         name=text(metadata, "name"),
@@ -161,9 +173,19 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
         ),
         ttl_succeeded=_seconds(metadata, ANNOTATION_TTL_SUCCEEDED),
         ttl_failed=_seconds(metadata, ANNOTATION_TTL_FAILED),
-        gates=tuple(text(one, "name") for one in entries(spec, "schedulingGates")),
+        gates=gates,
         node=text(spec, "nodeName"),
+        queue=text(mapping(metadata, "labels"), LABEL_QUEUE),
+        queue_stop=queue_stop,
+        queue_message=queue_message,
+        ungated_at=0 if gates else _last_write(metadata, "kueue"),
     )
+
+
+def _last_write(metadata: Mapping[str, Any], manager: str) -> int:
+    """When that program last wrote to the object itself, not to its status."""
+    written = (one for one in entries(metadata, "managedFields") if not one.get("subresource"))
+    return max((millis(one.get("time")) for one in written if one.get("manager") == manager), default=0)
 
 
 def _seconds(metadata: Mapping[str, Any], annotation: str) -> float | None:

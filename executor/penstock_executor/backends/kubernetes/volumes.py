@@ -1,7 +1,7 @@
 """The volumes that every task's Pod has, and where they are mounted (docs/pods.md).
 
-Invariants: one emptyDir for each directory that is shared; the agent sees the task's files at the same paths. No two
-mounts of a container share a path, and nothing of a pipeline hides what is ours.
+Invariants: one emptyDir for each directory that is used, and none besides; the agent sees the task's files at the same
+paths. No two mounts of a container share a path, and nothing of a pipeline hides what is ours.
 
 Why not one emptyDir with a `subPath` for each directory: the kubelet mounts every `subPath` once more, which made a Pod
 cost 1.25 times a bare one instead of 1.1 times (docs/decisions/emptydir-per-place.md).
@@ -9,7 +9,7 @@ cost 1.25 times a bare one instead of 1.1 times (docs/decisions/emptydir-per-pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
@@ -25,7 +25,7 @@ ARTIFACTS_VOLUME = "penstock-artifacts"
 CERTIFICATES_VOLUME = "penstock-certificates"
 CERTIFICATES = "/etc/penstock/certificates"
 HOMES = ("/.local", "/.cache", "/.config")
-"""Where programs write whose user has no home (HOME is `/`)."""
+"""Where programs write whose user has no home (HOME is `/`), and no wrapper to give it one."""
 
 
 def scratch_volumes(containers: Iterable[Json]) -> list[Json]:
@@ -73,6 +73,12 @@ def directory_mounts(*paths: str) -> list[Json]:
     return found
 
 
+def lies_at_home(mounts: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of the mounts is in a home of `HOMES`: then the program expects it there."""
+    paths = [f"{mount.get('mountPath')}/" for mount in mounts]
+    return any(path.startswith(f"{home}/") for path in paths for home in HOMES)
+
+
 def home_mounts() -> list[Json]:
     """An emptyDir of its own over each of `HOMES`."""
     return [scratch_mount(home) for home in HOMES]
@@ -104,9 +110,9 @@ def certificates_env(settings: PodSettings) -> list[Json]:
     return [{"name": name, "value": f"{CERTIFICATES}/ca.crt"} for name in names]
 
 
-def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], *, workspace: bool) -> list[Json]:
-    """Both. Raises PodSpecError when a mount of the pipeline is in the way."""
-    taken = {mount["mountPath"] for mount in ours}
+def with_users_mounts(ours: Sequence[Json], users: Sequence[Json], root: str, *, workspace: bool) -> list[Json]:
+    """Both. Raises PodSpecError when a mount of the pipeline is in the way, also where `root` would be mounted."""
+    taken = {_top(root), *(mount["mountPath"] for mount in ours)}
     seen: set[str] = set()
     for mount in users:
         path = mount["mountPath"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from penstock_executor.backends.kubernetes.pod_warnings import PULL, SANDBOX, VOLUME, PodWarning
 from penstock_executor.backends.kubernetes.view import PULLING, ContainerView, PodView
+from penstock_executor.backends.kubernetes.workloads import GATE
 
 _MAX_TEXT = 600
 _WRAPPED = re.compile(
@@ -48,14 +49,13 @@ class Wait:
     quiet: bool = False
 
 
-def wait_of(view: PodView, warnings: Sequence[PodWarning], image: str) -> Wait | None:
+def wait_of(view: PodView, warnings: Sequence[PodWarning], image: str, queued: str = "") -> Wait | None:
     """What keeps a Pod from running its program; None when it runs, has ended, or is being deleted. `image` is the
-    task's."""
+    task's, `queued` what Kueue says of a Pod in a queue."""
     if view.ended or view.deleted_at or view.started_at or view.finished_at:
         return None
     if view.gates:
-        names = ", ".join(view.gates)
-        return Wait(f"the Pod is held back by the scheduling gate {names}: whoever set it decides when it may start")
+        return _gated(view, queued)
     if view.unscheduled:
         return Wait(f"no node takes the Pod: {_cut(constraints(view.unscheduled))}")
     if not view.scheduled_at:
@@ -79,6 +79,14 @@ def wait_of(view: PodView, warnings: Sequence[PodWarning], image: str) -> Wait |
     if busy:
         return Wait(f"{node} its init container {busy!r} runs", quiet=True)
     return Wait(f"{node} its images are being pulled or its volumes mounted", quiet=True)
+
+
+def _gated(view: PodView, queued: str) -> Wait:
+    if GATE not in view.gates:
+        names = ", ".join(view.gates)
+        return Wait(f"the Pod is held back by the scheduling gate {names}: whoever set it decides when it may start")
+    text = f"the Pod waits for Kueue to admit it{f' in the queue {view.queue!r}' if view.queue else ''}"
+    return Wait(f"{text}: {_cut(queued)}" if queued else text)
 
 
 def constraints(message: str) -> str:

@@ -22,7 +22,7 @@ from penstock_executor.artifacts.untrusted_files import read_untrusted
 from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.local.processes import began_after, leads_session, start_time
 from penstock_executor.backends.local.temporary import temporary_of_run
-from penstock_executor.backends.trees import remove_tree
+from penstock_executor.backends.trees import remove_tree, remove_trees
 
 _FILE_BYTES = 1024 * 1024
 _TEXT = 4096
@@ -86,15 +86,18 @@ class AttemptDirectory:
         return self.path.parents[1] / "workspace"
 
     def prepare(self) -> None:
-        self.outputs.mkdir(parents=True, exist_ok=True)
-        self.temporary.parent.mkdir(mode=0o700, exist_ok=True)
-        for directory in (self.working, self.temporary):
-            directory.mkdir(exist_ok=True)
+        """Raises OSError."""
+        # From the top, each by its name: to find out from the bottom what is missing takes twice the calls.
+        attempts = self.path.parent
+        for directory in (attempts.parent.parent, attempts.parent, attempts, self.path, self.outputs, self.working):
+            _make(directory)
+        _make(self.temporary.parent, 0o700)
+        _make(self.temporary)
 
     def clear(self) -> None:
         """Removes what only the running task needed."""
-        for directory in (self.environment, self.working, self.scratch, self.inputs):
-            remove_tree(directory, below=self._work_dir)
+        own = (self.environment, self.working, self.scratch, self.inputs)
+        remove_trees(self.path, [directory.name for directory in own], below=self._work_dir)
         remove_tree(self.temporary, below=self.temporary.parents[1])
 
     @property
@@ -176,6 +179,15 @@ class AttemptDirectory:
         except (OSError, ValueError, RecursionError):
             return None
         return document if isinstance(document, dict) else None
+
+
+def _make(directory: Path, mode: int = 0o777) -> None:
+    """Raises OSError, unless the directory is there."""
+    try:
+        os.mkdir(directory, mode)  # noqa: PTH102 - a dozen for each task
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
 
 
 def millis() -> int:

@@ -3,7 +3,8 @@
 Why: uv installs what a recognised command asks for, pip what a task installs by itself. Both must install the same, and
 uv reads neither pip's variables nor its files.
 
-Invariant: a setting that changes what is installed is either passed on to uv, or the command is left to pip alone.
+Invariants: a setting that changes what is installed is either passed on to uv, or the command is left to pip alone.
+What a file says holds from the next task on: one that was read is read again when it has changed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import configparser
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 # Name for uv there, separator of lists there. Not UV_DEFAULT_INDEX: it outweighs `--index-url`.
 FOR_UV = {
@@ -33,6 +36,12 @@ _OTHERWISE_THE_SAME = {
     *("PIP_USER", "PIP_BREAK_SYSTEM_PACKAGES", "PIP_REQUIRE_VIRTUALENV", "PIP_REQUIRE_VENV"),
 }
 
+# By a change within so short a time a file's status does not differ on every file system.
+_SETTLED_SECONDS = 2.0
+_REMEMBERED_FILES = 64
+_Sections: TypeAlias = "Mapping[str, Mapping[str, str]] | None"
+_read_before: dict[tuple[str, int, int, int, int], _Sections] = {}
+
 
 def of_installations(variables: Mapping[str, str]) -> dict[str, str] | None:
     """What uv has to be told, by the names of pip's variables; None when something is set that only pip can follow."""
@@ -51,32 +60,63 @@ def of_installations(variables: Mapping[str, str]) -> dict[str, str] | None:
 
 def _from_files(variables: Mapping[str, str]) -> dict[str, str] | None:
     """As variables; None when pip itself would not understand them."""
-    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}}
+    found: dict[str, dict[str, str]] = {"global": {}, "install": {}}
     for file in _files(variables):
-        parser = configparser.RawConfigParser()
         try:
-            parser.read_string(file.read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, ValueError, configparser.Error):
+            sections = _sections(file)
+        except (OSError, ValueError):
             return None
-        for section, found in sections.items():
-            if parser.has_section(section):
-                found.update({_variable(name): value for name, value in parser.items(section)})
-    return {**sections["global"], **sections["install"]}
+        if sections is None:
+            return None
+        for section, values in sections.items():
+            found[section].update(values)
+    return {**found["global"], **found["install"]}
 
 
-def _files(variables: Mapping[str, str]) -> list[Path]:
+def _sections(file: str) -> _Sections:
+    """Of a file, none of one that is not there; None when pip itself would not understand it. Raises OSError."""
+    try:
+        status = os.stat(file)  # noqa: PTH116 - asked for every task
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    key = (file, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if key not in _read_before:
+        sections = _read(Path(file))
+        if time.time() - max(status.st_mtime, status.st_ctime) < _SETTLED_SECONDS:
+            return sections
+        if len(_read_before) >= _REMEMBERED_FILES:
+            _read_before.clear()
+        _read_before[key] = sections
+    return _read_before[key]
+
+
+def _read(file: Path) -> _Sections:
+    """Raises OSError."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (ValueError, configparser.Error):
+        return None
+    return {
+        section: {_variable(name): value for name, value in parser.items(section)}
+        for section in ("global", "install")
+        if parser.has_section(section)
+    }
+
+
+def _files(variables: Mapping[str, str]) -> list[str]:
     """Those that pip reads in a task with these variables, the most important last; its home has none."""
     named = variables.get("PIP_CONFIG_FILE", "")
     if named == os.devnull:
         return []
     if sys.platform == "darwin":
-        places = [Path("/Library/Application Support/pip")]
+        places = ["/Library/Application Support/pip"]
     else:
         listed = variables.get("XDG_CONFIG_DIRS") or "/etc/xdg"
-        places = [*(Path(one) / "pip" for one in listed.split(os.pathsep) if one), Path("/etc")]
-    return [*(place / "pip.conf" for place in places), *([Path(named)] if named else [])]
+        places = [*(f"{one}/pip" for one in listed.split(os.pathsep) if one), "/etc"]
+    return [*(f"{place}/pip.conf" for place in places), *([named] if named else [])]
 
 
 def _variable(name: str) -> str:

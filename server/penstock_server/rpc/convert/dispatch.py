@@ -47,6 +47,8 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
             documented_final_status=run.options.documented_final_status,
             flat_collected=run.options.flat_collected,
             infrastructure_retries=run.options.infrastructure_retries,
+            priority=run.options.priority,
+            pool=run.options.pool,
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,11 @@ from penstock_server.rpc.convert.inline import inline_document
 from penstock_server.services.runs import NewRun, RunDetails
 
 # Task states that the public enumeration lacks (executor.md §10.31).
-_TASK_STATES = {TaskState.CACHED: "SUCCEEDED", TaskState.OMITTED: "RUNTIME_STATE_UNSPECIFIED"}
+_OTHER_NAMES = {TaskState.CACHED: "SUCCEEDED", TaskState.OMITTED: "RUNTIME_STATE_UNSPECIFIED"}
+_TASK_STATES: Mapping[TaskState, Any] = {
+    state: pb.RuntimeState.Value(_OTHER_NAMES.get(state, state.value)) for state in TaskState
+}
+_RUN_STATES: Mapping[RunState, Any] = {state: pb.RuntimeState.Value(state.value) for state in RunState}
 
 
 def new_run(message: pb.Run) -> NewRun:
@@ -83,7 +87,7 @@ def to_proto(run: Run) -> pb.Run:
         created_by=run.created_by,
     )
     for change in run.state_history:
-        message.state_history.add(update_time=timestamp(change.at), state=pb.RuntimeState.Value(change.state.value))
+        message.state_history.add(update_time=timestamp(change.at), state=_RUN_STATES[change.state])
     if run.submitted_spec:
         message.pipeline_spec.CopyFrom(struct_of_text(run.submitted_spec))
     else:
@@ -101,6 +105,8 @@ def to_proto(run: Run) -> pb.Run:
             documented_final_status=run.options.documented_final_status,
             flat_collected=run.options.flat_collected,
             infrastructure_retries=run.options.infrastructure_retries,
+            priority=run.options.priority,
+            pool=run.options.pool,
         )
     )
     if run.plugins_input:
@@ -120,36 +126,40 @@ def details_to_proto(details: RunDetails) -> pb.Run:
         for task in details.tasks:
             if task.path:
                 children.setdefault(task.parent_path, []).append(task)
+        # Once each: an id is a hash, and stands in its task, in its parent's and in its children's.
+        ids = {task.path: task.task_id for task in details.tasks}
         for task in details.tasks:
-            _fill(message.run_details.task_details.add(), task, children.get(task.path, []), details.artifact_ids)
+            shown = message.run_details.task_details.add()
+            _fill(shown, task, [ids[child.path] for child in children.get(task.path, ())], details.artifact_ids)
+            shown.task_id = ids[task.path]
+            if task.path:
+                shown.parent_task_id = ids.get(task.parent_path) or task_id_of(task.run_id, task.parent_path)
     return message
 
 
-def _fill(message: pb.PipelineTaskDetail, task: Task, children: list[Task], artifact_ids: Mapping[str, int]) -> None:
+def _fill(message: pb.PipelineTaskDetail, task: Task, children: Sequence[str], artifact_ids: Mapping[str, int]) -> None:
+    """All but its own id and its parent's; `children` are those of its children."""
     message.run_id = task.run_id
-    message.task_id = task.task_id
     message.display_name = task.display_name or task.name or "root"
     message.create_time.CopyFrom(timestamp(task.created_at))
     message.start_time.CopyFrom(timestamp(task.started_at))
     message.end_time.CopyFrom(timestamp(task.finished_at))
-    message.state = _task_state(task.state)
+    message.state = _TASK_STATES[task.state]
     message.execution_id = task.execution_id
     message.pod_name = task.pod_name
     if task.error:
         message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=task.error))
-    if task.path:
-        message.parent_task_id = task_id_of(task.run_id, task.parent_path)
     for state, at in task.history:
-        message.state_history.add(update_time=timestamp(at), state=_task_state(state))
+        message.state_history.add(update_time=timestamp(at), state=_TASK_STATES[state])
     if task.waiting and message.state_history:
         # The error of a state that is not final is the reason why the task is still in it.
         message.state_history[-1].error.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=task.waiting))
     for child in children:
-        message.child_tasks.add(task_id=child.task_id)
+        message.child_tasks.add(task_id=child)
     if task.pod_name:
         message.child_tasks.add(pod_name=task.pod_name)
     for document, target in ((task.input_artifacts, message.inputs), (task.output_artifacts, message.outputs)):
-        for port, names in json.loads(document).items():
+        for port, names in json.loads(document).items() if document != "{}" else ():
             ids = [artifact_ids[name] for name in names if name in artifact_ids]
             if ids:
                 target[port].artifact_ids.extend(ids)
@@ -164,11 +174,9 @@ def _requested_options(options: pb.RunOptions) -> RequestedOptions:
         documented_final_status=options.documented_final_status,
         flat_collected=options.flat_collected,
         infrastructure_retries=options.infrastructure_retries if options.HasField("infrastructure_retries") else None,
+        priority=options.priority,
+        pool=options.pool,
     )
-
-
-def _task_state(state: TaskState) -> Any:
-    return pb.RuntimeState.Value(_TASK_STATES.get(state, state.value))
 
 
 def text_of_config(config: runtime_config_pb2.RuntimeConfig) -> str:

@@ -10,9 +10,10 @@ from penstock_api.v1beta1 import run_pb2_grpc
 from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.pipeline import Spec
 from penstock_server.domain.run import Run, RunState
+from penstock_server.rpc.conditions import Condition
 from penstock_server.rpc.convert.common import list_request, timestamp
 from penstock_server.rpc.v1beta1 import common
-from penstock_server.services.runs import RunService
+from penstock_server.services.runs import RunService, Unchanged
 
 _STATUS = {
     RunState.CANCELING: "Terminating",
@@ -25,7 +26,13 @@ class RunServicerV1(run_pb2_grpc.RunServiceServicer):
         self._service = service
 
     def GetRunV1(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.RunDetail:
-        run, spec = self._service.with_document(request.run_id)
+        condition = Condition(context, "v1beta1")
+        found = self._service.with_document_unless(request.run_id, condition.versions())
+        if isinstance(found, Unchanged):
+            condition.answered(found.version)
+            return pb.RunDetail()
+        run, spec, version = found
+        condition.answered(version)
         return pb.RunDetail(run=_to_proto(run, spec), pipeline_runtime=pb.PipelineRuntime())
 
     def ListRunsV1(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:

@@ -14,6 +14,10 @@ from penstock_server.storage.tables import artifacts as table
 from penstock_server.storage.tables import run_metrics, runs
 from penstock_server.storage.upsert import upsert
 
+_IDS_OF_RUN = select(table.c.name, table.c.metadata_id).where(
+    table.c.run_id == bindparam("the_run"), table.c.metadata_id != 0
+)
+
 
 class SqlArtifactRepository:
     def __init__(self, connection: Connection) -> None:
@@ -86,8 +90,7 @@ class SqlArtifactRepository:
 
     def ids_for_run(self, run_id: str) -> dict[str, int]:
         """Ids in ML Metadata by artifact name, of those that have one."""
-        statement = select(table.c.name, table.c.metadata_id).where(table.c.run_id == run_id, table.c.metadata_id != 0)
-        return {row.name: row.metadata_id for row in self._connection.execute(statement)}
+        return {row.name: row.metadata_id for row in self._connection.execute(_IDS_OF_RUN, {"the_run": run_id})}
 
 
 def artifact_of(row: Row[Any]) -> Artifact:

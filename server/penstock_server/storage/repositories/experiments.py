@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from penstock_server.domain.experiment import Experiment
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import experiments as table
+
+# Made once: every new run asks for them.
+_OF_EXPERIMENT = table.c.experiment_id == bindparam("the_experiment")
+_GET = select(table).where(_OF_EXPERIMENT)
+_BY_NAME = select(table).where(table.c.namespace == bindparam("the_namespace"), table.c.name == bindparam("the_name"))
+_NOTE_RUN = (
+    update(table)
+    .where(_OF_EXPERIMENT, table.c.last_run_created_at < bindparam("the_time"))
+    .values(last_run_created_at=bindparam("the_time"))
+)
 
 
 class SqlExperimentRepository:
@@ -30,12 +40,11 @@ class SqlExperimentRepository:
         )
 
     def get(self, experiment_id: str) -> Experiment | None:
-        row = self._connection.execute(select(table).where(table.c.experiment_id == experiment_id)).first()
+        row = self._connection.execute(_GET, {"the_experiment": experiment_id}).first()
         return _experiment(row) if row else None
 
     def by_name(self, name: str, namespace: str) -> Experiment | None:
-        statement = select(table).where(table.c.namespace == namespace, table.c.name == name)
-        row = self._connection.execute(statement).first()
+        row = self._connection.execute(_BY_NAME, {"the_namespace": namespace, "the_name": name}).first()
         return _experiment(row) if row else None
 
     def list(self, query: ListQuery) -> Page[Experiment]:
@@ -47,12 +56,7 @@ class SqlExperimentRepository:
         return self._connection.execute(statement).rowcount > 0
 
     def note_run(self, experiment_id: str, created_at: int) -> None:
-        statement = (
-            update(table)
-            .where(table.c.experiment_id == experiment_id, table.c.last_run_created_at < created_at)
-            .values(last_run_created_at=created_at)
-        )
-        self._connection.execute(statement)
+        self._connection.execute(_NOTE_RUN, {"the_experiment": experiment_id, "the_time": created_at})
 
     def delete(self, experiment_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.experiment_id == experiment_id)).rowcount > 0

@@ -27,7 +27,7 @@ class SqlQueueRepository:
         self._lock = lock
 
     def claimable(self, limit: int, claimant: str) -> list[QueueEntry]:
-        """Runs that wait for an executor, oldest first.
+        """Runs that wait for an executor, by rank.
 
         An executor id is `name/incarnation`: of two with one name the one whose incarnation is smaller is dead, so its
         leases are open to the other at once.
@@ -38,7 +38,7 @@ class SqlQueueRepository:
         statement = (
             select(runs.c.run_id, runs.c.fence, runs.c.lease_expires_at)
             .where(runs.c.claimable.is_(True), or_(open_, predecessor) if name else open_)
-            .order_by(runs.c.created_at, runs.c.run_id)
+            .order_by(runs.c.queue_rank, runs.c.run_id)
             .limit(limit)
         )
         return [QueueEntry(row.run_id, row.fence, row.lease_expires_at) for row in self._connection.execute(statement)]
@@ -156,6 +156,7 @@ class SqlQueueRepository:
                 runs.c.terminate_requested,
                 runs.c.claimable,
                 runs.c.changes,
+                runs.c.takes_slots,
             ).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
             if self._lock:
                 statement = statement.order_by(runs.c.run_id).with_for_update()
@@ -168,6 +169,7 @@ class SqlQueueRepository:
                     row.terminate_requested,
                     not row.claimable,
                     row.changes,
+                    row.takes_slots,
                 )
         return leases
 
@@ -186,6 +188,12 @@ class SqlQueueRepository:
     def release(self, run_ids: Sequence[str]) -> None:
         self._set_lease(run_ids, lease_expires_at=0, lease_owner="")
 
+    def take_slots(self, run_ids: Sequence[str]) -> None:
+        """Notes that attempts of them may hold slots."""
+        for start in range(0, len(run_ids), _CHUNK):
+            wanted = and_(runs.c.run_id.in_(run_ids[start : start + _CHUNK]), runs.c.takes_slots.is_(False))
+            self._connection.execute(update(runs).where(wanted).values(takes_slots=True))
+
     def advance(self, ends: Mapping[str, LogEnd]) -> None:
         if ends:
             statement = update(runs).where(runs.c.run_id == bindparam("the_run"))
@@ -195,10 +203,8 @@ class SqlQueueRepository:
         """The runs leave the queue and their leases end."""
         self._set_lease(run_ids, claimable=False, lease_owner="", lease_expires_at=0)
 
-    def reopen(self, run_id: str) -> None:
-        self._connection.execute(
-            update(runs).where(runs.c.run_id == run_id).values(claimable=True, lease_owner="", lease_expires_at=0)
-        )
+    def reopen(self, run_id: str, queue_rank: int) -> None:
+        self._set_lease([run_id], claimable=True, lease_owner="", lease_expires_at=0, queue_rank=queue_rank)
 
     def _set_lease(self, run_ids: Sequence[str], **values: object) -> None:
         for start in range(0, len(run_ids), _CHUNK):

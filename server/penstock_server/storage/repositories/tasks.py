@@ -31,6 +31,8 @@ _ENDED = tuple(state.value for state in TaskState if state.terminal)
 _FIELDS = tuple(field.name for field in fields(Task))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
 _SUMMARY = tuple(table.c[name] for name in TaskSummary._fields)
+# Made once, because making it takes longer than reading a few tasks.
+_OF_RUN = select(*_COLUMNS).where(table.c.run_id == bindparam("the_run")).order_by(table.c.ordinal)
 _values_of = attrgetter(*_FIELDS)
 
 
@@ -39,8 +41,7 @@ class SqlTaskRepository:
         self._connection = connection
 
     def list_for_run(self, run_id: str) -> list[Task]:
-        rows = self._connection.execute(select(*_COLUMNS).where(table.c.run_id == run_id).order_by(table.c.ordinal))
-        return [_task(row) for row in rows]
+        return [_task(row) for row in self._connection.execute(_OF_RUN, {"the_run": run_id})]
 
     def list(self, query: ListQuery) -> Page[Task]:
         """Of `task_listing.TASKS`, in the scope of a run."""
@@ -263,8 +264,8 @@ _DURATION = case((table.c.finished_at > 0, table.c.finished_at - table.c.started
 def _task(row: Any) -> Task:
     """Of a row that begins with `_COLUMNS`."""
     values = dict(zip(_FIELDS, row, strict=False))
-    values["kind"] = TaskKind(row.kind)
-    values["state"] = TaskState(row.state)
-    values["history"] = tuple((TaskState(state), at) for state, at in json.loads(row.history))
-    values["waiting"] = row.waiting or ""
+    values["kind"] = TaskKind(values["kind"])
+    values["state"] = TaskState(values["state"])
+    values["history"] = tuple((TaskState(state), at) for state, at in json.loads(values["history"]))
+    values["waiting"] = values["waiting"] or ""
     return Task(**values)

@@ -23,6 +23,8 @@ _BY_ID = (
     .where(table.c.pipeline_version_id == bindparam("version_id"))
 )
 
+_DOCUMENTS = select(specs).where(specs.c.spec_hash.in_(bindparam("hashes", expanding=True)))
+
 
 class SqlVersionRepository:
     def __init__(self, connection: Connection) -> None:
@@ -87,7 +89,7 @@ class SqlVersionRepository:
         hashes = {row.spec_hash for row in rows}
         documents: dict[str, Spec] = {}
         if hashes:
-            for row in self._connection.execute(select(specs).where(specs.c.spec_hash.in_(hashes))):
+            for row in self._connection.execute(_DOCUMENTS, {"hashes": sorted(hashes)}):
                 documents[row.spec_hash] = Spec(row.spec_hash, row.pipeline_spec, row.platform_spec)
         return [
             PipelineVersion(

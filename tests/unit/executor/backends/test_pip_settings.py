@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,34 @@ def test_a_file_that_cannot_be_read_is_for_pip(tmp_path: Path, content: bytes) -
 def test_without_an_index(value: str, without: bool) -> None:
     found = of_installations({"PIP_NO_INDEX": value, "PIP_CONFIG_FILE": os.devnull})
     assert found == ({"PIP_NO_INDEX": value} if without else {})
+
+
+def index(file: Path) -> str | None:
+    """The index that a file of pip names; None when pip alone can follow it."""
+    found = of_installations({"PIP_CONFIG_FILE": str(file)})
+    return None if found is None else found.get("PIP_INDEX_URL", "")
+
+
+@pytest.mark.parametrize("age_seconds", [0, 3600])
+def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path, age_seconds: int) -> None:
+    """Also when it has the size and the time that it had before."""
+    file = tmp_path / "pip.conf"
+    at = time.time() - age_seconds
+    for name in ("one", "two", "six"):
+        file.write_text(f"[global]\nindex-url = https://{name}.example/simple\n")
+        os.utime(file, (at, at))
+        assert [index(file) for _ in range(3)] == [f"https://{name}.example/simple"] * 3
+    file.write_text("no section")
+    assert index(file) is None
+    file.unlink()
+    assert index(file) == ""
+
+
+def test_a_file_that_stays_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "pip.conf"
+    file.write_text("[global]\nindex-url = https://one.example/simple\n")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    assert index(file) == "https://one.example/simple"
+    monkeypatch.setattr(Path, "read_text", None)
+    assert index(file) == "https://one.example/simple"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
@@ -18,6 +18,7 @@ from tests.support.fake_peers import Backend, Server
 from tools.testing import specs
 
 FULL = "no place is free"
+NONE: Mapping[str, int] = {}
 
 
 class Places(Backend):
@@ -63,11 +64,15 @@ class Places(Backend):
 class Loops(Server):
     """Gives each namespace's loop; keeps what tasks were said to wait for and when the rows were committed."""
 
-    def __init__(self, *namespaces: str, size: int = 5) -> None:
+    def __init__(self, *namespaces: str, size: int = 5, priorities: Mapping[str, int] = NONE) -> None:
         super().__init__()
         self._runs = [
             pb.ClaimedRun(
-                run_id=name, fence=1, namespace=name, pipeline_spec_json=json.dumps(specs.loop(size, ["true"])).encode()
+                run_id=name,
+                fence=1,
+                namespace=name,
+                pipeline_spec_json=json.dumps(specs.loop(size, ["true"])).encode(),
+                policy=pb.RunPolicy(priority=priorities.get(name, 0)),
             )
             for name in namespaces
         ]
@@ -147,3 +152,34 @@ async def test_a_terminated_run_does_not_wait_for_places(tmp_path: Any) -> None:
     assert backend.launched == []
     assert {state for path, state in server.states.items() if path.endswith("/t")} <= {"CANCELED"}
     await scene.close()
+
+
+class OnePlace(Places):
+    """All runs share one place, and every attempt that has it ends by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(shared=0)
+
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        return super().reserve(key, "shared")
+
+
+async def one_after_the_other(tmp_path: Any, **priorities: int) -> list[str]:
+    """The runs of the launches, when both had all of theirs waiting before there was a place."""
+    server, backend = Loops("first", "second", size=3, priorities=priorities), OnePlace()
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: server.waits.keys() >= {("first", ""), ("second", "")})
+    backend.free["shared"] = 1
+    for number in range(1, 7):
+        await scene.until(lambda: len(backend.launched) == number)  # noqa: B023
+        backend.end(backend.launched[-1])
+    await scene.close()
+    return [key.run_id for key in backend.launched]
+
+
+async def test_runs_of_one_priority_have_their_turns_one_after_the_other(tmp_path: Any) -> None:
+    assert await one_after_the_other(tmp_path) == ["first", "second"] * 3
+
+
+async def test_a_run_of_higher_priority_has_its_turns_first(tmp_path: Any) -> None:
+    assert await one_after_the_other(tmp_path, second=1) == ["second"] * 3 + ["first"] * 3

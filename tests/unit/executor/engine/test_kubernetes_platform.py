@@ -293,7 +293,10 @@ def test_affinity_accumulates() -> None:
 def test_settings_of_the_pod() -> None:
     found = resolved(
         {
-            "podMetadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}},
+            "podMetadata": {
+                "labels": {"a": "b"},
+                "annotations": {"c": "d", "penstock.dev/pool": "gpu", "penstock.dev/pool-slots": "2"},
+            },
             "imagePullPolicy": "Always",
             "activeDeadlineSeconds": "20",
             "securityContext": {"runAsUser": "65534", "runAsGroup": "0", "runAsNonRoot": True},

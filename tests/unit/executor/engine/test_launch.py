@@ -10,7 +10,7 @@ from penstock_executor.engine.launch import task_launch
 from penstock_executor.engine.machine import apply
 from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
-from penstock_ir.event_log import AttemptEnded, FailureKind, RunStarted
+from penstock_ir.event_log import AttemptEnded, BackoffElapsed, FailureCause, FailureKind, RunStarted
 from penstock_ir.loader import document_from_json
 
 from tools.testing import specs
@@ -44,6 +44,37 @@ def test_placeholders_of_image_and_resources() -> None:
     assert launch.image == "python:text"
     limits = {"cpu": "text", "memory": "2Gi", "example.com/text": "1"}
     assert launch.inputs["config"] == {"resources": {"limits": limits}}
+
+
+def test_after_an_attempt_that_ran_out_of_memory_there_is_more() -> None:
+    """Of both, in the Pod and in what the task is told; other failures change nothing, and neither does the cache."""
+    spec = specs.container(["true"], cached=True)
+    spec["root"]["dag"]["tasks"]["only"]["retryPolicy"] = {"maxRetryCount": 9}
+    plain = compile_pipeline(document_from_json(spec))
+    resources = {"resourceMemoryLimit": "1Gi", "resourceMemoryRequest": "512Mi"}
+    spec["deploymentSpec"]["executors"]["exec-only"]["container"]["resources"] = resources
+    annotations = {"penstock.dev/oom-memory-factor": "2", "penstock.dev/oom-memory-max": "3Gi"}
+    settings = {"podMetadata": {"annotations": annotations}}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-only": settings}}}}}
+    pipeline = compile_pipeline(document_from_json({"pipeline_spec": spec, "platform_spec": platform}))
+    context = RunContext("run", pipeline, {}, "file:///root", caching=False)
+    state = RunState(context)
+    apply(state, RunStarted(1))
+    node = state.open_tasks["only"]
+    found = []
+    causes = [FailureCause.OUT_OF_MEMORY, None, FailureCause.OUT_OF_MEMORY]
+    for attempt, cause in enumerate((*causes, None), 1):
+        launch = task_launch(node, context)
+        found.append((launch.resources["resourceMemoryLimit"], launch.resources["resourceMemoryRequest"]))
+        apply(state, AttemptEnded("only", attempt, attempt * 10, failure=FailureKind.USER, cause=cause))
+        apply(state, BackoffElapsed("only", attempt, attempt * 10 + 1))
+    assert found == [("1Gi", "512Mi"), ("2Gi", "1Gi"), ("2Gi", "1Gi"), ("3Gi", "2Gi")]
+    keys = []
+    for one in (plain, pipeline):
+        cached = RunState(RunContext("run", one, {}, "file:///root"))
+        apply(cached, RunStarted(1))
+        keys.append(cached.open_tasks["only"].fingerprint)
+    assert keys[0] and keys[0] == keys[1]
 
 
 def test_output_uris_are_new_for_every_attempt() -> None:

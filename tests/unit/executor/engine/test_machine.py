@@ -16,6 +16,7 @@ from penstock_ir.event_log import (
     BackoffElapsed,
     DeadlineExceeded,
     Event,
+    FailureCause,
     FailureKind,
     RetryRequested,
     RunStarted,
@@ -53,9 +54,16 @@ class Drive:
     def start(self) -> list[Effect]:
         return self.give(RunStarted(1))
 
-    def end(self, path: str, attempt: int = 1, failure: FailureKind | None = None, error: str = "") -> list[Effect]:
+    def end(
+        self,
+        path: str,
+        attempt: int = 1,
+        failure: FailureKind | None = None,
+        error: str = "",
+        cause: FailureCause | None = None,
+    ) -> list[Effect]:
         self.at += 1
-        return self.give(AttemptEnded(path, attempt, self.at, failure=failure, error=error))
+        return self.give(AttemptEnded(path, attempt, self.at, failure=failure, error=error, cause=cause))
 
     def states(self) -> dict[str, str]:
         return {node.path: node.state.value for node in walk(self.state) if node.path}
@@ -128,6 +136,38 @@ def test_the_platforms_failures_have_a_budget_of_their_own(options: dict[str, An
         assert isinstance(wake, Wake)
         run.give(BackoffElapsed("a", attempt, wake.at))
     assert run.end("a", retries + 1, FailureKind.INFRASTRUCTURE) == [FinishRun()]
+    assert summary(run.replayed()) == summary(run.state)
+
+
+def test_a_task_may_have_a_budget_of_its_own() -> None:
+    """For the platform's failures, whatever the run says."""
+    settings = {"podMetadata": {"annotations": {"penstock.dev/infrastructure-retries": "1"}}}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-only": settings}}}}}
+    run = Drive({"pipeline_spec": specs.container(["true"]), "platform_spec": platform}, infrastructure_retries=7)
+    run.start()
+    (wake,) = run.end("only", 1, FailureKind.INFRASTRUCTURE)
+    assert isinstance(wake, Wake)
+    run.give(BackoffElapsed("only", 1, wake.at))
+    assert run.end("only", 2, FailureKind.INFRASTRUCTURE) == [FinishRun()]
+
+
+def test_what_is_preempted_uses_no_budget() -> None:
+    run = Drive(chain("a"), infrastructure_retries=1)
+    run.start()
+    delays = []
+    for attempt in range(1, 40):
+        (wake,) = run.end("a", attempt, FailureKind.INFRASTRUCTURE, cause=FailureCause.PREEMPTED)
+        assert isinstance(wake, Wake)
+        delays.append(wake.at - run.at)
+        run.at = wake.at
+        run.give(BackoffElapsed("a", attempt, wake.at))
+    assert all(min(500 << n, 60_000) <= delay <= min(1000 << n, 120_000) for n, delay in enumerate(delays)), delays
+    assert len(set(delays)) > 30, "spread, for many are preempted at one moment"
+    # The budget is still there, and it is one.
+    (wake,) = run.end("a", 40, FailureKind.INFRASTRUCTURE)
+    assert isinstance(wake, Wake)
+    run.give(BackoffElapsed("a", 40, wake.at))
+    assert run.end("a", 41, FailureKind.INFRASTRUCTURE) == [FinishRun()]
     assert summary(run.replayed()) == summary(run.state)
 
 

@@ -20,7 +20,7 @@ OTHERS = Listing("others", KEYS)
 def test_a_token_carries_its_listing_order_and_filter() -> None:
     text = json.dumps({"predicates": [{"operation": "EQUALS", "key": "name", "string_value": "a"}]})
     first = parse(THINGS, ListRequest(sort_by="name desc", filter=text))
-    token = first.token(Cursor("a", "id-1"))
+    token = first.token(Cursor("a", "id-1"), 7)
     second = parse(THINGS, ListRequest(page_token=token))
     assert (second.sort_key, second.descending, second.predicates) == ("name", True, first.predicates)
     with pytest.raises(InvalidArgumentError, match="another listing"):
@@ -30,24 +30,36 @@ def test_a_token_carries_its_listing_order_and_filter() -> None:
 
 
 def test_a_token_goes_on_in_its_scope_alone() -> None:
-    token = parse(THINGS, ListRequest(), Scope("team-a", "e1")).token(Cursor(1, "id-1"))
+    token = parse(THINGS, ListRequest(), Scope("team-a", "e1")).token(Cursor(1, "id-1"), 7)
     request = ListRequest(page_token=token)
     assert parse(THINGS, request, Scope("team-a")).scope == Scope("team-a", "e1")
     assert parse(THINGS, request, Scope("team-a", "e1")).scope == Scope("team-a", "e1")
     for other in (Scope("team-a", "e2"), Scope("team-b", "e1"), Scope("team-b"), Scope(""), Scope()):
         with pytest.raises(InvalidArgumentError, match="another listing"):
             parse(THINGS, request, other)
-    everywhere = parse(THINGS, ListRequest(), Scope(parent="e1")).token(Cursor(1, "id-1"))
+    everywhere = parse(THINGS, ListRequest(), Scope(parent="e1")).token(Cursor(1, "id-1"), 7)
     assert parse(THINGS, ListRequest(page_token=everywhere)).scope == Scope(parent="e1")
     with pytest.raises(InvalidArgumentError, match="another listing"):
         parse(THINGS, ListRequest(page_token=everywhere), Scope("team-a"))
 
 
-def test_a_token_of_the_release_before_has_no_namespace() -> None:
-    document = json.loads(base64.b64decode(parse(THINGS, ListRequest()).token(Cursor(1, "id-1"))))
-    del document["namespace"]
+@pytest.mark.parametrize("total", [-1, 2**31, 1.0, True, "7", None])
+def test_a_token_has_a_total_that_can_be(total: object) -> None:
+    token = parse(THINGS, ListRequest()).token(Cursor(1, "id-1"), 7)
+    assert parse(THINGS, ListRequest(page_token=token)).total == 7
+    document = json.loads(base64.b64decode(token))
+    document["total"] = total
+    forged = base64.b64encode(json.dumps(document).encode()).decode()
+    with pytest.raises(InvalidArgumentError, match="page_token"):
+        parse(THINGS, ListRequest(page_token=forged))
+
+
+def test_a_token_of_the_release_before_has_neither_namespace_nor_total() -> None:
+    document = json.loads(base64.b64decode(parse(THINGS, ListRequest()).token(Cursor(1, "id-1"), 7)))
+    del document["namespace"], document["total"]
     token = base64.b64encode(json.dumps(document).encode()).decode()
-    assert parse(THINGS, ListRequest(page_token=token)).cursor == Cursor(1, "id-1")
+    query = parse(THINGS, ListRequest(page_token=token))
+    assert (query.cursor, query.total) == (Cursor(1, "id-1"), None)
     with pytest.raises(InvalidArgumentError, match="another listing"):
         parse(THINGS, ListRequest(page_token=token), Scope("team-a"))
 

@@ -63,6 +63,9 @@ class Calls:
 
     def cancel(self) -> None: ...
 
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
     def _future(self, result: Any) -> Future[Any]:
         future: Future[Any] = Future()
         if self._error is not None:

@@ -36,6 +36,9 @@ class _NoContext:
     def cancel(self) -> None:
         pass
 
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
 
 class Calls:
     """Never answers a call until `answered` is set; keeps what was asked."""

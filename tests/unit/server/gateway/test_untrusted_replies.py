@@ -52,6 +52,9 @@ class Replies:
 
     def cancel(self) -> None: ...
 
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
     def _failed(self) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_exception(ValueError(HTML.decode()))

@@ -35,12 +35,14 @@ class ExecutorStatus(_message.Message):
     def __init__(self, backend: _Optional[str] = ..., version: _Optional[str] = ..., places: _Optional[int] = ..., open_attempts: _Optional[int] = ...) -> None: ...
 
 class ClaimRunsResponse(_message.Message):
-    __slots__ = ("runs", "waited_millis")
+    __slots__ = ("runs", "waited_millis", "limited")
     RUNS_FIELD_NUMBER: _ClassVar[int]
     WAITED_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_FIELD_NUMBER: _ClassVar[int]
     runs: _containers.RepeatedCompositeFieldContainer[ClaimedRun]
     waited_millis: int
-    def __init__(self, runs: _Optional[_Iterable[_Union[ClaimedRun, _Mapping]]] = ..., waited_millis: _Optional[int] = ...) -> None: ...
+    limited: bool
+    def __init__(self, runs: _Optional[_Iterable[_Union[ClaimedRun, _Mapping]]] = ..., waited_millis: _Optional[int] = ..., limited: bool = ...) -> None: ...
 
 class ClaimedRun(_message.Message):
     __slots__ = ("run_id", "fence", "display_name", "namespace", "pipeline_spec_json", "platform_spec_json", "parameters_json", "pipeline_root", "service_account", "created_at_millis", "scheduled_at_millis", "terminate_requested", "events", "resource_name", "policy")
@@ -77,7 +79,7 @@ class ClaimedRun(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., pipeline_spec_json: _Optional[bytes] = ..., platform_spec_json: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ..., pipeline_root: _Optional[str] = ..., service_account: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., terminate_requested: bool = ..., events: _Optional[_Iterable[bytes]] = ..., resource_name: _Optional[str] = ..., policy: _Optional[_Union[RunPolicy, _Mapping]] = ...) -> None: ...
 
 class RunPolicy(_message.Message):
-    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected", "infrastructure_retries")
+    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected", "infrastructure_retries", "priority", "pool")
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +87,8 @@ class RunPolicy(_message.Message):
     DOCUMENTED_FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
     FLAT_COLLECTED_FIELD_NUMBER: _ClassVar[int]
     INFRASTRUCTURE_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
     caching: bool
     max_cache_age_millis: int
     fail_fast: bool
@@ -92,7 +96,9 @@ class RunPolicy(_message.Message):
     documented_final_status: bool
     flat_collected: bool
     infrastructure_retries: int
-    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ...) -> None: ...
+    priority: int
+    pool: str
+    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("run_id", "fence")
@@ -119,14 +125,16 @@ class HeartbeatRequest(_message.Message):
     def __init__(self, executor_id: _Optional[str] = ..., lease_millis: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ..., release: bool = ..., release_all: bool = ..., status: _Optional[_Union[ExecutorStatus, _Mapping]] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
-    __slots__ = ("lost_run_ids", "terminate_run_ids", "deleted_run_ids")
+    __slots__ = ("lost_run_ids", "terminate_run_ids", "deleted_run_ids", "limited")
     LOST_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     TERMINATE_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
     DELETED_RUN_IDS_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_FIELD_NUMBER: _ClassVar[int]
     lost_run_ids: _containers.RepeatedScalarFieldContainer[str]
     terminate_run_ids: _containers.RepeatedScalarFieldContainer[str]
     deleted_run_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, lost_run_ids: _Optional[_Iterable[str]] = ..., terminate_run_ids: _Optional[_Iterable[str]] = ..., deleted_run_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    limited: bool
+    def __init__(self, lost_run_ids: _Optional[_Iterable[str]] = ..., terminate_run_ids: _Optional[_Iterable[str]] = ..., deleted_run_ids: _Optional[_Iterable[str]] = ..., limited: bool = ...) -> None: ...
 
 class ReportTransitionsRequest(_message.Message):
     __slots__ = ("executor_id", "runs")
@@ -429,3 +437,60 @@ class RunHold(_message.Message):
     state: RunHold.State
     executor_id: str
     def __init__(self, run_id: _Optional[str] = ..., state: _Optional[_Union[RunHold.State, str]] = ..., executor_id: _Optional[str] = ...) -> None: ...
+
+class TakeSlotsRequest(_message.Message):
+    __slots__ = ("executor_id", "attempts", "why")
+    class Demand(_message.Message):
+        __slots__ = ("pool", "slots")
+        POOL_FIELD_NUMBER: _ClassVar[int]
+        SLOTS_FIELD_NUMBER: _ClassVar[int]
+        pool: str
+        slots: int
+        def __init__(self, pool: _Optional[str] = ..., slots: _Optional[int] = ...) -> None: ...
+    class Attempt(_message.Message):
+        __slots__ = ("run_id", "fence", "path", "attempt", "demands", "adopt")
+        RUN_ID_FIELD_NUMBER: _ClassVar[int]
+        FENCE_FIELD_NUMBER: _ClassVar[int]
+        PATH_FIELD_NUMBER: _ClassVar[int]
+        ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+        DEMANDS_FIELD_NUMBER: _ClassVar[int]
+        ADOPT_FIELD_NUMBER: _ClassVar[int]
+        run_id: str
+        fence: int
+        path: str
+        attempt: int
+        demands: _containers.RepeatedCompositeFieldContainer[TakeSlotsRequest.Demand]
+        adopt: bool
+        def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., path: _Optional[str] = ..., attempt: _Optional[int] = ..., demands: _Optional[_Iterable[_Union[TakeSlotsRequest.Demand, _Mapping]]] = ..., adopt: bool = ...) -> None: ...
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    executor_id: str
+    attempts: _containers.RepeatedCompositeFieldContainer[TakeSlotsRequest.Attempt]
+    why: bool
+    def __init__(self, executor_id: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[TakeSlotsRequest.Attempt, _Mapping]]] = ..., why: bool = ...) -> None: ...
+
+class TakeSlotsResponse(_message.Message):
+    __slots__ = ("answers",)
+    class Answer(_message.Message):
+        __slots__ = ("state", "text")
+        class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            STATE_UNSPECIFIED: _ClassVar[TakeSlotsResponse.Answer.State]
+            STATE_GRANTED: _ClassVar[TakeSlotsResponse.Answer.State]
+            STATE_WAITING: _ClassVar[TakeSlotsResponse.Answer.State]
+            STATE_REFUSED: _ClassVar[TakeSlotsResponse.Answer.State]
+            STATE_FENCED: _ClassVar[TakeSlotsResponse.Answer.State]
+        STATE_UNSPECIFIED: TakeSlotsResponse.Answer.State
+        STATE_GRANTED: TakeSlotsResponse.Answer.State
+        STATE_WAITING: TakeSlotsResponse.Answer.State
+        STATE_REFUSED: TakeSlotsResponse.Answer.State
+        STATE_FENCED: TakeSlotsResponse.Answer.State
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        state: TakeSlotsResponse.Answer.State
+        text: str
+        def __init__(self, state: _Optional[_Union[TakeSlotsResponse.Answer.State, str]] = ..., text: _Optional[str] = ...) -> None: ...
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[TakeSlotsResponse.Answer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[TakeSlotsResponse.Answer, _Mapping]]] = ...) -> None: ...

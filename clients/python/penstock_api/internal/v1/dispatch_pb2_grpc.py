@@ -39,6 +39,11 @@ class DispatchServiceStub(object):
                 request_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsRequest.SerializeToString,
                 response_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsResponse.FromString,
                 )
+        self.TakeSlots = channel.unary_unary(
+                '/penstock.internal.v1.DispatchService/TakeSlots',
+                request_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.TakeSlotsRequest.SerializeToString,
+                response_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.TakeSlotsResponse.FromString,
+                )
 
 
 class DispatchServiceServicer(object):
@@ -80,6 +85,14 @@ class DispatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeSlots(self, request, context):
+        """Slots for attempts that are to begin, all of an attempt's or none. Idempotent by (run, path, attempt): asked again
+        and again until they are granted. They are given back by the report that has the attempt's end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -107,6 +120,11 @@ def add_DispatchServiceServicer_to_server(servicer, server):
                     servicer.FilterRuns,
                     request_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsRequest.FromString,
                     response_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsResponse.SerializeToString,
+            ),
+            'TakeSlots': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeSlots,
+                    request_deserializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.TakeSlotsRequest.FromString,
+                    response_serializer=penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.TakeSlotsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -200,5 +218,22 @@ class DispatchService(object):
         return grpc.experimental.unary_unary(request, target, '/penstock.internal.v1.DispatchService/FilterRuns',
             penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsRequest.SerializeToString,
             penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.FilterRunsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def TakeSlots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/penstock.internal.v1.DispatchService/TakeSlots',
+            penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.TakeSlotsRequest.SerializeToString,
+            penstock__api_dot_internal_dot_v1_dot_dispatch__pb2.TakeSlotsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

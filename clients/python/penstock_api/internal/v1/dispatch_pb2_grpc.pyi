@@ -47,6 +47,10 @@ class DispatchServiceStub:
     """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
     are orphans, of one that lives they are another executor's. Reads only.
     """
+    TakeSlots: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.TakeSlotsRequest, _dispatch_pb2.TakeSlotsResponse]
+    """Slots for attempts that are to begin, all of an attempt's or none. Idempotent by (run, path, attempt): asked again
+    and again until they are granted. They are given back by the report that has the attempt's end.
+    """
 
 @_typing.type_check_only
 class DispatchServiceAsyncStub(DispatchServiceStub):
@@ -62,6 +66,10 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     FilterRuns: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.FilterRunsRequest, _dispatch_pb2.FilterRunsResponse]  # type: ignore[assignment]
     """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
     are orphans, of one that lives they are another executor's. Reads only.
+    """
+    TakeSlots: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.TakeSlotsRequest, _dispatch_pb2.TakeSlotsResponse]  # type: ignore[assignment]
+    """Slots for attempts that are to begin, all of an attempt's or none. Idempotent by (run, path, attempt): asked again
+    and again until they are granted. They are given back by the report that has the attempt's end.
     """
 
 class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -105,6 +113,16 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_pb2.FilterRunsResponse, _abc.Awaitable[_dispatch_pb2.FilterRunsResponse]]:
         """Where runs stand, for an executor that finds attempts of runs it does not hold: of one that has ended or is gone they
         are orphans, of one that lives they are another executor's. Reads only.
+        """
+
+    @_abc_1.abstractmethod
+    def TakeSlots(
+        self,
+        request: _dispatch_pb2.TakeSlotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.TakeSlotsResponse, _abc.Awaitable[_dispatch_pb2.TakeSlotsResponse]]:
+        """Slots for attempts that are to begin, all of an attempt's or none. Idempotent by (run, path, attempt): asked again
+        and again until they are granted. They are given back by the report that has the attempt's end.
         """
 
 def add_DispatchServiceServicer_to_server(servicer: DispatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

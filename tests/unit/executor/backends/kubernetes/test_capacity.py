@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from penstock_executor.attempts import AttemptKey
-from penstock_executor.backends.kubernetes.capacity import Bounds, Capacity, quota_text
+from penstock_executor.backends.kubernetes.capacity import Bounds, Capacity, never_fits, quota_text
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 
 REFUSAL = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5'
@@ -81,3 +81,19 @@ def test_a_namespace_that_refused_is_asked_by_one_at_a_time(monkeypatch: pytest.
 @pytest.mark.parametrize("message", [REFUSAL, "exceeded quota: in words of another version"])
 def test_the_words_of_a_quota(message: str) -> Any:
     assert quota_text(message).startswith("the namespace's quota")
+
+
+@pytest.mark.parametrize(
+    ("asked", "used", "limited", "words"),
+    [
+        ("limits.memory=8Gi,pods=1", "limits.memory=0,pods=5", "limits.memory=4Gi,pods=5", "limits.memory=4Gi in all"),
+        ("requests.cpu=4500m", "requests.cpu=0", "requests.cpu=4", "requests.cpu=4 in all, and the Pod asks for 4500m"),
+        ("requests.nvidia.com/gpu=1", "requests.nvidia.com/gpu=0", "requests.nvidia.com/gpu=0", "gpu=0 in all"),
+        ("requests.cpu=4", "requests.cpu=1", "requests.cpu=4000m", ""),
+        ("pods=1", "pods=5", "pods=5", ""),
+        ("odd=one", "odd=none", "odd=none", ""),
+    ],
+)
+def test_what_would_fit_no_empty_namespace_is_told_apart(asked: str, used: str, limited: str, words: str) -> None:
+    said = never_fits(f'pods "x" is forbidden: exceeded quota: q, requested: {asked}, used: {used}, limited: {limited}')
+    assert words in said and bool(words) == bool(said)

@@ -10,7 +10,7 @@ import pytest
 from penstock_executor.agent.protocol import AgentTask, Transfer
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.errors import TaskSpecError
-from penstock_executor.backends.kubernetes.settings import ArtifactsClaim
+from penstock_executor.backends.kubernetes.settings import ArtifactsClaim, NamespacePolicy
 from penstock_ir.artifact import Artifact
 
 from tests.support.pods import (
@@ -48,10 +48,10 @@ def test_artifacts_bring_an_agent() -> None:
     main["command"] = [
         *("/penstock/bin/run", "--share", "/penstock/share", "--wait", "--log", "/penstock/share/log"),
         *("--mkdir", "/tmp/kfp/outputs", "--mkdir", LOCAL_ROOT),
-        *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--", "train"),
+        *("--metadata", f"{LOCAL_ROOT}/output_metadata.json", "--home", "/tmp/kfp/.home", "--", "train"),
     ]
-    main["volumeMounts"] = [*files, share, *HOMES, WRAPPER]
-    emptied = [{"name": mount["name"], "emptyDir": {}} for mount in (*files, share, *HOMES)]
+    main["volumeMounts"] = [*files, share, WRAPPER]
+    emptied = [{"name": mount["name"], "emptyDir": {}} for mount in (*files, share)]
     expected["spec"]["volumes"][: len(SCRATCH)] = emptied
     agent = agent_of(made)
     instructions = agent["env"].pop(0)
@@ -101,7 +101,48 @@ def test_an_image_with_an_entrypoint_of_its_own_runs_as_it_is() -> None:
     (main,) = made["spec"]["containers"]
     assert "command" not in main and main["args"] == ["--x", "$$HOME"]
     assert "initContainers" not in made["spec"]
-    assert [volume["name"] for volume in made["spec"]["volumes"]] == [mount["name"] for mount in SCRATCH]
+    assert [volume["name"] for volume in made["spec"]["volumes"]] == [
+        *(mount["name"] for mount in (*SCRATCH, scratch("/s3", "s3"), *HOMES))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["{{$}}"], ()),
+        (['["--executor_input", "{{$.json_escape[1]}}"]'], ()),
+        (["--into={{$.outputs.output_file}}"], ()),
+        ([f"ls {LOCAL_ROOT}"], ()),
+        ([], (("TOLD", LOCAL_ROOT),)),
+    ],
+)
+def test_a_task_that_is_told_of_its_root_has_it(arguments: list[str], variables: tuple[tuple[str, str], ...]) -> None:
+    main = main_of(pod(launch("true", *arguments, env=variables)))
+    made = main["command"].index(LOCAL_ROOT)
+    assert main["command"][made - 1] == "--mkdir"
+    assert main["command"][made + 1 : made + 3] == ["--metadata", f"{LOCAL_ROOT}/output_metadata.json"]
+    assert scratch("/s3", "s3") in main["volumeMounts"]
+
+
+def test_a_root_that_every_program_knows_is_there() -> None:
+    main = main_of(pod(launch("true", task_root="https://elsewhere/root")))
+    assert main["command"][3:7] == ["--mkdir", "/tmp/kfp", "--metadata", "/tmp/kfp/output_metadata.json"]
+
+
+@pytest.mark.parametrize("path", ["/.cache/models", "/.local/lib"])
+@pytest.mark.parametrize("by", ["pipeline", "template"])
+def test_what_is_mounted_in_a_home_stays_in_it(path: str, by: str) -> None:
+    mount = {"name": "models", "mountPath": path}
+    volume = {"name": "models", "persistentVolumeClaim": {"claimName": "models"}}
+    if by == "pipeline":
+        made = pod(launch("true", kubernetes={"volumes": [volume], "volumeMounts": [mount]}))
+    else:
+        template = {"spec": {"containers": [{"name": "main", "volumeMounts": [mount]}], "volumes": [volume]}}
+        made = pod(launch("true"), policy=NamespacePolicy(pod_template=template))
+    main = main_of(made)
+    assert "--home" not in main["command"]
+    assert [one for one in main["volumeMounts"] if one in HOMES] == HOMES
+    assert mount in main["volumeMounts"]
 
 
 def test_around_an_entrypoint_the_agent_fetches_first_and_uploads_last() -> None:

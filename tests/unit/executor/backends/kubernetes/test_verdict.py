@@ -11,7 +11,7 @@ from penstock_executor.backends.kubernetes.give_up import Deadlines, when_to_giv
 from penstock_executor.backends.kubernetes.pod_warnings import PodWarning
 from penstock_executor.backends.kubernetes.verdict import Failure, failure_of
 from penstock_executor.backends.kubernetes.view import PodView, view_of
-from penstock_ir.event_log import FailureKind
+from penstock_ir.event_log import FailureCause, FailureKind
 
 # A kubelet was killed while it had a container started.
 SHIM = "failed to create containerd task: failed to start shim: start failed: : signal: killed: unknown"
@@ -149,6 +149,44 @@ def test_a_pod_that_a_queue_holds_back_is_not_given_up() -> None:
     assert when_to_give_up(view_of({**document, **gated}), "image", Deadlines()) is None
     found = when_to_give_up(view_of(document), "image", Deadlines(), ungated_at=AT + 7200_000)
     assert found is not None and found.at == AT + 7200_000 + 3600_000
+
+
+def test_an_hour_in_the_queue_is_not_counted_by_an_executor_that_did_not_see_it() -> None:
+    """Only Kueue's last write to the Pod tells; what others wrote, or wrote to its status, says nothing of gates."""
+    written = [
+        {"manager": "penstock-executor", "time": CREATED},
+        {"manager": "kueue", "time": "2026-01-01T01:00:00Z"},
+        {"manager": "kueue", "time": "2026-01-01T05:00:00Z", "subresource": "status"},
+        {"manager": "somebody", "time": "2026-01-01T06:00:00Z"},
+    ]
+    metadata = {"name": "p", "creationTimestamp": CREATED, "managedFields": written}
+    document: dict[str, Any] = {"metadata": metadata, "status": {"phase": "Pending"}}
+    found = when_to_give_up(view_of(document), "image", Deadlines())
+    assert found is not None and found.at == AT + 3600_000 + 3600_000
+    gated = {**document, "spec": {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}}
+    assert when_to_give_up(view_of(gated), "image", Deadlines()) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "cause"),
+    [
+        ("TerminationTarget", "WorkloadEvictedDueToPreempted", FailureCause.PREEMPTED),
+        ("TerminationTarget", "WorkloadEvictedDueToClusterQueueStopped", FailureCause.PREEMPTED),
+        ("TerminationTarget", "WorkloadEvictedDueToPodsReadyTimeout", None),
+        ("TerminationTarget", "WorkloadDeleted", None),
+        ("DisruptionTarget", "PreemptionByScheduler", FailureCause.PREEMPTED),
+        ("DisruptionTarget", "EvictionByEvictionAPI", None),
+    ],
+)
+def test_who_gave_the_place_to_others(kind: str, reason: str, cause: FailureCause | None) -> None:
+    condition = {"type": kind, "status": "True", "reason": reason, "message": "to make room"}
+    found = failure_of(pod(ended(143), conditions=[condition]), None, deadline_seconds=0, image="image")
+    assert found is not None
+    assert (found.kind, found.cause) == (FailureKind.INFRASTRUCTURE, cause)
+    assert "to make room" in found.text
+    untrue = {**condition, "status": "False"}
+    other = failure_of(pod(ended(143), conditions=[untrue]), None, deadline_seconds=0, image="image")
+    assert other is not None and other.cause is None and "to make room" not in other.text
 
 
 def test_a_pod_that_runs_is_not_stuck() -> None:

@@ -80,13 +80,29 @@ def test_the_schedulers_message(message: str, words: str) -> None:
     assert text(unscheduled(message)) == f"no node takes the Pod: {words}"
 
 
-def test_a_scheduling_gate() -> None:
+def gated(gate: str, **labels: str) -> PodView:
     document = {
-        "metadata": {"name": "p", "creationTimestamp": AT},
-        "spec": {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]},
+        "metadata": {"name": "p", "creationTimestamp": AT, "labels": labels},
+        "spec": {"schedulingGates": [{"name": gate}]},
         "status": {"phase": "Pending"},
     }
-    assert "scheduling gate kueue.x-k8s.io/admission" in text(view_of(document))
+    return view_of(document)
+
+
+def test_a_scheduling_gate() -> None:
+    assert "scheduling gate example.com/queue" in text(gated("example.com/queue"))
+
+
+def test_a_queue_of_kueue() -> None:
+    view = gated("kueue.x-k8s.io/admission", **{"kueue.x-k8s.io/queue-name": "team-a"})
+    assert text(view) == "the Pod waits for Kueue to admit it in the queue 'team-a'"
+    said = wait_of(view, (), "image", "couldn't assign flavors to pod set main: insufficient unused quota for cpu")
+    assert said is not None
+    assert said.text == (
+        "the Pod waits for Kueue to admit it in the queue 'team-a': couldn't assign flavors to pod set main: "
+        "insufficient unused quota for cpu"
+    )
+    assert text(gated("kueue.x-k8s.io/admission")) == "the Pod waits for Kueue to admit it"
 
 
 def test_an_image_with_its_error_and_tries() -> None:
