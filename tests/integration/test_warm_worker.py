@@ -149,9 +149,9 @@ async def test_an_attempt_is_canceled(pod: WorkerPod) -> None:
     await pod.begin("a", "trap '' TERM; echo begun; while :; do sleep 0.05; done")
     while "begun" not in pod.said():
         await asyncio.sleep(0.01)
-    await pod.send(op="cancel", id="a")
+    await pod.send(op="cancel", id="a", run_id="run", fence=1)
     await pod.heard("canceling", id="a")
-    await pod.send(op="cancel", id="a", at_once=True)
+    await pod.send(op="cancel", id="a", run_id="run", fence=1, at_once=True)
     result = await pod.result("a")
     assert result.exit is None and result.log_stored
     assert await seen(pod, "after") == before
@@ -182,6 +182,8 @@ async def test_a_worker_that_is_told_to_end(pod: WorkerPod) -> None:
     await pod.send(op="run", id="b", run_id="run", fence=1)
     assert (await pod.heard("refused", id="b"))["why"] == "it is busy"
     assert (await pod.result("a")).exit is not None
+    await pod.send(op="forget", id="a", run_id="run", fence=1)
+    await pod.heard("forgotten", id="a")
     assert pod.main is not None and pod.agent is not None
     assert await asyncio.to_thread(pod.main.wait, 60) == 0
     assert await asyncio.to_thread(pod.agent.wait, 60) == 0

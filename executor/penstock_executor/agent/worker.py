@@ -6,7 +6,7 @@ of JSON (docs/workers.md).
 Invariants: an attempt is begun once, whoever asks for it, however often: all that were begun are known for as long as
 the worker lives. One attempt at a time. A result is kept until it is forgotten. A request with a fence lower than one
 that was seen for the same run is refused. When the worker cannot be used any more, nothing is begun, and this program
-ends when nobody needs a result any more.
+ends when its results are forgotten, or after a while.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from penstock_executor.agent.share import log_line
 LINE_BYTES = 16 * 1024 * 1024
 """The longest message."""
 TOLD_TO_END = "it was told to end"
+# For a result that nobody has taken when the worker ends.
+_LINGER_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
 _CLIENTS = 16
 _QUEUED_BYTES = 256 * 1024 * 1024
 
@@ -42,6 +45,7 @@ class _Begun:
     number: int
     process: AttemptProcess | None = None
     result: AttemptResult | None = None
+    forgotten: bool = False
 
 
 class RefusedError(Exception):
@@ -77,8 +81,11 @@ class Worker:
                 task.cancel()
             if self._waiting is not None:
                 self._waiting.kill()
+            # What was told last is still under way.
             for client in list(self._clients):
                 client.close()
+                with contextlib.suppress(OSError, asyncio.TimeoutError):
+                    await asyncio.wait_for(client.wait_closed(), _CLOSE_SECONDS)
         return self._over
 
     # --- clients ---------------------------------------------------------------------------------------------------
@@ -134,8 +141,7 @@ class Worker:
                 self._finish(TOLD_TO_END)
             return {"event": "retiring"}
         identity = str(message["id"])
-        if op in ("run", "watch"):
-            self._check_fence(str(message["run_id"]), int(message["fence"]))
+        self._check_fence(str(message["run_id"]), int(message["fence"]))
         begun = self._attempts.get(identity)
         if op == "run":
             return await self._run(identity, message) if begun is None else _known(begun)
@@ -148,7 +154,8 @@ class Worker:
         if op == "forget":
             if begun is not None and begun.result is not None:
                 # That it was begun stays known.
-                begun.result = AttemptResult(exit=begun.result.exit)
+                begun.result, begun.forgotten = AttemptResult(exit=begun.result.exit), True
+                self._end_if_nobody_waits()
             return {"event": "forgotten"}
         raise ValueError(f"no such request: {op!r}")
 
@@ -240,7 +247,12 @@ class Worker:
     def _finish(self, why: str) -> None:
         self._over, self._ready = self._over or why, False
         self._tell(self._state())
-        self._ended.set()
+        self._end_if_nobody_waits()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._ended.set)
+
+    def _end_if_nobody_waits(self) -> None:
+        if self._over and all(begun.forgotten for begun in self._attempts.values()):
+            self._ended.set()
 
     def _begin(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
