@@ -215,6 +215,8 @@ _WRONG: dict[str, tuple[str, Any]] = {
     f"{ACCESS}/CreateToken": ("name", ""),
     f"{ACCESS}/RevokeToken": ("token_id", "nobody"),
     f"{ACCESS}/CreateRoleBinding": ("role_binding.role", "owner"),
+    "/penstock.v1.PoolService/PutPool": ("pool.name", ""),
+    "/penstock.v1.PoolService/DeletePool": ("name", "nothing"),
     "/api.ExperimentService/CreateExperimentV1": ("experiment.name", ""),
     "/api.TaskService/CreateTaskV1": ("task.fingerprint", ""),
 }

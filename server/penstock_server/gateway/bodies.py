@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
@@ -20,8 +20,9 @@ from penstock_server.gateway.limits import HttpLimits
 from penstock_server.telemetry import Limit
 
 _SWEEP_SECONDS = 1.0
-# A body that brings less in a second gives way to others.
+# A body that brings less in a second gives way to others; over a shorter time nothing is said of it.
 _BRISK_BYTES = 32 * 1024
+_SHORTEST_SECONDS = 0.1
 
 
 class BusyError(Exception):
@@ -53,9 +54,9 @@ class Body:
         self.arrived = False
         self._request = request
         self._bodies = bodies
-        self._second_from = 0
-        self._window_at = asyncio.get_running_loop().time()
-        self._window_from = 0
+        self._looked_at = self._window_at = asyncio.get_running_loop().time()
+        self._looked_from = self._window_from = 0
+        self._slow = False
 
     async def read(self, max_bytes: int) -> bytes:
         """All of it. Raises TooLargeError, BusyError, BodyEndedError."""
@@ -84,10 +85,13 @@ class Body:
     def end(self, *, busy: bool) -> None:
         self._request.content.set_exception(BodyEndedError(busy=busy))
 
-    def is_slow(self) -> bool:
-        """Whether it brought little since this was asked last."""
-        brought, self._second_from = self.received - self._second_from, self.received
-        return not self.arrived and brought < _BRISK_BYTES
+    def is_slow(self, now: float) -> bool:
+        """Whether it has brought little lately."""
+        seconds = now - self._looked_at
+        if seconds >= _SHORTEST_SECONDS:
+            brought, self._looked_from, self._looked_at = self.received - self._looked_from, self.received, now
+            self._slow = brought < _BRISK_BYTES * seconds
+        return self._slow and not self.arrived
 
     def is_too_slow(self, now: float, limits: HttpLimits) -> bool:
         if self.arrived or now - self._window_at < limits.slow_seconds:
@@ -115,10 +119,7 @@ class Bodies:
         """A place for the body until the block ends. Raises BusyError."""
         body = Body(request, self, connections.of(request).peer)
         if not request.content.is_eof():
-            try:
-                displaced = self.places.take(body.peer, body)
-            except NoPlaceError as error:
-                raise BusyError("too many bodies are being received", Limit.BODIES) from error
+            displaced = self._take_place(body)
             if displaced is not None:
                 displaced.end(busy=True)
         try:
@@ -127,6 +128,17 @@ class Bodies:
             self.places.leave(body)
             self._slow.discard(body)
             self._charge(body.peer, -body.received)
+
+    def _take_place(self, body: Body) -> Body | None:
+        """The body that lost its place for this one. Raises BusyError."""
+        with suppress(NoPlaceError):
+            return self.places.take(body.peer, body)
+        # Who is slow may have become so since the last sweep: hundreds can come within a second.
+        self._look()
+        try:
+            return self.places.take(body.peer, body)
+        except NoPlaceError as error:
+            raise BusyError("too many bodies are being received", Limit.BODIES) from error
 
     def charge(self, body: Body, size: int) -> None:
         """Raises BusyError."""
@@ -152,12 +164,18 @@ class Bodies:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
+            self._look()
             for body in self.places.holders():
-                if body.is_slow():
-                    self.places.waits(body)
-                    self._slow.add(body)
-                else:
-                    self.places.works(body)
-                    self._slow.discard(body)
                 if body.is_too_slow(loop.time(), self._limits):
                     body.end(busy=False)
+
+    def _look(self) -> None:
+        """Finds out which bodies give way."""
+        now = asyncio.get_running_loop().time()
+        for body in self.places.holders():
+            if body.is_slow(now):
+                self.places.waits(body)
+                self._slow.add(body)
+            else:
+                self.places.works(body)
+                self._slow.discard(body)

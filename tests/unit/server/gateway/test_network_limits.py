@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from penstock_server.access.credentials import Credentials
+from penstock_server.gateway import bodies
 from penstock_server.gateway.app import GatewaySettings, create_app
 from penstock_server.gateway.limits import HttpLimits
 from penstock_server.gateway.probes import probes_app
@@ -154,6 +155,24 @@ def test_a_slow_body_gives_its_place_to_another_one() -> None:
         assert b"HTTP/1.1 503" in slow[0].recv(1000)
         assert noted[Limit.BODY_PLACE] >= 1
         assert not is_closed(slow[3])
+
+
+def test_bodies_that_came_a_moment_ago_give_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any sweep has found out that they are slow."""
+    monkeypatch.setattr(bodies, "_SWEEP_SECONDS", 3600.0)
+    calls, noted = Calls(), Noted()
+    calls.answered.set_result(None)
+    with serving(LIMITS, calls, noted) as port, ExitStack() as stack:
+        slow = [stack.enter_context(connected(port, SLOW)) for _ in range(4)]
+        all_probes_answer(port)
+        time.sleep(0.2)  # over which they bring nothing
+        body = b'{"display_name": "x"}'
+        with connected(port, HEADERS + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body)) as brisk:
+            until(lambda: noted[Limit.BODY_PLACE] == 1)
+            brisk.sendall(body)
+            assert answer(brisk).startswith(b"HTTP/1.1 200")
+        assert b"HTTP/1.1 503" in slow[0].recv(1000)
+        assert noted[Limit.BODIES] == 0
 
 
 def test_a_body_slower_than_the_least_rate_is_ended() -> None:
