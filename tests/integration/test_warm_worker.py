@@ -21,7 +21,9 @@ from tools.testing import wrapper
 # Everything by which an attempt could notice an earlier one. The agent's own marks come when it is ready;
 # the log grows.
 PROBE = """
-ps -eo args | grep -v -e 'ps -eo' -e grep -e '^run ' -e 'sh -euc' -e '^COMMAND'
+for one in /proc/[0-9]*; do
+    case $(tr '\\0' ' ' < $one/cmdline) in "run "*|"sh -euc "*|"") ;; *) tr '\\0' ' ' < $one/cmdline; echo ;; esac
+done
 find "$TMPDIR" "$SHARE" "$ROOT" /dev/shm /dev/mqueue -mindepth 1 ! -name agent ! -name .agent ! -name ready ! -name log -printf '%p %y %m %U %s %l\\n' | sort
 ipcs -a
 ulimit -a
