@@ -21,8 +21,8 @@ from tools.testing import wrapper
 # Everything by which an attempt could notice an earlier one. The agent's own marks come when it is ready;
 # the log grows.
 PROBE = """
-for one in /proc/[0-9]*; do
-    case $(tr '\\0' ' ' < $one/cmdline) in "run "*|"sh -euc "*|"") ;; *) tr '\\0' ' ' < $one/cmdline; echo ;; esac
+for one in /proc/[0-9]*/cmdline; do
+    case $(tr '\\0' ' ' < $one 2>/dev/null) in "run "*|"sh -euc "*|"") ;; *) tr '\\0' ' ' < $one; echo ;; esac
 done
 find "$TMPDIR" "$SHARE" "$ROOT" /dev/shm /dev/mqueue -mindepth 1 ! -name agent ! -name .agent ! -name ready ! -name log -printf '%p %y %m %U %s %l\\n' | sort
 ipcs -a
