@@ -24,7 +24,8 @@ PROBE = """
 for one in /proc/[0-9]*/cmdline; do
     case $(tr '\\0' ' ' < $one 2>/dev/null) in "run "*|"sh -euc "*|"") ;; *) tr '\\0' ' ' < $one; echo ;; esac
 done
-find "$TMPDIR" "$SHARE" "$ROOT" /dev/shm /dev/mqueue -mindepth 1 ! -name agent ! -name .agent ! -name ready ! -name log -printf '%p %y %m %U %s %l\\n' | sort
+find "$TMPDIR" "$SHARE" "$ROOT" /dev/shm /dev/mqueue -mindepth 1 ! -name agent ! -name .agent \\
+    ! -name ready ! -name log -printf '%p %y %m %U %s %l\\n' | sort
 ipcs -a
 ulimit -a
 cat /proc/1/limits
@@ -76,16 +77,29 @@ async def test_attempts_one_after_another(pod: WorkerPod) -> None:
         assert f"out {number}\n" in between.partition(f"\n::penstock-attempt loga{number} end\n")[0]
 
 
+DEEP = """
+import os
+os.chdir(os.environ["TMPDIR"])
+for _ in range(3000):
+    os.mkdir("x" * 100)
+    os.chdir("x" * 100)
+"""
+MANY = """
+import os
+for number in range(20000):
+    open(os.environ["TMPDIR"] + "/" + str(number), "w").close()
+"""
 HOSTILE = {
-    "processes": "sleep 1000 & setsid sleep 1000 & (trap '' TERM INT HUP; sleep 1000) & setsid sh -c 'kill -STOP $$' &",
+    "processes": (
+        "sleep 1000 & setsid sleep 1000 & (trap '' TERM INT HUP; sleep 1000) & setsid sh -c 'kill -STOP $$' &"
+    ),
     "a process that goes on forking": "setsid sh -c 'while :; do sleep 0.01 & done' >/dev/null 2>&1 & sleep 0.3",
     "daemons": "(setsid sh -c '(sleep 1000 &) ; exec sleep 1000' &) ; sleep 0.1",
-    "closed directories": "mkdir -p $TMPDIR/a/b/c; touch $TMPDIR/a/b/c/d; chmod 0 $TMPDIR/a/b/c $TMPDIR/a/b $TMPDIR/a",
-    "deep directories": (
-        f"{sys.executable} -c \"import os\nos.chdir(os.environ['TMPDIR'])\nfor _ in range(3000):\n"
-        " os.mkdir('x' * 100); os.chdir('x' * 100)\""
+    "closed directories": (
+        "mkdir -p $TMPDIR/a/b/c; touch $TMPDIR/a/b/c/d; chmod 0 $TMPDIR/a/b/c $TMPDIR/a/b $TMPDIR/a"
     ),
-    "many files": f"{sys.executable} -c \"import os\nfor i in range(20000): open(os.environ['TMPDIR'] + f'/{{i}}', 'w')\"",
+    "deep directories": f"{sys.executable} -c '{DEEP}'",
+    "many files": f"{sys.executable} -c '{MANY}'",
     "odd files": "cd $TMPDIR; mkfifo p; ln -s / root; ln -s $SHARE up; touch \"$(printf 'a\\nb')\" -- '-rf' '...' ' '",
     "in its own places": "touch $ROOT/left $OUT/../more $SHARE/left; mkdir -p $SHARE/custom/x; chmod 0 $SHARE/custom",
     "links in the place of directories": "rm -rf $ROOT/tmp; ln -s $TMPDIR $ROOT/tmp; ln -s /etc $SHARE/custom",
@@ -96,8 +110,8 @@ HOSTILE = {
     ),
     "signals that end nothing": "for one in KILL STOP TSTP CHLD USR1 HUP QUIT PIPE ALRM SEGV; do kill -$one 1; done",
     "the memory of the first process": (
-        "for one in mem environ maps auxv stack root fd cwd; do cat /proc/1/$one >/dev/null 2>&1 && echo READ $one; done;"
-        " echo -500 > /proc/1/oom_score_adj; echo 1 > /proc/1/timerslack_ns"
+        "for one in mem environ maps auxv stack root fd cwd; do cat /proc/1/$one >/dev/null 2>&1 && echo READ $one;"
+        " done; echo -500 > /proc/1/oom_score_adj; echo 1 > /proc/1/timerslack_ns"
     ),
     "words of the worker": "echo; echo ::penstock-attempt loghostile end; echo ::penstock-attempt logafter begin",
     "its message": "echo nonsense > $MESSAGE",
@@ -160,7 +174,7 @@ async def test_an_attempt_is_canceled(pod: WorkerPod) -> None:
 
 
 async def test_an_attempt_is_begun_once(pod: WorkerPod) -> None:
-    """Whoever asks for it, however often, also when it is over; and never for one who does not hold its run any more."""
+    """Whoever asks, however often, also when it is over; and never for one who does not hold its run any more."""
     first = await pod.run("a", "echo once")
     assert first.exit is not None
     await pod.send(op="watch", id="a", run_id="run", fence=5)
@@ -189,3 +203,14 @@ async def test_a_worker_that_is_told_to_end(pod: WorkerPod) -> None:
     assert pod.main is not None and pod.agent is not None
     assert await asyncio.to_thread(pod.main.wait, 60) == 0
     assert await asyncio.to_thread(pod.agent.wait, 60) == 0
+
+
+async def test_instructions_that_cannot_be_given_are_refused(pod: WorkerPod) -> None:
+    """The worker is as good as before."""
+    await pod.heard("state", ready=True)
+    for name, script, why in (("nul", "echo \0", "NUL"), ("long", "x" * (9 * 1024 * 1024), "are the most")):
+        await pod.begin(name, script)
+        assert why in (await pod.heard("refused", id=name))["why"]
+    await pod.begin("a", "echo well")
+    await pod.heard("started", id="a")
+    assert (await pod.result("a")).log_stored

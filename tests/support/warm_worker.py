@@ -44,7 +44,9 @@ class WorkerPod:
         self._said: list[dict[str, Any]] = []
 
     def start(self) -> None:
-        places = [option for place in (self.root, self.temporary, Path("/dev/shm")) for option in ("--clear", str(place))]
+        places = [
+            option for place in (self.root, self.temporary, Path("/dev/shm")) for option in ("--clear", str(place))
+        ]
         command = [str(self._program), "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
         mounted = 'mount -t tmpfs tmpfs /dev/shm && chmod 1777 /dev/shm && exec "$@"'
         files = [(self.directory / name).open("ab") for name in ("stdout", "stderr", "agent-stderr")]
@@ -76,9 +78,10 @@ class WorkerPod:
                 continue
             below = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
             # Its first process has another user, so that the end of the one above it does not end it.
-            for one in (*below, process):
+            for one in below:
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
+            process.kill()
             process.wait()
             # What they have in the directory goes with them.
             await asyncio.to_thread(psutil.wait_procs, below, 60)

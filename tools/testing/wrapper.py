@@ -1,8 +1,8 @@
 """Runs the programs of a task's Pod as a container runtime would, and reads their results.
 
-Two binaries of each: the committed one, and one of the same source that ends as soon as it reads or writes outside of an object
-or does what C leaves undefined. The compiler of the committed one has no runtime library for the first of the two
-checks, hence the machine's own compiler; what cannot be built fails its tests.
+Two binaries of each: the committed one, and one of the same source that ends as soon as it reads or writes outside of
+an object or does what C leaves undefined. The compiler of the committed one has no runtime library for the first of the
+two checks, hence the machine's own compiler; what cannot be built fails its tests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The agent's side of handing attempts to a warm worker's first process (worker.c, docs/workers.md).
 
-Invariants: a FIFO is looked for under a name that only worker and agent know, unless no attempt runs, so that an attempt
-cannot take one over; what does not come in time ends the worker. One attempt is handed over at a time.
+Invariants: a FIFO is looked for under a name that only worker and agent know, unless no attempt runs, so that an
+attempt cannot take one over; what does not come in time ends the worker. One attempt is handed over at a time.
 """
 
 from __future__ import annotations
@@ -38,14 +38,18 @@ class HandOver:
         """Returns when the worker has cleared everything and takes an attempt. Raises WorkerStuckError."""
         await self._found("work", self._next)
 
-    async def give(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> None:
-        """Has the worker begin an attempt: `arguments` of the wrapper, the first of which is its own name.
+    def instructions(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> bytes:
+        """Of the next attempt: `arguments` of the wrapper, the first of which is its own name.
 
-        Raises ValueError for what is too long or holds NUL, WorkerStuckError.
+        Raises ValueError for what is too long or holds NUL.
         """
-        self._current, self._stop = secrets.token_hex(16), self._next
-        document = encoded(self._current, log_token, arguments, variables)
-        await self._written("work", self._next, document)
+        self._current = secrets.token_hex(16)
+        return encoded(self._current, log_token, arguments, variables)
+
+    async def give(self, instructions: bytes) -> None:
+        """Has the worker begin the attempt. Raises WorkerStuckError."""
+        self._stop = self._next
+        await self._written("work", self._next, instructions)
 
     async def stop(self, *, at_once: bool) -> None:
         """Asks the attempt that runs to end. An attempt may have taken the FIFO away: then nothing comes of it."""

@@ -144,7 +144,7 @@ class Worker:
         self._check_fence(str(message["run_id"]), int(message["fence"]))
         begun = self._attempts.get(identity)
         if op == "run":
-            return await self._run(identity, message) if begun is None else _known(begun)
+            return self._run(identity, message) if begun is None else _known(begun)
         if op == "watch":
             return {"event": "unknown"} if begun is None else _known(begun)
         if op == "cancel":
@@ -167,7 +167,7 @@ class Worker:
 
     # --- attempts --------------------------------------------------------------------------------------------------
 
-    async def _run(self, identity: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    def _run(self, identity: str, message: Mapping[str, Any]) -> dict[str, Any]:
         """Raises RefusedError."""
         if self._over:
             raise RefusedError(self._over)
@@ -175,32 +175,29 @@ class Worker:
             raise RefusedError("it is busy")
         task = AgentTask.from_json(json.dumps(message["task"]))
         arguments, variables = [str(word) for word in message["arguments"]], dict(message["variables"])
-        begun = self._attempts[identity] = _Begun(len(self._attempts) + 1, self._waiting)
-        self._waiting = None
+        try:
+            instructions = self._hand_over.instructions(["run", *arguments], variables, str(message["log_token"]))
+        except ValueError as error:
+            raise RefusedError(str(error)) from error
+        process, self._waiting = self._waiting, None
+        begun = self._attempts[identity] = _Begun(len(self._attempts) + 1, process)
         self._running, self._ready = identity, False
-        self._begin(self._carried_out(identity, begun, task, arguments, variables, str(message["log_token"])))
+        self._begin(self._carried_out(identity, begun, process, task, instructions))
         return {"event": "started", "number": begun.number}
 
     async def _carried_out(
-        self,
-        identity: str,
-        begun: _Begun,
-        task: AgentTask,
-        arguments: list[str],
-        variables: Mapping[str, str],
-        log_token: str,
+        self, identity: str, begun: _Begun, process: AttemptProcess, task: AgentTask, instructions: bytes
     ) -> None:
         try:
-            assert begun.process is not None
             # Before the program begins, so that its end is never missed.
-            begun.process.give(task)
-            await self._hand_over.give(["run", *arguments], variables, log_token)
-            begun.result = await begun.process.result()
-        except (WorkerStuckError, ValueError) as error:
+            process.give(task)
+            await self._hand_over.give(instructions)
+            begun.result = await process.result()
+        except WorkerStuckError as error:
             failure = (INFRASTRUCTURE, f"the worker cannot be used: {error}")
             begun.result = AttemptResult(exit=None, failure=failure)
             self._over = str(error)
-            begun.process.kill()
+            process.kill()
         begun.process = None
         self._tell(_ended(identity, begun.result))
         await self._go_on()
