@@ -322,8 +322,8 @@ static char **next_words(struct work *work, size_t *at) {
   return words;
 }
 
-/* `LENGTH NUL` and so many bytes: words that each end with NUL: both tokens; the number of arguments, the wrapper's name
- * included, and these; the number of variables and these, as NAME=VALUE. 0 when the Pod is to end. */
+/* `LENGTH NUL` and so many bytes: words that each end with NUL: both tokens; the number of arguments, the wrapper's
+ * name included, and these; the number of variables and these, as NAME=VALUE. 0 when the Pod is to end. */
 static int receive(int file, int signals, struct work *work) {
   char length[24] = "";
   size_t at = 0;
