@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 64
 _RECHECK_SECONDS = 0.5
 _TOLD_EVERY_SECONDS = 1.0
-_BEFORE_IT_STARTED = "the run was terminated before this task started"
+BEFORE_IT_STARTED = "the run was terminated before this task started"
 
 
 @dataclass(slots=True, order=True)
@@ -108,7 +108,7 @@ class LaunchQueue:
         key = AttemptKey(session.run_id, effect.path, effect.attempt)
         waiting = self._waiting.get(key)
         if waiting is not None and not waiting.adopt:
-            self._end(waiting, FailureKind.CANCELED, _BEFORE_IT_STARTED)
+            self._end(waiting, FailureKind.CANCELED, BEFORE_IT_STARTED)
         elif key in self._begun and await self._held(session):
             await self._backend.cancel(key)
 
@@ -254,7 +254,7 @@ class LaunchQueue:
             return
         canceling = node.phase is TaskPhase.CANCELING
         if canceling and not entry.adopt:
-            self._end(entry, FailureKind.CANCELED, _BEFORE_IT_STARTED)
+            self._end(entry, FailureKind.CANCELED, BEFORE_IT_STARTED)
             return
         task = task_launch(node, session.context)
         if entry.adopt and node.pod_name:

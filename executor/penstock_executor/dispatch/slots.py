@@ -25,6 +25,7 @@ from penstock_ir.task_rows import TaskPhase
 
 from penstock_executor.backoff import delays
 from penstock_executor.dispatch.client import DispatchClient
+from penstock_executor.dispatch.launches import BEFORE_IT_STARTED
 from penstock_executor.dispatch.session import RunSession
 from penstock_executor.engine.effects import Cancel, Launch
 from penstock_executor.engine.state import ContainerNode, RunContext
@@ -39,7 +40,6 @@ _RECHECK_SECONDS = 0.5
 _ALL_EVERY_SECONDS = 2.0
 _TOLD_AFTER_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 5.0
-_BEFORE_IT_STARTED = "the run was terminated before this task started"
 _Answer = pb.TakeSlotsResponse.Answer
 _Line = tuple[str, tuple[Demand, ...]]
 
@@ -118,7 +118,7 @@ class SlotQueue:
             if entry is not None:
                 # Of one that an earlier owner may have begun, the server's first answer says whether it has.
                 if entry.waits or not entry.adopt:
-                    self._end(entry, FailureKind.CANCELED, _BEFORE_IT_STARTED)
+                    self._end(entry, FailureKind.CANCELED, BEFORE_IT_STARTED)
                 return True
         return False
 
@@ -197,7 +197,7 @@ class SlotQueue:
             entry.waits = True
             node = entry.node()
             if node is not None and node.phase is TaskPhase.CANCELING:
-                self._end(entry, FailureKind.CANCELED, _BEFORE_IT_STARTED)
+                self._end(entry, FailureKind.CANCELED, BEFORE_IT_STARTED)
             elif answer.text:
                 self._tell(entry, answer.text)
 

@@ -213,7 +213,8 @@ def lines_of(waiting: Iterable[SlotRequest]) -> dict[PoolKey, list[SlotRequest]]
 def reason(request: SlotRequest, levels: Levels, lines: Mapping[PoolKey, Sequence[SlotRequest]]) -> str:
     """Why a request waits: the first of its pools that has too little, else the first that it is not first in."""
     short = [demand for demand in request.demands if not levels.fits(demand)]
-    pool, slots = (short or request.demands)[0]
+    # A limit may have been taken away since.
+    pool, slots = (short or [demand for demand in request.demands if demand.pool in levels.pools])[0]
     before, taken, there = (
         bisect_left(lines[pool], _PLACE(request), key=_PLACE),
         levels.taken_of(pool),

@@ -107,6 +107,7 @@ class Bodies:
         self._bytes: Counter[str] = Counter()
         self._total = 0
         self._slow: set[Body] = set()
+        self._looked_at = float("-inf")
 
     async def sweeping(self, app: web.Application) -> AsyncIterator[None]:
         """A cleanup context of the application."""
@@ -133,8 +134,10 @@ class Bodies:
         """The body that lost its place for this one. Raises BusyError."""
         with suppress(NoPlaceError):
             return self.places.take(body.peer, body)
-        # Who is slow may have become so since the last sweep: hundreds can come within a second.
-        self._look()
+        # Who is slow may have become so since the last sweep: hundreds can come within a second. Not for each of those
+        # that are refused: what a look costs grows with the places.
+        if asyncio.get_running_loop().time() - self._looked_at >= _SHORTEST_SECONDS:
+            self._look()
         try:
             return self.places.take(body.peer, body)
         except NoPlaceError as error:
@@ -171,7 +174,7 @@ class Bodies:
 
     def _look(self) -> None:
         """Finds out which bodies give way."""
-        now = asyncio.get_running_loop().time()
+        now = self._looked_at = asyncio.get_running_loop().time()
         for body in self.places.holders():
             if body.is_slow(now):
                 self.places.waits(body)
