@@ -20,27 +20,33 @@ Json = dict[str, Any]
 
 def task_env(task: TaskLaunch, settings: PodSettings) -> list[Json]:
     """Raises PodSpecError."""
+    return literal(task_variables(task, settings))
+
+
+def task_variables(task: TaskLaunch, settings: PodSettings) -> list[Json]:
+    """The EnvVars as they were given: no `$` in them means a reference."""
     platform: Any = task.kubernetes.get("env") or ()
-    return literal(
-        [
-            {"name": "KFP_POD_NAME", "value": task.pod_name},
-            {"name": "KFP_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
-            {"name": "KFP_RETRY_INDEX", "value": str(task.key.attempt - 1)},
-            *certificates_env(settings),
-            *({"name": name, "value": value} for name, value in task.env),
-            *({"name": name, "value": value} for name, value in settings.proxy),
-            *platform,
-        ]
-    )
+    return [
+        {"name": "KFP_POD_NAME", "value": task.pod_name},
+        {"name": "KFP_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        {"name": "KFP_RETRY_INDEX", "value": str(task.key.attempt - 1)},
+        *certificates_env(settings),
+        *({"name": name, "value": value} for name, value in task.env),
+        *({"name": name, "value": value} for name, value in settings.proxy),
+        *platform,
+    ]
+
+
+def last_of_each(entries: Sequence[Json]) -> list[Json]:
+    """The entries without those that a later one replaces, in their order."""
+    last = {entry["name"]: index for index, entry in enumerate(entries)}
+    return [entry for index, entry in enumerate(entries) if last[entry["name"]] == index]
 
 
 def literal(entries: Sequence[Json]) -> list[Json]:
     """The entries without those that a later one replaces. Raises PodSpecError."""
-    last = {entry["name"]: index for index, entry in enumerate(entries)}
     literals: list[Json] = []
-    for index, entry in enumerate(entries):
-        if last[entry["name"]] != index:
-            continue
+    for entry in last_of_each(entries):
         if "value" in entry:
             checked_arguments([f"{entry['name']}={entry['value']}"], "environment variable")
             entry = {**entry, "value": escaped(entry["value"], names(literals))}

@@ -60,11 +60,11 @@ def main_container(
     if resources:
         container["resources"] = resources
     users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
-    at_home = lies_at_home([*users, *_mounts_of_template(policy)])
+    at_home = lies_at_home([*users, *mounts_of_template(policy)])
     given = [*argv, *(one["value"] for one in env if "value" in one)]
     has_root = agent or not task.command or paths.root == SCRATCH or paths.names_root(given)
     if task.command:
-        wrapper = _wrapper(task, paths, moved, agent=agent, home="" if at_home else HOME, has_root=has_root)
+        wrapper = wrapper_command(task, paths, moved, agent=agent, home="" if at_home else HOME, has_root=has_root)
         wrapped = [*wrapper, "--", *argv]
         container["command"] = [escaped(text, names(env)) for text in wrapped]
     elif argv:
@@ -86,9 +86,10 @@ def _mounts_of_template(policy: NamespacePolicy) -> list[Mapping[str, Any]]:
     return [one for main in containers if main.get("name") == NAME for one in entries(main, "volumeMounts")]
 
 
-def _wrapper(
+def wrapper_command(
     task: TaskLaunch, paths: TaskPaths, moved: Transfers, *, agent: bool, home: str, has_root: bool
 ) -> list[str]:
+    """The wrapper and its options, without the user's command. `home` is empty when the program has one."""
     command = [f"{WRAPPER_DIR}/run"]
     if agent:
         command += ["--share", SHARE]

@@ -103,7 +103,7 @@ def make_pod(
             *agent_volumes(task, moved, settings),
             *(session_volume(store) if with_agent else ()),
         ],
-        **_scheduling(task, policy),
+        **scheduling(task, policy),
     }
     if first:
         spec["initContainers"] = first
@@ -134,7 +134,7 @@ def _grace(settings: PodSettings, *, uploads_at_end: bool) -> int:
     return max(seconds, math.ceil(settings.transfer_timeout_seconds)) if uploads_at_end else seconds
 
 
-def _scheduling(task: TaskLaunch, policy: NamespacePolicy) -> Json:
+def scheduling(task: TaskLaunch, policy: NamespacePolicy) -> Json:
     """Where, as whom and how long."""
     platform: Any = task.kubernetes
     fields: Json = {key: platform[key] for key in ("nodeSelector", "tolerations", "affinity") if platform.get(key)}

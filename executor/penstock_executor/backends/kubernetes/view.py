@@ -17,6 +17,7 @@ from penstock_executor.attempts import AttemptKey
 
 LABEL_INSTANCE = "penstock.dev/instance"
 LABEL_RUN = "pipeline/runid"
+LABEL_WORKER = "penstock.dev/worker"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 ANNOTATION_PATH = "penstock.dev/path"
 ANNOTATION_ATTEMPT = "penstock.dev/attempt"
@@ -98,6 +99,8 @@ class PodView:
     queue_stop: str = ""
     """The reason of its TerminationTarget condition, with which Kueue takes its place back."""
     queue_message: str = ""
+    worker: str = ""
+    """The shape of the tasks that it takes one after another (`workers`); empty for a Pod of one attempt."""
     ungated_at: int = 0
     """When Kueue let it go to the scheduler, as far as the Pod itself tells: not before the last write of Kueue's."""
 
@@ -178,6 +181,7 @@ def view_of(pod: Mapping[str, Any]) -> PodView:
         queue=text(mapping(metadata, "labels"), LABEL_QUEUE),
         queue_stop=queue_stop,
         queue_message=queue_message,
+        worker=text(mapping(metadata, "labels"), LABEL_WORKER),
         ungated_at=0 if gates else _last_write(metadata, "kueue"),
     )
 

@@ -35,11 +35,12 @@ def scratch_volumes(containers: Iterable[Json]) -> list[Json]:
     return [{"name": name, "emptyDir": {}} for name in names]
 
 
-def wrapper_volume(settings: PodSettings, architecture: str) -> Json:
-    """With the binary for `architecture`, or with all when it is empty."""
+def wrapper_volume(settings: PodSettings, architecture: str, *, worker: bool = False) -> Json:
+    """With the binary for `architecture`, or with all when it is empty; `worker`: also that of a warm worker."""
     source: Json = {"name": settings.wrapper_config_map, "defaultMode": 0o555}
     if architecture:
-        source["items"] = [{"key": f"run-{architecture}", "path": "run"}]
+        names = ("run", "worker") if worker else ("run",)
+        source["items"] = [{"key": f"{name}-{architecture}", "path": name} for name in names]
     return {"name": WRAPPER_VOLUME, "configMap": source}
 
 

@@ -1,4 +1,4 @@
-"""The ConfigMap through which the wrapper gets into a task's Pod.
+"""The ConfigMap through which the wrapper, and the first process of a warm worker, get into a task's Pod.
 
 Invariants: immutable, and named by the digest of its content, so that Pods of two versions run side by side and nobody
 has to update anything.
@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-_BINARIES = ("run-amd64", "run-arm64")
+_BINARIES = ("run-amd64", "run-arm64", "worker-amd64", "worker-arm64")
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Tasks of the same shape that share a Pod one after another (docs/workers.md)."""

@@ -1,0 +1,48 @@
+"""Whether a task may share a Pod with others, and if not, why: its user reads that.
+
+Invariants: pure. A task that cannot have a worker gets a Pod of its own, by itself, and never fails for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
+from penstock_executor.backends.kubernetes.task_store import TaskStore
+from penstock_executor.backends.kubernetes.transfers import agent_transfers
+from penstock_executor.backends.kubernetes.view import LABEL_QUEUE, mapping
+from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of
+from penstock_executor.backends.task_paths import TaskPaths
+
+_SHARED_BY_TEMPLATE = ("shareProcessNamespace", "hostPID", "hostIPC", "schedulingGates", "activeDeadlineSeconds")
+
+
+def why_not(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, store: TaskStore) -> str:
+    """Why the task needs a Pod of its own, empty when it does not. Raises TaskSpecError, ArtifactStoreError."""
+    platform: Mapping[str, Any] = task.kubernetes
+    template = mapping(policy.pod_template, "spec")
+    given = next((field for field in _SHARED_BY_TEMPLATE if template.get(field)), "")
+    volumes = [*(platform.get("ownVolumes") or ()), *(template.get("volumes") or ())]
+    if not task.command:
+        return "the task names no command"
+    if policy.security != "restricted":
+        return f"the namespace says security: {policy.security}, and a worker needs restricted"
+    if given:
+        return f"the namespace's podTemplate says {given}"
+    if template.get("initContainers") or platform.get("initContainers"):
+        return "it has init containers, which run once for a Pod"
+    if any("ephemeral" in volume for volume in volumes):
+        return "it has a volume of its own, which lives as long as a Pod"
+    if LABEL_QUEUE in mapping(platform, "labels") or LABEL_QUEUE in mapping(
+        mapping(policy.pod_template, "metadata"), "labels"
+    ):
+        return "it is in a queue of Kueue, which counts Pods"
+    if not architecture_of(platform, settings):
+        return "its node may have either architecture; a node selector for kubernetes.io/arch names one"
+    if agent_transfers(task, TaskPaths(task), settings).models:
+        return "an input is a model that is an image"
+    if store.sessions():
+        return "its object store is reached with a role that is taken for each attempt"
+    return ""

@@ -1,0 +1,172 @@
+"""The connection to a worker's agent: one stream through the cluster's API server, opened again whenever it breaks.
+
+Why through the API server: no Pod has to take connections, no network policy gets a hole, and who may do it is decided
+by the cluster's own rights.
+
+Invariants: what is asked is answered in order, so an answer belongs to the oldest question; when the stream breaks, all
+questions that were sent fail as such, since nobody knows whether they arrived. Whether a question may still be asked is
+decided at the moment when it is written. What an agent says is bounded; one that says something else is hung up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from penstock_kube.errors import ForbiddenError, KubeError
+
+from penstock_executor.agent.protocol import MAX_RESULT_BYTES
+from penstock_executor.backoff import delays
+
+log = logging.getLogger(__name__)
+
+Message = Mapping[str, Any]
+
+_LINE_BYTES = 2 * MAX_RESULT_BYTES
+"""Of a result, whose text may be longer as JSON."""
+_PING_SECONDS = 20.0
+_ANSWER_SECONDS = 40.0
+_TOLD = ("state", "ended")
+"""What an agent says without being asked."""
+
+
+class LinkDownError(Exception):
+    """What was to be asked was not sent."""
+
+
+class LinkLostError(Exception):
+    """What was asked was sent, and the answer did not come: it may have been done."""
+
+
+class Stream(Protocol):
+    async def send(self, data: bytes) -> None: ...
+
+    async def receive(self) -> bytes:
+        """The next piece, empty at the end."""
+        ...
+
+
+class AgentLink:
+    """`open_stream` connects to the agent. `told(message)` is called with what it says by itself, `up()` when a stream
+    is open, `down(error)` when it broke or could not be opened."""
+
+    def __init__(
+        self,
+        open_stream: Callable[[], AbstractAsyncContextManager[Stream]],
+        told: Callable[[Message], None],
+        up: Callable[[], None],
+        down: Callable[[BaseException], None],
+    ) -> None:
+        self._open_stream = open_stream
+        self._told = told
+        self._up = up
+        self._down = down
+        self._stream: Stream | None = None
+        self._asked: deque[asyncio.Future[Message]] = deque()
+        self._writing = asyncio.Lock()
+
+    @property
+    def is_up(self) -> bool:
+        return self._stream is not None
+
+    async def work(self) -> None:
+        """Keeps a stream open until cancelled."""
+        pauses = delays(0.05, 5.0)
+        while True:
+            try:
+                async with self._open_stream() as stream:
+                    self._stream = stream
+                    pauses = delays(0.05, 5.0)
+                    await self._listen(stream)
+                error: BaseException = ConnectionError("the agent hung up")
+            except (KubeError, OSError, ValueError, asyncio.TimeoutError) as broken:
+                error = broken
+            finally:
+                self._close()
+            self._down(error)
+            # Rights that are missing are not given within a moment.
+            await asyncio.sleep(5.0 if isinstance(error, ForbiddenError) else next(pauses))
+
+    async def ask(self, message: Message, allowed: Callable[[], bool] = lambda: True) -> Message | None:
+        """The answer; None when it was not `allowed` any more, and nothing was sent.
+
+        Raises LinkDownError, LinkLostError.
+        """
+        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        async with self._writing:
+            stream = self._stream
+            if stream is None:
+                raise LinkDownError
+            # Nothing may come between this and the first byte that is written.
+            if not allowed():
+                return None
+            answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+            self._asked.append(answer)
+            try:
+                await stream.send(data)
+            except (KubeError, OSError) as error:
+                log.debug("a worker's stream broke: %s", error)
+        return await answer
+
+    async def _listen(self, stream: Stream) -> None:
+        self._up()
+        pinging = asyncio.ensure_future(self._ping())
+        try:
+            held = bytearray()
+            scanned = 0
+            while True:
+                receiving = asyncio.ensure_future(stream.receive())
+                await asyncio.wait({receiving, pinging}, return_when=asyncio.FIRST_COMPLETED)
+                if not receiving.done():
+                    receiving.cancel()
+                    await asyncio.gather(receiving, return_exceptions=True)
+                    raise asyncio.TimeoutError(f"the agent did not answer within {_ANSWER_SECONDS:g} seconds")
+                piece = receiving.result()
+                if not piece:
+                    return
+                held += piece
+                while (end := held.find(b"\n", scanned)) >= 0:
+                    self._heard(bytes(held[:end]))
+                    del held[: end + 1]
+                    scanned = 0
+                scanned = len(held)
+                if len(held) > _LINE_BYTES:
+                    raise ValueError("the agent's message is too long")
+        finally:
+            pinging.cancel()
+
+    async def _ping(self) -> None:
+        """Ends when the agent does not answer: as it answers in order, this is true of whatever it was asked before."""
+        with contextlib.suppress(LinkDownError, LinkLostError, asyncio.TimeoutError):
+            while True:
+                await asyncio.sleep(_PING_SECONDS)
+                await asyncio.wait_for(self.ask({"op": "ping"}), _ANSWER_SECONDS)
+
+    def _heard(self, line: bytes) -> None:
+        """Raises ValueError."""
+        message = json.loads(line)
+        if not isinstance(message, dict) or not isinstance(message.get("event"), str):
+            raise ValueError("the agent says what is no message")
+        if message["event"] in _TOLD:
+            self._told(message)
+        elif not self._asked:
+            raise ValueError("the agent answers what was not asked")
+        else:
+            answer = self._asked.popleft()
+            if not answer.done():
+                answer.set_result(message)
+
+    def _close(self) -> None:
+        self._stream = None
+        while self._asked:
+            answer = self._asked.popleft()
+            if not answer.done():
+                answer.set_exception(LinkLostError())
+                # Nobody may be waiting for it any more.
+                answer.exception()
