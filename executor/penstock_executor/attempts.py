@@ -13,6 +13,7 @@ from typing import Union
 from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import FailureCause, FailureKind
 from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
+from penstock_ir.worker_sharing import AskedSharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class TaskLaunch:
     """The name of its Pod, or on one machine the name that the API shows instead; the same for every executor."""
     seen_running: bool = False
     """The attempt has started before: it is adopted or lost, but never started again."""
+    workers: AskedSharing = ""
+    """How far it asks to share a worker (docs/workers.md); empty when neither its pipeline nor its run says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
     security: restricted | image-user
     serviceAccount: name, for runs that name none
     imagePullSecrets: names, separated by commas
+    workers, workersDefault, workersMax, workersMin, workersIdleSeconds: about warm workers (see `worker_policy`)
     podTemplate: YAML of {metadata, spec}, merged into every Pod (see `merge`)
     serviceAccounts, secrets, configMaps, claims, deletableClaims, labels, annotations, images, pipelineRoots,
     importUris, volumes, storageClasses, tolerations, nodeLabels, affinityNamespaces: patterns of what tasks may use
@@ -21,9 +22,10 @@ import yaml
 from penstock_executor.backends.kubernetes.allowed import WORDS
 from penstock_executor.backends.kubernetes.errors import PodSpecError
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, Security
+from penstock_executor.backends.kubernetes.worker_policy import WORKER_KEYS, parse_worker_policy
 from penstock_executor.name_patterns import parse_patterns
 
-_KEYS = ("security", "serviceAccount", "imagePullSecrets", "podTemplate", *WORDS)
+_KEYS = ("security", "serviceAccount", "imagePullSecrets", "podTemplate", *WORKER_KEYS, *WORDS)
 
 
 def parse_policy(data: Mapping[str, str] | None, default_root: str = "") -> NamespacePolicy:
@@ -45,6 +47,7 @@ def parse_policy(data: Mapping[str, str] | None, default_root: str = "") -> Name
         pod_template=_template(given.get("podTemplate", "")),
         allowed={key: parse_patterns(given[key]) for key in WORDS if key in given},
         default_root=default_root,
+        workers=parse_worker_policy(given),
     )
 
 

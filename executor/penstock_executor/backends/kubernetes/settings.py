@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from penstock_executor.backends.kubernetes.own_names import SESSION_SECRETS, OwnNames
+from penstock_executor.backends.kubernetes.worker_policy import NO_WORKERS, WorkerPolicy
 
 Security = Literal["restricted", "image-user"]
 
@@ -88,3 +89,4 @@ class NamespacePolicy:
     what `allowed.UNLISTED` has of it."""
     default_root: str = ""
     """The pipeline root of runs that name none, which every run may have."""
+    workers: WorkerPolicy = NO_WORKERS
