@@ -30,6 +30,7 @@ _told_before_start = attrgetter("fetched", "prepared", "scheduled", "placed")
 _BEFORE_START = ("fetched_at_millis", "prepared_at_millis", "scheduled_at_millis", "placed_at_millis")
 _INT32 = range(-(2**31), 2**31)
 _NAME = 253
+_PLACEMENT = 200
 
 
 class AttemptRows:
@@ -112,4 +113,8 @@ class AttemptRows:
                 setattr(row, field, latest)
         if times.node:
             row.node = storable(times.node)[:_NAME]
+        if times.placement:
+            row.placement = storable(times.placement)[:_PLACEMENT]
+        if times.log_mark:
+            row.log_mark = times.log_mark
         return row

@@ -315,8 +315,11 @@ type Attempt struct {
 	PodName  string `protobuf:"bytes,7,opt,name=pod_name,json=podName,proto3" json:"pod_name,omitempty"`
 	LogUri   string `protobuf:"bytes,8,opt,name=log_uri,json=logUri,proto3" json:"log_uri,omitempty"`
 	// The node of its Pod.
-	Node          string       `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
-	Phases        []*PhaseSpan `protobuf:"bytes,10,rep,name=phases,proto3" json:"phases,omitempty"`
+	Node   string       `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
+	Phases []*PhaseSpan `protobuf:"bytes,10,rep,name=phases,proto3" json:"phases,omitempty"`
+	// What it runs in, for people: a worker and the number of its task, or why it has a Pod of its own. Empty where that
+	// is not told.
+	Placement     string `protobuf:"bytes,11,opt,name=placement,proto3" json:"placement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,6 +422,13 @@ func (x *Attempt) GetPhases() []*PhaseSpan {
 		return x.Phases
 	}
 	return nil
+}
+
+func (x *Attempt) GetPlacement() string {
+	if x != nil {
+		return x.Placement
+	}
+	return ""
 }
 
 type PhaseSpan struct {
@@ -3651,7 +3661,7 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
 	"\x05paths\x18\x02 \x03(\tR\x05paths\"H\n" +
 	"\x14ListAttemptsResponse\x120\n" +
-	"\battempts\x18\x01 \x03(\v2\x14.penstock.v1.AttemptR\battempts\"\xa3\x02\n" +
+	"\battempts\x18\x01 \x03(\v2\x14.penstock.v1.AttemptR\battempts\"\xc1\x02\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x05R\x06number\x12\x14\n" +
@@ -3663,7 +3673,8 @@ const file_penstock_api_v1_insight_proto_rawDesc = "" +
 	"\alog_uri\x18\b \x01(\tR\x06logUri\x12\x12\n" +
 	"\x04node\x18\t \x01(\tR\x04node\x12.\n" +
 	"\x06phases\x18\n" +
-	" \x03(\v2\x16.penstock.v1.PhaseSpanR\x06phasesB\f\n" +
+	" \x03(\v2\x16.penstock.v1.PhaseSpanR\x06phases\x12\x1c\n" +
+	"\tplacement\x18\v \x01(\tR\tplacementB\f\n" +
 	"\n" +
 	"_exit_code\"\x9c\x01\n" +
 	"\tPhaseSpan\x12/\n" +

@@ -45,7 +45,7 @@ class ListAttemptsResponse(_message.Message):
     def __init__(self, attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("path", "number", "state", "failure", "exit_code", "error", "pod_name", "log_uri", "node", "phases")
+    __slots__ = ("path", "number", "state", "failure", "exit_code", "error", "pod_name", "log_uri", "node", "phases", "placement")
     PATH_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class Attempt(_message.Message):
     LOG_URI_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     PHASES_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     path: str
     number: int
     state: str
@@ -66,7 +67,8 @@ class Attempt(_message.Message):
     log_uri: str
     node: str
     phases: _containers.RepeatedCompositeFieldContainer[PhaseSpan]
-    def __init__(self, path: _Optional[str] = ..., number: _Optional[int] = ..., state: _Optional[str] = ..., failure: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., node: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSpan, _Mapping]]] = ...) -> None: ...
+    placement: str
+    def __init__(self, path: _Optional[str] = ..., number: _Optional[int] = ..., state: _Optional[str] = ..., failure: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., node: _Optional[str] = ..., phases: _Optional[_Iterable[_Union[PhaseSpan, _Mapping]]] = ..., placement: _Optional[str] = ...) -> None: ...
 
 class PhaseSpan(_message.Message):
     __slots__ = ("phase", "start", "end")

@@ -187,7 +187,7 @@ class RunTransitions(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., first_sequence: _Optional[int] = ..., events: _Optional[_Iterable[bytes]] = ..., tasks: _Optional[_Iterable[_Union[TaskRow, _Mapping]]] = ..., artifacts: _Optional[_Iterable[_Union[ArtifactRow, _Mapping]]] = ..., cache_entries: _Optional[_Iterable[_Union[CacheEntry, _Mapping]]] = ..., run: _Optional[_Union[RunUpdate, _Mapping]] = ..., execution_ids: _Optional[_Mapping[str, int]] = ..., artifact_ids: _Optional[_Mapping[str, int]] = ..., waits: _Optional[_Iterable[_Union[TaskWait, _Mapping]]] = ..., attempts: _Optional[_Iterable[_Union[AttemptRow, _Mapping]]] = ...) -> None: ...
 
 class AttemptRow(_message.Message):
-    __slots__ = ("path", "attempt", "created_at_millis", "placed_at_millis", "scheduled_at_millis", "prepared_at_millis", "fetched_at_millis", "started_at_millis", "finished_at_millis", "stored_at_millis", "ended_at_millis", "outcome", "exit_code", "error", "pod_name", "log_uri", "node")
+    __slots__ = ("path", "attempt", "created_at_millis", "placed_at_millis", "scheduled_at_millis", "prepared_at_millis", "fetched_at_millis", "started_at_millis", "finished_at_millis", "stored_at_millis", "ended_at_millis", "outcome", "exit_code", "error", "pod_name", "log_uri", "node", "placement", "log_mark")
     PATH_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_MILLIS_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +205,8 @@ class AttemptRow(_message.Message):
     POD_NAME_FIELD_NUMBER: _ClassVar[int]
     LOG_URI_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    LOG_MARK_FIELD_NUMBER: _ClassVar[int]
     path: str
     attempt: int
     created_at_millis: int
@@ -222,7 +224,9 @@ class AttemptRow(_message.Message):
     pod_name: str
     log_uri: str
     node: str
-    def __init__(self, path: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., placed_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., prepared_at_millis: _Optional[int] = ..., fetched_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., stored_at_millis: _Optional[int] = ..., ended_at_millis: _Optional[int] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+    placement: str
+    log_mark: str
+    def __init__(self, path: _Optional[str] = ..., attempt: _Optional[int] = ..., created_at_millis: _Optional[int] = ..., placed_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., prepared_at_millis: _Optional[int] = ..., fetched_at_millis: _Optional[int] = ..., started_at_millis: _Optional[int] = ..., finished_at_millis: _Optional[int] = ..., stored_at_millis: _Optional[int] = ..., ended_at_millis: _Optional[int] = ..., outcome: _Optional[str] = ..., exit_code: _Optional[int] = ..., error: _Optional[str] = ..., pod_name: _Optional[str] = ..., log_uri: _Optional[str] = ..., node: _Optional[str] = ..., placement: _Optional[str] = ..., log_mark: _Optional[str] = ...) -> None: ...
 
 class TaskWait(_message.Message):
     __slots__ = ("path", "text")
