@@ -13,8 +13,8 @@ import json
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -29,19 +29,19 @@ from penstock_kube.errors import (
     GoneError,
     InvalidError,
     KubeConfigError,
+    KubeError,
     ThrottledError,
     UnauthorizedError,
     UnavailableError,
     from_response,
     from_status,
 )
+from penstock_kube.exec_stream import ExecSocket, ExecStream, refused_upgrade
+from penstock_kube.network import CONNECT_SECONDS, STALL_SECONDS, abort, network_errors
 from penstock_kube.pages import decode_list
 
 _T = TypeVar("_T")
 
-CONNECT_SECONDS = 10.0
-STALL_SECONDS = 90.0
-"""How long a watch may receive nothing: the server sends a bookmark about once a minute."""
 _CREDENTIALS_SECONDS = 30.0
 _LIST_ATTEMPTS = 3
 _BACKOFF = (0.1, 5.0)
@@ -77,8 +77,9 @@ class _Sessions:
 class KubeClient:
     """The client of one cluster. `deadline` in seconds, for every call that is no stream.
 
-    At most `connections` calls run at a time, not counting watches and followed logs. `observe(verb, code, seconds)` is
-    called for every try of a call that is no stream; the code is empty when there was no response.
+    At most `connections` calls run at a time, not counting watches, followed logs and programs. `observe(verb, code,
+    seconds)` is called for every try of a call that is no stream, and with the verb CONNECT for every try to begin a
+    program; the code is empty when there was no response.
     """
 
     def __init__(
@@ -223,6 +224,43 @@ class KubeClient:
                         raise from_status(event.get("object") or {})
                     yield event
 
+    @asynccontextmanager
+    async def exec(
+        self, namespace: str, pod: str, container: str, command: Sequence[str]
+    ) -> AsyncGenerator[ExecStream, None]:
+        """Runs `command`, without a shell, in the container for as long as the block lasts.
+
+        The program may not have begun yet: why it does not, `receive` tells. Raises KubeError when it is refused.
+        """
+        words: list[tuple[str, str]] = [(name, "true") for name in ("stdin", "stdout", "stderr")]
+        words += [("container", container), *(("command", word) for word in command)]
+        stream = await self._connected(self._url(f"/api/v1/namespaces/{namespace}/pods/{pod}/exec", words))
+        try:
+            yield stream
+        finally:
+            await stream.close()
+
+    async def _connected(self, url: URL) -> ExecStream:
+        for renewed in (False, True):
+            credentials = await self._fresh_credentials()
+            options = self._options(credentials, {})
+            started, code = time.monotonic(), ""
+            try:
+                stream = await ExecStream.connect(self._sessions().streams, url, options, seconds=self._deadline)
+                code = "101"
+                return stream
+            except UnauthorizedError as error:
+                code = str(error.status)
+                if renewed:
+                    raise
+                await self._renew(credentials)
+            except KubeError as error:
+                code = str(error.status or "")
+                raise
+            finally:
+                self._observe("CONNECT", code, time.monotonic() - started)
+        raise AssertionError("every failure is raised")
+
     async def _call(
         self,
         method: str,
@@ -284,7 +322,7 @@ class KubeClient:
         options = self._options(credentials, headers)
         started, code = time.monotonic(), ""
         try:
-            with _network_errors(f"{method} {url.path}"):
+            with network_errors(f"{method} {url.path}"):
                 calls = self._sessions().calls
                 async with calls.request(method, url, data=data, timeout=timeout, **options) as response:
                     answer = await response.read()
@@ -302,7 +340,7 @@ class KubeClient:
     ) -> AsyncIterator[aiohttp.StreamReader]:
         url = self._url(path, params)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
-        with _network_errors(f"GET {path}"):
+        with network_errors(f"GET {path}"):
             for renewed in (False, True):
                 credentials = await self._fresh_credentials()
                 options = self._options(credentials, {})
@@ -315,7 +353,7 @@ class KubeClient:
                     try:
                         yield response.content
                     finally:
-                        _abort(response)
+                        abort(response)
                     return
 
     def _sessions(self) -> _Sessions:
@@ -324,11 +362,16 @@ class KubeClient:
             headers = {"User-Agent": self._agent, "Accept": "application/json", "Accept-Encoding": "identity"}
             self._open_sessions = _Sessions(
                 calls=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections), headers=headers),
-                streams=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers),
+                streams=aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0),
+                    headers=headers,
+                    ws_response_class=ExecSocket,
+                    middlewares=(refused_upgrade,),
+                ),
             )
         return self._open_sessions
 
-    def _url(self, path: str, params: Mapping[str, str | int] | None) -> URL:
+    def _url(self, path: str, params: Mapping[str, str | int] | Sequence[tuple[str, str]] | None) -> URL:
         """Raises InvalidError."""
         if not _PATH.fullmatch(path):
             raise InvalidError(0, "Invalid", f"{path!r} is no path of the API: it holds what no name of an object has")
@@ -371,26 +414,6 @@ async def _blocking(read: Callable[[], _T]) -> _T:
         return await asyncio.to_thread(read)
     except KubeConfigError as error:
         raise UnavailableError(0, "Credentials", str(error), ambiguous=False) from error
-
-
-@contextmanager
-def _network_errors(what: str) -> Iterator[None]:
-    """Turns network errors into an UnavailableError that says whether the request may have arrived."""
-    try:
-        yield
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-        raise UnavailableError(0, "NoConnection", f"{what}: no connection: {error}", ambiguous=False) from error
-    except asyncio.TimeoutError as error:
-        raise UnavailableError(0, "Timeout", f"{what}: no answer in time") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise UnavailableError(0, "ConnectionLost", f"{what}: {error or type(error).__name__}") from error
-
-
-def _abort(response: aiohttp.ClientResponse) -> None:
-    """Aborts an unread response, without TLS's closing handshake, which would outlive the client."""
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

@@ -88,6 +88,17 @@ class UnavailableError(KubeError):
         self.ambiguous = ambiguous
 
 
+class ProgramFailedError(KubeError):
+    """A program that was run in a container ended with `exit_code`, which is not 0. `transient`, since what a program
+    finds in its container changes."""
+
+    transient = True
+
+    def __init__(self, status: int, reason: str, message: str, *, exit_code: int) -> None:
+        super().__init__(status, reason, message)
+        self.exit_code = exit_code
+
+
 _CLASSES: dict[int, type[KubeError]] = {
     400: InvalidError,
     401: UnauthorizedError,

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from penstock_kube.client import STALL_SECONDS, KubeClient
+from penstock_kube.client import KubeClient
 from penstock_kube.errors import GoneError, KubeError, ThrottledError
+from penstock_kube.network import STALL_SECONDS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
