@@ -76,6 +76,8 @@ class TaskLaunch:
     """The name of its Pod, or on one machine the name that the API shows instead; the same for every executor."""
     seen_running: bool = False
     """The attempt has started before: it is adopted or lost, but never started again."""
+    may_exist: bool = False
+    """An earlier holder of its run may have begun it."""
     workers: AskedSharing = ""
     """How far it asks to share a worker (docs/workers.md); empty when neither its pipeline nor its run says."""
 

@@ -14,9 +14,13 @@ class Runs:
         self.certain = True
         self.expected: bool | None = True
         self.finished: set[str] = set()
+        self.held_as = 1
 
     def may_act(self, run_id: str) -> bool:
         return self.certain
+
+    def fence(self, run_id: str) -> int:
+        return self.held_as
 
     def expects(self, key: AttemptKey) -> bool | None:
         return self.expected

@@ -36,6 +36,11 @@ class HeldRuns(Protocol):
         """Whether the lease of the run is certain at this moment: to be asked right before anything is created."""
         ...
 
+    def fence(self, run_id: str) -> int:
+        """What tells this executor's claim of the run from all earlier ones, which have lower numbers; 0 for a run that
+        is not held here."""
+        ...
+
     def expects(self, key: AttemptKey) -> bool | None:
         """Whether the attempt is under way in a run held here; None when the run is not held here."""
         ...

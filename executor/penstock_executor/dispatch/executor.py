@@ -131,6 +131,10 @@ class Executor:
     def may_act(self, run_id: str) -> bool:
         return self._leases.certain(run_id)
 
+    def fence(self, run_id: str) -> int:
+        session = self._sessions.get(run_id)
+        return session.fence if session is not None else 0
+
     def expects(self, key: AttemptKey) -> bool | None:
         session = self._sessions.get(key.run_id)
         if session is None:

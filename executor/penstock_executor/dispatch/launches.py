@@ -257,8 +257,8 @@ class LaunchQueue:
             self._end(entry, FailureKind.CANCELED, BEFORE_IT_STARTED)
             return
         task = task_launch(node, session.context)
-        if entry.adopt and node.pod_name:
-            task = replace(task, seen_running=True)
+        if entry.adopt:
+            task = replace(task, may_exist=True, seen_running=bool(node.pod_name))
         self._begun.add(key)
         await self._backend.launch(task)
         self.launched += 1

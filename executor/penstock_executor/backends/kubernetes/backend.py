@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
+from penstock_kube.client import KubeClient
 from penstock_kube.errors import KubeError
 from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStore, ArtifactStoreError
@@ -40,6 +41,9 @@ from penstock_executor.backends.kubernetes.verdict import Failure, disruption
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import wait_of
+from penstock_executor.backends.kubernetes.workers.attempts import WorkerAttempts
+from penstock_executor.backends.kubernetes.workers.fences import Fences
+from penstock_executor.backends.kubernetes.workers.fleet import Fleet
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.background import Background
 from penstock_executor.backoff import is_transient, retried
@@ -56,13 +60,14 @@ _FORCE_AFTER_SECONDS = 120.0
 class KubernetesBackend:
     def __init__(
         self,
+        client: KubeClient,
         namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, str, str], None]], Namespaces],
         calls: PodCalls,
         sessions: Callable[[Callable[[str], Awaitable[NamespaceConfig]]], Sessions],
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`namespaces(on_pod, on_news)` builds the watches that report to both, `sessions(config_of)` what keeps
+        """`client` reaches the agents of workers. `namespaces(on_pod, on_news)` builds the watches that report to both, `sessions(config_of)` what keeps
         the credentials of attempts by what holds in their namespaces."""
         self._namespaces = namespaces(self._on_pod, self._on_news)
         self._waits = WaitReporter(self._tell_wait)
@@ -74,6 +79,18 @@ class KubernetesBackend:
         self._capacity = Capacity(settings.bounds)
         self._sessions = sessions(self._namespaces.get)
         self._launcher = PodLauncher(self._namespaces, calls, claims, self._capacity, self._sessions, settings)
+        self._workers = WorkerAttempts(self._namespaces, claims, self._capacity, settings, self._launch_pod)
+        self._fleet = Fleet(
+            client,
+            calls,
+            settings.pods.instance,
+            ready=self._workers.ready,
+            told=self._workers.told,
+            linked=self._workers.linked,
+            ended=self._workers.worker_ended,
+            none=self._workers.no_worker,
+        )
+        self._fences = Fences(client, settings.pods.instance, self._fleet)
         self._attempts: dict[AttemptKey, PodAttempt] = {}
         self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
@@ -82,6 +99,7 @@ class KubernetesBackend:
     async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver = deliver
         self._runs = runs
+        self._workers.start(deliver, runs, self._fleet, self._fences)
         orphans = OrphanCollector(runs, self._pods, self._is_busy, self._adopt_orphan, self._settings.orphan_seconds)
         self._background.begin(self._retention.work())
         self._background.begin(orphans.work())
@@ -108,11 +126,21 @@ class KubernetesBackend:
         return config.store
 
     async def launch(self, task: TaskLaunch) -> None:
+        if task.key not in self._attempts:
+            placement = await self._workers.takes(task)
+            if placement is None:
+                return
+        else:
+            placement = ""
+        await self._launch_pod(task, placement)
+
+    async def _launch_pod(self, task: TaskLaunch, placement: str) -> None:
+        """In a Pod of its own; raises as `launch`."""
         known = self._attempts.get(task.key)
         if known is not None and known.state.phase is not Phase.ENDED:
             self._observe(known, Observation.LAUNCHED_AGAIN)
             return
-        attempt = PodAttempt(task, task.namespace or self._settings.pods.default_namespace)
+        attempt = PodAttempt(task, task.namespace or self._settings.pods.default_namespace, placement)
         self._attempts[task.key] = attempt
         assert self._runs is not None
         try:
@@ -140,7 +168,8 @@ class KubernetesBackend:
             attempt.keeping = self._background.begin(keeping)
 
     def reserve(self, key: AttemptKey, namespace: str) -> str:
-        return self._capacity.reserve(key, namespace or self._settings.pods.default_namespace)
+        namespace = namespace or self._settings.pods.default_namespace
+        return self._workers.full(namespace) or self._capacity.reserve(key, namespace)
 
     def unreserve(self, key: AttemptKey) -> None:
         self._capacity.cancel(key)
@@ -149,20 +178,26 @@ class KubernetesBackend:
         attempt = self._attempts.get(key)
         if attempt is not None:
             self._observe(attempt, Observation.CANCEL_ASKED)
+        elif self._workers.knows(key):
+            self._workers.cancel(key)
 
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)
-        if attempt is not None and attempt.view is not None and not attempt.deleting:
+        if attempt is None and self._workers.knows(key):
+            self._workers.release(key)
+        elif attempt is not None and attempt.view is not None and not attempt.deleting:
             uri = "" if attempt.log_stored else log_uri(attempt.task.task_root)
             self._retention.put(EndedPod(attempt.view, attempt.succeeded, uri))
 
     async def forget(self, run_id: str) -> None:
+        self._workers.forget(run_id)
         await self._claims.forget(run_id)
 
     async def close(self) -> None:
         for attempt in self._attempts.values():
             attempt.cancel_timer()
         self._background.cancel()
+        self._workers.close()
         self._waits.close()
         self._namespaces.close()
         self._sessions.close()
@@ -182,6 +217,9 @@ class KubernetesBackend:
     # --- following: what is seen of Pods ---------------------------------------------------------------------------
 
     def _on_pod(self, kind: EventKind, view: PodView) -> None:
+        if view.worker:
+            self._fleet.pod_event(kind, view)
+            return
         attempt = self._attempts.get(view.key) if view.key is not None else None
         if kind is EventKind.DELETED:
             self._retention.gone(view)
@@ -338,6 +376,8 @@ class KubernetesBackend:
         self._observe(attempt, Observation.CONCLUDED, outcome)
 
     def _end(self, attempt: PodAttempt, outcome: TaskOutcome) -> None:
+        if attempt.placement and not outcome.times.placement:
+            outcome = replace(outcome, times=replace(outcome.times, placement=attempt.placement))
         self._waits.forget(attempt.key)
         attempt.succeeded = outcome.succeeded
         attempt.cancel_timer()

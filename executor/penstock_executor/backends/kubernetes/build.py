@@ -37,7 +37,9 @@ class Dependencies:
 def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, per_second: float) -> KubernetesBackend:
     """`per_second` bounds Pod creates and deletes, each."""
     client = dependencies.client
+    calls = PodCalls(client, per_second)
     return KubernetesBackend(
+        client,
         lambda on_pod, on_news: Namespaces(
             client,
             settings.pods.instance,
@@ -49,7 +51,7 @@ def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, pe
             on_pod,
             on_news,
         ),
-        PodCalls(client, per_second),
+        calls,
         lambda config_of: Sessions(client, settings.pods.instance, config_of),
         ClaimTasks(client, settings.pods.instance, settings.pods.own_names),
         settings,

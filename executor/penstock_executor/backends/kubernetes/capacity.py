@@ -76,6 +76,14 @@ class Capacity:
         if key in self._reserved and not self._reserved[key][1]:
             self._drop(key)
 
+    def take(self, key: AttemptKey, namespace: str) -> None:
+        """The attempt has a place that is no Pod of its own, until `free`."""
+        self._put(key, namespace, seen=True)
+
+    def free(self, key: AttemptKey) -> None:
+        if key in self._reserved:
+            self._drop(key)
+
     def pod_seen(self, view: PodView) -> None:
         """A Pod as it is now, whoever created it."""
         if view.key is None:

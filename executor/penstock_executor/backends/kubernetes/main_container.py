@@ -80,7 +80,7 @@ def main_container(
     return container
 
 
-def _mounts_of_template(policy: NamespacePolicy) -> list[Mapping[str, Any]]:
+def mounts_of_template(policy: NamespacePolicy) -> list[Mapping[str, Any]]:
     """What the namespace's template mounts in `main`; whether it is right is told when it is merged."""
     containers = entries(mapping(policy.pod_template, "spec"), "containers")
     return [one for main in containers if main.get("name") == NAME for one in entries(main, "volumeMounts")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock_ir.event_log import FailureCause, FailureKind
 from penstock_store.session_keys import SessionKeys
@@ -23,6 +23,8 @@ from penstock_executor.engine.names import log_uri
 class PodAttempt:
     task: TaskLaunch
     namespace: str
+    placement: str = ""
+    """In what it runs, in words, when somebody might have expected something else."""
     state: AttemptState = field(default_factory=AttemptState)
     view: PodView | None = None
     given_up: Failure | None = None
@@ -74,7 +76,9 @@ class PodAttempt:
         view = self.view
         if view is None:
             return NO_TIMES
-        return pod_times(view, time.time_ns() // 1_000_000, started=self.started_at(view) if view.started_at else 0)
+        started = self.started_at(view) if view.started_at else 0
+        times = pod_times(view, time.time_ns() // 1_000_000, started=started)
+        return replace(times, placement=self.placement) if self.placement else times
 
     def failed(self, kind: FailureKind, text: str, cause: FailureCause | None = None) -> TaskOutcome:
         """The outcome of an attempt that ends now, without a result of its program."""

@@ -57,7 +57,7 @@ class Worker:
 
     @property
     def idle(self) -> bool:
-        return self.usable and self.ready and self.attempt is None
+        return self.usable and self.held and self.ready and self.attempt is None
 
     @property
     def usable(self) -> bool:

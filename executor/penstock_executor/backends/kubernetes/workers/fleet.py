@@ -1,0 +1,393 @@
+"""The workers of this executor: makes their Pods, talks to their agents, ends those that nobody needs.
+
+Which attempt a worker gets is not decided here (`attempts`).
+
+Invariants: attempts are begun only in workers that this program made; those of others are followed, never filled. A
+worker whose Pod has ended is told of once. A Pod that is left is removed when nobody can need what it says any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock_kube.client import KubeClient
+from penstock_kube.errors import ForbiddenError, KubeError, QuotaExceededError
+from penstock_kube.reflector import EventKind
+
+from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls, PodVanishedError
+from penstock_executor.backends.kubernetes.capacity import quota_text
+from penstock_executor.backends.kubernetes.view import PodView, view_of
+from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
+from penstock_executor.backends.kubernetes.workers import sizing
+from penstock_executor.backends.kubernetes.workers.link import AgentLink, LinkDownError, LinkLostError, Message
+from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
+from penstock_executor.backends.kubernetes.workers.worker_pod import named
+from penstock_executor.background import Background
+
+log = logging.getLogger(__name__)
+
+RELAY = ("python", "-m", "penstock_executor.agent", "relay")
+MOST_ATTEMPTS = 1000
+"""After so many a worker goes: what leaks, leaks no further."""
+_SWEEP_SECONDS = 1.0
+_START_SECONDS = 600.0
+_UNREACHABLE_SECONDS = 120.0
+_TROUBLE_SECONDS = 60.0
+# What an ended worker's Pod says is of use to whoever takes its runs over.
+_KEPT_SECONDS = 300.0
+_FORCE_SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What is known of a pool: of what its workers are made, how many there may be, who waits."""
+
+    pod: Mapping[str, Any]
+    policy: WorkerPolicy
+    waiting: int = 0
+    trouble: str = ""
+    trouble_until: float = 0.0
+
+
+class Fleet:
+    """`ready(worker)` is called when one can take an attempt, `told(worker, message)` with what its agent says by
+    itself, `linked(worker)` when a stream to it is open, `ended(worker)` when its Pod has ended or is gone, and
+    `none(pool)` when a worker could not be made."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        calls: PodCalls,
+        instance: str,
+        *,
+        ready: Callable[[Worker], None],
+        told: Callable[[Worker, Message], None],
+        linked: Callable[[Worker], None],
+        ended: Callable[[Worker], None],
+        none: Callable[[Pool], None],
+    ) -> None:
+        self._client = client
+        self._calls = calls
+        self._holder = f"{instance}-{secrets.token_hex(8)}"
+        self._ready = ready
+        self._told = told
+        self._linked = linked
+        self._ended = ended
+        self._none = none
+        self._kinds: dict[Pool, _Kind] = {}
+        self._workers: dict[str, Worker] = {}
+        self._making: Counter[Pool] = Counter()
+        self._removed: set[str] = set()
+        self._there: dict[str, dict[str, PodView]] = {}
+        self._background = Background("the workers")
+
+    def start(self) -> None:
+        self._background.begin(self._sweep())
+
+    def close(self) -> None:
+        """The workers go on, and end by themselves when no other executor talks to them."""
+        self._background.cancel()
+
+    # --- what attempts ask -----------------------------------------------------------------------------------------
+
+    def idle(self, pool: Pool) -> Worker | None:
+        """The one that was busy last: the others become old."""
+        return max((one for one in self._of(pool) if one.idle), key=lambda one: one.since, default=None)
+
+    def usable(self, pool: Pool) -> int:
+        """Workers that run or are being made."""
+        return sum(one.usable for one in self._of(pool)) + self._making[pool]
+
+    def working(self, pool: Pool) -> int:
+        """Workers that take attempts, or have taken one."""
+        return sum(one.usable and (one.ready or bool(one.taken)) for one in self._of(pool))
+
+    def trouble(self, pool: Pool) -> str:
+        """Why there can be no worker for now, empty when there can."""
+        kind = self._kinds.get(pool)
+        return kind.trouble if kind is not None and time.monotonic() < kind.trouble_until else ""
+
+    def want(self, pool: Pool, pod: Mapping[str, Any], policy: WorkerPolicy, waiting: int) -> None:
+        """So many attempts wait for workers that are made like `pod`."""
+        kind = self._kinds.setdefault(pool, _Kind(pod, policy))
+        kind.policy, kind.waiting = policy, waiting
+        self._size(pool, kind)
+
+    def waits(self, pool: Pool, waiting: int) -> None:
+        """So many attempts wait by now."""
+        kind = self._kinds.get(pool)
+        if kind is not None:
+            kind.waiting = waiting
+            self._size(pool, kind)
+
+    def follow(self, view: PodView) -> Worker:
+        """The worker of a Pod that runs, whoever made it."""
+        worker = self._workers.get(view.uid)
+        if worker is None:
+            worker = self._workers[view.uid] = Worker(view, None)
+        self._link(worker)
+        return worker
+
+    def retire(self, worker: Worker) -> None:
+        """It takes no attempt any more, and ends after the one that it has."""
+        if not worker.retiring:
+            worker.retiring, worker.since = True, time.monotonic()
+            self._background.begin(self._retired(worker))
+
+    def remove(self, worker: Worker, grace_seconds: int | None = None) -> None:
+        """Ends it with whatever it does."""
+        view = worker.view
+        self._background.begin(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds))
+
+    def drop_run(self, run_id: str) -> None:
+        """The run is over: nobody else uses its workers."""
+        for worker in [one for one in self._workers.values() if one.pool is not None and one.pool.run_id == run_id]:
+            self.retire(worker)
+        for pool in [pool for pool in self._kinds if pool.run_id == run_id]:
+            del self._kinds[pool]
+
+    # --- Pods ------------------------------------------------------------------------------------------------------
+
+    def pod_event(self, kind: EventKind, view: PodView) -> None:
+        """Of a Pod with the label of workers."""
+        there = self._there.setdefault(view.namespace, {})
+        if kind is EventKind.DELETED:
+            there.pop(view.uid, None)
+            self._removed.discard(view.uid)
+        else:
+            there[view.uid] = view
+        worker = self._workers.get(view.uid)
+        if worker is None:
+            return
+        worker.view = view
+        if kind is EventKind.DELETED or view.ended:
+            self._gone(worker)
+            if kind is EventKind.DELETED:
+                del self._workers[view.uid]
+            return
+        agent = view.container("agent")
+        if agent is not None and agent.terminated is not None:
+            # Without it nothing can be begun, and what runs there notices and ends.
+            worker.over = worker.over or "its agent has ended"
+            if worker.attempt is None:
+                self.remove(worker)
+        elif agent is not None and agent.running_since:
+            self._link(worker)
+
+    def _gone(self, worker: Worker) -> None:
+        if worker.gone:
+            return
+        worker.gone, worker.ready, worker.held = True, False, False
+        if worker.linking is not None:
+            worker.linking.cancel()
+        pool = worker.pool
+        if pool is not None and not worker.taken and not worker.retiring:
+            main = worker.view.container("main")
+            why = main.terminated.message or main.terminated.reason if main and main.terminated else worker.view.message
+            self._has_trouble(pool, f"a worker ended before it took a task: {(why or 'its Pod was removed')[:300]}")
+        self._ended(worker)
+        if pool is not None and pool in self._kinds:
+            self._size(pool, self._kinds[pool])
+
+    # --- agents ----------------------------------------------------------------------------------------------------
+
+    def _link(self, worker: Worker) -> None:
+        if worker.link is not None or worker.gone:
+            return
+        view = worker.view
+        worker.link = AgentLink(
+            lambda: self._client.exec(view.namespace, view.name, "agent", list(RELAY)),
+            lambda message: self._heard(worker, message),
+            lambda: self._up(worker),
+            lambda error: self._down(worker, error),
+        )
+        worker.linking = self._background.begin(worker.link.work())
+
+    def _up(self, worker: Worker) -> None:
+        worker.unreachable_since = 0.0
+        if worker.pool is not None:
+            self._background.begin(self._hold(worker))
+        self._linked(worker)
+
+    async def _hold(self, worker: Worker) -> None:
+        assert worker.link is not None
+        try:
+            answer = await worker.link.ask({"op": "hold", "holder": self._holder})
+        except (LinkDownError, LinkLostError):
+            return
+        worker.held = answer is not None and answer["event"] == "held"
+        if worker.held:
+            self._tell_ready(worker)
+        else:
+            log.warning("worker %s is held by another program", worker.view.name)
+
+    def _down(self, worker: Worker, error: BaseException) -> None:
+        worker.ready = worker.held = False
+        worker.unreachable_since = worker.unreachable_since or time.monotonic()
+        if worker.gone:
+            return
+        log.info("the stream to worker %s broke: %s", worker.view.name, error)
+        if isinstance(error, ForbiddenError) and worker.pool is not None:
+            text = "the executor's Role lacks create pods/exec (deploy/kustomize/tasks/warm-workers.yaml)"
+            self._has_trouble(worker.pool, text)
+
+    def _heard(self, worker: Worker, message: Message) -> None:
+        if message["event"] == "state":
+            worker.over = str(message.get("over") or "")[:300]
+            worker.taken = max(worker.taken, _count(message.get("attempts")))
+            ready = message.get("ready") is True
+            if ready and not worker.ready:
+                worker.since = time.monotonic()
+            worker.ready = ready
+            if worker.over or worker.taken >= MOST_ATTEMPTS:
+                self.retire(worker)
+            self._tell_ready(worker)
+        self._told(worker, message)
+
+    def _tell_ready(self, worker: Worker) -> None:
+        if worker.idle and worker.held:
+            self._ready(worker)
+
+    async def _retired(self, worker: Worker) -> None:
+        if worker.link is not None and not worker.over:
+            try:
+                await worker.link.ask({"op": "retire"})
+                return
+            except (LinkDownError, LinkLostError):
+                pass
+        if worker.attempt is None and not worker.gone:
+            self.remove(worker)
+
+    # --- how many --------------------------------------------------------------------------------------------------
+
+    def _of(self, pool: Pool) -> Iterator[Worker]:
+        return (one for one in self._workers.values() if one.pool == pool)
+
+    def _count_there(self, namespace: str) -> int:
+        there = sum(not (one.ended or one.deleted_at) for one in self._there.get(namespace, {}).values())
+        return there + sum(count for pool, count in self._making.items() if pool.namespace == namespace)
+
+    def _size(self, pool: Pool, kind: _Kind) -> None:
+        if not kind.waiting or self.trouble(pool):
+            return
+        mine = list(self._of(pool))
+        usable = sum(one.usable for one in mine)
+        coming = self._making[pool] + sum(one.coming or one.idle for one in mine)
+        there = self._count_there(pool.namespace)
+        count = sizing.to_make(kind.waiting, usable, coming, there, kind.policy.most)
+        for _ in range(count):
+            self._making[pool] += 1
+            self._background.begin(self._make(pool, kind))
+        if not count and not usable and not self._making[pool] and there >= kind.policy.most:
+            others = [
+                one
+                for one in self._workers.values()
+                if one.pool is not None and one.pool != pool and one.view.namespace == pool.namespace and not one.gone
+            ]
+            spare = sizing.longest_idle(others)
+            if any(one.retiring for one in others):
+                return
+            if spare is not None:
+                self.retire(spare)
+            else:
+                text = f"all {there} workers of the namespace take tasks of other shapes (workersMax)"
+                self._has_trouble(pool, text, seconds=_SWEEP_SECONDS)
+
+    async def _make(self, pool: Pool, kind: _Kind) -> None:
+        pod = named(kind.pod, pool.shape, secrets.token_hex(4))
+        name = pod["metadata"]["name"]
+        try:
+            document, _ = await self._calls.create(pool.namespace, pod, lambda: True)
+        except QuotaExceededError as error:
+            self._has_trouble(pool, quota_text(error.message))
+            return
+        except (KubeError, CreateAbandonedError, PodVanishedError) as error:
+            self._has_trouble(pool, f"Kubernetes refuses the Pod of a worker: {str(error)[:300]}")
+            return
+        finally:
+            self._making[pool] -= 1
+        made = view_of(document)
+        view = self._there.setdefault(pool.namespace, {}).setdefault(made.uid, made)
+        log.info("worker %s/%s was made", pool.namespace, name)
+        self._workers[made.uid] = Worker(view, pool)
+        self.pod_event(EventKind.MODIFIED, view)
+
+    def _has_trouble(self, pool: Pool, text: str, *, seconds: float = _TROUBLE_SECONDS) -> None:
+        kind = self._kinds.get(pool)
+        if kind is None:
+            return
+        kind.trouble, kind.trouble_until = text, time.monotonic() + seconds
+        self._none(pool)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                self._swept(time.monotonic())
+            except Exception:
+                # A defect of ours ends no worker's care for good.
+                log.exception("the workers could not be looked after")
+
+    def _swept(self, now: float) -> None:
+        for pool, kind in list(self._kinds.items()):
+            mine = list(self._of(pool))
+            usable = sum(one.usable for one in mine)
+            least = 0 if pool.run_id else kind.policy.least
+            if not kind.waiting:
+                for worker in sizing.to_retire(
+                    (one for one in mine if one.idle), usable, least, kind.policy.idle_seconds, now
+                ):
+                    self.retire(worker)
+            missing = least - usable - self._making[pool]
+            if missing > 0 and not kind.waiting and not self.trouble(pool):
+                room = kind.policy.most - self._count_there(pool.namespace)
+                for _ in range(max(0, min(missing, room))):
+                    self._making[pool] += 1
+                    self._background.begin(self._make(pool, kind))
+            self._size(pool, kind)
+            if not kind.waiting and not mine and not self._making[pool] and not least:
+                del self._kinds[pool]
+        for worker in list(self._workers.values()):
+            self._look_after(worker, now)
+        self._remove_leftovers()
+
+    def _look_after(self, worker: Worker, now: float) -> None:
+        if worker.gone:
+            return
+        if worker.usable and not worker.held and worker.link is not None and worker.link.is_up:
+            self._background.begin(self._hold(worker))
+        late = worker.coming and now - worker.since > _START_SECONDS
+        if late and worker.pool is not None:
+            self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")
+        lost = worker.unreachable_since and now - worker.unreachable_since > _UNREACHABLE_SECONDS
+        stays = worker.retiring and worker.attempt is None and now - worker.since > _UNREACHABLE_SECONDS
+        hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
+        if hangs:
+            self.remove(worker, grace_seconds=0)
+        elif (late or lost or stays) and not worker.view.deleted_at and (worker.pool is not None or worker.followed):
+            log.warning("worker %s does not do what it should, its Pod is removed", worker.view.name)
+            worker.over = worker.over or "it cannot be reached"
+            self.remove(worker)
+
+    def _remove_leftovers(self) -> None:
+        now = time.time() * 1000
+        for view in [one for views in self._there.values() for one in views.values()]:
+            if not view.ended or view.deleted_at or view.uid in self._removed:
+                continue
+            worker = self._workers.get(view.uid)
+            told_all = worker is not None and worker.retiring and not worker.followed
+            ends = [one.terminated.finished_at for one in view.containers if one.terminated]
+            if told_all or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
+                self._removed.add(view.uid)
+                self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 2**31 else 0
