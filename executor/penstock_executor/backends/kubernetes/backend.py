@@ -42,8 +42,6 @@ from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.kubernetes.workers.attempts import WorkerAttempts
-from penstock_executor.backends.kubernetes.workers.fences import Fences
-from penstock_executor.backends.kubernetes.workers.fleet import Fleet
 from penstock_executor.backends.orphans import OrphanCollector
 from penstock_executor.background import Background
 from penstock_executor.backoff import is_transient, retried
@@ -67,8 +65,8 @@ class KubernetesBackend:
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`client` reaches the agents of workers. `namespaces(on_pod, on_news)` builds the watches that report to both, `sessions(config_of)` what keeps
-        the credentials of attempts by what holds in their namespaces."""
+        """`client` reaches the agents of workers. `namespaces(on_pod, on_news)` builds the watches that report to both,
+        `sessions(config_of)` what keeps the credentials of attempts by what holds in their namespaces."""
         self._namespaces = namespaces(self._on_pod, self._on_news)
         self._waits = WaitReporter(self._tell_wait)
         self._calls = calls
@@ -79,18 +77,9 @@ class KubernetesBackend:
         self._capacity = Capacity(settings.bounds)
         self._sessions = sessions(self._namespaces.get)
         self._launcher = PodLauncher(self._namespaces, calls, claims, self._capacity, self._sessions, settings)
-        self._workers = WorkerAttempts(self._namespaces, claims, self._capacity, settings, self._launch_pod)
-        self._fleet = Fleet(
-            client,
-            calls,
-            settings.pods.instance,
-            ready=self._workers.ready,
-            told=self._workers.told,
-            linked=self._workers.linked,
-            ended=self._workers.worker_ended,
-            none=self._workers.no_worker,
+        self._workers = WorkerAttempts(
+            client, calls, self._namespaces, claims, self._capacity, settings, self._launch_pod
         )
-        self._fences = Fences(client, settings.pods.instance, self._fleet)
         self._attempts: dict[AttemptKey, PodAttempt] = {}
         self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
@@ -99,7 +88,7 @@ class KubernetesBackend:
     async def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver = deliver
         self._runs = runs
-        self._workers.start(deliver, runs, self._fleet, self._fences)
+        self._workers.start(deliver, runs)
         orphans = OrphanCollector(runs, self._pods, self._is_busy, self._adopt_orphan, self._settings.orphan_seconds)
         self._background.begin(self._retention.work())
         self._background.begin(orphans.work())
@@ -218,7 +207,7 @@ class KubernetesBackend:
 
     def _on_pod(self, kind: EventKind, view: PodView) -> None:
         if view.worker:
-            self._fleet.pod_event(kind, view)
+            self._workers.pod_event(kind, view)
             return
         attempt = self._attempts.get(view.key) if view.key is not None else None
         if kind is EventKind.DELETED:

@@ -170,7 +170,6 @@ def _labels(task: TaskLaunch, settings: PodSettings) -> Json:
 
 
 def _annotations(task: TaskLaunch, given: Mapping[str, str], containers: Sequence[Json]) -> dict[str, str]:
-    others = [one["name"] for one in containers if one["name"] not in AGENT_CONTAINERS]
     return {
         "sidecar.istio.io/inject": "false",
         **given,
@@ -180,9 +179,14 @@ def _annotations(task: TaskLaunch, given: Mapping[str, str], containers: Sequenc
         ANNOTATION_LOG: log_uri(task.task_root),
         **({} if task.ttl_succeeded is None else {ANNOTATION_TTL_SUCCEEDED: f"{task.ttl_succeeded:.0f}"}),
         **({} if task.ttl_failed is None else {ANNOTATION_TTL_FAILED: f"{task.ttl_failed:.0f}"}),
-        # Workload identity is for the agent.
-        "eks.amazonaws.com/skip-containers": ",".join(others),
+        **identity_for_agent(containers),
     }
+
+
+def identity_for_agent(containers: Sequence[Json]) -> dict[str, str]:
+    """The annotation that keeps the service account's identity in a cloud from all containers but the agent's."""
+    others = [one["name"] for one in containers if one["name"] not in AGENT_CONTAINERS]
+    return {"eks.amazonaws.com/skip-containers": ",".join(others)}
 
 
 def _check_size(pod: Json) -> None:

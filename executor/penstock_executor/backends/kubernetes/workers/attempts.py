@@ -14,32 +14,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from penstock_ir.event_log import FailureKind
+from penstock_kube.client import KubeClient
 from penstock_kube.errors import KubeError
+from penstock_kube.reflector import EventKind
 from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, step
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError, NoCapacityError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
+from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
 from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.verdict import disruption
+from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import Wait
 from penstock_executor.backends.kubernetes.worker_policy import isolation
 from penstock_executor.backends.kubernetes.workers.choice import why_not
 from penstock_executor.backends.kubernetes.workers.fences import FencedOffError, Fences, Found
 from penstock_executor.backends.kubernetes.workers.fleet import Fleet
-from penstock_executor.backends.kubernetes.workers.instructions import Instructions, instructions, is_too_long
+from penstock_executor.backends.kubernetes.workers.instructions import instructions, is_too_long
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
+from penstock_executor.backends.kubernetes.workers.queues import Queues
 from penstock_executor.backends.kubernetes.workers.results import begun_by, outcome_of, told_result
 from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
@@ -49,25 +51,9 @@ from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
 
-_QUEUED_A_WORKER = 8
 _AGAIN_SECONDS = 0.5
-_WITHOUT_SECONDS = 30.0
-"""After so long in a pool in which no worker takes attempts, one gets a Pod of its own."""
 _STATUS_SECONDS = 10.0
 """For so long the cluster is waited for, to say how a worker ended under its attempt."""
-_REFUSALS = 3
-_MOST_QUEUED = 2000
-
-
-@dataclass(slots=True)
-class _Queue:
-    """Attempts that wait for a worker of a pool, in their order. `without_since`: since when none takes attempts."""
-
-    config: NamespaceConfig
-    pod: Mapping[str, Any]
-    waiting: deque[WorkerAttempt] = field(default_factory=deque)
-    told: dict[AttemptKey, Instructions] = field(default_factory=dict)
-    without_since: float = 0.0
 
 
 class WorkerAttempts:
@@ -76,6 +62,8 @@ class WorkerAttempts:
 
     def __init__(
         self,
+        client: KubeClient,
+        calls: PodCalls,
         namespaces: Namespaces,
         claims: ClaimTasks,
         capacity: Capacity,
@@ -86,22 +74,34 @@ class WorkerAttempts:
         self._claims = claims
         self._capacity = capacity
         self._settings = settings
-        self._waits = WaitReporter(self._tell_wait)
         self._own_pod = own_pod
+        instance = settings.pods.instance
+        self._fleet = Fleet(
+            client,
+            calls,
+            instance,
+            ready=lambda worker: self._queues.match(worker.pool) if worker.pool is not None else None,
+            told=self._told,
+            linked=self._linked,
+            ended=self._worker_ended,
+            none=lambda pool: self._queues.no_worker(pool),
+        )
+        self._fences = Fences(client, instance, self._fleet)
+        self._waits = WaitReporter(lambda key, text: self._deliver(TaskWaiting(key, text)))
+        self._queues = Queues(self._fleet, self._held_runs, self, self._waits)
         self._attempts: dict[AttemptKey, WorkerAttempt] = {}
-        self._queues: dict[Pool, _Queue] = {}
-        self._queued: dict[str, int] = {}
-        self._refusals: dict[AttemptKey, int] = {}
         self._background = Background("attempts in workers")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
-        self._fleet: Fleet
-        self._fences: Fences
 
-    def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns, fleet: Fleet, fences: Fences) -> None:
-        self._deliver, self._runs, self._fleet, self._fences = deliver, runs, fleet, fences
-        fleet.start()
-        self._background.begin(self._tick())
+    def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
+        self._deliver, self._runs = deliver, runs
+        self._fleet.start()
+        self._queues.start()
+
+    def _held_runs(self) -> HeldRuns:
+        assert self._runs is not None, "not started"
+        return self._runs
 
     # --- what the backend asks -------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class WorkerAttempts:
         if task.may_exist:
             if config.policy.workers.allowed == "off" and not any(one.worker for one in config.pods.cache.values()):
                 return ""
-            self._begin(task, namespace, lambda attempt: self._background.begin(self._looked_for(attempt)))
+            self._background.begin(self._looked_for(self._begin(task, namespace)))
             return None
         shared = isolation(task.workers, config.policy.workers)
         if task.seen_running or shared == "off":
@@ -137,9 +137,12 @@ class WorkerAttempts:
         return key in self._attempts
 
     def full(self, namespace: str) -> str:
-        """Why the namespace's attempts have to wait, empty when they have not: enough wait for workers already."""
-        queued = self._queued.get(namespace, 0)
-        return f"{queued} tasks wait for workers already" if queued >= _MOST_QUEUED else ""
+        """Why the namespace's attempts have to wait, empty when they have not."""
+        return self._queues.full(namespace)
+
+    def pod_event(self, kind: EventKind, view: PodView) -> None:
+        """Of a worker's Pod."""
+        self._fleet.pod_event(kind, view)
 
     def cancel(self, key: AttemptKey) -> None:
         self._observe(self._attempts[key], Observation.CANCEL_ASKED)
@@ -148,8 +151,8 @@ class WorkerAttempts:
         """The attempt's outcome is committed."""
         attempt = self._attempts.pop(key)
         worker = attempt.worker
-        if worker is not None and not worker.gone and self._runs is not None:
-            worker.forgetting[attempt.identity] = (key.run_id, self._runs.fence(key.run_id))
+        if worker is not None and not worker.gone:
+            worker.forgetting[attempt.identity] = (key.run_id, self._held_runs().fence(key.run_id))
             self._background.begin(self._forgotten(worker))
 
     def forget(self, run_id: str) -> None:
@@ -161,6 +164,7 @@ class WorkerAttempts:
             attempt.cancel_timers()
         self._background.cancel()
         self._waits.close()
+        self._queues.close()
         self._fences.close()
         self._fleet.close()
 
@@ -184,135 +188,29 @@ class WorkerAttempts:
         if task.uses_workspace:
             await self._claims.ensure_workspace(task, config.namespace)
 
-        def enqueue(attempt: WorkerAttempt) -> None:
-            queue = self._queues.setdefault(pool, _Queue(config, pod))
-            queue.config, queue.pod = config, pod
-            queue.told[attempt.key] = told
-            self._put(pool, queue, attempt)
-            self._match(pool)
-
-        self._begin(task, config.namespace, enqueue)
+        policy = config.policy.workers
+        attempt = self._begin(task, config.namespace)
+        self._queues.put(pool, pod, policy, attempt, told)
         return None
 
-    def _begin(self, task: TaskLaunch, namespace: str, then: Callable[[WorkerAttempt], object]) -> None:
+    def _begin(self, task: TaskLaunch, namespace: str) -> WorkerAttempt:
         attempt = self._attempts[task.key] = WorkerAttempt(task, namespace)
         self._capacity.take(task.key, namespace)
-        then(attempt)
+        return attempt
 
-    def _put(self, pool: Pool, queue: _Queue, attempt: WorkerAttempt, *, first: bool = False) -> None:
-        if first:
-            queue.waiting.appendleft(attempt)
-        else:
-            queue.waiting.append(attempt)
-        self._count(pool.namespace, 1)
-
-    def _count(self, namespace: str, by: int) -> None:
-        self._queued[namespace] = self._queued.get(namespace, 0) + by
-
-    def _match(self, pool: Pool) -> None:
-        """Gives the pool's idle workers what waits, and has workers made for the rest."""
-        queue = self._queues.get(pool)
-        if queue is None:
-            return
-        while queue.waiting and (worker := self._fleet.idle(pool)) is not None:
-            attempt = queue.waiting.popleft()
-            self._count(pool.namespace, -1)
-            if attempt.state.phase is not Phase.CREATING or self._given_back(attempt):
-                queue.told.pop(attempt.key, None)
-                continue
-            worker.attempt = attempt
-            worker.since = time.monotonic()
-            self._background.begin(self._give(pool, queue, worker, attempt))
-        if not queue.waiting and not queue.told:
-            del self._queues[pool]
-            self._fleet.waits(pool, 0)
-        else:
-            self._fleet.want(pool, queue.pod, queue.config.policy.workers, len(queue.waiting))
-
-    def _given_back(self, attempt: WorkerAttempt) -> bool:
-        """Whether nobody wants it begun any more."""
-        assert self._runs is not None
+    def unwanted(self, attempt: WorkerAttempt) -> bool:
+        """Of one that nobody has begun: see `Lives`."""
         if attempt.state.stop is not None:
             self._observe(attempt, Observation.POSTPONED)
             return True
-        if self._runs.expects(attempt.key) is None:
+        if self._held_runs().expects(attempt.key) is None:
             # The next holder of its run looks for it, and finds that nobody has begun it.
             self._drop(attempt)
             return True
         return False
 
-    async def _give(self, pool: Pool, queue: _Queue, worker: Worker, attempt: WorkerAttempt) -> None:
-        assert self._runs is not None and worker.link is not None
-        runs, run_id = self._runs, attempt.key.run_id
-
-        def allowed() -> bool:
-            return attempt.state.stop is None and runs.expects(attempt.key) is True and runs.may_act(run_id)
-
-        told = queue.told[attempt.key]
-        attempt.worker = worker
-        worker.followed[attempt.identity] = attempt
-        # It says itself when it can take the next one.
-        worker.ready = False
-        try:
-            message = told.message(worker.view, runs.fence(run_id), attempt.log_mark)
-            answer = await worker.link.ask(message, allowed)
-        except LinkDownError:
-            self._not_begun(pool, queue, worker, attempt)
-            return
-        except LinkLostError:
-            # Asked again when there is a stream, or told by how the worker ends.
-            return
-        self._answered(pool, queue, worker, attempt, answer)
-
-    def _answered(
-        self, pool: Pool, queue: _Queue, worker: Worker, attempt: WorkerAttempt, answer: Message | None
-    ) -> None:
-        """Of `run`, or of `watch` for an attempt of which it is not known whether it was begun."""
-        event = answer["event"] if answer is not None else ""
-        if answer is not None and event in ("started", "known"):
-            queue.told.pop(attempt.key, None)
-            self._refusals.pop(attempt.key, None)
-            self._match(pool)
-            self._has_begun(attempt, worker, answer)
-            return
-        if answer is None:
-            worker.attempt, worker.followed = None, _without(worker.followed, attempt)
-            worker.ready = worker.held
-            attempt.worker = None
-            if self._given_back(attempt):
-                queue.told.pop(attempt.key, None)
-            else:
-                # The lease is not certain for now.
-                self._put(pool, queue, attempt, first=True)
-                self._later(pool)
-            return
-        if event == "refused":
-            log.info("worker %s refuses an attempt: %s", worker.view.name, answer.get("why"))
-            refusals = self._refusals[attempt.key] = self._refusals.get(attempt.key, 0) + 1
-            if refusals >= _REFUSALS:
-                worker.attempt, worker.followed = None, _without(worker.followed, attempt)
-                attempt.worker = None
-                queue.told.pop(attempt.key, None)
-                self._background.begin(self._by_itself(attempt, f"a worker refused it: {answer.get('why')}"))
-                return
-        self._not_begun(pool, queue, worker, attempt)
-
-    def _not_begun(self, pool: Pool, queue: _Queue, worker: Worker, attempt: WorkerAttempt) -> None:
-        """It is certain that the worker has not begun it."""
-        worker.followed = _without(worker.followed, attempt)
-        if worker.attempt is attempt:
-            worker.attempt = None
-        attempt.worker = None
-        if not self._given_back(attempt):
-            self._queues.setdefault(pool, queue)
-            self._put(pool, queue, attempt, first=True)
-            self._later(pool)
-
-    def _later(self, pool: Pool) -> None:
-        asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._match, pool)
-
-    def _has_begun(self, attempt: WorkerAttempt, worker: Worker, answer: Mapping[str, Any]) -> None:
-        number = answer.get("number")
+    def has_begun(self, attempt: WorkerAttempt, worker: Worker, number: object) -> None:
+        """`number` as the worker tells it."""
         attempt.number = number if isinstance(number, int) and 0 < number < 2**31 else 1
         attempt.began_at = attempt.began_at or time.time_ns() // 1_000_000
         worker.taken = max(worker.taken, attempt.number)
@@ -324,8 +222,7 @@ class WorkerAttempts:
     # --- attempts of an earlier holder -----------------------------------------------------------------------------
 
     async def _looked_for(self, attempt: WorkerAttempt) -> None:
-        assert self._runs is not None
-        runs, key = self._runs, attempt.key
+        runs, key = self._held_runs(), attempt.key
         try:
             begun = await self._fences.begun(
                 attempt.namespace, key.run_id, runs.fence(key.run_id), lambda: runs.expects(key) is not None
@@ -340,7 +237,7 @@ class WorkerAttempts:
             text = "the worker in which the task ran is gone, and nobody saw how it ended"
             self._observe(attempt, Observation.NOT_CREATED, attempt.failed(FailureKind.INFRASTRUCTURE, text))
         else:
-            await self._by_itself(attempt, "", "an executor before this one may have begun it")
+            self.by_itself(attempt, "an executor before this one may have begun it")
 
     def _adopt(self, attempt: WorkerAttempt, worker: Worker, found: Found) -> None:
         attempt.worker, attempt.log_mark = worker, found.log_mark or attempt.log_mark
@@ -348,31 +245,27 @@ class WorkerAttempts:
         if worker.gone:
             self._lost_with(worker, attempt)
             return
-        self._has_begun(attempt, worker, {"number": found.number})
+        self.has_begun(attempt, worker, found.number)
         self._background.begin(self._watched(worker, attempt))
 
     async def _watched(self, worker: Worker, attempt: WorkerAttempt) -> None:
         """Asks a worker for an attempt that is followed there: it answers, and tells its end behind that."""
-        assert self._runs is not None and worker.link is not None
+        assert worker.link is not None
         run_id = attempt.key.run_id
-        message = {"op": "watch", "id": attempt.identity, "run_id": run_id, "fence": self._runs.fence(run_id)}
+        message = {"op": "watch", "id": attempt.identity, "run_id": run_id, "fence": self._held_runs().fence(run_id)}
         try:
             answer = await worker.link.ask(message)
         except (LinkDownError, LinkLostError):
             return
-        if answer is None or attempt.result is not None or worker.followed.get(attempt.identity) is not attempt:
-            return
-        if attempt.number:
-            return
-        pool = worker.pool
-        queue = self._queues.get(pool) if pool is not None else None
-        if pool is not None and queue is not None:
-            self._answered(pool, queue, worker, attempt, answer)
+        if answer is not None and not attempt.number and worker.followed.get(attempt.identity) is attempt:
+            self._queues.answered(worker, attempt, answer)
 
-    async def _by_itself(self, attempt: WorkerAttempt, *reasons: str) -> None:
+    def by_itself(self, attempt: WorkerAttempt, reason: str) -> None:
         """Launches it in a Pod of its own."""
-        placement = _own(next(filter(None, reasons), ""))
-        while self._attempts.get(attempt.key) is attempt and not self._given_back(attempt):
+        self._background.begin(self._by_itself(attempt, _own(reason)))
+
+    async def _by_itself(self, attempt: WorkerAttempt, placement: str) -> None:
+        while self._attempts.get(attempt.key) is attempt and not self.unwanted(attempt):
             # From here on it is known there, and nowhere twice.
             del self._attempts[attempt.key]
             try:
@@ -380,7 +273,7 @@ class WorkerAttempts:
             except NoCapacityError as error:
                 self._waits.update(attempt.key, Wait(str(error)))
             except LeaseUncertainError:
-                pass
+                log.debug("task %s waits for its lease", attempt.key.path)
             else:
                 return
             self._attempts[attempt.key] = attempt
@@ -389,11 +282,7 @@ class WorkerAttempts:
 
     # --- what workers say ------------------------------------------------------------------------------------------
 
-    def ready(self, worker: Worker) -> None:
-        if worker.pool is not None:
-            self._match(worker.pool)
-
-    def linked(self, worker: Worker) -> None:
+    def _linked(self, worker: Worker) -> None:
         for attempt in list(worker.followed.values()):
             self._background.begin(self._watched(worker, attempt))
             if attempt.state.phase is Phase.STOPPING:
@@ -401,7 +290,7 @@ class WorkerAttempts:
         if worker.forgetting:
             self._background.begin(self._forgotten(worker))
 
-    def told(self, worker: Worker, message: Message) -> None:
+    def _told(self, worker: Worker, message: Message) -> None:
         if message["event"] == "ended":
             # Behind what was answered before it.
             asyncio.get_running_loop().call_soon(self._has_ended, worker, message)
@@ -412,73 +301,32 @@ class WorkerAttempts:
             return
         if worker.attempt is attempt:
             worker.attempt = None
+        if not attempt.number:
+            self._queues.begun(worker, attempt)
+            self.has_begun(attempt, worker, worker.taken)
         attempt.result = told_result(message)
+        failed = None
         if attempt.result is None:
             text = "what the worker told of the attempt's end is no result that this version can read"
-            attempt.worker = worker
-            self._observe(attempt, Observation.ENDED, attempt.failed(FailureKind.INFRASTRUCTURE, text))
-            return
-        if not attempt.number:
-            self._has_begun(attempt, worker, {"number": worker.taken})
-        self._observe(attempt, Observation.ENDED)
+            failed = attempt.failed(FailureKind.INFRASTRUCTURE, text)
+        self._observe(attempt, Observation.ENDED, failed)
 
-    def worker_ended(self, worker: Worker) -> None:
+    def _worker_ended(self, worker: Worker) -> None:
         for attempt in list(worker.followed.values()):
             self._lost_with(worker, attempt)
-        worker.followed.clear()
-        worker.attempt = None
 
     def _lost_with(self, worker: Worker, attempt: WorkerAttempt) -> None:
-        worker.followed = _without(worker.followed, attempt)
-        pool, begun = worker.pool, begun_by(worker.view)
-        queue = self._queues.get(pool) if pool is not None else None
-        if not attempt.number and begun is not None and attempt.identity not in begun and pool and queue is not None:
-            self._not_begun(pool, queue, worker, attempt)
-            return
-        if queue is not None:
-            queue.told.pop(attempt.key, None)
+        """The worker is over, and has not told how the attempt ended."""
+        begun = begun_by(worker.view)
         if not attempt.number:
-            self._has_begun(attempt, worker, {"number": worker.taken + 1})
+            if begun is not None and attempt.identity not in begun and self._queues.not_begun(worker, attempt):
+                return
+            self._queues.begun(worker, attempt)
+            self.has_begun(attempt, worker, worker.taken + 1)
+        worker.followed.pop(attempt.identity, None)
+        if worker.attempt is attempt:
+            worker.attempt = None
         self._observe(attempt, Observation.ENDED if worker.view.ended else Observation.GONE)
-
-    def no_worker(self, pool: Pool) -> None:
-        """The fleet could not make one: what waits runs without, unless others of the pool work."""
-        if not self._fleet.usable(pool):
-            self._all_by_themselves(pool, self._fleet.trouble(pool))
-
-    def _all_by_themselves(self, pool: Pool, reason: str) -> None:
-        queue = self._queues.get(pool)
-        if queue is None:
-            return
-        while queue.waiting:
-            attempt = queue.waiting.popleft()
-            self._count(pool.namespace, -1)
-            queue.told.pop(attempt.key, None)
-            self._background.begin(self._by_itself(attempt, reason))
-        self._match(pool)
-
-    async def _tick(self) -> None:
-        """Says why attempts wait, and lets none wait for workers that do not come."""
-        while True:
-            await asyncio.sleep(1.0)
-            now = time.monotonic()
-            for pool, queue in list(self._queues.items()):
-                working = self._fleet.working(pool)
-                queue.without_since = 0.0 if working or not queue.waiting else queue.without_since or now
-                for attempt in queue.waiting:
-                    self._waits.update(attempt.key, Wait(f"waits for one of {working} workers of its kind"))
-                if queue.without_since and now - queue.without_since > _WITHOUT_SECONDS:
-                    self._all_by_themselves(pool, f"no worker was ready within {_WITHOUT_SECONDS:g} seconds")
-                # A run that is lost, or an attempt that was cancelled, waits for no worker.
-                for attempt in [one for one in queue.waiting if one.state.stop is not None]:
-                    queue.waiting.remove(attempt)
-                    queue.told.pop(attempt.key, None)
-                    self._count(pool.namespace, -1)
-                    self._given_back(attempt)
-                self._match(pool)
-
-    def _tell_wait(self, key: AttemptKey, text: str) -> None:
-        self._deliver(TaskWaiting(key, text))
 
     # --- acting: what follows from it ------------------------------------------------------------------------------
 
@@ -514,14 +362,13 @@ class WorkerAttempts:
         # WITHDRAW: whoever gives it to a worker, or makes its Pod, asks for the state before.
 
     async def _stop(self, attempt: WorkerAttempt, *, at_once: bool) -> None:
-        assert self._runs is not None
         worker, run_id = attempt.worker, attempt.key.run_id
         if worker is None or worker.link is None or attempt.state.phase is not Phase.STOPPING:
             return
         if not at_once:
             kill = self._stop(attempt, at_once=True)
             attempt.after(self._settings.cancel_grace_seconds, lambda: self._background.begin(kill))
-        fence = self._runs.fence(run_id)
+        fence = self._held_runs().fence(run_id)
         message = {"op": "cancel", "id": attempt.identity, "run_id": run_id, "fence": fence, "at_once": at_once}
         try:
             await worker.link.ask(message)
@@ -555,13 +402,11 @@ class WorkerAttempts:
             await asyncio.sleep(0.05)
 
     def _end(self, attempt: WorkerAttempt, outcome: TaskOutcome) -> None:
-        assert self._runs is not None
         self._waits.forget(attempt.key)
         attempt.cancel_timers()
         self._capacity.free(attempt.key)
-        self._refusals.pop(attempt.key, None)
         self._deliver(outcome)
-        if self._runs.expects(attempt.key) is None:
+        if self._held_runs().expects(attempt.key) is None:
             # Nobody here waits for it, so nobody will release it.
             self._attempts.pop(attempt.key, None)
 
@@ -569,7 +414,6 @@ class WorkerAttempts:
         self._waits.forget(attempt.key)
         attempt.cancel_timers()
         self._capacity.free(attempt.key)
-        self._refusals.pop(attempt.key, None)
         if self._attempts.get(attempt.key) is attempt:
             del self._attempts[attempt.key]
 
@@ -587,7 +431,3 @@ class WorkerAttempts:
 
 def _own(reason: str) -> str:
     return f"a Pod of its own: {reason}"[:200] if reason else ""
-
-
-def _without(followed: dict[str, WorkerAttempt], attempt: WorkerAttempt) -> dict[str, WorkerAttempt]:
-    return {identity: one for identity, one in followed.items() if one is not attempt}

@@ -68,3 +68,11 @@ class Worker:
     def coming(self) -> bool:
         """Whether it is expected to become ready for its first attempt."""
         return self.usable and not self.ready and self.attempt is None and not self.taken
+
+    def let_go(self, attempt: WorkerAttempt) -> None:
+        """The attempt is not its any more."""
+        if self.attempt is attempt:
+            self.attempt = None
+        if self.followed.get(attempt.identity) is attempt:
+            del self.followed[attempt.identity]
+        attempt.worker = None

@@ -23,7 +23,7 @@ from penstock_executor.backends.kubernetes.environment import last_of_each, task
 from penstock_executor.backends.kubernetes.main_container import NAME, mounts_of_template
 from penstock_executor.backends.kubernetes.merge import with_template
 from penstock_executor.backends.kubernetes.own_names import TOKEN_ANNOTATION
-from penstock_executor.backends.kubernetes.pod_spec import scheduling
+from penstock_executor.backends.kubernetes.pod_spec import identity_for_agent, scheduling
 from penstock_executor.backends.kubernetes.security import pod_security, task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
@@ -88,7 +88,7 @@ def worker_pod(
                 "name": "",
                 "namespace": task.namespace or settings.default_namespace,
                 "labels": labels,
-                "annotations": {**annotations, "kubectl.kubernetes.io/default-container": NAME},
+                "annotations": {**annotations, **identity_for_agent([main, agent])},
             },
             "spec": {
                 "restartPolicy": "Never",
