@@ -196,7 +196,7 @@ async def test_a_worker_that_is_told_to_end(pod: WorkerPod) -> None:
     await pod.send(op="retire")
     await pod.heard("retiring")
     await pod.send(op="run", id="b", run_id="run", fence=1)
-    assert (await pod.heard("refused", id="b"))["why"] == "it is busy"
+    assert (await pod.heard("refused", id="b"))["why"] == "it was told to end"
     assert (await pod.result("a")).exit is not None
     await pod.send(op="forget", id="a", run_id="run", fence=1)
     await pod.heard("forgotten", id="a")

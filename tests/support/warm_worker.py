@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ AS_USER = (*RESTRICTED, "--reuid=1000", "--regid=1000", "--clear-groups") if os.
 class WorkerPod:
     """`directory` is open to every user. The places of attempts are below `root`."""
 
-    def __init__(self, directory: Path, program: Path) -> None:
+    def __init__(self, directory: Path, program: Path, agent_options: Sequence[str] = ()) -> None:
         self.directory = directory
         self.share, self.root, self.kept = (directory / name for name in ("share", "root", "kept"))
         self.temporary, self.message = directory / "tmp", directory / "message"
         self.socket = directory / "socket"
+        self.agent_message = directory / "agent-message"
         self._program = program
+        self._agent_options = agent_options
         for place in (self.share, self.root, self.kept, self.temporary):
             place.mkdir(mode=0o777)
             place.chmod(0o777)
@@ -61,7 +63,8 @@ class WorkerPod:
         self.agent = subprocess.Popen(
             [
                 sys.executable, "-m", "penstock_executor.agent", "work", "--socket", str(self.socket),
-                "--share", str(self.share), "--root", str(self.root),
+                "--share", str(self.share), "--root", str(self.root), "--message", str(self.agent_message),
+                *self._agent_options,
             ],
             stderr=files[2],
         )  # fmt: skip

@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 FIRST_TOKEN = "first"  # noqa: S105 - a name
@@ -43,20 +44,32 @@ class HandOver:
 
         Raises ValueError for what is too long or holds NUL.
         """
-        self._current = secrets.token_hex(16)
-        return encoded(self._current, log_token, arguments, variables)
+        current = secrets.token_hex(16)
+        instructions = encoded(current, log_token, arguments, variables)
+        # From here on it can be stopped: the worker listens before it takes an attempt.
+        self._current, self._stop = current, self._next
+        return instructions
 
     async def give(self, instructions: bytes) -> None:
         """Has the worker begin the attempt. Raises WorkerStuckError."""
-        self._stop = self._next
         await self._written("work", self._next, instructions)
+
+    async def leave(self) -> None:
+        """Instead of an attempt: there is to be none any more. A worker that has ended is told nothing."""
+        with suppress(WorkerStuckError):
+            await self._written("work", self._next, b"\0", wait=False)
+
+    async def attempt_ended(self) -> None:
+        """Returns when none of the attempt's processes is there any more, if ever."""
+        path = self._share / f"done-{self._current}"
+        # What is waited for is a state of another program.
+        while not path.is_fifo():  # noqa: ASYNC110
+            await asyncio.sleep(_SLOW_POLL_SECONDS)
 
     async def stop(self, *, at_once: bool) -> None:
         """Asks the attempt that runs to end. An attempt may have taken the FIFO away: then nothing comes of it."""
-        try:
+        with suppress(WorkerStuckError):
             await self._written("stop", self._stop, b"K" if at_once else b"T", wait=False)
-        except WorkerStuckError:
-            return
 
     async def taken(self, *, goes_on: bool) -> None:
         """All that the attempt left was taken; `goes_on`: another one may come. Raises WorkerStuckError."""
