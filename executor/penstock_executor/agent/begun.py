@@ -36,15 +36,22 @@ class TooManyRunsError(RefusedError):
 
 @dataclass(slots=True)
 class Begun:
-    """An attempt that was begun, as the `number`th of the worker. `ended`: the line that tells its end, if it has."""
+    """An attempt that was begun, as the `number`th of the worker, with `log_token` in the marks of its log. `ended`: the
+    line that tells its end, if it has."""
 
     run_id: str
     number: int
+    log_token: str = ""
     ended: bytes = b""
     forgotten: bool = False
 
-    def known(self) -> dict[str, Any]:
-        return {"event": "known", "number": self.number, "running": not self.ended, "forgotten": self.forgotten}
+    def told(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "running": not self.ended,
+            "forgotten": self.forgotten,
+            "log_token": self.log_token,
+        }
 
 
 class BegunAttempts:
@@ -79,8 +86,8 @@ class BegunAttempts:
         if sum(len(begun.ended) for begun in self._attempts.values() if not begun.forgotten) >= MAX_KEPT_BYTES:
             raise RefusedError(f"results of {MAX_KEPT_BYTES} bytes were not taken yet")
 
-    def begin(self, identity: str, run_id: str) -> Begun:
-        begun = self._attempts[identity] = Begun(run_id, len(self._attempts) + 1)
+    def begin(self, identity: str, run_id: str, log_token: str) -> Begun:
+        begun = self._attempts[identity] = Begun(run_id, len(self._attempts) + 1, log_token)
         return begun
 
     def withdraw(self, identity: str) -> None:
@@ -113,7 +120,7 @@ class BegunAttempts:
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
         return [
-            {"id": identity, "number": begun.number, "running": not begun.ended, "forgotten": begun.forgotten}
+            {"id": identity, **begun.told()}
             for identity, begun in self._attempts.items()
             if begun.run_id == run_id
         ]

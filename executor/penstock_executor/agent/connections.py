@@ -1,6 +1,6 @@
 """Who is connected to a warm worker's agent: who hears of which attempt, and who holds the worker.
 
-Invariants: a hold is one connection's and ends with it. The end of an attempt is told to those who follow it, once to
+Invariants: a hold is one connection's and ends with it, or with another one of the same holder. The end of an attempt is told to those who follow it, once to
 each. Whoever does not read what it is told is hung up on before the memory is full.
 """
 
@@ -66,8 +66,12 @@ class Connections:
         return True
 
     def hold(self, connection: Connection, holder: str) -> None:
-        """Raises RefusedError."""
-        self.check_hold(connection)
+        """Takes over from an earlier connection of the same holder, of whose end nobody may have heard here yet.
+
+        Raises RefusedError.
+        """
+        if holder != self._holder:
+            self.check_hold(connection)
         self._holding, self._holder = connection, holder
 
     def check_hold(self, connection: Connection) -> None:

@@ -172,7 +172,7 @@ class Worker:
         if op == "run" and begun is None:
             return self._run(identity, run_id, message)
         if op in ("run", "watch"):
-            return {"event": "unknown"} if begun is None else begun.known()
+            return {"event": "unknown"} if begun is None else {"event": "known", **begun.told()}
         if op == "cancel":
             await self._life.cancel(identity, at_once=bool(message.get("at_once")))
             return {"event": "canceling"}
@@ -201,7 +201,7 @@ class Worker:
             instructions = self._hand_over.instructions(["run", *arguments], variables, str(message["log_token"]))
         except _WRONG as error:
             raise RefusedError(f"its instructions cannot be given: {error}") from error
-        begun = self._attempts.begin(identity, run_id)
+        begun = self._attempts.begin(identity, run_id, str(message["log_token"]))
         if not self._note_begun():
             self._attempts.withdraw(identity)
             raise RefusedError(self._life.over)

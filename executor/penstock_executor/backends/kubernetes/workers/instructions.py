@@ -59,6 +59,7 @@ def instructions(task: TaskLaunch, settings: PodSettings, policy: NamespacePolic
         store=store.to_json(),
         timeout=settings.transfer_timeout_seconds,
         places=policy.allowed.get("pipelineRoots"),
+        tail=True,
     )
     argv = checked_arguments(paths.command(), "argument")
     wrapper = wrapper_command(task, paths, moved, agent=True, home="" if at_home else HOME, has_root=True)
