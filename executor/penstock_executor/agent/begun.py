@@ -120,9 +120,7 @@ class BegunAttempts:
 
     def of_run(self, run_id: str) -> list[dict[str, Any]]:
         return [
-            {"id": identity, **begun.told()}
-            for identity, begun in self._attempts.items()
-            if begun.run_id == run_id
+            {"id": identity, **begun.told()} for identity, begun in self._attempts.items() if begun.run_id == run_id
         ]
 
 

@@ -43,7 +43,7 @@ from penstock_executor.backends.kubernetes.workers.instructions import instructi
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
 from penstock_executor.backends.kubernetes.workers.queues import Queues
 from penstock_executor.backends.kubernetes.workers.results import begun_by, outcome_of, told_result
-from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
+from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
 from penstock_executor.backends.kubernetes.workers.worker_pod import shape_of, worker_pod
 from penstock_executor.background import Background
@@ -52,6 +52,9 @@ from penstock_executor.engine.names import log_uri
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.5
+_STATUS_PAUSE_SECONDS = 0.05
+_FROM_OUTSIDE = (9, 15)
+"""Signals that a container's end begins with."""
 _STATUS_SECONDS = 10.0
 """For so long the cluster is waited for, to say how a worker ended under its attempt."""
 
@@ -151,7 +154,9 @@ class WorkerAttempts:
         """The attempt's outcome is committed."""
         attempt = self._attempts.pop(key)
         worker = attempt.worker
-        if worker is not None and not worker.gone:
+        if worker is not None and worker.gone:
+            worker.kept.discard(attempt.identity)
+        elif worker is not None:
             worker.forgetting[attempt.identity] = (key.run_id, self._held_runs().fence(key.run_id))
             self._background.begin(self._forgotten(worker))
 
@@ -241,6 +246,8 @@ class WorkerAttempts:
 
     def _adopt(self, attempt: WorkerAttempt, worker: Worker, found: Found) -> None:
         attempt.worker, attempt.log_mark = worker, found.log_mark or attempt.log_mark
+        attempt.had_ended = not found.runs
+        worker.kept.add(attempt.identity)
         worker.followed[attempt.identity] = attempt
         if worker.gone:
             self._lost_with(worker, attempt)
@@ -326,7 +333,8 @@ class WorkerAttempts:
         worker.followed.pop(attempt.identity, None)
         if worker.attempt is attempt:
             worker.attempt = None
-        self._observe(attempt, Observation.ENDED if worker.view.ended else Observation.GONE)
+        seen = worker.view.ended and not attempt.had_ended
+        self._observe(attempt, Observation.ENDED if seen else Observation.GONE)
 
     # --- acting: what follows from it ------------------------------------------------------------------------------
 
@@ -381,8 +389,7 @@ class WorkerAttempts:
         assert worker is not None
         try:
             if outcome is None:
-                result = attempt.result
-                if attempt.state.stop is None and (result is None or result.exit is None):
+                if attempt.state.stop is None and _may_be_the_workers_end(attempt, worker):
                     await self._status_of(worker)
                 outcome = outcome_of(attempt, worker.view)
         except Exception as error:
@@ -393,13 +400,13 @@ class WorkerAttempts:
         self._observe(attempt, Observation.CONCLUDED, outcome)
 
     async def _status_of(self, worker: Worker) -> None:
-        """Waits until the cluster says how the worker's container ended, if it did."""
-        until = time.monotonic() + _STATUS_SECONDS
-        while time.monotonic() < until and not worker.gone:
+        """Waits until the cluster says how the worker's container ended, or why it is to end, if it is."""
+        until = seconds_now() + _STATUS_SECONDS
+        while seconds_now() < until and not (worker.gone or worker.view.deleted_at or worker.ready):
             main = worker.view.container("main")
-            if (main is not None and main.terminated is not None) or worker.ready:
+            if main is not None and main.terminated is not None:
                 return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_STATUS_PAUSE_SECONDS)
 
     def _end(self, attempt: WorkerAttempt, outcome: TaskOutcome) -> None:
         self._waits.forget(attempt.key)
@@ -427,6 +434,16 @@ class WorkerAttempts:
             except (LinkDownError, LinkLostError):
                 return
             worker.forgetting.pop(identity, None)
+            worker.kept.discard(identity)
+
+
+def _may_be_the_workers_end(attempt: WorkerAttempt, worker: Worker) -> bool:
+    """Whether the attempt's failure may be that of its worker, of which the cluster tells later than the agent."""
+    exit_ = attempt.result.exit if attempt.result is not None else None
+    if exit_ is None:
+        return True
+    ended_by_signal = exit_.signal in _FROM_OUTSIDE or exit_.code in (128 + one for one in _FROM_OUTSIDE)
+    return exit_.code != 0 and (ended_by_signal or (bool(worker.over) and not worker.retiring))
 
 
 def _own(reason: str) -> str:

@@ -34,11 +34,13 @@ _REMEMBERED_RUNS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An attempt that was begun. `worker` is None when it is over, and nobody can tell how the attempt ended."""
+    """An attempt that was begun. `worker` is None when it is over, and nobody can tell how the attempt ended; `runs`: it
+    ran when the worker was asked."""
 
     worker: Worker | None
     number: int = 0
     log_mark: str = ""
+    runs: bool = False
     forgotten: bool = False
 
 
@@ -147,7 +149,13 @@ class Fences:
 
 
 def _found(worker: Worker, told: Mapping[str, Any]) -> Found:
-    return Found(worker, int(told["number"]), str(told.get("log_token") or "")[:63], told.get("forgotten") is True)
+    return Found(
+        worker,
+        number=int(told["number"]),
+        log_mark=str(told.get("log_token") or "")[:63],
+        runs=told.get("running") is True,
+        forgotten=told.get("forgotten") is True,
+    )
 
 
 def _left(view: PodView) -> Begun:

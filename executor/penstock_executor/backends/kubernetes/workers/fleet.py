@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from penstock_kube.client import KubeClient
-from penstock_kube.errors import ForbiddenError, KubeError, QuotaExceededError
+from penstock_kube.errors import ForbiddenError, KubeError, NotFoundError, QuotaExceededError
 from penstock_kube.reflector import EventKind
 
 from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls, PodVanishedError
@@ -27,7 +27,7 @@ from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
 from penstock_executor.backends.kubernetes.workers import sizing
 from penstock_executor.backends.kubernetes.workers.link import AgentLink, LinkDownError, LinkLostError, Message
-from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
+from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_pod import named
 from penstock_executor.background import Background
 
@@ -41,7 +41,7 @@ _START_SECONDS = 600.0
 _UNREACHABLE_SECONDS = 120.0
 _TROUBLE_SECONDS = 60.0
 # What an ended worker's Pod says is of use to whoever takes its runs over.
-_KEPT_SECONDS = 300.0
+_KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
 
 
@@ -112,7 +112,7 @@ class Fleet:
     def trouble(self, pool: Pool) -> str:
         """Why there can be no worker for now, empty when there can."""
         kind = self._kinds.get(pool)
-        return kind.trouble if kind is not None and time.monotonic() < kind.trouble_until else ""
+        return kind.trouble if kind is not None and seconds_now() < kind.trouble_until else ""
 
     def want(self, pool: Pool, pod: Mapping[str, Any], policy: WorkerPolicy, waiting: int) -> None:
         """So many attempts wait for workers that are made like `pod`."""
@@ -132,13 +132,17 @@ class Fleet:
         worker = self._workers.get(view.uid)
         if worker is None:
             worker = self._workers[view.uid] = Worker(view, None)
+            # Its end may have been told before anybody here asked for it.
+            seen = self._there.get(view.namespace, {}).get(view.uid)
+            if seen is not None:
+                self.pod_event(EventKind.MODIFIED, seen)
         self._link(worker)
         return worker
 
     def retire(self, worker: Worker) -> None:
         """It takes no attempt any more, and ends after the one that it has."""
         if not worker.retiring:
-            worker.retiring, worker.since = True, time.monotonic()
+            worker.retiring, worker.since = True, seconds_now()
             self._background.begin(self._retired(worker))
 
     def remove(self, worker: Worker, grace_seconds: int | None = None) -> None:
@@ -176,7 +180,7 @@ class Fleet:
         if agent is not None and agent.terminated is not None:
             # Without it nothing can be begun, and what runs there notices and ends.
             worker.over = worker.over or "its agent has ended"
-            if worker.attempt is None:
+            if worker.pool is not None and not worker.kept:
                 self.remove(worker)
         elif agent is not None and agent.running_since:
             self._link(worker)
@@ -230,8 +234,13 @@ class Fleet:
 
     def _down(self, worker: Worker, error: BaseException) -> None:
         worker.ready = worker.held = False
-        worker.unreachable_since = worker.unreachable_since or time.monotonic()
+        worker.unreachable_since = worker.unreachable_since or seconds_now()
         if worker.gone:
+            return
+        if isinstance(error, NotFoundError):
+            # Its end may have been told before anybody here knew of it.
+            self._gone(worker)
+            self._workers.pop(worker.view.uid, None)
             return
         log.info("the stream to worker %s broke: %s", worker.view.name, error)
         if isinstance(error, ForbiddenError) and worker.pool is not None:
@@ -244,9 +253,9 @@ class Fleet:
             worker.taken = max(worker.taken, _count(message.get("attempts")))
             ready = message.get("ready") is True
             if ready and not worker.ready:
-                worker.since = time.monotonic()
+                worker.since = seconds_now()
             worker.ready = ready
-            if worker.over or worker.taken >= MOST_ATTEMPTS:
+            if worker.pool is not None and (worker.over or worker.taken >= MOST_ATTEMPTS):
                 self.retire(worker)
             self._tell_ready(worker)
         self._told(worker, message)
@@ -262,7 +271,8 @@ class Fleet:
                 return
             except (LinkDownError, LinkLostError):
                 pass
-        if worker.attempt is None and not worker.gone:
+        # One that is over ends by itself once all that it has begun is forgotten.
+        if not worker.kept and not worker.gone:
             self.remove(worker)
 
     # --- how many --------------------------------------------------------------------------------------------------
@@ -323,14 +333,14 @@ class Fleet:
         kind = self._kinds.get(pool)
         if kind is None:
             return
-        kind.trouble, kind.trouble_until = text, time.monotonic() + seconds
+        kind.trouble, kind.trouble_until = text, seconds_now() + seconds
         self._none(pool)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
-                self._swept(time.monotonic())
+                self._swept(seconds_now())
             except Exception:
                 # A defect of ours ends no worker's care for good.
                 log.exception("the workers could not be looked after")
@@ -367,7 +377,7 @@ class Fleet:
         if late and worker.pool is not None:
             self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")
         lost = worker.unreachable_since and now - worker.unreachable_since > _UNREACHABLE_SECONDS
-        stays = worker.retiring and worker.attempt is None and now - worker.since > _UNREACHABLE_SECONDS
+        stays = worker.retiring and not worker.kept and now - worker.since > _UNREACHABLE_SECONDS
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
@@ -377,12 +387,14 @@ class Fleet:
             self.remove(worker)
 
     def _remove_leftovers(self) -> None:
+        """Of whoever made them: Pods that have ended, whose agent has, or that never began."""
         now = time.time() * 1000
         for view in [one for views in self._there.values() for one in views.values()]:
-            if not view.ended or view.deleted_at or view.uid in self._removed:
+            agent = view.container("agent")
+            if view.deleted_at or view.uid in self._removed or (agent is not None and agent.running_since):
                 continue
             worker = self._workers.get(view.uid)
-            told_all = worker is not None and worker.retiring and not worker.followed
+            told_all = view.ended and worker is not None and worker.retiring and not worker.kept
             ends = [one.terminated.finished_at for one in view.containers if one.terminated]
             if told_all or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
                 self._removed.add(view.uid)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
 from penstock_executor.backends.kubernetes.workers.fleet import Fleet
 from penstock_executor.backends.kubernetes.workers.instructions import Instructions
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
-from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
+from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
 from penstock_executor.background import Background
 
@@ -109,7 +108,7 @@ class Queues:
                 queue.told.pop(attempt.key, None)
                 continue
             worker.attempt = attempt
-            worker.since = time.monotonic()
+            worker.since = seconds_now()
             self._background.begin(self._give(pool, queue, worker, attempt))
         if not queue.waiting and not queue.told:
             del self._queues[pool]
@@ -155,6 +154,7 @@ class Queues:
 
         attempt.worker = worker
         worker.followed[attempt.identity] = attempt
+        worker.kept.add(attempt.identity)
         # It says itself when it can take the next one.
         worker.ready = False
         try:
@@ -225,7 +225,7 @@ class Queues:
         while True:
             await asyncio.sleep(1.0)
             try:
-                self._looked_after(time.monotonic())
+                self._looked_after(seconds_now())
             except Exception:
                 # A defect of ours that one queue brings to light must not stop all others.
                 log.exception("the queues of workers could not be looked after")

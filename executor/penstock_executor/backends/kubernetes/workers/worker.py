@@ -7,7 +7,6 @@ for as long as the stream is open over which it was said.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,11 @@ from penstock_executor.backends.kubernetes.workers.link import AgentLink
 
 if TYPE_CHECKING:
     from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
+
+
+def seconds_now() -> float:
+    """By the clock of the event loop, which a simulation moves."""
+    return asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,13 @@ class Worker:
     """The one that runs there, or that it was told to begin."""
     followed: dict[str, WorkerAttempt] = field(default_factory=dict)
     """Attempts of this program whose end it has not told yet, by their ids there."""
+    kept: set[str] = field(default_factory=set)
+    """What it has begun for this program, or may have, and is not forgotten: until then its Pod says what ran in it."""
     forgetting: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
     taken: int = 0
     """How many attempts it has begun."""
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=seconds_now)
     """Since when it is as it is: being made, idle, or busy."""
     unreachable_since: float = 0.0
     retiring: bool = False
@@ -75,4 +81,5 @@ class Worker:
             self.attempt = None
         if self.followed.get(attempt.identity) is attempt:
             del self.followed[attempt.identity]
+        self.kept.discard(attempt.identity)
         attempt.worker = None

@@ -28,6 +28,8 @@ class WorkerAttempt:
     """It is the worker's so many-th; 0 until the worker has begun it."""
     began_at: int = 0
     """When the worker said so, in milliseconds since the epoch."""
+    had_ended: bool = False
+    """Its program had, before this executor knew of it: how the worker ends says nothing of it."""
     result: AttemptResult | None = None
     log_mark: str = field(default_factory=lambda: secrets.token_hex(16))
     """By which its lines are found in the worker's log. No attempt knows it."""
