@@ -16,6 +16,8 @@ from pathlib import Path
 FIRST_TOKEN = "first"  # noqa: S105 - a name
 WORK_BYTES = 8 * 1024 * 1024
 """The longest instructions that a worker reads."""
+WORD_BYTES = 128 * 1024 - 1
+"""The longest argument or variable that Linux gives to a program, without the NUL at its end."""
 # The worker clears for half a minute at most, after it has ended the processes of an attempt within as long.
 _READY_SECONDS = 75.0
 _POLL_SECONDS = 0.005
@@ -118,7 +120,11 @@ def encoded(token: str, log_token: str, arguments: Sequence[str], variables: Map
     words = [token, log_token, str(len(arguments)), *arguments, str(len(settings)), *settings]
     if any("\0" in word for word in words):
         raise ValueError("a command, an argument or a variable holds NUL")
-    body = b"".join(os.fsencode(word) + b"\0" for word in words)
+    encoded_words = [os.fsencode(word) for word in words]
+    longest = max(map(len, encoded_words))
+    if longest > WORD_BYTES:
+        raise ValueError(f"an argument or a variable has {longest} bytes, {WORD_BYTES} are the most")
+    body = b"".join(word + b"\0" for word in encoded_words)
     if len(body) > WORK_BYTES:
         raise ValueError(f"command, arguments and variables have {len(body)} bytes, {WORK_BYTES} are the most")
     return f"{len(body)}".encode() + b"\0" + body
