@@ -203,12 +203,12 @@ async def test_no_attempt_begins_without_the_message(pod: WorkerPod) -> None:
 
 async def test_no_more_results_are_kept_than_a_message_names(pod: WorkerPod) -> None:
     for number in range(64):
-        await pod.run(f"attempt-{number}", "exit 0")
+        await pod.run(f"attempt{number}", "exit 0")
     await pod.heard("state", ready=True)
     assert len(begun(pod)) == 64
     await pod.begin("a", "exit 0")
     assert (await pod.heard("refused", id="a"))["why"] == "the results of 64 attempts were not taken yet"
-    await pod.send(op="forget", id="attempt-0", run_id="run", fence=1)
+    await pod.send(op="forget", id="attempt0", run_id="run", fence=1)
     await pod.begin("a", "exit 0")
     await pod.heard("started", id="a", number=65)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ WORK_BYTES = 8 * 1024 * 1024
 """The longest instructions that a worker reads."""
 WORD_BYTES = 128 * 1024 - 1
 """The longest argument or variable that Linux gives to a program, without the NUL at its end."""
+_TOKEN = re.compile(r"[0-9a-z]{1,63}")
 # The worker clears for half a minute at most, after it has ended the processes of an attempt within as long.
 _READY_SECONDS = 75.0
 _POLL_SECONDS = 0.005
@@ -44,7 +46,7 @@ class HandOver:
     def instructions(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> bytes:
         """Of the next attempt: `arguments` of the wrapper, the first of which is its own name.
 
-        Raises ValueError for what is too long or holds NUL.
+        Raises ValueError for what is too long or holds NUL, and for a token that the worker does not take.
         """
         current = secrets.token_hex(16)
         instructions = encoded(current, log_token, arguments, variables)
@@ -116,6 +118,8 @@ async def _write_all(file: int, content: bytes) -> None:
 
 def encoded(token: str, log_token: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:
     """The instructions of an attempt as the worker reads them. Raises ValueError."""
+    if not _TOKEN.fullmatch(log_token):
+        raise ValueError("a token is up to 63 small letters and digits")
     settings = [f"{name}={value}" for name, value in variables.items()]
     words = [token, log_token, str(len(arguments)), *arguments, str(len(settings)), *settings]
     if any("\0" in word for word in words):
