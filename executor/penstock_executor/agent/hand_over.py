@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,8 +17,13 @@ from pathlib import Path
 FIRST_TOKEN = "first"  # noqa: S105 - a name
 WORK_BYTES = 8 * 1024 * 1024
 """The longest instructions that a worker reads."""
+WORD_BYTES = 128 * 1024 - 1
+"""The longest argument or variable that Linux gives to a program, without the NUL at its end."""
+_TOKEN = re.compile(r"[0-9a-z]{1,63}")
 # The worker clears for half a minute at most, after it has ended the processes of an attempt within as long.
 _READY_SECONDS = 75.0
+# It does within a few milliseconds when there is little to clear.
+_FIRST_POLL_SECONDS = 0.001
 _POLL_SECONDS = 0.005
 _SLOW_POLL_SECONDS = 0.05
 
@@ -42,7 +48,7 @@ class HandOver:
     def instructions(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> bytes:
         """Of the next attempt: `arguments` of the wrapper, the first of which is its own name.
 
-        Raises ValueError for what is too long or holds NUL.
+        Raises ValueError for what is too long or holds NUL, and for a token that the worker does not take.
         """
         current = secrets.token_hex(16)
         instructions = encoded(current, log_token, arguments, variables)
@@ -84,7 +90,8 @@ class HandOver:
             waited = loop.time() - began
             if waited > _READY_SECONDS:
                 raise WorkerStuckError(f"the worker does not come to {kind!r}")
-            await asyncio.sleep(_POLL_SECONDS if waited < 1 else _SLOW_POLL_SECONDS)
+            fast = _FIRST_POLL_SECONDS if waited < _SLOW_POLL_SECONDS else _POLL_SECONDS
+            await asyncio.sleep(fast if waited < 1 else _SLOW_POLL_SECONDS)
         return path
 
     async def _written(self, kind: str, token: str, content: bytes, *, wait: bool = True) -> None:
@@ -109,16 +116,22 @@ async def _write_all(file: int, content: bytes) -> None:
         try:
             left = left[os.write(file, left) :]
         except BlockingIOError:
-            await asyncio.sleep(_POLL_SECONDS / 5)
+            await asyncio.sleep(_FIRST_POLL_SECONDS)
 
 
 def encoded(token: str, log_token: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:
     """The instructions of an attempt as the worker reads them. Raises ValueError."""
+    if not _TOKEN.fullmatch(log_token):
+        raise ValueError("a token is up to 63 small letters and digits")
     settings = [f"{name}={value}" for name, value in variables.items()]
     words = [token, log_token, str(len(arguments)), *arguments, str(len(settings)), *settings]
     if any("\0" in word for word in words):
         raise ValueError("a command, an argument or a variable holds NUL")
-    body = b"".join(os.fsencode(word) + b"\0" for word in words)
+    encoded_words = [os.fsencode(word) for word in words]
+    longest = max(map(len, encoded_words))
+    if longest > WORD_BYTES:
+        raise ValueError(f"an argument or a variable has {longest} bytes, {WORD_BYTES} are the most")
+    body = b"".join(word + b"\0" for word in encoded_words)
     if len(body) > WORK_BYTES:
         raise ValueError(f"command, arguments and variables have {len(body)} bytes, {WORK_BYTES} are the most")
     return f"{len(body)}".encode() + b"\0" + body

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import os
 from pathlib import Path
 
 _PIECE_BYTES = 65536
@@ -23,8 +23,10 @@ async def _relayed(socket: Path) -> None:
     loop = asyncio.get_running_loop()
     reader, writer = await asyncio.open_unix_connection(str(socket))
     incoming = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(incoming), sys.stdin)
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+    # The loop closes what it is given, and these are others' to close.
+    stdin, stdout = (os.fdopen(file, mode, 0, closefd=False) for file, mode in ((0, "rb"), (1, "wb")))
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(incoming), stdin)
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, stdout)
     outgoing = asyncio.StreamWriter(transport, protocol, None, loop)
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
