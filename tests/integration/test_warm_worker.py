@@ -196,7 +196,7 @@ async def test_a_worker_that_is_told_to_end(pod: WorkerPod) -> None:
     await pod.send(op="retire")
     await pod.heard("retiring")
     await pod.send(op="run", id="b", run_id="run", fence=1)
-    assert (await pod.heard("refused", id="b"))["why"] == "it is busy"
+    assert (await pod.heard("refused", id="b"))["why"] == "it was told to end"
     assert (await pod.result("a")).exit is not None
     await pod.send(op="forget", id="a", run_id="run", fence=1)
     await pod.heard("forgotten", id="a")
@@ -208,7 +208,12 @@ async def test_a_worker_that_is_told_to_end(pod: WorkerPod) -> None:
 async def test_instructions_that_cannot_be_given_are_refused(pod: WorkerPod) -> None:
     """The worker is as good as before."""
     await pod.heard("state", ready=True)
-    for name, script, why in (("nul", "echo \0", "NUL"), ("long", "x" * (9 * 1024 * 1024), "are the most")):
+    cases = (
+        ("nul", "echo \0", "NUL"),
+        ("long", "x" * 128 * 1024, "131071 are the most"),
+        ("A", "echo", "small letters"),
+    )
+    for name, script, why in cases:
         await pod.begin(name, script)
         assert why in (await pod.heard("refused", id=name))["why"]
     await pod.begin("a", "echo well")

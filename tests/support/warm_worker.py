@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,73 @@ RESTRICTED = ("setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-a
 AS_USER = (*RESTRICTED, "--reuid=1000", "--regid=1000", "--clear-groups") if os.geteuid() == 0 else RESTRICTED
 
 
+class AgentClient:
+    """A connection to the agent."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._said: list[dict[str, Any]] = []
+
+    async def send(self, **message: Any) -> None:
+        await self.write(json.dumps(message).encode() + b"\n")
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def heard(self, event: str, seconds: float = 60, **wanted: Any) -> dict[str, Any]:
+        """The next message of that kind; others are kept for later."""
+
+        def fits(message: Mapping[str, Any]) -> bool:
+            return message["event"] == event and all(message.get(key) == value for key, value in wanted.items())
+
+        while True:
+            for said in self._said:
+                if fits(said):
+                    self._said.remove(said)
+                    return said
+            line = await asyncio.wait_for(self._reader.readline(), seconds)
+            assert line, "the agent has gone"
+            self._said.append(json.loads(line))
+
+    async def count(self, event: str, **wanted: Any) -> int:
+        """How many of that kind were said until now."""
+        await self.send(op="ping")
+        await self.heard("pong")
+        items = wanted.items()
+        return sum(said["event"] == event and all(said[key] == value for key, value in items) for said in self._said)
+
+    async def hung_up(self, seconds: float = 60) -> None:
+        """Waits for it."""
+        with suppress(ConnectionResetError):
+            while await asyncio.wait_for(self._reader.readline(), seconds):
+                continue
+
+    async def close(self) -> None:
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+
+async def connected(socket: Path) -> AgentClient:
+    """As soon as somebody listens there."""
+    while True:
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            return AgentClient(*await asyncio.open_unix_connection(str(socket), limit=2**27))
+        await asyncio.sleep(0.01)
+
+
 class WorkerPod:
     """`directory` is open to every user. The places of attempts are below `root`."""
 
-    def __init__(self, directory: Path, program: Path) -> None:
+    def __init__(self, directory: Path, program: Path, agent_options: Sequence[str] = ()) -> None:
         self.directory = directory
         self.share, self.root, self.kept = (directory / name for name in ("share", "root", "kept"))
         self.temporary, self.message = directory / "tmp", directory / "message"
         self.socket = directory / "socket"
+        self.agent_message = directory / "agent-message"
         self._program = program
+        self._agent_options = agent_options
         for place in (self.share, self.root, self.kept, self.temporary):
             place.mkdir(mode=0o777)
             place.chmod(0o777)
@@ -39,9 +97,12 @@ class WorkerPod:
         self.message.chmod(0o666)
         self.main: subprocess.Popen[bytes] | None = None
         self.agent: subprocess.Popen[bytes] | None = None
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._said: list[dict[str, Any]] = []
+        self._client: AgentClient | None = None
+
+    @property
+    def client(self) -> AgentClient:
+        assert self._client is not None
+        return self._client
 
     def start(self) -> None:
         places = [
@@ -61,7 +122,8 @@ class WorkerPod:
         self.agent = subprocess.Popen(
             [
                 sys.executable, "-m", "penstock_executor.agent", "work", "--socket", str(self.socket),
-                "--share", str(self.share), "--root", str(self.root),
+                "--share", str(self.share), "--root", str(self.root), "--message", str(self.agent_message),
+                *self._agent_options,
             ],
             stderr=files[2],
         )  # fmt: skip
@@ -69,10 +131,8 @@ class WorkerPod:
             file.close()
 
     async def stop(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            with suppress(OSError):
-                await self._writer.wait_closed()
+        if self._client is not None:
+            await self._client.close()
         for process in (self.main, self.agent):
             if process is None:
                 continue
@@ -87,30 +147,16 @@ class WorkerPod:
             await asyncio.to_thread(psutil.wait_procs, below, 60)
 
     async def connect(self) -> None:
-        while self._writer is None:
-            with suppress(FileNotFoundError, ConnectionRefusedError):
-                self._reader, self._writer = await asyncio.open_unix_connection(str(self.socket), limit=2**24)
-            await asyncio.sleep(0.01)
+        """Whatever connection it had is left behind."""
+        if self._client is not None:
+            await self._client.close()
+        self._client = await connected(self.socket)
 
     async def send(self, **message: Any) -> None:
-        assert self._writer is not None
-        self._writer.write(json.dumps(message).encode() + b"\n")
+        await self.client.send(**message)
 
     async def heard(self, event: str, seconds: float = 60, **wanted: Any) -> dict[str, Any]:
-        """The next message of that kind; others are kept for later."""
-        assert self._reader is not None
-
-        def fits(message: Mapping[str, Any]) -> bool:
-            return message["event"] == event and all(message.get(key) == value for key, value in wanted.items())
-
-        while True:
-            for said in self._said:
-                if fits(said):
-                    self._said.remove(said)
-                    return said
-            line = await asyncio.wait_for(self._reader.readline(), seconds)
-            assert line, "the agent has gone"
-            self._said.append(json.loads(line))
+        return await self.client.heard(event, seconds, **wanted)
 
     def place(self, name: str) -> str:
         """Where an attempt finds its task root."""
@@ -125,6 +171,7 @@ class WorkerPod:
             metadata=f"{self.place(name)}/output_metadata.json",
             log=str(self.share / "log"),
             parameters={"out": f"{self.root}{OUTPUT_PARAMETERS}/out"},
+            tail=True,
             **task,
         )
 
@@ -165,8 +212,8 @@ class WorkerPod:
 
 
 @asynccontextmanager
-async def warm_worker(directory: Path, program: Path) -> AsyncIterator[WorkerPod]:
-    pod = WorkerPod(directory, program)
+async def warm_worker(directory: Path, program: Path, *agent_options: str) -> AsyncIterator[WorkerPod]:
+    pod = WorkerPod(directory, program, agent_options)
     pod.start()
     try:
         await pod.connect()

@@ -20,6 +20,12 @@ from penstock_executor.agent.protocol import SHARE, WORKER_SOCKET, AgentTask
 from penstock_executor.agent.share import Share
 from penstock_executor.agent.stores import open_store
 
+WAITS = (
+    ("unattended", 60.0, "when nobody is connected"),
+    ("kept", 3600.0, "for somebody to take its results"),
+    ("linger", 10.0, "for that when the Pod ends"),
+)
+
 
 def main() -> int:
     """1 when inputs could not be fetched, else 0: what else went wrong is in the result."""
@@ -29,13 +35,19 @@ def main() -> int:
     parser.add_argument("--share", type=Path, default=Path(SHARE), help="directory shared with the wrapper")
     parser.add_argument("--root", type=Path, default=Path("/"), help="under which the Pod's places lie")
     parser.add_argument("--socket", type=Path, default=Path(WORKER_SOCKET), help="of a warm worker's agent")
+    for name, seconds, text in WAITS:
+        parser.add_argument(f"--{name}", type=float, default=seconds, help=f"seconds that a warm worker waits {text}")
     arguments = parser.parse_args()
-    if arguments.command in ("work", "relay"):
-        from penstock_executor.agent import worker
+    if arguments.command == "relay":
+        from penstock_executor.agent.relay import relay
 
-        if arguments.command == "relay":
-            return worker.relay(arguments.socket)
-        return worker.work(arguments.socket, arguments.share, arguments.root, os.environ)
+        return relay(arguments.socket)
+    if arguments.command == "work":
+        from penstock_executor.agent.patience import Patience
+        from penstock_executor.agent.worker import work
+
+        patience = Patience(arguments.unattended, arguments.kept, arguments.linger)
+        return work(arguments.socket, arguments.share, arguments.root, arguments.message, os.environ, patience)
     # The task's container may run as any user, who has to read and write these files.
     os.umask(0)
     task = AgentTask.from_json(instructions(os.environ))

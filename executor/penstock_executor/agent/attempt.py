@@ -22,6 +22,7 @@ from penstock_executor.agent.failures import CONFIGURATION, INFRASTRUCTURE, USER
 from penstock_executor.agent.outputs import PodFiles, Upload, UploadResult, plan_uploads
 from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessExit
 from penstock_executor.agent.share import Share, log_line
+from penstock_executor.agent.tail import log_tail
 from penstock_executor.artifacts.output_files import (
     NoTextError,
     NotWrittenError,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOG_PORT = "executor-logs"
+NO_WRAPPER = "the program was not started, or left no trace of how it ended"
 
 
 class PodEndsError(Exception):
@@ -70,14 +72,22 @@ class Attempt:
             failed = self._fetch_inputs()
             if failed is not None:
                 return failed
-            self._wait_for_wrapper()
+            began = self._wait_for_wrapper()
         except PodEndsError as error:
             return AttemptResult(exit=None, failure=(INFRASTRUCTURE, str(error)))
-        return self.conclude(self.share.wait_for_end())
+        if began:
+            return self.conclude(self.share.wait_for_end())
+        # A program may have removed the wrapper's mark before it was seen.
+        exit_ = self.share.read_exit()
+        result = self.conclude(exit_)
+        return result if exit_ is not None else replace(result, failure=(INFRASTRUCTURE, NO_WRAPPER))
 
     def conclude(self, exit_: ProcessExit | None) -> AttemptResult:
         """The result of a program that the wrapper started and that has ended; `exit_` None: the wrapper wrote none."""
-        return self._timed(self._concluded(exit_))
+        result = self._timed(self._concluded(exit_))
+        if self.task.tail and (exit_ is None or exit_.code != 0 or exit_.signal):
+            return replace(result, tail=log_tail(Path(self.task.log)))
+        return result
 
     def _concluded(self, exit_: ProcessExit | None) -> AttemptResult:
         if exit_ is not None and exit_.reason:
@@ -137,15 +147,17 @@ class Attempt:
         self.share.ready()
         return None
 
-    def _wait_for_wrapper(self) -> None:
-        """Raises PodEndsError."""
+    def _wait_for_wrapper(self) -> bool:
+        """Whether it has begun, if that can be seen. Raises PodEndsError."""
         try:
-            self.share.wait_for_wrapper()
+            began = self.share.wait_for_wrapper()
         except PodEndsError:
             # It may have started all the same, and have a log.
             if not self.share.has_wrapper():
                 raise
+            began = True
         self._starting = False
+        return began
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self._ending = True

@@ -68,6 +68,11 @@ class AttemptProcess:
         with contextlib.suppress(OSError):
             self._connection.send_bytes(task.to_json().encode())
 
+    def wrapper_has_ended(self) -> None:
+        """Known for certain, however little the wrapper left of it."""
+        with contextlib.suppress(OSError):
+            self._connection.send_bytes(b"ended")
+
     def stop(self) -> None:
         """As the end of the Pod: nothing new is fetched, and outputs are not taken any more."""
         self._process.terminate()
@@ -87,9 +92,8 @@ class AttemptProcess:
             self._process.join()
             failure = (INFRASTRUCTURE, f"the agent's process ended with {self._process.exitcode} and no result")
             return AttemptResult(exit=None, failure=failure)
-        finally:
-            self._connection.close()
         self._process.join()
+        self._connection.close()
         return AttemptResult.from_json(text)
 
 
@@ -108,7 +112,9 @@ def _run(connection: Connection, share: str, root: str, environ: Mapping[str, st
         task = AgentTask.from_json(connection.recv_bytes().decode())
     except EOFError:
         os._exit(0)
-    attempt = Attempt(task, Share(Path(share)), PodFiles(Path(root), Path(share)), lambda: open_store(task, environ))
+    # Nothing comes over the connection but that the wrapper has ended.
+    where = Share(Path(share), wrapper_ended=connection.fileno())
+    attempt = Attempt(task, where, PodFiles(Path(root), Path(share)), lambda: open_store(task, environ))
     # The text of a failure may hold a file name that is not valid UTF-8.
     connection.send_bytes(attempt.run().to_json().encode("utf-8", "replace"))
     connection.close()

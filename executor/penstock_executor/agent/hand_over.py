@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 FIRST_TOKEN = "first"  # noqa: S105 - a name
 WORK_BYTES = 8 * 1024 * 1024
 """The longest instructions that a worker reads."""
+WORD_BYTES = 128 * 1024 - 1
+"""The longest argument or variable that Linux gives to a program, without the NUL at its end."""
+_TOKEN = re.compile(r"[0-9a-z]{1,63}")
 # The worker clears for half a minute at most, after it has ended the processes of an attempt within as long.
 _READY_SECONDS = 75.0
 _POLL_SECONDS = 0.005
@@ -41,22 +46,34 @@ class HandOver:
     def instructions(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> bytes:
         """Of the next attempt: `arguments` of the wrapper, the first of which is its own name.
 
-        Raises ValueError for what is too long or holds NUL.
+        Raises ValueError for what is too long or holds NUL, and for a token that the worker does not take.
         """
-        self._current = secrets.token_hex(16)
-        return encoded(self._current, log_token, arguments, variables)
+        current = secrets.token_hex(16)
+        instructions = encoded(current, log_token, arguments, variables)
+        # From here on it can be stopped: the worker listens before it takes an attempt.
+        self._current, self._stop = current, self._next
+        return instructions
 
     async def give(self, instructions: bytes) -> None:
         """Has the worker begin the attempt. Raises WorkerStuckError."""
-        self._stop = self._next
         await self._written("work", self._next, instructions)
+
+    async def leave(self) -> None:
+        """Instead of an attempt: there is to be none any more. A worker that has ended is told nothing."""
+        with suppress(WorkerStuckError):
+            await self._written("work", self._next, b"\0", wait=False)
+
+    async def attempt_ended(self) -> None:
+        """Returns when none of the attempt's processes is there any more, if ever."""
+        path = self._share / f"done-{self._current}"
+        # What is waited for is a state of another program.
+        while not path.is_fifo():  # noqa: ASYNC110
+            await asyncio.sleep(_SLOW_POLL_SECONDS)
 
     async def stop(self, *, at_once: bool) -> None:
         """Asks the attempt that runs to end. An attempt may have taken the FIFO away: then nothing comes of it."""
-        try:
+        with suppress(WorkerStuckError):
             await self._written("stop", self._stop, b"K" if at_once else b"T", wait=False)
-        except WorkerStuckError:
-            return
 
     async def taken(self, *, goes_on: bool) -> None:
         """All that the attempt left was taken; `goes_on`: another one may come. Raises WorkerStuckError."""
@@ -101,11 +118,17 @@ async def _write_all(file: int, content: bytes) -> None:
 
 def encoded(token: str, log_token: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:
     """The instructions of an attempt as the worker reads them. Raises ValueError."""
+    if not _TOKEN.fullmatch(log_token):
+        raise ValueError("a token is up to 63 small letters and digits")
     settings = [f"{name}={value}" for name, value in variables.items()]
     words = [token, log_token, str(len(arguments)), *arguments, str(len(settings)), *settings]
     if any("\0" in word for word in words):
         raise ValueError("a command, an argument or a variable holds NUL")
-    body = b"".join(os.fsencode(word) + b"\0" for word in words)
+    encoded_words = [os.fsencode(word) for word in words]
+    longest = max(map(len, encoded_words))
+    if longest > WORD_BYTES:
+        raise ValueError(f"an argument or a variable has {longest} bytes, {WORD_BYTES} are the most")
+    body = b"".join(word + b"\0" for word in encoded_words)
     if len(body) > WORK_BYTES:
         raise ValueError(f"command, arguments and variables have {len(body)} bytes, {WORK_BYTES} are the most")
     return f"{len(body)}".encode() + b"\0" + body

@@ -74,6 +74,8 @@ class AgentTask:
     places: tuple[str, ...] | None = None
     """Patterns of where artifacts may be stored whose URI the task chose, besides below its run's root; None: anywhere
     that the credentials reach."""
+    tail: bool = False
+    """Whether the result is to have the log's end, when the program did not end well."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
@@ -136,7 +138,7 @@ class AttemptResult:
     for one that is no UTF-8; `metadata` the text of output_metadata.json; `stored` the URIs at which an object lies.
     `failure` is (kind of `FailureKind`, text) of what wrapper or agent failed to do. `fetched_at` is when the inputs
     were there, `stored_at` when outputs and log were stored, in milliseconds since the epoch: 0 when there were none,
-    when that failed, and from a release that does not tell.
+    when that failed, and from a release that does not tell. `tail` is the end of the log, where it was asked for.
     """
 
     exit: ProcessExit | None
@@ -147,6 +149,7 @@ class AttemptResult:
     failure: tuple[str, str] | None = None
     fetched_at: int = 0
     stored_at: int = 0
+    tail: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
@@ -170,4 +173,5 @@ class AttemptResult:
             failure=None if failure is None else (str(failure[0]), str(failure[1])),
             fetched_at=document.get("fetched_at", 0),
             stored_at=document.get("stored_at", 0),
+            tail=str(document.get("tail") or ""),
         )

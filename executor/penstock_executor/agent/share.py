@@ -11,7 +11,6 @@ import json
 import os
 import select
 import sys
-import time
 from pathlib import Path
 
 from penstock_executor.agent.protocol import ProcessExit
@@ -29,8 +28,13 @@ def log_line(text: str) -> None:
 
 
 class Share:
-    def __init__(self, directory: Path) -> None:
+    """`wrapper_ended`: a descriptor that can be read when the wrapper has ended for certain, None where only the Pod
+    ends when it has.
+    """
+
+    def __init__(self, directory: Path, wrapper_ended: int | None = None) -> None:
         self.directory = directory
+        self._wrapper_ended = wrapper_ended
 
     def open_liveness_fifo(self) -> None:
         """Keeps a FIFO open until this process ends, so that a wrapper that waits for inputs notices its end."""
@@ -50,12 +54,16 @@ class Share:
         """Whether the wrapper has begun."""
         return (self.directory / "alive").exists()
 
-    def wait_for_wrapper(self) -> None:
+    def wait_for_wrapper(self) -> bool:
+        """Whether it has begun: it may have ended before."""
         delay = _FIRST_POLL_SECONDS
+        ended = [] if self._wrapper_ended is None else [self._wrapper_ended]
         # No retry of a failed call: it polls for a file.
         while not self.has_wrapper():
-            time.sleep(delay)
+            if select.select(ended, (), (), delay)[0]:
+                return self.has_wrapper()
             delay = min(delay * 1.5, _LAST_POLL_SECONDS)
+        return True
 
     def wait_for_end(self) -> ProcessExit | None:
         """Waits until the wrapper is gone. How the program ended; None when the wrapper was killed before."""
@@ -64,6 +72,8 @@ class Share:
             poll = select.poll()
             # Only POLLHUP: the FIFO carries no data, and if the program writes some, this must not wake up.
             poll.register(file, 0)
+            if self._wrapper_ended is not None:
+                poll.register(self._wrapper_ended, select.POLLIN)
             if not self._writer_is_gone(file):
                 poll.poll()
         finally:

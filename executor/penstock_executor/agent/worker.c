@@ -323,12 +323,13 @@ static char **next_words(struct work *work, size_t *at) {
 }
 
 /* `LENGTH NUL` and so many bytes: words that each end with NUL: both tokens; the number of arguments, the wrapper's
- * name included, and these; the number of variables and these, as NAME=VALUE. 0 when the Pod is to end. */
+ * name included, and these; the number of variables and these, as NAME=VALUE. 0 when the Pod is to end, or nothing but
+ * NUL came: there is to be no attempt. */
 static int receive(int file, int signals, struct work *work) {
   char length[24] = "";
   size_t at = 0;
   memset(work, 0, sizeof *work);
-  if (!read_up_to(file, signals, length, sizeof length - 1, 1)) return 0;
+  if (!read_up_to(file, signals, length, sizeof length - 1, 1) || !*length) return 0;
   long size = strtol(length, 0, 10);
   if (size <= 0 || size > WORK_BYTES) fail("the agent's instructions are too long: ", length, 0);
   work->data = malloc(size);

@@ -3,297 +3,275 @@
 Whoever follows the worker is connected through `relay`, which the cluster starts in this container. Messages are lines
 of JSON (docs/workers.md).
 
-Invariants: an attempt is begun once, whoever asks for it, however often: all that were begun are known for as long as
-the worker lives. One attempt at a time. A result is kept until it is forgotten. A request with a fence lower than one
-that was seen for the same run is refused. When the worker cannot be used any more, nothing is begun, and this program
-ends when its results are forgotten, or after a while.
+Invariants: an attempt is begun once, whoever asks for it, however often. That it was begun is in the termination
+message before its program can begin. A result is kept until it is forgotten. When the worker is over, this program ends
+once its results are forgotten, or after a while. What one client says wrong costs nobody else anything.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from penstock_executor.agent.attempt_process import AttemptProcess, AttemptProcesses
-from penstock_executor.agent.failures import INFRASTRUCTURE
-from penstock_executor.agent.hand_over import HandOver, WorkerStuckError
+from penstock_executor.agent.attempt_process import AttemptProcesses
+from penstock_executor.agent.begun import (
+    BegunAttempts,
+    RefusedError,
+    TooManyRunsError,
+    identity_in,
+    line,
+    run_and_fence_in,
+    write_message,
+)
+from penstock_executor.agent.connections import Connection, Connections
+from penstock_executor.agent.hand_over import HandOver
+from penstock_executor.agent.life import TOLD_TO_END, Life
+from penstock_executor.agent.patience import Patience, Situation
 from penstock_executor.agent.protocol import AgentTask, AttemptResult
 from penstock_executor.agent.share import log_line
 
 LINE_BYTES = 16 * 1024 * 1024
-"""The longest message."""
-TOLD_TO_END = "it was told to end"
-# For a result that nobody has taken when the worker ends.
-_LINGER_SECONDS = 10.0
+"""The longest message to the agent; what it says itself may be longer by a result."""
 _CLOSE_SECONDS = 5.0
-_CLIENTS = 16
-_QUEUED_BYTES = 256 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Begun:
-    """An attempt that was begun, as the `number`th of the worker; `result` when it has ended."""
-
-    number: int
-    process: AttemptProcess | None = None
-    result: AttemptResult | None = None
-    forgotten: bool = False
-
-
-class RefusedError(Exception):
-    """What was asked for is not done; the text says why."""
+_MAX_HOLDER = 200
+_WRONG = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What a message that is no request raises."""
 
 
 class Worker:
-    def __init__(self, hand_over: HandOver, processes: AttemptProcesses) -> None:
+    """`leave_message` leaves which attempts were begun and not forgotten where they are read when this program was
+    killed; it may raise OSError.
+    """
+
+    def __init__(
+        self,
+        hand_over: HandOver,
+        processes: AttemptProcesses,
+        *,
+        leave_message: Callable[[Sequence[str]], None] = lambda _: None,
+        patience: Patience = Patience(),  # noqa: B008 - nothing changes it
+        attempts: BegunAttempts | None = None,
+    ) -> None:
         self._hand_over = hand_over
-        self._processes = processes
-        self._attempts: dict[str, _Begun] = {}
-        self._fences: dict[str, int] = {}
-        self._clients: set[asyncio.StreamWriter] = set()
-        self._running = ""
-        self._ready = False
-        self._waiting: AttemptProcess | None = None
-        self._over = ""
-        self._retiring = False
-        self._ended = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._leave_message = leave_message
+        self._patience = patience
+        self._attempts = BegunAttempts() if attempts is None else attempts
+        self._connections = Connections()
+        self._life = Life(hand_over, processes, self._ended, self._changed)
+        self._situation: Situation | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
+        self._gone = asyncio.Event()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the worker ended otherwise than it should."""
+        return self._life.stuck
 
     async def serve(self, socket: Path) -> str:
         """Until the worker is of no use any more; says why."""
-        server = await asyncio.start_unix_server(self._client, str(socket), limit=LINE_BYTES)
+        server = await asyncio.start_unix_server(self.client, str(socket), limit=LINE_BYTES)
         socket.chmod(0o600)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._pod_ends)
-        self._begin(self._make_ready())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.pod_ends)
         try:
-            await self._ended.wait()
+            return await self.live()
         finally:
             server.close()
-            for task in self._tasks:
-                task.cancel()
-            if self._waiting is not None:
-                self._waiting.kill()
-            # What was told last is still under way.
-            for client in list(self._clients):
-                client.close()
-                with contextlib.suppress(OSError, asyncio.TimeoutError):
-                    await asyncio.wait_for(client.wait_closed(), _CLOSE_SECONDS)
-        return self._over
 
-    # --- clients ---------------------------------------------------------------------------------------------------
-
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= _CLIENTS:
-            writer.close()
-            return
-        self._clients.add(writer)
-        self._send(writer, self._state())
+    async def live(self) -> str:
+        """As `serve`, for clients and signals that come otherwise."""
+        self._note_begun()
+        life = asyncio.get_running_loop().create_task(self._life.live())
+        life.add_done_callback(self._life_ended)
         try:
-            while line := await reader.readline():
-                message = json.loads(line)
-                try:
-                    answer = await self._handle(message)
-                except RefusedError as error:
-                    answer = {"event": "refused", "why": str(error)}
-                self._send(writer, {"id": message.get("id"), **answer})
-                begun = self._attempts.get(str(message.get("id")))
-                if message["op"] in ("run", "watch") and begun is not None and begun.result is not None:
-                    self._send(writer, _ended(str(message["id"]), begun.result))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log_line(f"hung up on a client: {error!r}")
+            await self._gone.wait()
         finally:
-            self._clients.discard(writer)
-            writer.close()
+            life.cancel()
+            self._life.close()
+            # What was told last is still under way.
+            await self._connections.close(_CLOSE_SECONDS)
+        return self._life.over
 
-    def _send(self, writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
-        if writer.transport.get_write_buffer_size() > _QUEUED_BYTES:
-            writer.transport.abort()
-            return
-        writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+    def pod_ends(self) -> None:
+        self._life.pod_ends()
 
-    def _tell(self, message: Mapping[str, Any]) -> None:
-        for writer in self._clients:
-            self._send(writer, message)
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "event": "state",
-            "ready": self._ready and not self._running and not self._retiring,
-            "running": self._running,
-            "attempts": len(self._attempts),
-            "over": self._over,
-        }
-
-    async def _handle(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises RefusedError; KeyError, TypeError, ValueError for what is no request."""
-        op = message["op"]
-        if op == "retire":
-            self._retiring = True
-            if not self._running and self._ready:
-                self._finish(TOLD_TO_END)
-            return {"event": "retiring"}
-        identity = str(message["id"])
-        self._check_fence(str(message["run_id"]), int(message["fence"]))
-        begun = self._attempts.get(identity)
-        if op == "run":
-            return self._run(identity, message) if begun is None else _known(begun)
-        if op == "watch":
-            return {"event": "unknown"} if begun is None else _known(begun)
-        if op == "cancel":
-            if begun is not None and begun.result is None:
-                await self._cancel(begun, at_once=bool(message.get("at_once")))
-            return {"event": "canceling"}
-        if op == "forget":
-            if begun is not None and begun.result is not None:
-                # That it was begun stays known.
-                begun.result, begun.forgotten = AttemptResult(exit=begun.result.exit), True
-                self._end_if_nobody_waits()
-            return {"event": "forgotten"}
-        raise ValueError(f"no such request: {op!r}")
-
-    def _check_fence(self, run_id: str, fence: int) -> None:
-        """Raises RefusedError."""
-        if fence < self._fences.get(run_id, 0):
-            raise RefusedError("another executor holds the run")
-        self._fences[run_id] = fence
-
-    # --- attempts --------------------------------------------------------------------------------------------------
-
-    def _run(self, identity: str, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises RefusedError."""
-        if self._over:
-            raise RefusedError(self._over)
-        if self._running or self._retiring or not self._ready or self._waiting is None:
-            raise RefusedError("it is busy")
-        task = AgentTask.from_json(json.dumps(message["task"]))
-        arguments, variables = [str(word) for word in message["arguments"]], dict(message["variables"])
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves one until it goes."""
         try:
+            connection = self._connections.join(writer)
+        except RefusedError as error:
+            writer.write(line({"event": "refused", "why": str(error)}))
+            writer.close()
+            return
+        connection.send(self._state())
+        self._reconsider()
+        try:
+            while text := await reader.readline():
+                await self._serve(connection, json.loads(text))
+                # Whoever does not read is not listened to.
+                await writer.drain()
+        except (OSError, *_WRONG) as error:
+            log_line(f"hung up on a client: {type(error).__name__}: {str(error)[:200]}")
+        finally:
+            if self._connections.leave(connection):
+                self._connections.tell(self._state())
+            writer.close()
+            self._reconsider()
+
+    async def _serve(self, connection: Connection, message: Mapping[str, Any]) -> None:
+        """Raises one of _WRONG."""
+        op = str(message["op"])
+        echoed = {key: message[key] for key in ("id", "run_id") if key in message}
+        try:
+            event = await self._answer(connection, op, message)
+        except RefusedError as error:
+            event = {"event": "refused", "op": op, "why": str(error)}
+        connection.send(line({**echoed, **event}))
+        if event["event"] == "known" and not event["running"]:
+            connection.send(self._attempts.ended(message["id"]))
+        elif event["event"] in ("known", "started"):
+            connection.following.add(message["id"])
+
+    async def _answer(self, connection: Connection, op: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises RefusedError, or one of _WRONG."""
+        if op == "ping":
+            return {"event": "pong"}
+        if op == "hold":
+            return self._hold(connection, message["holder"])
+        if op == "retire":
+            self._connections.check_hold(connection)
+            self._life.take_no_more(TOLD_TO_END)
+            return {"event": "retiring"}
+        if op == "fence":
+            run_id, fence = self._checked_fence(message)
+            return {"event": "fenced", "run_id": run_id, "fence": fence, "attempts": self._attempts.of_run(run_id)}
+        if op in ("run", "watch", "cancel", "forget"):
+            return await self._about_attempt(connection, op, message)
+        raise ValueError(f"no such request: {op[:50]!r}")
+
+    def _hold(self, connection: Connection, holder: object) -> dict[str, Any]:
+        """Raises RefusedError, ValueError."""
+        if not isinstance(holder, str) or not 0 < len(holder) <= _MAX_HOLDER:
+            raise ValueError("nobody has such an id")
+        self._connections.hold(connection, holder)
+        return {"event": "held"}
+
+    async def _about_attempt(self, connection: Connection, op: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises RefusedError, or one of _WRONG."""
+        identity = identity_in(message)
+        if op == "run":
+            self._connections.check_hold(connection)
+        run_id, _ = self._checked_fence(message)
+        begun = self._attempts.find(identity, run_id)
+        if op == "run" and begun is None:
+            return self._run(identity, run_id, message)
+        if op in ("run", "watch"):
+            return {"event": "unknown"} if begun is None else begun.known()
+        if op == "cancel":
+            await self._life.cancel(identity, at_once=bool(message.get("at_once")))
+            return {"event": "canceling"}
+        if self._attempts.forget(identity):
+            self._note_begun()
+            self._reconsider()
+        return {"event": "forgotten"}
+
+    def _checked_fence(self, message: Mapping[str, Any]) -> tuple[str, int]:
+        """Raises RefusedError, or one of _WRONG."""
+        run_id, fence = run_and_fence_in(message)
+        try:
+            self._attempts.check_fence(run_id, fence)
+        except TooManyRunsError as error:
+            # Nothing of that run was begun, and nothing will be.
+            self._life.take_no_more(str(error))
+        return run_id, fence
+
+    def _run(self, identity: str, run_id: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises RefusedError."""
+        self._life.check_ready()
+        self._attempts.check_room()
+        try:
+            task = AgentTask.from_json(json.dumps(message["task"]))
+            arguments, variables = [str(word) for word in message["arguments"]], dict(message["variables"])
             instructions = self._hand_over.instructions(["run", *arguments], variables, str(message["log_token"]))
-        except ValueError as error:
-            raise RefusedError(str(error)) from error
-        process, self._waiting = self._waiting, None
-        begun = self._attempts[identity] = _Begun(len(self._attempts) + 1, process)
-        self._running, self._ready = identity, False
-        self._begin(self._carried_out(identity, begun, process, task, instructions))
+        except _WRONG as error:
+            raise RefusedError(f"its instructions cannot be given: {error}") from error
+        begun = self._attempts.begin(identity, run_id)
+        if not self._note_begun():
+            self._attempts.withdraw(identity)
+            raise RefusedError(self._life.over)
+        self._life.begin(identity, task, instructions)
+        self._reconsider()
         return {"event": "started", "number": begun.number}
 
-    async def _carried_out(
-        self, identity: str, begun: _Begun, process: AttemptProcess, task: AgentTask, instructions: bytes
-    ) -> None:
+    def _note_begun(self) -> bool:
         try:
-            # Before the program begins, so that its end is never missed.
-            process.give(task)
-            await self._hand_over.give(instructions)
-            begun.result = await process.result()
-        except WorkerStuckError as error:
-            failure = (INFRASTRUCTURE, f"the worker cannot be used: {error}")
-            begun.result = AttemptResult(exit=None, failure=failure)
-            self._over = str(error)
-            process.kill()
-        begun.process = None
-        self._tell(_ended(identity, begun.result))
-        await self._go_on()
+            self._leave_message(self._attempts.kept())
+        except OSError as error:
+            self._life.take_no_more(f"its termination message cannot be written: {error}", stuck=True)
+            return False
+        return True
 
-    async def _go_on(self) -> None:
-        """After an attempt whose result is known."""
-        try:
-            if not self._over:
-                await self._hand_over.taken(goes_on=not self._retiring)
-        except WorkerStuckError as error:
-            self._over = str(error)
-        self._running = ""
-        if self._over or self._retiring:
-            self._finish(self._over or TOLD_TO_END)
-        else:
-            await self._make_ready()
+    # --- what comes of itself --------------------------------------------------------------------------------------
 
-    async def _cancel(self, begun: _Begun, *, at_once: bool) -> None:
-        if begun.process is not None:
-            begun.process.stop()
-            await self._hand_over.stop(at_once=at_once)
+    def _ended(self, identity: str, result: AttemptResult) -> None:
+        self._connections.tell_followers(identity, self._attempts.end(identity, result))
 
-    async def _make_ready(self) -> None:
-        try:
-            await self._hand_over.ready()
-            self._waiting = await self._processes.start()
-        except WorkerStuckError as error:
-            self._finish(str(error))
+    def _changed(self) -> None:
+        self._connections.tell(self._state())
+        self._reconsider()
+
+    def _state(self) -> bytes:
+        life = self._life
+        state = {"ready": life.ready, "running": life.running, "attempts": len(self._attempts), "over": life.over}
+        return line({"event": "state", **state, "held": self._connections.held})
+
+    def _reconsider(self) -> None:
+        """Begins to wait anew when what is waited for has changed."""
+        now = Situation(
+            busy=self._life.busy,
+            over=bool(self._life.over),
+            leaving=self._life.leaving,
+            attended=len(self._connections) > 0 and not self._life.over,
+            kept=bool(self._attempts.kept()),
+        )
+        if now == self._situation:
             return
-        self._ready = True
-        if self._retiring:
-            self._finish(TOLD_TO_END)
-        self._tell(self._state())
+        self._situation = now
+        if self._timer is not None:
+            self._timer.cancel()
+        seconds = 0.0 if self._expired and not now.busy else self._patience.seconds(now)
+        if seconds == 0:
+            self._gone.set()
+        elif seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._waited, seconds)
 
-    def _pod_ends(self) -> None:
-        """The worker's first process is told so, too."""
-        self._retiring = True
-        begun = self._attempts.get(self._running)
-        if begun is None:
-            self._finish(TOLD_TO_END)
-        elif begun.process is not None:
-            begun.process.stop()
+    def _waited(self, seconds: float) -> None:
+        self._expired = True
+        if self._life.over:
+            self._gone.set()
+        else:
+            self._life.take_no_more(f"nobody was there for {seconds:g} seconds")
 
-    def _finish(self, why: str) -> None:
-        self._over, self._ready = self._over or why, False
-        self._tell(self._state())
-        self._end_if_nobody_waits()
-        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._ended.set)
-
-    def _end_if_nobody_waits(self) -> None:
-        if self._over and all(begun.forgotten for begun in self._attempts.values()):
-            self._ended.set()
-
-    def _begin(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _life_ended(self, life: asyncio.Task[None]) -> None:
+        if not life.cancelled() and (error := life.exception()) is not None:
+            log_line(f"a defect of the agent: {error!r}")
+            self._life.take_no_more(repr(error), stuck=True)
+            self._gone.set()
 
 
-def _known(begun: _Begun) -> dict[str, Any]:
-    return {"event": "known", "number": begun.number, "running": begun.result is None}
-
-
-def _ended(identity: str, result: AttemptResult) -> dict[str, Any]:
-    return {"event": "ended", "id": identity, "result": asdict(result)}
-
-
-def work(socket: Path, share: Path, root: Path, environ: Mapping[str, str]) -> int:
-    """Serves until the worker is of no use any more; the exit code is 0 when it was told to end."""
-    why = asyncio.run(Worker(HandOver(share), AttemptProcesses(share, root, environ)).serve(socket))
-    log_line(why)
-    return 0 if why == TOLD_TO_END else os.EX_SOFTWARE
-
-
-def relay(socket: Path) -> int:
-    """Passes what comes in to the worker's agent, and what it says out, until either side ends."""
-    asyncio.run(_relayed(socket))
-    return 0
-
-
-async def _relayed(socket: Path) -> None:
-    loop = asyncio.get_running_loop()
-    reader, writer = await asyncio.open_unix_connection(str(socket), limit=LINE_BYTES)
-    incoming = asyncio.StreamReader(limit=LINE_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(incoming), sys.stdin)
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
-    outgoing = asyncio.StreamWriter(transport, protocol, None, loop)
-
-    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while piece := await source.read(65536):
-                target.write(piece)
-                await target.drain()
-
-    ways = [asyncio.ensure_future(pump(incoming, writer)), asyncio.ensure_future(pump(reader, outgoing))]
-    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    for way in ways:
-        way.cancel()
-    writer.close()
+def work(socket: Path, share: Path, root: Path, message: Path, environ: Mapping[str, str], patience: Patience) -> int:
+    """Serves until the worker is of no use any more; the exit code is 0 when that was as it should be."""
+    worker = Worker(
+        HandOver(share),
+        AttemptProcesses(share, root, environ),
+        leave_message=partial(write_message, message),
+        patience=patience,
+    )
+    log_line(asyncio.run(worker.serve(socket)))
+    return os.EX_SOFTWARE if worker.stuck else 0

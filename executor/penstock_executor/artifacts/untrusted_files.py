@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 class NoRegularFileError(OSError):
@@ -23,15 +24,28 @@ def read_untrusted(path: Path, limit: int, *, follow: bool = False) -> bytes:
 
     Raises NoRegularFileError, TooLargeError, FileNotFoundError, OSError.
     """
+    with _opened(path, follow=follow) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        # It may grow while it is read.
+        content = stream.read(limit + 1) if size <= limit else b""
+        if size > limit or len(content) > limit:
+            raise TooLargeError(f"{path} is larger than {limit} bytes")
+        return content
+
+
+def read_untrusted_end(path: Path, limit: int) -> bytes:
+    """The last `limit` bytes of a file of any size. Raises NoRegularFileError, FileNotFoundError, OSError."""
+    with _opened(path, follow=False) as stream:
+        return os.pread(stream.fileno(), limit, max(0, os.fstat(stream.fileno()).st_size - limit))
+
+
+def _opened(path: Path, *, follow: bool) -> BinaryIO:
+    """Raises NoRegularFileError, FileNotFoundError, OSError."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     if not follow and path.is_symlink():
         raise NoRegularFileError(f"{path} is a link")
-    with os.fdopen(os.open(path, flags), "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise NoRegularFileError(f"{path} is no file")
-        # It may grow while it is read.
-        content = stream.read(limit + 1) if status.st_size <= limit else b""
-        if status.st_size > limit or len(content) > limit:
-            raise TooLargeError(f"{path} is larger than {limit} bytes")
-        return content
+    stream = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise NoRegularFileError(f"{path} is no file")
+    return stream
