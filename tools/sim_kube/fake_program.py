@@ -54,6 +54,7 @@ class FakeProgram:
         self._order = _Order(usual, "")
         self._process: FakeProcess | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._early_signal = 0
         self.gone = ""
         """Why it takes no attempts any more."""
 
@@ -67,6 +68,7 @@ class FakeProgram:
 
     def prepared(self) -> FakeProcess:
         self._process = FakeProcess()
+        self._early_signal = 0
         return self._process
 
     def start(self) -> None:
@@ -74,12 +76,16 @@ class FakeProgram:
         assert self._process is not None
         self._process.started_at = _now()
         self.log.write(f"::penstock-attempt {self._order.log_token} begin\n{_whole_lines(outcome.log)}")
-        if outcome.kind != "runs-forever":
+        if self._early_signal:
+            self.signal(self._early_signal)
+        elif outcome.kind != "runs-forever":
             seconds = self._seconds() if outcome.seconds is None else outcome.seconds
             self._timer = asyncio.get_running_loop().call_later(seconds, self._run_out)
 
     def signal(self, number: int) -> None:
-        """The attempt that runs, if any, ends by it."""
+        """The attempt that runs, if any, ends by it; one that is about to begin as soon as it does."""
+        if self._process is not None and not self._process.started_at:
+            self._early_signal = number
         self._end(ProcessExit(128 + number, signal=number))
 
     def die(self, why: str) -> None:
