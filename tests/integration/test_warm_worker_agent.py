@@ -214,7 +214,7 @@ async def test_no_more_results_are_kept_than_a_message_names(pod: WorkerPod) -> 
 
 
 async def test_a_worker_that_nobody_wants_ends(place: Path) -> None:
-    async with warm_worker(place, wrapper.WORKER, "--unattended", "0.1") as pod:
+    async with warm_worker(place, wrapper.WORKER, "--unattended", "2") as pod:
         await pod.run("a", "exit 0")
         await pod.send(op="forget", id="a", run_id="run", fence=1)
         await pod.heard("forgotten", id="a")

@@ -22,6 +22,9 @@ from penstock_executor.agent.failures import INFRASTRUCTURE
 from penstock_executor.agent.protocol import AgentTask, AttemptResult
 
 _IMPORTED = (
+    # Each process runs it again, for what the program's own module defines.
+    "penstock_executor.agent.__main__",
+    "concurrent.futures.thread",
     "penstock_executor.agent.attempt",
     "penstock_executor.agent.inputs",
     "penstock_executor.agent.outputs",
@@ -31,6 +34,8 @@ _IMPORTED = (
     "penstock_store.files",
     "penstock_store.router",
 )
+_ENDING: set[asyncio.Future[None]] = set()
+"""So that they are not lost before they are done."""
 
 
 class AttemptProcesses:
@@ -83,7 +88,11 @@ class AttemptProcess:
         self._connection.close()
 
     async def result(self) -> AttemptResult:
-        return await asyncio.to_thread(self._result)
+        result = await asyncio.to_thread(self._result)
+        # What it does after its result is to end: nobody waits for that.
+        _ENDING.add(ending := asyncio.ensure_future(asyncio.to_thread(self._process.join)))
+        ending.add_done_callback(_ENDING.discard)
+        return result
 
     def _result(self) -> AttemptResult:
         try:
@@ -92,7 +101,6 @@ class AttemptProcess:
             self._process.join()
             failure = (INFRASTRUCTURE, f"the agent's process ended with {self._process.exitcode} and no result")
             return AttemptResult(exit=None, failure=failure)
-        self._process.join()
         self._connection.close()
         return AttemptResult.from_json(text)
 

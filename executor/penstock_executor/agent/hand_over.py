@@ -22,6 +22,8 @@ WORD_BYTES = 128 * 1024 - 1
 _TOKEN = re.compile(r"[0-9a-z]{1,63}")
 # The worker clears for half a minute at most, after it has ended the processes of an attempt within as long.
 _READY_SECONDS = 75.0
+# It does within a few milliseconds when there is little to clear.
+_FIRST_POLL_SECONDS = 0.001
 _POLL_SECONDS = 0.005
 _SLOW_POLL_SECONDS = 0.05
 
@@ -88,7 +90,8 @@ class HandOver:
             waited = loop.time() - began
             if waited > _READY_SECONDS:
                 raise WorkerStuckError(f"the worker does not come to {kind!r}")
-            await asyncio.sleep(_POLL_SECONDS if waited < 1 else _SLOW_POLL_SECONDS)
+            fast = _FIRST_POLL_SECONDS if waited < _SLOW_POLL_SECONDS else _POLL_SECONDS
+            await asyncio.sleep(fast if waited < 1 else _SLOW_POLL_SECONDS)
         return path
 
     async def _written(self, kind: str, token: str, content: bytes, *, wait: bool = True) -> None:
@@ -113,7 +116,7 @@ async def _write_all(file: int, content: bytes) -> None:
         try:
             left = left[os.write(file, left) :]
         except BlockingIOError:
-            await asyncio.sleep(_POLL_SECONDS / 5)
+            await asyncio.sleep(_FIRST_POLL_SECONDS)
 
 
 def encoded(token: str, log_token: str, arguments: Sequence[str], variables: Mapping[str, str]) -> bytes:

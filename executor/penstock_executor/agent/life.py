@@ -46,6 +46,7 @@ class Life:
         self._lives = False
         self._process: AttemptProcess | None = None
         """Of the attempt that runs, or of the next one."""
+        self._starting: asyncio.Future[AttemptProcess] | None = None
         self._next: asyncio.Future[_Order | None] | None = None
         """While the worker is ready: what it does next, None for nothing any more."""
         self.running = ""
@@ -102,14 +103,19 @@ class Life:
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
+        if (starting := self._starting) is None or starting.cancel() or starting.cancelled():
+            return
+        if starting.exception() is None:
+            starting.result().kill()
 
     async def live(self) -> None:
         """Until the worker is over and nothing runs."""
         self._lives = True
         try:
             while not self.over:
+                starting = self._start_process()
                 await self._hand_over.ready()
-                self._process = await self._processes.start()
+                self._process, self._starting = await starting, None
                 order = await self._next_order()
                 if order is None:
                     await self._hand_over.leave()
@@ -120,6 +126,12 @@ class Life:
         finally:
             self.running, self._lives = "", False
         self._changed()
+
+    def _start_process(self) -> asyncio.Future[AttemptProcess]:
+        """Of the next attempt: while the worker clears up."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._processes.start())
+        return self._starting
 
     async def _next_order(self) -> _Order | None:
         self._next = asyncio.get_running_loop().create_future()
@@ -144,6 +156,8 @@ class Life:
         self._ended(order.identity, result)
         if stuck is not None:
             raise WorkerStuckError(str(stuck)) from stuck
+        if not self.over:
+            self._start_process()
         # The worker's first process waits for nothing when the Pod ends.
         if not self.leaving:
             await self._hand_over.taken(goes_on=not self.over)

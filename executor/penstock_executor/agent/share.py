@@ -16,7 +16,7 @@ from pathlib import Path
 from penstock_executor.agent.protocol import ProcessExit
 from penstock_executor.artifacts.untrusted_files import read_untrusted
 
-_FIRST_POLL_SECONDS = 0.01
+_FIRST_POLL_SECONDS = 0.001
 _LAST_POLL_SECONDS = 0.2
 _EXIT_BYTES = 16 * 1024
 

@@ -65,3 +65,19 @@ def test_no_file_of_the_programs_holds_the_reader_up(tmp_path: Path, kind: str) 
     else:
         place.write_text("[" * 10_000)
     assert Share(tmp_path).read_exit() is None
+
+
+@pytest.mark.timeout(10)
+def test_a_wrapper_that_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    """Neither when its mark never came, nor when somebody holds what lies in its place."""
+    known, tell = os.pipe()
+    share = Share(tmp_path, wrapper_ended=known)
+    os.write(tell, b"x")
+    assert not share.wait_for_wrapper()
+    os.mkfifo(tmp_path / "alive")
+    held = os.open(tmp_path / "alive", os.O_RDWR | os.O_NONBLOCK)
+    assert share.wait_for_wrapper()
+    (tmp_path / "exit").write_text(json.dumps(WRITTEN))
+    assert share.wait_for_end() == ProcessExit(3, started_at=1, finished_at=2, log_bytes=5)
+    for file in (known, tell, held):
+        os.close(file)
