@@ -9,6 +9,7 @@ import pytest
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import GoneError
 
+from tests.support.exec_contract import ExecContract
 from tests.support.kubernetes_contract import KubernetesContract, Place, config_map, fresh
 from tools.sim_kube.process import Troublemaker, sim_kube
 
@@ -24,7 +25,7 @@ def place(server: Troublemaker) -> Place:
     return Place(load_cluster(kubeconfig=str(server.kubeconfig)), "contract", "busybox")
 
 
-class TestSimulatedServer(KubernetesContract):
+class TestSimulatedServer(KubernetesContract, ExecContract):
     async def test_a_version_that_was_compacted(self, place: Place, server: Troublemaker) -> None:
         async with place.client() as client:
             path = place.path("configmaps")

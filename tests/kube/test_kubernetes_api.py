@@ -14,6 +14,7 @@ from penstock_kube.client import KubeClient
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import GoneError, NotFoundError, UnauthorizedError
 
+from tests.support.exec_contract import ExecContract
 from tests.support.kubernetes_contract import KubernetesContract, Place, watched
 
 
@@ -47,7 +48,7 @@ def place() -> Iterator[Place]:
     asyncio.run(tear_down())
 
 
-class TestCluster(KubernetesContract):
+class TestCluster(KubernetesContract, ExecContract):
     async def test_a_version_that_is_too_old(self, place: Place) -> None:
         """Of a kind that is new: an API server has nothing in memory of before. Else minutes pass until it forgets."""
         group = f"{place.namespace}.penstock.dev"

@@ -15,7 +15,7 @@ import yaml
 from tools.cluster import Cluster
 
 _TASKS = Path(__file__).resolve().parents[2] / "deploy" / "kustomize" / "tasks"
-_FILES = (_TASKS / "access.yaml", _TASKS / "session-secrets.yaml")
+_FILES = tuple(_TASKS / name for name in ("access.yaml", "session-secrets.yaml", "warm-workers.yaml"))
 
 Right = tuple[str, str]
 

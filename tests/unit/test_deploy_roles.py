@@ -17,6 +17,7 @@ from penstock_server.domain.caller import Role
 
 COMPONENTS = Path(__file__).resolve().parents[2] / "deploy/kustomize/components"
 COMPONENT = COMPONENTS / "multi-user"
+TASKS = COMPONENTS.parent / "tasks"
 PREFIX = "rbac.authorization.kubeflow.org/aggregate-to-"
 CHECKS = sorted(
     {(one.group, one.resource, one.verb) for rule in RULES.values() if isinstance(rule, tuple) for one in rule}
@@ -92,6 +93,20 @@ def test_the_component_lets_the_server_ask_what_users_may_and_nothing_else() -> 
     assert rule == {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}
     (subject,) = documents["ClusterRoleBinding penstock-server-access-reviews"]["subjects"]
     assert subject == {"kind": "ServiceAccount", "name": "penstock-server", "namespace": "penstock"}
+
+
+def test_programs_in_containers_are_a_right_of_its_own() -> None:
+    """It is given in a namespace, by hand, and to the executor alone; no overlay has it."""
+    documents = _documents("warm-workers.yaml", TASKS)
+    assert sorted(documents) == ["Role penstock-executor-workers", "RoleBinding penstock-executor-workers"]
+    (rule,) = documents["Role penstock-executor-workers"]["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]}
+    binding = documents["RoleBinding penstock-executor-workers"]
+    assert binding["roleRef"]["kind"] == "Role" and binding["roleRef"]["name"] == "penstock-executor-workers"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "penstock-executor", "namespace": "penstock"}]
+    having = [file for file in TASKS.parent.rglob("*.yaml") if "pods/exec" in file.read_text()]
+    assert having == [TASKS / "warm-workers.yaml"]
+    assert not [file for file in TASKS.parent.rglob("kustomization.yaml") if "warm-workers" in file.read_text()]
 
 
 def test_what_the_server_may_read_of_a_namespaces_stores_is_named() -> None:

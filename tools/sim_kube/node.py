@@ -2,7 +2,7 @@
 
 Invariants: a Pod's steps come in the order a cluster takes them, each is one stored version; a Pod that is gone takes
 no further step. A deletion is carried out as a kubelet does it: at once for what never ran or has ended, after the
-containers were stopped otherwise.
+containers were stopped otherwise. A warm worker's Pod ends when its agent does, or when an attempt ends all of it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tools.sim_kube import outcome as status
+from tools.sim_kube import programs
+from tools.sim_kube.clock import timestamp
+from tools.sim_kube.container_log import ContainerLog
+from tools.sim_kube.exec_calls import KILLED, Call, NotBegunError, Program, not_running
 from tools.sim_kube.outcome import ANNOTATION, Containers, End, Outcome
 from tools.sim_kube.store import Store, Stored
+from tools.sim_kube.worker_pod import AGENT, MAIN, WorkerEnd, WorkerPod, is_worker
 
 _ENDED = (b'"phase":"Succeeded"', b'"phase":"Failed"')
 _NODE_NAME = b',"nodeName":"sim-node"}'
@@ -51,10 +55,19 @@ class _Run:
     outcome: Outcome
     times: tuple[float, float, float]
     grace: int
+    log: ContainerLog
+    usual: Outcome | None = None
+    """Of the attempts of a warm worker; None for other Pods."""
+    worker: WorkerPod | None = None
     started: str = ""
     gated: bool = False
     timer: asyncio.TimerHandle | None = None
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: list[Call] = field(default_factory=list)
+    """Programs that were begun by `exec`."""
+
+    @property
+    def over(self) -> bool:
+        return self.log.closed
 
 
 class Node:
@@ -81,6 +94,9 @@ class Node:
         annotation = (document["metadata"].get("annotations") or {}).get(ANNOTATION)
         outcome = Outcome.from_annotation(annotation) if annotation else self._decide(document)
         spec = document.get("spec") or {}
+        usual = None
+        if is_worker(spec):
+            usual, outcome = self._decide(document), outcome if annotation else Outcome()
         schedule, start, run = self._latency.draw(self._random)
         if outcome.seconds is not None:
             run = outcome.seconds
@@ -89,7 +105,15 @@ class Node:
             outcome, run = Outcome("deadline"), float(limit)
         grace = spec.get("terminationGracePeriodSeconds", 30)
         simulated_run = _Run(
-            stored.namespace, stored.name, stored.uid, Containers.of(spec), outcome, (schedule, start, run), grace
+            stored.namespace,
+            stored.name,
+            stored.uid,
+            Containers.of(spec),
+            outcome,
+            (schedule, start, run),
+            grace,
+            ContainerLog("" if usual is not None else outcome.log),
+            usual,
         )
         self._runs[stored.uid] = simulated_run
         if spec.get("schedulingGates"):
@@ -104,10 +128,22 @@ class Node:
             run.gated = False
             self._later(run.times[0], run, self._schedule)
 
-    def log(self, stored: Stored) -> tuple[str, asyncio.Event, bool]:
-        """What the Pod wrote, when it is over, and whether it began."""
+    def log(self, stored: Stored) -> tuple[ContainerLog, bool]:
+        """What the Pod's container `main` wrote, and whether it began."""
         run = self._runs[stored.uid]
-        return run.outcome.log, run.over, bool(run.started)
+        return run.log, bool(run.started)
+
+    def begin(self, stored: Stored, container: str, command: Sequence[str], call: Call) -> Program:
+        """What `exec` runs in a container of the Pod. Raises NotBegunError."""
+        run = self._runs[stored.uid]
+        if run.outcome.kind == "node-lost" and run.over:
+            raise NotBegunError("error dialing backend: dial tcp 10.0.0.1:10250: i/o timeout")
+        if not run.started or run.over:
+            raise not_running(container)
+        if run.worker is not None:
+            return run.worker.begin(container, command, call)
+        run.calls.append(call)
+        return programs.begin(command, call)
 
     def delete(self, stored: Stored, grace: int | None) -> Stored:
         """Begins or completes the deletion; what is returned is the Pod as it is then."""
@@ -119,22 +155,24 @@ class Node:
         if stored.deletion:
             return stored
         stored = self._store.put(stored._replace(deletion=_deletion(seconds)))
-        if run.outcome.kind != "node-lost" or not run.over.is_set():
-            self._later(min(float(seconds), run.times[1]), run, self._stop)
+        if run.outcome.kind != "node-lost" or not run.over:
+            if run.worker is not None:
+                run.worker.terminate()
+            # An agent says by itself when it is over.
+            stops = float(seconds) if run.worker is not None else min(float(seconds), run.times[1])
+            self._later(stops, run, self._stop)
         return stored
 
     def forget(self, stored: Stored) -> None:
         """The Pod went away with its namespace."""
         run = self._runs.pop(stored.uid, None)
         if run is not None:
-            if run.timer is not None:
-                run.timer.cancel()
-            run.over.set()
+            _halt(run)
+            run.log.close()
 
     def close(self) -> None:
         for run in self._runs.values():
-            if run.timer is not None:
-                run.timer.cancel()
+            _halt(run)
 
     def _later(self, seconds: float, run: _Run, step: Callable[[_Run, Stored], None]) -> None:
         if run.timer is not None:
@@ -167,13 +205,59 @@ class Node:
             return
         run.started = now
         self._store.put(stored._replace(status=status.running(run.containers, now)))
-        if run.outcome.kind != "runs-forever":
+        if run.usual is not None:
+            self._begin_work(run, run.usual)
+        if run.outcome.kind != ("runs-forever" if run.usual is None else "exit"):
             self._later(run.times[2], run, self._end)
+
+    def _begin_work(self, run: _Run, usual: Outcome) -> None:
+        def seconds() -> float:
+            return self._latency.draw(self._random)[2]
+
+        def breaks(outcome: Outcome) -> None:
+            run.outcome = outcome
+            if outcome.kind != "oom":
+                self._step(run, self._end)
+                return
+            assert run.worker is not None
+            run.worker.kill_main("it was killed")
+            self._step(run, self._main_killed)
+
+        def over(end: WorkerEnd) -> None:
+            self._step(run, lambda run, stored: self._worker_over(run, stored, end))
+
+        run.worker = WorkerPod(run.log, usual=usual, seconds=seconds, breaks=breaks, over=over)
+
+    def _main_killed(self, run: _Run, stored: Stored) -> None:
+        """The agent goes on beside it."""
+        killed = ((MAIN, 137, "OOMKilled", ""),)
+        self._store.put(stored._replace(status=status.partly_ended(run.containers, run.started, timestamp(), killed)))
+
+    def _worker_over(self, run: _Run, stored: Stored, end: WorkerEnd) -> None:
+        assert run.worker is not None
+        if run.over:
+            return
+        killed = run.outcome.kind == "oom"
+        codes = {MAIN: 137 if killed else end.main, AGENT: end.agent}
+        ended = tuple(
+            (
+                name,
+                codes.get(name, 0),
+                "OOMKilled" if killed and name == MAIN else "Error" if codes.get(name) else "Completed",
+                _message(run, name),
+            )
+            for name, _ in run.containers.main
+        )
+        stored = self._finish(run, stored, End(ended, "Failed" if any(codes.values()) else "Succeeded"))
+        if stored.deletion:
+            self._remove(run, stored)
 
     def _end(self, run: _Run, stored: Stored) -> None:
         kind = run.outcome.kind
         if kind == "node-lost":
-            run.over.set()
+            run.log.close()
+            if run.worker is not None:
+                run.worker.freeze()
             stored = self._store.put(stored._replace(status=status.running(run.containers, run.started, ready=False)))
             lost = stored.status.replace(b'"phase":"Running"', b'"phase":"Running","reason":"NodeLost"', 1)
             self._store.put(stored._replace(status=lost, deletion=_deletion(run.grace)))
@@ -187,13 +271,16 @@ class Node:
 
     def _stop(self, run: _Run, stored: Stored) -> None:
         """The containers end because the Pod is deleted."""
-        codes = tuple((name, 143, "Error", "") for name, _ in run.containers.main)
+        # A worker's agent had all of the grace period.
+        code = 143 if run.worker is None else 137
+        codes = tuple((name, code, "Error", _message(run, name)) for name, _ in run.containers.main)
         if run.started:
             stored = self._finish(run, stored, End(codes, "Failed"))
         self._remove(run, stored)
 
     def _finish(self, run: _Run, stored: Stored, end: End) -> Stored:
-        run.over.set()
+        run.log.close()
+        _halt(run)
         return self._store.put(
             stored._replace(status=status.ended(run.containers, run.started or timestamp(), timestamp(), end))
         )
@@ -226,6 +313,22 @@ def _never_starts(run: _Run) -> list[tuple[str, str]]:
     return []
 
 
+def _halt(run: _Run) -> None:
+    if run.timer is not None:
+        run.timer.cancel()
+        run.timer = None
+    if run.worker is not None:
+        run.worker.kill()
+    for call in run.calls:
+        call.exit(KILLED)
+
+
+def _message(run: _Run, container: str) -> str:
+    if run.worker is not None:
+        return run.worker.message if container == AGENT else ""
+    return run.outcome.messages.get(container, "")
+
+
 def _end_of(run: _Run) -> End:
     outcome = run.outcome
     names = [name for name, _ in run.containers.main]
@@ -242,7 +345,7 @@ def _end_of(run: _Run) -> End:
     for name in names:
         its = code if name == main or (killed and outcome.kind != "oom") else 0
         reason = killed if killed and its else "Completed" if its == 0 else "Error"
-        codes.append((name, its, reason, outcome.messages.get(name, "")))
+        codes.append((name, its, reason, _message(run, name)))
     phase = "Failed" if code else "Succeeded"
     if outcome.kind == "evicted":
         why = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi."
@@ -260,17 +363,3 @@ def _end_of(run: _Run) -> End:
 
 def _deletion(grace: int) -> bytes:
     return f',"deletionTimestamp":"{timestamp(grace)}","deletionGracePeriodSeconds":{json.dumps(grace)}'.encode()
-
-
-_known: tuple[int, str] = (0, "")
-
-
-def timestamp(later: int = 0) -> str:
-    """Now, or `later` seconds, as Kubernetes writes it."""
-    global _known
-    second = int(time.time())
-    if later:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second + later))
-    if _known[0] != second:
-        _known = (second, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second)))
-    return _known[1]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tools.sim_kube.node import timestamp
+from tools.sim_kube.clock import timestamp
 from tools.sim_kube.outcome import CREATED, gated
 from tools.sim_kube.store import Resource, Stored
 

@@ -112,15 +112,25 @@ def running(containers: Containers, at: str, *, ready: bool = True) -> bytes:
 
 
 @lru_cache(1024)
+def partly_ended(containers: Containers, started: str, at: str, codes: tuple[tuple[str, int, str, str], ...]) -> bytes:
+    """Some containers have ended, the others run."""
+    results = {name: (code, reason, message) for name, code, reason, message in codes}
+    statuses = []
+    for name, image in containers.main:
+        if name in results:
+            statuses.append(_container(name, image, _terminated(name, started, at, *results[name])))
+        else:
+            statuses.append(_container(name, image, {"running": {"startedAt": started}}, ready=True))
+    conditions = _conditions(started, at, ready=False, reason="ContainersNotReady")
+    return _status("Running", conditions, started, statuses, _init(containers, started, at, done=False), ip=True)
+
+
+@lru_cache(1024)
 def ended(containers: Containers, started: str, at: str, end: End) -> bytes:
     statuses = []
     results = {name: (code, reason, message) for name, code, reason, message in end.codes}
     for name, image in containers.main:
-        code, reason, message = results[name]
-        terminated = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": at}
-        if message:
-            terminated["message"] = message
-        statuses.append(_container(name, image, {"terminated": {**terminated, "containerID": _container_id(name)}}))
+        statuses.append(_container(name, image, _terminated(name, started, at, *results[name])))
     why = "PodCompleted" if end.phase == "Succeeded" else "PodFailed"
     conditions = _conditions(started, at, ready=False, reason=why)
     kind, reason = end.disruption
@@ -130,6 +140,13 @@ def ended(containers: Containers, started: str, at: str, end: End) -> bytes:
     return _status(
         end.phase, conditions, started, statuses, _init(containers, started, at, done=True), ip=True, extra=extra
     )
+
+
+def _terminated(name: str, started: str, at: str, code: int, reason: str, message: str) -> dict[str, Any]:
+    terminated = {"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": at}
+    if message:
+        terminated["message"] = message
+    return {"terminated": {**terminated, "containerID": _container_id(name)}}
 
 
 def _status(

@@ -15,11 +15,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
 from tools.sim_kube import discovery, selectors
+from tools.sim_kube.exec_calls import ExecCalls
 from tools.sim_kube.faults import Fault, Faults
 from tools.sim_kube.node import Latency, Node
 from tools.sim_kube.objects import NAMESPACES, PODS, RESOURCES, Refusal, already_exists, not_found, patched, stored_from
@@ -73,6 +75,7 @@ class SimKube:
         self.faults = Faults(source)
         self.node = Node(self.store, PODS, latency=latency, source=source, decide=decide)
         self.watching = Watching(self.store, bookmark_seconds=bookmark_seconds, source=source)
+        self.execs = ExecCalls()
         self.token = ""
         self.requests: Counter[str] = Counter()
         self.created: Counter[str] = Counter()
@@ -103,6 +106,7 @@ class SimKube:
     async def stop(self) -> None:
         """Connections break, the port is closed; objects and the Pods' progress stay. `start` goes on."""
         self.watching.cut()
+        self.execs.cut()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -135,6 +139,9 @@ class SimKube:
         target = Target(path)
         query = request.query
         method = request.method
+        if target.sub == "exec" and method in ("GET", "POST"):
+            self.requests["CONNECT pods"] += 1
+            return await self._exec(target, request)
         self.requests[f"{method} {target.resource.plural}"] += 1
         if method == "POST":
             return self._create(target, await _document(request), dry=bool(query.get("dryRun")))
@@ -242,25 +249,41 @@ class SimKube:
         )
         return web.Response(body=body, headers=_JSON)
 
+    async def _exec(self, target: Target, request: web.BaseRequest) -> web.StreamResponse:
+        stored = self._existing(target)
+        document = json.loads(stored.document())
+        containers = [str(one.get("name")) for one in document["spec"]["containers"]]
+        container = request.query.get("container") or containers[0]
+        command = request.query.getall("command", [])
+        if not command:
+            raise Refusal(400, "BadRequest", "you must specify at least 1 command for the container")
+        if container not in containers:
+            raise Refusal(400, "BadRequest", f"container {container} is not valid for pod {stored.name}")
+        if not document["spec"].get("nodeName"):
+            raise Refusal(400, "BadRequest", f"pod {stored.name} does not have a host assigned")
+        return await self.execs.serve(partial(self.node.begin, stored, container, command), request)
+
     async def _log(self, target: Target, request: web.BaseRequest) -> web.StreamResponse:
         stored = self._existing(target)
-        text, over, began = self.node.log(stored)
+        log, began = self.node.log(stored)
         container = request.query.get("container", "main")
         if not began:
             why = f'container "{container}" in pod "{stored.name}" is waiting to start: ContainerCreating'
             raise Refusal(400, "BadRequest", why)
-        data = text.encode()
+        data = log.text.encode()
         if lines := request.query.get("tailLines"):
             data = b"".join(data.splitlines(keepends=True)[-int(lines) :] if int(lines) else [])
         if limit := request.query.get("limitBytes"):
             data = data[: int(limit)]
         if request.query.get("follow") not in ("1", "true"):
             return web.Response(body=data, headers={"Content-Type": "text/plain"})
+        following = log.follow()
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(data)
-        await over.wait()
+        async for text in following:
+            await response.write(text.encode())
         await response.write_eof()
         return response
 
@@ -276,6 +299,8 @@ class SimKube:
                 self.faults.add(Fault.from_document(fault))
         elif path == "/sim/cut":
             self.watching.cut()
+        elif path == "/sim/cut-execs":
+            self.execs.cut()
         elif path == "/sim/stall":
             self.watching.stall(bool(document.get("on", True)))
         elif path == "/sim/repeat":
@@ -302,6 +327,7 @@ class SimKube:
             "created_twice": sorted(name for name, count in self.created.items() if count > 1),
             "pods": sum(1 for _ in self.store.select(PODS, "", selectors.everything)),
             "watches": self.watching.open,
+            "execs": self.execs.open,
             "cpu_seconds": time.process_time(),
         }
 
