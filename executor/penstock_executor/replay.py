@@ -124,6 +124,7 @@ def _claimed(head: Mapping[str, Any]) -> pb.ClaimedRun:
                 infrastructure_retries=options.get("infrastructure_retries"),
                 priority=options.get("priority", 0),
                 pool=options.get("pool", ""),
+                workers=options.get("workers", ""),
             ),
         )
     except KeyError as error:

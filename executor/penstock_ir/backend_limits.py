@@ -2,7 +2,7 @@
 
 Why here: the server plans and the executor starts tasks, and both must give the same answer. Invariants: pure; every
 backend supports what is in no table here, or ignores it because it has no effect on one machine (scheduling, service
-accounts).
+accounts, the sharing of workers).
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from penstock_ir.model import (
     Task,
 )
 from penstock_ir.slots import Demand, demands_of
+from penstock_ir.worker_sharing import annotated_sharing
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _IMPORTER_INPUT = re.compile(r"^\{\{\$\.inputs\.parameters\[['\"](.+?)['\"]\]\}\}$")
@@ -150,6 +151,9 @@ class _Compiler:
                 env=tuple((entry.get("name", ""), entry.get("value", "")) for entry in container.get("env") or ()),
                 resources=container.get("resources") or {},
                 slots=self._slots(label),
+                workers=annotated_sharing(
+                    self._kubernetes.get(label) or {}, f"platforms.kubernetes.{where}", self._problems
+                ),
             )
         if "importer" in spec:
             return self._importer(spec["importer"], inputs, f"{where}.importer")

@@ -16,6 +16,7 @@ from typing import Final, Union
 
 from penstock_ir.attempt_settings import NO_ATTEMPT_SETTINGS, AttemptSettings
 from penstock_ir.slots import Demand
+from penstock_ir.worker_sharing import AskedSharing
 
 CREATE_CLAIM = "argostub/createpvc"
 DELETE_CLAIM = "argostub/deletepvc"
@@ -165,7 +166,7 @@ class CachingOptions:
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
     """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders. `slots`: what
-    it asks of pools."""
+    it asks of pools. `workers`: how far it asks to share a worker."""
 
     image: str
     command: tuple[str, ...] = ()
@@ -173,6 +174,7 @@ class ContainerExecutor:
     env: tuple[tuple[str, str], ...] = ()
     resources: Mapping[str, JsonValue] = field(default_factory=dict)
     slots: tuple[Demand, ...] = ()
+    workers: AskedSharing = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,9 @@ def _annotated(base: str, name: str, request: dict[str, Any], headers: dict[str,
             del holder[last]
     body = rest_of if rule.body == "*" else rest_of.pop(rule.body, {}) if rule.body else None
     query = "" if rule.body == "*" else urllib.parse.urlencode(list(_flat(rest_of)))
+    if service.endswith(".v2beta1.RunService"):
+        # Without it, replies over REST leave out what upstream does not have.
+        query += "&options=true"
     return http.call(verb.upper(), f"{base}{path}?{query}", body, headers=headers)
 
 

@@ -142,6 +142,7 @@ def _runs() -> list[dict[str, Any]]:
     slow = {**run, "display_name": "${client} slow"}
     del slow["pipeline_version_reference"]
     slow["pipeline_spec"] = specs.container(["sleep", "300"])
+    asked = slow["options"] = {"workers": "run"}
     return [
         _step(service, "CreateRun", {"run": run}, save={"run": "run_id"}, expect={"state": "PENDING"}),
         _step(service, "CreateRun", {"run": {"display_name": "${client} none"}}, code="INVALID_ARGUMENT"),
@@ -154,13 +155,14 @@ def _runs() -> list[dict[str, Any]]:
             service, "ListRuns", {"experiment_id": "${experiment}", "sort_by": "created_at desc"},
             expect={"runs": [one], "total_size": 1},
         ),
-        _step(service, "CreateRun", {"run": slow}, save={"slow": "run_id"}),
+        _step(service, "CreateRun", {"run": slow}, save={"slow": "run_id"}, expect={"options": asked}),
+        _step(service, "CreateRun", {"run": {**slow, "options": {"workers": "on"}}}, code="INVALID_ARGUMENT"),
         _step(service, "RetryRun", {"run_id": "${slow}"}, code="ABORTED"),
         _step(service, "TerminateRun", {"run_id": "${slow}"}),
         _step(service, "GetRun", {"run_id": "${slow}"}, until={"state": ENDED}, expect={"state": "FAILED"}),
         _step(service, "RetryRun", {"run_id": "${slow}"}),
         _step(service, "TerminateRun", {"run_id": "${slow}"}),
-        _step(service, "GetRun", {"run_id": "${slow}"}, until={"state": ENDED}),
+        _step(service, "GetRun", {"run_id": "${slow}"}, until={"state": ENDED}, expect={"options": asked}),
         _step(service, "ArchiveRun", {"run_id": "${slow}"}),
         _step(service, "UnarchiveRun", {"run_id": "${slow}"}),
         _step(service, "DeleteRun", {"run_id": "${slow}"}),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from penstock.cli.main import main as penstock
 from penstock.client import Client, ClientError
 from penstock_api.v2beta1 import run_pb2
 
@@ -105,6 +108,26 @@ def test_a_priority_is_shown_and_bounded(client: Client) -> None:
     assert runs.finished(client, run_id).options.priority == -3
     with pytest.raises(ClientError, match=r"run\.options\.priority"):
         runs.start(client, specs.container(["true"]), None, "test", priority=1001)
+
+
+def test_how_far_workers_are_shared_is_shown_and_kept_by_a_retry(client: Client) -> None:
+    run_id = runs.start(client, specs.container(["false"]), workers="run")
+    assert runs.finished(client, run_id).options.workers == "run", "a place without workers runs it all the same"
+    client.call(client.runs.RetryRun, run_pb2.RetryRunRequest(run_id=run_id))
+    assert runs.finished(client, run_id).options.workers == "run"
+    with pytest.raises(ClientError, match=r"run\.options\.workers"):
+        runs.start(client, specs.container(["true"]), None, "test", workers="on")
+
+
+def test_the_command_line_asks_for_workers(up: Embedded, client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.json"
+    file.write_text(json.dumps(specs.container(["true"])))
+    command = ["run", str(file), "--json", "--server", up.grpc]
+    for arguments, asked in (((), ""), (("--workers", "namespace"), "namespace")):
+        done = CliRunner().invoke(penstock, [*command, *arguments])
+        assert done.exit_code == 0, done.output
+        assert runs.get(client, json.loads(done.stdout)["run_id"]).options.workers == asked
+    assert CliRunner().invoke(penstock, [*command, "--workers", "on"]).exit_code == 2
 
 
 def test_caching_per_run_and_by_age(client: Client) -> None:

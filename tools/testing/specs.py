@@ -151,8 +151,12 @@ def imported(uri: str, command: Sequence[str]) -> dict[str, Any]:
 
 def pooled(pool: str, command: Sequence[str] = ("true",), *, of: dict[str, Any] | None = None) -> dict[str, Any]:
     """A pipeline, of one task unless given, whose tasks ask for slots of pools as an annotation says it."""
-    spec = of or container(command)
-    asked = {"podMetadata": {"annotations": {"penstock.dev/pool": pool}}}
-    executors = dict.fromkeys(spec["deploymentSpec"]["executors"], asked)
+    return annotated({"penstock.dev/pool": pool}, of or container(command))
+
+
+def annotated(annotations: Mapping[str, str], spec: dict[str, Any]) -> dict[str, Any]:
+    """The pipeline with annotations of all its tasks."""
+    settings = {"podMetadata": {"annotations": dict(annotations)}}
+    executors = dict.fromkeys(spec["deploymentSpec"]["executors"], settings)
     platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
     return {"pipeline_spec": spec, "platform_spec": platform}

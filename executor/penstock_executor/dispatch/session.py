@@ -22,6 +22,7 @@ from penstock_ir.event_log import Event, RetryRequested, RunStarted, TerminateRe
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.task_rows import TaskState
+from penstock_ir.worker_sharing import stored_sharing
 
 from penstock_executor.attempts import NO_TIMES, AttemptTimes
 from penstock_executor.dispatch import convert, rows
@@ -271,6 +272,7 @@ def open_session(
         flat_collected=claimed.policy.flat_collected,
         priority=claimed.policy.priority,
         pool=claimed.policy.pool,
+        workers=stored_sharing(claimed.policy.workers),
         infrastructure_retries=(
             claimed.policy.infrastructure_retries
             if claimed.policy.HasField("infrastructure_retries")

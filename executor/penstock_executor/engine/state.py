@@ -16,6 +16,7 @@ from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import CachedResult, Outputs
 from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
 from penstock_ir.task_rows import TaskPhase, TaskState
+from penstock_ir.worker_sharing import AskedSharing
 
 DEFAULT_INFRASTRUCTURE_RETRIES = 3
 """Of runs that were made before they could say; a constant of their logs."""
@@ -50,6 +51,8 @@ class RunContext:
     """Of its launches among those of other runs; no decision of the engine depends on it, nor on its pool."""
     pool: str = ""
     """A pool of which each task takes a slot, besides what it asks for itself."""
+    workers: AskedSharing = ""
+    """How far tasks ask to share workers that do not say it themselves; no decision of the engine depends on it."""
     documented_final_status: bool = False
     """PipelineTaskFinalStatus says SUCCEEDED, as the SDK documents, instead of upstream's COMPLETE."""
 

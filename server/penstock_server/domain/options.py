@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from penstock_server.errors import InvalidArgumentError
 
 MAX_INFRASTRUCTURE_RETRIES = 100
-_YOUNGER = ("infrastructure_retries", "priority", "pool")
+_YOUNGER = ("infrastructure_retries", "priority", "pool", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class RequestedOptions:
     infrastructure_retries: int | None = None
     priority: int = 0
     pool: str = ""
+    workers: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class RunOptions:
     infrastructure_retries: int = 3
     priority: int = 0
     pool: str = ""
+    workers: str = ""
+    """How far tasks ask to share workers (`penstock_ir.worker_sharing`); empty: nothing is asked."""
 
     def to_text(self) -> str:
         document = asdict(self)
@@ -79,6 +82,7 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
     # Imported here: who reads the settings, which have options' defaults, needs no IR.
     from penstock_ir.ranks import MAX_PRIORITY
     from penstock_ir.slots import POOL_NAME
+    from penstock_ir.worker_sharing import SHARING_WORDS, parse_sharing
 
     for value, field in (
         (requested.max_cache_age, "run.options.max_cache_age_seconds"),
@@ -97,6 +101,9 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
     if requested.pool and not POOL_NAME.fullmatch(requested.pool):
         text = f"{requested.pool[:80]!r} is no name of a pool (small letters, digits, dots and dashes)"
         raise InvalidArgumentError(text, "run.options.pool")
+    if requested.workers and parse_sharing(requested.workers) is None:
+        text = f"it is {requested.workers[:80]!r}, it must be {SHARING_WORDS}"
+        raise InvalidArgumentError(text, "run.options.workers")
     ages = [age for age in (requested.max_cache_age, defaults.max_cache_age) if age]
     return RunOptions(
         fail_fast=requested.fail_fast,
@@ -108,4 +115,5 @@ def resolve_options(requested: RequestedOptions, defaults: OptionDefaults) -> Ru
         infrastructure_retries=defaults.infrastructure_retries if retries is None else retries,
         priority=requested.priority,
         pool=requested.pool,
+        workers=requested.workers,
     )

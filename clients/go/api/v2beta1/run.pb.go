@@ -375,7 +375,11 @@ type RunOptions struct {
 	// waiting, so nothing waits for ever.
 	Priority int32 `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
 	// A pool of which each task of the run takes a slot, besides what the task asks for itself. Empty: none.
-	Pool          string `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
+	Pool string `protobuf:"bytes,9,opt,name=pool,proto3" json:"pool,omitempty"`
+	// How far its tasks may share a Pod, which then takes one after another: off, run (with tasks of this run) or namespace
+	// (with all of the namespace). No further than the namespace allows; a task's annotation counts before it. Empty: as
+	// the namespace is set.
+	Workers       string `protobuf:"bytes,10,opt,name=workers,proto3" json:"workers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -469,6 +473,13 @@ func (x *RunOptions) GetPriority() int32 {
 func (x *RunOptions) GetPool() string {
 	if x != nil {
 		return x.Pool
+	}
+	return ""
+}
+
+func (x *RunOptions) GetWorkers() string {
+	if x != nil {
+		return x.Workers
 	}
 	return ""
 }
@@ -2003,7 +2014,7 @@ var File_penstock_api_v2beta1_run_proto protoreflect.FileDescriptor
 
 const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\n" +
-	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\x98\x03\n" +
+	"\x1epenstock_api/v2beta1/run.proto\x12&kubeflow.pipelines.backend.api.v2beta1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a)penstock_api/v2beta1/runtime_config.proto\"\xb2\x03\n" +
 	"\n" +
 	"RunOptions\x12\x1b\n" +
 	"\tfail_fast\x18\x01 \x01(\bR\bfailFast\x12\x1d\n" +
@@ -2014,7 +2025,9 @@ const file_penstock_api_v2beta1_run_proto_rawDesc = "" +
 	"\x0eflat_collected\x18\x06 \x01(\bR\rflatCollected\x12:\n" +
 	"\x16infrastructure_retries\x18\a \x01(\x05H\x01R\x15infrastructureRetries\x88\x01\x01\x12\x1a\n" +
 	"\bpriority\x18\b \x01(\x05R\bpriority\x12\x12\n" +
-	"\x04pool\x18\t \x01(\tR\x04poolB\n" +
+	"\x04pool\x18\t \x01(\tR\x04pool\x12\x18\n" +
+	"\aworkers\x18\n" +
+	" \x01(\tR\aworkersB\n" +
 	"\n" +
 	"\b_cachingB\x19\n" +
 	"\x17_infrastructure_retries\"\xe5\x0e\n" +

@@ -37,6 +37,12 @@ from penstock.client import Client
     help="The highest comes first of what waits; a point counts as much as a minute of waiting.",
 )
 @click.option("--pool", default="", help="Each task takes a slot of this pool, besides what it asks for itself.")
+@click.option(
+    "--workers",
+    type=click.Choice(["off", "run", "namespace"]),
+    default=None,
+    help="How far tasks share Pods that take one after another; no further than the namespace allows.",
+)
 @click.option("-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="To find it by; may be repeated.")
 @click.option("--flat-collected", is_flag=True, help="dsl.Collected over nested loops gives one flat list.")
 @click.option("--watch", is_flag=True, help="Follow the run; exit code 0 when it succeeds, 1 when it fails.")
@@ -55,6 +61,7 @@ def run(
     infrastructure_retries: int | None,
     priority: int,
     pool: str,
+    workers: str | None,
     labels: tuple[str, ...],
     flat_collected: bool,
     watch: bool,
@@ -65,6 +72,8 @@ def run(
     """Run a compiled pipeline.
 
     Example: penstock run pipeline.yaml -p rate=0.1 -p 'layers=[64, 32]' --label team=vision --watch
+
+    Example: penstock run many_short_tasks.yaml --workers run
     """
     from google.protobuf import json_format
 
@@ -90,6 +99,7 @@ def run(
         new.options.infrastructure_retries = infrastructure_retries
     new.options.priority = priority
     new.options.pool = pool
+    new.options.workers = workers or ""
     new.options.flat_collected = flat_collected
     new.labels.update(label_pairs(labels))
     if experiment or namespace:

@@ -45,7 +45,7 @@ PLUGIN_SUCCEEDED: PluginState
 PLUGIN_FAILED: PluginState
 
 class RunOptions(_message.Message):
-    __slots__ = ("fail_fast", "caching", "max_cache_age_seconds", "deadline_seconds", "documented_final_status", "flat_collected", "infrastructure_retries", "priority", "pool")
+    __slots__ = ("fail_fast", "caching", "max_cache_age_seconds", "deadline_seconds", "documented_final_status", "flat_collected", "infrastructure_retries", "priority", "pool", "workers")
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class RunOptions(_message.Message):
     INFRASTRUCTURE_RETRIES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
     fail_fast: bool
     caching: bool
     max_cache_age_seconds: int
@@ -64,7 +65,8 @@ class RunOptions(_message.Message):
     infrastructure_retries: int
     priority: int
     pool: str
-    def __init__(self, fail_fast: bool = ..., caching: bool = ..., max_cache_age_seconds: _Optional[int] = ..., deadline_seconds: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
+    workers: str
+    def __init__(self, fail_fast: bool = ..., caching: bool = ..., max_cache_age_seconds: _Optional[int] = ..., deadline_seconds: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ..., workers: _Optional[str] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("experiment_id", "run_id", "display_name", "storage_state", "description", "pipeline_version_id", "pipeline_spec", "pipeline_version_reference", "runtime_config", "service_account", "created_at", "scheduled_at", "finished_at", "state", "error", "run_details", "recurring_run_id", "state_history", "plugins_input", "plugins_output", "options", "labels", "created_by")

@@ -47,10 +47,11 @@ test("what is wrong at an input makes no request, and is told by the input's nam
 });
 
 test("a run that is run again has the same arguments and options, digit for digit", () => {
+  const kept = { deadlineSeconds: 60, infrastructureRetries: 7, priority: -3, workers: "run" };
   const again = create(RunSchema, {
     displayName: "first",
     labels: { team: "vision" },
-    options: { caching: false, deadlineSeconds: 60, infrastructureRetries: 7, priority: -3 },
+    options: { ...kept, caching: false },
     runtimeConfig: { parameters: { seed: messageOf(9007199254740993n), note: messageOf(null) } },
   });
   const texts = firstTexts(inputs, again);
@@ -59,7 +60,7 @@ test("a run that is run again has the same arguments and options, digit for digi
   expect(run).toMatchObject({
     displayName: "first",
     labels: { team: "vision" },
-    options: { caching: false, failFast: false, deadlineSeconds: 60, infrastructureRetries: 7, priority: -3 },
+    options: { ...kept, caching: false, failFast: false },
   });
   const sent = argumentsOf(inputs, texts).values;
   expect([sent.seed && valueOf(sent.seed), sent.note && valueOf(sent.note)]).toEqual([9007199254740993n, null]);

@@ -32,6 +32,7 @@ from penstock_ir.parameters import describe, value_text
 from penstock_ir.placeholders import parameter_name, resolve_value
 from penstock_ir.platform_values import claim_source, constant_of
 from penstock_ir.slots import POOL, SLOTS
+from penstock_ir.worker_sharing import WORKERS
 
 from penstock_executor.engine.inputs import InputError, run_property
 from penstock_executor.engine.kubernetes.scheduling import affinity_of, tolerations_of
@@ -66,9 +67,9 @@ def resolve_platform(node: ContainerNode, context: RunContext) -> dict[str, Json
     metadata = config.get("podMetadata") or {}
     assert isinstance(metadata, dict)
     found["labels"] = metadata.get("labels")
-    # What asks for slots is for Penstock alone, so no namespace's policy for Pods has to allow it.
+    # What asks for slots or workers is for Penstock alone, so no namespace's policy for Pods has to allow it.
     annotations: Any = metadata.get("annotations") or {}
-    found["annotations"] = {key: value for key, value in annotations.items() if key not in (POOL, SLOTS)}
+    found["annotations"] = {key: value for key, value in annotations.items() if key not in (POOL, SLOTS, WORKERS)}
     secrets = (
         resolver.name(one, "secretName", f"imagePullSecret[{index}]")
         for index, one in _entries(config, "imagePullSecret")

@@ -49,6 +49,7 @@ def claimed_to_proto(claimed: ClaimedRun) -> pb.ClaimedRun:
             infrastructure_retries=run.options.infrastructure_retries,
             priority=run.options.priority,
             pool=run.options.pool,
+            workers=run.options.workers,
         ),
     )
 

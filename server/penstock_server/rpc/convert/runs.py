@@ -107,6 +107,7 @@ def to_proto(run: Run) -> pb.Run:
             infrastructure_retries=run.options.infrastructure_retries,
             priority=run.options.priority,
             pool=run.options.pool,
+            workers=run.options.workers,
         )
     )
     if run.plugins_input:
@@ -176,6 +177,7 @@ def _requested_options(options: pb.RunOptions) -> RequestedOptions:
         infrastructure_retries=options.infrastructure_retries if options.HasField("infrastructure_retries") else None,
         priority=options.priority,
         pool=options.pool,
+        workers=options.workers,
     )
 
 

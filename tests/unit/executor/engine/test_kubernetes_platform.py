@@ -295,7 +295,12 @@ def test_settings_of_the_pod() -> None:
         {
             "podMetadata": {
                 "labels": {"a": "b"},
-                "annotations": {"c": "d", "penstock.dev/pool": "gpu", "penstock.dev/pool-slots": "2"},
+                "annotations": {
+                    "c": "d",
+                    "penstock.dev/pool": "gpu",
+                    "penstock.dev/pool-slots": "2",
+                    "penstock.dev/workers": "run",
+                },
             },
             "imagePullPolicy": "Always",
             "activeDeadlineSeconds": "20",

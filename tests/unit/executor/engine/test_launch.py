@@ -12,6 +12,7 @@ from penstock_executor.engine.state import RunContext, RunState
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.event_log import AttemptEnded, BackoffElapsed, FailureCause, FailureKind, RunStarted
 from penstock_ir.loader import document_from_json
+from penstock_ir.worker_sharing import AskedSharing
 
 from tools.testing import specs
 from tools.testing.launches import launches_of
@@ -100,3 +101,32 @@ def attempts(run_id: str, *, failures: int) -> list[TaskLaunch]:
         apply(state, AttemptEnded("only", number + 1, 2 + number, failure=FailureKind.USER))
         found.append(task_launch(state.open_tasks["only"], context))
     return found
+
+
+@pytest.mark.parametrize(
+    ("of_the_task", "of_the_run", "asked"),
+    [
+        (None, "", ""),
+        (None, "run", "run"),
+        (None, "off", "off"),
+        ("run", "", "run"),
+        ("off", "namespace", "off"),
+        ("namespace", "off", "namespace"),
+    ],
+)
+def test_what_a_task_asks_of_workers_counts_before_its_run(
+    of_the_task: str | None, of_the_run: AskedSharing, asked: str
+) -> None:
+    """It is neither an annotation of the Pod, which policies would look at, nor part of the cache key."""
+    spec = specs.container(["true"], cached=True)
+    wish = {} if of_the_task is None else {"penstock.dev/workers": of_the_task}
+    found = compile_pipeline(document_from_json(specs.annotated(wish, spec)))
+    context = RunContext("run", found, {}, "file:///root", workers=of_the_run)
+    state = RunState(context)
+    apply(state, RunStarted(1))
+    node = state.open_tasks["only"]
+    launch = task_launch(node, context)
+    assert (launch.workers, launch.kubernetes) == (asked, {})
+    plain = RunState(RunContext("run", compile_pipeline(document_from_json(spec)), {}, "file:///root"))
+    apply(plain, RunStarted(1))
+    assert node.fingerprint and node.fingerprint == plain.open_tasks["only"].fingerprint

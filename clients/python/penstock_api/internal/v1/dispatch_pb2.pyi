@@ -79,7 +79,7 @@ class ClaimedRun(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., display_name: _Optional[str] = ..., namespace: _Optional[str] = ..., pipeline_spec_json: _Optional[bytes] = ..., platform_spec_json: _Optional[bytes] = ..., parameters_json: _Optional[bytes] = ..., pipeline_root: _Optional[str] = ..., service_account: _Optional[str] = ..., created_at_millis: _Optional[int] = ..., scheduled_at_millis: _Optional[int] = ..., terminate_requested: bool = ..., events: _Optional[_Iterable[bytes]] = ..., resource_name: _Optional[str] = ..., policy: _Optional[_Union[RunPolicy, _Mapping]] = ...) -> None: ...
 
 class RunPolicy(_message.Message):
-    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected", "infrastructure_retries", "priority", "pool")
+    __slots__ = ("caching", "max_cache_age_millis", "fail_fast", "deadline_millis", "documented_final_status", "flat_collected", "infrastructure_retries", "priority", "pool", "workers")
     CACHING_FIELD_NUMBER: _ClassVar[int]
     MAX_CACHE_AGE_MILLIS_FIELD_NUMBER: _ClassVar[int]
     FAIL_FAST_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class RunPolicy(_message.Message):
     INFRASTRUCTURE_RETRIES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
     caching: bool
     max_cache_age_millis: int
     fail_fast: bool
@@ -98,7 +99,8 @@ class RunPolicy(_message.Message):
     infrastructure_retries: int
     priority: int
     pool: str
-    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ...) -> None: ...
+    workers: str
+    def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ..., workers: _Optional[str] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("run_id", "fence")
