@@ -108,8 +108,8 @@ class AttemptTimes:
     """What it runs in, for people, at most 200 characters: `worker w-ab12, its 17th task`, or `a Pod of its own: the
     task names no command`."""
     log_mark: str = ""
-    """What tells its lines in the log of a Pod that many attempts share (docs/workers.md): at most 63 lower-case letters
-    and digits. Empty for an attempt with a Pod of its own."""
+    """What tells its lines in the log of a Pod that many attempts share (docs/workers.md): at most 63 lower-case
+    letters and digits. Empty for an attempt with a Pod of its own."""
 
 
 NO_TIMES = AttemptTimes()

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -179,8 +180,12 @@ class KubeClient:
         follow: bool = False,
         tail_lines: int | None = None,
         limit_bytes: int | None = None,
+        since_seconds: int = 0,
     ) -> AsyncGenerator[bytes, None]:
-        """The container's log in chunks of any length. With `follow`, until the container ends."""
+        """The container's log in chunks of any length. With `follow`, until the container ends.
+
+        `since_seconds`: since 1970, by the node's clock; what was written before is left out.
+        """
         params: dict[str, str | int] = {"container": container}
         if follow:
             params["follow"] = "true"
@@ -188,6 +193,9 @@ class KubeClient:
             params["tailLines"] = tail_lines
         if limit_bytes is not None:
             params["limitBytes"] = limit_bytes
+        if since_seconds > 0:
+            since = datetime.fromtimestamp(since_seconds, timezone.utc)
+            params["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         async with self._stream(path, params, silence=None if follow else self._deadline) as content:
             async for piece in content.iter_any():

@@ -72,9 +72,13 @@ def timeline(database: Database, **asked: Any) -> pb.Timeline:
 
 
 def test_what_is_not_known_leaves_what_was_told_before(database: Database, executor: Executor) -> None:
-    executor.report(told("t", created_at_millis=10, pod_name="pod", node="n1", exit_code=3), tasks=[task("t")])
+    executor.report(
+        told("t", created_at_millis=10, pod_name="pod", node="n1", placement="worker w", log_mark="m1"),
+        tasks=[task("t")],
+    )
     executor.report(told("t", placed_at_millis=20, error="'bad' %s :x \\ ü", log_uri="file:///log"))
     executor.report(told("t", placed_at_millis=25, node="n2"), told("t", 2, created_at_millis=90))
+    executor.report(told("t", exit_code=3, placement="worker w, its 2nd task ü" * 8))
     executor.report(told("t", ended_at_millis=80, outcome="user", exit_code=0))
     executor.report(told("t"))
     assert stored(database, "t") == AttemptRow(
@@ -90,6 +94,8 @@ def test_what_is_not_known_leaves_what_was_told_before(database: Database, execu
         pod_name="pod",
         log_uri="file:///log",
         node="n2",
+        placement="worker w, its 2nd task ü" * 8,
+        log_mark="m1",
     )
     assert stored(database, "t", 2).created_at == 90
 
@@ -121,7 +127,8 @@ def test_attempts_of_tasks_in_the_order_that_was_asked_for(database: Database, e
     executor.report(
         told("b", 2, created_at_millis=2_050),
         told("b", 1, created_at_millis=1_010, started_at_millis=1_020, ended_at_millis=2_030, outcome="infrastructure"),
-        told("a", 1, created_at_millis=1_500, error="<b>no</b>", exit_code=7, node="n"),
+        told("a", 1, created_at_millis=1_500, error="<b>no</b>", exit_code=7, node="n",
+             placement="worker w", log_mark="m1"),
         told("never reached", 1, created_at_millis=1_500),
         tasks=[task("a"), task("b"), task("old", TaskState.FAILED, created_at=1_000, started_at=1_001,
                finished_at=1_002, error="why", pod_name="pod", attempt=3)],
@@ -147,6 +154,7 @@ def test_attempts_of_tasks_in_the_order_that_was_asked_for(database: Database, e
         {"path": "b", "number": 2, "state": "PENDING",
          "phases": [{"phase": "ATTEMPT_PHASE_QUEUED", "start": "1970-01-01T00:00:02.050Z"}]},
         {"path": "a", "number": 1, "state": "PENDING", "error": "<b>no</b>", "exit_code": 7, "node": "n",
+         "placement": "worker w",
          "phases": [{"phase": "ATTEMPT_PHASE_QUEUED", "start": "1970-01-01T00:00:01.500Z"}]},
     ]  # fmt: skip
 

@@ -94,6 +94,26 @@ def test_a_task_is_where_its_run_is(namespaces: ObjectNamespaces) -> None:
     assert namespaces.of_task("", "nobody") is None
 
 
+def test_a_pod_that_tasks_of_several_runs_shared_is_no_runs(filled: Database, namespaces: ObjectNamespaces) -> None:
+    """Who may read one of the runs may not read the others, whichever the database finds first."""
+    assert namespaces.of_task("", "a-pod") == Location("theirs", "my-pipeline-theirs")
+    sharing = [Task(THEIRS, path, path, TaskKind.CONTAINER, TaskState.RUNNING, pod_name="a-pod") for path in "bc"]
+    with filled.writing() as uow:
+        uow.tasks.upsert_many(sharing, {THEIRS: 2})
+    assert namespaces.of_task("", "a-pod") == Location("theirs", "my-pipeline-theirs")
+    with filled.reading() as uow:
+        assert [one.run_id for one in uow.tasks.of_pod("", "a-pod")] == [THEIRS, THEIRS]
+    with filled.writing() as uow:
+        uow.tasks.upsert_many(
+            [Task(OURS, "a", "a", TaskKind.CONTAINER, TaskState.RUNNING, pod_name="a-pod")], {OURS: 1}
+        )
+    assert namespaces.of_task("", "a-pod") is None
+    with filled.reading() as uow:
+        assert uow.tasks.of_pod("", "a-pod") == []
+        assert [one.run_id for one in uow.tasks.of_pod(OURS, "a-pod")] == [OURS]
+        assert uow.tasks.of_pod(OURS, "") == []
+
+
 def test_what_is_not_there_is_looked_up_again(filled: Database, namespaces: ObjectNamespaces) -> None:
     assert namespaces.of(ObjectKind.EXPERIMENT, "e2") is None
     with filled.writing() as uow:

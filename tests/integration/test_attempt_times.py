@@ -214,7 +214,7 @@ async def carried_out(times: AttemptTimes, directory: Path) -> Server:
 
 async def test_the_server_hears_of_every_attempt_with_its_phases(tmp_path: Path) -> None:
     before = millis()
-    at = dict(zip((one.name for one in fields(AttemptTimes)), range(before - 7, before), strict=False))
+    at: dict[str, Any] = dict(zip((one.name for one in fields(AttemptTimes)), range(before - 7, before), strict=False))
     server = await carried_out(AttemptTimes(**at, node="n1"), tmp_path)
     assert {key[:2] for key in server.rows} == {(run, path) for run in ("poison", "healthy") for path in ("a", "b")}
     for row in server.rows.values():

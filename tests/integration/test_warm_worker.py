@@ -74,7 +74,8 @@ async def test_attempts_one_after_another(pod: WorkerPod) -> None:
     said = pod.said()
     for number in range(20):
         between = said.partition(f"::penstock-attempt loga{number} begin\n")[2]
-        assert f"out {number}\n" in between.partition(f"\n::penstock-attempt loga{number} end\n")[0]
+        own = between.partition(f"\n::penstock-attempt loga{number} end\n")[0]
+        assert sorted(own.split()) == sorted(f"out {number} err".split()), "errors too"
 
 
 DEEP = """

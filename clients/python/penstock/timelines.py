@@ -31,7 +31,9 @@ LEGEND = "  ".join(f"{letter} {name.lower()}" for name, (letter, _) in _LETTERS.
 
 
 def attempt_table(attempts: Sequence[pb.Attempt]) -> Table:
-    """With the seconds of each phase that any of them went through; of one that lasts, that it goes on."""
+    """With the seconds of each phase that any of them went through, of one that lasts that it goes on, and with what
+    they run in if that is known of any."""
+    placed = any(one.placement for one in attempts)
     used = {_name(span.phase) for one in attempts for span in one.phases}
     names = [name for name in _LETTERS if name in used]
     rows = [
@@ -40,11 +42,13 @@ def attempt_table(attempts: Sequence[pb.Attempt]) -> Table:
             one.number,
             state_text(one.state),
             *(_seconds(one, name) for name in names),
+            *([one.placement] if placed else []),
             one.error.splitlines()[0] if one.error else "",
         )
         for one in attempts
     ]
-    return table(("task", "attempt", "state", *(name.lower() for name in names), "error"), rows)
+    where = ["runs in"] if placed else []
+    return table(("task", "attempt", "state", *(name.lower() for name in names), *where, "error"), rows)
 
 
 def bars(found: pb.Timeline) -> Table:

@@ -419,6 +419,8 @@ int main(int count, char **arguments) {
   if (getpid() != 1) fail("a worker has to be the first process of its container", "", 0);
   /* So that an attempt, which is the same user, can neither read nor change its memory. */
   if (prctl(PR_SET_DUMPABLE, 0)) fail("the worker's memory cannot be protected", "", errno);
+  /* Of two pipes nobody knows what came first: by one, what an attempt says stays between its marks. */
+  if (dup2(1, 2) < 0) fail("the worker's output cannot be made one", "", errno);
   sigemptyset(&own);
   sigaddset(&own, SIGCHLD);
   sigaddset(&own, SIGTERM);

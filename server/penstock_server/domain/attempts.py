@@ -82,6 +82,8 @@ class AttemptRow:
     pod_name: str = ""
     log_uri: str = ""
     node: str = ""
+    placement: str = ""
+    log_mark: str = ""
 
     @property
     def told(self) -> Told:

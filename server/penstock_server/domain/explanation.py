@@ -45,7 +45,9 @@ class Explanation:
 
 
 class Explainer:
-    """Explains tasks of one run. `history(path)` reads the event log, `executor()` gives the one that holds the run."""
+    """Explains tasks of one run. `history(path)` reads the event log, `executor()` gives the one that holds the run,
+    `placement(task)` says what its latest attempt runs in, empty when that is not known.
+    """
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Explainer:
         rows: Sequence[Task],
         history: Callable[[str], TaskHistory],
         executor: Callable[[], ConnectedExecutor | None],
+        placement: Callable[[Task], str] = lambda task: "",
     ) -> None:
         self._run = run
         self._pipeline = pipeline
@@ -64,6 +67,7 @@ class Explainer:
                 self._children.setdefault(row.parent_path, []).append(row)
         self._history = history
         self._executor = executor
+        self._placement = placement
 
     def run(self) -> Explanation:
         run = self._run
@@ -132,14 +136,14 @@ class Explainer:
                 how = "was preempted" if preempted else f"failed ({attempt.failure.value})"
                 text = f"attempt {attempt.number} {how}: {in_a_line(attempt.error)}"
                 explanation.reasons.append(Reason(text, at=attempt.ended_at))
-        explanation.reasons += self._more_memory(row, attempts)
+        explanation.reasons += [*self._more_memory(row, attempts), *self._where_it_failed(row)]
         if row.state is TaskState.CACHED:
             hit = history.cache_answer.hit if history.cache_answer else None
             explanation.summary = "answered from the cache"
             if hit is not None:
                 explanation.summary += f": the result of task {hit.path!r} of run {hit.run_id}"
         elif row.state is TaskState.SUCCEEDED:
-            explanation.summary = f"attempt {row.attempt} succeeded"
+            explanation.summary = f"attempt {row.attempt} succeeded{self._in_placement(row)}"
         elif row.state is TaskState.CANCELED:
             explanation.summary = row.error or "the run was ended"
         elif row.state is TaskState.FAILED:
@@ -155,9 +159,17 @@ class Explainer:
         elif row.waiting:
             explanation.summary = f"attempt {row.attempt} waits: {row.waiting}"
         elif row.state is TaskState.RUNNING:
-            explanation.summary = f"attempt {row.attempt} is running"
+            explanation.summary = f"attempt {row.attempt} is running{self._in_placement(row)}"
         else:
             explanation.summary = f"attempt {row.attempt} {self._waits_for_a_place()}"
+
+    def _in_placement(self, row: Task) -> str:
+        placement = in_a_line(self._placement(row))
+        return f" in {placement}" if placement else ""
+
+    def _where_it_failed(self, row: Task) -> list[Reason]:
+        where = self._in_placement(row) if row.state is TaskState.FAILED else ""
+        return [Reason(f"attempt {row.attempt} ran{where}")] if where else []
 
     def _waits_for_a_place(self) -> str:
         """What an executor said is a few seconds old: that it has a place left is no promise."""

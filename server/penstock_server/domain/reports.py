@@ -9,6 +9,7 @@ run of it. Limits are far above what an executor of this release sends.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
@@ -68,7 +69,8 @@ _ENTRY_TEXTS = {
     "task_path": MAX_NAME,
     "outputs": MAX_JSON,
 }
-_ATTEMPT_TEXTS = {"error": MAX_TEXT, "pod_name": 253, "log_uri": MAX_NAME, "node": 253}
+_ATTEMPT_TEXTS = {"error": MAX_TEXT, "pod_name": 253, "log_uri": MAX_NAME, "node": 253, "placement": 800}
+_LOG_MARK = re.compile(r"[a-z0-9]{0,63}", re.ASCII)
 _PHASES = frozenset({"", *(phase.value for phase in TaskPhase)})
 _REPORTED = (RunState.RUNNING, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED, RunState.SKIPPED)
 _HINTS = {kind: get_type_hints(kind) for kind in (*get_args(Event), CachedResult)}
@@ -220,6 +222,9 @@ def _check_attempt(attempt: AttemptRow, latest: int) -> None:
     if attempt.attempt < 1:
         raise InvalidArgumentError(f"{attempt.attempt} is not from 1", "attempts.attempt")
     _check_texts(_ATTEMPT_TEXTS, _attempt_texts(attempt), "attempts")
+    # What is looked for in a log that others write to as well.
+    if not _LOG_MARK.fullmatch(attempt.log_mark):
+        raise InvalidArgumentError("it is not of at most 63 lower-case letters and digits", "attempts.log_mark")
     for name, at in zip(TIMES, _attempt_times(attempt), strict=True):
         _check_time(at, latest, f"attempts.{name}_millis")
 

@@ -26,7 +26,7 @@ from penstock_server.domain.history import history_of
 from penstock_server.domain.pipeline import Spec, Submitted
 from penstock_server.domain.pools import pools_of, refusal
 from penstock_server.domain.run import Run
-from penstock_server.domain.task import CacheKey, task_id_of, with_waits
+from penstock_server.domain.task import CacheKey, Task, task_id_of, with_waits
 from penstock_server.errors import InvalidArgumentError, NotFoundError
 from penstock_server.services import pipelines, runs
 from penstock_server.services.documents import Documents
@@ -75,11 +75,19 @@ class ExplainService:
             rows,
             history=lambda task_path: history_of(events, task_path),
             executor=cache(lambda: self._executors.of(run_id)),
+            placement=self._placement,
         )
         explanation = explainer.task(path) if path else explainer.run()
         if explanation is None:
             raise NotFoundError("Task", path)
         return explanation
+
+    def _placement(self, task: Task) -> str:
+        """What the task's latest attempt runs in, as its executor told; read for the few tasks that are shown."""
+        key = task.task_id, task.attempt
+        with self._storage.reading() as uow:
+            row = uow.attempts.rows(task.run_id, [key]).get(key)
+        return row.placement if row is not None else ""
 
     def cache(self, run_id: str, path: str) -> CacheExplanation:
         """Raises NotFoundError."""

@@ -145,18 +145,26 @@ class InsightService:
         return size, objects.read(uri, offset=offset, max_bytes=max_bytes)
 
     def pod(self, pod_name: str, run_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """A v1 Pod and its v1 Events: the cluster's while the Pod exists, else made from the run's record."""
-        run, task = self._task_of_pod(pod_name, run_id)
+        """A v1 Pod and its v1 Events: the cluster's while the Pod exists, else made from the run's record.
+
+        Raises NotFoundError, also for one that is gone and was that of several tasks; UnavailableError.
+        """
+        run, task, is_shared = self._task_of_pod(pod_name, run_id)
         document = self._pods.document(run.namespace, task.pod_name) if self._pods is not None else None
         if self._pods is None or document is None:
-            return pod_document(run, task), event_documents(task)
-        return document, [*self._pods.events(run.namespace, task.pod_name), *waiting_events(task)]
-
-    def _task_of_pod(self, pod_name: str, run_id: str) -> tuple[Run, Task]:
-        with self._storage.reading() as uow:
-            task = uow.tasks.by_pod(run_id, pod_name)
-            if task is None:
+            if is_shared:
                 raise NotFoundError("Pod", pod_name)
+            return pod_document(run, task), event_documents(task)
+        events = self._pods.events(run.namespace, task.pod_name)
+        return document, events if is_shared else [*events, *waiting_events(task)]
+
+    def _task_of_pod(self, pod_name: str, run_id: str) -> tuple[Run, Task, bool]:
+        """With whether other tasks of the run had it too."""
+        with self._storage.reading() as uow:
+            found = uow.tasks.of_pod(run_id, pod_name)
+            if not found:
+                raise NotFoundError("Pod", pod_name)
+            task = found[0]
             root = uow.tasks.get(task.run_id, task_id_of(task.run_id, ""))
             (*_, task) = with_waits([row for row in (root, task) if row is not None])
-            return runs.find(uow, task.run_id), task
+            return runs.find(uow, task.run_id), task, len(found) > 1

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
+from penstock_server.domain.log_parts import NO_PART, LogPart
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Task
 from penstock_server.errors import NotFoundError, PenstockError
@@ -37,9 +38,11 @@ class LogStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`task` is None while the run has not reached it; `sizes` has the logs that are there, by URI."""
+    """`task` is None while the run has not reached it, `part` is where its attempt writes to a Pod's log; `sizes` has
+    the logs that are there, by URI."""
 
     task: Task | None = None
+    part: LogPart = NO_PART
     run_ended: bool = False
     sizes: Mapping[str, int] | None = None
     error: PenstockError | None = None
@@ -73,7 +76,13 @@ class LogSource:
     """`node_id` is the name by which it was asked for; `objects` the store of the run's namespace."""
 
     def __init__(
-        self, run: Run, node_id: str, objects: Callable[[str], LogStore], segments: Segments, task: Task | None
+        self,
+        run: Run,
+        node_id: str,
+        objects: Callable[[str], LogStore],
+        segments: Segments,
+        task: Task | None,
+        part: LogPart | None = None,
     ) -> None:
         self.run_id = run.run_id
         self.namespace = run.namespace
@@ -84,7 +93,7 @@ class LogSource:
         self.number = 0
         self._objects = objects
         self._segments = segments
-        self._now: tuple[Task | None, bool] = task, run.state.final
+        self._now: tuple[Task | None, LogPart, bool] = task, part or _own_pod(task), run.state.final
         self._shrunk = 0
         self._token = object()
         self._reading = threading.Lock()
@@ -94,9 +103,15 @@ class LogSource:
         """The newest that is known."""
         return self._now[0]
 
-    def told(self, task: Task | None, *, run_ended: bool) -> bool:
-        """How the task stands now; whether that is new. What was known of the task stays if it is None."""
-        before, self._now = self._now, (task or self.task, run_ended)
+    @property
+    def part(self) -> LogPart:
+        return self._now[1]
+
+    def told(self, task: Task | None, part: LogPart | None = None, *, run_ended: bool) -> bool:
+        """How the task stands now; whether that is new. What was known of the task stays if it is None. Without a
+        `part`, it has its Pod for itself."""
+        before = self._now
+        self._now = (*before[:2], run_ended) if task is None else (task, part or _own_pod(task), run_ended)
         return self._now != before
 
     def look(self, uris: Iterable[str]) -> bool:
@@ -105,7 +120,7 @@ class LogSource:
         One thread at a time.
         """
         self.looks += 1
-        task, run_ended = self._now
+        task, part, run_ended = self._now
         wanted = {*uris, task.log_uri if task is not None else ""} - {""}
         sizes: dict[str, int] = {}
         error: PenstockError | None = None
@@ -116,7 +131,7 @@ class LogSource:
                     sizes[uri] = size
         except PenstockError as problem:
             error = problem
-        found = Seen(task, run_ended, sizes, error)
+        found = Seen(task, part, run_ended, sizes, error)
         if any(size < (self.seen.size(uri) or 0) for uri, size in sizes.items()):
             self._shrunk += 1
         is_new = found != self.seen
@@ -140,3 +155,7 @@ class LogSource:
                 if len(found) == end - start:
                     self._segments.put(key, found)
         return found
+
+
+def _own_pod(task: Task | None) -> LogPart:
+    return LogPart(task.pod_name) if task is not None else NO_PART

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from penstock_server.domain.explanation import Explanation
+from penstock_server.domain.log_parts import LogPart
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Task
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
@@ -125,11 +126,11 @@ class LogStreams:
         if request.tail_bytes < 0:
             raise InvalidArgumentError("it must not be negative", "tail_bytes")
         with self._storage.reading() as uow:
-            run, task = task_of(uow, request)
+            run, task, part = task_of(uow, request)
         with self._lock:
             if self._stopped:
                 raise UnavailableError("the server is stopping; try again")
-            stream = self._added(request, reader, run, task)
+            stream = self._added(request, reader, run, task, part)
             if len(self._streams) == 1:
                 self._wake.set()
         reader.when_ready(lambda: self._due(stream))
@@ -140,14 +141,16 @@ class LogStreams:
 
         return close
 
-    def _added(self, request: LogRequest, reader: Reader[bytes], run: Run, task: Task | None) -> _Stream:
+    def _added(
+        self, request: LogRequest, reader: Reader[bytes], run: Run, task: Task | None, part: LogPart | None
+    ) -> _Stream:
         key = run.run_id, task.task_id if task is not None else request.node_id
         found = self._logs.get(key)
         if found is None:
-            source = LogSource(run, request.node_id, self._objects, self._segments, task)
+            source = LogSource(run, request.node_id, self._objects, self._segments, task, part)
             found = self._logs[key] = _Log(source, self._clock())
         else:
-            found.source.told(task, run_ended=run.state.final)
+            found.source.told(task, part, run_ended=run.state.final)
         stream = _Stream(found, reader)
         stream.reading = LogReading(
             found.source,

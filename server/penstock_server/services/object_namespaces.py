@@ -55,7 +55,8 @@ class ObjectNamespaces:
                 pass
         with self._storage.reading() as uow:
             found = uow.locations.find(kind, identifier)
-        if found is not None:
+        # A Pod may become that of another run as well, and then it is nobody's.
+        if found is not None and kind is not ObjectKind.POD:
             with self._lock:
                 self._locations[kind, identifier] = found
         return found

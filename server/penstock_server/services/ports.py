@@ -142,8 +142,11 @@ class TaskRepository(Protocol):
         """Of those that exist, in any order."""
         ...
 
-    def by_pod(self, run_id: str, pod_name: str) -> Task | None:
-        """Of any run when `run_id` is empty."""
+    def of_pod(self, run_id: str, pod_name: str) -> Sequence[Task]:
+        """Those of a run that have this Pod, two at most, since one Pod may have been that of many tasks.
+
+        With an empty `run_id` those of the one run that has it, none when several have.
+        """
         ...
 
     def named(self, run_id: str, task_ids: Sequence[str], pod_names: Sequence[str]) -> Sequence[Task]:

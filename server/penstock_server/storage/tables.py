@@ -298,6 +298,10 @@ attempts = Table(
     Column("pod_name", String(253), nullable=False, default=""),
     Column("log_uri", LongText, nullable=False, default=""),
     Column("node", String(253), nullable=False, default=""),
+    # What it runs in, for people.
+    Column("placement", String(800), nullable=False, default="", server_default=""),
+    # What tells its lines in the log of a Pod that many attempts share; empty for one with a Pod of its own.
+    Column("log_mark", String(63), nullable=False, default="", server_default=""),
 )
 
 # What tasks share, and limits of namespaces and users (`domain/pools.py`).

@@ -46,6 +46,16 @@ def test_the_phases_of_attempts_in_seconds() -> None:
     ]
 
 
+def test_what_attempts_run_in_where_it_is_told_of_any() -> None:
+    one, other = (attempt("a", ("RUNNING", 0, 1), number=number) for number in (1, 2))
+    one.placement = "worker w, \x1b[31mits 2nd task"
+    head, *rows = lines(timelines.attempt_table([one, other]))
+    assert head.split() == ["task", "attempt", "state", "running", "runs", "in", "error"]
+    assert "worker w," in rows[0]
+    assert "\x1b" not in rows[0]
+    assert rows[1].split() == ["a", "2", "FAILED", "1.000", "first"]
+
+
 def test_bars_by_phase_on_one_scale() -> None:
     found = timeline(
         attempt("a", ("QUEUED", 0, 10), ("RUNNING", 10, 20)),

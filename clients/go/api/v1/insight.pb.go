@@ -2688,7 +2688,7 @@ func (x *ReadObjectRequest) GetUnpack() bool {
 type DescribePodRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	PodName string                 `protobuf:"bytes,1,opt,name=pod_name,json=podName,proto3" json:"pod_name,omitempty"`
-	// Empty for any run.
+	// Empty for any run, if tasks of one run alone had the Pod.
 	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2794,9 +2794,9 @@ func (x *DescribePodResponse) GetEvents() []*structpb.Struct {
 
 type ReadLogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Empty for any run; then node_id is the name of a Pod.
+	// Empty for any run; then node_id is the name of a Pod, which tasks of one run alone had.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// A task path, a task id of run_details, or a Pod name.
+	// A task path, a task id of run_details, or the name of a Pod in which no other task of the run ran.
 	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// Keep sending until the task has ended.
 	Follow bool `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`

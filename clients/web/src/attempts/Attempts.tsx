@@ -65,6 +65,7 @@ function One({ attempt, now, said }: { attempt: Tried; now: number } & Pick<Prop
     { key: "exitCode", value: attempt.exitCode },
     { key: "podName", value: attempt.podName },
     { key: "node", value: attempt.node },
+    { key: "placement", value: attempt.placement },
   ] as const;
   return (
     <section aria-label={name} className={styles.one} data-attempt={attempt.number}>

@@ -24,6 +24,8 @@ export interface Tried {
   readonly error: string;
   readonly podName: string;
   readonly node: string;
+  /** What it ran in, in the executor's words. */
+  readonly placement: string;
   readonly logUri: string;
   readonly spans: readonly Span[];
 }
@@ -31,13 +33,14 @@ export interface Tried {
 export type Sums = ReadonlyMap<Phase, number>;
 
 /** A phase of a newer server, which has no name here, is left out. */
-export function triedOf({ phases, number, state, failure, exitCode, error, podName, node, logUri }: Attempt): Tried {
+export function triedOf({ phases, ...attempt }: Attempt): Tried {
+  const { number, state, failure, exitCode, error, podName, node, placement, logUri } = attempt;
   const spans = phases.flatMap(({ phase, start, end }): Span[] => {
     const named = phaseNamed(AttemptPhase[phase]);
     const at = millis(start);
     return named === undefined || at === undefined ? [] : [{ phase: named, start: at, end: millis(end) }];
   });
-  return { number, state, failure, exitCode, error, podName, node, logUri, spans };
+  return { number, state, failure, exitCode, error, podName, node, placement, logUri, spans };
 }
 
 /** By its name in the API, such as ATTEMPT_PHASE_RUNNING, of which generated code has the last word. */

@@ -22,6 +22,7 @@ export const attemptsEn = {
   exitCode: "Exit code",
   podName: "Pod",
   node: "Node",
+  placement: "Runs in",
   logOfAttempt: "Log of this attempt",
   allOf: "Show all {count}",
 } as const;

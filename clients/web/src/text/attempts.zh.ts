@@ -24,6 +24,7 @@ export const attemptsZh: Readonly<Record<keyof typeof attemptsEn, string>> = {
   exitCode: "退出码",
   podName: "Pod",
   node: "节点",
+  placement: "运行于",
   logOfAttempt: "此次尝试的日志",
   allOf: "显示全部 {count} 个",
 };

@@ -51,6 +51,7 @@ def attempt_to_proto(attempt: Attempt) -> pb.Attempt:
         pod_name=row.pod_name,
         log_uri=row.log_uri,
         node=row.node,
+        placement=row.placement,
         phases=map(_span, attempt.spans),
     )
 

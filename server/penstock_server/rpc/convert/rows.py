@@ -106,6 +106,8 @@ def attempt_from_proto(run_id: str, row: pb.AttemptRow) -> AttemptRow:
         pod_name=row.pod_name,
         log_uri=row.log_uri,
         node=row.node,
+        placement=row.placement,
+        log_mark=row.log_mark,
     )
 
 

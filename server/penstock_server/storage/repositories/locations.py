@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from penstock_server.domain.location import Location, ObjectKind
+from penstock_server.storage.repositories.shared_pods import of_one_run
 from penstock_server.storage.tables import (
     artifacts,
     experiments,
@@ -68,7 +69,7 @@ def _pod(identifier: str) -> Select[Any]:
     return (
         select(runs.c.namespace, runs.c.resource_name)
         .join_from(tasks, runs, runs.c.run_id == tasks.c.run_id)
-        .where(tasks.c.pod_name == identifier, tasks.c.pod_name != "")
+        .where(tasks.c.pod_name == identifier, tasks.c.pod_name != "", of_one_run())
     )
 
 

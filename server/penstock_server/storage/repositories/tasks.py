@@ -22,6 +22,7 @@ from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.task import Task, TaskSummary, task_id_of
 from penstock_server.domain.task_listing import DURATION, PARENT, TEXT
 from penstock_server.storage.listing import Related, ValueTest, conditions, page
+from penstock_server.storage.repositories.shared_pods import of_one_run
 from penstock_server.storage.tables import runs
 from penstock_server.storage.tables import tasks as table
 from penstock_server.storage.upsert import upsert
@@ -100,12 +101,11 @@ class SqlTaskRepository:
         rows = (self._connection.execute(of_run.where(table.c.task_id.in_(chunk))) for chunk in chunks)
         return [_task(row) for some in rows for row in some]
 
-    def by_pod(self, run_id: str, pod_name: str) -> Task | None:
+    def of_pod(self, run_id: str, pod_name: str) -> Sequence[Task]:
+        """Those of a run that have this Pod, two at most; of the one run that has it when `run_id` is empty."""
         statement = select(*_COLUMNS).where(table.c.pod_name == pod_name, table.c.pod_name != "")
-        if run_id:
-            statement = statement.where(table.c.run_id == run_id)
-        row = self._connection.execute(statement).first()
-        return _task(row) if row else None
+        statement = statement.where(table.c.run_id == run_id if run_id else of_one_run())
+        return list(map(_task, self._connection.execute(statement.limit(2))))
 
     def named(self, run_id: str, task_ids: Sequence[str], pod_names: Sequence[str]) -> Sequence[Task]:
         """Those of a run that have one of the ids, or of the names of Pods."""

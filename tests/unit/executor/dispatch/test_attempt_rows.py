@@ -72,6 +72,15 @@ def test_what_gathers_before_a_report_is_one_row_and_a_duplicate_event_says_noth
     assert not session.has_pending
 
 
+def test_where_an_attempt_runs_is_told_with_its_start_and_stays() -> None:
+    session = opened()
+    where = AttemptTimes(node="n", placement="worker w, its 2nd task\x00" + "ü" * 300, log_mark="m1")
+    assert session.deliver(AttemptStarted("loop[0]/t", 1, 1_400, "log", "pod"), 1_500, where)
+    session.note_times("loop[0]/t", 1, 1_600, AttemptTimes(started=1_400))
+    (row,) = reported(session).attempts
+    assert (row.placement, row.log_mark) == (("worker w, its 2nd task\ufffd" + "ü" * 300)[:200], "m1")
+
+
 def test_how_far_an_attempt_is_hurries_no_report() -> None:
     session = opened()
     reported(session)

@@ -1,13 +1,14 @@
-"""What is said of a task whose attempts were preempted, or ran out of memory."""
+"""What is said of a task whose attempts were preempted, or ran out of memory, and of what they run in."""
 
 from __future__ import annotations
 
+import pytest
 from penstock_ir.compile import compile_pipeline
 from penstock_ir.event_log import AttemptEnded, Event, FailureCause, FailureKind, RunStarted, encode
 from penstock_ir.loader import document_from_json
 from penstock_ir.task_rows import TaskKind, TaskPhase, TaskState
-from penstock_server.domain.explanation import Explainer
-from penstock_server.domain.history import history_of
+from penstock_server.domain.explanation import Explainer, Explanation
+from penstock_server.domain.history import TaskHistory, history_of
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task
 
@@ -51,3 +52,21 @@ def test_memory_grows() -> None:
     assert not any("grows" in text for text in reasons("1Gi", None))
     over = reasons("1Gi", FailureCause.OUT_OF_MEMORY, state=TaskState.FAILED)
     assert not any("grows" in text for text in over)
+
+
+@pytest.mark.parametrize("placement", ["worker w, its 17th task", "a Pod of its own: the task names no command", ""])
+def test_what_an_attempt_runs_in(placement: str) -> None:
+    where = f" in {placement}" if placement else ""
+    assert explained(TaskState.RUNNING, placement).summary == f"attempt 2 is running{where}"
+    assert explained(TaskState.SUCCEEDED, placement).summary == f"attempt 2 succeeded{where}"
+    failed = [one.text for one in explained(TaskState.FAILED, placement).reasons]
+    assert failed == ([f"attempt 2 ran{where}"] if where else [])
+
+
+def explained(state: TaskState, placement: str) -> Explanation:
+    pipeline = compile_pipeline(document_from_json({"pipeline_spec": specs.container(["true"])}))
+    row = Task("run", "only", "only", TaskKind.CONTAINER, state, attempt=2)
+    explainer = Explainer(run(), pipeline, [row], lambda path: TaskHistory(), lambda: None, lambda task: placement)
+    explanation = explainer.task("only")
+    assert explanation is not None
+    return explanation

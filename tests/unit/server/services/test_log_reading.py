@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 from penstock_ir.task_rows import TaskKind, TaskState
 from penstock_server.domain.explanation import Explanation
+from penstock_server.domain.log_parts import LogPart
 from penstock_server.domain.task import Task
 from penstock_server.errors import NotFoundError
-from penstock_server.services.log_reading import LogReading
+from penstock_server.services.log_reading import CUT_SHORT, NO_BEGIN, LogReading
 from penstock_server.services.log_source import LogSource, Segments
 
 from tests.support.rows import run
@@ -35,9 +36,11 @@ class Pods:
 
     def __init__(self) -> None:
         self.says: dict[str, list[bytes | None]] = {}
+        self.asked: list[LogPart] = []
 
-    def log(self, namespace: str, name: str, *, follow: bool, when_more: Callable[[], None]) -> PodLog:
-        return PodLog(self.says.get(name))
+    def log(self, namespace: str, part: LogPart, *, follow: bool, when_more: Callable[[], None]) -> PodLog:
+        self.asked.append(part)
+        return PodLog(self.says.get(part.pod))
 
 
 class PodLog:
@@ -55,6 +58,10 @@ class PodLog:
 
 def task(state: TaskState, uri: str, pod: str = "") -> Task:
     return Task("r1", "a", "a", TaskKind.CONTAINER, state, pod_name=pod, log_uri=uri)
+
+
+def mark(what: bytes, of: bytes = b"m1") -> bytes:
+    return b"\n::penstock-attempt %b %b\n" % (of, what)
 
 
 def reading_of(source: LogSource, pods: Pods | None = None, *, follow: bool = True, tail_bytes: int = 0) -> LogReading:
@@ -166,3 +173,96 @@ def test_the_end_of_a_log(store: Store, tail_bytes: int, comes: bytes) -> None:
     reading = reading_of(source, tail_bytes=tail_bytes)
     source.look(())
     assert rest(reading) == comes
+
+
+WORKER = LogPart("w", "m1", 5)
+
+
+def test_of_a_log_that_many_write_the_own_part_is_given_and_then_it_is_over(store: Store) -> None:
+    pods = Pods()
+    pods.says["w"] = [b"secret\n", mark(b"begin"), b"", b"own\n", mark(b"end") + mark(b"begin", b"m2") + b"secret\n"]
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, FIRST, "w"), WORKER)
+    reading = reading_of(source, pods)
+    source.look(())
+    assert rest(reading) == b"own\n"
+    assert pods.asked == [WORKER]
+    assert not reading.waits
+    store.objects[FIRST] = b"own\n"
+    source.told(task(TaskState.SUCCEEDED, FIRST, "w"), WORKER, run_ended=False)
+    source.look({reading.uri})
+    assert reading.next_piece() is None, "it is not read again from the store"
+
+
+def test_two_attempts_in_one_pod_are_two_logs(store: Store) -> None:
+    pods = Pods()
+    said = [mark(b"begin") + b"first\n" + mark(b"end"), mark(b"begin", b"m2") + b"second\n" + mark(b"end", b"m2")]
+    pods.says["w"] = [*said[:1]]
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, "", "w"), WORKER)
+    reading = reading_of(source, pods)
+    source.look(())
+    assert rest(reading) == b"first\n"
+    pods.says["w"] = [*said]
+    source.told(task(TaskState.RUNNING, "", "w"), LogPart("w", "m2"), run_ended=False)
+    source.look(())
+    assert rest(reading) == b"second\n"
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_a_log_whose_begin_mark_was_rotated_away_has_a_note_until_it_is_stored(store: Store, follow: bool) -> None:
+    pods = Pods()
+    pods.says["w"] = [b"secret or own\n", mark(b"end") if follow else None]
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, FIRST, "w"), WORKER)
+    reading = reading_of(source, pods, follow=follow)
+    source.look(())
+    assert rest(reading) == NO_BEGIN
+    if not follow:
+        assert reading.next_piece() is None
+        return
+    store.objects[FIRST] = b"all of it\n"
+    source.told(task(TaskState.SUCCEEDED, FIRST, "w"), WORKER, run_ended=False)
+    source.look({reading.uri})
+    assert rest(reading) == b"all of it\n"
+    assert reading.next_piece() is None
+
+
+def test_a_begin_mark_is_not_waited_for_for_ever(store: Store) -> None:
+    pods = Pods()
+    pods.says["w"] = [b"secret\n" * 1000] * 100
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, FIRST, "w"), WORKER)
+    reading = reading_of(source, pods)
+    source.look(())
+    assert rest(reading) == b""
+    for _ in range(19):
+        source.look(())
+        assert reading.waits
+        assert reading.next_piece() == b""
+    source.look(())
+    assert reading.next_piece() == NO_BEGIN
+    assert rest(reading) == b""
+    assert not reading.waits
+
+
+def test_a_lost_end_mark_is_not_waited_for_once_the_attempt_is_over(store: Store) -> None:
+    """What follows may be another attempt's."""
+    pods = Pods()
+    pods.says["w"] = [mark(b"begin") + b"own\n\n"]
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, FIRST, "w"), WORKER)
+    reading = reading_of(source, pods)
+    source.look(())
+    assert rest(reading) == b"own\n"
+    source.told(task(TaskState.SUCCEEDED, FIRST, "w"), WORKER, run_ended=False)
+    got: list[bytes | None] = []
+    while not got or got[-1] is not None:
+        source.look(())
+        got.append(reading.next_piece())
+        assert len(got) < 20
+    assert b"".join(filter(None, got)) == b"\n"
+
+
+def test_the_lines_of_the_next_attempt_are_announced_and_not_shown(store: Store) -> None:
+    pods = Pods()
+    pods.says["w"] = [mark(b"begin") + b"own\n" + mark(b"begin", b"m2") + b"secret\n", b"secret\n"]
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, FIRST, "w"), WORKER)
+    reading = reading_of(source, pods)
+    source.look(())
+    assert rest(reading) == b"own\n" + CUT_SHORT

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from penstock_ir.task_rows import TaskKind, TaskState
+from penstock_server.domain.attempts import AttemptRow
 from penstock_server.domain.dispatch import LogEnd
 from penstock_server.domain.explanation import Explanation
+from penstock_server.domain.log_parts import LogPart
 from penstock_server.domain.run import RunState
 from penstock_server.domain.task import Task, task_id_of
 from penstock_server.errors import InvalidArgumentError, NotFoundError, PenstockError, UnavailableError
@@ -468,10 +470,12 @@ class Pods:
     def __init__(self) -> None:
         self.present: set[str] = set()
         self.opened: dict[str, PodLog] = {}
+        self.asked: list[LogPart] = []
         self.made = threading.Condition()
 
-    def log(self, namespace: str, name: str, *, follow: bool, when_more: Callable[[], None]) -> PodLog:
-        made = PodLog(when_more)
+    def log(self, namespace: str, part: LogPart, *, follow: bool, when_more: Callable[[], None]) -> PodLog:
+        made, name = PodLog(when_more), part.pod
+        self.asked.append(part)
         if name not in self.present:
             made.ends(NotFoundError("Pod", name))
             return made
@@ -580,3 +584,58 @@ def test_who_goes_away_closes_the_stream_of_the_pod(world: World, pods: Pods) ->
     said = opened(world, reader, pods, "p1")
     close()
     assert said.closed
+
+
+def runs_in_worker(world: World, path: str, mark: str, attempt: int = 1) -> None:
+    """As an executor reports it: the rows of task and attempt at once."""
+    row = AttemptRow("r1", task_id_of("r1", path), attempt, 1_000, 2_000, pod_name="w", log_mark=mark)
+    with world.database.writing() as uow:
+        uow.attempts.merge_many([row])
+    world.task(TaskState.RUNNING, "", path, attempt, pod="w")
+
+
+def test_tasks_that_share_a_pod_have_their_own_lines_each(world: World, pods: Pods) -> None:
+    """Also when the task had not begun, as its Pod's name was another until it was known where it runs."""
+    reader, other = Reader(), Reader("b")
+    world.logs.open(FOLLOW, reader)
+    world.task(TaskState.PENDING, "", pod="a-pod-of-its-own")
+    world.tick()
+    pods.present.add("w")
+    runs_in_worker(world, "a", "m1")
+    first = opened(world, reader, pods, "w")
+    runs_in_worker(world, "b", "m2")
+    world.logs.open(replace(FOLLOW, node_id="b"), other)
+    world.until(other, lambda: pods.opened["w"] is not first)
+    assert [(part.pod, part.mark, part.since) for part in pods.asked[-2:]] == [("w", "m1", 2_000), ("w", "m2", 2_000)]
+    said = b"".join(
+        b"\n::penstock-attempt m%d begin\nof %d\n\n::penstock-attempt m%d end\n" % ((n,) * 3) for n in (1, 2)
+    )
+    first.says(said)
+    world.got(reader, b"of 1\n")
+    assert first.closed, "what follows is of others"
+    pods.opened["w"].says(said)
+    world.got(other, b"of 2\n")
+
+
+def test_the_next_attempt_may_run_in_the_same_pod(world: World, pods: Pods) -> None:
+    pods.present.add("w")
+    runs_in_worker(world, "a", "m1")
+    reader = Reader()
+    world.logs.open(FOLLOW, reader)
+    first = opened(world, reader, pods, "w")
+    first.says(b"\n::penstock-attempt m1 begin\nfirst\n\n::penstock-attempt m1 end\n")
+    world.got(reader, b"first\n")
+    runs_in_worker(world, "a", "m2", attempt=2)
+    world.until(reader, lambda: pods.opened["w"] is not first)
+    pods.opened["w"].says(b"\n::penstock-attempt m2 begin\nsecond\n")
+    world.got(reader, b"first\nsecond\n")
+
+
+def test_the_name_of_a_pod_that_several_tasks_have_names_none(world: World, pods: Pods) -> None:
+    runs_in_worker(world, "a", "m1")
+    by_pod = replace(FOLLOW, node_id="w")
+    world.logs.open(by_pod, Reader())()
+    runs_in_worker(world, "b", "m2")
+    for request in (by_pod, replace(by_pod, run_id="")):
+        with pytest.raises(InvalidArgumentError, match="several tasks"):
+            world.logs.open(request, Reader())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 from penstock_kube.config import Cluster
+from penstock_server.domain.log_parts import LogPart
 from penstock_server.errors import NotFoundError
 from penstock_server.storage.pods import ClusterPods
 
@@ -21,6 +22,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.url = ""
         self.open = 0
+        self.since: dict[str, str | None] = {}
         self._loop = asyncio.new_event_loop()
         self._go = asyncio.Event()
         self._started = threading.Event()
@@ -45,17 +47,24 @@ class ApiServer:
 
     async def _begin(self) -> None:
         app = web.Application()
+        app.router.add_get("/api/v1/namespaces/team/pods/{name}", self._pod)
         app.router.add_get("/api/v1/namespaces/team/pods/{name}/log", self._log)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
+    async def _pod(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        labels = {"penstock.dev/worker": "abc"} if name == "shared" else {}
+        return web.json_response({"metadata": {"name": name, "labels": labels}})
+
     async def _log(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if name in ("gone", "waiting"):
             return web.json_response({"reason": "BadRequest", "message": "no"}, status=404 if name == "gone" else 400)
         assert request.query["follow"] == "true"
+        self.since[name] = request.query.get("sinceTime")
         reply = web.StreamResponse()
         await reply.prepare(request)
         self.open += 1
@@ -83,9 +92,10 @@ def pods(server: ApiServer) -> Iterator[ClusterPods]:
 
 
 class Following:
-    def __init__(self, pods: ClusterPods, name: str) -> None:
+    def __init__(self, pods: ClusterPods, name: str, mark: str = "", since: int = 0) -> None:
         self._more = threading.Semaphore(0)
-        self.log = pods.log("team", name, follow=True, when_more=self._more.release)
+        part = LogPart(name, mark, since)
+        self.log = pods.log("team", part, follow=True, when_more=self._more.release)
 
     def comes(self) -> bytes | None:
         """The next bytes; None at the end."""
@@ -118,3 +128,16 @@ def test_hundreds_of_pods_are_followed_without_a_thread_each(server: ApiServer, 
 def test_a_pod_without_a_log(pods: ClusterPods, name: str) -> None:
     with pytest.raises(NotFoundError):
         Following(pods, name).comes()
+
+
+def test_a_pod_that_many_share_has_no_log_for_who_does_not_know_whose_lines_are_whose(pods: ClusterPods) -> None:
+    with pytest.raises(NotFoundError):
+        Following(pods, "shared").comes()
+
+
+def test_of_a_pod_that_many_share_what_is_certainly_older_is_not_read(server: ApiServer, pods: ClusterPods) -> None:
+    server.go()
+    assert Following(pods, "shared", "m1", 1_700_000_000_999).rest().startswith(b"shared begun\n")
+    assert server.since == {"shared": "2023-11-14T22:08:20Z"}, "the clocks may differ by five minutes"
+    assert Following(pods, "own", "", 1_700_000_000_000).rest().startswith(b"own begun\n")
+    assert server.since["own"] is None

@@ -1383,7 +1383,7 @@ export type DescribePodRequest = Message<"penstock.v1.DescribePodRequest"> & {
   podName: string;
 
   /**
-   * Empty for any run.
+   * Empty for any run, if tasks of one run alone had the Pod.
    *
    * @generated from field: string run_id = 2;
    */
@@ -1428,14 +1428,14 @@ export const DescribePodResponseSchema: GenMessage<DescribePodResponse> = /*@__P
  */
 export type ReadLogRequest = Message<"penstock.v1.ReadLogRequest"> & {
   /**
-   * Empty for any run; then node_id is the name of a Pod.
+   * Empty for any run; then node_id is the name of a Pod, which tasks of one run alone had.
    *
    * @generated from field: string run_id = 1;
    */
   runId: string;
 
   /**
-   * A task path, a task id of run_details, or a Pod name.
+   * A task path, a task id of run_details, or the name of a Pod in which no other task of the run ran.
    *
    * @generated from field: string node_id = 2;
    */
