@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ AS_USER = (*RESTRICTED, "--reuid=1000", "--regid=1000", "--clear-groups") if os.
 
 
 class WorkerPod:
-    """`directory` is open to every user. The places of attempts are below `root`."""
+    """`directory` is open to every user. The places of attempts are below `root`. `program` is what the worker's first
+    process is started with, without its options."""
 
-    def __init__(self, directory: Path, program: Path) -> None:
+    def __init__(self, directory: Path, program: Sequence[str]) -> None:
         self.directory = directory
         self.share, self.root, self.kept = (directory / name for name in ("share", "root", "kept"))
         self.temporary, self.message = directory / "tmp", directory / "message"
@@ -47,7 +48,7 @@ class WorkerPod:
         places = [
             option for place in (self.root, self.temporary, Path("/dev/shm")) for option in ("--clear", str(place))
         ]
-        command = [str(self._program), "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
+        command = [*self._program, "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
         mounted = 'mount -t tmpfs tmpfs /dev/shm && chmod 1777 /dev/shm && exec "$@"'
         files = [(self.directory / name).open("ab") for name in ("stdout", "stderr", "agent-stderr")]
         self.main = subprocess.Popen(
@@ -165,7 +166,7 @@ class WorkerPod:
 
 
 @asynccontextmanager
-async def warm_worker(directory: Path, program: Path) -> AsyncIterator[WorkerPod]:
+async def warm_worker(directory: Path, program: Sequence[str]) -> AsyncIterator[WorkerPod]:
     pod = WorkerPod(directory, program)
     pod.start()
     try:
