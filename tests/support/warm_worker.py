@@ -130,13 +130,16 @@ class WorkerPod:
         )
 
     async def begin(self, name: str, script: str, **message: Any) -> None:
+        await self.begin_program(name, ["sh", "-euc", script], **message)
+
+    async def begin_program(self, name: str, program: Sequence[str], **message: Any) -> None:
         task = self.task(name)
         arguments = ["--share", str(self.share), "--log", task.log, "--metadata", task.metadata]
         arguments += ["--message", str(self.share / "message"), "--mkdir", f"{self.root}{OUTPUT_PARAMETERS}"]
         arguments += ["--mkdir", self.place(name)]
         await self.send(
             op="run", id=name, run_id="run", fence=1, task=json.loads(task.to_json()),
-            arguments=[*arguments, "--", "sh", "-euc", script], log_token=f"log{name}",
+            arguments=[*arguments, "--", *program], log_token=f"log{name}",
             variables={"OUT": task.parameters["out"], "TMPDIR": str(self.temporary), **message},
         )  # fmt: skip
 

@@ -103,7 +103,8 @@ class FirstProcess:
         if failed:
             say("%s is not imported in advance: %s" % (self.options.module, failed))
             bare = [sys.executable, os.path.abspath(__file__), "--worker", self.options.worker, *self.options.passed]
-            os.execve(sys.executable, bare, dict(entry.split(b"=", 1) for entry in self.environment))
+            variables = dict(entry.split(b"=", 1) for entry in self.environment)
+            os.execve(sys.executable, bare, variables)  # noqa: S606 - this very program
         for name in self.options.variables:
             os.environ.pop(name, None)
 
@@ -307,6 +308,7 @@ def received(connection, size, most):
 
 
 def tell(connection, number):
+    """Where nobody listens any more, nothing."""
     try:
         connection.send(number.to_bytes(4, sys.byteorder, signed=True), socket.MSG_NOSIGNAL)
     except OSError:
@@ -323,6 +325,7 @@ def kill(pid, number):
 
 
 def drain(file):
+    """Takes what is there, of a pipe that wakes."""
     try:
         while len(os.read(file, 4096)) == 4096:
             pass
@@ -338,6 +341,7 @@ def moved_up(file):
 
 
 def kept_pipe():
+    """Both ends, neither of which blocks."""
     ends = os.pipe()
     for end in ends:
         os.set_blocking(end, False)
@@ -345,6 +349,7 @@ def kept_pipe():
 
 
 def close_all_but(kept):
+    """And but stdin, stdout and stderr."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != kept:
             try:
@@ -362,6 +367,7 @@ def let_others_read(allowed):
 
 
 def say(text):
+    """In the container's log, past what a component may have made of Python's own streams."""
     os.write(2, ("penstock: %s\n" % text).encode(errors="backslashreplace"))
 
 
@@ -391,6 +397,7 @@ class Request:
 
 
 def whole(connection, size):
+    """So many bytes. Raises OSError, ValueError."""
     data = bytearray()
     while len(data) < size:
         piece = connection.recv(min(size - len(data), 1 << 20))
@@ -401,6 +408,7 @@ def whole(connection, size):
 
 
 def settings(environment):
+    """What of it decides how a Python starts."""
     return sorted(entry for entry in environment if os.fsdecode(entry).startswith(SETTINGS))
 
 
@@ -425,7 +433,7 @@ def prepare(first, connection):
     os.environ.update(request.variables)
     command = ["python3", "-m", request.module, "--component_module_path", path, *request.arguments]
     if not same or (request.module, request.variables) != (first.options.module, first.options.variables):
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - the command of the attempt, a list of words
     for name, value in first.added.items():
         os.environb.setdefault(name, value)
     be_new(command)
@@ -482,7 +490,7 @@ class Options:
         self.variables = {}
         self.passed = []
         self.mode = "--next"
-        for name, value in zip(words[::2], words[1::2]):
+        for name, value in zip(words[::2], words[1::2]):  # noqa: B905 - Python 3.8 has no `strict`
             if name == "--worker":
                 self.worker = value
             elif name == "--module":
