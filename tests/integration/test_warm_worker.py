@@ -38,8 +38,10 @@ NAMES = re.compile(r"(?<=/run/)\w+|(?<=stop-)\w+")
 
 
 @pytest.fixture(params=["committed", "sanitized", "python"])
-def program(request: pytest.FixtureRequest) -> list[str]:
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     if request.param == "python":
+        for name, value in warm_python.interpreter()[1].items():
+            monkeypatch.setenv(name, value)
         return warm_python.first_process(wrapper.WORKER)
     return [str(wrapper.WORKER if request.param == "committed" else wrapper.sanitized("worker"))]
 

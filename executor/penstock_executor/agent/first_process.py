@@ -55,7 +55,8 @@ class FirstProcess:
         self.told_to_leave = 0
         self.running = {}
         self.wrapper = 0
-        self.stop = self.calls = None
+        self.stop = -1
+        self.calls = None
 
     def serve(self):
         """In a process that is forked for a component, returns the connection over which it was asked for."""
@@ -120,12 +121,12 @@ class FirstProcess:
             if told:
                 self.options.mode = "--last"
                 kill(self.wrapper, signal.SIGTERM)
-            if self.stop is not None:
+            if self.stop >= 0:
                 self.hear_stop()
             if self.reap():
                 return None
             if self.calls is not None and len(self.running) < CALLS:
-                connection = self.take_call()
+                connection = self.take_call(self.calls)
                 if connection is not None:
                     return connection
 
@@ -145,8 +146,8 @@ class FirstProcess:
 
     def wait(self):
         poll = select.poll()
-        for file in (self.wake, self.control, self.stop):
-            if file is not None:
+        for file in (self.wake, self.control.fileno(), self.stop):
+            if file >= 0:
                 poll.register(file, select.POLLIN)
         if self.calls is not None and len(self.running) < CALLS:
             poll.register(self.calls, select.POLLIN)
@@ -213,11 +214,11 @@ class FirstProcess:
         for connection in self.running.values():
             connection.close()
         self.running.clear()
-        if self.stop is not None:
+        if self.stop >= 0:
             os.close(self.stop)
         if self.calls is not None:
             self.calls.close()
-        self.stop = self.calls = None
+        self.stop, self.calls = -1, None
 
     def end_all(self):
         """Ends every other process of the container, and waits until they are gone."""
@@ -252,10 +253,10 @@ class FirstProcess:
 
     # --- components ---
 
-    def take_call(self):
+    def take_call(self, calls):
         """Forks a process for whoever connected. In that process, returns the connection."""
         try:
-            connection, _ = self.calls.accept()
+            connection, _ = calls.accept()
         except OSError:
             return None
         # A signal must find what it is sent to: this process or a component, not something in between.
@@ -265,7 +266,7 @@ class FirstProcess:
         except OSError:
             pid = -1
         if pid == 0:
-            self.become_component(connection)
+            self.become_component(calls, connection)
             return connection
         try:
             os.setpgid(pid, pid)
@@ -280,18 +281,17 @@ class FirstProcess:
             connection.close()
         return None
 
-    def become_component(self, connection):
+    def become_component(self, calls, connection):
         """In the child: a process like any other of the attempt. Its memory holds nothing that is not the attempt's."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for other in self.running.values():
+        # Their numbers may soon be those of other files, which must not be closed with these.
+        for other in (*self.running.values(), calls, self.control):
             other.detach()
         self.running.clear()
-        self.calls.detach()
-        self.control.detach()
         close_all_but(connection.fileno())
         let_others_read(True)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
@@ -453,8 +453,11 @@ def be_new(command):
         setattr(sys, "__%s__" % name, file)
     # The SDK's own is run as the main module, under its own name it is a module that nobody has imported.
     sys.modules.pop(command[2], None)
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.modules["__main__"].__builtins__ = sys.modules["builtins"]
+    ours = sys.modules["__main__"].__dict__
+    new = sys.modules["__main__"] = types.ModuleType("__main__")
+    new.__dict__["__builtins__"] = ours["__builtins__"]
+    if "__annotations__" in ours:
+        new.__dict__["__annotations__"] = {}
 
 
 def standard(number, name, before):
@@ -464,7 +467,7 @@ def standard(number, name, before):
         raw = open(number, "rb" if number == 0 else "wb", 0 if unbuffered and number else -1, closefd=False)
     except OSError:
         return None
-    getattr(raw, "raw", raw).name = "<%s>" % name
+    setattr(getattr(raw, "raw", raw), "name", "<%s>" % name)  # noqa: B010 - not in its stub
     text = io.TextIOWrapper(
         raw,
         encoding=before.encoding if before is not None else "utf-8",
@@ -473,7 +476,7 @@ def standard(number, name, before):
         line_buffering=os.isatty(number) or bool(number == 2 and before is not None and before.line_buffering),
         write_through=unbuffered,
     )
-    text.mode = "r" if number == 0 else "w"
+    setattr(text, "mode", "r" if number == 0 else "w")  # noqa: B010 - likewise
     return text
 
 
@@ -518,4 +521,5 @@ def main():
 if __name__ == "__main__":
     # Not within a function, so that the interpreter ends as after any program: threads, what was registered for the
     # exit, files that were not closed, the exit code.
-    runpy._run_module_as_main(main())  # noqa: SLF001 - it is what `python -m` calls
+    # What `python -m` calls.
+    getattr(runpy, "_run_module_as_main")(main())  # noqa: B009 - not in its stub

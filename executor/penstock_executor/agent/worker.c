@@ -488,6 +488,11 @@ static void announce(int stop, int calls) {
 static int go_on(int ends, int signals) {
   struct kept kept;
   struct work work;
+  /* By the C library that started this, its own signals are ignored. */
+  struct {
+    void *handler, *flags, *restorer, *mask;
+  } by_default = {0};
+  for (int number = 32; number < 35; number++) syscall(SYS_rt_sigaction, number, &by_default, 0, 8);
   for (int file = FIRST_PROCESS; file <= KEPT_TO; file++) fcntl(file, F_SETFD, FD_CLOEXEC);
   if (take_kept(&kept)) {
     at_first = kept.at_first;

@@ -33,9 +33,9 @@ _INSTALL = ["python3", "-m", "pip", "install"]
 
 @dataclass(frozen=True, slots=True)
 class GeneratedCommand:
-    """`script` is the shell's text that installs and then runs `"$0" "$@"`, empty where nothing is installed. `installs`
-    are the words behind each `pip install` of it; `own_environment` says whether they go into one that it makes.
-    `source` is the component's module, which the SDK's `module` runs with `args`; `variables` are set for that alone."""
+    """`script` is the shell's text that installs and then runs `"$0" "$@"`, empty where nothing is installed;
+    `installs` are the words behind each `pip install` of it, `own_environment` says that they go into one that it
+    makes. `source` is the component's module, which the SDK's `module` runs with `args` and these `variables` set."""
 
     script: str
     installs: tuple[tuple[str, ...], ...]
