@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm_python
 from tests.support.warm_worker import WorkerPod, warm_worker
 from tools.testing import wrapper
 
@@ -36,9 +37,13 @@ env | grep -v -e '^OUT=' -e '^SHLVL' -e '^_='| sort
 NAMES = re.compile(r"(?<=/run/)\w+|(?<=stop-)\w+")
 
 
-@pytest.fixture(params=["committed", "sanitized"])
-def program(request: pytest.FixtureRequest) -> Path:
-    return wrapper.WORKER if request.param == "committed" else wrapper.sanitized("worker")
+@pytest.fixture(params=["committed", "sanitized", "python"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    if request.param == "python":
+        for name, value in warm_python.interpreter()[1].items():
+            monkeypatch.setenv(name, value)
+        return warm_python.first_process(wrapper.WORKER)
+    return [str(wrapper.WORKER if request.param == "committed" else wrapper.sanitized("worker"))]
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def pod(place: Path, program: Path) -> AsyncIterator[WorkerPod]:
+async def pod(place: Path, program: list[str]) -> AsyncIterator[WorkerPod]:
     async with warm_worker(place, program) as pod:
         yield pod
 

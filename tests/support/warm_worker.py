@@ -80,9 +80,10 @@ async def connected(socket: Path) -> AgentClient:
 
 
 class WorkerPod:
-    """`directory` is open to every user. The places of attempts are below `root`."""
+    """`directory` is open to every user. The places of attempts are below `root`. `program` is what the worker's first
+    process is started with, without its options."""
 
-    def __init__(self, directory: Path, program: Path, agent_options: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, program: Sequence[str], agent_options: Sequence[str] = ()) -> None:
         self.directory = directory
         self.share, self.root, self.kept = (directory / name for name in ("share", "root", "kept"))
         self.temporary, self.message = directory / "tmp", directory / "message"
@@ -108,7 +109,7 @@ class WorkerPod:
         places = [
             option for place in (self.root, self.temporary, Path("/dev/shm")) for option in ("--clear", str(place))
         ]
-        command = [str(self._program), "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
+        command = [*self._program, "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
         mounted = 'mount -t tmpfs tmpfs /dev/shm && chmod 1777 /dev/shm && exec "$@"'
         files = [(self.directory / name).open("ab") for name in ("stdout", "stderr", "agent-stderr")]
         self.main = subprocess.Popen(
@@ -176,13 +177,16 @@ class WorkerPod:
         )
 
     async def begin(self, name: str, script: str, **message: Any) -> None:
+        await self.begin_program(name, ["sh", "-euc", script], **message)
+
+    async def begin_program(self, name: str, program: Sequence[str], **message: Any) -> None:
         task = self.task(name)
         arguments = ["--share", str(self.share), "--log", task.log, "--metadata", task.metadata]
         arguments += ["--message", str(self.share / "message"), "--mkdir", f"{self.root}{OUTPUT_PARAMETERS}"]
         arguments += ["--mkdir", self.place(name)]
         await self.send(
             op="run", id=name, run_id="run", fence=1, task=json.loads(task.to_json()),
-            arguments=[*arguments, "--", "sh", "-euc", script], log_token=f"log{name}",
+            arguments=[*arguments, "--", *program], log_token=f"log{name}",
             variables={"OUT": task.parameters["out"], "TMPDIR": str(self.temporary), **message},
         )  # fmt: skip
 
@@ -212,7 +216,7 @@ class WorkerPod:
 
 
 @asynccontextmanager
-async def warm_worker(directory: Path, program: Path, *agent_options: str) -> AsyncIterator[WorkerPod]:
+async def warm_worker(directory: Path, program: Sequence[str], *agent_options: str) -> AsyncIterator[WorkerPod]:
     pod = WorkerPod(directory, program, agent_options)
     pod.start()
     try:

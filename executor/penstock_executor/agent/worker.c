@@ -3,6 +3,10 @@
  *
  * Why C: as run.c. Why not in run.c: an attempt in a Pod of its own has nothing to do with any of this.
  *
+ * Two more modes are for a first process that is the image's Python (first_process.py): `--next` is what lies between
+ * two attempts, as a process that becomes the wrapper of the second; `--call` (call.h) has the first process carry out
+ * a component, in an attempt.
+ *
  * Invariants: it is PID 1 of its container, so that SIGKILL to all others ends every process of an attempt, whatever
  * that did, and nothing that an attempt sends stops or kills it. While an attempt runs, nothing of what it can write is
  * believed. Between two attempts there is no other process: then only the agent writes. What cannot be cleared, or is
@@ -28,11 +32,15 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "call.h"
 
 #define OWN_FAILURE 125
 #define WORK_BYTES (8L << 20)
@@ -42,11 +50,19 @@
 #define CLEARING_MILLIS 30000
 #define MAX_CLEARED 64
 #define MARK "::penstock-attempt "
+/* Where an attempt reaches a first process that carries out components. */
+#define CALLS "call"
+#define CALLS_WAITING 64
+/* What `--next` is given, besides the container's: a socket to the first process, and both ends of a pipe. */
+#define FIRST_PROCESS 3
+#define KEPT_FROM 4
+#define KEPT_TO 5
 
 static const char *share, *wrapper, *message_path = "/dev/termination-log";
 static const char *cleared[MAX_CLEARED];
 static int cleared_count, leaving;
 static sigset_t given;
+static mode_t given_umask;
 
 /* --- words ----------------------------------------------------------------------------------------------------- */
 
@@ -89,13 +105,15 @@ struct conditions {
 };
 static struct conditions at_first;
 
+/* Of the first process, whoever asks. */
 static void look_at_conditions(struct conditions *found) {
   memset(found, 0, sizeof *found);
-  for (int i = 0; i < RLIM_NLIMITS; i++) getrlimit(i, found->limits + i);
-  sched_getaffinity(0, sizeof found->processors, &found->processors);
-  found->priority = getpriority(PRIO_PROCESS, 0);
-  found->policy = syscall(SYS_sched_getscheduler, 0);
-  found->io_priority = syscall(SYS_ioprio_get, 1, 0);
+  for (int i = 0; i < RLIM_NLIMITS; i++)
+    if (prlimit(1, i, 0, found->limits + i)) fail("the limits of the worker cannot be read", "", errno);
+  sched_getaffinity(1, sizeof found->processors, &found->processors);
+  found->priority = getpriority(PRIO_PROCESS, 1);
+  found->policy = syscall(SYS_sched_getscheduler, 1);
+  found->io_priority = syscall(SYS_ioprio_get, 1, 1);
 }
 
 static void check_conditions(void) {
@@ -353,20 +371,25 @@ static void let_go(struct work *work) {
 
 /* --- an attempt ------------------------------------------------------------------------------------------------ */
 
-static void mark(const struct work *work, const char *what) {
+static void mark(const char *log_token, const char *what) {
   put_text(1, "\n" MARK);
-  put_text(1, work->log_token);
+  put_text(1, log_token);
   put_text(1, what);
+}
+
+static _Noreturn void become_wrapper(const struct work *work) {
+  for (char **variable = work->variables; *variable; variable++) putenv(*variable);
+  umask(given_umask);
+  sigprocmask(SIG_SETMASK, &given, 0);
+  execv(wrapper, work->arguments);
+  _exit(OWN_FAILURE);
 }
 
 static pid_t start(const struct work *work) {
   pid_t child = fork();
   if (child < 0) fail("the attempt cannot be started", "", errno);
-  if (child) return child;
-  for (char **variable = work->variables; *variable; variable++) putenv(*variable);
-  sigprocmask(SIG_SETMASK, &given, 0);
-  execv(wrapper, work->arguments);
-  _exit(OWN_FAILURE);
+  if (child == 0) become_wrapper(work);
+  return child;
 }
 
 /* Until the wrapper has ended. What comes over `stop` may come from the attempt itself: it can only end itself. */
@@ -396,8 +419,125 @@ static void supervise(pid_t child, int stop, int signals) {
   }
 }
 
+/* The agent says when it has taken what the attempt left, and the token of the next one; or nothing of it: then, and
+ * when the Pod is to end, 0. */
+static int learn_next(const char *attempt_token, int signals, char next[TOKEN_BYTES + 1]) {
+  int done = open_fifo("done", attempt_token);
+  memset(next, 0, TOKEN_BYTES + 1);
+  if (!read_up_to(done, signals, next, TOKEN_BYTES, 1) || !next[0]) return 0;
+  check_token(next);
+  remove_fifo(done, "done", attempt_token);
+  return 1;
+}
+
+/* --- the part of a first process that is another program -------------------------------------------------------- */
+
+/* What is kept from one attempt to the next. It lies in a pipe meanwhile, whose ends no attempt has: the first process
+ * forks processes of attempts, so that it must know no secret. */
+struct kept {
+  struct conditions at_first;
+  char next[TOKEN_BYTES + 1], token[TOKEN_BYTES + 1], log_token[TOKEN_BYTES + 1];
+};
+
+/* 0 before the first attempt. */
+static int take_kept(struct kept *kept) {
+  memset(kept, 0, sizeof *kept);
+  ssize_t got = read(KEPT_FROM, kept, sizeof *kept);
+  if (got == sizeof *kept) return 1;
+  if (got >= 0 || errno != EAGAIN) fail("what the worker keeps cannot be read", "", got < 0 ? errno : 0);
+  return 0;
+}
+
+static void keep(struct kept *kept, const struct work *work) {
+  strcpy(kept->token, work->token);
+  strcpy(kept->log_token, work->log_token);
+  if (write(KEPT_TO, kept, sizeof *kept) != sizeof *kept) fail("what the worker keeps cannot be written", "", errno);
+}
+
+/* Everything was cleared: the name is free. */
+static int open_calls(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  int calls = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if ((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s/" CALLS, share) >= sizeof address.sun_path)
+    fail("the path is too long for a socket: ", share, 0);
+  if (calls < 0 || bind(calls, (struct sockaddr *)&address, sizeof address) || listen(calls, CALLS_WAITING))
+    fail("the worker cannot make a socket in ", share, errno);
+  return calls;
+}
+
+/* Tells the first process that the attempt begins, and gives it what it needs for it. */
+static void announce(int stop, int calls) {
+  int files[2] = {stop, calls};
+  union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(sizeof files)];
+  } control;
+  char byte = 'B';
+  struct iovec data = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr whole = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
+  memset(&control, 0, sizeof control);
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&whole);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof files);
+  memcpy(CMSG_DATA(rights), files, sizeof files);
+  if (sendmsg(FIRST_PROCESS, &whole, MSG_NOSIGNAL) != 1) fail("the first process does not listen", "", errno);
+}
+
+/* From the end of one attempt to the beginning of the next. Whoever started it has ended all other processes. */
+static int go_on(int ends, int signals) {
+  struct kept kept;
+  struct work work;
+  /* By the C library that started this, its own signals are ignored. */
+  struct {
+    void *handler, *flags, *restorer, *mask;
+  } by_default = {0};
+  for (int number = 32; number < 35; number++) syscall(SYS_rt_sigaction, number, &by_default, 0, 8);
+  for (int file = FIRST_PROCESS; file <= KEPT_TO; file++) fcntl(file, F_SETFD, FD_CLOEXEC);
+  if (take_kept(&kept)) {
+    at_first = kept.at_first;
+    mark(kept.log_token, " end\n");
+    if (ends || !learn_next(kept.token, signals, kept.next)) return 0;
+  } else {
+    look_at_conditions(&at_first);
+    kept.at_first = at_first;
+    strcpy(kept.next, FIRST_TOKEN);
+  }
+  clear();
+  int stop = open_fifo("stop", kept.next), instructions = open_fifo("work", kept.next), calls = open_calls();
+  if (!receive(instructions, signals, &work)) return 0;
+  remove_fifo(instructions, "work", kept.next);
+  keep(&kept, &work);
+  mark(work.log_token, " begin\n");
+  announce(stop, calls);
+  become_wrapper(&work);
+}
+
+/* --- the worker ------------------------------------------------------------------------------------------------- */
+
+static int take_attempts(int signals) {
+  char next[TOKEN_BYTES + 1] = FIRST_TOKEN;
+  look_at_conditions(&at_first);
+  while (!leaving) {
+    struct work work;
+    clear();
+    int stop = open_fifo("stop", next), instructions = open_fifo("work", next);
+    if (!receive(instructions, signals, &work)) break;
+    remove_fifo(instructions, "work", next);
+    mark(work.log_token, " begin\n");
+    supervise(start(&work), stop, signals);
+    end_all(signals);
+    mark(work.log_token, " end\n");
+    remove_fifo(stop, "stop", next);
+    if (leaving || !learn_next(work.token, signals, next)) break;
+    let_go(&work);
+  }
+  return 0;
+}
+
 static void read_options(int count, char **arguments) {
-  for (int at = 1; at < count; at += 2) {
+  for (int at = 0; at < count; at += 2) {
     const char *name = arguments[at], *value = at + 1 < count ? arguments[at + 1] : 0;
     if (value && !strcmp(name, "--share"))
       share = value;
@@ -414,9 +554,12 @@ static void read_options(int count, char **arguments) {
 }
 
 int main(int count, char **arguments) {
+  const char *mode = count > 1 ? arguments[1] : "";
+  if (!strcmp(mode, "--call")) return call_component(count - 2, arguments + 2);
+  int ends = !strcmp(mode, "--last"), part = ends || !strcmp(mode, "--next");
   sigset_t own;
-  read_options(count, arguments);
-  if (getpid() != 1) fail("a worker has to be the first process of its container", "", 0);
+  read_options(count - 1 - part, arguments + 1 + part);
+  if ((part ? getppid() : getpid()) != 1) fail("a worker has to be the first process of its container", "", 0);
   /* So that an attempt, which is the same user, can neither read nor change its memory. */
   if (prctl(PR_SET_DUMPABLE, 0)) fail("the worker's memory cannot be protected", "", errno);
   /* Of two pipes nobody knows what came first: by one, what an attempt says stays between its marks. */
@@ -428,28 +571,6 @@ int main(int count, char **arguments) {
   sigprocmask(SIG_BLOCK, &own, &given);
   int signals = signalfd(-1, &own, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0) fail("the worker cannot receive signals", "", errno);
-  umask(0);
-  look_at_conditions(&at_first);
-  char next[TOKEN_BYTES + 1] = FIRST_TOKEN;
-  while (!leaving) {
-    struct work work;
-    clear();
-    int stop = open_fifo("stop", next), instructions = open_fifo("work", next);
-    if (!receive(instructions, signals, &work)) break;
-    remove_fifo(instructions, "work", next);
-    mark(&work, " begin\n");
-    supervise(start(&work), stop, signals);
-    end_all(signals);
-    mark(&work, " end\n");
-    remove_fifo(stop, "stop", next);
-    if (leaving) break;
-    /* The agent says when it has taken what the attempt left, and the token of the next one; or nothing of it. */
-    int done = open_fifo("done", work.token);
-    memset(next, 0, sizeof next);
-    if (!read_up_to(done, signals, next, TOKEN_BYTES, 1) || !next[0]) break;
-    check_token(next);
-    remove_fifo(done, "done", work.token);
-    let_go(&work);
-  }
-  return 0;
+  given_umask = umask(0);
+  return part ? go_on(ends, signals) : take_attempts(signals);
 }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from penstock_executor.backends.local.shell_words import NotPlainError, shell_words
+from penstock_executor.backends.shell_words import NotPlainError, shell_words
 
 VARIABLES = {"TWO": "x y", "EMPTY": "", "ONE": "q", "EDGES": " a b ", "QUOTES": '"it\'s" $ONE'}
 PRINT = "import json, sys; print(json.dumps(sys.argv[1:]))"
