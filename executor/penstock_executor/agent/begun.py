@@ -36,8 +36,10 @@ class TooManyRunsError(RefusedError):
 
 @dataclass(slots=True)
 class Begun:
-    """An attempt that was begun, as the `number`th of the worker, with `log_token` in the marks of its log. `ended`: the
-    line that tells its end, if it has."""
+    """An attempt that was begun, as the `number`th of the worker, with `log_token` in the marks of its log.
+
+    `ended`: the line that tells its end, if it has.
+    """
 
     run_id: str
     number: int

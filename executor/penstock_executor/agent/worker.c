@@ -42,6 +42,10 @@
 
 #include "call.h"
 
+/* Of Linux; not every C library names it. */
+#ifndef STATX_ATTR_MOUNT_ROOT
+#define STATX_ATTR_MOUNT_ROOT 0x2000
+#endif
 #define OWN_FAILURE 125
 #define WORK_BYTES (8L << 20)
 #define MOST_WORDS 65536
@@ -179,12 +183,21 @@ static int remove_or_move_up(int directory, const char *name, int top) {
   return 0;
 }
 
+/* Two volumes of a node may be one file system: a mount is known by itself, from Linux 5.8 on. */
+static int is_mounted(int directory, const char *name) {
+  struct statx status;
+  memset(&status, 0, sizeof status);
+  return !syscall(SYS_statx, directory, name, AT_SYMLINK_NOFOLLOW, 0, &status) &&
+         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 static int remove_entry(int directory, const char *name, int other) {
   struct stat status;
   (void)other;
   if (remove_name(directory, name)) return 0;
-  /* Another file system that is mounted there is cleared by itself. */
-  if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(status.st_mode) || status.st_dev != device)
+  /* What is mounted there is cleared by itself. */
+  if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(status.st_mode) || status.st_dev != device ||
+      is_mounted(directory, name))
     return 0;
   int inner = open_directory(directory, name);
   if (inner < 0) return 0;
@@ -197,7 +210,8 @@ static int remove_entry(int directory, const char *name, int other) {
 static int is_left(int directory, const char *name, int other) {
   struct stat status;
   (void)other;
-  return fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) || status.st_dev == device;
+  if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW)) return 1;
+  return status.st_dev == device && !is_mounted(directory, name);
 }
 
 static void clear_directory(const char *path) {

@@ -129,12 +129,12 @@ class _Namespaces(Namespaces):
     def __init__(self, cluster: Cluster) -> None:
         pods: Any = _Pods(cluster)
         store: Any = None
-        self._config = NamespaceConfig(
+        self._settings_there = NamespaceConfig(
             "team", pods, store, POLICY, StoreConfig(default_root="s3://bucket/root"), store, store
         )
 
     async def get(self, namespace: str) -> NamespaceConfig:
-        return self._config
+        return self._settings_there
 
 
 @dataclass

@@ -81,6 +81,8 @@ class KubernetesBackend:
             client, calls, self._namespaces, claims, self._capacity, settings, self._launch_pod
         )
         self._attempts: dict[AttemptKey, PodAttempt] = {}
+        self._deciding: dict[AttemptKey, bool] = {}
+        """Attempts for which it is being found out what takes them, and whether they were cancelled meanwhile."""
         self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -115,22 +117,30 @@ class KubernetesBackend:
         return config.store
 
     async def launch(self, task: TaskLaunch) -> None:
-        if task.key not in self._attempts:
-            placement = await self._workers.takes(task)
-            if placement is None:
-                return
-        else:
-            placement = ""
-        await self._launch_pod(task, placement)
+        key = task.key
+        if key in self._attempts:
+            await self._launch_pod(task, "")
+        elif key not in self._deciding:
+            self._deciding[key] = False
+            try:
+                placement = await self._workers.takes(task)
+            finally:
+                canceled = self._deciding.pop(key)
+            if placement is not None:
+                await self._launch_pod(task, placement, canceled=canceled)
+            elif canceled:
+                self._workers.cancel(key)
 
-    async def _launch_pod(self, task: TaskLaunch, placement: str) -> None:
-        """In a Pod of its own; raises as `launch`."""
+    async def _launch_pod(self, task: TaskLaunch, placement: str, *, canceled: bool = False) -> None:
+        """In a Pod of its own; raises as `launch`. `canceled`: meanwhile."""
         known = self._attempts.get(task.key)
         if known is not None and known.state.phase is not Phase.ENDED:
             self._observe(known, Observation.LAUNCHED_AGAIN)
             return
         attempt = PodAttempt(task, task.namespace or self._settings.pods.default_namespace, placement)
         self._attempts[task.key] = attempt
+        if canceled:
+            self._observe(attempt, Observation.CANCEL_ASKED)
         assert self._runs is not None
         try:
             launched = await self._launcher.launch(attempt, self._runs)
@@ -169,6 +179,8 @@ class KubernetesBackend:
             self._observe(attempt, Observation.CANCEL_ASKED)
         elif self._workers.knows(key):
             self._workers.cancel(key)
+        elif key in self._deciding:
+            self._deciding[key] = True
 
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)

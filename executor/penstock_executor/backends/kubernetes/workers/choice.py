@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from penstock_executor.attempts import TaskLaunch
+from penstock_executor.backends.kubernetes.main_container import NAME
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
-from penstock_executor.backends.kubernetes.view import LABEL_QUEUE, mapping
+from penstock_executor.backends.kubernetes.view import LABEL_QUEUE, entries, mapping
+from penstock_executor.backends.kubernetes.volumes import HOMES
+from penstock_executor.backends.kubernetes.workers.worker_pod import TEMPORARY
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of
 from penstock_executor.backends.task_paths import TaskPaths
+from penstock_executor.pod_paths import SCRATCH
 
+_CLEARED = tuple(f"{path}/" for path in (*TEMPORARY, SCRATCH, *HOMES, "/dev/shm"))  # noqa: S108 - the container's
 _SHARED_BY_TEMPLATE = ("shareProcessNamespace", "hostPID", "hostIPC", "schedulingGates", "activeDeadlineSeconds")
 
 
@@ -35,6 +40,9 @@ def why_not(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, st
         return "it has init containers, which run once for a Pod"
     if any("ephemeral" in volume for volume in volumes):
         return "it has a volume of its own, which lives as long as a Pod"
+    below = next((path for path in _mounted(platform, template) if path.startswith(_CLEARED)), "")
+    if below:
+        return f"a volume is mounted at {below}, in a directory that is emptied between tasks"
     if LABEL_QUEUE in mapping(platform, "labels") or LABEL_QUEUE in mapping(
         mapping(policy.pod_template, "metadata"), "labels"
     ):
@@ -46,3 +54,15 @@ def why_not(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, st
     if store.sessions():
         return "its object store is reached with a role that is taken for each attempt"
     return ""
+
+
+def _mounted(platform: Mapping[str, Any], template: Mapping[str, Any]) -> list[str]:
+    """Where the pipeline and the namespace's template mount volumes in `main`."""
+    given = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
+    of_template = (
+        one
+        for main in entries(template, "containers")
+        if main.get("name") == NAME
+        for one in entries(main, "volumeMounts")
+    )
+    return [str(one.get("mountPath")) for one in (*given, *of_template)]

@@ -34,8 +34,10 @@ _REMEMBERED_RUNS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An attempt that was begun. `worker` is None when it is over, and nobody can tell how the attempt ended; `runs`: it
-    ran when the worker was asked."""
+    """An attempt that was begun. `worker` is None when it is over, and nobody can tell how the attempt ended.
+
+    `runs`: it ran when the worker was asked.
+    """
 
     worker: Worker | None
     number: int = 0

@@ -49,7 +49,7 @@ from penstock_executor.engine.task_config import kubernetes_resources
 Json = dict[str, Any]
 
 PREFIX = "penstock-worker-"
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the container's
+TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the container's
 _ALWAYS_CLEARED = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - the container's
 
 
@@ -146,7 +146,7 @@ def _main(
     ours = [
         *file_mounts([paths.root, *moved.paths()], share=True),
         *(home_mounts() if lies_at_home(given) else ()),
-        *(_temporary_mount(path) for path in _TEMPORARY if path not in taken),
+        *(_temporary_mount(path) for path in TEMPORARY if path not in taken),
         wrapper_mount(architecture),
         *certificates_mount(settings),
     ]
