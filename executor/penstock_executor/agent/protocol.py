@@ -78,7 +78,11 @@ class AgentTask:
     """Whether the result is to have the log's end, when the program did not end well."""
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+        document = asdict(self)
+        if not self.tail:
+            # Agents of former releases do not know it, and take what they know.
+            del document["tail"]
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
     @staticmethod
     def from_json(text: str) -> AgentTask:
