@@ -1,8 +1,8 @@
 """A proxy in front of a real API server that injects faults: `python -m tools.kube_proxy --kubeconfig FILE`.
 
 Requests go on with the credentials of the cluster it stands before (`--upstream`, or KUBECONFIG), unless they bring
-their own; what happens to them on the way is a list of faults (tools/sim_kube/faults.py) under one seed. Watches and
-logs pass piece by piece.
+their own; what happens to them on the way is a list of faults (tools/sim_kube/faults.py) under one seed. Watches, logs
+and WebSockets pass piece by piece.
 
 Invariants: an injected answer other than `-after` means that the server never saw the request; one line `ready URL`
 goes to stdout when it listens. `/proxy/faults`, `/proxy/cut` and `/proxy/stats` control the faults.
@@ -25,14 +25,16 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from penstock_kube.config import Cluster, load_cluster
+from penstock_kube.errors import KubeError
+from penstock_kube.exec_stream import refused_upgrade
 from yarl import URL
 
 from tools.sim_kube.faults import Fault, Faults
 from tools.sim_kube.kubeconfig import write_kubeconfig
 from tools.sim_kube.process import Troublemaker, troublemaker
-from tools.sim_kube.server import befall
+from tools.sim_kube.server import befall, status_response
 
-_DROPPED = frozenset(("host", "connection", "content-length", "transfer-encoding", "accept-encoding"))
+_DROPPED = frozenset(("host", "connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade"))
 
 
 class KubeProxy:
@@ -51,7 +53,9 @@ class KubeProxy:
     async def start(self, port: int = 0) -> None:
         connector = aiohttp.TCPConnector(limit=0, ssl=self._cluster.ssl or False)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, auto_decompress=False, middlewares=(refused_upgrade,)
+        )
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.0)
         await self._runner.setup()
@@ -66,7 +70,7 @@ class KubeProxy:
             await self._session.close()
 
     def cut(self) -> None:
-        """Cuts off every open watch and log."""
+        """Cuts off every open watch, log and WebSocket."""
         for transport in list(self._streams):
             transport.abort()
 
@@ -81,16 +85,17 @@ class KubeProxy:
                 return await befall(fault, request)
         streams = request.query.get("watch") in ("1", "true") or request.query.get("follow") in ("1", "true")
         try:
+            if request.headers.get("Upgrade", "").lower() == "websocket":
+                return await self._tunnel(request, fault)
             return await self._pass_on(request, fault, streams=streams)
+        except KubeError as refused:
+            return status_response(refused.status, refused.reason, refused.message)
         except aiohttp.ClientError as error:
             return web.Response(status=502, text=f"the API server is away: {error}")
 
     async def _pass_on(self, request: web.BaseRequest, fault: Fault | None, *, streams: bool) -> web.StreamResponse:
         assert self._session is not None
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
-        if "Authorization" not in headers:
-            headers.update(self._cluster.headers())
-        url = URL(self._cluster.server + request.path_qs, encoded=True)
+        url, headers = self._onward(request)
         body = await request.read()
         async with self._session.request(request.method, url, data=body, headers=headers) as answer:
             kept = {name: value for name, value in answer.headers.items() if name.lower() not in _DROPPED}
@@ -120,6 +125,46 @@ class KubeProxy:
         finally:
             self._streams.discard(transport)
         return response
+
+    async def _tunnel(self, request: web.BaseRequest, fault: Fault | None) -> web.StreamResponse:
+        """Raises KubeError when the other side refuses it."""
+        assert self._session is not None
+        url, headers = self._onward(request)
+        offered = request.headers.get("Sec-WebSocket-Protocol", "").replace(" ", "").split(",")
+        async with self._session.ws_connect(url, headers=headers, protocols=offered, max_msg_size=0) as far:
+            near: web.WebSocketResponse[Any] = web.WebSocketResponse(
+                protocols=[far.protocol] if far.protocol else (), max_msg_size=0, timeout=1.0
+            )
+            await near.prepare(request)
+            transport = request.transport
+            assert transport is not None
+            self._streams.add(transport)
+
+            async def outward() -> None:
+                async for message in near:
+                    await far.send_bytes(message.data)
+
+            going = asyncio.ensure_future(outward())
+            try:
+                async for message in far:
+                    await near.send_bytes(message.data)
+                    if fault is not None:
+                        return await befall(fault, request)
+                await near.close()
+            finally:
+                self._streams.discard(transport)
+                going.cancel()
+        return near
+
+    def _onward(self, request: web.BaseRequest) -> tuple[URL, dict[str, str]]:
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _DROPPED and not name.lower().startswith("sec-websocket-")
+        }
+        if "Authorization" not in headers:
+            headers.update(self._cluster.headers())
+        return URL(self._cluster.server + request.path_qs, encoded=True), headers
 
     async def _control(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/proxy/stats":

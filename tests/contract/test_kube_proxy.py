@@ -9,6 +9,7 @@ import pytest
 from penstock_kube.config import load_cluster
 from penstock_kube.errors import ConflictError, UnavailableError
 
+from tests.support.exec_contract import ExecContract, pod_that_runs
 from tests.support.kubernetes_contract import KubernetesContract, Place, config_map, fresh
 from tools.kube_proxy import kube_proxy
 from tools.sim_kube.process import Troublemaker, sim_kube
@@ -29,7 +30,7 @@ def place(proxy: Troublemaker) -> Iterator[Place]:
     proxy.control("faults", [])
 
 
-class TestProxy(KubernetesContract):
+class TestProxy(KubernetesContract, ExecContract):
     async def test_faults_befall_what_they_name(self, place: Place, proxy: Troublemaker) -> None:
         async with place.client() as client:
             path = place.path("configmaps")
@@ -56,3 +57,15 @@ class TestProxy(KubernetesContract):
                     async for _ in watch:
                         if how == "cut":
                             proxy.control("cut")
+
+    async def test_a_program_is_cut_off(self, place: Place, proxy: Troublemaker) -> None:
+        async with (
+            place.client() as client,
+            pod_that_runs(client, place) as pod,
+            client.exec(place.namespace, pod, "main", ["cat"]) as stream,
+        ):
+            await stream.send(b"here")
+            assert await stream.receive() == b"here"
+            proxy.control("cut")
+            with pytest.raises(UnavailableError):
+                await stream.receive()

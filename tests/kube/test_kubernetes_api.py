@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import aclosing, suppress
 
 import pytest
+from penstock_kube import exec_stream
 from penstock_kube.client import KubeClient
 from penstock_kube.config import load_cluster
-from penstock_kube.errors import GoneError, NotFoundError, UnauthorizedError
+from penstock_kube.errors import GoneError, NotFoundError, ProgramFailedError, UnauthorizedError
 
-from tests.support.exec_contract import ExecContract
+from tests.support.exec_contract import ExecContract, pod_that_runs
 from tests.support.kubernetes_contract import KubernetesContract, Place, watched
 
 
@@ -79,6 +80,28 @@ class TestCluster(KubernetesContract, ExecContract):
                 assert refused.value.status == 410
             finally:
                 await client.delete(f"{kinds}/things.{group}")
+
+    async def test_a_program_hears_that_its_caller_has_gone(self, place: Place) -> None:
+        """By the end of its stdin; by that alone a worker's agent learns who is still connected."""
+        async with place.client() as client, pod_that_runs(client, place) as pod:
+            waits = ["sh", "-c", "echo begun; cat > /dev/null; touch /tmp/heard"]
+            async with client.exec(place.namespace, pod, "main", waits) as stream:
+                assert await stream.receive() == b"begun\n"
+            heard = False
+            while not heard:
+                async with client.exec(place.namespace, pod, "main", ["test", "-e", "/tmp/heard"]) as stream:
+                    with suppress(ProgramFailedError):
+                        heard = await stream.receive() == b""
+
+    async def test_pings_are_answered(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A connection without a word lasts for longer than it does without answers."""
+        monkeypatch.setattr(exec_stream, "HEARTBEAT_SECONDS", 1.0)
+        async with (
+            place.client() as client,
+            pod_that_runs(client, place) as pod,
+            client.exec(place.namespace, pod, "main", ["sh", "-c", "sleep 5; echo there"]) as stream,
+        ):
+            assert await stream.receive() == b"there\n"
 
     async def test_a_stranger_is_refused(self, place: Place) -> None:
         cluster = place.cluster

@@ -101,7 +101,8 @@ class Node:
         if outcome.seconds is not None:
             run = outcome.seconds
         limit = spec.get("activeDeadlineSeconds")
-        if limit is not None and limit < run:
+        # A worker has no end of its own that would come before.
+        if limit is not None and (limit < run or (usual is not None and outcome.kind == "exit")):
             outcome, run = Outcome("deadline"), float(limit)
         grace = spec.get("terminationGracePeriodSeconds", 30)
         simulated_run = _Run(

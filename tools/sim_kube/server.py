@@ -128,7 +128,7 @@ class SimKube:
                 return await befall(fault, request)
             return answer
         except Refusal as refusal:
-            return _status(refusal.code, refusal.reason, str(refusal))
+            return status_response(refusal.code, refusal.reason, str(refusal))
 
     async def _serve(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
@@ -180,7 +180,7 @@ class SimKube:
         if not target.name:
             for stored in list(self.store.select(target.resource, target.namespace, _selector(query))):
                 self._remove(stored, options.get("gracePeriodSeconds"))
-            return _status(200, "", "")
+            return status_response(200, "", "")
         stored = self._existing(target)
         wanted = (options.get("preconditions") or {}).get("uid")
         if wanted is not None and wanted != stored.uid:
@@ -194,7 +194,7 @@ class SimKube:
         gone = self._remove(stored, None if grace is None else int(grace))
         if stored.resource is PODS:
             return web.Response(body=gone.document(), headers=_JSON)
-        return _status(200, "", "", uid=stored.uid)
+        return status_response(200, "", "", uid=stored.uid)
 
     def _remove(self, stored: Stored, grace: int | None) -> Stored:
         if stored.resource is PODS:
@@ -336,7 +336,7 @@ async def befall(fault: Fault, request: web.BaseRequest) -> web.StreamResponse:
     """The response that a fault puts in place of the real one."""
     if fault.action == "status":
         reason = fault.reason or {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}.get(fault.status, "")
-        response = _status(fault.status, reason, fault.message)
+        response = status_response(fault.status, reason, fault.message)
         if fault.status == 429:
             response.headers["Retry-After"] = str(fault.retry_after)
         return response
@@ -374,7 +374,7 @@ def _number(token: str) -> int:
         raise Refusal(400, "BadRequest", "continue key is not valid") from error
 
 
-def _status(code: int, reason: str, message: str, *, uid: str = "") -> web.Response:
+def status_response(code: int, reason: str, message: str, *, uid: str = "") -> web.Response:
     document: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
     document["status"] = "Success" if code < 400 else "Failure"
     if message:

@@ -285,6 +285,12 @@ async def test_a_pod_with_an_outcome_of_its_own(bench: Bench) -> None:
     assert pod["status"]["reason"] == "Evicted"
 
 
+async def test_a_pod_with_a_deadline(bench: Bench) -> None:
+    await bench.worker(activeDeadlineSeconds=1)
+    pod = await bench.until(lambda pod: pod["status"]["phase"] == "Failed")
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+
+
 async def test_connections_break_and_attempts_go_on(bench: Bench) -> None:
     await bench.worker()
     async with bench.agent() as agent:
