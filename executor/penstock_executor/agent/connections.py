@@ -1,7 +1,8 @@
 """Who is connected to a warm worker's agent: who hears of which attempt, and who holds the worker.
 
 Invariants: a hold is one connection's and ends with it, or with another one of the same holder. The end of an attempt
-is told to those who follow it, once to each. Whoever does not read what it is told is hung up on before the memory is full.
+is told to those who follow it, once to each. Whoever does not read what it is told is hung up on before the memory is
+full.
 """
 
 from __future__ import annotations

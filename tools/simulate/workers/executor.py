@@ -1,8 +1,8 @@
 """An executor in virtual time: the real code for workers, and around it what a shell does with it.
 
-Invariants: a launch is carried out after it was committed; an outcome counts when it was committed, with the fence under
-which the run is held. One that was killed does nothing any more; one that cannot reach the server goes on until its
-leases have run out, by its own clock, and with what its backend does by itself.
+Invariants: a launch is carried out after it was committed; an outcome counts when it was committed, with the fence
+under which the run is held. One that was killed does nothing any more; one that cannot reach the server goes on until
+its leases have run out, by its own clock, and with what its backend does by itself.
 """
 
 from __future__ import annotations
