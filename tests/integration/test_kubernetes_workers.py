@@ -18,7 +18,7 @@ import pytest
 from penstock_executor.attempts import TaskLaunch, TaskStarted, TaskWaiting
 from penstock_ir.event_log import FailureCause, FailureKind
 
-from tests.support.kube_bench import RUN, Bench, bench
+from tests.support.kube_bench import RUN, Bench, bench, well
 from tools.sim_kube.faults import Fault
 from tools.sim_kube.outcome import Outcome
 
@@ -28,7 +28,7 @@ CONFIG = {"workers": "namespace", "workersDefault": "run", "workersMax": "4"}
 @asynccontextmanager
 async def workers(tmp_path: Path, **config: str) -> AsyncIterator[Bench]:
     """A namespace that allows workers."""
-    async with bench(tmp_path, Outcome(), latency=0.05) as b:
+    async with bench(tmp_path, Outcome(messages={"main": well()}), latency=0.05) as b:
         await b.client.create(
             "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "penstock"}, "data": {**CONFIG, **config}}
         )
@@ -320,7 +320,7 @@ async def test_workers_are_kept_ready(tmp_path: Path) -> None:
 
 async def test_without_the_right_to_exec_tasks_run_without_workers(tmp_path: Path) -> None:
     async with workers(tmp_path) as b:
-        b.kube.faults.add(Fault(status=403, path="/exec", times=-1))
+        b.kube.faults.add(Fault(status=403, path="/exec", times=None))
         backend = await b.backend()
         one = task(b, "t0")
         await backend.launch(one)

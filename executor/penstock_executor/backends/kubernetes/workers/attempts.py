@@ -374,8 +374,8 @@ class WorkerAttempts:
         if worker is None or worker.link is None or attempt.state.phase is not Phase.STOPPING:
             return
         if not at_once:
-            kill = self._stop(attempt, at_once=True)
-            attempt.after(self._settings.cancel_grace_seconds, lambda: self._background.begin(kill))
+            grace = self._settings.cancel_grace_seconds
+            attempt.after(grace, lambda: self._background.begin(self._stop(attempt, at_once=True)))
         fence = self._held_runs().fence(run_id)
         message = {"op": "cancel", "id": attempt.identity, "run_id": run_id, "fence": fence, "at_once": at_once}
         try:

@@ -245,6 +245,8 @@ class Fleet:
         log.info("the stream to worker %s broke: %s", worker.view.name, error)
         if isinstance(error, ForbiddenError) and worker.pool is not None:
             text = "the executor's Role lacks create pods/exec (deploy/kustomize/tasks/warm-workers.yaml)"
+            worker.over = worker.over or text
+            self.remove(worker)
             self._has_trouble(worker.pool, text)
 
     def _heard(self, worker: Worker, message: Message) -> None:
