@@ -67,7 +67,8 @@ def parts(uow: UnitOfWork, run_id: str, tasks: Sequence[Task]) -> dict[str, LogP
         row = rows.get((task.task_id, task.attempt))
         found[task.task_id] = LogPart(task.pod_name)
         if row is not None:
-            found[task.task_id] = LogPart(task.pod_name, row.log_mark, row.placed_at or row.created_at)
+            # An executor that takes the run over may tell later times of its phases, but not of when it was asked for.
+            found[task.task_id] = LogPart(task.pod_name, row.log_mark, row.created_at)
     return found
 
 
