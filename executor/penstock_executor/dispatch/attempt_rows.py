@@ -10,6 +10,7 @@ order of its phases, not before it was asked for and not in the future.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import islice
 from operator import attrgetter
@@ -31,6 +32,7 @@ _BEFORE_START = ("fetched_at_millis", "prepared_at_millis", "scheduled_at_millis
 _INT32 = range(-(2**31), 2**31)
 _NAME = 253
 _PLACEMENT = 200
+_LOG_MARK = re.compile(r"[a-z0-9]{1,63}")
 
 
 class AttemptRows:
@@ -115,6 +117,7 @@ class AttemptRows:
             row.node = storable(times.node)[:_NAME]
         if times.placement:
             row.placement = storable(times.placement)[:_PLACEMENT]
-        if times.log_mark:
+        # The server takes no report with another one.
+        if _LOG_MARK.fullmatch(times.log_mark):
             row.log_mark = times.log_mark
         return row

@@ -65,11 +65,10 @@ def parts(uow: UnitOfWork, run_id: str, tasks: Sequence[Task]) -> dict[str, LogP
     found: dict[str, LogPart] = {}
     for task in tasks:
         row = rows.get((task.task_id, task.attempt))
-        # A Pod's name is that of the next attempt before anything is told of where it runs.
-        if row is None or row.pod_name != task.pod_name:
-            found[task.task_id] = LogPart(task.pod_name)
-        else:
-            found[task.task_id] = LogPart(task.pod_name, row.log_mark, row.placed_at or row.created_at)
+        found[task.task_id] = LogPart(task.pod_name)
+        if row is not None:
+            # An executor that takes the run over may tell later times of its phases, but not of when it was asked for.
+            found[task.task_id] = LogPart(task.pod_name, row.log_mark, row.created_at)
     return found
 
 

@@ -81,6 +81,14 @@ def test_where_an_attempt_runs_is_told_with_its_start_and_stays() -> None:
     assert (row.placement, row.log_mark) == (("worker w, its 2nd task\ufffd" + "ü" * 300)[:200], "m1")
 
 
+@pytest.mark.parametrize("mark", ["M1", "m1\n", "m 1", "m" * 64, "ü"])
+def test_a_mark_that_no_server_takes_is_not_told(mark: str) -> None:
+    session = opened()
+    session.note_times("loop[0]/t", 1, 1_200, AttemptTimes(placed=1_100, log_mark=mark))
+    (row,) = reported(session).attempts
+    assert row.log_mark == ""
+
+
 def test_how_far_an_attempt_is_hurries_no_report() -> None:
     session = opened()
     reported(session)

@@ -48,6 +48,7 @@ def expected(log: bytes) -> tuple[bytes, Place]:
 
 @given(logs, st.lists(st.integers(0, 600), max_size=20))
 @example(b"\n::penstock-attempt m1 begin\n\n::penstock-attempt m1 end\n", [28])
+@example(b"\n::penstock-attempt m1 end\n\n::penstock-attempt m1 begin\nown or not\n", [])
 @example(b"\n::penstock-attempt m1 begin\na\n\n\n::penstock-attempt m1 end\n", [30, 31, 32])
 def test_any_split_of_a_log_gives_the_same(log: bytes, cuts: list[int]) -> None:
     bounds = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]

@@ -242,6 +242,21 @@ def test_a_begin_mark_is_not_waited_for_for_ever(store: Store) -> None:
     assert not reading.waits
 
 
+def test_an_attempt_that_says_nothing_for_long_goes_on(store: Store) -> None:
+    pods = Pods()
+    said: list[bytes | None] = [mark(b"begin") + b"own\n"]
+    pods.says["w"] = said
+    source = LogSource(run("r1"), "a", lambda namespace: store, Segments(), task(TaskState.RUNNING, FIRST, "w"), WORKER)
+    reading = reading_of(source, pods)
+    source.look(())
+    assert rest(reading) == b"own\n"
+    for _ in range(100):
+        source.look(())
+        assert reading.next_piece() == b""
+    said.append(b"more\n")
+    assert reading.next_piece() == b"more\n"
+
+
 def test_a_lost_end_mark_is_not_waited_for_once_the_attempt_is_over(store: Store) -> None:
     """What follows may be another attempt's."""
     pods = Pods()

@@ -606,7 +606,7 @@ def test_tasks_that_share_a_pod_have_their_own_lines_each(world: World, pods: Po
     runs_in_worker(world, "b", "m2")
     world.logs.open(replace(FOLLOW, node_id="b"), other)
     world.until(other, lambda: pods.opened["w"] is not first)
-    assert [(part.pod, part.mark, part.since) for part in pods.asked[-2:]] == [("w", "m1", 2_000), ("w", "m2", 2_000)]
+    assert [(part.pod, part.mark, part.since) for part in pods.asked[-2:]] == [("w", "m1", 1_000), ("w", "m2", 1_000)]
     said = b"".join(
         b"\n::penstock-attempt m%d begin\nof %d\n\n::penstock-attempt m%d end\n" % ((n,) * 3) for n in (1, 2)
     )
