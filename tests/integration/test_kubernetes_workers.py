@@ -37,7 +37,7 @@ async def workers(tmp_path: Path, **config: str) -> AsyncIterator[Bench]:
 
 def task(b: Bench, name: str, outcome: Mapping[str, Any] | None = None, **fields: Any) -> TaskLaunch:
     env = (("SIM_OUTCOME", json.dumps(outcome)),) if outcome is not None else ()
-    return b.task(name, env=env, **fields)
+    return b.task(name, **{"env": env, **fields})
 
 
 async def pods_of_workers(b: Bench) -> list[Mapping[str, Any]]:
@@ -153,7 +153,9 @@ async def test_what_cannot_share_has_a_pod_of_its_own_and_says_why(
         await backend.launch(one)
         outcome = await b.outcome(one.key)
         assert [pod["metadata"]["name"] for pod in await b.pods()] == [one.pod_name]
-        assert (why in outcome.times.placement) and (outcome.times.placement.startswith("a Pod of its own") == bool(why))
+        assert (why in outcome.times.placement) and (
+            outcome.times.placement.startswith("a Pod of its own") == bool(why)
+        )
         await backend.close()
 
 

@@ -315,16 +315,18 @@ class Fleet:
     async def _make(self, pool: Pool, kind: _Kind) -> None:
         pod = named(kind.pod, pool.shape, secrets.token_hex(4))
         name = pod["metadata"]["name"]
+        trouble = ""
         try:
             document, _ = await self._calls.create(pool.namespace, pod, lambda: True)
         except QuotaExceededError as error:
-            self._has_trouble(pool, quota_text(error.message))
-            return
+            trouble = quota_text(error.message)
         except (KubeError, CreateAbandonedError, PodVanishedError) as error:
-            self._has_trouble(pool, f"Kubernetes refuses the Pod of a worker: {str(error)[:300]}")
-            return
+            trouble = f"Kubernetes refuses the Pod of a worker: {str(error)[:300]}"
         finally:
             self._making[pool] -= 1
+        if trouble:
+            self._has_trouble(pool, trouble)
+            return
         made = view_of(document)
         view = self._there.setdefault(pool.namespace, {}).setdefault(made.uid, made)
         log.info("worker %s/%s was made", pool.namespace, name)
