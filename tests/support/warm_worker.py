@@ -24,10 +24,9 @@ AS_USER = (*RESTRICTED, "--reuid=1000", "--regid=1000", "--clear-groups") if os.
 
 
 class WorkerPod:
-    """`directory` is open to every user. The places of attempts are below `root`. `program` is what the worker's first
-    process is started with, without its options."""
+    """`directory` is open to every user. The places of attempts are below `root`."""
 
-    def __init__(self, directory: Path, program: Sequence[str]) -> None:
+    def __init__(self, directory: Path, program: Path) -> None:
         self.directory = directory
         self.share, self.root, self.kept = (directory / name for name in ("share", "root", "kept"))
         self.temporary, self.message = directory / "tmp", directory / "message"
@@ -48,7 +47,7 @@ class WorkerPod:
         places = [
             option for place in (self.root, self.temporary, Path("/dev/shm")) for option in ("--clear", str(place))
         ]
-        command = [*self._program, "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
+        command = [str(self._program), "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
         mounted = 'mount -t tmpfs tmpfs /dev/shm && chmod 1777 /dev/shm && exec "$@"'
         files = [(self.directory / name).open("ab") for name in ("stdout", "stderr", "agent-stderr")]
         self.main = subprocess.Popen(
@@ -169,7 +168,7 @@ class WorkerPod:
 
 
 @asynccontextmanager
-async def warm_worker(directory: Path, program: Sequence[str]) -> AsyncIterator[WorkerPod]:
+async def warm_worker(directory: Path, program: Path) -> AsyncIterator[WorkerPod]:
     pod = WorkerPod(directory, program)
     pod.start()
     try:
