@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import tempfile
 import textwrap
@@ -40,15 +39,9 @@ def place() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in warm_python.interpreter()[1].items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
 async def pod(place: Path) -> AsyncIterator[WorkerPod]:
-    async with warm_worker(place, warm_python.first_process(wrapper.WORKER)) as pod:
+    async with warm_worker(place, warm_python.first_process(place)) as pod:
         yield pod
 
 
@@ -65,7 +58,8 @@ def executor_input(pod: WorkerPod, name: str, **parameters: Any) -> str:
 
 async def begin(pod: WorkerPod, name: str, source: str, *, cold: bool = False, **variables: str) -> None:
     await pod.heard("state", ready=True)
-    given = executor_input(pod, name, **({"given": "x" * 100_000} if "given" in source else {}))
+    parameters: dict[str, Any] = {"given": "x" * 100_000} if "given" in source else {}
+    given = executor_input(pod, name, **parameters)
     program = warm_python.cold_program(source, given) if cold else warm_python.program(pod.share, source, given)
     await pod.begin_program(name, program, OUT=pod.task(name).parameters["out"], **variables)
     await pod.heard("started", id=name)
@@ -76,7 +70,7 @@ def log(pod: WorkerPod, name: str) -> str:
 
 
 async def run(pod: WorkerPod, name: str, body: str, **variables: str) -> AttemptResult:
-    await begin(pod, name, component(body), **variables)
+    await begin(pod, name, component(body), cold=False, **variables)
     return await pod.result(name)
 
 
@@ -134,7 +128,7 @@ ENDINGS = {
         print(sys.path, sys.flags, sys.prefix, sys.executable, sys.stdin, sys.stdout, sys.stderr, sys.excepthook)
         print([bool(getattr(sys, name).line_buffering) for name in ("stdin", "stdout", "stderr")])
         print("kfp.dsl.executor_main" in sys.modules, sorted(vars(__main__)))
-        print(os.getcwd(), oct(os.umask(0)), sorted(os.listdir("/proc/self/fd"))[:3], sys.stdin.fileno())
+        print(os.getcwd(), oct(os.umask(0)), sorted(os.listdir("/proc/self/fd")), sys.stdin.fileno())
         print([(number, signal.getsignal(number)) for number in signal.valid_signals() if number < 32])
         print(signal.pthread_sigmask(signal.SIG_BLOCK, []), os.getsid(0), time.tzname, os.nice(0))
         print([resource.getrlimit(number) for number in range(16)])
@@ -161,6 +155,19 @@ async def test_a_signal_is_told_as_one(pod: WorkerPod) -> None:
     for number in (9, 11, 15):
         result = await run(pod, f"a{number}", f"os.kill(os.getpid(), {number})")
         assert result.exit is not None and (result.exit.code, result.exit.signal) == (128 + number, number)
+
+
+async def test_what_the_caller_has_is_handed_over(pod: WorkerPod) -> None:
+    await pod.heard("state", ready=True)
+    source = component(
+        "print('found', oct(os.umask(0)), os.getcwd(), sys.path[1], repr(sys.stdin.read()), os.environ['B'])"
+    )
+    called = warm_python.program(pod.share, source, executor_input(pod, "a"))
+    script = 'umask 037; cd /usr; printf "a\nb" | B=given "$@"'
+    await pod.begin_program("a", ["sh", "-euc", script, "sh", *called])
+    await pod.heard("started", id="a")
+    assert (await pod.result("a")).exit is not None
+    assert "\nfound 0o37 /usr /usr 'a\\nb' given\n" in pod.log("a")
 
 
 async def test_attempts_share_no_randomness(pod: WorkerPod) -> None:
@@ -287,10 +294,18 @@ HOSTILE = {
     "many components": f"""
         import subprocess
         call = [{str(wrapper.WORKER)!r}, "--call", {CALL}, "--", "{warm_python.RUNTIME}", "{warm_python.MODULE}"]
-        source = "import time\\ndef c():\\n    time.sleep(1000)\\n"
+        source = "import time; time.sleep(1000)"
         for _ in range(100):
             subprocess.Popen([*call, source, "--function_to_execute", "c", "--executor_input", "{{}}"])
-        time.sleep(1)
+
+        def forked():
+            files = [f"/proc/{{name}}/status" for name in os.listdir("/proc") if name.isdigit()]
+            return sum("PPid:\\t1\\n" in open(file).read() for file in files) - 1
+
+        while forked() < 64:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        assert forked() == 64
     """,
     "requests that are none": f"""
         import array, struct
@@ -364,7 +379,7 @@ async def test_a_component_has_nothing_of_others_in_its_memory(pod: WorkerPod) -
 
 @pytest.mark.parametrize("name", ["PYTHONHASHSEED", "LANG", "PATH"])
 async def test_other_settings_have_a_python_started_anew(pod: WorkerPod, name: str) -> None:
-    value = {"PYTHONHASHSEED": "7", "LANG": "C", "PATH": os.environ["PATH"] + ":/nowhere"}[name]
+    value = {"PYTHONHASHSEED": "7", "LANG": "C", "PATH": warm_python.interpreter()[1]["PATH"] + ":/nowhere"}[name]
     body = f"print('started', open('/proc/self/cmdline').read().split(chr(0))[1], hash('a'), os.environ['{name}'])"
     logs = []
     for one in "ab":
@@ -380,7 +395,7 @@ async def test_an_sdk_that_cannot_be_imported_in_advance(place: Path, module: st
     (place / "no" / "threads.py").write_text(
         "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
     )
-    started = warm_python.first_process(wrapper.WORKER, module)
+    started = warm_python.first_process(place, module=module)
     async with warm_worker(place, started) as pod:
         for name in "ab":
             result = await run(pod, name, "print('well', os.getpid() > 1)")

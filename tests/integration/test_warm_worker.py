@@ -38,12 +38,10 @@ NAMES = re.compile(r"(?<=/run/)\w+|(?<=stop-)\w+")
 
 
 @pytest.fixture(params=["committed", "sanitized", "python"])
-def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def program(request: pytest.FixtureRequest, place: Path) -> Path:
     if request.param == "python":
-        for name, value in warm_python.interpreter()[1].items():
-            monkeypatch.setenv(name, value)
-        return warm_python.first_process(wrapper.WORKER)
-    return [str(wrapper.WORKER if request.param == "committed" else wrapper.sanitized("worker"))]
+        return warm_python.first_process(place)
+    return wrapper.WORKER if request.param == "committed" else wrapper.sanitized("worker")
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def pod(place: Path, program: list[str]) -> AsyncIterator[WorkerPod]:
+async def pod(place: Path, program: Path) -> AsyncIterator[WorkerPod]:
     async with warm_worker(place, program) as pod:
         yield pod
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -44,12 +45,16 @@ def interpreter() -> tuple[str, dict[str, str]]:
     raise RuntimeError(said)
 
 
-def first_process(worker: Path, module: str = MODULE) -> list[str]:
-    """What it is started with, without the options of any worker."""
-    return [
-        interpreter()[0], str(SOURCES / "first_process.py"), "--worker", str(worker),
-        "--module", module, "--variable", RUNTIME,
-    ]  # fmt: skip
+def first_process(place: Path, worker: Path = wrapper.WORKER, module: str = MODULE) -> Path:
+    """A program in `place` that becomes it, with the options of any worker."""
+    python, variables = interpreter()
+    command = [python, str(SOURCES / "first_process.py"), "--worker", str(worker), "--module", module]
+    settings = [f"{name}={value}" for name, value in variables.items()]
+    program = place / "first-process"
+    started = shlex.join(["env", *settings, *command, "--variable", RUNTIME])
+    program.write_text(f'#!/bin/sh\nexec {started} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 def program(share: Path, source: str, executor_input: str = "{}", *arguments: str) -> list[str]:

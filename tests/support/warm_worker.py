@@ -80,10 +80,9 @@ async def connected(socket: Path) -> AgentClient:
 
 
 class WorkerPod:
-    """`directory` is open to every user. The places of attempts are below `root`. `program` is what the worker's first
-    process is started with, without its options."""
+    """`directory` is open to every user. The places of attempts are below `root`."""
 
-    def __init__(self, directory: Path, program: Sequence[str], agent_options: Sequence[str] = ()) -> None:
+    def __init__(self, directory: Path, program: Path, agent_options: Sequence[str] = ()) -> None:
         self.directory = directory
         self.share, self.root, self.kept = (directory / name for name in ("share", "root", "kept"))
         self.temporary, self.message = directory / "tmp", directory / "message"
@@ -109,7 +108,7 @@ class WorkerPod:
         places = [
             option for place in (self.root, self.temporary, Path("/dev/shm")) for option in ("--clear", str(place))
         ]
-        command = [*self._program, "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
+        command = [str(self._program), "--run", str(wrapper.WRAPPER), "--share", str(self.share), *places]
         mounted = 'mount -t tmpfs tmpfs /dev/shm && chmod 1777 /dev/shm && exec "$@"'
         files = [(self.directory / name).open("ab") for name in ("stdout", "stderr", "agent-stderr")]
         self.main = subprocess.Popen(
@@ -216,7 +215,7 @@ class WorkerPod:
 
 
 @asynccontextmanager
-async def warm_worker(directory: Path, program: Sequence[str], *agent_options: str) -> AsyncIterator[WorkerPod]:
+async def warm_worker(directory: Path, program: Path, *agent_options: str) -> AsyncIterator[WorkerPod]:
     pod = WorkerPod(directory, program, agent_options)
     pod.start()
     try:
