@@ -34,7 +34,7 @@ class WorkerEnd(NamedTuple):
 def is_worker(spec: Mapping[str, Any]) -> bool:
     """Whether a Pod is one, by the command of its container `main`."""
     return any(
-        container.get("name") == MAIN and str((container.get("command") or [""])[0]).endswith("/worker")
+        container.get("name") == MAIN and any(str(word).endswith("/worker") for word in container.get("command") or ())
         for container in spec.get("containers") or ()
     )
 

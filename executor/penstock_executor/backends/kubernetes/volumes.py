@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.backends.kubernetes.errors import PodSpecError
+from penstock_executor.backends.kubernetes.lightweight import FIRST_PROCESS
 from penstock_executor.backends.kubernetes.settings import PodSettings
 from penstock_executor.pod_paths import SCRATCH, WORKSPACE
 
@@ -36,11 +37,13 @@ def scratch_volumes(containers: Iterable[Json]) -> list[Json]:
 
 
 def wrapper_volume(settings: PodSettings, architecture: str, *, worker: bool = False) -> Json:
-    """With the binary for `architecture`, or with all when it is empty; `worker`: also that of a warm worker."""
+    """With the binary for `architecture`, or with all when it is empty; `worker`: also what a worker begins with."""
     source: Json = {"name": settings.wrapper_config_map, "defaultMode": 0o555}
     if architecture:
         names = ("run", "worker") if worker else ("run",)
         source["items"] = [{"key": f"{name}-{architecture}", "path": name} for name in names]
+        if worker:
+            source["items"].append({"key": FIRST_PROCESS, "path": FIRST_PROCESS})
     return {"name": WRAPPER_VOLUME, "configMap": source}
 
 

@@ -12,15 +12,17 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-_BINARIES = ("run-amd64", "run-arm64", "worker-amd64", "worker-arm64")
+from penstock_executor.backends.kubernetes.lightweight import FIRST_PROCESS
+
+_PROGRAMS = ("bin/run-amd64", "bin/run-arm64", "bin/worker-amd64", "bin/worker-arm64", FIRST_PROCESS)
 
 
 @cache
 def wrapper_config_map() -> dict[str, Any]:
-    """A v1 ConfigMap without a namespace. Raises FileNotFoundError for an installation without the binaries."""
-    home = resources.files("penstock_executor.agent") / "bin"
-    binaries = {name: (home / name).read_bytes() for name in _BINARIES}
-    digest = hashlib.sha256(b"".join(binaries[name] for name in _BINARIES)).hexdigest()[:12]
+    """A v1 ConfigMap without a namespace. Raises FileNotFoundError for an installation without the programs."""
+    home = resources.files("penstock_executor.agent")
+    programs = {name.rpartition("/")[2]: home.joinpath(name).read_bytes() for name in _PROGRAMS}
+    digest = hashlib.sha256(b"".join(programs.values())).hexdigest()[:12]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -29,5 +31,5 @@ def wrapper_config_map() -> dict[str, Any]:
             "labels": {"app.kubernetes.io/managed-by": "penstock", "app.kubernetes.io/component": "wrapper"},
         },
         "immutable": True,
-        "binaryData": {name: base64.b64encode(data).decode() for name, data in binaries.items()},
+        "binaryData": {name: base64.b64encode(data).decode() for name, data in programs.items()},
     }

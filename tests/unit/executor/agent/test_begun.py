@@ -41,17 +41,22 @@ def test_so_many_runs_are_known_and_no_more() -> None:
 
 def test_a_forgotten_attempt_stays_known_without_its_result() -> None:
     attempts = BegunAttempts()
-    attempts.begin("a", "run")
+    attempts.begin("a", "run", "mark")
     assert not attempts.forget("a"), "it runs"
     assert json.loads(attempts.end("a", WELL))["result"]["parameters"] == {"out": "x"}
     assert attempts.kept() == ["a"]
     assert attempts.forget("a") and not attempts.forget("a") and not attempts.forget("b")
     assert attempts.kept() == []
     found = attempts.find("a", "run")
-    assert found is not None and found.known() == {"event": "known", "number": 1, "running": False, "forgotten": True}
+    assert found is not None and found.told() == {
+        "number": 1,
+        "running": False,
+        "forgotten": True,
+        "log_token": "mark",
+    }
     result = json.loads(attempts.ended("a"))["result"]
     assert result["parameters"] == {} and "forgotten" in result["failure"][1]
-    assert attempts.begin("b", "run").number == 2
+    assert attempts.begin("b", "run", "mark").number == 2
     with pytest.raises(RefusedError, match="another run"):
         attempts.find("a", "another")
 
@@ -59,7 +64,7 @@ def test_a_forgotten_attempt_stays_known_without_its_result() -> None:
 def test_results_are_kept_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(begun, "MAX_KEPT_BYTES", 1000)
     attempts = BegunAttempts()
-    attempts.begin("a", "run")
+    attempts.begin("a", "run", "mark")
     attempts.end("a", AttemptResult(None, parameters={"out": "x" * 1000}))
     with pytest.raises(RefusedError, match="bytes"):
         attempts.check_room()

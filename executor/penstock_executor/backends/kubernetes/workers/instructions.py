@@ -15,6 +15,7 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.kubernetes.agent_container import LOG, PodStore
 from penstock_executor.backends.kubernetes.environment import last_of_each, task_variables
+from penstock_executor.backends.kubernetes.lightweight import lightweight_of
 from penstock_executor.backends.kubernetes.main_container import mounts_of_template, wrapper_command
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
@@ -61,7 +62,8 @@ def instructions(task: TaskLaunch, settings: PodSettings, policy: NamespacePolic
         places=policy.allowed.get("pipelineRoots"),
         tail=True,
     )
-    argv = checked_arguments(paths.command(), "argument")
+    light = lightweight_of(paths.command())
+    argv = checked_arguments(light.program() if light is not None else paths.command(), "argument")
     wrapper = wrapper_command(task, paths, moved, agent=True, home="" if at_home else HOME, has_root=True)
     template = names_set_by_template(policy)
     variables = {

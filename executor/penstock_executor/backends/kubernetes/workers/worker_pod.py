@@ -19,7 +19,14 @@ from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import PodStore, agent_container, agent_volumes
 from penstock_executor.backends.kubernetes.allowed import check_task
-from penstock_executor.backends.kubernetes.environment import last_of_each, task_variables
+from penstock_executor.backends.kubernetes.environment import last_of_each, literal, task_variables
+from penstock_executor.backends.kubernetes.lightweight import (
+    PACKAGE_VARIABLES,
+    PACKAGES,
+    WORKER,
+    Lightweight,
+    lightweight_of,
+)
 from penstock_executor.backends.kubernetes.main_container import NAME, mounts_of_template
 from penstock_executor.backends.kubernetes.merge import with_template
 from penstock_executor.backends.kubernetes.own_names import TOKEN_ANNOTATION
@@ -27,8 +34,10 @@ from penstock_executor.backends.kubernetes.pod_spec import identity_for_agent, s
 from penstock_executor.backends.kubernetes.security import pod_security, task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
+from penstock_executor.backends.kubernetes.variable_expansion import escaped
 from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN, LABEL_WORKER, entries, mapping
 from penstock_executor.backends.kubernetes.volumes import (
+    CERTIFICATES,
     certificates_mount,
     certificates_volume,
     file_mounts,
@@ -49,6 +58,8 @@ from penstock_executor.engine.task_config import kubernetes_resources
 Json = dict[str, Any]
 
 PREFIX = "penstock-worker-"
+_FOR_PIP = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT", "REQUESTS_CA")
+"""Beginnings of the variables by which a task says where packages are."""
 TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the container's
 _ALWAYS_CLEARED = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - the container's
 
@@ -70,7 +81,9 @@ def worker_pod(
     paths = TaskPaths(task)
     moved = agent_transfers(task, paths, settings)
     architecture = architecture_of(platform, settings)
-    main = _main(task, paths, moved, settings, policy, architecture)
+    light = lightweight_of(paths.command())
+    main = _main(task, paths, moved, settings, policy, architecture, light)
+    packages = [_packages(main, light, task_variables(task, settings))] if light is not None and light.install else []
     agent = _agent(agent_container(task, paths, moved, settings, policy, store))
     annotations = {"sidecar.istio.io/inject": "false", **(platform.get("annotations") or {})}
     labels = {
@@ -88,7 +101,7 @@ def worker_pod(
                 "name": "",
                 "namespace": task.namespace or settings.default_namespace,
                 "labels": labels,
-                "annotations": {**annotations, **identity_for_agent([main, agent])},
+                "annotations": {**annotations, **identity_for_agent([main, agent, *packages])},
             },
             "spec": {
                 "restartPolicy": "Never",
@@ -96,9 +109,10 @@ def worker_pod(
                 "automountServiceAccountToken": annotations.get(TOKEN_ANNOTATION) == "true",
                 "terminationGracePeriodSeconds": settings.termination_grace_seconds,
                 "securityContext": pod_security(settings, policy, shared=False),
+                **({"initContainers": packages} if packages else {}),
                 "containers": [main, agent],
                 "volumes": [
-                    *scratch_volumes([main, agent]),
+                    *scratch_volumes([main, agent, *packages]),
                     wrapper_volume(settings, architecture, worker=True),
                     *certificates_volume(settings),
                     *(platform.get("volumes") or ()),
@@ -138,6 +152,7 @@ def _main(
     settings: PodSettings,
     policy: NamespacePolicy,
     architecture: str,
+    light: Lightweight | None,
 ) -> Json:
     platform: Any = task.kubernetes
     users = [*(platform.get("volumeMounts") or ()), *(platform.get("ownVolumeMounts") or ())]
@@ -149,12 +164,17 @@ def _main(
         *(_temporary_mount(path) for path in TEMPORARY if path not in taken),
         wrapper_mount(architecture),
         *certificates_mount(settings),
+        *([{**scratch_mount(PACKAGES), "readOnly": True}] if light is not None and light.install else ()),
     ]
+    first = light.first_process() if light is not None else [f"{WRAPPER_DIR}/{WORKER}"]
+    variables = _from_elsewhere(task, settings)
+    if light is not None and light.install:
+        variables += [{"name": name, "value": value} for name, value in PACKAGE_VARIABLES.items()]
     container: Json = {
         "name": NAME,
         "image": task.image,
-        "command": [f"{WRAPPER_DIR}/worker", "--share", SHARE, "--run", f"{WRAPPER_DIR}/run"],
-        "env": _from_elsewhere(task, settings),
+        "command": [*first, "--share", SHARE, "--run", f"{WRAPPER_DIR}/run"],
+        "env": variables,
         "volumeMounts": with_users_mounts(ours, users, paths.root, workspace="workspace" in platform),
         "securityContext": {
             **task_security(platform.get("securityContext") or {}, policy),
@@ -167,6 +187,24 @@ def _main(
     if platform.get("imagePullPolicy"):
         container["imagePullPolicy"] = platform["imagePullPolicy"]
     return container
+
+
+def _packages(main: Json, light: Lightweight, variables: Sequence[Json]) -> Json:
+    """Installs once what a lightweight component needs, into a directory that its attempts can only read."""
+    told = [one for one in last_of_each(variables) if one["name"].upper().startswith(_FOR_PIP)]
+    own = {**PACKAGE_VARIABLES, "PIP_USER": "1", "PIP_NO_CACHE_DIR": "1", "HOME": "/tmp"}  # noqa: S108 - the container's
+    taken = {mount["mountPath"] for mount in main["volumeMounts"]}
+    kept = ("image", "imagePullPolicy", "resources", "securityContext")
+    return {
+        **{key: main[key] for key in kept if key in main},
+        "name": "penstock-packages",
+        "command": [escaped(word, ()) for word in light.install],
+        "env": [*literal([*main["env"], *told]), *({"name": name, "value": value} for name, value in own.items())],
+        "volumeMounts": [
+            scratch_mount(PACKAGES),
+            *(one for one in main["volumeMounts"] if one["mountPath"] in taken & {*TEMPORARY, CERTIFICATES}),
+        ],
+    }
 
 
 def _cleared(pod: Mapping[str, Any], main: Mapping[str, Any]) -> list[str]:
