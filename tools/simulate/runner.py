@@ -1,5 +1,5 @@
 """One seed: a random pipeline, its run without faults, and runs with faults that must have the same result; and pools
-of slots under random requests.
+of slots under random requests; and, for some seeds, workers.
 """
 
 from __future__ import annotations
@@ -11,13 +11,19 @@ from penstock_ir.model import JsonValue, Pipeline
 
 from tools.simulate import invariants, slots
 from tools.simulate.pipelines import random_pipeline
+from tools.simulate.workers import world as workers
 from tools.simulate.world import Plan, World
+
+_WORKERS_EVERY = 4
+"""They take longer than all the rest."""
 
 
 def check(seed: int) -> None:
     """Raises AssertionError."""
     check_pipeline(random_pipeline(Random(f"pipeline {seed}")), seed)
     slots.check(seed)
+    if seed % _WORKERS_EVERY == 0:
+        workers.check(seed)
 
 
 def check_pipeline(pipeline: Pipeline, seed: int, arguments: Mapping[str, JsonValue] | None = None) -> None:

@@ -199,13 +199,16 @@ class SimExecutor:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def launch(self, task: TaskLaunch) -> None:
-        """Its launch was committed by this executor, or is found in the log of a run that it took over."""
+    def launch(self, task: TaskLaunch, *, cancel: bool = False) -> None:
+        """Its launch was committed by this executor, or is found in the log of a run that it took over; `cancel`: it
+        is to be cancelled as soon as it is launched."""
         self.held[task.key.run_id].open[task.key] = True
-        self.begin(self._launch(task))
+        self.begin(self._launch(task, cancel=cancel))
 
-    async def _launch(self, task: TaskLaunch) -> None:
+    async def _launch(self, task: TaskLaunch, *, cancel: bool) -> None:
         placement = await self.workers.takes(task)
+        if cancel:
+            self.cancel(task.key)
         while placement is not None and self.expects(task.key) is not None:
             try:
                 await self._own_pod(task, placement)

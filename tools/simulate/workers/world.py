@@ -44,6 +44,7 @@ class _Task:
     number: int = 0
     started: bool = False
     over: bool = False
+    canceled: bool = False
     ends: list[FailureKind | None] = field(default_factory=list)
 
 
@@ -121,7 +122,7 @@ class World:
         except AssertionError as error:
             self.broken.append(str(error))
         executor.released(key)
-        if event.failure is FailureKind.INFRASTRUCTURE:
+        if event.failure is FailureKind.INFRASTRUCTURE and not task.canceled:
             if task.number >= _MOST_ATTEMPTS:
                 self.broken.append(f"{key.run_id}/{key.path} is lost again and again")
                 return
@@ -139,6 +140,8 @@ class World:
             assert self.cluster.begins[name] == 1, f"{name} was never begun"
         elif event.failure is FailureKind.USER:
             assert outcome.exit_code or outcome.kind == "oom", f"{name} failed by itself: {event.error}"
+        elif event.failure is FailureKind.CANCELED:
+            assert task.canceled, f"{name} was cancelled by nobody"
         else:
             assert event.failure is FailureKind.INFRASTRUCTURE, f"{name}: {event.failure} {event.error}"
 
@@ -197,7 +200,7 @@ class World:
         executor.held[run.run_id] = Held(run.fence, sent + LEASE_SECONDS * _CERTAIN)
         for path, task in run.tasks.items():
             if task.number and not task.over:
-                executor.launch(self._task(run, path, may_exist=True))
+                executor.launch(self._task(run, path, may_exist=True), cancel=task.canceled)
         self._go_on(executor, run)
 
     # --- faults ----------------------------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ class World:
         pods = [pod for pod in self.cluster.workers.values() if pod.runs]
         living = [one for one in self.executors if one.alive]
         kind = self.random.choice(
-            ("kill executor", "away", "away", "cut", "cut", "cut off", "agent", "main", "delete", "node")
+            ("kill executor", "away", "away", "cut", "cut", "cut off", "agent", "main", "delete", "node", "cancel")
         )
         self.faults.append(f"{asyncio.get_running_loop().time():.1f} {kind}")
         loop = asyncio.get_running_loop()
@@ -239,11 +242,23 @@ class World:
             for pipe in list(executor.pipes):
                 pipe.cut()
             loop.call_later(self.random.uniform(1, 200), setattr, executor, "cut_off", False)
+        elif kind == "cancel":
+            self._cancel()
         elif pods:
             pod = self.random.choice(pods)
             {"cut": pod.cut, "agent": pod.kill_agent, "main": pod.kill, "delete": pod.vanish, "node": pod.lose_node}[
                 kind
             ]()
+
+    def _cancel(self) -> None:
+        """One attempt that is under way, by who holds its run; the holders after it do so, too."""
+        for run in self.runs.values():
+            for path, task in run.tasks.items():
+                if task.number and not task.over and not task.canceled:
+                    task.canceled = True
+                    if run.holder is not None:
+                        run.holder.cancel(AttemptKey(run.run_id, path, task.number))
+                    return
 
     async def run(self) -> None:
         for _ in range(self.random.randint(1, 3)):

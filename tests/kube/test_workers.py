@@ -1,0 +1,109 @@
+"""Tasks that share warm workers on a real cluster: results, logs and ends as in Pods of their own, and fewer Pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from penstock.client import Client
+from penstock_api.v2beta1 import run_pb2
+
+from tools.cluster import Cluster
+from tools.kube_penstock import KubePenstock, kube_penstock
+from tools.testing import kube_specs, runs
+
+POLICY = {"workers": "namespace", "workersDefault": "run", "workersMax": "3"}
+
+
+@pytest.fixture(scope="module")
+def warm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubePenstock]:
+    """In a namespace whose tasks share workers."""
+    with kube_penstock(cluster, tmp_path_factory.mktemp("warm")) as up:
+        path = f"/api/v1/namespaces/{up.namespace}/configmaps"
+        cluster.create(path, {"metadata": {"name": "penstock"}, "data": POLICY})
+        yield up
+
+
+@pytest.fixture
+def client(warm: KubePenstock) -> Iterator[Client]:
+    with ExitStack() as stack:
+        yield stack.enter_context(Client(warm.up.grpc))
+
+
+def placements(client: Client, run_id: str) -> dict[str, str]:
+    """The Pods of a run's tasks."""
+    return {path: task.pod_name for path, task in runs.tasks(client, run_id).items() if task.pod_name}
+
+
+def test_a_loop_shares_workers(client: Client) -> None:
+    run_id = runs.start(client, kube_specs.loop(30))
+    run = runs.finished(client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+    pods = placements(client, run_id)
+    assert len(pods) >= 30 and len(set(pods.values())) <= 3
+    assert all(pod.startswith("penstock-worker-") for pod in pods.values())
+
+
+def test_artifacts_parameters_and_logs(client: Client) -> None:
+    run_id = runs.start(client, kube_specs.passing("handed over ünïcödé"))
+    run = runs.finished(client, run_id)
+    assert run.state == run_pb2.SUCCEEDED, run.error.message
+    assert runs.outputs(client, run_id, "use") == {"text": "handed over ünïcödé"}
+    assert len(set(placements(client, run_id).values())) <= 2
+
+
+@pytest.mark.parametrize("text", ["$HOME $(KFP_POD_NAME) $$ $(date)", "quote ' \" \\ \n line", "ünïcödé 🌍"])
+def test_arguments_arrive_byte_for_byte(client: Client, text: str) -> None:
+    spec = kube_specs.container(["sh", "-c", 'printf "%s" "$0" > /tmp/kfp/outputs/text', text], outputs=["text"])
+    run_id = runs.start(client, spec)
+    assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    assert runs.outputs(client, run_id, "only") == {"text": text}
+
+
+def test_a_failure_says_how(client: Client) -> None:
+    run_id = runs.start(client, kube_specs.shell("echo the reason; exit 7"))
+    run = runs.finished(client, run_id)
+    assert run.state == run_pb2.FAILED
+    error = str(runs.tasks(client, run_id)["only"].error)
+    assert error.endswith("the command exited with code 7; its last lines:\nthe reason"), error
+
+
+def test_memory_that_runs_out(client: Client) -> None:
+    resources = {"memoryLimit": 0.03, "resourceMemoryLimit": "30Mi", "cpuLimit": 0.1, "resourceCpuLimit": "100m"}
+    run_id = runs.start(client, kube_specs.shell("tail /dev/zero", resources=resources))
+    run = runs.finished(client, run_id)
+    assert run.state == run_pb2.FAILED
+    error = str(runs.tasks(client, run_id)["only"].error)
+    assert "OOMKilled" in error or "SIGKILL" in error, error
+
+
+def test_a_log_is_the_tasks_own_while_it_runs_and_afterwards(client: Client) -> None:
+    commands: dict[str, Any] = {
+        "first": ["sh", "-c", "echo of the first; exit 0"],
+        "second": ["sh", "-c", "echo of the second; sleep 6; echo its end"],
+    }
+    run_id = runs.start(client, kube_specs.chain(commands))
+    live = runs.until(lambda: runs.log(client, run_id, "second"), lambda text: b"of the second" in text)
+    assert b"of the first" not in live
+    assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    assert runs.log(client, run_id, "first") == b"of the first\n"
+    assert runs.log(client, run_id, "second") == b"of the second\nits end\n"
+
+
+def test_a_run_is_terminated(client: Client) -> None:
+    run_id = runs.start(client, kube_specs.shell("trap '' TERM; echo begun; while :; do sleep 1; done"))
+    runs.until(lambda: runs.log(client, run_id, "only"), lambda text: b"begun" in text)
+    client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
+    assert runs.finished(client, run_id).state == run_pb2.CANCELED
+
+
+def test_a_worker_whose_pod_is_deleted_loses_nothing(warm: KubePenstock, client: Client) -> None:
+    run_id = runs.start(client, kube_specs.shell("echo begun; sleep 8; echo done"))
+    runs.until(lambda: runs.log(client, run_id, "only"), lambda text: b"begun" in text)
+    pod = runs.tasks(client, run_id)["only"].pod_name
+    warm.cluster.delete(f"/api/v1/namespaces/{warm.namespace}/pods/{pod}")
+    assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    task = runs.tasks(client, run_id)["only"]
+    assert task.pod_name != pod
