@@ -246,7 +246,8 @@ class Cluster:
         """A stream, with delays of its own: in what order several of them are told something is left to the agent."""
         self._numbers += 1
         own = Random(f"pipe {self._numbers} {self.random.random()}")
-        return Pipe(lambda: self.delay(random=own))
+        # Now and then for longer than a lease.
+        return Pipe(lambda: self.delay(30.0 if own.random() < 0.05 else 1.0, own))
 
     def begun(self, attempt: str, pod: WorkerPod) -> None:
         self.begins[attempt] += 1
