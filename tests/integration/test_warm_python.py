@@ -402,3 +402,27 @@ async def test_an_sdk_that_cannot_be_imported_in_advance(place: Path, module: st
             assert result.exit is not None and result.exit.code == 0, pod.log(name)
             assert "well True" in pod.log(name)
         assert "is not imported in advance" in (place / "stderr").read_text()
+
+
+async def test_the_program_with_checks_of_memory(place: Path) -> None:
+    worker = wrapper.sanitized("worker")
+    async with warm_worker(place, warm_python.first_process(place, worker)) as pod:
+        for number in range(3):
+            name = f"a{number}"
+            source = component(f"os.kill(os.getpid(), 15) if {number} == 2 else sys.exit({number})")
+            program = warm_python.program(pod.share, source, executor_input(pod, name))
+            await pod.heard("state", ready=True)
+            await pod.begin_program(name, [str(worker), *program[1:]])
+            await pod.heard("started", id=name)
+            result = await pod.result(name)
+            assert result.exit is not None and result.exit.code == (0, 1, 143)[number], pod.log(name)
+        assert "Sanitizer" not in (place / "stderr").read_text()
+
+
+async def test_without_ctypes_there_is_no_such_worker(place: Path) -> None:
+    """Nothing would keep the attempts out of its memory."""
+    (place / "ctypes.py").write_text("raise ImportError")
+    packages = [str(place), *filter(None, [warm_python.interpreter()[1].get("PYTHONPATH")])]
+    async with warm_worker(place, warm_python.first_process(place, PYTHONPATH=":".join(packages))) as pod:
+        assert pod.main is not None and await asyncio.to_thread(pod.main.wait, 60) == 125
+        assert "no ctypes" in pod.message.read_text()

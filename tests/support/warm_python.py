@@ -45,11 +45,11 @@ def interpreter() -> tuple[str, dict[str, str]]:
     raise RuntimeError(said)
 
 
-def first_process(place: Path, worker: Path = wrapper.WORKER, module: str = MODULE) -> Path:
-    """A program in `place` that becomes it, with the options of any worker."""
+def first_process(place: Path, worker: Path = wrapper.WORKER, module: str = MODULE, **more: str) -> Path:
+    """A program in `place` that becomes it, with the options of any worker; `more` are variables."""
     python, variables = interpreter()
     command = [python, str(SOURCES / "first_process.py"), "--worker", str(worker), "--module", module]
-    settings = [f"{name}={value}" for name, value in variables.items()]
+    settings = [f"{name}={value}" for name, value in {**variables, **more}.items()]
     program = place / "first-process"
     started = shlex.join(["env", *settings, *command, "--variable", RUNTIME])
     program.write_text(f'#!/bin/sh\nexec {started} "$@"\n')

@@ -18,7 +18,6 @@ Usage: python3 first_process.py --worker PROGRAM [--module MODULE] [--variable N
 """
 
 import array
-import ctypes
 import errno
 import fcntl
 import gc
@@ -34,6 +33,14 @@ import tempfile
 import threading
 import time
 import types
+
+SYSTEM: "ctypes.CDLL | None" = None
+try:
+    import ctypes
+
+    SYSTEM = ctypes.CDLL(None, use_errno=True)
+except ImportError:
+    pass
 
 OWN_FAILURE = 125
 CALLS = 64
@@ -55,8 +62,7 @@ class FirstProcess:
         self.told_to_leave = 0
         self.running = {}
         self.wrapper = 0
-        self.stop = -1
-        self.calls = None
+        self.stop = self.calls = -1
 
     def serve(self):
         """In a process that is forked for a component, returns the connection over which it was asked for."""
@@ -66,6 +72,8 @@ class FirstProcess:
         given = {entry.partition(b"=")[0] for entry in self.environment}
         self.added = {name: value for name, value in os.environb.items() if name not in given}
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        if SYSTEM is None:
+            self.fail("the image's Python has no ctypes, without which its memory cannot be protected")
         if not let_others_read(False):
             self.fail("its memory cannot be protected")
         self.wake, self.wake_write = kept_pipe()
@@ -125,8 +133,8 @@ class FirstProcess:
                 self.hear_stop()
             if self.reap():
                 return None
-            if self.calls is not None and len(self.running) < CALLS:
-                connection = self.take_call(self.calls)
+            if self.calls >= 0 and len(self.running) < CALLS:
+                connection = self.take_call()
                 if connection is not None:
                     return connection
 
@@ -149,7 +157,7 @@ class FirstProcess:
         for file in (self.wake, self.control.fileno(), self.stop):
             if file >= 0:
                 poll.register(file, select.POLLIN)
-        if self.calls is not None and len(self.running) < CALLS:
+        if self.calls >= 0 and len(self.running) < CALLS:
             poll.register(self.calls, select.POLLIN)
         if not self.told_to_leave:
             poll.poll()
@@ -166,17 +174,17 @@ class FirstProcess:
         if len(files) != 2 or not data:
             self.fail("its own words cannot be understood")
         self.begun = True
-        self.stop = moved_up(files[0])
-        self.calls = socket.socket(fileno=moved_up(files[1]))
+        self.stop, self.calls = map(moved_up, files)
 
     def hear_stop(self):
+        """A byte at a time, so that none of them stays in memory."""
         try:
-            said = os.read(self.stop, 64)
+            said = os.read(self.stop, 1)
         except BlockingIOError:
             return
-        if b"T" in said:
+        if said == b"T":
             kill(self.wrapper, signal.SIGTERM)
-        if b"K" in said:
+        elif said == b"K":
             kill(-1, signal.SIGKILL)
 
     def reap(self):
@@ -214,11 +222,10 @@ class FirstProcess:
         for connection in self.running.values():
             connection.close()
         self.running.clear()
-        if self.stop >= 0:
-            os.close(self.stop)
-        if self.calls is not None:
-            self.calls.close()
-        self.stop, self.calls = -1, None
+        for file in (self.stop, self.calls):
+            if file >= 0:
+                os.close(file)
+        self.stop = self.calls = -1
 
     def end_all(self):
         """Ends every other process of the container, and waits until they are gone."""
@@ -253,12 +260,13 @@ class FirstProcess:
 
     # --- components ---
 
-    def take_call(self, calls):
+    def take_call(self):
         """Forks a process for whoever connected. In that process, returns the connection."""
-        try:
-            connection, _ = calls.accept()
-        except OSError:
+        # Not Python's own, which makes a text of the name that the other side may have.
+        file = SYSTEM.accept4(self.calls, None, None, socket.SOCK_CLOEXEC) if SYSTEM is not None else -1
+        if file < 0:
             return None
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, file)
         # A signal must find what it is sent to: this process or a component, not something in between.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -266,7 +274,7 @@ class FirstProcess:
         except OSError:
             pid = -1
         if pid == 0:
-            self.become_component(calls, connection)
+            self.become_component(connection)
             return connection
         try:
             os.setpgid(pid, pid)
@@ -281,7 +289,7 @@ class FirstProcess:
             connection.close()
         return None
 
-    def become_component(self, calls, connection):
+    def become_component(self, connection):
         """In the child: a process like any other of the attempt. Its memory holds nothing that is not the attempt's."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
@@ -289,7 +297,7 @@ class FirstProcess:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         # Their numbers may soon be those of other files, which must not be closed with these.
-        for other in (*self.running.values(), calls, self.control):
+        for other in (*self.running.values(), self.control):
             other.detach()
         self.running.clear()
         close_all_but(connection.fileno())
@@ -361,9 +369,9 @@ def close_all_but(kept):
 def let_others_read(allowed):
     """Whether other processes of this user may read this process's memory and variables, and trace it; if it is so."""
     wanted = 1 if allowed else 0
-    system = ctypes.CDLL(None, use_errno=True)
-    system.prctl(PR_SET_DUMPABLE, wanted, 0, 0, 0)
-    return system.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == wanted
+    assert SYSTEM is not None
+    SYSTEM.prctl(PR_SET_DUMPABLE, wanted, 0, 0, 0)
+    return SYSTEM.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == wanted
 
 
 def say(text):
