@@ -542,6 +542,8 @@ def begin(task, directory):
 def execute(task, directory):
     """Turns this process into the task's command; when there is none, leaves `spawn-error` and exits with 127."""
     argv = task["argv"]
+    # Python ignores it for itself.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
         os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - the command of the task, which is a list of words
     except OSError as error:
