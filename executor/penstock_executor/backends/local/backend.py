@@ -1,8 +1,8 @@
 """Runs tasks as processes: the laptop's backend (docs/architecture.md, Local tasks).
 
-The path of an attempt: inputs -> task environment -> a free slot -> fork server (`launching`) -> exit on disk ->
-outputs -> outcome (`conclusion`). What follows from what is seen of a process is decided in `attempt_life`; here is the
-I/O.
+The path of an attempt: inputs -> cached environment -> a free slot -> its own environment -> fork server (`launching`)
+-> exit on disk -> outputs -> outcome (`conclusion`). What follows from what is seen of a process is decided in
+`attempt_life`; here is the I/O.
 
 Invariants: what is on disk decides (`directory`), so a restarted executor, or a second one, adopts what runs and
 collects what ended; `parallelism` bounds what this executor starts; an attempt has what a container would give it: a
