@@ -101,7 +101,7 @@ def test_those_of_a_kind_that_nobody_wants_any_more_make_room(seed: Path, tmp_pa
     pool = EnvironmentPool(tmp_path / "pool", 2)
     pool.open()
     for name in ("first", "second"):
-        pool.take(tmp_path / name, seed, seed)
+        make(tmp_path / name, seed, seed)
         pool.give_back(tmp_path / name, seed, seed)
     for name in ("third", "fourth", "fifth"):
         make(tmp_path / name, other, seed)
