@@ -1,5 +1,6 @@
-"""Builds the programs that run in a task's Pod for every architecture: the wrapper (executor/penstock_executor/agent/
-run.c) and the first process of a warm worker (worker.c).
+"""Builds the programs in C that run a task's command, for every architecture: in its Pod the wrapper
+(executor/penstock_executor/agent/run.c) and the first process of a warm worker (worker.c), on this machine what becomes
+the command (executor/penstock_executor/backends/local/begin.c).
 
 Invariants: the compiler is the one that pyproject.toml pins and nothing of this machine gets into the result, so equal
 sources give equal bytes wherever it runs. `--check` writes nothing and fails when what is committed differs.
@@ -17,9 +18,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ROOT / "executor" / "penstock_executor" / "agent"
-BINARIES = SOURCES / "bin"
-PROGRAMS = ("run", "worker")
+AGENT = ROOT / "executor" / "penstock_executor" / "agent"
+LOCAL = ROOT / "executor" / "penstock_executor" / "backends" / "local"
+PROGRAMS = (AGENT / "run.c", AGENT / "worker.c", LOCAL / "begin.c")
 TARGETS = {"amd64": "x86_64-linux-musl", "arm64": "aarch64-linux-musl"}
 FLAGS = ("-std=c11", "-Os", "-g0", "-static", "-s", "-Wall", "-Wextra", "-Werror", "-Wl,--build-id=none")
 
@@ -30,32 +31,32 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         made = {
-            f"{program}-{machine}": build(program, target, Path(scratch) / program)
-            for program in PROGRAMS
+            source.parent / "bin" / f"{source.stem}-{machine}": build(source, target, Path(scratch) / source.stem)
+            for source in PROGRAMS
             for machine, target in TARGETS.items()
         }
     if not arguments.check:
-        BINARIES.mkdir(exist_ok=True)
-        for name, data in made.items():
-            (BINARIES / name).write_bytes(data)
-            (BINARIES / name).chmod(0o755)
+        for path, data in made.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(0o755)
         return 0
-    stale = [name for name, data in made.items() if not is_same(BINARIES / name, data)]
-    for name in stale:
-        print(f"{(BINARIES / name).relative_to(ROOT)} is not what its source gives", file=sys.stderr)
+    stale = [path for path, data in made.items() if not is_same(path, data)]
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is not what its source gives", file=sys.stderr)
     if stale:
         print("run `make generate` and commit the result", file=sys.stderr)
         return 1
-    print("the binaries of Pods are what their sources give")
+    print("the binaries of tasks are what their sources give")
     return 0
 
 
-def build(program: str, target: str, output: Path) -> bytes:
+def build(source: Path, target: str, output: Path) -> bytes:
     # The compiler builds the libc of a target once and keeps it here.
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(ROOT / "build" / "zig")}
     subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", "-target", target, *FLAGS, "-o", str(output), f"{program}.c"],
-        cwd=SOURCES, env=environment, check=True,
+        [sys.executable, "-m", "ziglang", "cc", "-target", target, *FLAGS, "-o", str(output), source.name],
+        cwd=source.parent, env=environment, check=True,
     )  # fmt: skip
     return output.read_bytes()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from penstock_executor.backends.local import environments
 from penstock_executor.backends.local.environments import EnvironmentFailedError, TaskEnvironments
 
 from tests.support.wheels import wheel
@@ -21,12 +22,14 @@ from tools.testing import runs
 MAKE = """
 import asyncio, sys
 from pathlib import Path
+from penstock_executor.backends.local import environments
 from penstock_executor.backends.local.environments import TaskEnvironments
 
 asyncio.run(TaskEnvironments(Path(sys.argv[1]), sys.argv[2], {}).get(()))
 """
-# Stands for `python -m venv TARGET`. Asked for a second time, it does not wait.
+# Stands for `python -m venv TARGET` of a Python that brings no wheels. Asked for a second time, it does not wait.
 INTERPRETER = """#!/bin/sh
+[ "$1" = -m ] || exit 1
 echo begin >> {place}/said
 mkdir {place}/busy || echo "two at a time" >> {place}/said
 mkdir -p "$3"
@@ -38,6 +41,7 @@ echo end >> {place}/said
 
 # A Python as Debian ships it without python3-venv.
 WITHOUT_PIP = """#!/bin/sh
+case "$3" in *ensurepip*) exit 1 ;; esac
 if [ "$2" = venv ]; then
   mkdir -p "$3/bin"
   echo "The virtual environment was not created successfully because ensurepip is not available."
@@ -97,6 +101,32 @@ async def test_a_python_without_ensurepip_does(tmp_path: Path) -> None:
     assert said_by(made, "import sys; print(sys.prefix)") == str(made.parents[1])
 
 
+async def test_pip_is_there_at_once_and_compiled_when_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = asyncio.Event()
+    pause = asyncio.sleep
+
+    async def until_asked(seconds: float) -> None:
+        await (go.wait() if seconds == environments._COMPILE_AFTER_SECONDS else pause(seconds))
+
+    monkeypatch.setattr(asyncio, "sleep", until_asked)
+    made = TaskEnvironments(tmp_path, sys._base_executable, {"PATH": os.defpath})  # type: ignore[attr-defined]
+    plain = await made.get(())
+    assert not list(plain.glob("lib/*/site-packages/pip/**/*.pyc"))
+    program = "import pip, sys; print(pip.__file__.startswith(sys.prefix))"
+    assert said_by(plain / "bin" / "python", f"import sys; sys.dont_write_bytecode = True; {program}") == "True"
+    go.set()
+    while (whole := await made.get(())) == plain:
+        await pause(0.01)
+    modules = [path for path in entries(whole / "lib") if path.suffix == ".py"]
+    assert modules
+    assert [path for path in modules if not Path(importlib.util.cache_from_source(str(path))).exists()] == []
+    assert said_by(whole / "bin" / "python", program) == "True"
+    # Whoever comes later takes the whole one.
+    assert await TaskEnvironments(tmp_path, sys._base_executable, {"PATH": os.defpath}).get(()) == whole  # type: ignore[attr-defined]
+
+
 async def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
@@ -115,7 +145,8 @@ class Interpreter:
         self.said.touch()
         end = "echo no such thing; exit 1" if fails else "exit 0"
         self.path.write_text(
-            f'#!/bin/sh\necho $$ >> {self.said}\nmkdir -p "$3"\nwhile [ ! -e {self.go} ]; do sleep 0.01; done\n{end}\n'
+            '#!/bin/sh\n[ "$1" = -m ] || exit 1\n'
+            f'echo $$ >> {self.said}\nmkdir -p "$3"\nwhile [ ! -e {self.go} ]; do sleep 0.01; done\n{end}\n'
         )
         self.path.chmod(0o755)
 
@@ -203,12 +234,11 @@ async def test_nothing_is_shared_with_the_installers_cache(tmp_path: Path) -> No
     assert {path.stat().st_nlink for path in entries(made)} == {1}
 
 
-@pytest.mark.parametrize("installs", [(), (("only-here",),)], ids=["pip", "packages"])
-async def test_all_of_one_is_compiled(tmp_path: Path, installs: tuple[tuple[str, ...], ...]) -> None:
+async def test_all_of_one_is_compiled(tmp_path: Path) -> None:
     """Otherwise each task would compile what it imports, for itself."""
     wheel(tmp_path / "wheels", "only_here", "1.0")
     base = {"PATH": os.defpath, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels")}
-    made = await TaskEnvironments(tmp_path / "environments", sys.executable, base).get(installs)
+    made = await TaskEnvironments(tmp_path / "environments", sys.executable, base).get((("only-here",),))
     modules = [path for path in entries(made / "lib") if path.suffix == ".py"]
     assert modules
     assert [path for path in modules if not Path(importlib.util.cache_from_source(str(path))).exists()] == []

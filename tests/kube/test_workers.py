@@ -96,7 +96,8 @@ def test_a_run_is_terminated(client: Client) -> None:
     run_id = runs.start(client, kube_specs.shell("trap '' TERM; echo begun; while :; do sleep 1; done"))
     runs.until(lambda: runs.log(client, run_id, "only"), lambda text: b"begun" in text)
     client.call(client.runs.TerminateRun, run_pb2.TerminateRunRequest(run_id=run_id))
-    assert runs.finished(client, run_id).state == run_pb2.CANCELED
+    assert runs.finished(client, run_id).state == run_pb2.FAILED
+    assert runs.tasks(client, run_id)["only"].state == "CANCELED"
 
 
 def test_a_worker_whose_pod_is_deleted_loses_nothing(warm: KubePenstock, client: Client) -> None:

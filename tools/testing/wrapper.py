@@ -20,11 +20,11 @@ from typing import Any
 import psutil
 
 from tools import debian
-from tools.build_wrapper import BINARIES, ROOT, SOURCES
+from tools.build_wrapper import AGENT, ROOT
 
 _MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-WRAPPER = BINARIES / f"run-{_MACHINE}"
-WORKER = BINARIES / f"worker-{_MACHINE}"
+WRAPPER = AGENT / "bin" / f"run-{_MACHINE}"
+WORKER = AGENT / "bin" / f"worker-{_MACHINE}"
 _USER_NAMESPACE = () if os.geteuid() == 0 else ("--user", "--map-root-user")
 CONTAINER = ("unshare", *_USER_NAMESPACE, "--pid", "--fork", "--kill-child", "--mount-proc")
 """The wrapper is PID 1, so that whatever it leaves behind ends with it."""
@@ -48,7 +48,7 @@ def sanitized(program: str = "run") -> Path:
     place.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         made = Path(scratch) / program
-        subprocess.run(["gcc", *_CHECKS, "-o", made, SOURCES / f"{program}.c"], check=True)
+        subprocess.run(["gcc", *_CHECKS, "-o", made, AGENT / f"{program}.c"], check=True)
         # Others may build it at the same time.
         return made.rename(place / f"{program}-sanitized")
 

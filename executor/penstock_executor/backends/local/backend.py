@@ -1,8 +1,8 @@
 """Runs tasks as processes: the laptop's backend (docs/architecture.md, Local tasks).
 
-The path of an attempt: inputs -> task environment -> a free slot -> fork server (`launching`) -> exit on disk ->
-outputs -> outcome (`conclusion`). What follows from what is seen of a process is decided in `attempt_life`; here is the
-I/O.
+The path of an attempt: inputs -> cached environment -> a free slot -> its own environment -> fork server (`launching`)
+-> exit on disk -> outputs -> outcome (`conclusion`). What follows from what is seen of a process is decided in
+`attempt_life`; here is the I/O.
 
 Invariants: what is on disk decides (`directory`), so a restarted executor, or a second one, adopts what runs and
 collects what ended; `parallelism` bounds what this executor starts; an attempt has what a container would give it: a
@@ -168,12 +168,15 @@ class LocalBackend:
     def release(self, key: AttemptKey) -> None:
         """Removes what the task had for itself; the rest of the run's directories go together, in `forget`."""
         directory = AttemptDirectory(self._settings.work_dir, key)
-        layers = self._launcher.layers.pop(key, None)
-        if layers is not None:
-            self._pool.give_back(directory.environment, *layers)
+        self._give_back(key, directory)
         self._released.append(directory)
         if len(self._released) == 1:
             self._background.begin(self._clear())
+
+    def _give_back(self, key: AttemptKey, directory: AttemptDirectory) -> None:
+        layers = self._launcher.layers.pop(key, None)
+        if layers is not None:
+            self._pool.give_back(directory.environment, *layers)
 
     async def _clear(self) -> None:
         """Clears after those that are released meanwhile, too."""
@@ -313,6 +316,9 @@ class LocalBackend:
     def _end(self, attempt: LocalAttempt, outcome: TaskOutcome) -> None:
         if attempt.timer is not None:
             attempt.timer.cancel()
+        if attempt.exit is not None:
+            # Before its slot: whoever gets that takes an environment.
+            self._give_back(attempt.key, attempt.directory)
         self._free_slot(attempt)
         if outcome.log_uri and is_elsewhere(attempt.task):
             self._background.begin(self._archive_log(attempt, outcome))

@@ -4,7 +4,8 @@ Why: most tasks install nothing, and creating and removing a dozen entries for e
 systems that are slow after removals. An environment holds no path of its own place, so it can be moved.
 
 Invariants: an environment is reused only when nothing in it was put there by an attempt, which is checked each time. It
-is moved, so two attempts never share one. A bounded number is kept, and what an earlier executor kept is removed.
+is moved, so two attempts never share one. A bounded number is kept, of the kinds that were given back last, and what an
+earlier executor kept is removed.
 """
 
 from __future__ import annotations
@@ -48,11 +49,21 @@ class EnvironmentPool:
 
     def give_back(self, path: Path, cached: Path, seed: Path) -> None:
         """What is at `path` after the attempt has ended; it stays there unless it can be used again."""
-        if sum(map(len, self._waiting.values())) >= self._limit or not is_untouched(path, cached, seed):
+        # The kinds that were given back last are at the end.
+        kept = self._waiting[(cached, seed)] = self._waiting.pop((cached, seed), [])
+        if len(kept) >= self._limit or not is_untouched(path, cached, seed):
             return
+        if sum(map(len, self._waiting.values())) >= self._limit:
+            self._drop_oldest()
         target = self._directory / uuid.uuid4().hex
         try:
             path.rename(target)
         except OSError:
             return
-        self._waiting.setdefault((cached, seed), []).append(target)
+        kept.append(target)
+
+    def _drop_oldest(self) -> None:
+        for kept in self._waiting.values():
+            if kept:
+                remove_tree(kept.pop())
+                return

@@ -5,6 +5,9 @@ executors respect and which the installing programs hold as well, since these ma
 bounded number is created at a time, and all attempts that wait for one share the result; an installation that failed is
 not tried again for a minute, and one that nobody waits for any more is broken off. No environment shares files with the
 installer's cache, and tasks never change one: they see it under an overlay (`preparation`), or its files are read-only.
+
+The one with pip, which every task has below its own, is needed before the first task of a machine can start, and few
+tasks use it: the first is put together without compiling it (`.plain`), and replaced once nobody is waiting.
 """
 
 from __future__ import annotations
@@ -38,9 +41,19 @@ _TRIES = 3
 _TIMEOUT_SECONDS = 900
 _REMEMBERED_SECONDS = 60.0
 _LOCK_POLL_SECONDS = 0.05
+_COMPILE_AFTER_SECONDS = 5.0
+_PLAIN = ".plain"
 # Of an environment on disk; another number when older ones cannot be used any more.
 _FORM = 3
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
+# Prints what ensurepip would install; nothing when it brings no wheels of its own.
+_BUNDLED = """
+import ensurepip, glob, os, sys, sysconfig
+places = (sysconfig.get_config_var("WHEEL_PKG_DIR"), os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"))
+for name in ("pip", "setuptools") if sys.version_info < (3, 12) else ("pip",):
+    found = [wheel for place in places if place for wheel in sorted(glob.glob(os.path.join(place, name + "-*.whl")))]
+    print(*found[:1])
+"""
 _NETWORK = ("error sending request", "timed out", "connection", "temporarily", "dns error", "503", "502")
 
 
@@ -72,6 +85,7 @@ class TaskEnvironments:
         self._builds: dict[str, _Build] = {}
         self._ready: dict[str, Path] = {}
         self._failed: dict[str, tuple[float, EnvironmentFailedError]] = {}
+        self._compiling: asyncio.Task[None] | None = None
 
     async def get(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> Path:
         """The directory of an environment with these `uv pip install` argument lists carried out; without any, of one
@@ -126,20 +140,40 @@ class TaskEnvironments:
     async def _made(self, name: str, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> Path:
         async with self._build_slots:
             try:
-                made = await self._make(self._directory / name, installs, settings)
+                made = await self._make(self._path(name, installs), installs, settings)
             except EnvironmentFailedError as error:
                 if not error.transient:
                     now = asyncio.get_running_loop().time()
                     self._failed = {one: kept for one, kept in self._failed.items() if kept[0] > now}
                     self._failed[name] = (now + _REMEMBERED_SECONDS, error)
                 raise
+        self._ready[name] = await self._finished(made)
+        if made.suffix == _PLAIN and self._compiling is None:
+            self._compiling = asyncio.create_task(self._compile(name, settings))
+        return made
+
+    def _path(self, name: str, installs: tuple[tuple[str, ...], ...]) -> Path:
+        whole = self._directory / name
+        # Where files are read-only, tasks would compile it in its own place.
+        return whole if installs or self._read_only or (whole / "complete").exists() else whole.with_suffix(_PLAIN)
+
+    async def _finished(self, made: Path) -> Path:
         if await asyncio.to_thread(old_sdks.prepare, made):
             # Imports, and so compiles, what was put there.
             await output_of(str(made / "bin" / "python"), "-c", "", timeout=_TIMEOUT_SECONDS, variables=self._base)
         if self._read_only:
             await asyncio.to_thread(_make_read_only, made)
-        self._ready[name] = made
         return made
+
+    async def _compile(self, name: str, settings: Mapping[str, str]) -> None:
+        """Makes the compiled environment with pip. Not in the place of the plain one, over which tasks may lie."""
+        await asyncio.sleep(_COMPILE_AFTER_SECONDS)
+        try:
+            async with self._build_slots:
+                made = await self._make(self._directory / name, (), settings)
+            self._ready[name] = await self._finished(made)
+        except (EnvironmentFailedError, OSError) as error:
+            log.warning("pip of tasks stays uncompiled: %s", error)
 
     async def _make(self, target: Path, installs: tuple[tuple[str, ...], ...], settings: Mapping[str, str]) -> Path:
         complete = target / "complete"
@@ -170,6 +204,9 @@ class TaskEnvironments:
 
     async def _bare(self, target: Path, installer: _Installer) -> None:
         """With pip; the standard library's own needs no network."""
+        if await self._bundled(target, installer):
+            await asyncio.to_thread(share_scripts, target)
+            return
         try:
             await installer.run(self._python, "-m", "venv", str(target))
             await asyncio.to_thread(share_scripts, target)
@@ -180,6 +217,21 @@ class TaskEnvironments:
             log.warning("task environments have no pip: %s", error)
             await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
             await installer.uv("venv", "--quiet", "--no-project", "--python", self._python, str(target))
+
+    async def _bundled(self, target: Path, installer: _Installer) -> bool:
+        """Does what `python -m venv` does, whose pip takes seconds to install itself. False when that has to."""
+        try:
+            wheels = (await installer.run(self._python, "-I", "-c", _BUNDLED)).split("\n")
+            if not all(os.path.isfile(wheel) for wheel in wheels):  # noqa: PTH113 - a line may be anything
+                return False
+            await installer.run(self._python, "-m", "venv", "--without-pip", str(target))
+            options = ("--quiet", "--offline", "--no-index", "--no-deps", "--python", str(target / "bin" / "python"))
+            await installer.uv("pip", "install", *options, *wheels, compiles=target.suffix != _PLAIN)
+        except EnvironmentFailedError as error:
+            log.info("pip for tasks is installed by itself: %s", error)
+            await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+            return False
+        return True
 
 
 def shown(arguments: Iterable[str]) -> str:
@@ -220,18 +272,18 @@ class _Installer:
     def no_index(self) -> list[str]:
         return ["--no-index"] if "PIP_NO_INDEX" in self._settings else []
 
-    async def uv(self, *arguments: str) -> None:
-        await self.run(uv.find_uv_bin(), *arguments)
+    async def uv(self, *arguments: str, compiles: bool = True) -> None:
+        await self.run(uv.find_uv_bin(), *arguments, compiles=compiles)
 
-    async def run(self, program: str, *arguments: str) -> None:
-        """Raises EnvironmentFailedError."""
+    async def run(self, program: str, *arguments: str, compiles: bool = True) -> str:
+        """What it wrote. Raises EnvironmentFailedError."""
         environment = {
             **self._variables,
             "UV_NO_CONFIG": "1",
             # Not "clone": where blocks cannot be shared, that makes hard links. A copy shares them where it can.
             "UV_LINK_MODE": "copy",
             # As pip does. What a task compiles is there for that task alone.
-            "UV_COMPILE_BYTECODE": "1",
+            "UV_COMPILE_BYTECODE": "1" if compiles else "0",
             "UV_PYTHON_DOWNLOADS": "never",
             # As pip does: the best version of all indexes.
             "UV_INDEX_STRATEGY": "unsafe-best-match",
@@ -252,3 +304,4 @@ class _Installer:
                 f"the task's environment cannot be made ({shown(arguments[-8:])}): {_CREDENTIALS.sub('//…@', text)}",
                 transient=transient,
             )
+        return text

@@ -15,6 +15,10 @@ the directory that was there when the attempt began, wherever a task moves it; n
 A task sees cached packages and input artifacts through a view: a mount namespace of its own, in which file systems that
 overlay these files take up what it writes, and the attempt's own outputs lead through to the store.
 
+A module that is imported is run in a fork of this process. A command needs nothing of it, so that a small program
+becomes the command where there is one for the machine (`begin.c`); elsewhere, and when that cannot be started, a fork
+does the same.
+
 Usage: fork_server.py SOCKET [--preload MODULE]   (Python 3.8 or newer, POSIX)
        fork_server.py --view VIEW                 whether this machine can give such a view; VIEW as in a launch
 """
@@ -29,6 +33,7 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -199,7 +204,7 @@ class Server:
             return
         try:
             claim_whole(directory, self.path)
-            pid = os.fork()
+            pid = begin(task, directory) or os.fork()
         except FileExistsError:
             os.close(directory)
             self.send(client, {"event": "claimed", "id": name})
@@ -504,9 +509,41 @@ def run_module(name, argv):
     return code
 
 
+def begun_with():
+    """The program that becomes a command, for this machine; empty when there is none."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "begin-" + machine)
+    return program if sys.platform == "linux" and os.access(program, os.X_OK) else ""
+
+
+BEGIN = begun_with()
+
+
+def begin(task, directory):
+    """Starts a command without a fork of this process; its process id. None when nothing was started."""
+    if not BEGIN or "argv" not in task or "module" in task:
+        return None
+    try:
+        view = task.get("view") or {"overlays": [], "through": []}
+        words = [BEGIN, directory, task["log"], task["cwd"], len(view["overlays"])]
+        words += [path or "" for overlay in view["overlays"] for path in overlay]
+        words += [len(view["through"])] + view["through"] + task["argv"]
+        process = subprocess.Popen(  # noqa: S603 - the command of the task, which is a list of words
+            list(map(str, words)), env=task["env"], pass_fds=(directory,), start_new_session=True
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        # As when the words are too long. The fork says what is wrong with them.
+        return None
+    # It is waited for with all others.
+    process.returncode = 0
+    return process.pid
+
+
 def execute(task, directory):
     """Turns this process into the task's command; when there is none, leaves `spawn-error` and exits with 127."""
     argv = task["argv"]
+    # Python ignores it for itself.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     try:
         os.execvpe(argv[0], argv, os.environ)  # noqa: S606 - the command of the task, which is a list of words
     except OSError as error:

@@ -121,15 +121,16 @@ class LocalLauncher:
         """Everything that may take long, the wait for a free slot included; it may be cancelled at any point."""
         key = attempt.key
         began = millis()
-        prepared = await self.preparation.of(attempt.task, attempt.directory, lambda text: self._waits(key, text))
-        attempt.files = prepared.files
-        self.layers[key] = prepared.layers
+        gathered = await self.preparation.gather(attempt.task, attempt.directory, lambda text: self._waits(key, text))
+        attempt.files = gathered.files
         ready = millis()
         await self._slots.acquire()
         attempt.holds_slot = True
+        self.layers[key] = gathered.layers
+        prepared = self.preparation.finish(attempt.task, attempt.directory, gathered)
         # It is prepared while it waits for a place, inputs first: told in the common order, each as long as it took.
         placed = millis()
-        fetching = prepared.brought_at - began if attempt.task.input_artifacts else 0
+        fetching = gathered.brought_at - began if attempt.task.input_artifacts else 0
         attempt.times = AttemptTimes(
             placed=placed - (ready - began),
             prepared=placed - fetching,

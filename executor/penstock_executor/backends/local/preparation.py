@@ -28,15 +28,22 @@ _SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An attempt that only has to be started: what its fork server is sent. `layers` are the cached environment that
-    its own lies over, and the one with pip; `brought_at` is when its inputs were there, in milliseconds."""
+class Gathered:
+    """What an attempt needs that may take long. `layers` are the cached environment that its own will lie over, and the
+    one with pip; `brought_at` is when its inputs were there, in milliseconds."""
 
     files: TaskFiles
-    message: Mapping[str, Any]
-    connection: ForkServerConnection
+    lightweight: LightweightCommand | None
     layers: tuple[Path, Path]
     brought_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that only has to be started: what its fork server is sent."""
+
+    message: Mapping[str, Any]
+    connection: ForkServerConnection
 
 
 class Preparation:
@@ -58,7 +65,7 @@ class Preparation:
         self._fork_servers = fork_servers
         self._variables = variables
 
-    async def of(self, task: TaskLaunch, directory: AttemptDirectory, waits: Callable[[str], None]) -> Prepared:
+    async def gather(self, task: TaskLaunch, directory: AttemptDirectory, waits: Callable[[str], None]) -> Gathered:
         """`waits` is told what is waited for, empty when it is over.
 
         Raises ArtifactStoreError, EnvironmentFailedError, UnstartableError, OSError.
@@ -69,7 +76,14 @@ class Preparation:
         own = dict(task.env)
         unstartable.check(files.argv, own)
         lightweight = recognise(files.argv, {**self._variables, **own})
-        cached, seed = await self._layers(lightweight, own, waits)
+        return Gathered(files, lightweight, await self._layers(lightweight, own, waits), brought_at)
+
+    def finish(self, task: TaskLaunch, directory: AttemptDirectory, gathered: Gathered) -> Prepared:
+        """For an attempt that may start at once: its environment is taken now, since attempts that wait would take all
+        that were left by others, and many more would have to be made. Raises OSError."""
+        files, lightweight = gathered.files, gathered.lightweight
+        own = dict(task.env)
+        cached, seed = gathered.layers
         environment = self._pool.take(directory.environment, cached, seed)
         message: dict[str, Any] = {
             "dir": str(directory.path),
@@ -80,7 +94,7 @@ class Preparation:
         }
         if lightweight is None:
             message["argv"] = list(files.argv)
-            return Prepared(files, message, self._fork_servers.of_commands(), (cached, seed), brought_at)
+            return Prepared(message, self._fork_servers.of_commands())
         source = directory.path / "ephemeral_component.py"
         source.write_text(lightweight.source)
         arguments = ["--component_module_path", str(source), *lightweight.args]
@@ -91,7 +105,7 @@ class Preparation:
         else:
             message.update(module=lightweight.module, argv=arguments, environment=environment.message())
             connection = self._fork_servers.of_environment(cached, lightweight.module)
-        return Prepared(files, message, connection, (cached, seed), brought_at)
+        return Prepared(message, connection)
 
     def _view(self, files: TaskFiles) -> View | None:
         if self.protected is None:

@@ -95,6 +95,24 @@ def test_a_bounded_number_waits(seed: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "pool").iterdir())) == 2
 
 
+def test_those_of_a_kind_that_nobody_wants_any_more_make_room(seed: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    make(other, seed, seed)
+    pool = EnvironmentPool(tmp_path / "pool", 2)
+    pool.open()
+    for name in ("first", "second"):
+        make(tmp_path / name, seed, seed)
+        pool.give_back(tmp_path / name, seed, seed)
+    for name in ("third", "fourth", "fifth"):
+        make(tmp_path / name, other, seed)
+        pool.give_back(tmp_path / name, other, seed)
+    assert len(list((tmp_path / "pool").iterdir())) == 2
+    made = tmp_path / "sixth"
+    inodes = {path.stat().st_ino for path in (tmp_path / "pool").iterdir()}
+    pool.take(made, other, seed)
+    assert made.stat().st_ino in inodes
+
+
 def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     (shared / "inner").mkdir(parents=True)
