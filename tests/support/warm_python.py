@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.support.warm_worker import AS_USER
-from tools.build_wrapper import SOURCES
+from tools.build_wrapper import AGENT
 from tools.testing import wrapper
 
 MODULE = "kfp.dsl.executor_main"
@@ -48,7 +48,7 @@ def interpreter() -> tuple[str, dict[str, str]]:
 def first_process(place: Path, worker: Path = wrapper.WORKER, module: str = MODULE, **more: str) -> Path:
     """A program in `place` that becomes it, with the options of any worker; `more` are variables."""
     python, variables = interpreter()
-    command = [python, str(SOURCES / "first_process.py"), "--worker", str(worker), "--module", module]
+    command = [python, str(AGENT / "first_process.py"), "--worker", str(worker), "--module", module]
     settings = [f"{name}={value}" for name, value in {**variables, **more}.items()]
     program = place / "first-process"
     started = shlex.join(["env", *settings, *command, "--variable", RUNTIME])
