@@ -12,7 +12,7 @@ from penstock_api.v2beta1 import run_pb2
 
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
-from tools.testing import kube_specs, runs
+from tools.testing import kube_specs, runs, specs
 
 POLICY = {"workers": "namespace", "workersDefault": "run", "workersMax": "3"}
 
@@ -108,3 +108,13 @@ def test_a_worker_whose_pod_is_deleted_loses_nothing(warm: KubePenstock, client:
     assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
     task = runs.tasks(client, run_id)["only"]
     assert task.pod_name != pod
+
+
+@pytest.mark.parametrize("name", ["artifact_passing", "pythonic_artifacts", "collected_lists"])
+def test_lightweight_components_install_once_and_are_forked(client: Client, name: str) -> None:
+    """Parameters, artifacts and errors of the SDK, in a Python that has imported it before."""
+    run_id = runs.start(client, specs.compiled(name), caching=False)
+    run = runs.finished(client, run_id, 240)
+    assert run.state == run_pb2.SUCCEEDED, [task.error for task in runs.tasks(client, run_id).values()]
+    pods = placements(client, run_id)
+    assert len(set(pods.values())) < len(pods) and all(pod.startswith("penstock-worker-") for pod in pods.values())
