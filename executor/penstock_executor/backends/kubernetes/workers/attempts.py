@@ -219,10 +219,15 @@ class WorkerAttempts:
         self._fleet.close()
 
     async def _obey(self) -> None:
-        """What namespaces decide holds for the workers that they have, too."""
+        """What namespaces decide holds for the workers that they have, too; and who holds a run, for its attempts."""
         # No retry of one call: what it reads is read again anyway.
         while True:
             await asyncio.sleep(_DECISIONS_SECONDS)
+            for attempt in list(self._attempts.values()):
+                worker = attempt.worker
+                if worker is not None and worker.has(attempt) and self._held_runs().expects(attempt.key) is None:
+                    # If another executor has it by now, the worker says so.
+                    self._background.begin(self._watched(worker, attempt))
             for namespace in self._fleet.namespaces():
                 try:
                     policy = (await self._namespaces.get(namespace)).policy.workers
@@ -357,8 +362,9 @@ class WorkerAttempts:
             if runs.expects(attempt.key) is None:
                 # Another executor follows it, and has it forgotten. Until then the worker's Pod is kept.
                 worker.give_up(attempt)
+                self._queues.begun(worker, attempt)
                 self._drop(attempt)
-            # Else the run was claimed again, and the worker is asked again; or it is about to be lost.
+            # Else the run was claimed again, and the worker is asked again; or it is about to be lost (`_obey`).
         elif not attempt.number:
             self._queues.answered(worker, attempt, answer)
 
