@@ -230,6 +230,10 @@ class Cluster:
         self.begun_in_workers = 0
         self.begun_in: dict[str, WorkerPod] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.full_until = 0.0
+        """Until then a quota has no room for another Pod of a worker, by the clock of the loop."""
+        self.without_room_until = 0.0
+        """What is made until then never starts, as no node takes it."""
         self._watchers: list[Watcher] = []
         self._numbers = 0
 
@@ -274,7 +278,9 @@ class Cluster:
             pod = self.workers[name] = WorkerPod(self, document, self._numbers)
             self.tell(EventKind.ADDED, pod.view)
             seconds = self.random.uniform(0.5, 4.0)
-            asyncio.get_running_loop().call_later(seconds, pod.start)
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self.without_room_until:
+                loop.call_later(seconds, pod.start)
         return self.workers[name].document()
 
     def remove(self, pod: WorkerPod) -> None:

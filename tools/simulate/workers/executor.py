@@ -25,7 +25,7 @@ from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
 from penstock_executor.backends.kubernetes.workers.attempts import WorkerAttempts
 from penstock_kube.client import KubeClient, ObjectList
-from penstock_kube.errors import NotFoundError, UnavailableError
+from penstock_kube.errors import NotFoundError, QuotaExceededError, UnavailableError
 from penstock_kube.reflector import EventKind
 from penstock_store.config import StoreConfig
 
@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 SETTINGS = BackendSettings(
     PodSettings(agent_image="agent", instance="here", wrapper_config_map="wrapper"), bounds=Bounds(200)
 )
-POLICY = NamespacePolicy(workers=WorkerPolicy("namespace", "namespace", most=4, idle_seconds=20))
+POLICIES = (
+    NamespacePolicy(workers=WorkerPolicy("namespace", "namespace", most=4, idle_seconds=20)),
+    NamespacePolicy(workers=WorkerPolicy("run", "run", most=2, idle_seconds=5)),
+    NamespacePolicy(workers=WorkerPolicy("namespace", "namespace", most=4, least=1, idle_seconds=20)),
+    NamespacePolicy(),
+)
+"""What a namespace may say of workers; the first holds in the beginning."""
 
 
 class _Client(KubeClient):
@@ -82,6 +88,8 @@ class _Calls(PodCalls):
         await asyncio.sleep(cluster.delay())
         if not may_create():
             raise CreateAbandonedError
+        if asyncio.get_running_loop().time() < cluster.full_until:
+            raise QuotaExceededError(403, "Forbidden", "exceeded quota")
         made = cluster.create_worker(pod)
         await asyncio.sleep(cluster.delay())
         return made, True
@@ -126,15 +134,28 @@ _OWN = _Own()
 
 
 class _Namespaces(Namespaces):
-    def __init__(self, cluster: Cluster) -> None:
-        pods: Any = _Pods(cluster)
-        store: Any = None
-        self._settings_there = NamespaceConfig(
-            "team", pods, store, POLICY, StoreConfig(default_root="s3://bucket/root"), store, store
-        )
+    """An executor that has read them goes on with what it has while they cannot be read, as the real one does."""
+
+    def __init__(self, executor: SimExecutor) -> None:
+        self._executor = executor
+        self._pods: Any = _Pods(executor.cluster)
+        self._was_read = False
 
     async def get(self, namespace: str) -> NamespaceConfig:
-        return self._settings_there
+        random = self._executor.cluster.random
+        if not self._was_read and (self._executor.cut_off or random.random() < 0.2):
+            raise UnavailableError(0, "NoConnection", "there is no way")
+        self._was_read = True
+        store: Any = None
+        return NamespaceConfig(
+            "team",
+            self._pods,
+            store,
+            self._executor.world.policy,
+            StoreConfig(default_root="s3://bucket/root"),
+            store,
+            store,
+        )
 
 
 @dataclass
@@ -161,12 +182,13 @@ class SimExecutor:
         self.alive = True
         self._own: dict[AttemptKey, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._capacity = Capacity(SETTINGS.bounds)
         self.workers = WorkerAttempts(
             _Client(self),
             _Calls(self),
-            _Namespaces(cluster),
+            _Namespaces(self),
             _Claims(),
-            Capacity(SETTINGS.bounds),
+            self._capacity,
             SETTINGS,
             self._own_pod,
         )
@@ -189,6 +211,11 @@ class SimExecutor:
 
     async def over(self, run_ids: Collection[str]) -> set[str]:
         return set()
+
+    @property
+    def places(self) -> int:
+        """How many places are taken."""
+        return self._capacity.taken
 
     # --- what its shell does ---------------------------------------------------------------------------------------
 

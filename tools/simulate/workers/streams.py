@@ -63,6 +63,10 @@ class Pipe(Call):
         if not self._cut and not self._frozen and self._relay is not None:
             self._relay.hear(data)
 
+    def stall(self, seconds: float) -> None:
+        """What is on its way to the executor, and comes from now on, comes so much later."""
+        self._down_at = max(self._down_at, asyncio.get_running_loop().time() + seconds)
+
     # --- the agent's side ------------------------------------------------------------------------------------------
 
     def say(self, channel: int, data: bytes) -> None:

@@ -26,7 +26,7 @@ from penstock_ir.event_log import FailureKind
 from tools.sim_kube.fake_program import VARIABLE
 from tools.sim_kube.outcome import Outcome
 from tools.simulate.workers.cluster import ATTEMPT, Cluster
-from tools.simulate.workers.executor import Held, SimExecutor
+from tools.simulate.workers.executor import POLICIES, Held, SimExecutor
 from tools.simulate.workers.virtual_time import VirtualTimeLoop
 
 LEASE_SECONDS = 15.0
@@ -34,6 +34,12 @@ _CERTAIN = 0.95
 _AT_ONCE = 4
 _MOST_SECONDS = 40_000.0
 _MOST_ATTEMPTS = 60
+_QUIET_SECONDS = 300.0, 4000.0
+"""Until workers have gone that have nothing to tell; and longer than an agent waits for whoever takes its results."""
+_FAULTS = (
+    *("kill executor", "away", "away", "cut", "cut", "cut off", "agent", "main", "delete", "node", "cancel"),
+    *("policy", "quota", "no room", "freeze"),
+)
 
 
 @dataclass
@@ -69,6 +75,7 @@ class World:
         self.cluster = Cluster(Random(f"cluster {seed}"))
         self.executors: list[SimExecutor] = []
         self.runs = {name: self._run(name) for name in (f"run-{n}" for n in range(self.random.randint(1, 4)))}
+        self.policy = POLICIES[0]
         self._made = 0
         self._last: dict[SimExecutor, float] = {}
         self._news: dict[SimExecutor, deque[Callable[[], Any]]] = {}
@@ -224,9 +231,7 @@ class World:
     def _fault(self) -> None:
         pods = [pod for pod in self.cluster.workers.values() if pod.runs]
         living = [one for one in self.executors if one.alive]
-        kind = self.random.choice(
-            ("kill executor", "away", "away", "cut", "cut", "cut off", "agent", "main", "delete", "node", "cancel")
-        )
+        kind = self.random.choice(_FAULTS)
         self.faults.append(f"{asyncio.get_running_loop().time():.1f} {kind}")
         loop = asyncio.get_running_loop()
         if kind == "kill executor":
@@ -244,6 +249,21 @@ class World:
             loop.call_later(self.random.uniform(1, 200), setattr, executor, "cut_off", False)
         elif kind == "cancel":
             self._cancel()
+        elif kind == "policy":
+            self.policy = self.random.choice(POLICIES)
+        elif kind == "quota":
+            self.cluster.full_until = loop.time() + self.random.uniform(1, 200)
+        elif kind == "no room":
+            self.cluster.without_room_until = loop.time() + self.random.uniform(1, 200)
+        elif kind == "freeze":
+            # It loses its leases, hears of nothing, and its streams stay as they are: nobody tells an agent.
+            executor = self.random.choice(living)
+            executor.away = True
+            seconds = self.random.uniform(1, 100)
+            self._last[executor] = max(self._last.get(executor, 0.0), loop.time() + seconds)
+            for pipe in list(executor.pipes):
+                pipe.stall(seconds)
+            loop.call_later(seconds, setattr, executor, "away", False)
         elif pods:
             pod = self.random.choice(pods)
             {"cut": pod.cut, "agent": pod.kill_agent, "main": pod.kill, "delete": pod.vanish, "node": pod.lose_node}[
@@ -274,9 +294,25 @@ class World:
             assert not twice, f"begun twice: {twice}"
             assert not self.broken, self.broken
             assert loop.time() < _MOST_SECONDS, f"not over: {self._left()}"
+        await self._nobody_stays()
         for executor in self.executors:
             if executor.alive:
                 executor.kill()
+
+    async def _nobody_stays(self) -> None:
+        """When nothing is to do, workers go, whoever made them, and nothing is kept of attempts."""
+        living = [one for one in self.executors if one.alive]
+        if not living:
+            return
+        self.policy = POLICIES[0]
+        for seconds in _QUIET_SECONDS:
+            await asyncio.sleep(seconds)
+            if not any(pod.runs for pod in self.cluster.workers.values()):
+                break
+        left = [pod.view.name for pod in self.cluster.workers.values() if pod.runs]
+        assert not left, f"workers that nobody needs: {left}"
+        places = {one.name: one.places for one in living if one.places}
+        assert not places, f"places that were not given back: {places}"
 
     def _left(self) -> str:
         return ", ".join(

@@ -129,7 +129,7 @@ class KubernetesBackend:
             if placement is not None:
                 await self._launch_pod(task, placement, canceled=canceled)
             elif canceled:
-                self._workers.cancel(key)
+                await self.cancel(key)
 
     async def _launch_pod(self, task: TaskLaunch, placement: str, *, canceled: bool = False) -> None:
         """In a Pod of its own; raises as `launch`. `canceled`: meanwhile."""
@@ -157,6 +157,7 @@ class KubernetesBackend:
             if isinstance(launched, TaskOutcome):
                 self._observe(attempt, Observation.NOT_CREATED, launched)
             else:
+                self._capacity.pod_seen(launched)
                 self._pod_seen(attempt, launched)
                 self._keep_credentials(attempt, launched)
 

@@ -71,6 +71,11 @@ class Capacity:
         self._put(key, namespace, seen=False)
         return ""
 
+    @property
+    def taken(self) -> int:
+        """How many places are not free."""
+        return len(self._reserved)
+
     def cancel(self, key: AttemptKey) -> None:
         """The Pod for which capacity was reserved is not created after all."""
         if key in self._reserved and not self._reserved[key][1]:
@@ -79,6 +84,12 @@ class Capacity:
     def take(self, key: AttemptKey, namespace: str) -> None:
         """The attempt has a place that is no Pod of its own, until `free`."""
         self._put(key, namespace, seen=True)
+
+    def hand_over(self, key: AttemptKey) -> None:
+        """A place that was taken becomes that of a Pod that is about to be created: `cancel` gives it back."""
+        if key in self._reserved:
+            namespace, _ = self._reserved[key]
+            self._put(key, namespace, seen=False)
 
     def free(self, key: AttemptKey) -> None:
         if key in self._reserved:

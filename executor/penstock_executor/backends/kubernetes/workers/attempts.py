@@ -47,11 +47,14 @@ from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, s
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
 from penstock_executor.backends.kubernetes.workers.worker_pod import shape_of, worker_pod
 from penstock_executor.background import Background
+from penstock_executor.backoff import is_transient, retried
 from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.5
+_DEFECT_SECONDS = 5.0
+_DECISIONS_SECONDS = 5.0
 _STATUS_PAUSE_SECONDS = 0.05
 _FROM_OUTSIDE = (9, 15)
 """Signals that a container's end begins with."""
@@ -101,6 +104,7 @@ class WorkerAttempts:
         self._deliver, self._runs = deliver, runs
         self._fleet.start()
         self._queues.start()
+        self._background.begin(self._obey())
 
     def _held_runs(self) -> HeldRuns:
         assert self._runs is not None, "not started"
@@ -112,21 +116,27 @@ class WorkerAttempts:
         """None when the attempt is a worker's, now or later; else in what it runs instead, in words, empty when there
         is nothing to say."""
         known = self._attempts.get(task.key)
-        if known is not None and known.state.phase is not Phase.ENDED:
-            self._observe(known, Observation.LAUNCHED_AGAIN)
+        if known is not None and known.state.phase is not Phase.ENDED and not self._is_of_another_time(known, task):
+            self._launched_again(known)
             return None
         namespace = task.namespace or self._settings.pods.default_namespace
         try:
-            config = await self._namespaces.get(namespace)
+            config = await self._settings_of(task, namespace)
         except (KubeError, ArtifactStoreError, ValueError):
             # Whoever makes its Pod says what is wrong, or waits.
             return ""
         if task.pod_name in config.pods.cache:
+            self._replaced(task.key)
             return ""
         if task.may_exist:
-            if config.policy.workers.allowed == "off" and not any(one.worker for one in config.pods.cache.values()):
+            if config.policy.workers.allowed == "off" and not self._fleet.there(namespace):
+                self._replaced(task.key)
                 return ""
-            self._background.begin(self._looked_for(self._begin(task, namespace)))
+            canceled = known is not None and known.state.stop is not None
+            attempt = self._begin(task, namespace)
+            if canceled:
+                self._observe(attempt, Observation.CANCEL_ASKED)
+            self._background.begin(self._looked_for(attempt))
             return None
         shared = isolation(task.workers, config.policy.workers)
         if task.seen_running or shared == "off":
@@ -135,6 +145,39 @@ class WorkerAttempts:
             return await self._enqueued(task, config, shared)
         except (KubeError, ArtifactStoreError, ValueError):
             return ""
+
+    def _is_of_another_time(self, known: WorkerAttempt, task: TaskLaunch) -> bool:
+        """Whether its run was another executor's since, which may have begun it elsewhere."""
+        fence = self._held_runs().fence(task.key.run_id)
+        return task.may_exist and known.state.phase is Phase.CREATING and known.fence != fence
+
+    def _launched_again(self, attempt: WorkerAttempt) -> None:
+        attempt.fence = self._held_runs().fence(attempt.key.run_id)
+        self._observe(attempt, Observation.LAUNCHED_AGAIN)
+        if attempt.worker is not None and attempt.number and attempt.worker.has(attempt):
+            # While the run was not held, a worker may have refused to tell of it.
+            self._follow(attempt.worker, attempt)
+
+    async def _settings_of(self, task: TaskLaunch, namespace: str) -> NamespaceConfig:
+        """Of one that may have been begun in a worker, however long they cannot be read: a Pod of its own would be a
+        second beginning. Raises as `Namespaces.get`."""
+        runs, key = self._held_runs(), task.key
+        fence = runs.fence(key.run_id)
+        return await retried(
+            lambda: self._namespaces.get(namespace),
+            if_=lambda error: (
+                task.may_exist
+                and is_transient(error)
+                and runs.expects(key) is not None
+                and runs.fence(key.run_id) == fence
+            ),
+        )
+
+    def _replaced(self, key: AttemptKey) -> None:
+        """What was known of the attempt does not hold any more."""
+        attempt = self._attempts.get(key)
+        if attempt is not None:
+            self._drop(attempt)
 
     def knows(self, key: AttemptKey) -> bool:
         return key in self._attempts
@@ -148,7 +191,9 @@ class WorkerAttempts:
         self._fleet.pod_event(kind, view)
 
     def cancel(self, key: AttemptKey) -> None:
-        self._observe(self._attempts[key], Observation.CANCEL_ASKED)
+        attempt = self._attempts.get(key)
+        if attempt is not None:
+            self._observe(attempt, Observation.CANCEL_ASKED)
 
     def release(self, key: AttemptKey) -> None:
         """The attempt's outcome is committed."""
@@ -172,6 +217,25 @@ class WorkerAttempts:
         self._queues.close()
         self._fences.close()
         self._fleet.close()
+
+    async def _obey(self) -> None:
+        """What namespaces decide holds for the workers that they have, too; and who holds a run, for its attempts."""
+        # No retry of one call: what it reads is read again anyway.
+        while True:
+            await asyncio.sleep(_DECISIONS_SECONDS)
+            for attempt in list(self._attempts.values()):
+                worker = attempt.worker
+                if worker is not None and worker.has(attempt) and self._held_runs().expects(attempt.key) is None:
+                    # If another executor has it by now, the worker says so.
+                    self._background.begin(self._watched(worker, attempt))
+            for namespace in self._fleet.namespaces():
+                try:
+                    policy = (await self._namespaces.get(namespace)).policy.workers
+                except (KubeError, ArtifactStoreError, ValueError) as error:
+                    log.warning("what namespace %s says of workers cannot be read: %s", namespace, error)
+                    continue
+                self._fleet.decide(namespace, policy)
+                self._queues.decide(namespace, policy)
 
     # --- the way to a worker ---------------------------------------------------------------------------------------
 
@@ -199,7 +263,8 @@ class WorkerAttempts:
         return None
 
     def _begin(self, task: TaskLaunch, namespace: str) -> WorkerAttempt:
-        attempt = self._attempts[task.key] = WorkerAttempt(task, namespace)
+        fence = self._held_runs().fence(task.key.run_id)
+        attempt = self._attempts[task.key] = WorkerAttempt(task, namespace, fence)
         self._capacity.take(task.key, namespace)
         return attempt
 
@@ -208,7 +273,10 @@ class WorkerAttempts:
         if attempt.state.stop is not None:
             self._observe(attempt, Observation.POSTPONED)
             return True
-        if self._held_runs().expects(attempt.key) is None:
+        if self._attempts.get(attempt.key) is not attempt:
+            return True
+        runs = self._held_runs()
+        if runs.expects(attempt.key) is not True or runs.fence(attempt.key.run_id) != attempt.fence:
             # The next holder of its run looks for it, and finds that nobody has begun it.
             self._drop(attempt)
             return True
@@ -216,7 +284,7 @@ class WorkerAttempts:
 
     def has_begun(self, attempt: WorkerAttempt, worker: Worker, number: object) -> None:
         """`number` as the worker tells it."""
-        attempt.number = number if isinstance(number, int) and 0 < number < 2**31 else 1
+        attempt.number = number if type(number) is int and 0 < number < 2**31 else 1
         attempt.began_at = attempt.began_at or time.time_ns() // 1_000_000
         worker.taken = max(worker.taken, attempt.number)
         self._waits.forget(attempt.key)
@@ -228,11 +296,23 @@ class WorkerAttempts:
 
     async def _looked_for(self, attempt: WorkerAttempt) -> None:
         runs, key = self._held_runs(), attempt.key
-        try:
-            begun = await self._fences.begun(
-                attempt.namespace, key.run_id, runs.fence(key.run_id), lambda: runs.expects(key) is not None
-            )
-        except FencedOffError:
+
+        def held() -> bool:
+            return runs.expects(key) is not None and runs.fence(key.run_id) == attempt.fence
+
+        while True:
+            try:
+                begun = await self._fences.begun(attempt.namespace, key.run_id, attempt.fence, held)
+                break
+            except FencedOffError:
+                self._drop(attempt)
+                return
+            except Exception:
+                # A defect of ours. It is not known whether the attempt was begun, so it is asked again.
+                log.exception("it cannot be found out what was begun of run %s", key.run_id)
+                await asyncio.sleep(_DEFECT_SECONDS)
+        if self._attempts.get(key) is not attempt or not held():
+            # What was found is of another time.
             self._drop(attempt)
             return
         found = begun.attempts.get(attempt.identity)
@@ -245,26 +325,47 @@ class WorkerAttempts:
             self.by_itself(attempt, "an executor before this one may have begun it")
 
     def _adopt(self, attempt: WorkerAttempt, worker: Worker, found: Found) -> None:
-        attempt.worker, attempt.log_mark = worker, found.log_mark or attempt.log_mark
+        # Its stream may have been closed since, as nobody needed it.
+        worker = worker if worker.gone else self._fleet.follow(worker.view)
+        attempt.log_mark = found.log_mark or attempt.log_mark
         attempt.had_ended = not found.runs
-        worker.kept.add(attempt.identity)
-        worker.followed[attempt.identity] = attempt
+        before = worker.adopt(attempt)
+        if before is not None:
+            self._queues.begun(worker, before)
+            before.cancel_timers()
         if worker.gone:
             self._lost_with(worker, attempt)
             return
         self.has_begun(attempt, worker, found.number)
         self._background.begin(self._watched(worker, attempt))
 
+    def _follow(self, worker: Worker, attempt: WorkerAttempt) -> None:
+        self._background.begin(self._watched(worker, attempt))
+        if attempt.state.phase is Phase.STOPPING:
+            self._background.begin(self._stop(attempt, at_once=False))
+
     async def _watched(self, worker: Worker, attempt: WorkerAttempt) -> None:
         """Asks a worker for an attempt that is followed there: it answers, and tells its end behind that."""
-        assert worker.link is not None
-        run_id = attempt.key.run_id
-        message = {"op": "watch", "id": attempt.identity, "run_id": run_id, "fence": self._held_runs().fence(run_id)}
+        if worker.link is None or attempt.being_given:
+            # What is being given is answered by itself.
+            return
+        runs, run_id = self._held_runs(), attempt.key.run_id
+        fence = runs.fence(run_id)
+        message = {"op": "watch", "id": attempt.identity, "run_id": run_id, "fence": fence}
         try:
             answer = await worker.link.ask(message)
         except (LinkDownError, LinkLostError):
             return
-        if answer is not None and not attempt.number and worker.followed.get(attempt.identity) is attempt:
+        if answer is None or not worker.has(attempt):
+            return
+        if answer["event"] == "refused":
+            if runs.expects(attempt.key) is None:
+                # Another executor follows it, and has it forgotten. Until then the worker's Pod is kept.
+                worker.give_up(attempt)
+                self._queues.begun(worker, attempt)
+                self._drop(attempt)
+            # Else the run was claimed again, and the worker is asked again; or it is about to be lost (`_obey`).
+        elif not attempt.number:
             self._queues.answered(worker, attempt, answer)
 
     def by_itself(self, attempt: WorkerAttempt, reason: str) -> None:
@@ -275,6 +376,7 @@ class WorkerAttempts:
         while self._attempts.get(attempt.key) is attempt and not self.unwanted(attempt):
             # From here on it is known there, and nowhere twice.
             del self._attempts[attempt.key]
+            self._capacity.hand_over(attempt.key)
             try:
                 await self._own_pod(attempt.task, placement)
             except NoCapacityError as error:
@@ -282,6 +384,8 @@ class WorkerAttempts:
             except LeaseUncertainError:
                 log.debug("task %s waits for its lease", attempt.key.path)
             else:
+                # Unless its Pod was seen.
+                self._capacity.cancel(attempt.key)
                 return
             self._attempts[attempt.key] = attempt
             self._capacity.take(attempt.key, attempt.namespace)
@@ -291,9 +395,7 @@ class WorkerAttempts:
 
     def _linked(self, worker: Worker) -> None:
         for attempt in list(worker.followed.values()):
-            self._background.begin(self._watched(worker, attempt))
-            if attempt.state.phase is Phase.STOPPING:
-                self._background.begin(self._stop(attempt, at_once=False))
+            self._follow(worker, attempt)
         if worker.forgetting:
             self._background.begin(self._forgotten(worker))
 
@@ -339,6 +441,9 @@ class WorkerAttempts:
     # --- acting: what follows from it ------------------------------------------------------------------------------
 
     def _observe(self, attempt: WorkerAttempt, observation: Observation, outcome: TaskOutcome | None = None) -> None:
+        if self._attempts.get(attempt.key) is not attempt:
+            # It was launched anew since, or is another executor's.
+            return
         attempt.state, actions = step(attempt.state, observation)
         for action in actions:
             self._carry_out(attempt, action, outcome)
@@ -418,10 +523,10 @@ class WorkerAttempts:
             self._attempts.pop(attempt.key, None)
 
     def _drop(self, attempt: WorkerAttempt) -> None:
-        self._waits.forget(attempt.key)
         attempt.cancel_timers()
-        self._capacity.free(attempt.key)
         if self._attempts.get(attempt.key) is attempt:
+            self._waits.forget(attempt.key)
+            self._capacity.free(attempt.key)
             del self._attempts[attempt.key]
 
     async def _forgotten(self, worker: Worker) -> None:
@@ -435,6 +540,9 @@ class WorkerAttempts:
                 return
             worker.forgetting.pop(identity, None)
             worker.kept.discard(identity)
+        if worker.idle and worker.pool is not None:
+            # It may have had no room for the result of one more.
+            self._queues.match(worker.pool)
 
 
 def _may_be_the_workers_end(attempt: WorkerAttempt, worker: Worker) -> bool:

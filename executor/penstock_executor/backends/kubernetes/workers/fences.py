@@ -5,12 +5,15 @@ What is made later is given nothing of the run: whoever makes it asks, with a st
 lease is certain.
 
 Invariants: the list is asked for after the run was claimed, and read as it is then. Until each worker of it that runs
-has taken the fence, or is over, nothing is known: an agent that does not answer is waited for until its Pod is gone.
+has taken the fence, or is over, nothing is known: an agent that does not answer, or not as an agent does, is waited for
+until its Pod is gone, and that is removed after a while. Whoever may make Pods in the namespace may have made one of
+these, so what an agent says is checked and bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,12 +27,17 @@ from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_WOR
 from penstock_executor.backends.kubernetes.workers.fleet import Fleet
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError
 from penstock_executor.backends.kubernetes.workers.results import begun_by
-from penstock_executor.backends.kubernetes.workers.worker import Worker
+from penstock_executor.backends.kubernetes.workers.worker import Worker, seconds_now
 from penstock_executor.backoff import delays, retried
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED_RUNS = 10_000
+_MOST_OF_A_RUN = 10_000
+"""Attempts of a run that one worker may have begun; it goes after fewer."""
+_LONGEST_ID = 200
+_UNTRUE_SECONDS = 120.0
+"""For so long an agent is taken at its word that another executor holds the run, which would be known by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,9 @@ class Fences:
         self._client = client
         self._selector = f"{LABEL_INSTANCE}={instance},{LABEL_WORKER}"
         self._fleet = fleet
-        self._known: dict[tuple[str, int], asyncio.Task[Begun]] = {}
+        self._known: dict[str, tuple[int, asyncio.Task[Begun]]] = {}
+        """By run: under which fence it was asked, and the answer."""
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._lists: dict[str, asyncio.Task[list[PodView]]] = {}
 
     async def begun(self, namespace: str, run_id: str, fence: int, held: Callable[[], bool]) -> Begun:
@@ -74,39 +84,53 @@ class Fences:
 
         Raises FencedOffError.
         """
-        key = (run_id, fence)
-        task = self._known.get(key)
-        if task is None:
+        known = self._known.get(run_id)
+        if known is None or known[0] != fence:
+            self._known.pop(run_id, None)
             while len(self._known) >= _REMEMBERED_RUNS:
                 self._known.pop(next(iter(self._known)))
-            task = self._known[key] = asyncio.ensure_future(self._ask_all(namespace, run_id, fence, held))
+            known = self._known[run_id] = (fence, asyncio.ensure_future(self._ask_all(namespace, run_id, fence, held)))
+            self._tasks.add(known[1])
+            known[1].add_done_callback(self._tasks.discard)
         try:
-            return await asyncio.shield(task)
-        except FencedOffError:
-            self._known.pop(key, None)
+            return await asyncio.shield(known[1])
+        except Exception:
+            if self._known.get(run_id) is known:
+                del self._known[run_id]
             raise
 
     def forget(self, run_id: str) -> None:
-        for key in [key for key in self._known if key[0] == run_id]:
-            self._known.pop(key).cancel()
+        known = self._known.pop(run_id, None)
+        if known is not None:
+            known[1].cancel()
 
     def close(self) -> None:
-        for task in (*self._known.values(), *self._lists.values()):
+        for task in self._tasks:
             task.cancel()
 
     async def _ask_all(self, namespace: str, run_id: str, fence: int, held: Callable[[], bool]) -> Begun:
         views = await self._listed(namespace)
-        answers = await asyncio.gather(*(self._asked(view, run_id, fence, held) for view in views))
+        asked = [asyncio.ensure_future(self._asked(view, run_id, fence, held)) for view in views]
+        try:
+            answers = await asyncio.gather(*asked)
+        finally:
+            for one in asked:
+                one.cancel()
         found: dict[str, Found] = {}
-        for one in answers:
-            found.update(one.attempts)
-        return Begun(found, any(one.uncertain for one in answers))
+        for answer in answers:
+            for identity, said in answer.attempts.items():
+                # No two workers begin one attempt. Should two say so, it counts where its end can still be told.
+                if identity not in found or found[identity].worker is None or found[identity].forgotten:
+                    found[identity] = said
+        return Begun(found, any(answer.uncertain for answer in answers))
 
     async def _listed(self, namespace: str) -> list[PodView]:
         """The namespace's workers, by a list that begins now or later; many runs that are taken over share one."""
         waiting = self._lists.get(namespace)
         if waiting is None:
             waiting = self._lists[namespace] = asyncio.ensure_future(self._list(namespace))
+            self._tasks.add(waiting)
+            waiting.add_done_callback(self._tasks.discard)
         return await asyncio.shield(waiting)
 
     async def _list(self, namespace: str) -> list[PodView]:
@@ -132,29 +156,58 @@ class Fences:
             # Nobody has talked to it, and who does from now on knows that the lease has ended.
             return Begun({})
         worker = self._fleet.follow(view)
+        worker.awaited += 1
+        try:
+            return await self._answer(worker, run_id, fence, held)
+        finally:
+            worker.awaited -= 1
+            worker.since = seconds_now()
+
+    async def _answer(self, worker: Worker, run_id: str, fence: int, held: Callable[[], bool]) -> Begun:
+        """Raises FencedOffError."""
+        untrue_since = 0.0
         # No retry of one call: each turn the worker may have ended instead.
         for delay in delays(0.05, 2.0):
             if not held():
                 raise FencedOffError
             if worker.gone:
                 return _left(worker.view)
-            try:
-                assert worker.link is not None
+            assert worker.link is not None
+            with contextlib.suppress(LinkDownError, LinkLostError):
                 answer = await worker.link.ask({"op": "fence", "run_id": run_id, "fence": fence})
-            except (LinkDownError, LinkLostError):
-                await asyncio.sleep(delay)
-                continue
-            if answer is None or answer["event"] != "fenced":
-                raise FencedOffError
-            return Begun({str(one["id"]): _found(worker, one) for one in answer.get("attempts") or ()})
+                begun = _told(worker, answer) if answer is not None else None
+                if begun is not None:
+                    return begun
+                # Most likely another executor holds the run, which will be heard of; or the worker is over.
+                untrue_since = untrue_since or seconds_now()
+                if seconds_now() - untrue_since > _UNTRUE_SECONDS:
+                    log.warning("worker %s does not say what was begun in it, its Pod is removed", worker.view.name)
+                    self._fleet.remove(worker)
+                    untrue_since = 0.0
+            await asyncio.sleep(delay)
         raise AssertionError("delays end never")
 
 
+def _told(worker: Worker, answer: Mapping[str, Any]) -> Begun | None:
+    """None when it refuses, or says what no agent says."""
+    attempts = answer.get("attempts")
+    if answer.get("event") != "fenced" or not isinstance(attempts, list) or len(attempts) > _MOST_OF_A_RUN:
+        return None
+    found: dict[str, Found] = {}
+    for one in attempts:
+        identity = one.get("id") if isinstance(one, dict) else None
+        if not isinstance(identity, str) or not 0 < len(identity) <= _LONGEST_ID:
+            return None
+        found[identity] = _found(worker, one)
+    return Begun(found)
+
+
 def _found(worker: Worker, told: Mapping[str, Any]) -> Found:
+    number, mark = told.get("number"), told.get("log_token")
     return Found(
         worker,
-        number=int(told["number"]),
-        log_mark=str(told.get("log_token") or "")[:63],
+        number=number if type(number) is int and 0 < number < 2**31 else 1,
+        log_mark=mark[:63] if isinstance(mark, str) else "",
         runs=told.get("running") is True,
         forgotten=told.get("forgotten") is True,
     )

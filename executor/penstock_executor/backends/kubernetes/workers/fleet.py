@@ -43,6 +43,10 @@ _TROUBLE_SECONDS = 60.0
 # What an ended worker's Pod says is of use to whoever takes its runs over.
 _KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
+_LATELY_SECONDS = 3600.0
+"""For so long after its last attempt workers of a shape are kept ready."""
+_UNNEEDED_SECONDS = 10.0
+"""For so long the stream to a worker of another program is kept without use."""
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class _Kind:
     pod: Mapping[str, Any]
     policy: WorkerPolicy
     waiting: int = 0
+    wanted_at: float = 0.0
+    """When an attempt was last given to it."""
     trouble: str = ""
     trouble_until: float = 0.0
 
@@ -117,7 +123,7 @@ class Fleet:
     def want(self, pool: Pool, pod: Mapping[str, Any], policy: WorkerPolicy, waiting: int) -> None:
         """So many attempts wait for workers that are made like `pod`."""
         kind = self._kinds.setdefault(pool, _Kind(pod, policy))
-        kind.policy, kind.waiting = policy, waiting
+        kind.policy, kind.waiting, kind.wanted_at = policy, waiting, seconds_now()
         self._size(pool, kind)
 
     def waits(self, pool: Pool, waiting: int) -> None:
@@ -136,8 +142,23 @@ class Fleet:
             seen = self._there.get(view.namespace, {}).get(view.uid)
             if seen is not None:
                 self.pod_event(EventKind.MODIFIED, seen)
+        worker.since = seconds_now()
         self._link(worker)
         return worker
+
+    def namespaces(self) -> set[str]:
+        """Where it makes workers."""
+        return {pool.namespace for pool in self._kinds}
+
+    def decide(self, namespace: str, policy: WorkerPolicy) -> None:
+        """What the namespace says of workers now."""
+        for pool, kind in self._kinds.items():
+            if pool.namespace == namespace:
+                kind.policy = policy
+
+    def there(self, namespace: str) -> bool:
+        """Whether Pods of workers were seen there that are not gone."""
+        return bool(self._there.get(namespace))
 
     def retire(self, worker: Worker) -> None:
         """It takes no attempt any more, and ends after the one that it has."""
@@ -182,7 +203,7 @@ class Fleet:
             worker.over = worker.over or "its agent has ended"
             if worker.pool is not None and not worker.kept:
                 self.remove(worker)
-        elif agent is not None and agent.running_since:
+        elif agent is not None and agent.running_since and worker.needed:
             self._link(worker)
 
     def _gone(self, worker: Worker) -> None:
@@ -214,8 +235,13 @@ class Fleet:
         )
         worker.linking = self._background.begin(worker.link.work())
 
-    def _up(self, worker: Worker) -> None:
+    def _unlink(self, worker: Worker) -> None:
+        if worker.linking is not None:
+            worker.linking.cancel()
+        worker.link, worker.linking = None, None
         worker.unreachable_since = 0.0
+
+    def _up(self, worker: Worker) -> None:
         if worker.pool is not None:
             self._background.begin(self._hold(worker))
         self._linked(worker)
@@ -250,6 +276,8 @@ class Fleet:
             self._has_trouble(worker.pool, text)
 
     def _heard(self, worker: Worker, message: Message) -> None:
+        # Not as soon as there is a stream: an agent that is no more may still be connected to.
+        worker.unreachable_since = 0.0
         if message["event"] == "state":
             worker.over = str(message.get("over") or "")[:300]
             worker.taken = max(worker.taken, _count(message.get("attempts")))
@@ -282,12 +310,16 @@ class Fleet:
     def _of(self, pool: Pool) -> Iterator[Worker]:
         return (one for one in self._workers.values() if one.pool == pool)
 
+    def _wanted(self, namespace: str) -> bool:
+        """Whether attempts wait for workers of any shape: what is kept ready does not take their places."""
+        return any(kind.waiting for pool, kind in self._kinds.items() if pool.namespace == namespace)
+
     def _count_there(self, namespace: str) -> int:
         there = sum(not (one.ended or one.deleted_at) for one in self._there.get(namespace, {}).values())
         return there + sum(count for pool, count in self._making.items() if pool.namespace == namespace)
 
     def _size(self, pool: Pool, kind: _Kind) -> None:
-        if not kind.waiting or self.trouble(pool):
+        if not kind.waiting or self.trouble(pool) or not allows(kind.policy, pool):
             return
         mine = list(self._of(pool))
         usable = sum(one.usable for one in mine)
@@ -353,14 +385,18 @@ class Fleet:
         for pool, kind in list(self._kinds.items()):
             mine = list(self._of(pool))
             usable = sum(one.usable for one in mine)
-            least = 0 if pool.run_id else kind.policy.least
-            if not kind.waiting:
+            lately = now - kind.wanted_at < _LATELY_SECONDS
+            least = kind.policy.least if lately and not pool.run_id and allows(kind.policy, pool) else 0
+            if not allows(kind.policy, pool):
+                for worker in mine:
+                    self.retire(worker)
+            elif not kind.waiting:
                 for worker in sizing.to_retire(
                     (one for one in mine if one.idle), usable, least, kind.policy.idle_seconds, now
                 ):
                     self.retire(worker)
             missing = least - usable - self._making[pool]
-            if missing > 0 and not kind.waiting and not self.trouble(pool):
+            if missing > 0 and not self._wanted(pool.namespace) and not self.trouble(pool):
                 room = kind.policy.most - self._count_there(pool.namespace)
                 for _ in range(max(0, min(missing, room))):
                     self._making[pool] += 1
@@ -375,6 +411,12 @@ class Fleet:
     def _look_after(self, worker: Worker, now: float) -> None:
         if worker.gone:
             return
+        if worker.pool is not None and worker.pool not in self._kinds:
+            # Made while the run that it was for came to its end.
+            self.retire(worker)
+        if not worker.needed and worker.link is not None and now - worker.since > _UNNEEDED_SECONDS:
+            # A worker to which anybody is connected does not end by itself.
+            self._unlink(worker)
         if worker.usable and not worker.held and worker.link is not None and worker.link.is_up:
             self._background.begin(self._hold(worker))
         late = worker.coming and now - worker.since > _START_SECONDS
@@ -385,7 +427,7 @@ class Fleet:
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
-        elif (late or lost or stays) and not worker.view.deleted_at and (worker.pool is not None or worker.followed):
+        elif (late or lost or stays) and not worker.view.deleted_at and worker.needed:
             log.warning("worker %s does not do what it should, its Pod is removed", worker.view.name)
             worker.over = worker.over or "it cannot be reached"
             self.remove(worker)
@@ -403,6 +445,11 @@ class Fleet:
             if told_all or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
                 self._removed.add(view.uid)
                 self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
+
+
+def allows(policy: WorkerPolicy, pool: Pool) -> bool:
+    """Whether the pool's tasks may share workers so far."""
+    return policy.allowed == "namespace" or (policy.allowed == "run" and bool(pool.run_id))
 
 
 def _count(value: object) -> int:

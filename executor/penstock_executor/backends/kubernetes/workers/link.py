@@ -5,7 +5,8 @@ by the cluster's own rights.
 
 Invariants: what is asked is answered in order, so an answer belongs to the oldest question; when the stream breaks, all
 questions that were sent fail as such, since nobody knows whether they arrived. Whether a question may still be asked is
-decided at the moment when it is written. What an agent says is bounded; one that says something else is hung up on.
+decided at the moment when it is written. What an agent says is bounded; one that says something else is hung up on, and
+whatever is wrong with what it says, or with what follows from it, ends no link for good.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class AgentLink:
         self._up = up
         self._down = down
         self._stream: Stream | None = None
+        self._speaks = False
         self._asked: deque[tuple[Any, asyncio.Future[Message]]] = deque()
         self._writing = asyncio.Lock()
 
@@ -79,16 +81,23 @@ class AgentLink:
         """Keeps a stream open until cancelled."""
         pauses = delays(0.05, 5.0)
         while True:
+            self._speaks = False
             try:
                 async with self._open_stream() as stream:
                     self._stream = stream
-                    pauses = delays(0.05, 5.0)
                     await self._listen(stream)
                 error: BaseException = ConnectionError("the agent hung up")
             except (KubeError, OSError, ValueError, asyncio.TimeoutError) as broken:
                 error = broken
+            except Exception as defect:
+                # Of ours, brought to light by what this agent said: this link goes on, and others do not see it.
+                log.exception("what a worker's agent says cannot be worked with")
+                error = defect
             finally:
                 self._close()
+            if self._speaks:
+                # One that hangs up without a word is no better than one that cannot be reached.
+                pauses = delays(0.05, 5.0)
             self._down(error)
             # Rights that are missing are not given within a moment.
             await asyncio.sleep(5.0 if isinstance(error, ForbiddenError) else next(pauses))
@@ -110,8 +119,9 @@ class AgentLink:
             self._asked.append((message.get("id"), answer))
             try:
                 await stream.send(data)
-            except (KubeError, OSError) as error:
-                log.debug("a worker's stream broke: %s", error)
+            except Exception:  # noqa: BLE001 - whatever it is, the stream is of no use any more
+                # Some of it may have arrived; whoever listens to the stream notices that it is broken.
+                log.debug("a worker's stream broke", exc_info=True)
         return await answer
 
     async def _listen(self, stream: Stream) -> None:
@@ -140,9 +150,13 @@ class AgentLink:
 
     def _heard(self, line: bytes) -> None:
         """Raises ValueError."""
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except RecursionError:
+            raise ValueError("the agent's message is nested too deeply") from None
         if not isinstance(message, dict) or not isinstance(message.get("event"), str):
             raise ValueError("the agent says what is no message")
+        self._speaks = True
         if message["event"] in _TOLD:
             self._told(message)
         elif not self._asked:
@@ -150,7 +164,7 @@ class AgentLink:
         else:
             identity, answer = self._asked.popleft()
             if message.get("id") != identity:
-                answer.set_exception(LinkLostError())
+                self._asked.appendleft((identity, answer))
                 raise ValueError("the agent answers something else")
             if not answer.done():
                 answer.set_result(message)

@@ -20,7 +20,7 @@ from penstock_executor.backends.base import HeldRuns
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import Wait
 from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
-from penstock_executor.backends.kubernetes.workers.fleet import Fleet
+from penstock_executor.backends.kubernetes.workers.fleet import Fleet, allows
 from penstock_executor.backends.kubernetes.workers.instructions import Instructions
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
 from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
@@ -73,7 +73,6 @@ class Queues:
         self._waits = waits
         self._queues: dict[Pool, _Queue] = {}
         self._length: Counter[str] = Counter()
-        self._refusals: Counter[AttemptKey] = Counter()
         self._background = Background("the queues of workers")
 
     def start(self) -> None:
@@ -86,6 +85,14 @@ class Queues:
         """Why no more of the namespace's attempts may come, empty when they may."""
         waiting = self._length[namespace]
         return f"{waiting} tasks wait for workers already" if waiting >= _MOST else ""
+
+    def decide(self, namespace: str, policy: WorkerPolicy) -> None:
+        """What the namespace says of workers now: what it allows no more runs without."""
+        for pool, queue in list(self._queues.items()):
+            if pool.namespace == namespace:
+                queue.policy = policy
+                if queue.waiting and not allows(policy, pool):
+                    self._without(pool, "the namespace does not allow it any more")
 
     def put(
         self, pool: Pool, pod: Mapping[str, Any], policy: WorkerPolicy, attempt: WorkerAttempt, told: Instructions
@@ -107,8 +114,9 @@ class Queues:
             if attempt.state.phase is not Phase.CREATING or self._lives.unwanted(attempt):
                 queue.told.pop(attempt.key, None)
                 continue
-            worker.attempt = attempt
-            worker.since = seconds_now()
+            # At once: an end of the worker is told to those that it has.
+            worker.take(attempt)
+            attempt.being_given = True
             self._background.begin(self._give(pool, queue, worker, attempt))
         if not queue.waiting and not queue.told:
             del self._queues[pool]
@@ -150,22 +158,33 @@ class Queues:
         runs, run_id = self._runs(), attempt.key.run_id
 
         def allowed() -> bool:
-            return attempt.state.stop is None and runs.expects(attempt.key) is True and runs.may_act(run_id)
+            return (
+                worker.has(attempt)
+                and not worker.gone
+                and attempt.state.stop is None
+                and runs.expects(attempt.key) is True
+                and runs.fence(run_id) == attempt.fence
+                and runs.may_act(run_id)
+            )
 
-        attempt.worker = worker
-        worker.followed[attempt.identity] = attempt
-        worker.kept.add(attempt.identity)
-        # It says itself when it can take the next one.
-        worker.ready = False
+        if not worker.has(attempt):
+            # Its worker has ended before this began.
+            return
         try:
-            message = queue.told[attempt.key].message(worker.view, runs.fence(run_id), attempt.log_mark)
+            message = queue.told[attempt.key].message(worker.view, attempt.fence, attempt.log_mark)
             answer = await worker.link.ask(message, allowed)
         except LinkDownError:
-            self._back(pool, queue, worker, attempt)
+            if worker.has(attempt):
+                self._back(pool, queue, worker, attempt)
         except LinkLostError:
             # Asked again when there is a stream, or told by how the worker ends.
-            return
+            if worker.has(attempt):
+                attempt.being_given = False
         else:
+            if not worker.has(attempt):
+                # What became of it is known already, by the worker's end.
+                return
+            attempt.being_given = False
             if answer is None:
                 # Nothing was sent, so it is as ready as before.
                 worker.ready = worker.held
@@ -176,23 +195,37 @@ class Queues:
     def _answered(self, pool: Pool, queue: _Queue, worker: Worker, attempt: WorkerAttempt, answer: Message) -> None:
         if answer["event"] in ("started", "known"):
             queue.told.pop(attempt.key, None)
-            self._refusals.pop(attempt.key, None)
+            worker.refusals = 0
             self.match(pool)
             self._lives.has_begun(attempt, worker, answer.get("number"))
             return
+        # One that hangs up whenever it is told to begin this one says so by not knowing it afterwards.
+        why = str(answer.get("why"))[:200] if answer["event"] == "refused" else "the stream broke"
+        log.info("worker %s has not begun an attempt: %s", worker.view.name, why)
+        attempt.refusals += 1
         if answer["event"] == "refused":
-            log.info("worker %s refuses an attempt: %s", worker.view.name, answer.get("why"))
-            self._refusals[attempt.key] += 1
-            if self._refusals[attempt.key] >= _REFUSALS:
-                del self._refusals[attempt.key]
-                worker.let_go(attempt)
-                queue.told.pop(attempt.key, None)
-                self._lives.by_itself(attempt, f"workers refused it: {answer.get('why')}")
-                return
+            worker.refusals += 1
+            if worker.refusals >= _REFUSALS:
+                self._fleet.retire(worker)
+            # It has nothing new to say of itself, and is as ready as before.
+            asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._rested, worker)
+        if attempt.refusals >= _REFUSALS:
+            worker.let_go(attempt)
+            queue.told.pop(attempt.key, None)
+            attempt.being_given = False
+            self._lives.by_itself(attempt, f"workers have not begun it: {why}")
+            self.match(pool)
+            return
         self._back(pool, queue, worker, attempt)
+
+    def _rested(self, worker: Worker) -> None:
+        if worker.usable and worker.held and worker.attempt is None and worker.pool is not None:
+            worker.ready = True
+            self.match(worker.pool)
 
     def _back(self, pool: Pool, queue: _Queue, worker: Worker, attempt: WorkerAttempt) -> None:
         worker.let_go(attempt)
+        attempt.being_given = False
         if self._lives.unwanted(attempt):
             queue.told.pop(attempt.key, None)
             return
@@ -236,11 +269,13 @@ class Queues:
             working = self._fleet.working(pool)
             queue.without_since = 0.0 if working or not queue.waiting else queue.without_since or now
             text = f"waits for one of {working} workers" if working else "waits for a worker that is being made"
-            for attempt in [one for one in queue.waiting if one.state.stop is not None]:
-                queue.waiting.remove(attempt)
-                self._length[pool.namespace] -= 1
-                queue.told.pop(attempt.key, None)
-                self._lives.unwanted(attempt)
+            # All at once: two thousand may be cancelled together.
+            staying = deque(one for one in queue.waiting if not self._lives.unwanted(one))
+            if len(staying) < len(queue.waiting):
+                for attempt in set(queue.waiting).difference(staying):
+                    queue.told.pop(attempt.key, None)
+                self._length[pool.namespace] -= len(queue.waiting) - len(staying)
+                queue.waiting = staying
             for attempt in queue.waiting:
                 self._waits.update(attempt.key, Wait(text, quiet=True))
             if queue.without_since and now - queue.without_since > _WITHOUT_SECONDS:

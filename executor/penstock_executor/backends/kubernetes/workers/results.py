@@ -32,7 +32,7 @@ def told_result(message: Mapping[str, Any]) -> AttemptResult | None:
     """Of `ended`; None when it is none that this version reads."""
     try:
         data = json.dumps(message.get("result")).encode()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parse_result(data) if len(data) <= MAX_RESULT_BYTES else None
 
@@ -50,7 +50,7 @@ def begun_by(view: PodView) -> frozenset[str] | None:
     try:
         found = json.loads(agent.terminated.message)["begun"]
         return frozenset(str(one) for one in found)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from penstock_executor.agent.begun import MAX_KEPT
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.workers.link import AgentLink
 
@@ -56,6 +57,10 @@ class Worker:
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
     taken: int = 0
     """How many attempts it has begun."""
+    refusals: int = 0
+    """How many requests in a row to begin an attempt it has refused."""
+    awaited: int = 0
+    """How many wait for its answer to what was begun there."""
     since: float = field(default_factory=seconds_now)
     """Since when it is as it is: being made, idle, or busy."""
     unreachable_since: float = 0.0
@@ -63,7 +68,8 @@ class Worker:
 
     @property
     def idle(self) -> bool:
-        return self.usable and self.held and self.ready and self.attempt is None
+        room = len(self.kept) < MAX_KEPT
+        return self.usable and self.held and self.ready and self.attempt is None and room
 
     @property
     def usable(self) -> bool:
@@ -74,6 +80,42 @@ class Worker:
     def coming(self) -> bool:
         """Whether it is expected to become ready for its first attempt."""
         return self.usable and not self.ready and self.attempt is None and not self.taken
+
+    @property
+    def needed(self) -> bool:
+        """Whether a stream to it is of use, although another program has made it."""
+        return bool(self.pool is not None or self.followed or self.forgetting or self.awaited)
+
+    def has(self, attempt: WorkerAttempt) -> bool:
+        """Whether it may have begun the attempt, and has not told its end yet."""
+        return self.followed.get(attempt.identity) is attempt
+
+    def take(self, attempt: WorkerAttempt) -> None:
+        """It is to begin the attempt."""
+        self.attempt = attempt
+        self.followed[attempt.identity] = attempt
+        self.kept.add(attempt.identity)
+        # It says itself when it can take the next one.
+        self.ready = False
+        self.since = seconds_now()
+        attempt.worker = self
+
+    def adopt(self, attempt: WorkerAttempt) -> WorkerAttempt | None:
+        """It has begun the attempt, which is followed from now on. Gives what stood for it before."""
+        before = self.followed.get(attempt.identity)
+        self.followed[attempt.identity] = attempt
+        self.kept.add(attempt.identity)
+        if before is not None and self.attempt is before:
+            self.attempt = attempt
+        attempt.worker = self
+        return before
+
+    def give_up(self, attempt: WorkerAttempt) -> None:
+        """Another program follows the attempt, which goes on."""
+        if self.attempt is attempt:
+            self.attempt = None
+        if self.has(attempt):
+            del self.followed[attempt.identity]
 
     def let_go(self, attempt: WorkerAttempt) -> None:
         """The attempt is not its any more."""

@@ -21,9 +21,15 @@ from penstock_executor.engine.names import attempt_id, log_uri
 class WorkerAttempt:
     task: TaskLaunch
     namespace: str
+    fence: int = 0
+    """Of its run, when it was launched: held under another one, the run may have been another executor's meanwhile."""
     state: AttemptState = field(default_factory=AttemptState)
     worker: Worker | None = None
     """Which has begun it, or was told to and has not answered yet."""
+    being_given: bool = False
+    """Its request is about to be written, or is not answered yet by the stream on which it was."""
+    refusals: int = 0
+    """How often a worker has not begun it that was told to."""
     number: int = 0
     """It is the worker's so many-th; 0 until the worker has begun it."""
     began_at: int = 0
