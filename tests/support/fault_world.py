@@ -12,6 +12,7 @@ from random import Random
 
 from penstock.client import Client
 
+from tests.support.begun import Begun
 from tests.support.pod_watch import Attempt, PodWatch, SeenPod
 from tests.support.replicas import Replicas
 from tests.support.storm import Storm
@@ -50,14 +51,16 @@ class FaultWorld:
         pause: tuple[float, float] = (0.5, 3.0),
         seconds: float = 0.5,
         any_may_fail: bool = False,
+        begun: Begun | None = None,
     ) -> dict[str, float]:
         """Runs go on while `strike` is called at random moments until it was successful so often. The figures.
 
-        `any_may_fail`: attempts may be begun again without having been in `killed`.
+        `any_may_fail`: attempts may be begun again without having been in `killed`. `begun`: is told by each
+        task's program.
         """
         began = time.monotonic()
         # A runtime that is killed takes what it had read of logs along.
-        storm = Storm(self.client, self.grpc, seconds, logs_may_be_lost=any_may_fail)
+        storm = Storm(self.client, self.grpc, seconds, logs_may_be_lost=any_may_fail, begun=begun)
         storm.start(count, self.random)
         strikes = 0
         while strikes < at_most and storm.going_on():

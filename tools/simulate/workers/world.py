@@ -34,6 +34,8 @@ _CERTAIN = 0.95
 _AT_ONCE = 4
 _MOST_SECONDS = 40_000.0
 _MOST_ATTEMPTS = 60
+_LEFT_SECONDS = 8000.0
+"""Agents keep results for an hour, and Pods that tell of what ran in them are kept for one."""
 
 
 @dataclass
@@ -274,6 +276,9 @@ class World:
             assert not twice, f"begun twice: {twice}"
             assert not self.broken, self.broken
             assert loop.time() < _MOST_SECONDS, f"not over: {self._left()}"
+        if self.random.random() < 0.1:
+            await asyncio.sleep(_LEFT_SECONDS)
+            assert not self.cluster.workers, f"left: {[pod.document() for pod in self.cluster.workers.values()]}"
         for executor in self.executors:
             if executor.alive:
                 executor.kill()

@@ -156,6 +156,7 @@ class WorkerAttempts:
         worker = attempt.worker
         if worker is not None and worker.gone:
             worker.kept.discard(attempt.identity)
+            worker.settled.add(attempt.identity)
         elif worker is not None:
             worker.forgetting[attempt.identity] = (key.run_id, self._held_runs().fence(key.run_id))
             self._background.begin(self._forgotten(worker))
@@ -252,6 +253,8 @@ class WorkerAttempts:
         if worker.gone:
             self._lost_with(worker, attempt)
             return
+        # Nobody may have talked to it for a while.
+        self._fleet.follow(worker.view)
         self.has_begun(attempt, worker, found.number)
         self._background.begin(self._watched(worker, attempt))
 

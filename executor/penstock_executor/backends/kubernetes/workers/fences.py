@@ -138,6 +138,7 @@ class Fences:
                 raise FencedOffError
             if worker.gone:
                 return _left(worker.view)
+            self._fleet.follow(worker.view)
             try:
                 assert worker.link is not None
                 answer = await worker.link.ask({"op": "fence", "run_id": run_id, "fence": fence})

@@ -27,6 +27,7 @@ from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
 from penstock_executor.backends.kubernetes.workers import sizing
 from penstock_executor.backends.kubernetes.workers.link import AgentLink, LinkDownError, LinkLostError, Message
+from penstock_executor.backends.kubernetes.workers.results import begun_by
 from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_pod import named
 from penstock_executor.background import Background
@@ -40,6 +41,13 @@ _SWEEP_SECONDS = 1.0
 _START_SECONDS = 600.0
 _UNREACHABLE_SECONDS = 120.0
 _TROUBLE_SECONDS = 60.0
+_ALONE_SECONDS = 5.0
+"""What runs without its agent goes on for nobody. That it has started is committed by then: its run's next holder does
+not begin it anew when the Pod is gone."""
+_ASKED_SECONDS = 5.0
+"""Whoever takes a run over asks again before this is over."""
+_LEAVE_SECONDS = 10.0
+"""After so long a worker of another program is hung up on that has nothing of this one."""
 # What an ended worker's Pod says is of use to whoever takes its runs over.
 _KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
@@ -136,6 +144,7 @@ class Fleet:
             seen = self._there.get(view.namespace, {}).get(view.uid)
             if seen is not None:
                 self.pod_event(EventKind.MODIFIED, seen)
+        worker.asked_at = seconds_now()
         self._link(worker)
         return worker
 
@@ -178,11 +187,12 @@ class Fleet:
             return
         agent = view.container("agent")
         if agent is not None and agent.terminated is not None:
-            # Without it nothing can be begun, and what runs there notices and ends.
+            # Without it nothing can be begun, and the first process waits for it.
             worker.over = worker.over or "its agent has ended"
+            worker.alone_since = worker.alone_since or seconds_now()
             if worker.pool is not None and not worker.kept:
                 self.remove(worker)
-        elif agent is not None and agent.running_since:
+        elif agent is not None and agent.running_since and worker.wanted:
             self._link(worker)
 
     def _gone(self, worker: Worker) -> None:
@@ -219,6 +229,13 @@ class Fleet:
         if worker.pool is not None:
             self._background.begin(self._hold(worker))
         self._linked(worker)
+
+    def _leave(self, worker: Worker) -> None:
+        """Hangs up: a worker ends by itself when nobody is connected any more."""
+        if worker.linking is not None:
+            worker.linking.cancel()
+        worker.link = worker.linking = None
+        worker.unreachable_since = 0.0
 
     async def _hold(self, worker: Worker) -> None:
         assert worker.link is not None
@@ -377,15 +394,19 @@ class Fleet:
             return
         if worker.usable and not worker.held and worker.link is not None and worker.link.is_up:
             self._background.begin(self._hold(worker))
+        if not worker.wanted and worker.link is not None and now - worker.asked_at > _LEAVE_SECONDS:
+            self._leave(worker)
         late = worker.coming and now - worker.since > _START_SECONDS
         if late and worker.pool is not None:
             self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")
         lost = worker.unreachable_since and now - worker.unreachable_since > _UNREACHABLE_SECONDS
+        alone = worker.alone_since and now - worker.alone_since > _ALONE_SECONDS
+        needed = worker.pool is not None or worker.followed or now - worker.asked_at < _ASKED_SECONDS
         stays = worker.retiring and not worker.kept and now - worker.since > _UNREACHABLE_SECONDS
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
-        elif (late or lost or stays) and not worker.view.deleted_at and (worker.pool is not None or worker.followed):
+        elif (late or lost or stays or alone) and not worker.view.deleted_at and needed:
             log.warning("worker %s does not do what it should, its Pod is removed", worker.view.name)
             worker.over = worker.over or "it cannot be reached"
             self.remove(worker)
@@ -398,11 +419,21 @@ class Fleet:
             if view.deleted_at or view.uid in self._removed or (agent is not None and agent.running_since):
                 continue
             worker = self._workers.get(view.uid)
-            told_all = view.ended and worker is not None and worker.retiring and not worker.kept
             ends = [one.terminated.finished_at for one in view.containers if one.terminated]
-            if told_all or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
+            if _says_nothing(view, worker) or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
                 self._removed.add(view.uid)
                 self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
+
+
+def _says_nothing(view: PodView, worker: Worker | None) -> bool:
+    """Whether it is over, and of all that it may tell to have begun the outcomes are committed."""
+    agent = view.container("agent")
+    if not view.ended and (agent is None or agent.terminated is None):
+        return False
+    begun = begun_by(view)
+    if begun is None:
+        return worker is not None and worker.pool is not None and not worker.kept
+    return not begun - (worker.settled | worker.forgetting.keys() if worker is not None else set())
 
 
 def _count(value: object) -> int:

@@ -54,11 +54,17 @@ class Worker:
     """What it has begun for this program, or may have, and is not forgotten: until then its Pod says what ran in it."""
     forgetting: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
+    settled: set[str] = field(default_factory=set)
+    """What it had begun and whose outcomes are committed, since its Pod ended: nobody needs to be told of them."""
+    asked_at: float = field(default_factory=seconds_now)
+    """When something was last wanted of it."""
     taken: int = 0
     """How many attempts it has begun."""
     since: float = field(default_factory=seconds_now)
     """Since when it is as it is: being made, idle, or busy."""
     unreachable_since: float = 0.0
+    alone_since: float = 0.0
+    """Since when its agent is known to have ended, and its Pod has not."""
     retiring: bool = False
 
     @property
@@ -69,6 +75,11 @@ class Worker:
     def usable(self) -> bool:
         """Whether it may take an attempt, now or later."""
         return self.pool is not None and not (self.gone or self.over or self.retiring)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything of this program is there, or is to be told."""
+        return self.pool is not None or bool(self.followed or self.forgetting)
 
     @property
     def coming(self) -> bool:
