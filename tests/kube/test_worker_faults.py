@@ -22,12 +22,15 @@ from tests.support.fault_world import FaultWorld, fault_world
 from tests.support.pod_watch import SeenPod
 from tools.cluster import Cluster
 from tools.databases import PostgreSQL
+from tools.kube_penstock import Surroundings
 
 pytestmark = pytest.mark.timeout(1500)
 ISOLATION = os.environ.get("PENSTOCK_FAULT_WORKERS", "namespace")
 POLICY = {"workers": "namespace", "workersDefault": ISOLATION, "workersMax": "6", "workersIdleSeconds": "5"}
 # One attempt may be hit again and again; that it is retried often enough is not what is shown here.
 SETTINGS = {"PENSTOCK_INFRASTRUCTURE_RETRIES": "20"}
+# Shorter than what is between two kills: an executor that holds nothing yet is no victim.
+LEASE_SECONDS = 4.0
 
 
 def kill_agent(world: FaultWorld) -> bool:
@@ -85,25 +88,30 @@ def in_turns(world: FaultWorld) -> bool:
 @pytest.mark.parametrize(
     ("victim", "kills", "pause", "share"),
     [
-        (kill_executor, 6, (0.5, 4.0), 1.0),
+        (kill_executor, 6, (4.0, 10.0), 1.0),
         (kill_agent, 10, (0.0, 2.0), 1.0),
         (kill_wrapper, 12, (0.0, 1.0), 1.0),
         (kill_first_process, 10, (0.0, 2.0), 1.0),
         (delete_worker, 8, (0.0, 2.0), 1.0),
         (kill_kubelet, 3, (1.0, 5.0), 0.5),
-        (in_turns, 30, (0.0, 2.0), 2.0),
+        (in_turns, 20, (0.5, 4.0), 1.0),
     ],
 )
 def test_killed(
     cluster: Cluster, postgresql_server: PostgreSQL, tmp_path: Path, fault_seed: int, fault_figures: Record,
     victim: Callable[[FaultWorld], bool], kills: int, pause: tuple[float, float], share: float,
 ) -> None:  # fmt: skip
+    def allow(around: Surroundings) -> None:
+        path = f"/api/v1/namespaces/{around.namespace}/configmaps"
+        cluster.create(path, {"metadata": {"name": "penstock"}, "data": POLICY})
+
     with (
         begun(cluster.node_address()) as told,
-        fault_world(cluster, postgresql_server, tmp_path, fault_seed, settings=SETTINGS) as world,
-    ):
-        path = f"/api/v1/namespaces/{world.around.namespace}/configmaps"
-        cluster.create(path, {"metadata": {"name": "penstock"}, "data": POLICY})
+        fault_world(
+            cluster, postgresql_server, tmp_path, fault_seed,
+            lease_seconds=LEASE_SECONDS, settings=SETTINGS, prepare=allow,
+        ) as world,
+    ):  # fmt: skip
         found: dict[str, Any] = world.storm(
             round(RUNS * share), victim, at_most=kills, pause=pause, any_may_fail=True, begun=told
         )

@@ -31,8 +31,8 @@ class Begun:
         place = f"{{{{$.pipeline_job_uuid}}}}/$KFP_RETRY_INDEX/$word/{path}"
         return (
             "word=$(cat /proc/sys/kernel/random/uuid); "
-            f'say() {{ until wget -q -O /dev/null "{self._url}/$1/{place}" 2> /dev/null; do sleep 0.2; done; }}; '
-            f"say begin; {work}; say end"
+            f'tell() {{ timeout 3 wget -q -O /dev/null "{self._url}/$1/{place}" 2> /dev/null; }}; '
+            f"say() {{ until tell $1; do sleep 0.2; done; }}; say begin; {work}; say end"
         )
 
     def attempts(self) -> set[Attempt]:
