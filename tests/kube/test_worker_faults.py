@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.kube.test_faults import CLUSTER_UP, RUNS, Find, Record, kill_executor
+from tests.kube import test_faults
+from tests.kube.test_faults import CLUSTER_UP, RUNS, Find, Record
 from tests.support import node_processes
 from tests.support.begun import begun
 from tests.support.fault_world import FaultWorld, fault_world
@@ -31,6 +32,11 @@ POLICY = {"workers": "namespace", "workersDefault": ISOLATION, "workersMax": "6"
 SETTINGS = {"PENSTOCK_INFRASTRUCTURE_RETRIES": "20"}
 # Shorter than what is between two kills: an executor that holds nothing yet is no victim.
 LEASE_SECONDS = 4.0
+
+
+def kill_executor(world: FaultWorld) -> bool:
+    """When it has workers: what it has not begun by then gets Pods of its own."""
+    return bool(live_workers(world)) and test_faults.kill_executor(world)
 
 
 def kill_agent(world: FaultWorld) -> bool:

@@ -53,8 +53,8 @@ class Stream(Protocol):
 
 
 class AgentLink:
-    """`open_stream` connects to the agent. `told(message)` is called with what it says by itself, `up()` when a stream
-    is open, `down(error)` when it broke or could not be opened."""
+    """`open_stream` connects to the agent. `told(message)` is called with what it says by itself, `up()` when it
+    says something over a new stream, `down(error)` when it broke or could not be opened."""
 
     def __init__(
         self,
@@ -70,6 +70,8 @@ class AgentLink:
         self._stream: Stream | None = None
         self._asked: deque[tuple[Any, asyncio.Future[Message]]] = deque()
         self._writing = asyncio.Lock()
+        self._pauses = delays(0.05, 5.0)
+        self._heard_any = False
 
     @property
     def is_up(self) -> bool:
@@ -77,12 +79,10 @@ class AgentLink:
 
     async def work(self) -> None:
         """Keeps a stream open until cancelled."""
-        pauses = delays(0.05, 5.0)
         while True:
             try:
                 async with self._open_stream() as stream:
                     self._stream = stream
-                    pauses = delays(0.05, 5.0)
                     await self._listen(stream)
                 error: BaseException = ConnectionError("the agent hung up")
             except (KubeError, OSError, ValueError, asyncio.TimeoutError) as broken:
@@ -91,7 +91,7 @@ class AgentLink:
                 self._close()
             self._down(error)
             # Rights that are missing are not given within a moment.
-            await asyncio.sleep(5.0 if isinstance(error, ForbiddenError) else next(pauses))
+            await asyncio.sleep(5.0 if isinstance(error, ForbiddenError) else next(self._pauses))
 
     async def ask(self, message: Message, allowed: Callable[[], bool] = lambda: True) -> Message | None:
         """The answer; None when it was not `allowed` any more, and nothing was sent.
@@ -115,7 +115,7 @@ class AgentLink:
         return await answer
 
     async def _listen(self, stream: Stream) -> None:
-        self._up()
+        self._heard_any = False
         pinging = asyncio.ensure_future(self._ping())
         held = bytearray()
         try:
@@ -143,6 +143,10 @@ class AgentLink:
         message = json.loads(line)
         if not isinstance(message, dict) or not isinstance(message.get("event"), str):
             raise ValueError("the agent says what is no message")
+        if not self._heard_any:
+            # Not when the stream is open: over one it is also said that nothing runs there.
+            self._heard_any, self._pauses = True, delays(0.05, 5.0)
+            self._up()
         if message["event"] in _TOLD:
             self._told(message)
         elif not self._asked:
