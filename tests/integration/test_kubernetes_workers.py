@@ -393,7 +393,7 @@ async def test_an_agent_that_is_killed_ends_its_attempt_soon(tmp_path: Path, mon
         (pod,) = await b.pods()
         b.kube.node.kill_agent(pod["metadata"]["name"])
         outcome = await b.outcome(one.key)
-        assert outcome.failure is FailureKind.INFRASTRUCTURE
+        assert outcome.failure is FailureKind.INFRASTRUCTURE and "the agent of the worker" in outcome.error
         assert await b.pods() == []
         await backend.close()
 
@@ -421,3 +421,24 @@ async def test_the_pod_of_a_worker_without_agent_goes_when_it_has_nothing_to_tel
 
         await b.until(gone)
         await second.close()
+
+
+async def test_a_worker_whose_first_process_was_killed_is_given_nothing(tmp_path: Path) -> None:
+    """An agent that waits for an attempt does not notice."""
+    async with workers(tmp_path, workersMax="1") as b:
+        backend = await b.backend()
+        one, then = task(b, "t0"), task(b, "t1")
+        await backend.launch(one)
+        assert (await b.outcome(one.key)).succeeded
+        backend.release(one.key)
+        (pod,) = await b.pods()
+        b.kube.node.kill_main(pod["metadata"]["name"])
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await backend.launch(then)
+        outcome = await b.outcome(then.key)
+        assert outcome.succeeded, outcome.error
+        await backend.close()

@@ -364,8 +364,10 @@ class WorkerAttempts:
             self._end(attempt, attempt.failed(FailureKind.CANCELED, text))
         elif action is Action.DELIVER_LOST:
             assert worker is not None
-            failure = disruption(worker.view)
-            text = f"the worker {worker.view.name} was gone while the task ran in it"
+            # Without its agent it was deleted by an executor.
+            failure = None if worker.alone_since else disruption(worker.view)
+            what = "the agent of the worker" if worker.alone_since else "the worker"
+            text = f"{what} {worker.view.name} was gone while the task ran in it"
             kind, why = (failure.kind, failure.text) if failure is not None else (FailureKind.INFRASTRUCTURE, text)
             self._end(attempt, attempt.failed(kind, why, failure.cause if failure is not None else None))
         elif action is Action.HAND_BACK:

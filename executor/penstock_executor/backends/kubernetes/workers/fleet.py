@@ -185,7 +185,10 @@ class Fleet:
             if kind is EventKind.DELETED:
                 del self._workers[view.uid]
             return
-        agent = view.container("agent")
+        agent, main = view.container("agent"), view.container("main")
+        if main is not None and main.terminated is not None:
+            # An agent that has nothing to give it does not notice.
+            worker.over = worker.over or "its first process has ended"
         if agent is not None and agent.terminated is not None:
             # Without it nothing can be begun, and the first process waits for it.
             worker.over = worker.over or "its agent has ended"
@@ -268,7 +271,7 @@ class Fleet:
 
     def _heard(self, worker: Worker, message: Message) -> None:
         if message["event"] == "state":
-            worker.over = str(message.get("over") or "")[:300]
+            worker.over = str(message.get("over") or worker.over)[:300]
             worker.taken = max(worker.taken, _count(message.get("attempts")))
             ready = message.get("ready") is True
             if ready and not worker.ready:
@@ -403,10 +406,12 @@ class Fleet:
         alone = worker.alone_since and now - worker.alone_since > _ALONE_SECONDS
         needed = worker.pool is not None or worker.followed or now - worker.asked_at < _ASKED_SECONDS
         stays = worker.retiring and not worker.kept and now - worker.since > _UNREACHABLE_SECONDS
+        main = worker.view.container("main")
+        useless = main is not None and main.terminated is not None and not worker.kept
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
-        elif (late or lost or stays or alone) and not worker.view.deleted_at and needed:
+        elif (late or lost or stays or alone or useless) and not worker.view.deleted_at and needed:
             log.warning("worker %s does not do what it should, its Pod is removed", worker.view.name)
             worker.over = worker.over or "it cannot be reached"
             self.remove(worker)
