@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
 from penstock_kube.client import KubeClient
@@ -364,10 +365,8 @@ class WorkerAttempts:
             self._end(attempt, attempt.failed(FailureKind.CANCELED, text))
         elif action is Action.DELIVER_LOST:
             assert worker is not None
-            # Without its agent it was deleted by an executor.
-            failure = None if worker.alone_since else disruption(worker.view)
-            what = "the agent of the worker" if worker.alone_since else "the worker"
-            text = f"{what} {worker.view.name} was gone while the task ran in it"
+            failure = disruption(worker.view)
+            text = f"the worker {worker.view.name} was gone while the task ran in it"
             kind, why = (failure.kind, failure.text) if failure is not None else (FailureKind.INFRASTRUCTURE, text)
             self._end(attempt, attempt.failed(kind, why, failure.cause if failure is not None else None))
         elif action is Action.HAND_BACK:
@@ -397,6 +396,9 @@ class WorkerAttempts:
                 if attempt.state.stop is None and _may_be_the_workers_end(attempt, worker):
                     await self._status_of(worker)
                 outcome = outcome_of(attempt, worker.view)
+                if worker.alone_since and attempt.result is None and outcome.failure is FailureKind.INFRASTRUCTURE:
+                    # Not by somebody else: who follows it deleted the Pod.
+                    outcome = replace(outcome, error=f"the agent of the worker {worker.view.name} has ended")
         except Exception as error:
             # A defect of ours, or a status nobody has seen yet: one attempt's end, not the executor's.
             log.exception("worker %s: the end of an attempt cannot be understood", worker.view.name)
