@@ -15,11 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.kube import test_faults
-from tests.kube.test_faults import CLUSTER_UP, RUNS, Find, Record
 from tests.support import node_processes
 from tests.support.begun import begun
-from tests.support.fault_world import FaultWorld, fault_world
+from tests.support.fault_world import CLUSTER_UP, RUNS, FaultWorld, Find, Record, fault_world
 from tests.support.pod_watch import SeenPod
 from tools.cluster import Cluster
 from tools.databases import PostgreSQL
@@ -36,7 +34,7 @@ LEASE_SECONDS = 4.0
 
 def kill_executor(world: FaultWorld) -> bool:
     """When it has workers: what it has not begun by then gets Pods of its own."""
-    return bool(live_workers(world)) and test_faults.kill_executor(world)
+    return bool(live_workers(world)) and world.restart_one(world.replicas.executors)
 
 
 def kill_agent(world: FaultWorld) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import psutil
 from penstock.client import Client
 
 from tests.support.begun import Begun
@@ -24,6 +27,11 @@ from tools.testing import runs
 PATIENCE_SECONDS = 600.0
 """For what has to happen some time; how long it takes is a figure, not what is asserted."""
 _ORPHAN_SECONDS = 2
+RUNS = int(os.environ.get("PENSTOCK_FAULT_RUNS", "50"))
+CLUSTER_UP = os.environ.get("PENSTOCK_CLUSTER_UP", "")
+
+Find = Callable[[Collection[str]], list[tuple[psutil.Process, str]]]
+Record = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass(slots=True)
@@ -73,6 +81,14 @@ class FaultWorld:
         found = storm.check(self.watch, None if any_may_fail else self.killed)
         assert strikes, "nothing happened to these runs"
         return {"strikes": strikes, **found, "seconds": round(ended - began, 1), "cleared": round(cleared, 1)}
+
+    def restart_one(self, programs: Collection[Any]) -> bool:
+        """kill -9, and a moment later it is there again; True."""
+        victim = self.random.choice(list(programs))
+        victim.kill()
+        time.sleep(self.random.choice([0.0, 0.5, 2.0]))
+        victim.start()
+        return True
 
     def no_pod_is_left(self) -> None:
         """Waits for it: what an executor left behind when it was killed is found by the collector of orphans."""
