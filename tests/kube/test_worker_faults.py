@@ -84,9 +84,10 @@ CONTAINED = (kill_agent, kill_wrapper, kill_first_process)
 
 
 def in_turns(world: FaultWorld) -> bool:
-    """Mostly what is killed in a moment: the node's kubelet is away for seconds."""
-    victims = [kill_executor, *CONTAINED, delete_worker]
-    return world.random.choices([*victims, kill_kubelet], [3] * len(victims) + [1])[0](world)
+    """Mostly what is in workers: after its executor what waits gets Pods of its own, and the kubelet is away for
+    seconds."""
+    seldom, often = (kill_executor, kill_kubelet), (*CONTAINED, delete_worker)
+    return world.random.choices([*seldom, *often], [1] * len(seldom) + [4] * len(often))[0](world)
 
 
 @pytest.mark.parametrize(
