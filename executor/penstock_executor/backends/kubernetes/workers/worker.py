@@ -55,6 +55,8 @@ class Worker:
     """What it has begun for this program, or may have, and is not forgotten: until then its Pod says what ran in it."""
     forgetting: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
+    settled: set[str] = field(default_factory=set)
+    """What it had begun and whose outcomes are committed: nobody needs to be told of them."""
     taken: int = 0
     """How many attempts it has begun."""
     refusals: int = 0
@@ -64,6 +66,8 @@ class Worker:
     since: float = field(default_factory=seconds_now)
     """Since when it is as it is: being made, idle, or busy."""
     unreachable_since: float = 0.0
+    alone_since: float = 0.0
+    """Since when its agent is known to have ended, and its Pod has not."""
     retiring: bool = False
 
     @property
