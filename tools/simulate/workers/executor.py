@@ -233,7 +233,11 @@ class SimExecutor:
         self.begin(self._launch(task, cancel=cancel))
 
     async def _launch(self, task: TaskLaunch, *, cancel: bool) -> None:
-        placement = await self.workers.takes(task)
+        try:
+            placement = await self.workers.takes(task)
+        except LeaseUncertainError:
+            # The run was lost. If it is held again, that is another launch.
+            return
         if cancel:
             self.cancel(task.key)
         while placement is not None and self.expects(task.key) is not None:

@@ -55,6 +55,14 @@ _LOG_AHEAD_SECONDS = 0.5
 _FORCE_AFTER_SECONDS = 120.0
 
 
+class _Deciding:
+    """It is being found out what takes an attempt; whether it was cancelled meanwhile."""
+
+    def __init__(self) -> None:
+        self.canceled = False
+        self.done = asyncio.Event()
+
+
 class KubernetesBackend:
     def __init__(
         self,
@@ -81,8 +89,7 @@ class KubernetesBackend:
             client, calls, self._namespaces, claims, self._capacity, settings, self._launch_pod
         )
         self._attempts: dict[AttemptKey, PodAttempt] = {}
-        self._deciding: dict[AttemptKey, bool] = {}
-        """Attempts for which it is being found out what takes them, and whether they were cancelled meanwhile."""
+        self._deciding: dict[AttemptKey, _Deciding] = {}
         self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -118,17 +125,21 @@ class KubernetesBackend:
 
     async def launch(self, task: TaskLaunch) -> None:
         key = task.key
+        while key in self._deciding:
+            # Its run may have been another executor's since: then what is decided there does not hold.
+            await self._deciding[key].done.wait()
         if key in self._attempts:
             await self._launch_pod(task, "")
-        elif key not in self._deciding:
-            self._deciding[key] = False
+        else:
+            deciding = self._deciding[key] = _Deciding()
             try:
                 placement = await self._workers.takes(task)
             finally:
-                canceled = self._deciding.pop(key)
+                del self._deciding[key]
+                deciding.done.set()
             if placement is not None:
-                await self._launch_pod(task, placement, canceled=canceled)
-            elif canceled:
+                await self._launch_pod(task, placement, canceled=deciding.canceled)
+            elif deciding.canceled:
                 await self.cancel(key)
 
     async def _launch_pod(self, task: TaskLaunch, placement: str, *, canceled: bool = False) -> None:
@@ -181,7 +192,7 @@ class KubernetesBackend:
         elif self._workers.knows(key):
             self._workers.cancel(key)
         elif key in self._deciding:
-            self._deciding[key] = True
+            self._deciding[key].canceled = True
 
     def release(self, key: AttemptKey) -> None:
         attempt = self._attempts.pop(key, None)

@@ -115,7 +115,11 @@ class WorkerAttempts:
 
     async def takes(self, task: TaskLaunch) -> str | None:
         """None when the attempt is a worker's, now or later; else in what it runs instead, in words, empty when there
-        is nothing to say."""
+        is nothing to say.
+
+        Raises LeaseUncertainError when the run was lost meanwhile, whoever holds it now.
+        """
+        fence = self._held_runs().fence(task.key.run_id)
         known = self._attempts.get(task.key)
         if known is not None and known.state.phase is not Phase.ENDED and not self._is_of_another_time(known, task):
             self._launched_again(known)
@@ -124,8 +128,10 @@ class WorkerAttempts:
         try:
             config = await self._settings_of(task, namespace)
         except (KubeError, ArtifactStoreError, ValueError):
+            self._check_fence(task, fence)
             # Whoever makes its Pod says what is wrong, or waits.
             return ""
+        self._check_fence(task, fence)
         if task.pod_name in config.pods.cache:
             self._replaced(task.key)
             return ""
@@ -143,7 +149,7 @@ class WorkerAttempts:
         if task.seen_running or shared == "off":
             return ""
         try:
-            return await self._enqueued(task, config, shared)
+            return await self._enqueued(task, config, shared, fence)
         except (KubeError, ArtifactStoreError, ValueError):
             return ""
 
@@ -227,23 +233,28 @@ class WorkerAttempts:
         # No retry of one call: what it reads is read again anyway.
         while True:
             await asyncio.sleep(_DECISIONS_SECONDS)
-            for attempt in list(self._attempts.values()):
-                worker = attempt.worker
-                if worker is not None and worker.has(attempt) and self._held_runs().expects(attempt.key) is None:
-                    # If another executor has it by now, the worker says so.
-                    self._background.begin(self._watched(worker, attempt))
-            for namespace in self._fleet.namespaces():
-                try:
+            try:
+                self._ask_for_others()
+                for namespace in self._fleet.namespaces():
                     policy = (await self._namespaces.get(namespace)).policy.workers
-                except (KubeError, ArtifactStoreError, ValueError) as error:
-                    log.warning("what namespace %s says of workers cannot be read: %s", namespace, error)
-                    continue
-                self._fleet.decide(namespace, policy)
-                self._queues.decide(namespace, policy)
+                    self._fleet.decide(namespace, policy)
+                    self._queues.decide(namespace, policy)
+            except (KubeError, ArtifactStoreError, ValueError) as error:
+                log.warning("what namespaces say of workers cannot be read: %s", error)
+            except Exception:
+                # A defect of ours ends nothing for good.
+                log.exception("what namespaces say of workers cannot be obeyed")
+
+    def _ask_for_others(self) -> None:
+        """Whether attempts of runs that are not held any more are another executor's by now: the worker says so."""
+        for attempt in list(self._attempts.values()):
+            worker = attempt.worker
+            if worker is not None and worker.has(attempt) and self._held_runs().expects(attempt.key) is None:
+                self._background.begin(self._watched(worker, attempt))
 
     # --- the way to a worker ---------------------------------------------------------------------------------------
 
-    async def _enqueued(self, task: TaskLaunch, config: NamespaceConfig, shared: str) -> str | None:
+    async def _enqueued(self, task: TaskLaunch, config: NamespaceConfig, shared: str, fence: int) -> str | None:
         """As `takes`. Raises KubeError, ArtifactStoreError, ValueError for what a Pod of its own would raise, too."""
         pods, store = self._settings.pods, TaskStore(config.store_config, task)
         reason = why_not(task, pods, config.policy, store)
@@ -262,9 +273,16 @@ class WorkerAttempts:
             await self._claims.ensure_workspace(task, config.namespace)
 
         policy = config.policy.workers
+        self._check_fence(task, fence)
         attempt = self._begin(task, config.namespace)
         self._queues.put(pool, pod, policy, attempt, told)
         return None
+
+    def _check_fence(self, task: TaskLaunch, fence: int) -> None:
+        """Raises LeaseUncertainError."""
+        if self._held_runs().fence(task.key.run_id) != fence:
+            # Held again, it is launched again, as one that another executor may have begun.
+            raise LeaseUncertainError(task.pod_name)
 
     def _begin(self, task: TaskLaunch, namespace: str) -> WorkerAttempt:
         fence = self._held_runs().fence(task.key.run_id)
