@@ -235,6 +235,7 @@ class WorkerAttempts:
             await asyncio.sleep(_DECISIONS_SECONDS)
             try:
                 self._ask_for_others()
+                self._fleet.leave_to_others({attempt.identity for attempt in self._attempts.values()})
                 for namespace in self._fleet.namespaces():
                     policy = (await self._namespaces.get(namespace)).policy.workers
                     self._fleet.decide(namespace, policy)

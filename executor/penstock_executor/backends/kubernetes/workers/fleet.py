@@ -13,7 +13,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ not begin it anew when the Pod is gone."""
 # What an ended worker's Pod says is of use to whoever takes its runs over.
 _KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
+_TOLD_AGAIN_SECONDS = 10.0
 _LATELY_SECONDS = 3600.0
 """For so long after its last attempt workers of a shape are kept ready."""
 _UNNEEDED_SECONDS = 10.0
@@ -174,6 +175,15 @@ class Fleet:
         """Ends it with whatever it does."""
         view = worker.view
         self._background.begin(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds))
+
+    def leave_to_others(self, known: Set[str]) -> None:
+        """What workers keep and is not `known` here by its id, whoever takes a run over has to take; or nobody does."""
+        now = seconds_now()
+        for worker in self._workers.values():
+            for identity in worker.kept - known - worker.forgetting.keys():
+                if now - worker.left.setdefault(identity, now) > _KEPT_SECONDS:
+                    worker.kept.discard(identity)
+            worker.left = {one: since for one, since in worker.left.items() if one in worker.kept - known}
 
     def drop_run(self, run_id: str) -> None:
         """The run is over: nobody else uses its workers."""
@@ -304,6 +314,7 @@ class Fleet:
 
     async def _retired(self, worker: Worker) -> None:
         if worker.link is not None and not worker.over:
+            worker.told_to_end_at = seconds_now()
             try:
                 await worker.link.ask({"op": "retire"})
                 return
@@ -427,6 +438,10 @@ class Fleet:
             self._unlink(worker)
         if worker.usable and not worker.held and worker.link is not None and worker.link.is_up:
             self._background.begin(self._hold(worker))
+        deaf = now - worker.told_to_end_at > _TOLD_AGAIN_SECONDS
+        if worker.retiring and not worker.over and deaf and worker.link is not None and worker.link.is_up:
+            # What it was told before may have been lost.
+            self._background.begin(self._retired(worker))
         late = worker.coming and now - worker.since > _START_SECONDS
         if late and worker.pool is not None:
             self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")

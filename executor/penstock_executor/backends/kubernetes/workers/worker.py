@@ -53,6 +53,8 @@ class Worker:
     """Attempts of this program whose end it has not told yet, by their ids there."""
     kept: set[str] = field(default_factory=set)
     """What it has begun for this program, or may have, and is not forgotten: until then its Pod says what ran in it."""
+    left: dict[str, float] = field(default_factory=dict)
+    """Since when what it has `kept` is another program's to take: the run is not held here any more."""
     forgetting: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
     settled: set[str] = field(default_factory=set)
@@ -69,6 +71,7 @@ class Worker:
     alone_since: float = 0.0
     """Since when its agent is known to have ended, and its Pod has not."""
     retiring: bool = False
+    told_to_end_at: float = 0.0
 
     @property
     def idle(self) -> bool:
