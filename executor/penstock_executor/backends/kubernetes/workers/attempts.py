@@ -250,7 +250,12 @@ class WorkerAttempts:
         """Whether attempts of runs that are not held any more are another executor's by now: the worker says so."""
         for attempt in list(self._attempts.values()):
             worker = attempt.worker
-            if worker is not None and worker.has(attempt) and self._held_runs().expects(attempt.key) is None:
+            if self._held_runs().expects(attempt.key) is not None:
+                continue
+            if attempt.state.phase is Phase.ENDED:
+                # Its run was lost behind its end, so nobody releases it.
+                self._attempts.pop(attempt.key, None)
+            elif worker is not None and worker.has(attempt):
                 self._background.begin(self._watched(worker, attempt))
 
     # --- the way to a worker ---------------------------------------------------------------------------------------
