@@ -36,9 +36,13 @@ async def test_settings_that_cannot_be_read_begin_nothing_twice(tmp_path: Path) 
         await first.close()
         b.events.clear()
         b.runs.held_as = 2
-        b.kube.faults.add(Fault(status=500, method="GET", path="/configmaps/penstock$", times=4))
+        b.kube.faults.add(Fault(status=500, method="GET", path="/configmaps/penstock$"))
         second = await b.backend()
-        await second.launch(replace(one, may_exist=True))
+        launching = asyncio.ensure_future(second.launch(replace(one, may_exist=True)))
+        # Longer than the client tries by itself.
+        await asyncio.sleep(2.5)
+        b.kube.faults.clear()
+        await launching
         assert (await b.outcome(one.key)).succeeded
         assert b.kube.stats()["pods_created"] == 1, "it ran in the worker, and nowhere else"
         await second.close()
@@ -164,10 +168,17 @@ async def test_a_worker_of_an_executor_that_is_gone_is_left_alone(tmp_path: Path
         await second.close()
 
 
-async def test_a_cancellation_finds_what_is_gone_already(tmp_path: Path) -> None:
+async def test_a_cancellation_finds_what_is_gone_already(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    # So that the launch waits for what the namespace says.
+    monkeypatch.setattr("penstock_executor.backends.kubernetes.namespaces._FRESH_SECONDS", 0.0)
     async with workers(tmp_path) as b:
         backend = await b.backend()
-        one = task(b, "t0")
+        before, one = task(b, "before"), task(b, "t0")
+        await backend.launch(before)
+        await b.outcome(before.key)
+        backend.release(before.key)
+        await asyncio.sleep(0.2)
+        # A worker is idle, and would begin it at once.
         b.runs.expected = None
         launching = asyncio.ensure_future(backend.launch(one))
         await asyncio.sleep(0)
