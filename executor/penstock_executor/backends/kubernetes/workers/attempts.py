@@ -203,8 +203,11 @@ class WorkerAttempts:
             self._observe(attempt, Observation.CANCEL_ASKED)
 
     def release(self, key: AttemptKey) -> None:
-        """The attempt's outcome is committed."""
-        attempt = self._attempts.pop(key)
+        """The attempt's outcome is committed, also one that was delivered before its run was lost and taken again."""
+        attempt = self._attempts[key]
+        if attempt.state.phase is not Phase.ENDED:
+            self._drop(attempt)
+        self._attempts.pop(key, None)
         worker = attempt.worker
         if worker is None:
             return
@@ -415,6 +418,11 @@ class WorkerAttempts:
                 log.debug("task %s waits for its lease", attempt.key.path)
             else:
                 # Unless its Pod was seen.
+                self._capacity.cancel(attempt.key)
+                return
+            if attempt.key in self._attempts or self._held_runs().expects(attempt.key) is not True:
+                # Its run was lost meanwhile, and another launch may have come, and its end.
+                self._waits.forget(attempt.key)
                 self._capacity.cancel(attempt.key)
                 return
             self._attempts[attempt.key] = attempt

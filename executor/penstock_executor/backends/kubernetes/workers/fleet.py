@@ -47,7 +47,6 @@ not begin it anew when the Pod is gone."""
 # What an ended worker's Pod says is of use to whoever takes its runs over.
 _KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
-_TOLD_AGAIN_SECONDS = 10.0
 _LATELY_SECONDS = 3600.0
 """For so long after its last attempt workers of a shape are kept ready."""
 _UNNEEDED_SECONDS = 10.0
@@ -317,7 +316,6 @@ class Fleet:
 
     async def _retired(self, worker: Worker) -> None:
         if worker.link is not None and not worker.over:
-            worker.told_to_end_at = seconds_now()
             try:
                 await worker.link.ask({"op": "retire"})
                 return
@@ -441,10 +439,6 @@ class Fleet:
             self._unlink(worker)
         if worker.usable and not worker.held and worker.link is not None and worker.link.is_up:
             self._background.begin(self._hold(worker))
-        deaf = now - worker.told_to_end_at > _TOLD_AGAIN_SECONDS
-        if worker.retiring and not worker.over and deaf and worker.link is not None and worker.link.is_up:
-            # What it was told before may have been lost.
-            self._background.begin(self._retired(worker))
         late = worker.coming and now - worker.since > _START_SECONDS
         if late and worker.pool is not None:
             self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")

@@ -71,7 +71,6 @@ class Worker:
     alone_since: float = 0.0
     """Since when its agent is known to have ended, and its Pod has not."""
     retiring: bool = False
-    told_to_end_at: float = 0.0
 
     @property
     def idle(self) -> bool:
