@@ -54,6 +54,8 @@ class Worker:
     """What it has begun for this program, or may have, and is not forgotten: until then its Pod says what ran in it."""
     forgetting: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
+    is_told_to_forget: bool = False
+    """Whether somebody is about to tell it of all of these."""
     taken: int = 0
     """How many attempts it has begun."""
     since: float = field(default_factory=seconds_now)
