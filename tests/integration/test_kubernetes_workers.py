@@ -7,7 +7,7 @@ What may happen in which order is tried in virtual time (tools/simulate/workers)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from penstock_executor.attempts import TaskStarted, TaskWaiting
 from penstock_executor.backends.kubernetes.workers import fleet
+from penstock_executor.backends.kubernetes.workers.link import AgentLink, Message
 from penstock_ir.event_log import FailureCause, FailureKind
 
 from tests.support.kube_bench import RUN, bench
@@ -222,6 +223,39 @@ async def test_a_connection_that_breaks_costs_nothing(tmp_path: Path) -> None:
             backend.release(one.key)
             b.kube.execs.cut()
         assert sum(pod["metadata"]["name"].startswith("penstock-worker") for pod in await b.pods()) <= 2
+        await backend.close()
+
+
+async def test_each_result_is_forgotten_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where many are committed together."""
+    told: list[str] = []
+    ask = AgentLink.ask
+
+    async def spied(self: AgentLink, message: Message, allowed: Callable[[], bool] = lambda: True) -> Message | None:
+        answer = await ask(self, message, allowed)
+        told.extend([str(message["id"])] if message["op"] == "forget" else [])
+        return answer
+
+    monkeypatch.setattr(AgentLink, "ask", spied)
+    async with workers(tmp_path, workersMax="1") as b:
+        backend = await b.backend()
+        tasks = [task(b, f"t{number}", {"seconds": 0}) for number in range(20)]
+        for one in tasks:
+            await backend.launch(one)
+        for one in tasks:
+            assert (await b.outcome(one.key)).succeeded
+        for one in tasks:
+            backend.release(one.key)
+
+        async def all_told() -> bool:
+            return len(set(told)) == len(tasks)
+
+        await b.until(all_told)
+        # Behind whatever else would be on its way.
+        last = task(b, "last", {"seconds": 0})
+        await backend.launch(last)
+        assert (await b.outcome(last.key)).succeeded
+        assert sorted(told) == sorted(set(told))
         await backend.close()
 
 

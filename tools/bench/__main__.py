@@ -3,11 +3,12 @@
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
 state machine alone. fairness: how long one namespace waits for a pool that another floods. fan_out: many tasks of a
-local run. isolation: the cost of giving each task its own inputs. local: whole pipelines next to kfp.local. kube: tasks
-as Pods next to bare Pods. pod_price: what a Pod costs the API server, and which part of it. terminate: the end of a run
-of many Pods. ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one
-run. list_watches: a thousand watches of twenty lists while runs go by. logs: hundreds of followers of logs. polls:
-asking again and again how a run of 100 to 100,000 tasks stands.
+local run. isolation: the cost of giving each task its own inputs. local: whole pipelines next to kfp.local. kube:
+tasks as Pods next to bare Pods. workers: tasks that share warm workers next to Pods of their own and bare Pods.
+pod_price: what a Pod costs the API server, and which part of it. terminate: the end of a run of many Pods. ui: pages
+in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one run. list_watches: a
+thousand watches of twenty lists while runs go by. logs: hundreds of followers of logs. polls: asking again and again
+how a run of 100 to 100,000 tasks stands.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -37,6 +38,7 @@ from tools.bench import (
     bench_terminate,
     bench_ui,
     bench_watches,
+    bench_workers,
 )
 from tools.bench.report import show
 from tools.bench.result import Measure
@@ -55,11 +57,12 @@ MEASURES: dict[str, Measure] = {
     "polls": bench_polls.measure,
     "terminate": bench_terminate.measure,
     "ui": bench_ui.measure,
+    "workers": bench_workers.measure,
     "watches": bench_watches.measure,
     "list_watches": bench_list_watches.measure,
 }
 # These need a cluster, so they run only when they are named.
-_ON_A_CLUSTER = ("kube", "pod_price", "terminate")
+_ON_A_CLUSTER = ("kube", "pod_price", "terminate", "workers")
 
 
 @click.command(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,7 +15,6 @@ import functools
 import statistics
 import tempfile
 import time
-import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import Any
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
+from tools.bench.executor_metrics import writes
 from tools.bench.pod_watch import PodWatch
 from tools.bench.result import Row, at_least, at_most
 from tools.cluster import Cluster
@@ -73,14 +73,14 @@ async def _measure(kube: KubePenstock, client: Client, metrics: str) -> list[Row
     try:
         # Creates the namespace's wrapper, pulls the image and opens connections, which only a first run pays for.
         await _run(client, kube_specs.container(["true"]))
-        before = _writes(metrics)
+        before = writes(metrics)
         made_before = watch.created
         rows: list[Row] = []
         for case in _cases():
             rows += await _case(case, watch, client)
         bare = sum((len(case.bare_seconds) + len(case.removing_seconds)) * case.pods for case in _ALL)
         tasks = watch.created - made_before - bare
-        rows.append(at_most("our writes to the API server for a task", (_writes(metrics) - before) / tasks, "", 3))
+        rows.append(at_most("our writes to the API server for a task", (writes(metrics) - before) / tasks, "", 3))
         rows += await _latency(watch, client)
         return rows
     finally:
@@ -190,15 +190,3 @@ async def _run(client: Client, spec: Mapping[str, Any]) -> float:
         return seconds
 
     return await asyncio.to_thread(to_the_end)
-
-
-def _writes(metrics: str) -> float:
-    """The number of creates, deletes and patches of the executor so far."""
-    with urllib.request.urlopen(metrics, timeout=10) as reply:
-        lines = reply.read().decode().splitlines()
-    wanted = ('verb="POST"', 'verb="DELETE"', 'verb="PATCH"', 'verb="PUT"')
-    return sum(
-        float(line.rsplit(" ", 1)[1])
-        for line in lines
-        if line.startswith("penstock_executor_kubernetes_seconds_count") and any(one in line for one in wanted)
-    )

@@ -4,6 +4,8 @@ Two ways. Simulated: with `tools.sim_kube`, an API server with the real protocol
 process on the same cores; it shows how cost grows. Real: the API server of KUBECONFIG with KWOK's fake
 nodes, next to the rate at which a plain client makes and removes bare Pods there in the same run.
 
+Warm: loops in workers of the simulated cluster, whose agents are real ones.
+
 Example: python -m tools.bench.bench_scale --sizes 1000,10000 --real 1000
 """
 
@@ -40,16 +42,18 @@ from tools.testing import kube_specs, runs
 
 # The termination message of a task without outputs. Times that cannot be would cost lines in the executor's log.
 MESSAGE = json.dumps({"exit": {"code": 0}, "parameters": {}})
+WARM = {"workers": "namespace", "workersDefault": "namespace", "workersMax": "20"}
 NAMESPACE = "tasks"
 _BUCKET = "artifacts"
 
 
 @dataclass(slots=True)
 class Cost:
-    """The measurements of one load. CPU in seconds, memory in bytes."""
+    """The measurements of one load. CPU in seconds, of which `executor` is the executor's; memory in bytes."""
 
     seconds: float
     cpu: float
+    executor: float
     peak: int
     database: int
 
@@ -66,13 +70,18 @@ class Programs:
     def cpu(self) -> float:
         return sum(sum(one.cpu_times()[:2]) for one in self.all())
 
+    def executor_cpu(self) -> float:
+        return cpu_seconds(self._up.child("penstock_executor"))
+
     def memory(self) -> int:
         return sum(one.memory_info().rss for one in self.all())
 
 
 @contextmanager
-def penstock(directory: Path, kubeconfig: str, namespace: str) -> Iterator[Embedded]:
-    """With an S3 server, where the logs of all tasks are archived."""
+def penstock(
+    directory: Path, kubeconfig: str, namespace: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Embedded]:
+    """With an S3 server, where the logs of all tasks are archived; `settings` are further PENSTOCK_ variables."""
     with object_stores.s3([_BUCKET]) as s3:
         directory.mkdir(parents=True, exist_ok=True)
         config = directory / "store.yaml"
@@ -93,6 +102,7 @@ def penstock(directory: Path, kubeconfig: str, namespace: str) -> Iterator[Embed
             "PENSTOCK_STORE_CONFIG": str(config),
             "AWS_ACCESS_KEY_ID": s3.access_key,
             "AWS_SECRET_ACCESS_KEY": s3.secret_key,
+            **(settings or {}),
         }
         with Embedded(directory, "--backend", "kubernetes", environment=environment) as up:
             yield up
@@ -103,7 +113,7 @@ def penstock(directory: Path, kubeconfig: str, namespace: str) -> Iterator[Embed
 def load(up: Embedded, client: Client, spec: Mapping[str, Any], count: int = 1) -> Cost:
     """Runs `count` runs of a pipeline to their end."""
     programs, database = Programs(up), up.data_dir / "penstock.db"
-    cpu, size = programs.cpu(), _size(database)
+    cpu, executor, size = programs.cpu(), programs.executor_cpu(), _size(database)
     started = time.perf_counter()
     wanted = {runs.start(client, spec) for _ in range(count)}
     peak = 0
@@ -115,7 +125,8 @@ def load(up: Embedded, client: Client, spec: Mapping[str, Any], count: int = 1) 
     seconds = time.perf_counter() - started
     for run_id in list(wanted)[:3]:
         assert runs.get(client, run_id).state == run_pb2.SUCCEEDED
-    return Cost(seconds, programs.cpu() - cpu, peak, _size(database) - size)
+    spent = programs.executor_cpu() - executor
+    return Cost(seconds, programs.cpu() - cpu, spent, peak, _size(database) - size)
 
 
 def _size(database: Path) -> int:
@@ -138,15 +149,42 @@ def simulated(sizes: list[int], concurrent: int) -> list[Row]:
     return rows
 
 
+def warm(sizes: list[int]) -> list[Row]:
+    """Loops of attempts that take no time, in 20 workers: what is between two attempts of a worker."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
+        for size in sizes:
+            with _world(Path(name) / str(size), WARM) as (kube, up, client):
+                # Has all the workers made.
+                load(up, client, kube_specs.loop(100))
+                spec = kube_specs.loop(size)
+                for executor in spec["pipeline_spec"]["deploymentSpec"]["executors"].values():
+                    executor["container"]["env"] = [{"name": "SIM_OUTCOME", "value": '{"seconds": 0}'}]
+                cost = load(up, client, spec)
+                label = f"loop of {size:,} in workers"
+                rows += [
+                    *_rows(label, size, cost, kube),
+                    Row(f"{label}: CPU of the executor alone", cost.executor / size * 1000, "ms/task"),
+                    at_most(f"{label}: Pods", kube.stats()["pods_created"], "", int(WARM["workersMax"])),
+                ]
+    return rows
+
+
+def allow_workers(cluster: Cluster, namespace: str, policy: Mapping[str, str]) -> None:
+    """Before the executor reads it: what it has read holds for a while."""
+    place = f"/api/v1/namespaces/{namespace}/configmaps"
+    cluster.create(place, {"metadata": {"name": "penstock"}, "data": dict(policy)})
+
+
 @contextmanager
-def _world(directory: Path) -> Iterator[tuple[Troublemaker, Embedded, Client]]:
-    with (
-        sim_kube("--latency", "1", "--message", MESSAGE, "--namespace", NAMESPACE) as kube,
-        penstock(directory, str(kube.kubeconfig), NAMESPACE) as up,
-        Client(up.grpc) as client,
-    ):
-        load(up, client, kube_specs.loop(20))
-        yield kube, up, client
+def _world(directory: Path, policy: Mapping[str, str] | None = None) -> Iterator[tuple[Troublemaker, Embedded, Client]]:
+    with sim_kube("--latency", "1", "--message", MESSAGE, "--namespace", NAMESPACE) as kube:
+        if policy:
+            with Cluster(str(kube.kubeconfig)) as cluster:
+                allow_workers(cluster, NAMESPACE, policy)
+        with penstock(directory, str(kube.kubeconfig), NAMESPACE) as up, Client(up.grpc) as client:
+            load(up, client, kube_specs.loop(20))
+            yield kube, up, client
 
 
 def _rows(label: str, tasks: int, cost: Cost, kube: Troublemaker) -> list[Row]:
@@ -249,14 +287,16 @@ async def plain_rate(client: Any, namespace: str, spec: Mapping[str, Any], count
 @click.option("--sizes", default="1000,10000", show_default=True, help="Loops on the simulated cluster.")
 @click.option("--concurrent", default=1000, show_default=True, help="Runs of 10 at the same time; 0 for none.")
 @click.option("--running", default=1000, show_default=True, help="Tasks that run when everything is killed; 0: none.")
+@click.option("--warm", "warm_sizes", default="1000", show_default=True, help="Loops in workers; empty for none.")
 @click.option("--real", "real_sizes", default="", help="Loops on the cluster of KUBECONFIG with fake nodes.")
 @click.option("--report", type=click.Path(path_type=Path), default=Path("build/bench-scale.json"), show_default=True)
-def main(sizes: str, concurrent: int, running: int, real_sizes: str, report: Path) -> None:
+def main(sizes: str, concurrent: int, running: int, warm_sizes: str, real_sizes: str, report: Path) -> None:
     console = Console()
     rows: list[Row] = []
     parts: list[tuple[str, Callable[[], list[Row]], bool]] = [
         ("simulated", lambda: simulated(_numbers(sizes), concurrent), bool(sizes)),
         ("recovery", lambda: recovery(running), running > 0),
+        ("warm", lambda: warm(_numbers(warm_sizes)), bool(warm_sizes)),
         ("real", lambda: real(_numbers(real_sizes)), bool(real_sizes)),
     ]
     for name, measure, wanted in parts:

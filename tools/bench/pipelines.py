@@ -10,6 +10,11 @@ def step(number: int) -> int:
     return number + 1
 
 
+@dsl.component
+def hello():
+    print("hello")
+
+
 @dsl.pipeline(name="bench-chain")
 def chain() -> int:
     last = step(number=0)

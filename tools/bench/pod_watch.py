@@ -121,7 +121,9 @@ def _seen(pod: dict[str, Any]) -> tuple[str, str]:
     return pod["metadata"]["name"], pod.get("status", {}).get("phase", "")
 
 
-def bare_pod(name: str, spec: Mapping[str, Any], command: Sequence[str] = ("true",)) -> Json:
+def bare_pod(
+    name: str, spec: Mapping[str, Any], command: Sequence[str] = ("true",), image: str = kube_specs.IMAGE
+) -> Json:
     """As of `kubectl run`, hardened as Pod Security asks for; `spec` is merged into its own."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     return {
@@ -138,7 +140,7 @@ def bare_pod(name: str, spec: Mapping[str, Any], command: Sequence[str] = ("true
             "containers": [
                 {
                     "name": "main",
-                    "image": kube_specs.IMAGE,
+                    "image": image,
                     "imagePullPolicy": "IfNotPresent",
                     "command": list(command),
                     "securityContext": security,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 SHARE = "/penstock/share"
@@ -52,6 +52,9 @@ class Transfer:
     keep: bool = False
     link: str = ""
 
+    def to_document(self) -> dict[str, Any]:
+        return {"uri": self.uri, "path": self.path, "keep": self.keep, "link": self.link}
+
 
 @dataclass(frozen=True, slots=True)
 class AgentTask:
@@ -77,12 +80,18 @@ class AgentTask:
     tail: bool = False
     """Whether the result is to have the log's end, when the program did not end well."""
 
-    def to_json(self) -> str:
-        document = asdict(self)
+    def to_document(self) -> dict[str, Any]:
+        """What is JSON as it is. Not by `asdict`, whose copies an executor makes for every attempt of a worker."""
+        document: dict[str, Any] = {name: getattr(self, name) for name in _TASK_FIELDS}
+        document["inputs"] = [one.to_document() for one in self.inputs]
+        document["outputs"] = {port: one.to_document() for port, one in self.outputs.items()}
         if not self.tail:
             # Agents of former releases do not know it, and take what they know.
             del document["tail"]
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        return document
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_document(), separators=(",", ":"), ensure_ascii=False)
 
     @staticmethod
     def from_json(text: str) -> AgentTask:
@@ -92,6 +101,9 @@ class AgentTask:
         if document.get("places") is not None:
             document["places"] = tuple(document["places"])
         return AgentTask(**document)
+
+
+_TASK_FIELDS = tuple(one.name for one in fields(AgentTask))
 
 
 @dataclass(frozen=True, slots=True)

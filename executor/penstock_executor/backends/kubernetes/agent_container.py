@@ -74,19 +74,10 @@ def agent_container(
     settings: PodSettings,
     policy: NamespacePolicy,
     store: PodStore,
+    *,
+    instructed: bool = True,
 ) -> Json:
-    """Raises PodSpecError."""
-    instructions = AgentTask(
-        task_root=task.task_root,
-        inputs=moved.inputs,
-        outputs=moved.outputs,
-        parameters={name: paths.parameter(name) for name in task.output_parameters},
-        metadata=paths.metadata,
-        log=LOG if task.command else "",
-        store=store.to_json(),
-        timeout=settings.transfer_timeout_seconds,
-        places=policy.allowed.get("pipelineRoots"),
-    )
+    """`instructed` is whether its variables hold its instructions. Raises PodSpecError."""
     container: Json = {
         "name": NAME,
         "image": settings.agent_image,
@@ -94,10 +85,7 @@ def agent_container(
         "command": ["python", "-m", "penstock_executor.agent"],
         "env": literal(
             [
-                *(
-                    {"name": f"PENSTOCK_TASK_{index}", "value": piece}
-                    for index, piece in enumerate(pieces(instructions.to_json()))
-                ),
+                *(_instructions(task, paths, moved, settings, policy, store) if instructed else ()),
                 *certificates_env(settings),
                 *({"name": name, "value": value} for name, value in settings.proxy),
                 *(dict(entry) for entry in store.credentials_env()),
@@ -121,6 +109,30 @@ def agent_container(
     if resources:
         container["resources"] = resources
     return container
+
+
+def _instructions(
+    task: TaskLaunch,
+    paths: TaskPaths,
+    moved: Transfers,
+    settings: PodSettings,
+    policy: NamespacePolicy,
+    store: PodStore,
+) -> list[Json]:
+    instructions = AgentTask(
+        task_root=task.task_root,
+        inputs=moved.inputs,
+        outputs=moved.outputs,
+        parameters={name: paths.parameter(name) for name in task.output_parameters},
+        metadata=paths.metadata,
+        log=LOG if task.command else "",
+        store=store.to_json(),
+        timeout=settings.transfer_timeout_seconds,
+        places=policy.allowed.get("pipelineRoots"),
+    )
+    return [
+        {"name": f"PENSTOCK_TASK_{index}", "value": piece} for index, piece in enumerate(pieces(instructions.to_json()))
+    ]
 
 
 def agent_volumes(task: TaskLaunch, moved: Transfers, settings: PodSettings) -> list[Json]:

@@ -571,16 +571,21 @@ class WorkerAttempts:
             del self._attempts[attempt.key]
 
     async def _forgotten(self, worker: Worker) -> None:
-        """Tells a worker whose results are committed."""
-        for identity, (run_id, fence) in list(worker.forgetting.items()):
-            if worker.link is None:
-                return
-            try:
+        """Tells a worker whose results are committed, each once: those that come meanwhile are told behind."""
+        if worker.is_told_to_forget:
+            return
+        worker.is_told_to_forget = True
+        try:
+            while worker.forgetting and worker.link is not None:
+                identity, (run_id, fence) = next(iter(worker.forgetting.items()))
                 await worker.link.ask({"op": "forget", "id": identity, "run_id": run_id, "fence": fence})
-            except (LinkDownError, LinkLostError):
-                return
-            worker.forgetting.pop(identity, None)
-            worker.kept.discard(identity)
+                worker.forgetting.pop(identity, None)
+                worker.kept.discard(identity)
+        except (LinkDownError, LinkLostError):
+            # Told again when there is a stream.
+            return
+        finally:
+            worker.is_told_to_forget = False
         if worker.idle and worker.pool is not None:
             # It may have had no room for the result of one more.
             self._queues.match(worker.pool)

@@ -5,7 +5,6 @@ Invariants: pure; the program gets the same arguments and variables as in a Pod 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +77,7 @@ def instructions(task: TaskLaunch, settings: PodSettings, policy: NamespacePolic
         "op": "run",
         "id": attempt_id(key.run_id, key.path, key.attempt),
         "run_id": key.run_id,
-        "task": json.loads(agent.to_json()),
+        "task": agent.to_document(),
         "arguments": [*wrapper[1:], "--message", f"{SHARE}/message", "--", *argv],
     }
     return Instructions(request, variables)

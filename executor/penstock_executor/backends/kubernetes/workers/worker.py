@@ -59,6 +59,8 @@ class Worker:
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
     settled: set[str] = field(default_factory=set)
     """What it had begun and whose outcomes are committed: nobody needs to be told of them."""
+    is_told_to_forget: bool = False
+    """Whether somebody is about to tell it of all of these."""
     taken: int = 0
     """How many attempts it has begun."""
     refusals: int = 0

@@ -84,7 +84,8 @@ def worker_pod(
     light = lightweight_of(paths.command())
     main = _main(task, paths, moved, settings, policy, architecture, light)
     packages = [_packages(main, light, task_variables(task, settings))] if light is not None and light.install else []
-    agent = _agent(agent_container(task, paths, moved, settings, policy, store))
+    agent = agent_container(task, paths, moved, settings, policy, store, instructed=False)
+    agent["command"] = [*agent["command"], "work"]
     annotations = {"sidecar.istio.io/inject": "false", **(platform.get("annotations") or {})}
     labels = {
         **(platform.get("labels") or {}),
@@ -223,11 +224,6 @@ def _from_elsewhere(task: TaskLaunch, settings: PodSettings) -> list[Json]:
     """The variables whose values only the kubelet has; an attempt brings all others."""
     variables = last_of_each(task_variables(task, settings))
     return [one for one in variables if "value" not in one and one["name"] != "KFP_POD_UID"]
-
-
-def _agent(container: Json) -> Json:
-    env = [one for one in container["env"] if not one["name"].startswith("PENSTOCK_TASK_")]
-    return {**container, "command": [*container["command"], "work"], "env": env}
 
 
 def names_set_by_template(policy: NamespacePolicy) -> frozenset[str]:
