@@ -89,11 +89,11 @@ test-container: $(VENV)/.programs-containers ## The tests that run containers, w
 
 test-kube: $(VENV)/.programs-cluster ## The tests that need a cluster, on the one of KUBECONFIG
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
-	$(BIN)/python -m pytest tests/kube --ignore=tests/kube/test_faults.py --ignore=tests/kube/test_kueue.py $(ARGS)
+	$(BIN)/python -m pytest tests/kube --ignore=tests/kube/test_faults.py --ignore=tests/kube/test_worker_faults.py --ignore=tests/kube/test_kueue.py $(ARGS)
 
 test-kube-faults: $(VENV)/.programs-cluster ## Kills, refusals and stalls on the cluster of KUBECONFIG, with what they came to
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }
-	$(BIN)/python -m pytest tests/kube/test_faults.py $(ARGS)
+	$(BIN)/python -m pytest tests/kube/test_faults.py tests/kube/test_worker_faults.py $(ARGS)
 
 test-kueue: $(VENV)/.programs-cluster $(VENV)/.programs-queues ## Tasks in queues of Kueue, which is built and run beside the cluster of KUBECONFIG
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG: set it to the cluster to test on (docs/develop-on-kubernetes.md makes one)" >&2; exit 1; }

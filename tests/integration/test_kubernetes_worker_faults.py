@@ -14,8 +14,8 @@ from penstock_executor.backends.kubernetes.workers import attempts
 from penstock_ir.event_log import FailureKind
 from pytest import MonkeyPatch
 
-from tests.integration.test_kubernetes_workers import placement, pods_of_workers, task, workers
 from tests.support.kube_bench import Bench
+from tests.support.kube_workers import placement, pods_of_workers, task, workers
 from tools.sim_kube.faults import Fault
 
 

@@ -7,46 +7,19 @@ What may happen in which order is tried in virtual time (tools/simulate/workers)
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_executor.attempts import TaskLaunch, TaskStarted, TaskWaiting
+from penstock_executor.attempts import TaskStarted, TaskWaiting
+from penstock_executor.backends.kubernetes.workers import fleet
 from penstock_ir.event_log import FailureCause, FailureKind
 
-from tests.support.kube_bench import RUN, Bench, bench, well
+from tests.support.kube_bench import RUN, bench
+from tests.support.kube_workers import placement, pods_of_workers, started, task, workers
 from tools.sim_kube.faults import Fault
-from tools.sim_kube.outcome import Outcome
-
-CONFIG = {"workers": "namespace", "workersDefault": "run", "workersMax": "4"}
-
-
-@asynccontextmanager
-async def workers(tmp_path: Path, **config: str) -> AsyncIterator[Bench]:
-    """A namespace that allows workers."""
-    async with bench(tmp_path, Outcome(messages={"main": well()}), latency=0.05) as b:
-        await b.client.create(
-            "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "penstock"}, "data": {**CONFIG, **config}}
-        )
-        yield b
-
-
-def task(b: Bench, name: str, outcome: Mapping[str, Any] | None = None, **fields: Any) -> TaskLaunch:
-    env = (("SIM_OUTCOME", json.dumps(outcome)),) if outcome is not None else ()
-    return b.task(name, **{"env": env, **fields})
-
-
-async def pods_of_workers(b: Bench) -> list[Mapping[str, Any]]:
-    return [pod for pod in await b.pods() if "penstock.dev/worker" in pod["metadata"]["labels"]]
-
-
-def placement(b: Bench, name: str) -> str:
-    """Where the task said that it runs, when it started."""
-    return next(one.times.placement for one in b.events if isinstance(one, TaskStarted) and one.key.path == name)
 
 
 async def test_tasks_of_one_shape_share_a_pod(tmp_path: Path) -> None:
@@ -214,10 +187,7 @@ async def test_a_task_is_canceled_while_it_runs_and_while_it_waits(tmp_path: Pat
         runs, waits, then = task(b, "runs", {"kind": "runs-forever"}), task(b, "waits"), task(b, "then")
         await backend.launch(runs)
 
-        async def started() -> bool:
-            return any(isinstance(event, TaskStarted) for event in b.events)
-
-        await b.until(started)
+        await b.until(started(b))
         await backend.launch(waits)
         await backend.cancel(waits.key)
         assert (await b.outcome(waits.key)).failure is FailureKind.CANCELED
@@ -261,10 +231,7 @@ async def test_whoever_takes_a_run_over_goes_on_with_what_runs_in_workers(tmp_pa
         one = task(b, "t0", {"seconds": 0.5})
         await first.launch(one)
 
-        async def started() -> bool:
-            return any(isinstance(event, TaskStarted) for event in b.events)
-
-        await b.until(started)
+        await b.until(started(b))
         before = [event for event in b.events if isinstance(event, TaskStarted)]
         await first.close()
         b.events.clear()
@@ -348,4 +315,93 @@ async def test_a_quota_that_has_no_room_for_a_worker(tmp_path: Path) -> None:
         await backend.launch(one)
         assert (await b.outcome(one.key)).succeeded
         assert any(isinstance(event, TaskWaiting) and "quota" in event.text for event in b.events)
+        await backend.close()
+
+
+async def test_a_worker_of_an_executor_before_is_not_held_on_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody gives it anything: it has to find itself alone, to end."""
+    monkeypatch.setattr(fleet, "_UNNEEDED_SECONDS", 0.2)
+    async with workers(tmp_path) as b:
+        first = await b.backend()
+        one, then = task(b, "t0", {"seconds": 1.0}), task(b, "t1")
+        await first.launch(one)
+        await b.until(started(b))
+        await first.close()
+        b.runs.held_as = 2
+        second = await b.backend()
+        await second.launch(replace(one, may_exist=True))
+        assert (await b.outcome(one.key)).succeeded, "what runs there is followed for as long as it runs"
+        assert b.kube.stats()["execs"] == 1
+        second.release(one.key)
+
+        async def alone() -> bool:
+            return b.kube.stats()["execs"] == 0
+
+        await b.until(alone)
+        await second.launch(replace(then, may_exist=True))
+        assert (await b.outcome(then.key)).succeeded, "it is asked again when another task may have begun there"
+        await second.close()
+
+
+async def test_an_agent_that_is_killed_ends_its_attempt_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the Pod's end: nobody else could end what runs there."""
+    monkeypatch.setattr(fleet, "_ALONE_SECONDS", 0.2)
+    async with workers(tmp_path) as b:
+        backend = await b.backend()
+        one = task(b, "t0", {"kind": "runs-forever"})
+        await backend.launch(one)
+        await b.until(started(b))
+        (pod,) = await b.pods()
+        b.kube.node.kill_agent(pod["metadata"]["name"])
+        outcome = await b.outcome(one.key)
+        assert outcome.failure is FailureKind.INFRASTRUCTURE and "the agent of the worker" in outcome.error
+        assert await b.pods() == []
+        await backend.close()
+
+
+async def test_the_pod_of_a_worker_without_agent_goes_when_it_has_nothing_to_tell(tmp_path: Path) -> None:
+    """Also when nobody is there any more who made it."""
+    async with workers(tmp_path) as b:
+        first = await b.backend()
+        one = task(b, "t0")
+        await first.launch(one)
+        assert (await b.outcome(one.key)).succeeded
+        first.release(one.key)
+        (pod,) = await b.pods()
+
+        async def forgotten() -> bool:
+            return b.kube.node.agent_message(pod["metadata"]["name"]) == '{"begun":[]}'
+
+        await b.until(forgotten)
+        await first.close()
+        b.kube.node.kill_agent(pod["metadata"]["name"])
+        second = await b.backend()
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await second.close()
+
+
+async def test_a_worker_whose_first_process_was_killed_is_given_nothing(tmp_path: Path) -> None:
+    """An agent that waits for an attempt does not notice."""
+    async with workers(tmp_path, workersMax="1") as b:
+        backend = await b.backend()
+        one, then = task(b, "t0"), task(b, "t1")
+        await backend.launch(one)
+        assert (await b.outcome(one.key)).succeeded
+        backend.release(one.key)
+        (pod,) = await b.pods()
+        b.kube.node.kill_main(pod["metadata"]["name"])
+
+        async def gone() -> bool:
+            return await b.pods() == []
+
+        await b.until(gone)
+        await backend.launch(then)
+        outcome = await b.outcome(then.key)
+        assert outcome.succeeded, outcome.error
         await backend.close()

@@ -73,6 +73,11 @@ async def test_one_connection_holds_the_worker(pod: WorkerPod, other: AgentClien
     await pod.begin("b", "echo held")
     await pod.heard("started", id="b")
     assert (await pod.result("b")).log_stored
+    # Of the former connection's end nobody may have heard yet.
+    await other.send(op="hold", holder="one")
+    await other.heard("held")
+    await pod.send(op="run", id="c", run_id="run", fence=1)
+    assert (await pod.heard("refused", id="c"))["why"] == "one holds the worker"
     await pod.heard("state", ready=True, held=True)
     await pod.client.close()
     await other.heard("state", held=False)
@@ -90,9 +95,9 @@ async def test_a_fence_tells_what_was_begun_and_keeps_former_holders_out(pod: Wo
     await pod.heard("started", id="c")
     await other.send(op="fence", run_id="run", fence=7)
     assert (await other.heard("fenced"))["attempts"] == [
-        {"id": "a", "number": 1, "running": False, "forgotten": True},
-        {"id": "b", "number": 2, "running": False, "forgotten": False},
-        {"id": "c", "number": 3, "running": True, "forgotten": False},
+        {"id": "a", "number": 1, "running": False, "forgotten": True, "log_token": "loga"},
+        {"id": "b", "number": 2, "running": False, "forgotten": False, "log_token": "logb"},
+        {"id": "c", "number": 3, "running": True, "forgotten": False, "log_token": "logc"},
     ]
     await other.send(op="fence", run_id="another", fence=0)
     assert (await other.heard("fenced", run_id="another"))["attempts"] == []

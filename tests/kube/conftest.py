@@ -22,7 +22,7 @@ from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
 
 _FAULTS = pytest.StashKey[dict[str, dict[str, Any]]]()
-_COLUMNS = ("runs", "strikes", "faults", "tasks", "attempts", "pods", "twice", "gaps", "seconds", "cleared")
+_COLUMNS = ("runs", "strikes", "faults", "tasks", "attempts", "pods", "workers", "twice", "gaps", "seconds", "cleared")
 
 
 @pytest.fixture(scope="session")

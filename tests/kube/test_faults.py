@@ -9,9 +9,8 @@ PENSTOCK_FAULT_RUNS is the number of runs in the larger storms.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pytest
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support import node_processes
-from tests.support.fault_world import FaultWorld, fault_world
+from tests.support.fault_world import CLUSTER_UP, RUNS, FaultWorld, Find, Record, fault_world
 from tests.support.faulty import FaultyProxy, Refuse, Stall
 from tools.cluster import Cluster
 from tools.databases import PostgreSQL
@@ -29,32 +28,19 @@ from tools.kube_proxy import kube_proxy
 from tools.testing import kube_specs, runs
 
 pytestmark = pytest.mark.timeout(1500)
-RUNS = int(os.environ.get("PENSTOCK_FAULT_RUNS", "50"))
-CLUSTER_UP = os.environ.get("PENSTOCK_CLUSTER_UP", "")
 # An attempt is begun again three times after failures that are not its own.
 MOST_KILLS = 3
-
-Find = Callable[[Collection[str]], list[tuple[psutil.Process, str]]]
-Record = Callable[[str, dict[str, Any]], None]
 
 
 # --- kill -9 ----------------------------------------------------------------------------------------------------------
 
 
 def kill_executor(world: FaultWorld) -> bool:
-    return restarted(world, world.replicas.executors)
+    return world.restart_one(world.replicas.executors)
 
 
 def kill_server(world: FaultWorld) -> bool:
-    return restarted(world, world.replicas.servers)
-
-
-def restarted(world: FaultWorld, programs: Collection[Any]) -> bool:
-    victim = world.random.choice(list(programs))
-    victim.kill()
-    time.sleep(world.random.choice([0.0, 0.5, 2.0]))
-    victim.start()
-    return True
+    return world.restart_one(world.replicas.servers)
 
 
 def kill_agent(world: FaultWorld) -> bool:

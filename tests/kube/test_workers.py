@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,9 +10,11 @@ import pytest
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2
 
+from tests.support import node_processes
+from tests.support.begun import Begun, begun
 from tools.cluster import Cluster
 from tools.kube_penstock import KubePenstock, kube_penstock
-from tools.testing import kube_specs, runs
+from tools.testing import kube_specs, runs, specs
 
 POLICY = {"workers": "namespace", "workersDefault": "run", "workersMax": "3"}
 
@@ -108,3 +110,43 @@ def test_a_worker_whose_pod_is_deleted_loses_nothing(warm: KubePenstock, client:
     assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
     task = runs.tasks(client, run_id)["only"]
     assert task.pod_name != pod
+
+
+@pytest.mark.parametrize("name", ["artifact_passing", "pythonic_artifacts", "collected_lists"])
+def test_lightweight_components_install_once_and_are_forked(client: Client, name: str) -> None:
+    """Parameters, artifacts and errors of the SDK, in a Python that has imported it before."""
+    run_id = runs.start(client, specs.compiled(name), caching=False)
+    run = runs.finished(client, run_id, 240)
+    assert run.state == run_pb2.SUCCEEDED, [task.error for task in runs.tasks(client, run_id).values()]
+    pods = placements(client, run_id)
+    assert len(set(pods.values())) < len(pods) and all(pod.startswith("penstock-worker-") for pod in pods.values())
+
+
+def test_an_executor_and_an_agent_that_are_killed(warm: KubePenstock, client: Client) -> None:
+    """The storm of this is `test_worker_faults`."""
+    with begun(warm.cluster.node_address()) as told:
+        run_id = runs.start(client, kube_specs.chain({name: two_seconds(told, name) for name in ("t0", "t1", "t2")}))
+        runs.until(told.attempts, bool, 60)
+        warm.up.child("penstock_executor").kill()
+        runs.until(told.attempts, lambda seen: any(one.path == "t1" for one in seen), 60)
+        agents = node_processes.agents([pod["metadata"]["uid"] for pod in workers_of(warm)])
+        if agents:
+            for process, _ in agents:
+                process.kill()
+        else:
+            # The node is another machine.
+            for pod in workers_of(warm):
+                path = f"/api/v1/namespaces/{warm.namespace}/pods/{pod['metadata']['name']}"
+                warm.cluster.delete(path, grace_seconds=0)
+        run = runs.finished(client, run_id)
+        assert run.state == run_pb2.SUCCEEDED, run.error.message
+        assert not told.twice()
+        assert {one.path for one in told.attempts()} == {"t0", "t1", "t2"}
+
+
+def two_seconds(told: Begun, path: str) -> list[str]:
+    return ["sh", "-c", told.script(path, "sleep 2")]
+
+
+def workers_of(warm: KubePenstock) -> list[Mapping[str, Any]]:
+    return warm.cluster.items(f"/api/v1/namespaces/{warm.namespace}/pods", "penstock.dev/worker")

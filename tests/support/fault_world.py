@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import psutil
 from penstock.client import Client
 
+from tests.support.begun import Begun
 from tests.support.pod_watch import Attempt, PodWatch, SeenPod
 from tests.support.replicas import Replicas
 from tests.support.storm import Storm
@@ -23,6 +27,11 @@ from tools.testing import runs
 PATIENCE_SECONDS = 600.0
 """For what has to happen some time; how long it takes is a figure, not what is asserted."""
 _ORPHAN_SECONDS = 2
+RUNS = int(os.environ.get("PENSTOCK_FAULT_RUNS", "50"))
+CLUSTER_UP = os.environ.get("PENSTOCK_CLUSTER_UP", "")
+
+Find = Callable[[Collection[str]], list[tuple[psutil.Process, str]]]
+Record = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass(slots=True)
@@ -50,14 +59,16 @@ class FaultWorld:
         pause: tuple[float, float] = (0.5, 3.0),
         seconds: float = 0.5,
         any_may_fail: bool = False,
+        begun: Begun | None = None,
     ) -> dict[str, float]:
         """Runs go on while `strike` is called at random moments until it was successful so often. The figures.
 
-        `any_may_fail`: attempts may be begun again without having been in `killed`.
+        `any_may_fail`: attempts may be begun again without having been in `killed`. `begun`: is told by each
+        task's program.
         """
         began = time.monotonic()
         # A runtime that is killed takes what it had read of logs along.
-        storm = Storm(self.client, self.grpc, seconds, logs_may_be_lost=any_may_fail)
+        storm = Storm(self.client, self.grpc, seconds, logs_may_be_lost=any_may_fail, begun=begun)
         storm.start(count, self.random)
         strikes = 0
         while strikes < at_most and storm.going_on():
@@ -70,6 +81,14 @@ class FaultWorld:
         found = storm.check(self.watch, None if any_may_fail else self.killed)
         assert strikes, "nothing happened to these runs"
         return {"strikes": strikes, **found, "seconds": round(ended - began, 1), "cleared": round(cleared, 1)}
+
+    def restart_one(self, programs: Collection[Any]) -> bool:
+        """kill -9, and a moment later it is there again; True."""
+        victim = self.random.choice(list(programs))
+        victim.kill()
+        time.sleep(self.random.choice([0.0, 0.5, 2.0]))
+        victim.start()
+        return True
 
     def no_pod_is_left(self) -> None:
         """Waits for it: what an executor left behind when it was killed is found by the collector of orphans."""

@@ -21,6 +21,15 @@ def wrappers(uids: Collection[str]) -> list[tuple[psutil.Process, str]]:
     return [found for found in _contained(uids) if _words(found[0])[:1] == ["/penstock/bin/run"]]
 
 
+def first_of_workers(uids: Collection[str]) -> list[tuple[psutil.Process, str]]:
+    """The first process of each warm worker's container `main`."""
+    return [found for found in _contained(uids) if _words(found[0])[:1] == ["/penstock/bin/worker"]]
+
+
+def wrappers_in_workers(uids: Collection[str]) -> list[tuple[psutil.Process, str]]:
+    return [found for found in _contained(uids, first=False) if _words(found[0])[:1] == ["run"]]
+
+
 def agents(uids: Collection[str]) -> list[tuple[psutil.Process, str]]:
     return [found for found in _contained(uids) if "penstock_executor.agent" in _words(found[0])]
 
@@ -49,7 +58,8 @@ def kill_part(name: str, cluster_up: str) -> None:
     assert done.returncode == 0, f"{cluster_up}: {done.stdout[-2000:]}"
 
 
-def _contained(uids: Collection[str]) -> Iterator[tuple[psutil.Process, str]]:
+def _contained(uids: Collection[str], *, first: bool = True) -> Iterator[tuple[psutil.Process, str]]:
+    """The first processes of the Pods' containers, or all others."""
     # The systemd driver writes a uid with underscores.
     spelled = {form: uid for uid in uids for form in (uid, uid.replace("-", "_"))}
     if not spelled:
@@ -61,7 +71,7 @@ def _contained(uids: Collection[str]) -> Iterator[tuple[psutil.Process, str]]:
         except OSError:
             continue
         uid = next((uid for form, uid in spelled.items() if f"pod{form}" in groups), "")
-        if uid and _first_of_its_namespace(status):
+        if uid and _first_of_its_namespace(status) == first:
             yield process, uid
 
 

@@ -28,8 +28,13 @@ class Attempt(NamedTuple):
     number: int
 
 
+NO_ATTEMPT = Attempt("", "", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class SeenPod:
+    """`attempt` is NO_ATTEMPT for a warm worker's."""
+
     name: str
     uid: str
     attempt: Attempt
@@ -47,6 +52,7 @@ class PodWatch:
         self._kubeconfig = kubeconfig
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._seen: dict[str, SeenPod] = {}
+        self._of_workers: dict[str, SeenPod] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._listed = threading.Event()
@@ -66,16 +72,21 @@ class PodWatch:
         self._thread.join(30)
 
     def pods(self) -> list[SeenPod]:
-        """All that there ever were."""
+        """All that there ever were of one attempt each."""
         with self._lock:
             return list(self._seen.values())
 
+    def workers(self) -> list[SeenPod]:
+        """All that there ever were of warm workers."""
+        with self._lock:
+            return list(self._of_workers.values())
+
     def live(self) -> list[SeenPod]:
-        """Those with a program that may run."""
+        """Those of one attempt with a program that may run."""
         return [pod for pod in self.pods() if not pod.gone and not pod.ended]
 
     def left(self) -> list[SeenPod]:
-        return [pod for pod in self.pods() if not pod.gone]
+        return [pod for pod in (*self.pods(), *self.workers()) if not pod.gone]
 
     def twice(self) -> dict[str, int]:
         """Names and attempts that had more than one Pod, with how many."""
@@ -116,27 +127,29 @@ class PodWatch:
             self._put(item, gone=False)
         there = {item["metadata"]["uid"] for item in found.items}
         with self._lock:
-            for uid, pod in self._seen.items():
-                if uid not in there:
-                    self._seen[uid] = replace(pod, gone=True)
+            for seen in (self._seen, self._of_workers):
+                for uid, pod in seen.items():
+                    if uid not in there:
+                        seen[uid] = replace(pod, gone=True)
         self._listed.set()
         return found.resource_version
 
     def _put(self, pod: Mapping[str, Any], *, gone: bool) -> None:
         metadata = pod["metadata"]
-        annotations = metadata.get("annotations", {})
-        if "penstock.dev/attempt" not in annotations:
+        annotations, labels = metadata.get("annotations", {}), metadata.get("labels", {})
+        of_worker = "penstock.dev/worker" in labels
+        if "penstock.dev/attempt" in annotations:
+            path, number = annotations["penstock.dev/path"], int(annotations["penstock.dev/attempt"])
+            attempt = Attempt(labels["pipeline/runid"], path, number)
+        elif of_worker:
+            attempt = NO_ATTEMPT
+        else:
             return
-        attempt = Attempt(
-            metadata["labels"]["pipeline/runid"],
-            annotations["penstock.dev/path"],
-            int(annotations["penstock.dev/attempt"]),
-        )
         ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
         node = str(pod["spec"].get("nodeName", ""))
         seen = SeenPod(metadata["name"], metadata["uid"], attempt, node, ended, gone, _words(pod))
         with self._lock:
-            self._seen[seen.uid] = seen
+            (self._of_workers if of_worker else self._seen)[seen.uid] = seen
 
 
 def _words(pod: Mapping[str, Any]) -> str:

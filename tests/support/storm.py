@@ -18,8 +18,9 @@ from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
 from tests.support import lineage
+from tests.support.begun import Begun
 from tests.support.pod_watch import Attempt, PodWatch
-from tools.testing import kube_specs, runs, specs
+from tools.testing import kube_specs, runs
 
 _STATES = metadata_store_pb2.Execution.State
 _RECORDED = {"SUCCEEDED": _STATES.COMPLETE, "FAILED": _STATES.FAILED, "SKIPPED": _STATES.CANCELED}
@@ -35,6 +36,8 @@ class Storm:
     grpc: str
     seconds: float
     logs_may_be_lost: bool = False
+    begun: Begun | None = None
+    """When given, each task's program tells it."""
     ids: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, dict[str, insight_pb2.Task]] = field(default_factory=dict)
 
@@ -86,28 +89,49 @@ class Storm:
             innocent = begun_again - set(killed)
             wrong += [f"begun again though nobody killed it: {one}: {words.get(one)}" for one in innocent]
         wrong += [f"a Pod of no attempt: {pod}" for pod in pods if pod.attempt not in attempts]
-        wrong += [f"{number} Pods of {what}" for what, number in watch.twice().items()]
+        twice: dict[Any, int] = dict(watch.twice())
+        wrong += [f"{number} Pods of {what}" for what, number in twice.items()]
+        if self.begun is not None:
+            begun, began_twice = self.begun.attempts(), self.begun.twice()
+            wrong += [f"a program of no attempt began: {one}" for one in begun - attempts]
+            wrong += [f"its program began {number} times: {one}" for one, number in began_twice.items()]
+            wrong += [f"it ended well, and its program never began: {one}" for one in self._ended_well() - begun]
+            twice |= began_twice
         assert not wrong, "\n".join(wrong)
         return {
             "runs": len(self.ids),
             "tasks": len(first_ones),
             "attempts": len(attempts),
             "pods": len(pods),
-            "twice": len(watch.twice()),
+            "workers": len(watch.workers()),
+            "twice": len(twice),
             "gaps": watch.gaps,
         }
 
     def _spec(self, kind: str) -> dict[str, Any]:
-        work = ["sh", "-c", f"sleep {self.seconds}"]
         if kind == "passing":
-            return kube_specs.passing("what was made", seconds=self.seconds)
+            return kube_specs.passing("what was made", seconds=self.seconds, scripts=self._script)
         if kind == "loop":
-            return kube_specs.loop(3, command=work)
-        if kind == "failing":
-            fail = ["sh", "-c", f"sleep {self.seconds}; echo on purpose; exit 3"]
-            return kube_specs.on_cluster(specs.chain({"t0": work, "t1": fail, "t2": work}, name=kind))
+            return _with_item(kube_specs.loop(3, command=self._work("loop[{{$.inputs.parameters['x']}}]/t")))
         names = ("t0", "t1", "t2")[: 2 if kind == "pair" else 3]
-        return kube_specs.chain(dict.fromkeys(names, work), name=kind)
+        commands = {name: self._work(name) for name in names}
+        if kind == "failing":
+            commands["t1"] = self._work("t1", "; echo on purpose; exit 3")
+        return kube_specs.chain(commands, name=kind)
+
+    def _work(self, path: str, then: str = "") -> list[str]:
+        return ["sh", "-c", self._script(path, f"sleep {self.seconds}{then}")]
+
+    def _script(self, path: str, work: str) -> str:
+        return work if self.begun is None else self.begun.script(path, work)
+
+    def _ended_well(self) -> set[Attempt]:
+        return {
+            Attempt(run_id, path, task.attempts)
+            for run_id, tasks in self.tasks.items()
+            for path, task in tasks.items()
+            if task.kind == "container" and task.state == "SUCCEEDED"
+        }
 
     def _wrong(self, run_id: str, kind: str, store: Any) -> list[str]:
         run, tasks = runs.get(self.client, run_id), self.tasks[run_id]
@@ -153,6 +177,14 @@ class Storm:
             }
             for run_id in run_ids
         }
+
+
+def _with_item(spec: dict[str, Any]) -> dict[str, Any]:
+    """A loop whose tasks are told their item `x`."""
+    components = spec["pipeline_spec"]["components"]
+    components["work"]["inputDefinitions"] = components["inner"]["inputDefinitions"]
+    components["inner"]["dag"]["tasks"]["t"]["inputs"] = {"parameters": {"x": {"componentInputParameter": "x"}}}
+    return spec
 
 
 def lineage_wrong(store: Any, run_id: str, tasks: Mapping[str, insight_pb2.Task]) -> list[str]:

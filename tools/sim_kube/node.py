@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tools.sim_kube import outcome as status
@@ -160,7 +161,8 @@ class Node:
             if run.worker is not None:
                 run.worker.terminate()
             # An agent says by itself when it is over.
-            stops = float(seconds) if run.worker is not None else min(float(seconds), run.times[1])
+            attended = run.worker is not None and not run.worker.alone
+            stops = float(seconds) if attended else min(float(seconds), run.times[1])
             self._later(stops, run, self._stop)
         return stored
 
@@ -229,9 +231,32 @@ class Node:
 
         run.worker = WorkerPod(run.log, usual=usual, seconds=seconds, breaks=breaks, over=over)
 
-    def _main_killed(self, run: _Run, stored: Stored) -> None:
+    def _main_killed(self, run: _Run, stored: Stored, reason: str = "OOMKilled") -> None:
         """The agent goes on beside it."""
-        killed = ((MAIN, 137, "OOMKilled", ""),)
+        killed = ((MAIN, 137, reason, ""),)
+        self._store.put(stored._replace(status=status.partly_ended(run.containers, run.started, timestamp(), killed)))
+
+    def kill_agent(self, name: str) -> None:
+        """`kill -9` of the agent of a worker's Pod: its first process waits for it from then on."""
+        (run,) = (one for one in self._runs.values() if one.name == name)
+        assert run.worker is not None
+        run.worker.kill_agent()
+        self._step(run, self._agent_killed)
+
+    def kill_main(self, name: str) -> None:
+        """`kill -9` of the first process of a worker's Pod."""
+        (run,) = (one for one in self._runs.values() if one.name == name)
+        assert run.worker is not None
+        run.worker.kill_main("it was killed")
+        self._step(run, partial(self._main_killed, reason="Error"))
+
+    def agent_message(self, name: str) -> str:
+        """What a worker's agent has left in its termination message so far."""
+        (run,) = (one for one in self._runs.values() if one.name == name)
+        return _message(run, AGENT)
+
+    def _agent_killed(self, run: _Run, stored: Stored) -> None:
+        killed = ((AGENT, 137, "Error", _message(run, AGENT)),)
         self._store.put(stored._replace(status=status.partly_ended(run.containers, run.started, timestamp(), killed)))
 
     def _worker_over(self, run: _Run, stored: Stored, end: WorkerEnd) -> None:

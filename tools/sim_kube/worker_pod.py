@@ -54,6 +54,8 @@ class WorkerPod:
         self._program = FakeProgram(log, usual=usual, seconds=seconds, breaks=breaks)
         self._message: Sequence[str] = ()
         self._relays: set[Relay] = set()
+        self.alone = False
+        """Whether its agent was killed."""
         self._agent = Worker(
             FakeHandOver(self._program), FakeProcesses(self._program), leave_message=self._leave_message
         )
@@ -67,7 +69,7 @@ class WorkerPod:
 
     def begin(self, container: str, command: Sequence[str], call: Call) -> Relay:
         """What `exec` runs in it. Raises NotBegunError."""
-        if container == MAIN and self._program.gone:
+        if (container == MAIN and self._program.gone) or (container == AGENT and self.alone):
             raise not_running(container)
         if container != AGENT or not command or command[-1] != "relay":
             raise NotBegunError(f"error executing command in container: no simulation of {' '.join(command)}")
@@ -77,13 +79,20 @@ class WorkerPod:
 
     def terminate(self) -> None:
         """The Pod is deleted: both containers get SIGTERM."""
-        self._agent.pod_ends()
+        if not self.alone:
+            self._agent.pod_ends()
         self._program.signal(SIGTERM)
         self._program.gone = "the Pod ends"
 
     def kill_main(self, why: str) -> None:
         """The container `main` ends, with what runs in it; the agent finds out."""
         self._program.die(why)
+
+    def kill_agent(self) -> None:
+        self.alone = True
+        self._life.cancel()
+        for relay in list(self._relays):
+            relay.kill()
 
     def kill(self) -> None:
         """Nothing of it is there any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tools.testing import specs
@@ -73,10 +73,16 @@ def if_else(*, image: str = IMAGE) -> dict[str, Any]:
     return on_cluster(spec, image=image)
 
 
-def passing(text: str, *, seconds: float = 0.0) -> dict[str, Any]:
-    """`make` leaves an artifact with this text, `use` has its content as the parameter `text`."""
-    make = ["sh", "-c", f'sleep {seconds}; printf \'%s\' "$1" > "$0"', "{{$.outputs.artifacts['data'].path}}", text]
-    use = ["sh", "-c", f'sleep {seconds}; cat "$0" > /tmp/kfp/outputs/text', "{{$.inputs.artifacts['data'].path}}"]
+def passing(
+    text: str, *, seconds: float = 0.0, scripts: Callable[[str, str], str] = lambda path, work: work
+) -> dict[str, Any]:
+    """`make` leaves an artifact with this text, `use` has its content as the parameter `text`.
+
+    `scripts(path, work)` is the shell script of a task that does this work.
+    """
+    making, using = f'sleep {seconds}; printf \'%s\' "$1" > "$0"', f'sleep {seconds}; cat "$0" > /tmp/kfp/outputs/text'
+    make = ["sh", "-c", scripts("make", making), "{{$.outputs.artifacts['data'].path}}", text]
+    use = ["sh", "-c", scripts("use", using), "{{$.inputs.artifacts['data'].path}}"]
     spec = specs.chain({"make": make, "use": use}, name="passing")
     data = {"artifacts": {"data": {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}}}
     spec["components"]["comp-make"]["outputDefinitions"] = data

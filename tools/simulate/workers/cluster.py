@@ -63,6 +63,7 @@ class WorkerPod:
         self._life: asyncio.Task[None] | None = None
         self._frozen = False
         self._killed_by = 0, ""
+        self._alone = False
         self.ended = False
         self.vanishes = False
         """Whether its object is taken away, and with it what it says."""
@@ -76,7 +77,7 @@ class WorkerPod:
 
     @property
     def runs(self) -> bool:
-        return self._agent is not None and not self.ended
+        return self._agent is not None and not (self.ended or self._alone)
 
     def start(self) -> None:
         if self.ended:
@@ -118,22 +119,23 @@ class WorkerPod:
         self._document["metadata"] = {**self._document["metadata"], "deletionTimestamp": timestamp()}
         self._cluster.tell(EventKind.MODIFIED, self.view)
         if self._agent is not None and not self._frozen:
-            self._agent.pod_ends()
+            if not self._alone:
+                self._agent.pod_ends()
             assert self._program is not None
             self._program.signal(15)
             self._program.gone = "the Pod ends"
         asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._remove)
 
     def kill_agent(self) -> None:
-        """`kill -9` of the agent: what it has noted stays, and what runs ends when it notices."""
-        if not self.runs or self._life is None:
+        """`kill -9` of the agent: what it has noted stays, and `main` waits for it until the Pod is deleted."""
+        if not self.runs or self._frozen or self._life is None:
             return
         self._life.cancel()
+        self._alone = True
         for relay in list(self._relays):
             relay.kill()
-        assert self._program is not None
-        self._program.die("the agent has gone")
-        self._end(137, 137)
+        message = json.dumps({"begun": list(self._message)})
+        self._show("Running", {"running": {"startedAt": timestamp()}}, agent=137, message=message)
 
     def kill(self, reason: str = "Error") -> None:
         """The container `main` ends with all its processes; the agent tells what it knows, and ends."""

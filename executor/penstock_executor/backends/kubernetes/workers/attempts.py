@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
 from penstock_kube.client import KubeClient
@@ -205,9 +206,12 @@ class WorkerAttempts:
         """The attempt's outcome is committed."""
         attempt = self._attempts.pop(key)
         worker = attempt.worker
-        if worker is not None and worker.gone:
+        if worker is None:
+            return
+        worker.settled.add(attempt.identity)
+        if worker.gone:
             worker.kept.discard(attempt.identity)
-        elif worker is not None:
+        else:
             worker.forgetting[attempt.identity] = (key.run_id, self._held_runs().fence(key.run_id))
             self._background.begin(self._forgotten(worker))
 
@@ -231,6 +235,7 @@ class WorkerAttempts:
             await asyncio.sleep(_DECISIONS_SECONDS)
             try:
                 self._ask_for_others()
+                self._fleet.leave_to_others({attempt.identity for attempt in self._attempts.values()})
                 for namespace in self._fleet.namespaces():
                     policy = (await self._namespaces.get(namespace)).policy.workers
                     self._fleet.decide(namespace, policy)
@@ -245,7 +250,12 @@ class WorkerAttempts:
         """Whether attempts of runs that are not held any more are another executor's by now: the worker says so."""
         for attempt in list(self._attempts.values()):
             worker = attempt.worker
-            if worker is not None and worker.has(attempt) and self._held_runs().expects(attempt.key) is None:
+            if self._held_runs().expects(attempt.key) is not None:
+                continue
+            if attempt.state.phase is Phase.ENDED:
+                # Its run was lost behind its end, so nobody releases it.
+                self._attempts.pop(attempt.key, None)
+            elif worker is not None and worker.has(attempt):
                 self._background.begin(self._watched(worker, attempt))
 
     # --- the way to a worker ---------------------------------------------------------------------------------------
@@ -354,6 +364,8 @@ class WorkerAttempts:
         if worker.gone:
             self._lost_with(worker, attempt)
             return
+        # Nobody may have talked to it for a while.
+        self._fleet.follow(worker.view)
         self.has_begun(attempt, worker, found.number)
         self._background.begin(self._watched(worker, attempt))
 
@@ -515,6 +527,9 @@ class WorkerAttempts:
                 if attempt.state.stop is None and _may_be_the_workers_end(attempt, worker):
                     await self._status_of(worker)
                 outcome = outcome_of(attempt, worker.view)
+                if worker.alone_since and attempt.result is None and outcome.failure is FailureKind.INFRASTRUCTURE:
+                    # Not by somebody else: who follows it deleted the Pod.
+                    outcome = replace(outcome, error=f"the agent of the worker {worker.view.name} has ended")
         except Exception as error:
             # A defect of ours, or a status nobody has seen yet: one attempt's end, not the executor's.
             log.exception("worker %s: the end of an attempt cannot be understood", worker.view.name)

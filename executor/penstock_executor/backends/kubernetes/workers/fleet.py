@@ -13,7 +13,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
 from penstock_executor.backends.kubernetes.workers import sizing
 from penstock_executor.backends.kubernetes.workers.link import AgentLink, LinkDownError, LinkLostError, Message
+from penstock_executor.backends.kubernetes.workers.results import begun_by
 from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_pod import named
 from penstock_executor.background import Background
@@ -40,9 +41,13 @@ _SWEEP_SECONDS = 1.0
 _START_SECONDS = 600.0
 _UNREACHABLE_SECONDS = 120.0
 _TROUBLE_SECONDS = 60.0
+_ALONE_SECONDS = 5.0
+"""What runs without its agent goes on for nobody. That it has started is committed by then: its run's next holder does
+not begin it anew when the Pod is gone."""
 # What an ended worker's Pod says is of use to whoever takes its runs over.
 _KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
+_TOLD_AGAIN_SECONDS = 10.0
 _LATELY_SECONDS = 3600.0
 """For so long after its last attempt workers of a shape are kept ready."""
 _UNNEEDED_SECONDS = 10.0
@@ -171,6 +176,15 @@ class Fleet:
         view = worker.view
         self._background.begin(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds))
 
+    def leave_to_others(self, known: Set[str]) -> None:
+        """What workers keep and is not `known` here by its id, whoever takes a run over has to take; or nobody does."""
+        now = seconds_now()
+        for worker in self._workers.values():
+            for identity in worker.kept - known - worker.forgetting.keys():
+                if now - worker.left.setdefault(identity, now) > _KEPT_SECONDS:
+                    worker.kept.discard(identity)
+            worker.left = {one: since for one, since in worker.left.items() if one in worker.kept - known}
+
     def drop_run(self, run_id: str) -> None:
         """The run is over: nobody else uses its workers."""
         for worker in [one for one in self._workers.values() if one.pool is not None and one.pool.run_id == run_id]:
@@ -197,10 +211,14 @@ class Fleet:
             if kind is EventKind.DELETED:
                 del self._workers[view.uid]
             return
-        agent = view.container("agent")
+        agent, main = view.container("agent"), view.container("main")
+        if main is not None and main.terminated is not None:
+            # An agent that has nothing to give it does not notice.
+            worker.over = worker.over or "its first process has ended"
         if agent is not None and agent.terminated is not None:
-            # Without it nothing can be begun, and what runs there notices and ends.
+            # Without it nothing can be begun, and the first process waits for it.
             worker.over = worker.over or "its agent has ended"
+            worker.alone_since = worker.alone_since or seconds_now()
             if worker.pool is not None and not worker.kept:
                 self.remove(worker)
         elif agent is not None and agent.running_since and worker.needed:
@@ -282,7 +300,7 @@ class Fleet:
         # Not as soon as there is a stream: an agent that is no more may still be connected to.
         worker.unreachable_since = 0.0
         if message["event"] == "state":
-            worker.over = str(message.get("over") or "")[:300]
+            worker.over = str(message.get("over") or worker.over)[:300]
             worker.taken = max(worker.taken, _count(message.get("attempts")))
             ready = message.get("ready") is True
             if ready and not worker.ready:
@@ -299,6 +317,7 @@ class Fleet:
 
     async def _retired(self, worker: Worker) -> None:
         if worker.link is not None and not worker.over:
+            worker.told_to_end_at = seconds_now()
             try:
                 await worker.link.ask({"op": "retire"})
                 return
@@ -422,15 +441,22 @@ class Fleet:
             self._unlink(worker)
         if worker.usable and not worker.held and worker.link is not None and worker.link.is_up:
             self._background.begin(self._hold(worker))
+        deaf = now - worker.told_to_end_at > _TOLD_AGAIN_SECONDS
+        if worker.retiring and not worker.over and deaf and worker.link is not None and worker.link.is_up:
+            # What it was told before may have been lost.
+            self._background.begin(self._retired(worker))
         late = worker.coming and now - worker.since > _START_SECONDS
         if late and worker.pool is not None:
             self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")
         lost = worker.unreachable_since and now - worker.unreachable_since > _UNREACHABLE_SECONDS
+        alone = worker.alone_since and now - worker.alone_since > _ALONE_SECONDS
         stays = worker.retiring and not worker.kept and now - worker.since > _UNREACHABLE_SECONDS
+        main = worker.view.container("main")
+        useless = main is not None and main.terminated is not None and not worker.kept
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
-        elif (late or lost or stays) and not worker.view.deleted_at and worker.needed:
+        elif (late or lost or stays or alone or useless) and not worker.view.deleted_at and worker.needed:
             log.warning("worker %s does not do what it should, its Pod is removed", worker.view.name)
             worker.over = worker.over or "it cannot be reached"
             self.remove(worker)
@@ -443,9 +469,8 @@ class Fleet:
             if view.deleted_at or view.uid in self._removed or (agent is not None and agent.running_since):
                 continue
             worker = self._workers.get(view.uid)
-            told_all = view.ended and worker is not None and worker.retiring and not worker.kept
             ends = [one.terminated.finished_at for one in view.containers if one.terminated]
-            if told_all or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
+            if _says_nothing(view, worker) or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
                 self._removed.add(view.uid)
                 self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
 
@@ -453,6 +478,17 @@ class Fleet:
 def allows(policy: WorkerPolicy, pool: Pool) -> bool:
     """Whether the pool's tasks may share workers so far."""
     return policy.allowed == "namespace" or (policy.allowed == "run" and bool(pool.run_id))
+
+
+def _says_nothing(view: PodView, worker: Worker | None) -> bool:
+    """Whether it is over, and of all that it may tell to have begun the outcomes are committed."""
+    agent = view.container("agent")
+    if not view.ended and (agent is None or agent.terminated is None):
+        return False
+    begun = begun_by(view)
+    if begun is None:
+        return worker is not None and worker.pool is not None and not worker.kept
+    return not begun - (worker.settled if worker is not None else set())
 
 
 def _count(value: object) -> int:

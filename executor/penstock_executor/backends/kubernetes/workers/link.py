@@ -54,8 +54,8 @@ class Stream(Protocol):
 
 
 class AgentLink:
-    """`open_stream` connects to the agent. `told(message)` is called with what it says by itself, `up()` when a stream
-    is open, `down(error)` when it broke or could not be opened."""
+    """`open_stream` connects to the agent. `told(message)` is called with what it says by itself, `up()` when it
+    says something over a new stream, `down(error)` when it broke or could not be opened."""
 
     def __init__(
         self,
@@ -69,9 +69,10 @@ class AgentLink:
         self._up = up
         self._down = down
         self._stream: Stream | None = None
-        self._speaks = False
         self._asked: deque[tuple[Any, asyncio.Future[Message]]] = deque()
         self._writing = asyncio.Lock()
+        self._pauses = delays(0.05, 5.0)
+        self._heard_any = False
 
     @property
     def is_up(self) -> bool:
@@ -79,9 +80,7 @@ class AgentLink:
 
     async def work(self) -> None:
         """Keeps a stream open until cancelled."""
-        pauses = delays(0.05, 5.0)
         while True:
-            self._speaks = False
             try:
                 async with self._open_stream() as stream:
                     self._stream = stream
@@ -95,12 +94,9 @@ class AgentLink:
                 error = defect
             finally:
                 self._close()
-            if self._speaks:
-                # One that hangs up without a word is no better than one that cannot be reached.
-                pauses = delays(0.05, 5.0)
             self._down(error)
             # Rights that are missing are not given within a moment.
-            await asyncio.sleep(5.0 if isinstance(error, ForbiddenError) else next(pauses))
+            await asyncio.sleep(5.0 if isinstance(error, ForbiddenError) else next(self._pauses))
 
     async def ask(self, message: Message, allowed: Callable[[], bool] = lambda: True) -> Message | None:
         """The answer; None when it was not `allowed` any more, and nothing was sent.
@@ -125,7 +121,7 @@ class AgentLink:
         return await answer
 
     async def _listen(self, stream: Stream) -> None:
-        self._up()
+        self._heard_any = False
         pinging = asyncio.ensure_future(self._ping())
         held = bytearray()
         try:
@@ -156,7 +152,11 @@ class AgentLink:
             raise ValueError("the agent's message is nested too deeply") from None
         if not isinstance(message, dict) or not isinstance(message.get("event"), str):
             raise ValueError("the agent says what is no message")
-        self._speaks = True
+        if not self._heard_any:
+            # Not when the stream is open: over one it is also said that nothing runs there, and who hangs up without a
+            # word is no better than who cannot be reached.
+            self._heard_any, self._pauses = True, delays(0.05, 5.0)
+            self._up()
         if message["event"] in _TOLD:
             self._told(message)
         elif not self._asked:

@@ -53,8 +53,12 @@ class Worker:
     """Attempts of this program whose end it has not told yet, by their ids there."""
     kept: set[str] = field(default_factory=set)
     """What it has begun for this program, or may have, and is not forgotten: until then its Pod says what ran in it."""
+    left: dict[str, float] = field(default_factory=dict)
+    """Since when what it has `kept` is another program's to take: the run is not held here any more."""
     forgetting: dict[str, tuple[str, int]] = field(default_factory=dict)
     """Whose results it need not keep, by id: run and fence. Told when there is a stream."""
+    settled: set[str] = field(default_factory=set)
+    """What it had begun and whose outcomes are committed: nobody needs to be told of them."""
     taken: int = 0
     """How many attempts it has begun."""
     refusals: int = 0
@@ -64,7 +68,10 @@ class Worker:
     since: float = field(default_factory=seconds_now)
     """Since when it is as it is: being made, idle, or busy."""
     unreachable_since: float = 0.0
+    alone_since: float = 0.0
+    """Since when its agent is known to have ended, and its Pod has not."""
     retiring: bool = False
+    told_to_end_at: float = 0.0
 
     @property
     def idle(self) -> bool:
