@@ -256,8 +256,8 @@ class World:
         elif kind == "no room":
             self.cluster.without_room_until = loop.time() + self.random.uniform(1, 200)
         elif kind == "freeze":
-            # It loses its leases, and its streams stay as they are: nobody tells an agent. Its clocks go on, so what the
-            # cluster says may not be later than whoever judges an end waits for it.
+            # It loses its leases, and its streams stay as they are: nobody tells an agent. Its clocks go on, so what
+            # the cluster says may not be later than whoever judges an end waits for it.
             executor = self.random.choice(living)
             executor.away = True
             seconds = self.random.uniform(1, 100)

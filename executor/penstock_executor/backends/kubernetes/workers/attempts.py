@@ -204,7 +204,9 @@ class WorkerAttempts:
 
     def release(self, key: AttemptKey) -> None:
         """The attempt's outcome is committed."""
-        attempt = self._attempts.pop(key)
+        attempt = self._attempts[key]
+        # It may have been launched anew while its outcome of before was being committed.
+        self._drop(attempt)
         worker = attempt.worker
         if worker is None:
             return
