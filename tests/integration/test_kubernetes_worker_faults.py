@@ -185,3 +185,18 @@ async def test_a_cancellation_finds_what_is_gone_already(tmp_path: Path, monkeyp
         await backend.cancel(one.key)
         await launching
         await backend.close()
+
+
+async def test_an_outcome_that_is_committed_after_a_new_launch_frees_its_place(tmp_path: Path) -> None:
+    async with workers(tmp_path) as b:
+        backend = await b.backend(bounds=Bounds(1))
+        one = task(b, "t0")
+        await backend.launch(one)
+        await b.outcome(one.key)
+        b.kube.faults.add(Fault(status=500, method="GET", path="/pods$"))
+        b.runs.held_as = 2
+        await backend.launch(replace(one, may_exist=True, seen_running=True))
+        assert backend.reserve(task(b, "t1").key, "default"), "it is looked for"
+        backend.release(one.key)
+        assert not backend.reserve(task(b, "t1").key, "default")
+        await backend.close()

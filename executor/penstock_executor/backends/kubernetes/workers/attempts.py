@@ -203,11 +203,10 @@ class WorkerAttempts:
             self._observe(attempt, Observation.CANCEL_ASKED)
 
     def release(self, key: AttemptKey) -> None:
-        """The attempt's outcome is committed, also one that was delivered before its run was lost and taken again."""
+        """The attempt's outcome is committed."""
         attempt = self._attempts[key]
-        if attempt.state.phase is not Phase.ENDED:
-            self._drop(attempt)
-        self._attempts.pop(key, None)
+        # It may have been launched anew while its outcome of before was being committed.
+        self._drop(attempt)
         worker = attempt.worker
         if worker is None:
             return

@@ -270,10 +270,7 @@ class Fleet:
         except (LinkDownError, LinkLostError):
             return
         worker.held = answer is not None and answer["event"] == "held"
-        if worker.held and worker.retiring:
-            # It may not have heard so.
-            await self._retired(worker)
-        elif worker.held:
+        if worker.held:
             self._tell_ready(worker)
         else:
             log.warning("worker %s is held by another program", worker.view.name)
