@@ -440,10 +440,12 @@ class Fleet:
         if late and worker.pool is not None:
             self._has_trouble(worker.pool, f"a worker was not ready within {_START_SECONDS:g} seconds")
         lost = worker.unreachable_since and now - worker.unreachable_since > _UNREACHABLE_SECONDS
-        alone = worker.alone_since and now - worker.alone_since > _ALONE_SECONDS
+        # Of another program's worker whoever takes a run over may still have to learn what was begun there.
+        ours = worker.pool is not None
+        alone = (ours or worker.followed) and worker.alone_since and now - worker.alone_since > _ALONE_SECONDS
         stays = worker.retiring and not worker.kept and now - worker.since > _UNREACHABLE_SECONDS
         main = worker.view.container("main")
-        useless = main is not None and main.terminated is not None and not worker.kept
+        useless = ours and main is not None and main.terminated is not None and not worker.kept
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
