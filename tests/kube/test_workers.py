@@ -22,10 +22,12 @@ POLICY = {"workers": "namespace", "workersDefault": "run", "workersMax": "3"}
 @pytest.fixture(scope="module")
 def warm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubePenstock]:
     """In a namespace whose tasks share workers."""
-    with kube_penstock(cluster, tmp_path_factory.mktemp("warm")) as up:
-        path = f"/api/v1/namespaces/{up.namespace}/configmaps"
+    with cluster.namespace("penstock-warm") as namespace:
+        # Before the executor reads it, which it does again after half a minute only.
+        path = f"/api/v1/namespaces/{namespace}/configmaps"
         cluster.create(path, {"metadata": {"name": "penstock"}, "data": POLICY})
-        yield up
+        with kube_penstock(cluster, tmp_path_factory.mktemp("warm"), namespace=namespace) as up:
+            yield up
 
 
 @pytest.fixture
