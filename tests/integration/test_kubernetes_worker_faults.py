@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from penstock_executor.attempts import TaskOutcome, TaskStarted
 from penstock_executor.backends.kubernetes.capacity import Bounds
-from penstock_executor.backends.kubernetes.workers import attempts
+from penstock_executor.backends.kubernetes.workers import attempts, fleet
+from penstock_executor.backends.kubernetes.workers.worker import Worker
 from penstock_ir.event_log import FailureKind
 from pytest import MonkeyPatch
 
@@ -138,6 +140,66 @@ async def test_a_namespace_that_allows_no_workers_any_more(tmp_path: Path, monke
             return await pods_of_workers(b) == []
 
         await b.until(gone)
+        await backend.close()
+
+
+async def test_what_was_begun_is_committed_before_the_pod_that_tells_it_goes(
+    tmp_path: Path, monkeypatch: MonkeyPatch
+) -> None:
+    """Otherwise whoever takes the run over would find neither, and begin it once more."""
+    monkeypatch.setattr(fleet, "_ALONE_SECONDS", 0.2)
+    async with workers(tmp_path) as b:
+        b.runs.starts_committed = False
+        first = await b.backend()
+        one = task(b, "t0", {"kind": "runs-forever"})
+        await first.launch(one)
+        await started(b, "t0")
+        (pod,) = await b.pods()
+        b.kube.node.kill_agent(pod["metadata"]["name"])
+        asked: list[bool] = []
+        may_go = attempts.WorkerAttempts._may_go
+
+        def observed(self: attempts.WorkerAttempts, worker: Worker) -> bool:
+            asked.append(may_go(self, worker))
+            return asked[-1]
+
+        monkeypatch.setattr(first._workers._fleet, "_may_go", partial(observed, first._workers))
+
+        async def asked_twice() -> bool:
+            return len(asked) > 1
+
+        await b.until(asked_twice)
+        assert asked == [False] * len(asked) and len(await b.pods()) == 1
+        # Whoever takes over now finds it.
+        await first.close()
+        b.events.clear()
+        b.runs.held_as = 2
+        second = await b.backend()
+        await second.launch(replace(one, may_exist=True))
+        outcome = await b.outcome(one.key)
+        assert outcome.failure is FailureKind.INFRASTRUCTURE
+        await second.close()
+
+
+async def test_a_pod_goes_when_what_was_begun_there_is_committed(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "_ALONE_SECONDS", 0.2)
+    async with workers(tmp_path) as b:
+        b.runs.starts_committed = False
+        backend = await b.backend()
+        one = task(b, "t0", {"kind": "runs-forever"})
+        await backend.launch(one)
+        await started(b, "t0")
+        (pod,) = await b.pods()
+        b.kube.node.kill_agent(pod["metadata"]["name"])
+        (worker,) = backend._workers._fleet._workers.values()
+
+        async def to_be_removed() -> bool:
+            return bool(worker.removed_since)
+
+        await b.until(to_be_removed)
+        b.runs.starts_committed = True
+        outcome = await b.outcome(one.key)
+        assert outcome.failure is FailureKind.INFRASTRUCTURE and await b.pods() == []
         await backend.close()
 
 

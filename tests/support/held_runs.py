@@ -15,6 +15,7 @@ class Runs:
         self.expected: bool | None = True
         self.finished: set[str] = set()
         self.held_as = 1
+        self.starts_committed = True
 
     def may_act(self, run_id: str) -> bool:
         return self.certain
@@ -24,6 +25,9 @@ class Runs:
 
     def expects(self, key: AttemptKey) -> bool | None:
         return self.expected
+
+    def start_committed(self, key: AttemptKey) -> bool:
+        return self.starts_committed
 
     async def over(self, run_ids: Collection[str]) -> set[str]:
         return self.finished & set(run_ids)

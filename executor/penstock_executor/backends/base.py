@@ -45,6 +45,10 @@ class HeldRuns(Protocol):
         """Whether the attempt is under way in a run held here; None when the run is not held here."""
         ...
 
+    def start_committed(self, key: AttemptKey) -> bool:
+        """Whether it is committed that the attempt under way has started: whoever holds its run later knows."""
+        ...
+
     async def over(self, run_ids: Collection[str]) -> set[str]:
         """Those of the runs that have ended or were deleted. Raises ServerUnavailableError."""
         ...

@@ -142,6 +142,10 @@ class Executor:
         node = session.node(key.path)
         return node is not None and node.attempt == key.attempt
 
+    def start_committed(self, key: AttemptKey) -> bool:
+        session = self._sessions.get(key.run_id)
+        return session is not None and session.start_committed(key.path, key.attempt)
+
     async def over(self, run_ids: Collection[str]) -> set[str]:
         try:
             holds = await self._client.filter_runs(list(run_ids))

@@ -18,7 +18,16 @@ from typing import Any
 
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_ir.compile import compile_pipeline
-from penstock_ir.event_log import Event, RetryRequested, RunStarted, TerminateRequested, decode, encode
+from penstock_ir.event_log import (
+    AttemptEnded,
+    AttemptStarted,
+    Event,
+    RetryRequested,
+    RunStarted,
+    TerminateRequested,
+    decode,
+    encode,
+)
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 from penstock_ir.task_rows import TaskState
@@ -72,6 +81,10 @@ class RunSession:
     # Of results that are not committed: asked for now, they would be found or not by chance.
     _unstored: Counter[str] = field(default_factory=Counter)
     _final: pb.RunUpdate | None = None
+    _applied: int = 0
+    """How many events of the run were applied, whether they are committed or not."""
+    _starts: dict[str, int] = field(default_factory=dict)
+    """The numbers of the events by which attempts under way have started that were applied here, by path."""
     # Why attempts wait, by path: no event, since nothing is decided by it.
     _waits: dict[str, str] = field(default_factory=dict)
     _attempts: AttemptRows = field(default_factory=AttemptRows)
@@ -99,6 +112,11 @@ class RunSession:
         if not decision.accepted:
             return False
         self._events.append(encode(event))
+        if isinstance(event, AttemptStarted):
+            self._starts.setdefault(event.path, self._applied)
+        elif isinstance(event, AttemptEnded):
+            self._starts.pop(event.path, None)
+        self._applied += 1
         self._nodes.update(decision.changed)
         self._attempts.asked(decision.effects, max(now, event.at))
         self._attempts.note(event, now, times)
@@ -132,7 +150,7 @@ class RunSession:
             # The server appends a retry by itself, so the rows it changes are not written yet.
             changed = decision.changed if isinstance(event, RetryRequested) else {}
             launched.update((effect.path, event.at) for effect in decision.effects if isinstance(effect, Launch))
-        self.next_sequence = len(log_lines)
+        self.next_sequence = self._applied = len(log_lines)
         if not log_lines:
             self.deliver(RunStarted(at, self.context.root), at)
         else:
@@ -236,6 +254,12 @@ class RunSession:
     def _records(self, nodes: Iterable[Node]) -> list[ExecutionRecord]:
         run = run_record(self.context)
         return [record for node in nodes if (record := execution_record(node, run)) is not None]
+
+    def start_committed(self, path: str, attempt: int) -> bool:
+        """Whether the log has that this attempt, which is under way, has started."""
+        node = self.node(path)
+        known = node is not None and node.attempt == attempt and bool(node.pod_name)
+        return known and self._starts.get(path, -1) < self.next_sequence
 
     def node(self, path: str) -> ContainerNode | None:
         """The open container task at a path."""

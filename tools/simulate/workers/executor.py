@@ -166,6 +166,8 @@ class Held:
     certain_until: float
     open: dict[AttemptKey, bool] = field(default_factory=dict)
     """Attempts that are under way, and whether the backend knows of them."""
+    started: set[AttemptKey] = field(default_factory=set)
+    """Those that are known by the log to have started."""
 
 
 class SimExecutor:
@@ -208,6 +210,10 @@ class SimExecutor:
     def expects(self, key: AttemptKey) -> bool | None:
         held = self.held.get(key.run_id)
         return None if held is None else key in held.open
+
+    def start_committed(self, key: AttemptKey) -> bool:
+        held = self.held.get(key.run_id)
+        return held is not None and key in held.started
 
     async def over(self, run_ids: Collection[str]) -> set[str]:
         return set()
@@ -278,7 +284,7 @@ class SimExecutor:
         """The attempt's outcome is committed."""
         held = self.held.get(key.run_id)
         if held is not None:
-            held.open.pop(key, None)
+            held.started.discard(key)
         if self.workers.knows(key):
             self.workers.release(key)
 
@@ -298,4 +304,8 @@ class SimExecutor:
 
     def _deliver(self, event: BackendEvent) -> None:
         if self.alive and isinstance(event, (TaskStarted, TaskOutcome)):
+            held = self.held.get(event.key.run_id)
+            if held is not None and isinstance(event, TaskOutcome):
+                # The engine goes on at once, and not when it is committed.
+                held.open.pop(event.key, None)
             self.begin(self.world.commit(self, event))

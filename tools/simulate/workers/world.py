@@ -38,7 +38,7 @@ _QUIET_SECONDS = 300.0, 4000.0
 """Until workers have gone that have nothing to tell; and longer than an agent waits for whoever takes its results."""
 _FAULTS = (
     *("kill executor", "away", "away", "cut", "cut", "cut off", "agent", "main", "delete", "node", "cancel"),
-    *("policy", "quota", "no room", "freeze"),
+    *("policy", "quota", "no room", "freeze", "agent and executor"),
 )
 
 
@@ -79,6 +79,14 @@ class World:
         self._made = 0
         self._last: dict[SimExecutor, float] = {}
         self._news: dict[SimExecutor, deque[Callable[[], Any]]] = {}
+        kinds = sorted(set(_FAULTS))
+        some = set(self.random.sample(kinds, self.random.randint(2, len(kinds))))
+        self.kinds = [kind for kind in _FAULTS if kind in some]
+        """Of faults in this run. With all of them in each, one hides what another leads to."""
+        self.pause = self.random.choice((2.0, 8.0))
+        """Seconds between two faults, on average."""
+        self.slow = self.random.random() < 0.3
+        """Whether it takes the server seconds to commit anything."""
         self.faults: list[str] = []
         self.broken: list[str] = []
 
@@ -109,7 +117,7 @@ class World:
     async def commit(self, executor: SimExecutor, event: TaskStarted | TaskOutcome) -> None:
         """Until the server has answered."""
         while True:
-            await asyncio.sleep(self.cluster.delay(5.0))
+            await asyncio.sleep(self.random.uniform(0.0, 12.0) if self.slow else self.cluster.delay(5.0))
             if not executor.away:
                 break
         run, key = self.runs[event.key.run_id], event.key
@@ -122,6 +130,7 @@ class World:
             return
         if isinstance(event, TaskStarted):
             task.started = True
+            held.started.add(key)
             return
         task.ends.append(event.failure)
         try:
@@ -207,6 +216,8 @@ class World:
         executor.held[run.run_id] = Held(run.fence, sent + LEASE_SECONDS * _CERTAIN)
         for path, task in run.tasks.items():
             if task.number and not task.over:
+                if task.started:
+                    executor.held[run.run_id].started.add(AttemptKey(run.run_id, path, task.number))
                 executor.launch(self._task(run, path, may_exist=True), cancel=task.canceled)
         self._go_on(executor, run)
 
@@ -231,12 +242,11 @@ class World:
     def _fault(self) -> None:
         pods = [pod for pod in self.cluster.workers.values() if pod.runs]
         living = [one for one in self.executors if one.alive]
-        kind = self.random.choice(_FAULTS)
+        kind = self.random.choice(self.kinds)
         self.faults.append(f"{asyncio.get_running_loop().time():.1f} {kind}")
         loop = asyncio.get_running_loop()
         if kind == "kill executor":
-            self.random.choice(living).kill()
-            loop.call_later(self.random.uniform(0, 20), self._begin_executor)
+            self._kill(self.random.choice(living))
         elif kind == "away":
             executor = self.random.choice(living)
             executor.away = True
@@ -265,11 +275,21 @@ class World:
             for pipe in list(executor.pipes):
                 pipe.stall(seconds)
             loop.call_later(seconds, setattr, executor, "away", False)
+        elif kind == "agent and executor" and pods:
+            # Before everything of the agent's end is known and done.
+            self.random.choice(pods).kill_agent()
+            loop.call_later(self.random.uniform(3, 9), self._kill, self.random.choice(living))
         elif pods:
             pod = self.random.choice(pods)
             {"cut": pod.cut, "agent": pod.kill_agent, "main": pod.kill, "delete": pod.vanish, "node": pod.lose_node}[
                 kind
             ]()
+
+    def _kill(self, executor: SimExecutor) -> None:
+        """And begins another one in its place."""
+        if executor.alive:
+            executor.kill()
+            asyncio.get_running_loop().call_later(self.random.uniform(0, 20), self._begin_executor)
 
     def _cancel(self) -> None:
         """One attempt that is under way, by who holds its run; the holders after it do so, too."""
@@ -287,7 +307,7 @@ class World:
         faults = self.random.randint(0, 12)
         loop = asyncio.get_running_loop()
         while not all(run.over for run in self.runs.values()):
-            await asyncio.sleep(self.random.expovariate(1 / 8.0))
+            await asyncio.sleep(self.random.expovariate(1 / self.pause))
             if faults and any(one.alive for one in self.executors):
                 faults -= 1
                 self._fault()
@@ -308,7 +328,7 @@ class World:
         self.policy = POLICIES[0]
         for seconds in _QUIET_SECONDS:
             await asyncio.sleep(seconds)
-            if not any(pod.runs for pod in self.cluster.workers.values()):
+            if not self.faults or not any(pod.runs for pod in self.cluster.workers.values()):
                 break
         left = [pod.view.name for pod in self.cluster.workers.values() if pod.runs]
         assert not left, f"workers that nobody needs: {left}"

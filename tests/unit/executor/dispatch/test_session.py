@@ -11,7 +11,7 @@ from penstock_executor.dispatch import session as session_module
 from penstock_executor.dispatch.session import Batch, RunSession, open_session
 from penstock_executor.engine.effects import FinishRun, LookUpCache
 from penstock_executor.lineage_records import ExecutionState
-from penstock_ir.event_log import AttemptEnded, CacheAnswered, CachedResult, Outputs
+from penstock_ir.event_log import AttemptEnded, AttemptStarted, CacheAnswered, CachedResult, Outputs
 
 from tools.testing import specs
 
@@ -99,6 +99,25 @@ def test_other_look_ups_go_out_at_once() -> None:
     answered(session, "a", 2)
     assert session.deliver(AttemptEnded("a", 1, 3), 3)
     assert asked == ["a", "b"]
+
+
+def test_a_start_is_known_to_others_when_it_is_committed() -> None:
+    session, batches = run_loop(2, ended=0)
+    for index in range(2):
+        assert session.deliver(AttemptStarted(f"loop[{index}]/t", 1, 2, pod_name="worker"), 2)
+        assert not session.start_committed(f"loop[{index}]/t", 1)
+    batch = session.take()
+    assert not session.start_committed("loop[0]/t", 1)
+    assert session.deliver(AttemptEnded("loop[1]/t", 1, 3), 3)
+    session.committed(batch)
+    assert session.start_committed("loop[0]/t", 1)
+    assert not session.start_committed("loop[0]/t", 2)
+    assert not session.start_committed("loop[1]/t", 1), "it is not under way any more"
+
+    lines = [line for one in (*batches, batch) for line in one.transitions.events]
+    taken_over = of_run(specs.loop(2), [])
+    taken_over.resume(lines, 9, terminate=False)
+    assert taken_over.start_committed("loop[0]/t", 1)
 
 
 def test_a_takeover_records_also_what_the_state_has_dropped() -> None:

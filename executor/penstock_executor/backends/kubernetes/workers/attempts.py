@@ -92,6 +92,7 @@ class WorkerAttempts:
             linked=self._linked,
             ended=self._worker_ended,
             none=lambda pool: self._queues.no_worker(pool),
+            may_go=self._may_go,
         )
         self._fences = Fences(client, instance, self._fleet)
         self._waits = WaitReporter(lambda key, text: self._deliver(TaskWaiting(key, text)))
@@ -457,18 +458,37 @@ class WorkerAttempts:
             failed = attempt.failed(FailureKind.INFRASTRUCTURE, text)
         self._observe(attempt, Observation.ENDED, failed)
 
+    def _may_go(self, worker: Worker) -> bool:
+        """Whether whoever takes runs over knows without the worker's Pod what was begun there, or may have been."""
+        for attempt in list(worker.followed.values()):
+            if not attempt.number:
+                self._begun_or_not(worker, attempt)
+        runs = self._held_runs()
+        here = {
+            one.identity
+            for one in self._attempts.values()
+            if one.worker is worker and one.state.phase is not Phase.ENDED and runs.start_committed(one.key)
+        }
+        begun = worker.kept | (begun_by(worker.view) or frozenset())
+        return begun <= here | worker.settled
+
+    def _begun_or_not(self, worker: Worker, attempt: WorkerAttempt) -> bool:
+        """Of one that a worker without an agent was told to begin. What nobody can tell counts as begun."""
+        begun = begun_by(worker.view)
+        if begun is not None and attempt.identity not in begun and self._queues.not_begun(worker, attempt):
+            return False
+        self._queues.begun(worker, attempt)
+        self.has_begun(attempt, worker, worker.taken + 1)
+        return True
+
     def _worker_ended(self, worker: Worker) -> None:
         for attempt in list(worker.followed.values()):
             self._lost_with(worker, attempt)
 
     def _lost_with(self, worker: Worker, attempt: WorkerAttempt) -> None:
         """The worker is over, and has not told how the attempt ended."""
-        begun = begun_by(worker.view)
-        if not attempt.number:
-            if begun is not None and attempt.identity not in begun and self._queues.not_begun(worker, attempt):
-                return
-            self._queues.begun(worker, attempt)
-            self.has_begun(attempt, worker, worker.taken + 1)
+        if not attempt.number and not self._begun_or_not(worker, attempt):
+            return
         worker.followed.pop(attempt.identity, None)
         if worker.attempt is attempt:
             worker.attempt = None

@@ -3,7 +3,8 @@
 Which attempt a worker gets is not decided here (`attempts`).
 
 Invariants: attempts are begun only in workers that this program made; those of others are followed, never filled. A
-worker whose Pod has ended is told of once. A Pod that is left is removed when nobody can need what it says any more.
+worker whose Pod has ended is told of once. A Pod that is left is removed when nobody can need what it says any more,
+and one that does not end by itself when whoever takes runs over learns without it what was begun there.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ _START_SECONDS = 600.0
 _UNREACHABLE_SECONDS = 120.0
 _TROUBLE_SECONDS = 60.0
 _ALONE_SECONDS = 5.0
-"""What runs without its agent goes on for nobody. That it has started is committed by then: its run's next holder does
-not begin it anew when the Pod is gone."""
+"""For so long a worker without its agent may end by itself. What runs there goes on for nobody."""
+_UNKNOWN_SECONDS = 300.0
+"""So long a Pod that is to be removed stays at most, because of attempts that it alone tells to have been begun."""
 # What an ended worker's Pod says is of use to whoever takes its runs over.
 _KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
@@ -69,7 +71,8 @@ class _Kind:
 class Fleet:
     """`ready(worker)` is called when one can take an attempt, `told(worker, message)` with what its agent says by
     itself, `linked(worker)` when a stream to it is open, `ended(worker)` when its Pod has ended or is gone, and
-    `none(pool)` when a worker could not be made."""
+    `none(pool)` when a worker could not be made. `may_go(worker)` says whether what was begun there is known without its
+    Pod."""
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Fleet:
         linked: Callable[[Worker], None],
         ended: Callable[[Worker], None],
         none: Callable[[Pool], None],
+        may_go: Callable[[Worker], bool],
     ) -> None:
         self._client = client
         self._calls = calls
@@ -91,6 +95,7 @@ class Fleet:
         self._linked = linked
         self._ended = ended
         self._none = none
+        self._may_go = may_go
         self._kinds: dict[Pool, _Kind] = {}
         self._workers: dict[str, Worker] = {}
         self._making: Counter[Pool] = Counter()
@@ -171,7 +176,11 @@ class Fleet:
             self._background.begin(self._retired(worker))
 
     def remove(self, worker: Worker, grace_seconds: int | None = None) -> None:
-        """Ends it with whatever it does."""
+        """Ends it with whatever it does, as soon as what was begun there is known without its Pod."""
+        now = seconds_now()
+        worker.removed_since = worker.removed_since or now
+        if not self._may_go(worker) and now - worker.removed_since < _UNKNOWN_SECONDS:
+            return
         view = worker.view
         self._background.begin(self._calls.delete(view.namespace, view.name, view.uid, grace_seconds))
 
@@ -449,6 +458,8 @@ class Fleet:
         hangs = worker.view.deleted_at and time.time() > worker.view.deleted_at / 1000 + _FORCE_SECONDS
         if hangs:
             self.remove(worker, grace_seconds=0)
+        elif worker.removed_since and not worker.view.deleted_at:
+            self.remove(worker)
         elif (late or lost or stays or alone or useless) and not worker.view.deleted_at and worker.needed:
             log.warning("worker %s does not do what it should, its Pod is removed", worker.view.name)
             worker.over = worker.over or "it cannot be reached"

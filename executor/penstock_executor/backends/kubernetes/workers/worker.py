@@ -72,6 +72,8 @@ class Worker:
     unreachable_since: float = 0.0
     alone_since: float = 0.0
     """Since when its agent is known to have ended, and its Pod has not."""
+    removed_since: float = 0.0
+    """Since when its Pod is to be removed."""
     retiring: bool = False
 
     @property
