@@ -13,6 +13,7 @@ from penstock_executor.attempts import TaskOutcome, TaskStarted
 from penstock_executor.backends.kubernetes.capacity import Bounds
 from penstock_executor.backends.kubernetes.workers import attempts, fleet
 from penstock_executor.backends.kubernetes.workers.worker import Worker
+from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
 from penstock_ir.event_log import FailureKind
 from pytest import MonkeyPatch
 
@@ -141,6 +142,35 @@ async def test_a_namespace_that_allows_no_workers_any_more(tmp_path: Path, monke
 
         await b.until(gone)
         await backend.close()
+
+
+async def test_a_deadline_is_one_whoever_holds_the_run(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    timers: list[float] = []
+    after = WorkerAttempt.after
+
+    def noted(self: WorkerAttempt, seconds: float, act: object) -> None:
+        timers.append(seconds)
+        after(self, seconds, act)
+
+    monkeypatch.setattr(WorkerAttempt, "after", noted)
+    async with workers(tmp_path) as b:
+        first = await b.backend()
+        one = task(b, "t0", {"kind": "runs-forever"}, deadline_seconds=3600.0)
+        await first.launch(one)
+        await started(b, "t0")
+        await first.close()
+        (before,) = [event for event in b.events if isinstance(event, TaskStarted)]
+        b.events.clear()
+        b.runs.held_as = 2
+        # So long nobody holds the run, and the attempt runs.
+        await asyncio.sleep(1.0)
+        second = await b.backend()
+        await second.launch(replace(one, may_exist=True, seen_running=True))
+        await started(b, "t0")
+        (again,) = [event for event in b.events if isinstance(event, TaskStarted)]
+        assert again.at_millis - before.at_millis < 900
+        assert timers[0] > 3599.9 and len(timers) == 2 and timers[1] <= timers[0] - 0.9
+        await second.close()
 
 
 async def test_what_was_begun_is_committed_before_the_pod_that_tells_it_goes(

@@ -133,7 +133,11 @@ ENDINGS = {
         print(signal.pthread_sigmask(signal.SIG_BLOCK, []), os.getsid(0), time.tzname, os.nice(0))
         print([resource.getrlimit(number) for number in range(16)])
         print(sorted(pair for pair in os.environ.items() if pair[0] not in ("_", "SHLVL", "PWD", "OLDPWD")))
-        print([line for line in open("/proc/self/status") if line.startswith(("SigB", "SigI", "SigC", "NoNew"))])
+        # Two signals are the C library's own: nobody else sees or sets them, and who spawns a process ignores them.
+        print([
+            (line[:7], hex(int(line.split()[1], 16) & ~(3 << 31)))
+            for line in open("/proc/self/status") if line.startswith(("SigB", "SigI", "SigC", "NoNew"))
+        ])
         print(os.stat("/proc/self/mem").st_uid == os.getuid(), os.listdir(os.path.dirname(sys.argv[2]))[:1])
     """),
 }

@@ -36,7 +36,8 @@ class TooManyRunsError(RefusedError):
 
 @dataclass(slots=True)
 class Begun:
-    """An attempt that was begun, as the `number`th of the worker, with `log_token` in the marks of its log.
+    """An attempt that was begun at `at` (seconds, by the agent's clock), as the `number`th of the worker, with
+    `log_token` in the marks of its log.
 
     `ended`: the line that tells its end, if it has.
     """
@@ -44,11 +45,14 @@ class Begun:
     run_id: str
     number: int
     log_token: str = ""
+    at: float = 0.0
     ended: bytes = b""
     forgotten: bool = False
 
-    def told(self) -> dict[str, Any]:
+    def told(self, now: float) -> dict[str, Any]:
+        """`seconds` is how long ago it was begun: clocks of machines differ."""
         return {
+            "seconds": round(max(0.0, now - self.at), 3),
             "number": self.number,
             "running": not self.ended,
             "forgotten": self.forgotten,
@@ -88,8 +92,8 @@ class BegunAttempts:
         if sum(len(begun.ended) for begun in self._attempts.values() if not begun.forgotten) >= MAX_KEPT_BYTES:
             raise RefusedError(f"results of {MAX_KEPT_BYTES} bytes were not taken yet")
 
-    def begin(self, identity: str, run_id: str, log_token: str) -> Begun:
-        begun = self._attempts[identity] = Begun(run_id, len(self._attempts) + 1, log_token)
+    def begin(self, identity: str, run_id: str, log_token: str, now: float) -> Begun:
+        begun = self._attempts[identity] = Begun(run_id, len(self._attempts) + 1, log_token, now)
         return begun
 
     def withdraw(self, identity: str) -> None:
@@ -120,9 +124,9 @@ class BegunAttempts:
         """Those that were not forgotten, also one that runs."""
         return [identity for identity, begun in self._attempts.items() if not begun.forgotten]
 
-    def of_run(self, run_id: str) -> list[dict[str, Any]]:
+    def of_run(self, run_id: str, now: float) -> list[dict[str, Any]]:
         return [
-            {"id": identity, **begun.told()} for identity, begun in self._attempts.items() if begun.run_id == run_id
+            {"id": identity, **begun.told(now)} for identity, begun in self._attempts.items() if begun.run_id == run_id
         ]
 
 

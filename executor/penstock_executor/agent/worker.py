@@ -150,7 +150,8 @@ class Worker:
             return {"event": "retiring"}
         if op == "fence":
             run_id, fence = self._checked_fence(message)
-            return {"event": "fenced", "run_id": run_id, "fence": fence, "attempts": self._attempts.of_run(run_id)}
+            attempts = self._attempts.of_run(run_id, _now())
+            return {"event": "fenced", "run_id": run_id, "fence": fence, "attempts": attempts}
         if op in ("run", "watch", "cancel", "forget"):
             return await self._about_attempt(connection, op, message)
         raise ValueError(f"no such request: {op[:50]!r}")
@@ -172,7 +173,7 @@ class Worker:
         if op == "run" and begun is None:
             return self._run(identity, run_id, message)
         if op in ("run", "watch"):
-            return {"event": "unknown"} if begun is None else {"event": "known", **begun.told()}
+            return {"event": "unknown"} if begun is None else {"event": "known", **begun.told(_now())}
         if op == "cancel":
             await self._life.cancel(identity, at_once=bool(message.get("at_once")))
             return {"event": "canceling"}
@@ -201,7 +202,7 @@ class Worker:
             instructions = self._hand_over.instructions(["run", *arguments], variables, str(message["log_token"]))
         except _WRONG as error:
             raise RefusedError(f"its instructions cannot be given: {error}") from error
-        begun = self._attempts.begin(identity, run_id, str(message["log_token"]))
+        begun = self._attempts.begin(identity, run_id, str(message["log_token"]), _now())
         if not self._note_begun():
             self._attempts.withdraw(identity)
             raise RefusedError(self._life.over)
@@ -275,3 +276,7 @@ def work(socket: Path, share: Path, root: Path, message: Path, environ: Mapping[
     )
     log_line(asyncio.run(worker.serve(socket)))
     return os.EX_SOFTWARE if worker.stuck else 0
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -41,14 +41,15 @@ def test_so_many_runs_are_known_and_no_more() -> None:
 
 def test_a_forgotten_attempt_stays_known_without_its_result() -> None:
     attempts = BegunAttempts()
-    attempts.begin("a", "run", "mark")
+    attempts.begin("a", "run", "mark", 0.0)
     assert not attempts.forget("a"), "it runs"
     assert json.loads(attempts.end("a", WELL))["result"]["parameters"] == {"out": "x"}
     assert attempts.kept() == ["a"]
     assert attempts.forget("a") and not attempts.forget("a") and not attempts.forget("b")
     assert attempts.kept() == []
     found = attempts.find("a", "run")
-    assert found is not None and found.told() == {
+    assert found is not None and found.told(2.5) == {
+        "seconds": 2.5,
         "number": 1,
         "running": False,
         "forgotten": True,
@@ -56,7 +57,7 @@ def test_a_forgotten_attempt_stays_known_without_its_result() -> None:
     }
     result = json.loads(attempts.ended("a"))["result"]
     assert result["parameters"] == {} and "forgotten" in result["failure"][1]
-    assert attempts.begin("b", "run", "mark").number == 2
+    assert attempts.begin("b", "run", "mark", 0.0).number == 2
     with pytest.raises(RefusedError, match="another run"):
         attempts.find("a", "another")
 
@@ -64,7 +65,7 @@ def test_a_forgotten_attempt_stays_known_without_its_result() -> None:
 def test_results_are_kept_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(begun, "MAX_KEPT_BYTES", 1000)
     attempts = BegunAttempts()
-    attempts.begin("a", "run", "mark")
+    attempts.begin("a", "run", "mark", 0.0)
     attempts.end("a", AttemptResult(None, parameters={"out": "x" * 1000}))
     with pytest.raises(RefusedError, match="bytes"):
         attempts.check_room()

@@ -316,11 +316,13 @@ class WorkerAttempts:
     def has_begun(self, attempt: WorkerAttempt, worker: Worker, number: object) -> None:
         """`number` as the worker tells it."""
         attempt.number = number if type(number) is int and 0 < number < 2**31 else 1
-        attempt.began_at = attempt.began_at or time.time_ns() // 1_000_000
+        attempt.began_at = attempt.began_at or _now_millis()
         worker.taken = max(worker.taken, attempt.number)
         self._waits.forget(attempt.key)
         if attempt.task.deadline_seconds > 0 and attempt.state.phase is Phase.CREATING:
-            attempt.after(attempt.task.deadline_seconds, lambda: self._observe(attempt, Observation.DEADLINE_PASSED))
+            ran = (_now_millis() - attempt.began_at) / 1000
+            left = attempt.task.deadline_seconds - ran
+            attempt.after(left, lambda: self._observe(attempt, Observation.DEADLINE_PASSED))
         self._observe(attempt, Observation.STARTED)
 
     # --- attempts of an earlier holder -----------------------------------------------------------------------------
@@ -360,6 +362,7 @@ class WorkerAttempts:
         worker = worker if worker.gone else self._fleet.follow(worker.view)
         attempt.log_mark = found.log_mark or attempt.log_mark
         attempt.had_ended = not found.runs
+        attempt.began_at = _now_millis() - int(found.seconds * 1000)
         before = worker.adopt(attempt)
         if before is not None:
             self._queues.begun(worker, before)
@@ -617,6 +620,10 @@ def _may_be_the_workers_end(attempt: WorkerAttempt, worker: Worker) -> bool:
         return True
     ended_by_signal = exit_.signal in _FROM_OUTSIDE or exit_.code in (128 + one for one in _FROM_OUTSIDE)
     return exit_.code != 0 and (ended_by_signal or (bool(worker.over) and not worker.retiring))
+
+
+def _now_millis() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _own(reason: str) -> str:

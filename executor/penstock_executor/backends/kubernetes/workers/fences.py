@@ -36,6 +36,7 @@ _REMEMBERED_RUNS = 10_000
 _MOST_OF_A_RUN = 10_000
 """Attempts of a run that one worker may have begun; it goes after fewer."""
 _LONGEST_ID = 200
+_LONGEST_SECONDS = 10 * 365 * 86_400.0
 _UNTRUE_SECONDS = 120.0
 """For so long an agent is taken at its word that another executor holds the run, which would be known by then."""
 
@@ -44,13 +45,14 @@ _UNTRUE_SECONDS = 120.0
 class Found:
     """An attempt that was begun. `worker` is None when it is over, and nobody can tell how the attempt ended.
 
-    `runs`: it ran when the worker was asked.
+    `runs`: it ran when the worker was asked, `seconds` after it was begun.
     """
 
     worker: Worker | None
     number: int = 0
     log_mark: str = ""
     runs: bool = False
+    seconds: float = 0.0
     forgotten: bool = False
 
 
@@ -203,12 +205,13 @@ def _told(worker: Worker, answer: Mapping[str, Any]) -> Begun | None:
 
 
 def _found(worker: Worker, told: Mapping[str, Any]) -> Found:
-    number, mark = told.get("number"), told.get("log_token")
+    number, mark, seconds = told.get("number"), told.get("log_token"), told.get("seconds", 0.0)
     return Found(
         worker,
         number=number if type(number) is int and 0 < number < 2**31 else 1,
         log_mark=mark[:63] if isinstance(mark, str) else "",
         runs=told.get("running") is True,
+        seconds=seconds if type(seconds) in (int, float) and 0 < seconds < _LONGEST_SECONDS else 0.0,
         forgotten=told.get("forgotten") is True,
     )
 

@@ -71,8 +71,8 @@ class _Kind:
 class Fleet:
     """`ready(worker)` is called when one can take an attempt, `told(worker, message)` with what its agent says by
     itself, `linked(worker)` when a stream to it is open, `ended(worker)` when its Pod has ended or is gone, and
-    `none(pool)` when a worker could not be made. `may_go(worker)` says whether what was begun there is known without its
-    Pod."""
+    `none(pool)` when a worker could not be made. `may_go(worker)` says whether what was begun there is known
+    without its Pod."""
 
     def __init__(
         self,
