@@ -15,6 +15,7 @@ from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
 from penstock_executor.backends.kubernetes.view import LABEL_QUEUE, entries, mapping
 from penstock_executor.backends.kubernetes.volumes import HOMES
+from penstock_executor.backends.kubernetes.workers.references import unknown_reference
 from penstock_executor.backends.kubernetes.workers.worker_pod import TEMPORARY
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of
 from penstock_executor.backends.task_paths import TaskPaths
@@ -53,6 +54,9 @@ def why_not(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, st
         return "an input is a model that is an image"
     if store.sessions():
         return "its object store is reached with a role that is taken for each attempt"
+    name = unknown_reference(task, settings, policy)
+    if name:
+        return f"a text refers to the variable {name[:40]}, whose value only a Pod of its own has"
     return ""
 
 
