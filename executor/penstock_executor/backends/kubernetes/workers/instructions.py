@@ -14,6 +14,7 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.argument_limits import checked_arguments
 from penstock_executor.backends.kubernetes.agent_container import LOG, PodStore
 from penstock_executor.backends.kubernetes.environment import attempt_variables, last_of_each
+from penstock_executor.backends.kubernetes.lightweight import Lightweight
 from penstock_executor.backends.kubernetes.main_container import mounts_of_template, wrapper_command
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
@@ -38,12 +39,14 @@ _LONGEST_NAME = "x" * 253
 class Instructions:
     """All but what belongs to the worker's Pod. `request` becomes the message `run`; its arguments and `entries`, the
     attempt's variables, are as they were given, and `refers` says whether one of them refers to a variable. Of the
-    variables `omitted` the Pod has values of its own."""
+    variables `omitted` the Pod has values of its own. `light` is the component that the worker's Python carries out,
+    None for a command that runs as it is."""
 
     request: Mapping[str, Any]
     entries: Sequence[Json]
     omitted: frozenset[str]
     refers: bool
+    light: Lightweight | None
 
     def message(self, worker: PodView, fence: int, log_mark: str) -> dict[str, Any]:
         arguments, variables = self.told(worker.name, worker.uid, None)
@@ -97,7 +100,7 @@ def instructions(task: TaskLaunch, settings: PodSettings, policy: NamespacePolic
         "task": agent.to_document(),
         "arguments": arguments,
     }
-    return Instructions(request, variables, omitted, refers)
+    return Instructions(request, variables, omitted, refers, light)
 
 
 def is_too_long(told: Instructions) -> bool:

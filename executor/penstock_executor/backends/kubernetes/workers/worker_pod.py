@@ -152,7 +152,7 @@ def lightweight_in_worker(argv: Sequence[str], variables: Sequence[Json]) -> Lig
     if light is None:
         return None
     ours = in_pod("", "", variables)
-    told = _for_install(light, ours)
+    told = for_install(light, ours)
     generated = argv[: -len(light.args) - 1]
     texts = (*generated, *(one["value"] for one in told if "value" in one))
     known = names(ours)
@@ -161,7 +161,7 @@ def lightweight_in_worker(argv: Sequence[str], variables: Sequence[Json]) -> Lig
     return light
 
 
-def _for_install(light: Lightweight, variables: Sequence[Json]) -> list[Json]:
+def for_install(light: Lightweight, variables: Sequence[Json]) -> list[Json]:
     """The variables that say where packages are, or that the installation names."""
     if not light.install:
         return []
@@ -230,7 +230,7 @@ def _packages(main: Json, light: Lightweight, variables: Sequence[Json], policy:
     """Installs once what a lightweight component needs, into a directory that its attempts can only read."""
     of_namespace = of_template(policy)
     replaced = {one.get("name") for one in of_namespace}
-    told = [one for one in _for_install(light, last_of_each(variables)) if "value" in one]
+    told = [one for one in for_install(light, last_of_each(variables)) if "value" in one]
     given = [one for one in (*main["env"], *told) if one["name"] not in replaced]
     own = {**PACKAGE_VARIABLES, "PIP_USER": "1", "PIP_NO_CACHE_DIR": "1", "HOME": "/tmp"}  # noqa: S108 - the container's
     taken = {mount["mountPath"] for mount in main["volumeMounts"]}

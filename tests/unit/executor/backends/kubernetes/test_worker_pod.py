@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 from penstock_executor.attempts import AttemptKey, TaskLaunch
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
+from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.view import view_of
+from penstock_executor.backends.kubernetes.workers.choice import why_not
 from penstock_executor.backends.kubernetes.workers.instructions import instructions
 from penstock_executor.backends.kubernetes.workers.worker_pod import named, shape_of, worker_pod
+from penstock_store.providers import parse_file
 
-from tests.support.pods import RUN, launch, main_of
+from tests.support.pods import RUN, compiled, launch, main_of
 from tools.testing.pod_settings import POLICY, SECRET_KEY, SETTINGS, Store
 
 PLAIN = launch("train", "--fast", outputs=["score"])
@@ -110,15 +114,6 @@ def test_the_agent_alone_has_the_stores_credentials() -> None:
     assert pod["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"] == "main"
 
 
-def compiled(packages: str) -> TaskLaunch:
-    """A component as the SDK compiles it; `packages` is what stands behind `pip install`."""
-    source = "import kfp\n\ndef f():\n    pass\n"
-    install = f'\nif ! [ -x "$(command -v pip)" ]; then\n    python3 -m ensurepip || python3 -m ensurepip --user || apt-get install python3-pip\nfi\n\nPIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-warn-script-location {packages} && "$0" "$@"\n'  # noqa: E501
-    runs = 'program_path=$(mktemp -d)\n\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main                         --component_module_path                         "$program_path/ephemeral_component.py"                         "$@"\n'  # noqa: E501
-    words = ("sh", "-c", install, "sh", "-ec", runs, source)
-    return launch(*words, args=("--executor_input", "{}", "--function_to_execute", "f"))
-
-
 def test_a_lightweight_component_brings_its_packages() -> None:
     component = compiled("'kfp==2.17.0' '--no-deps' 'typing-extensions>=3.7.4,<5; python_version<\"3.9\"'")
     task = replace(component, env=(("PIP_INDEX_URL", "https://index"),))
@@ -191,3 +186,11 @@ def test_an_attempt_brings_what_it_would_have_in_a_pod_of_its_own() -> None:
     assert (message["fence"], message["log_token"], message["op"]) == (7, "mark", "run")
     in_pod = [one["name"] for one in main_of(made(task))["env"]]
     assert in_pod == ["KEY", "A"], "what only the kubelet knows"
+
+
+@pytest.mark.parametrize("task", [PLAIN, launch("train", artifacts={"model": "system.Model"})], ids=["nothing", "one"])
+def test_a_store_that_is_reached_with_a_role_is_for_pods_of_their_own(task: TaskLaunch) -> None:
+    """However much the task moves: the agent of a worker stores its log in any case."""
+    default = {"credentials": {"fromEnv": True}, "assumeRole": {"roleArn": "arn:aws:iam::123456789012:role/tasks"}}
+    config = parse_file(json.dumps({"providers": {"s3": {"default": default}}}))
+    assert "role that is taken for each attempt" in why_not(task, SETTINGS, POLICY, TaskStore(config, task))
