@@ -24,7 +24,6 @@ from penstock_ir.artifact import Artifact
 from penstock_ir.model import ArtifactDefinition, ParameterType
 from penstock_store.config import StoreConfig
 
-from tools.bench import pipelines
 from tools.bench.result import Row, at_most
 from tools.testing.pod_settings import POLICY, SETTINGS
 
@@ -127,6 +126,9 @@ def _command() -> TaskLaunch:
 
 
 def _component() -> TaskLaunch:
+    # The SDK is imported by who measures, not by who lists what can be.
+    from tools.bench import pipelines
+
     executors: Any = pipelines.step.pipeline_spec.deployment_spec
     container = executors["executors"]["exec-step"]["container"]
     return replace(_command(), command=tuple(container["command"]), args=tuple(container["args"]))
