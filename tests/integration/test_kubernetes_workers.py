@@ -7,19 +7,22 @@ What may happen in which order is tried in virtual time (tools/simulate/workers)
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from penstock_executor.attempts import TaskStarted, TaskWaiting
+from penstock_executor.attempts import TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
+from penstock_executor.backends.kubernetes.backend import KubernetesBackend
 from penstock_executor.backends.kubernetes.workers import fleet
 from penstock_executor.backends.kubernetes.workers.link import AgentLink, Message
 from penstock_ir.event_log import FailureCause, FailureKind
 
-from tests.support.kube_bench import RUN, bench
+from tests.support.kube_bench import RUN, Bench, bench
 from tests.support.kube_workers import placement, pods_of_workers, started, task, workers
+from tools.sim_kube.expansion import Given
 from tools.sim_kube.faults import Fault
 
 
@@ -130,6 +133,59 @@ async def test_what_cannot_share_has_a_pod_of_its_own_and_says_why(
         assert (why in outcome.times.placement) and (
             outcome.times.placement.startswith("a Pod of its own") == bool(why)
         )
+        await backend.close()
+
+
+async def echoed(b: Bench, backend: KubernetesBackend, one: TaskLaunch) -> tuple[TaskOutcome, Given]:
+    """What the task's program was given."""
+    await backend.launch(one)
+    outcome = await b.outcome(one.key)
+    assert outcome.succeeded, outcome.error
+    log = b"".join([piece async for piece in b.client.log("default", outcome.pod_name, "main")])
+    (line,) = (line for line in log.splitlines() if line.startswith(b"{"))
+    return outcome, Given(**json.loads(line))
+
+
+async def test_references_come_to_the_same_in_a_worker_and_in_a_pod_of_its_own(tmp_path: Path) -> None:
+    async with workers(tmp_path, echo=True) as b:
+        backend = await b.backend()
+        words = ("--to=$(GREETING)", "$(NAME) $(LATER) $(UNKNOWN) $(date) $$", "$$(NAME)", "$(KFP_POD_NAME)")
+        env = (("NAME", "you"), ("GREETING", "hello $(NAME), not $(LATER)"), ("LATER", "$(NAME"))
+        shared, shares = await echoed(b, backend, task(b, "t0", args=words, env=env))
+        own, alone = await echoed(b, backend, task(b, "t1", args=words, env=env, workers="off"))
+        assert shared.times.placement.startswith("worker ") and own.times.placement == ""
+        assert alone.words[1:] == [
+            "--to=hello you, not $(LATER)", "you $(NAME $(UNKNOWN) $(date) $$", "$you", own.pod_name,
+        ]  # fmt: skip
+        assert shares.words == [*alone.words[:-1], shared.pod_name]
+        of_pod = {"KFP_POD_NAME", "KFP_POD_UID"}
+        assert shares.variables.keys() == alone.variables.keys()
+        assert {name: shares.variables[name] for name in alone.variables.keys() - of_pod} == {
+            name: alone.variables[name] for name in alone.variables.keys() - of_pod
+        }
+        await backend.close()
+
+
+async def test_a_reference_to_a_secret_is_the_kubelets_to_expand(tmp_path: Path) -> None:
+    async with workers(tmp_path, echo=True) as b:
+        backend = await b.backend()
+        secret = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "mine", "key": "token"}}}
+        outcome, given = await echoed(b, backend, task(b, "t0", args=("$(TOKEN)",), kubernetes={"env": [secret]}))
+        assert given.words == ["true", "mine/token"]
+        why = "a text refers to the variable TOKEN, whose value only a Pod of its own has"
+        assert outcome.times.placement == f"a Pod of its own: {why}"
+        outcome, given = await echoed(b, backend, task(b, "t1", kubernetes={"env": [secret]}))
+        assert outcome.times.placement.startswith("worker ") and given.variables["TOKEN"] == "mine/token"
+        await backend.close()
+
+
+async def test_what_references_make_too_long_for_a_worker_has_a_pod_of_its_own(tmp_path: Path) -> None:
+    async with workers(tmp_path) as b:
+        backend = await b.backend()
+        one = task(b, "t0", args=("$(A)$(A)",), env=(("A", "x" * 70_000),))
+        await backend.launch(one)
+        outcome = await b.outcome(one.key)
+        assert outcome.times.placement == ("a Pod of its own: its arguments and variables are more than a worker takes")
         await backend.close()
 
 

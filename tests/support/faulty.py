@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Union
 
 
@@ -38,10 +39,13 @@ Fault = Union[Refuse, Stall, Cut]
 
 
 class FaultyProxy:
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        """Listens at the address of the server that it stands before."""
+    def __init__(self, port: int, host: str = "127.0.0.1", *, unanswered: bool = False) -> None:
+        """Listens at the address of the server that it stands before. `unanswered`: until `let_in` it takes no
+        connections, and who asks for one is told nothing, as by an address that leads nowhere."""
         self._target = (host, port)
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, 0), backlog=0 if unanswered else None)
+        # Linux drops what asks for a connection when the queue of those to be accepted is full.
+        self._filler = socket.create_connection(self._listener.getsockname()) if unanswered else None
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self.port = int(self._listener.getsockname()[1])
@@ -57,14 +61,34 @@ class FaultyProxy:
         return f"http://{self._target[0]}:{self.port}"
 
     def __enter__(self) -> FaultyProxy:
-        threading.Thread(target=self._accept, daemon=True).start()
+        if self._filler is None:
+            threading.Thread(target=self._accept, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()
+        if self._filler is not None:
+            self._filler.close()
         with self._lock:
             for one in self._open:
                 _close(one)
+
+    def let_in(self) -> None:
+        """Takes connections from now on."""
+        assert self._filler is not None
+        self._filler.close()
+        self._listener.accept()[0].close()
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def asking(self) -> set[int]:
+        """The ports of the connections that are being asked for, and not answered."""
+        # State 2 is SYN_SENT.
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        to_us = f":{self.port:04X}"
+        return {
+            int(own.rpartition(":")[2], 16) for _, own, far, state, *_ in lines if state == "02" and far.endswith(to_us)
+        }
 
     def lose_answer_to(self, text: bytes, then: Fault) -> None:
         """The next request in which these bytes are reaches the server and its answer nobody; then another fault."""

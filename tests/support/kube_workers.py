@@ -17,9 +17,9 @@ CONFIG = {"workers": "namespace", "workersDefault": "run", "workersMax": "4"}
 
 
 @asynccontextmanager
-async def workers(tmp_path: Path, **config: str) -> AsyncIterator[Bench]:
-    """A namespace that allows workers."""
-    async with bench(tmp_path, Outcome(messages={"main": well()}), latency=0.05) as b:
+async def workers(tmp_path: Path, *, echo: bool = False, **config: str) -> AsyncIterator[Bench]:
+    """A namespace that allows workers. `echo`: as in `Outcome`."""
+    async with bench(tmp_path, Outcome(messages={"main": well()}, echo=echo), latency=0.05) as b:
         await b.client.create(
             "/api/v1/namespaces/default/configmaps", {"metadata": {"name": "penstock"}, "data": {**CONFIG, **config}}
         )

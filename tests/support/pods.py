@@ -57,6 +57,15 @@ def launch(
     return TaskLaunch(**{**given, **fields})
 
 
+def compiled(packages: str) -> TaskLaunch:
+    """A component as the SDK compiles it; `packages` is what stands behind `pip install`."""
+    source = "import kfp\n\ndef f():\n    pass\n"
+    install = f'\nif ! [ -x "$(command -v pip)" ]; then\n    python3 -m ensurepip || python3 -m ensurepip --user || apt-get install python3-pip\nfi\n\nPIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-warn-script-location {packages} && "$0" "$@"\n'  # noqa: E501
+    runs = 'program_path=$(mktemp -d)\n\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main                         --component_module_path                         "$program_path/ephemeral_component.py"                         "$@"\n'  # noqa: E501
+    words = ("sh", "-c", install, "sh", "-ec", runs, source)
+    return launch(*words, args=("--executor_input", "{}", "--function_to_execute", "f"))
+
+
 def pod(task: TaskLaunch, settings: PodSettings = SETTINGS, policy: NamespacePolicy = POLICY) -> dict[str, Any]:
     return make_pod(task, settings, policy, Store())
 

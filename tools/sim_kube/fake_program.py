@@ -20,6 +20,7 @@ from penstock_executor.agent.protocol import AgentTask, AttemptResult, ProcessEx
 from penstock_executor.agent.results import parse_message
 
 from tools.sim_kube.container_log import ContainerLog
+from tools.sim_kube.expansion import NOTHING, Given
 from tools.sim_kube.outcome import Outcome
 
 VARIABLE = "SIM_OUTCOME"
@@ -32,11 +33,13 @@ _TAIL_CHARACTERS = 2048
 class _Order:
     outcome: Outcome
     log_token: str
+    given: Given = NOTHING
 
 
 class FakeProgram:
     """The worker's first process. `usual` is what becomes of an attempt that brings no outcome, `seconds` how long one
-    runs that says nothing of it; `breaks` is called by an attempt that ends more than itself.
+    runs that says nothing of it; `breaks` is called by an attempt that ends more than itself. `variables` are those of
+    the container.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class FakeProgram:
         usual: Outcome,
         seconds: Callable[[], float],
         breaks: Callable[[Outcome], None],
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
+        self._variables = variables or {}
         self._usual = usual
         self._seconds = seconds
         self._breaks = breaks
@@ -58,11 +63,12 @@ class FakeProgram:
         self.gone = ""
         """Why it takes no attempts any more."""
 
-    def ordered(self, variables: Mapping[str, str], log_token: str) -> None:
+    def ordered(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> None:
         """Raises ValueError."""
         text = variables.get(VARIABLE)
+        given = Given(list(arguments), {**self._variables, **variables}).of_program()
         try:
-            self._order = _Order(Outcome.from_annotation(text) if text else self._usual, log_token)
+            self._order = _Order(Outcome.from_annotation(text) if text else self._usual, log_token, given)
         except TypeError as error:
             raise ValueError(str(error)) from error
 
@@ -76,6 +82,8 @@ class FakeProgram:
         assert self._process is not None
         self._process.started_at = _now()
         self.log.write(f"::penstock-attempt {self._order.log_token} begin\n{_whole_lines(outcome.log)}")
+        if outcome.echo:
+            self.log.write(self._order.given.line())
         if self._early_signal:
             self.signal(self._early_signal)
         elif outcome.kind != "runs-forever":
@@ -180,7 +188,7 @@ class FakeHandOver(HandOver):
 
     def instructions(self, arguments: Sequence[str], variables: Mapping[str, str], log_token: str) -> bytes:
         encoded = super().instructions(arguments, variables, log_token)
-        self._program.ordered(variables, log_token)
+        self._program.ordered(arguments, variables, log_token)
         return encoded
 
     async def give(self, instructions: bytes) -> None:

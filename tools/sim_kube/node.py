@@ -20,6 +20,7 @@ from tools.sim_kube import programs
 from tools.sim_kube.clock import timestamp
 from tools.sim_kube.container_log import ContainerLog
 from tools.sim_kube.exec_calls import KILLED, Call, NotBegunError, Program, not_running
+from tools.sim_kube.expansion import NOTHING, Given, given_to
 from tools.sim_kube.outcome import ANNOTATION, Containers, End, Outcome
 from tools.sim_kube.store import Store, Stored
 from tools.sim_kube.worker_pod import AGENT, MAIN, WorkerEnd, WorkerPod, is_worker
@@ -60,6 +61,8 @@ class _Run:
     usual: Outcome | None = None
     """Of the attempts of a warm worker; None for other Pods."""
     worker: WorkerPod | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of a warm worker's container `main`."""
     started: str = ""
     gated: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -106,6 +109,8 @@ class Node:
         if limit is not None and (limit < run or (usual is not None and outcome.kind == "exit")):
             outcome, run = Outcome("deadline"), float(limit)
         grace = spec.get("terminationGracePeriodSeconds", 30)
+        given = _given_to_main(document) if outcome.echo or usual is not None else NOTHING
+        said = outcome.log + (given.of_program().line() if outcome.echo else "")
         simulated_run = _Run(
             stored.namespace,
             stored.name,
@@ -114,8 +119,9 @@ class Node:
             outcome,
             (schedule, start, run),
             grace,
-            ContainerLog("" if usual is not None else outcome.log),
+            ContainerLog("" if usual is not None else said),
             usual,
+            variables=given.variables,
         )
         self._runs[stored.uid] = simulated_run
         if spec.get("schedulingGates"):
@@ -229,7 +235,7 @@ class Node:
         def over(end: WorkerEnd) -> None:
             self._step(run, lambda run, stored: self._worker_over(run, stored, end))
 
-        run.worker = WorkerPod(run.log, usual=usual, seconds=seconds, breaks=breaks, over=over)
+        run.worker = WorkerPod(run.log, usual=usual, seconds=seconds, breaks=breaks, over=over, variables=run.variables)
 
     def _main_killed(self, run: _Run, stored: Stored, reason: str = "OOMKilled") -> None:
         """The agent goes on beside it."""
@@ -320,6 +326,12 @@ class Node:
 
 def _succeeds(_: Mapping[str, Any]) -> Outcome:
     return Outcome()
+
+
+def _given_to_main(document: Mapping[str, Any]) -> Given:
+    containers = document["spec"].get("containers") or ()
+    main: Mapping[str, Any] = next((one for one in containers if one.get("name") == MAIN), {})
+    return given_to(main, document["metadata"])
 
 
 def _has_ended(stored: Stored) -> bool:

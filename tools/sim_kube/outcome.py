@@ -23,7 +23,8 @@ KINDS = (
 class Outcome:
     """`kind` is one of KINDS. `exit_code` is that of the container `main`, or of the only one; the others end with 0.
 
-    `messages` are termination messages by container. `seconds`, when given, is how long the containers run.
+    `messages` are termination messages by container. `seconds`, when given, is how long the containers run. `echo`:
+    behind its log `main` writes what it was given, as a line of JSON (`expansion.Given.line`).
     """
 
     kind: str = "exit"
@@ -31,6 +32,7 @@ class Outcome:
     messages: Mapping[str, str] = field(default_factory=dict)
     log: str = ""
     seconds: float | None = None
+    echo: bool = False
 
     @staticmethod
     def from_annotation(text: str) -> Outcome:

@@ -40,7 +40,8 @@ def is_worker(spec: Mapping[str, Any]) -> bool:
 
 
 class WorkerPod:
-    """One that runs. `usual`, `seconds` and `breaks` are those of its attempts; `over` is called when the agent is."""
+    """One that runs. `usual`, `seconds` and `breaks` are those of its attempts; `over` is called when the agent is;
+    `variables` are those of `main`."""
 
     def __init__(
         self,
@@ -50,8 +51,9 @@ class WorkerPod:
         seconds: Callable[[], float],
         breaks: Callable[[Outcome], None],
         over: Callable[[WorkerEnd], None],
+        variables: Mapping[str, str],
     ) -> None:
-        self._program = FakeProgram(log, usual=usual, seconds=seconds, breaks=breaks)
+        self._program = FakeProgram(log, usual=usual, seconds=seconds, breaks=breaks, variables=variables)
         self._message: Sequence[str] = ()
         self._relays: set[Relay] = set()
         self.alone = False

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from penstock_executor.backends.shell_words import NotPlainError, shell_words
 
@@ -49,26 +51,43 @@ class GeneratedCommand:
 def generated_command(argv: Sequence[str], variables: Mapping[str, str]) -> GeneratedCommand | None:
     """The parts of a generated command line, or None when it is another one. `variables` are those that the words of
     its installations may name."""
-    script, installs, own_environment = "", list[tuple[str, ...]](), False
+    script, installation = "", _Installation((), own_environment=False)
     rest = list(argv)
     if len(rest) >= 7 and rest[0:2] == ["sh", "-c"]:
         script, rest = rest[2], rest[3:]
-        prelude, end = _PRELUDE.match(script), _END.search(script)
-        if not prelude or not end or end.end() != len(script):
+        found = _installation(script, tuple(variables.items()))
+        if found is None:
             return None
-        commands, found = _USE_VENV.subn(" ", script[prelude.end() : end.start()], count=1)
-        own_environment = bool(found)
-        for command in re.split(r"\s&&\s", commands):
-            words = _install_words(command, variables)
-            if words is None:
-                return None
-            installs.append(words)
+        installation = found
     program = _PROGRAM.fullmatch(rest[2]) if len(rest) >= 4 and rest[0:2] == ["sh", "-ec"] else None
     if program is None:
         return None
     runtime = {"_KFP_RUNTIME": "true"} if program["runtime"] else {}
     args = tuple(rest[4:])
-    return GeneratedCommand(script, tuple(installs), own_environment, rest[3], program["module"], args, runtime)
+    return GeneratedCommand(
+        script, installation.installs, installation.own_environment, rest[3], program["module"], args, runtime
+    )
+
+
+class _Installation(NamedTuple):
+    installs: tuple[tuple[str, ...], ...]
+    own_environment: bool
+
+
+# The tasks of a loop have the same text.
+@lru_cache(maxsize=128)
+def _installation(script: str, variables: tuple[tuple[str, str], ...]) -> _Installation | None:
+    prelude, end = _PRELUDE.match(script), _END.search(script)
+    if not prelude or not end or end.end() != len(script):
+        return None
+    commands, found = _USE_VENV.subn(" ", script[prelude.end() : end.start()], count=1)
+    installs: list[tuple[str, ...]] = []
+    for command in re.split(r"\s&&\s", commands):
+        words = _install_words(command, dict(variables))
+        if words is None:
+            return None
+        installs.append(words)
+    return _Installation(tuple(installs), bool(found))
 
 
 def _install_words(command: str, variables: Mapping[str, str]) -> tuple[str, ...] | None:

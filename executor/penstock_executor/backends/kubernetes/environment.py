@@ -17,6 +17,9 @@ from penstock_executor.backends.kubernetes.volumes import certificates_env
 
 Json = dict[str, Any]
 
+POD_NAME, POD_UID = "KFP_POD_NAME", "KFP_POD_UID"
+"""Variables of every task, before all others: which Pod it runs in."""
+
 
 def task_env(task: TaskLaunch, settings: PodSettings) -> list[Json]:
     """Raises PodSpecError."""
@@ -24,11 +27,18 @@ def task_env(task: TaskLaunch, settings: PodSettings) -> list[Json]:
 
 
 def task_variables(task: TaskLaunch, settings: PodSettings) -> list[Json]:
-    """The EnvVars as they were given: no `$` in them means a reference."""
+    """The EnvVars as they were given: nothing in them is escaped."""
+    return [
+        {"name": POD_NAME, "value": task.pod_name},
+        {"name": POD_UID, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        *attempt_variables(task, settings),
+    ]
+
+
+def attempt_variables(task: TaskLaunch, settings: PodSettings) -> list[Json]:
+    """Those of `task_variables` that do not tell the Pod."""
     platform: Any = task.kubernetes.get("env") or ()
     return [
-        {"name": "KFP_POD_NAME", "value": task.pod_name},
-        {"name": "KFP_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "KFP_RETRY_INDEX", "value": str(task.key.attempt - 1)},
         *certificates_env(settings),
         *({"name": name, "value": value} for name, value in task.env),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from penstock_store.config import PROVIDERS, BucketSettings, StoreConfig
@@ -44,7 +45,7 @@ class TaskStore:
     task: TaskLaunch
 
     def to_json(self) -> Mapping[str, Any]:
-        return self._for_agent().to_json()
+        return _json(self._for_agent())
 
     def credentials_env(self) -> Sequence[Mapping[str, Any]]:
         """EnvVars with `secretKeyRef`, for what the task reads and writes. Raises ArtifactStoreError."""
@@ -101,8 +102,18 @@ class TaskStore:
         return self.config.for_root(self.task.pipeline_root)
 
     def _for_agent(self) -> StoreConfig:
-        config = self._for_task()
-        return replace(config, buckets=tuple(map(_as_agent_sees, config.buckets)))
+        return _as_agent_sees_all(self._for_task())
+
+
+# The tasks of a namespace have the same settings, unless their root brings some.
+@lru_cache(maxsize=64)
+def _as_agent_sees_all(config: StoreConfig) -> StoreConfig:
+    return replace(config, buckets=tuple(map(_as_agent_sees, config.buckets)))
+
+
+@lru_cache(maxsize=64)
+def _json(config: StoreConfig) -> Mapping[str, Any]:
+    return config.to_json()
 
 
 def _as_agent_sees(settings: BucketSettings) -> BucketSettings:

@@ -61,9 +61,14 @@ def wrapper_target() -> Json:
 
 def file_mounts(paths: Iterable[str], *, share: bool) -> list[Json]:
     """Mounts of emptyDirs under which all of `paths` lie, but those in the workspace."""
-    tops = {_top(path) for path in paths} - {WORKSPACE}
-    mounts = [scratch_mount(SCRATCH), *(scratch_mount(top) for top in sorted(tops - {SCRATCH}))]
+    tops = mounted_for(paths) - {WORKSPACE, SCRATCH}
+    mounts = [scratch_mount(SCRATCH), *(scratch_mount(top) for top in sorted(tops))]
     return [*mounts, scratch_mount(SHARE)] if share else mounts
+
+
+def mounted_for(paths: Iterable[str]) -> frozenset[str]:
+    """The directories that are mounted for them."""
+    return frozenset(map(_top, paths))
 
 
 def directory_mounts(*paths: str) -> list[Json]:

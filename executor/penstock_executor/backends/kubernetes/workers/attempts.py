@@ -44,9 +44,9 @@ from penstock_executor.backends.kubernetes.workers.instructions import instructi
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
 from penstock_executor.backends.kubernetes.workers.queues import Queues
 from penstock_executor.backends.kubernetes.workers.results import begun_by, outcome_of, told_result
+from penstock_executor.backends.kubernetes.workers.shapes import shaped
 from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
-from penstock_executor.backends.kubernetes.workers.worker_pod import shape_of, worker_pod
 from penstock_executor.background import Background
 from penstock_executor.backoff import is_transient, retried
 from penstock_executor.engine.names import log_uri
@@ -273,8 +273,8 @@ class WorkerAttempts:
         if is_too_long(told):
             return _own("its arguments and variables are more than a worker takes")
         claims = await self._claims.of_run(task, config.namespace, config.policy)
-        pod = worker_pod(task, pods, config.policy, store, claims, shared)
-        pool = Pool(config.namespace, shape_of(pod), task.key.run_id if shared == "run" else "")
+        pod, shape = shaped(task, told.light, pods, config.policy, store, claims, shared)
+        pool = Pool(config.namespace, shape, task.key.run_id if shared == "run" else "")
         trouble = self._fleet.trouble(pool)
         if trouble and not self._fleet.usable(pool):
             return _own(trouble)

@@ -12,12 +12,12 @@ from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.main_container import NAME
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.task_store import TaskStore
-from penstock_executor.backends.kubernetes.transfers import agent_transfers
 from penstock_executor.backends.kubernetes.view import LABEL_QUEUE, entries, mapping
 from penstock_executor.backends.kubernetes.volumes import HOMES
+from penstock_executor.backends.kubernetes.workers.references import unknown_reference
 from penstock_executor.backends.kubernetes.workers.worker_pod import TEMPORARY
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of
-from penstock_executor.backends.task_paths import TaskPaths
+from penstock_executor.backends.transfers import OCI
 from penstock_executor.pod_paths import SCRATCH
 
 _CLEARED = tuple(f"{path}/" for path in (*TEMPORARY, SCRATCH, *HOMES, "/dev/shm"))  # noqa: S108 - the container's
@@ -49,10 +49,14 @@ def why_not(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, st
         return "it is in a queue of Kueue, which counts Pods"
     if not architecture_of(platform, settings):
         return "its node may have either architecture; a node selector for kubernetes.io/arch names one"
-    if agent_transfers(task, TaskPaths(task), settings).models:
+    if any(one.uri.startswith(OCI) for many in task.input_artifacts.values() for one in many):
         return "an input is a model that is an image"
-    if store.sessions():
+    # Also one that moves nothing: a worker's agent stores its log.
+    if store.session_secret():
         return "its object store is reached with a role that is taken for each attempt"
+    name = unknown_reference(task, settings, policy)
+    if name:
+        return f"a text refers to the variable {name[:40]}, whose value only a Pod of its own has"
     return ""
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,14 @@ from penstock_executor.agent.protocol import SHARE, WRAPPER_DIR
 from penstock_executor.attempts import TaskLaunch
 from penstock_executor.backends.kubernetes.agent_container import PodStore, agent_container, agent_volumes
 from penstock_executor.backends.kubernetes.allowed import check_task
-from penstock_executor.backends.kubernetes.environment import last_of_each, literal, task_variables
+from penstock_executor.backends.kubernetes.environment import (
+    POD_NAME,
+    POD_UID,
+    attempt_variables,
+    last_of_each,
+    literal,
+    names,
+)
 from penstock_executor.backends.kubernetes.lightweight import (
     PACKAGE_VARIABLES,
     PACKAGES,
@@ -34,8 +42,8 @@ from penstock_executor.backends.kubernetes.pod_spec import identity_for_agent, s
 from penstock_executor.backends.kubernetes.security import pod_security, task_security
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
 from penstock_executor.backends.kubernetes.transfers import agent_transfers
-from penstock_executor.backends.kubernetes.variable_expansion import escaped
-from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN, LABEL_WORKER, entries, mapping
+from penstock_executor.backends.kubernetes.variable_expansion import escaped, refers_to
+from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, LABEL_RUN, LABEL_WORKER
 from penstock_executor.backends.kubernetes.volumes import (
     CERTIFICATES,
     certificates_mount,
@@ -50,6 +58,7 @@ from penstock_executor.backends.kubernetes.volumes import (
     wrapper_mount,
     wrapper_volume,
 )
+from penstock_executor.backends.kubernetes.workers.references import in_pod, of_template
 from penstock_executor.backends.kubernetes.wrapper_choice import architecture_of
 from penstock_executor.backends.task_paths import TaskPaths
 from penstock_executor.backends.transfers import Transfers
@@ -60,6 +69,8 @@ Json = dict[str, Any]
 PREFIX = "penstock-worker-"
 _FOR_PIP = ("PIP_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT", "REQUESTS_CA")
 """Beginnings of the variables by which a task says where packages are."""
+_NAMED = re.compile(r"\$\{?([A-Za-z_]\w*)", re.ASCII)
+"""Variables that a shell's text names."""
 TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - the container's
 _ALWAYS_CLEARED = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - the container's
 
@@ -81,9 +92,10 @@ def worker_pod(
     paths = TaskPaths(task)
     moved = agent_transfers(task, paths, settings)
     architecture = architecture_of(platform, settings)
-    light = lightweight_of(paths.command())
+    variables = attempt_variables(task, settings)
+    light = lightweight_in_worker(paths.command(), variables)
     main = _main(task, paths, moved, settings, policy, architecture, light)
-    packages = [_packages(main, light, task_variables(task, settings))] if light is not None and light.install else []
+    packages = [_packages(main, light, variables, policy)] if light is not None and light.install else []
     agent = agent_container(task, paths, moved, settings, policy, store, instructed=False)
     agent["command"] = [*agent["command"], "work"]
     annotations = {"sidecar.istio.io/inject": "false", **(platform.get("annotations") or {})}
@@ -131,6 +143,30 @@ def worker_pod(
     (first,) = (one for one in pod["spec"]["containers"] if one["name"] == NAME)
     first["command"] = [*first["command"], *(word for path in _cleared(pod, first) for word in ("--clear", path))]
     return pod
+
+
+def lightweight_in_worker(argv: Sequence[str], variables: Sequence[Json]) -> Lightweight | None:
+    """Of a task's command and `attempt_variables`. None also where what is done once for many attempts refers to a
+    variable: such a command runs as it is."""
+    light = lightweight_of(argv)
+    if light is None:
+        return None
+    ours = in_pod("", "", variables)
+    told = for_install(light, ours)
+    generated = argv[: -len(light.args) - 1]
+    texts = (*generated, *(one["value"] for one in told if "value" in one))
+    known = names(ours)
+    if any(refers_to(text, known) for text in texts) or any(one["name"] in (POD_NAME, POD_UID) for one in told):
+        return None
+    return light
+
+
+def for_install(light: Lightweight, variables: Sequence[Json]) -> list[Json]:
+    """The variables that say where packages are, or that the installation names."""
+    if not light.install:
+        return []
+    named = {*_NAMED.findall(light.install[2])}
+    return [one for one in variables if one["name"] in named or one["name"].upper().startswith(_FOR_PIP)]
 
 
 def shape_of(pod: Mapping[str, Any]) -> str:
@@ -190,9 +226,12 @@ def _main(
     return container
 
 
-def _packages(main: Json, light: Lightweight, variables: Sequence[Json]) -> Json:
+def _packages(main: Json, light: Lightweight, variables: Sequence[Json], policy: NamespacePolicy) -> Json:
     """Installs once what a lightweight component needs, into a directory that its attempts can only read."""
-    told = [one for one in last_of_each(variables) if one["name"].upper().startswith(_FOR_PIP)]
+    of_namespace = of_template(policy)
+    replaced = {one.get("name") for one in of_namespace}
+    told = [one for one in for_install(light, last_of_each(variables)) if "value" in one]
+    given = [one for one in (*main["env"], *told) if one["name"] not in replaced]
     own = {**PACKAGE_VARIABLES, "PIP_USER": "1", "PIP_NO_CACHE_DIR": "1", "HOME": "/tmp"}  # noqa: S108 - the container's
     taken = {mount["mountPath"] for mount in main["volumeMounts"]}
     kept = ("image", "imagePullPolicy", "resources", "securityContext")
@@ -200,7 +239,11 @@ def _packages(main: Json, light: Lightweight, variables: Sequence[Json]) -> Json
         **{key: main[key] for key in kept if key in main},
         "name": "penstock-packages",
         "command": [escaped(word, ()) for word in light.install],
-        "env": [*literal([*main["env"], *told]), *({"name": name, "value": value} for name, value in own.items())],
+        "env": [
+            *literal(given),
+            *(dict(one) for one in of_namespace if one.get("name") not in own),
+            *({"name": name, "value": value} for name, value in own.items()),
+        ],
         "volumeMounts": [
             scratch_mount(PACKAGES),
             *(one for one in main["volumeMounts"] if one["mountPath"] in taken & {*TEMPORARY, CERTIFICATES}),
@@ -222,14 +265,4 @@ def _temporary_mount(path: str) -> Json:
 
 def _from_elsewhere(task: TaskLaunch, settings: PodSettings) -> list[Json]:
     """The variables whose values only the kubelet has; an attempt brings all others."""
-    variables = last_of_each(task_variables(task, settings))
-    return [one for one in variables if "value" not in one and one["name"] != "KFP_POD_UID"]
-
-
-def names_set_by_template(policy: NamespacePolicy) -> frozenset[str]:
-    """The variables of `main` that the namespace's template sets, which wins over what a task says."""
-    containers = entries(mapping(policy.pod_template, "spec"), "containers")
-    variables: Sequence[Mapping[str, Any]] = [
-        one for main in containers if main.get("name") == NAME for one in entries(main, "env")
-    ]
-    return frozenset(str(one.get("name")) for one in variables)
+    return [one for one in last_of_each(attempt_variables(task, settings)) if "value" not in one]

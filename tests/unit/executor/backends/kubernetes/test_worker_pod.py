@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 from penstock_executor.attempts import AttemptKey, TaskLaunch
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy, PodSettings
+from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.view import view_of
+from penstock_executor.backends.kubernetes.workers.choice import why_not
 from penstock_executor.backends.kubernetes.workers.instructions import instructions
 from penstock_executor.backends.kubernetes.workers.worker_pod import named, shape_of, worker_pod
+from penstock_store.providers import parse_file
 
-from tests.support.pods import RUN, launch, main_of
+from tests.support.pods import RUN, compiled, launch, main_of
 from tools.testing.pod_settings import POLICY, SECRET_KEY, SETTINGS, Store
 
 PLAIN = launch("train", "--fast", outputs=["score"])
@@ -111,13 +115,8 @@ def test_the_agent_alone_has_the_stores_credentials() -> None:
 
 
 def test_a_lightweight_component_brings_its_packages() -> None:
-    source = "import kfp\n\ndef f():\n    pass\n"
-    install = '\nif ! [ -x "$(command -v pip)" ]; then\n    python3 -m ensurepip || python3 -m ensurepip --user || apt-get install python3-pip\nfi\n\nPIP_DISABLE_PIP_VERSION_CHECK=1 python3 -m pip install --quiet --no-warn-script-location \'kfp==2.17.0\' \'--no-deps\' \'typing-extensions>=3.7.4,<5; python_version<"3.9"\' && "$0" "$@"\n'  # noqa: E501
-    runs = 'program_path=$(mktemp -d)\n\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main                         --component_module_path                         "$program_path/ephemeral_component.py"                         "$@"\n'  # noqa: E501
-    task = launch(
-        "sh", "-c", install, "sh", "-ec", runs, source,
-        args=("--executor_input", "{}", "--function_to_execute", "f"), env=(("PIP_INDEX_URL", "https://index"),),
-    )  # fmt: skip
+    component = compiled("'kfp==2.17.0' '--no-deps' 'typing-extensions>=3.7.4,<5; python_version<\"3.9\"'")
+    task = replace(component, env=(("PIP_INDEX_URL", "https://index"),))
     pod = made(task)
     (packages,) = pod["spec"]["initContainers"]
     assert packages["command"][:2] == ["sh", "-c"] and "kfp==2.17.0" in packages["command"][2]
@@ -128,8 +127,41 @@ def test_a_lightweight_component_brings_its_packages() -> None:
     assert mount["readOnly"] is True
     told = instructions(task, SETTINGS, POLICY, Store())
     words = told.request["arguments"]
-    assert words[words.index("--") + 1] == "/penstock/bin/worker" and source in words
+    assert words[words.index("--") + 1] == "/penstock/bin/worker" and component.command[-1] in words
     assert shape_of(pod) != shape(replace(task, env=()))
+
+
+def _packages(task: TaskLaunch, policy: NamespacePolicy = POLICY) -> list[dict[str, Any]]:
+    """The variables of the container that installs; of a task whose command runs as it is there is none."""
+    containers = made(task, policy=policy)["spec"].get("initContainers") or []
+    return [one for container in containers for one in container["env"]]
+
+
+def test_what_installs_has_the_variables_that_it_needs() -> None:
+    component = compiled("--index-url https://$USER_NAME:${TOKEN}@index")
+    task = replace(component, env=(("USER_NAME", "me"), ("TOKEN", "t"), ("OTHER", "o"), ("PIP_PROXY", "p")))
+    of_namespace = {"name": "PIP_CERT", "value": "/of/$(WHERE)"}, {"name": "TOKEN", "value": "the namespace's"}
+    policy = replace(POLICY, pod_template={"spec": {"containers": [{"name": "main", "env": list(of_namespace)}]}})
+    found = {one["name"]: one["value"] for one in _packages(task, policy)}
+    assert {name: found.get(name) for name in ("USER_NAME", "TOKEN", "PIP_PROXY", "PIP_CERT", "OTHER")} == {
+        "USER_NAME": "me", "TOKEN": "the namespace's", "PIP_PROXY": "p", "PIP_CERT": "/of/$(WHERE)", "OTHER": None,
+    }  # fmt: skip
+    assert _packages(replace(task, env=())), "a shell's variable that nobody sets is none of ours"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        replace(compiled("'$(PACKAGE)'"), env=(("PACKAGE", "six"),)),
+        replace(compiled("'six'"), env=(("HOST", "h"), ("PIP_INDEX_URL", "https://$(HOST)"))),
+        compiled("--index-url https://$KFP_POD_NAME 'six'"),
+    ],
+    ids=["a package", "the index", "the Pod"],
+)
+def test_what_is_done_once_for_many_attempts_refers_to_no_variable(task: TaskLaunch) -> None:
+    assert not _packages(task)
+    words = instructions(task, SETTINGS, POLICY, Store()).request["arguments"]
+    assert words[words.index("--") + 1] == "sh", "it runs as it is"
 
 
 def test_an_attempt_brings_what_it_would_have_in_a_pod_of_its_own() -> None:
@@ -150,7 +182,15 @@ def test_an_attempt_brings_what_it_would_have_in_a_pod_of_its_own() -> None:
         "KFP_POD_NAME": "penstock-worker-shape-ab12",
         "KFP_POD_UID": "the-uid",
     }
-    assert message["arguments"][-2:] == ["train", "$(LATER)"]
+    assert message["arguments"][-2:] == ["train", "$(A) $$"]
     assert (message["fence"], message["log_token"], message["op"]) == (7, "mark", "run")
     in_pod = [one["name"] for one in main_of(made(task))["env"]]
     assert in_pod == ["KEY", "A"], "what only the kubelet knows"
+
+
+@pytest.mark.parametrize("task", [PLAIN, launch("train", artifacts={"model": "system.Model"})], ids=["nothing", "one"])
+def test_a_store_that_is_reached_with_a_role_is_for_pods_of_their_own(task: TaskLaunch) -> None:
+    """However much the task moves: the agent of a worker stores its log in any case."""
+    default = {"credentials": {"fromEnv": True}, "assumeRole": {"roleArn": "arn:aws:iam::123456789012:role/tasks"}}
+    config = parse_file(json.dumps({"providers": {"s3": {"default": default}}}))
+    assert "role that is taken for each attempt" in why_not(task, SETTINGS, POLICY, TaskStore(config, task))
