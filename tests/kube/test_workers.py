@@ -58,12 +58,21 @@ def test_artifacts_parameters_and_logs(client: Client) -> None:
     assert len(set(placements(client, run_id).values())) <= 2
 
 
-@pytest.mark.parametrize("text", ["$HOME $(KFP_POD_NAME) $$ $(date)", "quote ' \" \\ \n line", "ünïcödé 🌍"])
+@pytest.mark.parametrize("text", ["$HOME $(UNKNOWN) $$ $(date)", "quote ' \" \\ \n line", "ünïcödé 🌍"])
 def test_arguments_arrive_byte_for_byte(client: Client, text: str) -> None:
     spec = kube_specs.container(["sh", "-c", 'printf "%s" "$0" > /tmp/kfp/outputs/text', text], outputs=["text"])
     run_id = runs.start(client, spec)
     assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
     assert runs.outputs(client, run_id, "only") == {"text": text}
+
+
+def test_references_to_variables_have_their_values(client: Client) -> None:
+    spec = kube_specs.container(
+        ["sh", "-c", 'printf "%s" "$0" > /tmp/kfp/outputs/text', "$(KFP_POD_NAME)"], outputs=["text"]
+    )
+    run_id = runs.start(client, spec)
+    assert runs.finished(client, run_id).state == run_pb2.SUCCEEDED
+    assert runs.outputs(client, run_id, "only") == {"text": placements(client, run_id)["only"]}
 
 
 def test_a_failure_says_how(client: Client) -> None:
