@@ -91,6 +91,8 @@ class _Request(BaseHTTPRequestHandler):
     def _store(self, body: bytes, done: bytes) -> None:
         bucket, _, key = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
         path = f"/upload/storage/v1/b/{quote(bucket)}/o?uploadType=media&name={quote(key, safe='')}"
+        if (generation := self.headers.get("x-goog-if-generation-match")) is not None:
+            path += f"&ifGenerationMatch={quote(generation)}"
         status, _, answer = self._ask("POST", path, body)
         if status == 404:
             self._answer(404, b"<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist.</Message></Error>")

@@ -85,6 +85,12 @@ class ArtifactStore(Protocol):
         """Like `upload` of a file with this content, which fits in memory."""
         ...
 
+    async def create(self, content: bytes, uri: str) -> None:
+        """Like `write`, in one request where the store can: for a URI below which nobody else stores anything, since
+        it is not asked whether a directory lies there.
+        """
+        ...
+
     async def exists(self, uri: str) -> bool: ...
 
     def for_root(self, root: str) -> ArtifactStore:

@@ -53,6 +53,11 @@ def is_lost_upload(error: Exception) -> bool:
     return _first_group(_CODE, str(error)) == "NoSuchUpload"
 
 
+def is_unsupported(error: Exception) -> bool:
+    """Whether the store does not know what was asked of it, as some do not know that an object has to be new."""
+    return _status(str(error)) == 501
+
+
 def is_unexplained(error: Exception) -> bool:
     """Whether a refusal may have many reasons and gives none: one of a HEAD, for which the same GET may give one."""
     text = str(error)

@@ -70,6 +70,9 @@ class FileArtifactStore:
     async def write(self, content: bytes, uri: str) -> None:
         await asyncio.to_thread(_write, content, self._writable(uri))
 
+    async def create(self, content: bytes, uri: str) -> None:
+        await self.write(content, uri)
+
     def for_root(self, root: str) -> FileArtifactStore:
         """Files have no settings."""
         return self

@@ -65,6 +65,9 @@ class RoutedStore:
     async def write(self, content: bytes, uri: str) -> None:
         await self._store(uri).write(content, uri)
 
+    async def create(self, content: bytes, uri: str) -> None:
+        await self._store(uri).create(content, uri)
+
     async def exists(self, uri: str) -> bool:
         return await self._store(uri).exists(uri)
 

@@ -285,20 +285,22 @@ async def test_what_cannot_be_stored(store: RoutedStore, root: str, open_to_all:
             os.seteuid(0)
 
 
-async def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: str) -> None:
+@pytest.mark.parametrize("operation", ["write", "create"])
+async def test_what_is_held_is_written_as_a_file_is(store: RoutedStore, root: str, operation: str) -> None:
+    write = getattr(store, operation)
     for content in (b"", b"\x00\xff" * 100_000):
-        uri = f"{root}/of/{len(content)} bytes"
+        uri = f"{root}/of {operation}/{len(content)} bytes"
         for _ in range(2):
-            await store.write(content, uri)
+            await write(content, uri)
         assert b"".join(store.read(uri)) == content
         for other in (content + b"more", b"\x00\xfe" * 100_000):
             with pytest.raises(ContentError, match="nothing is overwritten"):
-                await store.write(other, uri)
+                await write(other, uri)
         assert b"".join(store.read(uri)) == content
     with pytest.raises(ContentError, match="nothing is overwritten"):
-        await store.write(b"a file", f"{root}/of")
+        await store.write(b"a file", f"{root}/of {operation}")
     with pytest.raises(ArtifactStoreError, match=r"outside|\.\."):
-        await store.write(b"x", f"{root}/../../escaped")
+        await write(b"x", f"{root}/../../escaped")
 
 
 async def test_what_lies_there_is_replaced_when_that_is_wanted(store: RoutedStore, root: str, tmp_path: Path) -> None:

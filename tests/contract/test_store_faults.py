@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from obstore.store import S3Store
-from penstock_store.base import ArtifactStoreError, Limits
+from penstock_store.base import ArtifactStoreError, ContentError, Limits
 from penstock_store.clients import open_bucket
 from penstock_store.config import BucketSettings
 from penstock_store.providers import parse_file
@@ -28,7 +28,7 @@ from penstock_store.router import RoutedStore
 from penstock_store.uris import parse
 
 from tests.support import http
-from tests.support.faulty import Cut, FaultyProxy, Refuse, Stall
+from tests.support.faulty import NOT_IMPLEMENTED, Cut, FaultyProxy, Refuse, Stall
 from tools import object_stores
 from tools.ports import free_port
 
@@ -105,7 +105,7 @@ async def test_credentials_that_are_wrong(server: object_stores.ObjectStore, tmp
     assert "access, secret of the Secret 'keys'" in str(error)
 
 
-_OPERATIONS = ("fetch", "upload", "write", "exists", "info", "read", "list")
+_OPERATIONS = ("fetch", "upload", "write", "create", "exists", "info", "read", "list")
 
 
 async def carried_out(name: str, store: RoutedStore, uri: str, tmp_path: Path) -> None:
@@ -116,6 +116,8 @@ async def carried_out(name: str, store: RoutedStore, uri: str, tmp_path: Path) -
         await store.upload(tmp_path / "source", uri)
     elif name == "write":
         await store.write(b"x", uri)
+    elif name == "create":
+        await store.create(b"x", uri)
     elif name == "exists":
         await store.exists(uri)
     elif name == "info":
@@ -164,6 +166,20 @@ async def test_what_may_be_read_and_not_asked_for(
         error = await failing(opened(server, proxy.endpoint, limits=_SHORT).fetch(uri, tmp_path / "y"))
         assert f"status {refused[:3]}" in str(error)
         assert not error.transient
+
+
+async def test_a_store_without_conditions_is_asked_first(server: object_stores.ObjectStore, proxy: FaultyProxy) -> None:
+    """Once it has refused one, it is sent no other."""
+    proxy.unknown = b"if-none-match"
+    store = opened(server, proxy.endpoint, limits=_SHORT)
+    await store.create(b"new", f"{_ROOT}/unconditional")
+    assert NOT_IMPLEMENTED in proxy.met
+    refused = len(proxy.met)
+    await store.create(b"new", f"{_ROOT}/unconditional")
+    with pytest.raises(ContentError, match="nothing is overwritten"):
+        await store.create(b"newer", f"{_ROOT}/unconditional")
+    assert len(proxy.met) == refused
+    assert b"".join(opened(server).read(f"{_ROOT}/unconditional")) == b"new"
 
 
 async def test_credentials_that_are_missing(server: object_stores.ObjectStore) -> None:

@@ -120,6 +120,42 @@ async def test_what_was_written_without_an_answer_is_found_again(up: Embedded) -
     assert len(events) == 2
 
 
+async def test_runs_that_begin_together_share_calls(up: Embedded) -> None:
+    """Also when another recorder has begun with one of them, or the store refuses a record of another."""
+    run_ids = [str(uuid.uuid4()) for _ in range(6)]
+    batches = [records(run_id, ExecutionState.COMPLETE) for run_id in run_ids]
+    await recorded(up, batches[2][:1])
+    # A name that an execution of another run has.
+    refused = replace(batches[4][0], name=batches[2][0].name)
+
+    recorder = MlmdRecorder(up.dispatch, secret=up.secret)
+    calls: list[int] = []
+    contexts = recorder._stub.PutContexts
+
+    async def counted(request: Any, timeout: float) -> Any:
+        calls.append(len(request.contexts))
+        return await contexts(request, timeout=timeout)
+
+    recorder._stub.PutContexts = counted
+    with pytest.raises(RecordRejectedError):
+        await recorder.record([refused, *(record for batch in batches[:4] for record in batch)], lambda _: 60.0)
+    assert calls == [1, 5, *[1] * 5]
+    ids = await recorder.record([record for batch in batches for record in batch], lambda _: 60.0)
+    assert calls[7:] == [1]
+    await recorder.close()
+    assert len(ids.executions) == 18
+    assert len({pair.run for pair in ids.contexts.values()}) == 6
+    assert len({pair.pipeline for pair in ids.contexts.values()}) == 1
+    states, events = stored(up, ids)
+    assert states == [pb.Execution.COMPLETE] * 18
+    assert len(events) == 12
+    with grpc.insecure_channel(up.grpc) as channel:
+        store = service_rpc.MetadataStoreServiceStub(channel)
+        for pair in ids.contexts.values():
+            request = service_pb.GetParentContextsByContextRequest(context_id=pair.run)
+            assert [one.id for one in store.GetParentContextsByContext(request).contexts] == [pair.pipeline]
+
+
 async def test_what_the_store_has_is_not_written_again(up: Embedded) -> None:
     """A takeover records a whole run anew; what its holder before had written costs a look."""
     run_id = str(uuid.uuid4())

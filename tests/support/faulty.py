@@ -23,6 +23,9 @@ class Refuse:
     code: str = "SlowDown"
 
 
+NOT_IMPLEMENTED = Refuse("501 Not Implemented", "NotImplemented")
+
+
 @dataclass(frozen=True)
 class Stall:
     """Takes what is sent and never says a word."""
@@ -53,6 +56,8 @@ class FaultyProxy:
         self.always: Fault | None = None
         """For every connection for which there is no other."""
         self._lose: tuple[bytes, Fault] | None = None
+        self.unknown: bytes = b""
+        """Requests in which these bytes are are refused with 501: the server does not know what is asked of it."""
         self.met: list[Fault] = []
         """Faults that came into effect."""
 
@@ -147,6 +152,11 @@ class FaultyProxy:
     def _pump(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
         with contextlib.suppress(OSError):
             for data in _chunks(client):
+                if self.unknown and self.unknown in data.lower():
+                    self.met.append(NOT_IMPLEMENTED)
+                    client.sendall(_answer(NOT_IMPLEMENTED, body=True))
+                    client.shutdown(socket.SHUT_WR)
+                    continue
                 if self._lose is not None and self._lose[0] in data:
                     self.faults.append(self._lose[1])
                     self._lose = None
@@ -161,13 +171,17 @@ def _refuse(client: socket.socket, fault: Refuse) -> None:
         if not (chunk := client.recv(65536)):
             return
         data += chunk
-    body = f"<Error><Code>{fault.code}</Code><Message>It was refused.</Message></Error>".encode()
-    head = f"HTTP/1.1 {fault.status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    client.sendall(head.encode() + (b"" if data.startswith(b"HEAD ") else body))
+    client.sendall(_answer(fault, body=not data.startswith(b"HEAD ")))
     client.shutdown(socket.SHUT_WR)
     # What is still on its way is taken, or the answer would be lost with a reset.
     while client.recv(65536):
         pass
+
+
+def _answer(fault: Refuse, *, body: bool) -> bytes:
+    text = f"<Error><Code>{fault.code}</Code><Message>It was refused.</Message></Error>".encode()
+    head = f"HTTP/1.1 {fault.status}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + (text if body else b"")
 
 
 def _chunks(source: socket.socket) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ written.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,7 +20,6 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from ml_metadata.proto import metadata_store_pb2 as pb
 from ml_metadata.proto import metadata_store_service_pb2 as service_pb
 from ml_metadata.proto import metadata_store_service_pb2_grpc as service_rpc
 from penstock.secret_file import SecretFile
@@ -29,7 +29,7 @@ from penstock_executor.backoff import retried
 from penstock_executor.channel import ServerChannel
 from penstock_executor.lineage_records import ExecutionRecord, RunRecord
 from penstock_executor.metadata.base import ContextIds, RecordedIds, RecorderUnavailableError, RecordRejectedError
-from penstock_executor.metadata.messages import pipeline_context_name, run_context
+from penstock_executor.metadata.contexts import Contexts
 from penstock_executor.metadata.subgraph import RecordedRun, Subgraph, comparable_bytes, events_of
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,9 @@ _MAYBE_TRANSIENT = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 # The store has other data than `RecordedRun` says.
 _STALE = {grpc.StatusCode.ALREADY_EXISTS, grpc.StatusCode.NOT_FOUND}
 _MAX_TRIES = 4
+# The store takes one call after the other; what is saved is the wait for each answer before the next request is made.
+_RUNS_AT_ONCE = 4
 _PAGE_SIZE = 100
-_MAX_PIPELINES = 1_000
 
 
 class MlmdRecorder:
@@ -70,23 +71,31 @@ class MlmdRecorder:
         self._stub = service_rpc.MetadataStoreServiceStub(channel)
         self._types: dict[tuple[str, str], int] = {}
         self._runs: dict[str, RecordedRun] = {}
-        self._pipelines: dict[str, pb.Context] = {}
+        self._contexts = Contexts(self._stub, self._call, partial(self._type, "context"))
 
     async def record(self, batch: Sequence[ExecutionRecord], lease_seconds: Callable[[str], float]) -> RecordedIds:
         executions: dict[str, int] = {}
         artifacts: dict[str, int] = {}
         contexts: dict[str, ContextIds] = {}
-        rejected: RecordRejectedError | None = None
         by_run: dict[str, list[ExecutionRecord]] = {}
         for record in batch:
             by_run.setdefault(record.run.run_id, []).append(record)
+        opened = await self._recorded_runs([records[0].run for records in by_run.values()])
+        free = asyncio.Semaphore(_RUNS_AT_ONCE)
+
+        async def written(run_id: str, records: Sequence[ExecutionRecord]) -> None:
+            async with free:
+                await self._record_run(opened[run_id], records, partial(lease_seconds, run_id))
+
+        # A failure of one run breaks off no call of another.
+        results = await asyncio.gather(*(written(*one) for one in by_run.items()), return_exceptions=True)
+        failures = [result for result in results if result is not None]
+        for failure in failures:
+            if not isinstance(failure, RecordRejectedError):
+                raise failure
         for run_id, records in by_run.items():
-            recorded = await self._recorded_run(records[0].run)
+            recorded = opened[run_id]
             contexts[run_id] = ContextIds(pipeline=recorded.contexts[0].id, run=recorded.contexts[1].id)
-            try:
-                await self._record_run(recorded, records, partial(lease_seconds, run_id))
-            except RecordRejectedError as error:
-                rejected = error
             executions.update(
                 {
                     record.name: recorded.executions[record.name]
@@ -103,8 +112,8 @@ class MlmdRecorder:
                     if artifact.name in recorded.artifacts
                 }
             )
-        if rejected is not None:
-            raise rejected
+        if failures:
+            raise failures[-1]
         return RecordedIds(executions, artifacts, contexts)
 
     def forget(self, run_id: str) -> None:
@@ -171,48 +180,13 @@ class MlmdRecorder:
         if graph.names:
             graph.apply_reply(recorded, await self._call(self._stub.PutLineageSubgraph, graph.request, lease_seconds))
 
-    async def _recorded_run(self, run: RunRecord) -> RecordedRun:
-        recorded = self._runs.get(run.run_id)
-        if recorded is None:
-            pipeline = await self._pipeline(pipeline_context_name(run))
-            context = await self._context("system.PipelineRun", run_context(run))
-            request = service_pb.PutParentContextsRequest()
-            request.parent_contexts.add(child_id=context.id, parent_id=pipeline.id)
-            try:
-                await self._call(self._stub.PutParentContexts, request)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                    raise
-            recorded = self._runs[run.run_id] = RecordedRun([pipeline, context])
-        return recorded
-
-    async def _pipeline(self, name: str) -> pb.Context:
-        """The context that all runs of a pipeline share; contexts are never deleted."""
-        context = self._pipelines.get(name)
-        if context is None:
-            if len(self._pipelines) >= _MAX_PIPELINES:
-                self._pipelines.clear()
-            context = self._pipelines[name] = await self._context("system.Pipeline", pb.Context(name=name))
-        return context
-
-    async def _context(self, type_name: str, wanted: pb.Context) -> pb.Context:
-        """Creates the context, or returns the existing one of that name unchanged (executor.md §2.1)."""
-        wanted.type_id = await self._type("context", type_name)
-        try:
-            reply = await self._call(self._stub.PutContexts, service_pb.PutContextsRequest(contexts=[wanted]))
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                raise
-        else:
-            wanted.id = reply.context_ids[0]
-            return wanted
-        existing = await self._call(
-            self._stub.GetContextByTypeAndName,
-            service_pb.GetContextByTypeAndNameRequest(type_name=type_name, context_name=wanted.name),
-        )
-        if not existing.HasField("context"):
-            raise RecorderUnavailableError(f"context {wanted.name!r} exists and cannot be found")
-        return existing.context
+    async def _recorded_runs(self, runs: Sequence[RunRecord]) -> dict[str, RecordedRun]:
+        """By id; the contexts of all that are new are made together."""
+        found = {run.run_id: self._runs[run.run_id] for run in runs if run.run_id in self._runs}
+        new = [run for run in runs if run.run_id not in found]
+        for run, contexts in zip(new, await self._contexts.of_runs(new), strict=True):
+            found[run.run_id] = self._runs[run.run_id] = RecordedRun(contexts)
+        return found
 
     # --- after a crash ---------------------------------------------------------------------------------------------
 

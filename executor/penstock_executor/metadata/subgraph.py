@@ -64,7 +64,8 @@ class Subgraph:
                 for kind, port, artifact in events_of(record)
                 if (key := (record.name, artifact.name, kind)) not in recorded.events
             ]
-            if not events and recorded.read.get(record.name) == comparable_bytes(message):
+            known = recorded.read.get(record.name)
+            if known is not None and not events and known == comparable_bytes(message):
                 continue
             if record.name in recorded.executions:
                 message.id = recorded.executions[record.name]

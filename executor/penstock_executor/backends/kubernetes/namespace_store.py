@@ -71,6 +71,9 @@ class NamespaceStore:
     async def write(self, content: bytes, uri: str) -> None:
         await self._of(uri).write(content, uri)
 
+    async def create(self, content: bytes, uri: str) -> None:
+        await self._of(uri).create(content, uri)
+
     async def exists(self, uri: str) -> bool:
         return await self._of(uri).exists(uri)
 

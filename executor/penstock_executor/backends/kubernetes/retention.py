@@ -129,7 +129,9 @@ class Retention:
                     break
             else:
                 program = without_frame(bytes(held), token)
-                await store.write(_missing(written, len(program)) + program, log_uri)
+                # Without an agent nothing but the log is stored below an attempt's place.
+                write = store.create if view.container("agent") is None else store.write
+                await write(_missing(written, len(program)) + program, log_uri)
                 return
             async with self._files:
                 with tempfile.TemporaryDirectory(prefix="penstock-log-") as directory:

@@ -50,6 +50,9 @@ class Deployment:
     async def write(self, content: bytes, uri: str) -> None:
         await self.exists(uri)
 
+    async def create(self, content: bytes, uri: str) -> None:
+        await self.exists(uri)
+
 
 def store(providers: str, variables: dict[str, str] | None = None) -> tuple[Any, Deployment]:
     import yaml
