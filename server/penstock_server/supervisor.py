@@ -7,8 +7,8 @@ imports nothing that starts a thread, so that forking is safe.
 Invariants: ports are chosen and taken once, before the first process, and kept while processes come and go; a port that
 another program uses is refused, also one that is shared in the same way. The first process starts alone, so that what
 cannot be used is said once, and the schema is there when the others start. A process that ends is started again after
-a growing pause; one that fails to start while no other answers ends the server with its exit code. SIGTERM and SIGINT
-go to all. When this process is gone, the others notice and stop.
+a growing pause; one that fails to start while no other answers ends the server with its exit code, one that is killed
+then only if none ever answered. SIGTERM and SIGINT go to all. When this process is gone, the others notice and stop.
 """
 
 from __future__ import annotations
@@ -300,7 +300,9 @@ class _Supervisor:
             if code and not (ready is None and code in (-signal.SIGTERM, -signal.SIGINT)):
                 self._code = self._code or 1
             return
-        if ready is None and all(one.ready is None for one in self._places):
+        # What is killed has not said that it cannot start; where nothing ever answered, nobody waits to find out.
+        failed = ready is None and (code > 0 or not self._others_begun)
+        if failed and all(one.ready is None for one in self._places):
             log.error("process %d, pid %d, could not start, and no other answers: the server ends", place.number, pid)
             self._code = code if code > 0 else 1
             self._stop()

@@ -7,6 +7,7 @@ import http.client
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,14 +19,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import click
 import grpc
 import psutil
 import psycopg
 import pytest
 from google.protobuf import json_format
+from penstock.settings import options, rows
 from penstock_api.v1 import watch_pb2, watch_pb2_grpc
 from penstock_api.v2beta1 import run_pb2, run_pb2_grpc
+from penstock_server.composition import build_services
+from penstock_server.processes import Process
+from penstock_server.services.dispatch import DispatchService
+from penstock_server.services.runs import NewRun
+from penstock_server.settings import Settings
+from penstock_server.siblings import Notices
+from penstock_server.storage.database import Database
+from penstock_server.telemetry import Telemetry
+from penstock_server.workers.pool import Workers
+from penstock_store.config import StoreConfig
 
+from tests.support.certificates import LOCAL, Authority
 from tests.support.processes import ServerOfProcesses, got, server_of_processes
 from tools.databases import PostgreSQL
 from tools.testing import runs, specs
@@ -107,6 +121,39 @@ def test_a_watch_tells_what_the_other_process_committed(server: ServerOfProcesse
         assert terminated(connections[1 - int(watching)], run_id) == (200, b"{}")
         assert next(watch).sequence > begun.sequence
         watch.cancel()
+
+
+def test_a_claim_that_waits_in_one_process_hears_of_a_run_made_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The services of two processes, here in one, where claims never look by themselves."""
+    monkeypatch.setattr(DispatchService, "_recheck", lambda _: False)
+    database, looked = Database(f"sqlite:///{tmp_path}/penstock.db"), threading.Event()
+    database.migrate()
+    command = click.Command("server", params=options(rows(Settings)))
+    settings = Settings(**command.make_context("server", ["--data-dir", str(tmp_path)]).params)
+    key = uuid.uuid4().hex
+    all_notices = [Notices(Process(number, 2, None, key)) for number in range(2)]
+    (public, making), (_, claiming) = (
+        build_services(settings, database, StoreConfig(), {}, Telemetry(lambda: (0, 0)), Workers({}), notices)
+        for notices in all_notices
+    )
+    database.observe(lambda kind, seconds: looked.set())
+    with ThreadPoolExecutor(1) as pool:
+        claim = pool.submit(claiming.claim, "executor/1", 1, 20_000, 60_000)
+        assert looked.wait(30), "there is no run yet"
+
+        def made() -> bool:
+            public.runs.create(NewRun("one", pipeline_spec=specs.container(["true"])))
+            return claim.done()
+
+        runs.until(made, bool)
+        assert len(claim.result().runs) == 1
+    for dispatch in (making, claiming):
+        dispatch.stop()
+    for notices in all_notices:
+        notices.close()
+    database.dispose()
 
 
 def test_the_death_of_a_process_costs_its_calls_alone(own: ServerOfProcesses) -> None:
@@ -267,3 +314,33 @@ def test_a_port_that_the_system_chooses_is_the_same_for_all(postgresql_url: str,
         first, second = (listening(pid) for pid in chosen.pids().values())
         assert first == second
         assert len(first) == 3
+
+
+def test_a_renewed_certificate_is_served_by_every_process(postgresql_url: str, tmp_path: Path) -> None:
+    certificate, private = tmp_path / "tls.crt", tmp_path / "tls.key"
+
+    def renew() -> bytes:
+        issued, key = Authority().issue("server", LOCAL)
+        private.write_bytes(key)
+        certificate.write_bytes(issued)
+        return ssl.PEM_cert_to_DER_cert(issued.decode())
+
+    first = renew()
+    tls = ["--tls-cert", str(certificate), "--tls-key", str(private)]
+    with server_of_processes(tmp_path, postgresql_url, 2, *tls) as secure:
+        assert served(secure) == {first}
+        second = renew()
+        # Of sixteen connections all go to one process once in thirty thousand times.
+        runs.until(lambda: served(secure), lambda found: found == {second})
+
+
+def served(secure: ServerOfProcesses) -> set[bytes]:
+    """The certificates that sixteen connections to the HTTP port are shown."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    host, _, port = secure.http.rpartition(":")
+    found = set()
+    for _ in range(16):
+        with socket.create_connection((host, int(port)), 30) as plain, context.wrap_socket(plain) as wrapped:
+            found.add(wrapped.getpeercert(binary_form=True) or b"")
+    return found

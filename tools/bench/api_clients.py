@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,20 +19,25 @@ from typing import Any
 
 import click
 import grpc
-from penstock_api.v2beta1 import run_pb2, run_pb2_grpc
+from penstock_api.v2beta1 import experiment_pb2, experiment_pb2_grpc, run_pb2, run_pb2_grpc
 
 from tools.bench.many_runs import new_run
 
 Call = Callable[[], object]
 
 
-def _call(stub: Any, method: str, ids: Mapping[str, str]) -> Call:
+def _call(channel: grpc.Channel, method: str, ids: Mapping[str, str], *, own_experiment: bool) -> Call:
     requests: dict[str, Any] = {
         "GetRun": lambda: run_pb2.GetRunRequest(run_id=ids["run"]),
         "ListRuns": run_pb2.ListRunsRequest,
         "CreateRun": lambda: new_run(ids),
     }
-    request, send = requests[method](), getattr(stub, method)
+    request, send = requests[method](), getattr(run_pb2_grpc.RunServiceStub(channel), method)
+    if own_experiment:
+        experiments: Any = experiment_pb2_grpc.ExperimentServiceStub(channel)
+        new = experiment_pb2.CreateExperimentRequest()
+        new.experiment.display_name = str(uuid.uuid4())
+        request.run.experiment_id = experiments.CreateExperiment(new, timeout=60).experiment_id
     return lambda: send(request, timeout=60)
 
 
@@ -41,7 +47,16 @@ def _call(stub: Any, method: str, ids: Mapping[str, str]) -> Call:
 @click.argument("seconds", type=float)
 @click.argument("ids", type=json.loads)
 @click.argument("addresses", nargs=-1, required=True)
-def main(method: str, clients: int, seconds: float, ids: Mapping[str, str], addresses: Sequence[str]) -> None:
+@click.option("--own-experiments", is_flag=True, help="Runs of an experiment for each client, not of the default one.")
+def main(
+    method: str,
+    clients: int,
+    seconds: float,
+    ids: Mapping[str, str],
+    addresses: Sequence[str],
+    *,
+    own_experiments: bool,
+) -> None:
     with ExitStack() as stack, ThreadPoolExecutor(clients) as pool:
         calls = []
         for number in range(clients):
@@ -49,7 +64,7 @@ def main(method: str, clients: int, seconds: float, ids: Mapping[str, str], addr
             channel = stack.enter_context(
                 grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
             )
-            calls.append(_call(run_pb2_grpc.RunServiceStub(channel), method, ids))
+            calls.append(_call(channel, method, ids, own_experiment=own_experiments))
         list(pool.map(lambda call: call(), calls))
         click.echo("open")
         sys.stdin.readline()

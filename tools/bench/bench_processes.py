@@ -35,7 +35,13 @@ _ROUNDS = 5
 _SECONDS = 3.0
 _PROGRAMS = 4
 _CLIENTS_OF_A_PROGRAM = 4
-_METHODS = ("GetRun", "ListRuns", "CreateRun")
+_METHODS = {
+    "GetRun": ["GetRun"],
+    "ListRuns": ["ListRuns"],
+    # Those of one experiment are made one after another: each commits when its creation is noted there.
+    "CreateRun, one experiment": ["CreateRun"],
+    "CreateRun, experiments of their own": ["--own-experiments", "CreateRun"],
+}
 _ONE = "1 process"
 
 
@@ -67,13 +73,13 @@ def measure() -> list[Row]:
             "2 servers": [server("first"), server("second")],
         }
         rows: list[Row] = []
-        for method in _METHODS:
+        for method, words in _METHODS.items():
             found: dict[str, list[_Round]] = {name: [] for name in variants}
             for number in range(_ROUNDS):
                 names = list(variants)
                 # Not always the same one first.
                 for name in names[number % len(names) :] + names[: number % len(names)]:
-                    found[name].append(_round(variants[name], database, method, ids))
+                    found[name].append(_round(variants[name], database, words, ids))
             rows += _rows(method, found)
     return rows
 
@@ -97,9 +103,9 @@ def _rows(method: str, found: Mapping[str, Sequence[_Round]]) -> list[Row]:
     return rows
 
 
-def _round(servers: Sequence[ApiServer], database: PostgreSQL, method: str, ids: Mapping[str, str]) -> _Round:
+def _round(servers: Sequence[ApiServer], database: PostgreSQL, words: Sequence[str], ids: Mapping[str, str]) -> _Round:
     addresses = [one.grpc for one in servers]
-    command = [sys.executable, "-m", "tools.bench.api_clients", method, str(_CLIENTS_OF_A_PROGRAM), str(_SECONDS)]
+    command = [sys.executable, "-m", "tools.bench.api_clients", *words, str(_CLIENTS_OF_A_PROGRAM), str(_SECONDS)]
     programs = [
         subprocess.Popen(
             [*command, json.dumps(ids), *addresses], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
