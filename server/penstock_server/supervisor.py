@@ -13,7 +13,6 @@ then only if none ever answered. SIGTERM and SIGINT go to all. When this process
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
@@ -27,10 +26,10 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import click
-from penstock.option_types import Address
 
 from penstock_server.processes import Process, usable_cpus
 from penstock_server.settings import MAX_PROCESSES, Settings
+from penstock_server.taken_ports import take
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,6 @@ _HEALTHY_SECONDS = 60.0
 # Longer than a process takes, which gives calls under way ten seconds.
 _STOP_SECONDS = 20.0
 _NEVER = float("inf")
-_TRIES_OF_PORTS = 20
 
 
 def how_many(settings: Settings) -> int:
@@ -86,63 +84,6 @@ def supervise(settings: Settings, count: int) -> tuple[Settings, Process]:
         health, of_health = take(health, "--health-address")
     settings = replace(settings, grpc=grpc, http=http, dispatch=dispatch, health_address=health)
     return settings, _Supervisor(count, [*taken, *of_http, *of_dispatch, *of_health]).run()
-
-
-def take(address: Address, option: str) -> tuple[Address, list[socket.socket]]:
-    """Takes the address for processes that this one forks, and returns it with its port: sockets to be kept open.
-
-    Raises click.UsageError when it cannot be used.
-    """
-    try:
-        for _ in range(_TRIES_OF_PORTS):
-            try:
-                return _taken(address)
-            except OSError as error:
-                # A free port of the first address of a name may be taken on its second.
-                if address.port or error.errno != errno.EADDRINUSE:
-                    raise
-        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise click.UsageError(f"{option}: {address} cannot be used: {reason}") from error
-
-
-def _taken(address: Address) -> tuple[Address, list[socket.socket]]:
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    port, sockets, failure = address.port, list[socket.socket](), OSError(errno.EADDRNOTAVAIL, "no address")
-    for family, kind, protocol, _, where in dict.fromkeys(found):
-        one = socket.socket(family, kind, protocol)
-        try:
-            _bind_alone(one, (where[0], port, *where[2:]))
-        except OSError as error:
-            one.close()
-            failure = error
-            # Such as IPv6 where there is none: the servers use the other addresses of the name, too.
-            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                continue
-            for other in sockets:
-                other.close()
-            raise
-        port = one.getsockname()[1]
-        sockets.append(one)
-    if not sockets:
-        raise failure
-    return Address(address.host, port), sockets
-
-
-def _bind_alone(one: socket.socket, where: tuple[object, ...]) -> None:
-    """Fails when anybody has the port; afterwards it can be shared with this user's sockets alone that want to share.
-
-    The socket never listens, so no connection comes to it. Linux looks at these two options whenever somebody binds,
-    not at what they were when this one did.
-    """
-    if one.family == socket.AF_INET6:
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    # Only connections that ended a moment ago may still have the port.
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind(where)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 @dataclass(slots=True)

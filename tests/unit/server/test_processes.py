@@ -21,7 +21,8 @@ from penstock_server.gateway.server import GatewayServer, PrivateSite
 from penstock_server.processes import ALONE, Process, usable_cpus
 from penstock_server.settings import MAX_PROCESSES, Settings
 from penstock_server.siblings import PROBES, Notice, Notices, Siblings
-from penstock_server.supervisor import how_many, take
+from penstock_server.supervisor import how_many
+from penstock_server.taken_ports import take
 from penstock_server.telemetry import Port, Telemetry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -150,8 +151,10 @@ def test_another_users_socket_is_not_believed(
 ) -> None:
     first, second, _ = processes
     gateway = serving(second, probes_app(lambda: b"figures", list))
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    assert Siblings(first).metrics() == []
+    with monkeypatch.context() as another:
+        another.setattr(os, "geteuid", lambda: 12345)
+        assert Siblings(first).metrics() == []
+    assert Siblings(first).metrics() == [b"figures"]
     gateway.stop(5)
 
 
