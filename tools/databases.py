@@ -65,11 +65,15 @@ class PostgreSQL:
         """`immediate` is a crash."""
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
 
+    def processes(self) -> list[psutil.Process]:
+        """Its own, and those of its connections."""
+        leader = psutil.Process(int((self._directory / "data" / "postmaster.pid").read_text().split()[0]))
+        return [leader, *leader.children(recursive=True)]
+
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """Stops all processes with SIGSTOP: connections stay open and nothing answers."""
-        leader = psutil.Process(int((self._directory / "data" / "postmaster.pid").read_text().split()[0]))
-        stopped = [leader, *leader.children(recursive=True)]
+        stopped = self.processes()
         for process in stopped:
             process.suspend()
         try:

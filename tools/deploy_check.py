@@ -26,8 +26,10 @@ COMPOSE = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"
 _ROOTS = ("base", "overlays/embedded", "overlays/production")
 _COMPONENTS = (
     "components/tls", "components/multi-user", "components/executor-pods", "components/namespace-stores",
-    "components/kueue",
+    "components/kueue", "components/processes",
 )  # fmt: skip
+# SQLite is for one process.
+_NEVER = {("overlays/embedded", "components/processes")}
 # Components of a namespace of tasks, not of the installation.
 _OF_TASKS = ("components/namespace-stores", "components/kueue")
 # A TokenReview is of no namespace.
@@ -45,7 +47,11 @@ _RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True
 def main() -> int:
     rendered = {root: render(_DEPLOY / "kustomize" / root) for root in _ROOTS}
     for overlay in _ROOTS[1:]:
-        rendered |= {f"{overlay} with {one}": _with_component(overlay, one) for one in _COMPONENTS}
+        rendered |= {
+            f"{overlay} with {one}": _with_component(overlay, one)
+            for one in _COMPONENTS
+            if (overlay, one) not in _NEVER
+        }
     allowed = {root: _CLUSTER_WIDE.get(root.rpartition(" ")[2], set()) for root in rendered}
     # The base names no place for artifacts and no image of agents; overlays are what is deployed.
     found = {root: problems(documents, allowed[root], complete=root != "base") for root, documents in rendered.items()}

@@ -115,8 +115,11 @@ def _refuse_open_ports(settings: Settings, asks: bool) -> None:
             )
 
 
-def build_login(settings: Settings, access: Access) -> Login | None:
-    """The web UI's log-in; None where there is none. Raises click.UsageError for a secret that cannot be read."""
+def build_login(settings: Settings, access: Access, key: str = "") -> Login | None:
+    """The web UI's log-in; None where there is none. `key` is a secret that the processes of this server share.
+
+    Raises click.UsageError for a secret that cannot be read.
+    """
     issuer, file = access.chain.issuer, settings.oidc_client_secret_file
     if issuer is None or not settings.oidc_client_id:
         return None
@@ -125,7 +128,7 @@ def build_login(settings: Settings, access: Access) -> Login | None:
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--oidc-client-secret-file: {error}") from error
     client = ClientSettings(settings.oidc_client_id, secret, settings.oidc_scopes, _claims(settings))
-    login = LogIn(issuer, client)
+    login = LogIn(issuer, client, key)
     return Login(
         login, access.sessions, access.chain.authentication, settings.oidc_redirect_url, refused=access.refused
     )

@@ -34,8 +34,9 @@ from penstock_server.gateway.limits import DEFAULT_LIMITS, HttpLimits
 from penstock_server.gateway.login import Login
 from penstock_server.gateway.pages import BUNDLE
 from penstock_server.gateway.probes import probes_app
-from penstock_server.gateway.server import GatewayServer, Site
+from penstock_server.gateway.server import GatewayServer, PrivateSite, Site
 from penstock_server.gateway.ui import UiSettings
+from penstock_server.processes import ALONE, Process
 from penstock_server.readiness import Readiness
 from penstock_server.rpc import browser_uris
 from penstock_server.rpc.local import LocalCalls
@@ -65,6 +66,7 @@ from penstock_server.services.tokens import TokenService
 from penstock_server.services.watches import RunWatches
 from penstock_server.services.watching import Watching
 from penstock_server.settings import Settings
+from penstock_server.siblings import PROBES, Notice, Notices, Siblings
 from penstock_server.storage.database import Database
 from penstock_server.storage.fetch import PackageFetcher
 from penstock_server.storage.objects import StoredObjects, canonical_uri, configured_store
@@ -122,14 +124,18 @@ def build_services(
     environ: Mapping[str, str],
     telemetry: Telemetry,
     workers: Workers,
+    notices: Notices | None = None,
 ) -> tuple[Services, DispatchService]:
     """The use cases over a database that is up to date: of callers, and of executors.
 
-    `environ` holds the credentials that `stores` names; `workers` read what is large.
+    `environ` holds the credentials that `stores` names; `workers` read what is large. `notices` go to the other
+    processes of this server, and come from them from now on.
 
     Raises click.BadParameter, click.UsageError for stores and clusters that cannot be used as they are set.
     """
-    clock, new_runs, documents = SystemClock(), ConditionSignal(), Documents(workers)
+    clock, documents = SystemClock(), Documents(workers)
+    notices = notices or Notices(ALONE)
+    new_runs = ConditionSignal(lambda: notices.tell(Notice.RUN_WAITS))
     tenancy = Tenancy(settings.multi_user, settings.require_namespace_for_pipelines)
     experiments = ExperimentService(storage, clock, tenancy)
     experiments.ensure_default()
@@ -144,6 +150,9 @@ def build_services(
     def committed(events: int) -> None:
         telemetry.committed(events)
         watching.wake()
+        notices.tell(Notice.COMMITTED)
+
+    notices.start({Notice.RUN_WAITS: new_runs.heard, Notice.COMMITTED: watching.wake})
 
     dispatch = DispatchService(storage, new_runs, clock, lambda spec: documents.compiled(spec).name, committed)
     defaults = OptionDefaults(settings.caching, settings.max_cache_age, settings.infrastructure_retries)
@@ -199,12 +208,15 @@ def build_gateway(
     workers: Workers,
     login: Login | None = None,
     tls: ssl.SSLContext | None = None,
+    process: Process = ALONE,
+    siblings: Siblings | None = None,
 ) -> GatewayServer:
     """REST, gRPC-Web and the web UI over the handlers that `calls` reaches; probes on an address of their own.
 
-    `workers` read large bodies.
+    `workers` read large bodies. `siblings` are the other processes of the server that `process` is one of.
     """
     limits, problems = http_limits(settings), Readiness(storage.problems).problems
+    shared, silent = not process.is_alone(), siblings.silent if siblings is not None else None
     gateway = GatewaySettings(
         settings.commit,
         settings.tag,
@@ -216,6 +228,7 @@ def build_gateway(
         web_methods=web_methods(),
         web_view=BrowserView(browser_uris.request_from_browser, browser_uris.reply_for_browser),
         problems=problems,
+        silent=silent,
         limits=limits,
         max_package_bytes=settings.max_package_bytes(),
         sites=SitePolicy.serving(settings.http.host, settings.allowed_hosts, settings.allowed_origins),
@@ -224,12 +237,17 @@ def build_gateway(
         elsewhere=workers,
         login=login,
     )
-    sites = [Site(create_app(calls, gateway), settings.http.host, settings.http.port, option="--http", tls=tls)]
+    app, http = create_app(calls, gateway), settings.http
+    sites = [Site(app, http.host, http.port, option="--http", tls=tls, shared=shared)]
     if settings.health_address is not None:
         where = settings.health_address
-        app = probes_app(telemetry.exposition, problems)
-        sites.append(Site(app, where.host, where.port, option="--health-address"))
-    return GatewayServer(sites, limits, telemetry.limited(Port.PUBLIC))
+        app = probes_app(telemetry.exposition, problems, silent)
+        sites.append(Site(app, where.host, where.port, option="--health-address", shared=shared))
+    private = []
+    if shared:
+        own = probes_app(telemetry.own_exposition, problems)
+        private.append(PrivateSite(own, process.socket_name(process.number, PROBES)))
+    return GatewayServer(sites, limits, telemetry.limited(Port.PUBLIC), private)
 
 
 def http_limits(settings: Settings) -> HttpLimits:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import selectors
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 
 class SystemClock:
@@ -14,13 +16,22 @@ class SystemClock:
 
 
 class ConditionSignal:
-    """Wakes the claims that wait in this process. Runs created by other servers are found when a claim polls."""
+    """Wakes the claims that wait in this process, and by `tell` those in its server's other processes.
 
-    def __init__(self) -> None:
+    Runs created by other servers are found when a claim polls.
+    """
+
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
+        self._tell = tell
         self._condition = threading.Condition()
         self._count = 0
 
     def notify(self) -> None:
+        self.heard()
+        self._tell()
+
+    def heard(self) -> None:
+        """As `notify`, of what another process told."""
         with self._condition:
             self._count += 1
             self._condition.notify_all()
@@ -32,13 +43,15 @@ class ConditionSignal:
 
 
 class StopSignal:
-    """Waits for SIGTERM or SIGINT; to be created and waited for on the main thread.
+    """Waits for SIGTERM or SIGINT, or the end of `supervisor`; to be created and waited for on the main thread.
 
     Why not an Event set by a handler: the system may deliver a signal to any thread, such as a library's. Python's
     handlers run on the main thread, and a signal to another thread does not wake it while it waits for a lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: socket.socket | None = None) -> None:
+        """`supervisor` is a connection that nothing comes over: it ends with the process at its other end."""
+        self._supervisor = supervisor
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,4 +61,8 @@ class StopSignal:
 
     def wait(self) -> None:
         """Returns immediately if a signal came since this object was created."""
-        self._reader.recv(1)
+        with selectors.DefaultSelector() as selector:
+            for one in (self._reader, self._supervisor):
+                if one is not None:
+                    selector.register(one, selectors.EVENT_READ)
+            selector.select()

@@ -1,7 +1,8 @@
 """Starts the server, says that it is ready, waits for a signal and stops it.
 
-Invariants: one line `ready http=… grpc=… dispatch=…` goes to stdout when all ports answer. SIGTERM and SIGINT end the
-server gracefully: health says NOT_SERVING, calls under way get ten seconds.
+Invariants: one line `ready http=… grpc=… dispatch=…` goes to stdout when all ports answer, or to the supervisor of
+several processes, whose end counts as a signal to them. SIGTERM and SIGINT end the server gracefully: health says
+NOT_SERVING, calls under way get ten seconds.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from penstock_server.composition import (
 )
 from penstock_server.gateway.server import SiteError
 from penstock_server.metadata import open_metadata
+from penstock_server.processes import ALONE, Process
 from penstock_server.rpc.dispatch_server import build_dispatch_server
 from penstock_server.rpc.server import build_server
 from penstock_server.runtime import StopSignal
 from penstock_server.services.refusals import refusals
 from penstock_server.services.ticker import Ticker
 from penstock_server.settings import Settings
+from penstock_server.siblings import Notices, Siblings
 from penstock_server.storage.database import Database
 from penstock_server.telemetry import Port, Telemetry
 from penstock_server.workers.pool import Workers
@@ -45,8 +48,9 @@ _GRACE_SECONDS = 10.0
 _SWITCH_SECONDS = 0.0005
 
 
-def serve(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Serves until a signal. `environ` holds the credentials of object stores.
+def serve(settings: Settings, environ: Mapping[str, str], process: Process = ALONE) -> None:
+    """Serves until a signal. `environ` holds the credentials of object stores; `process` is which of the server's
+    processes this is.
 
     Raises PenstockError for a database that cannot be used, click.UsageError for other settings that cannot, such as
     ports that are taken.
@@ -56,27 +60,37 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     executor_authentication = build_executor_authentication(settings)
     _allow_many_connections()
     sys.setswitchinterval(_SWITCH_SECONDS)
-    stop = StopSignal()
+    stop = StopSignal(process.supervisor)
+    alone = process.is_alone()
     storage = open_database(settings)
     storage.migrate()
-    telemetry = Telemetry(lambda: _queue_depth(storage))
+    siblings, notices = None if alone else Siblings(process), Notices(process)
+    telemetry = (
+        Telemetry(lambda: _queue_depth(storage))
+        if siblings is None
+        else Telemetry(lambda: _queue_depth(storage), process.number, siblings.metrics)
+    )
     storage.observe(telemetry.transaction)
     workers = Workers(environ)
     if tls is not None:
         telemetry.certificate(tls.figures)
-    services, dispatch = build_services(settings, storage, stores, environ, telemetry, workers)
+    services, dispatch = build_services(settings, storage, stores, environ, telemetry, workers, notices)
     metadata_url = settings.metadata_database_url()
     metadata = open_metadata(metadata_url) if metadata_url else None
     access = build_access(settings, storage, services, telemetry)
-    running = build_server(services, metadata, telemetry, access.rules, proxies(settings), workers)
+    running = build_server(
+        services, metadata, telemetry, access.rules, proxies(settings), workers, shares_port=not alone
+    )
     refused = refusals(services.audit, telemetry, Port.DISPATCH)
-    executors = build_dispatch_server(dispatch, metadata, telemetry, executor_authentication, refused)
+    executors = build_dispatch_server(
+        dispatch, metadata, telemetry, executor_authentication, refused, shares_port=not alone
+    )
     grpc_port = _bind(running.server, "--grpc", settings.grpc, tls.public_credentials() if tls else None)
     for_executors = tls.dispatch_credentials() if tls else None
     dispatch_port = _bind(executors.server, "--dispatch", settings.dispatch, for_executors)
     running.server.start()
-    login, https = build_login(settings, access), tls.http_context() if tls else None
-    gateway = build_gateway(settings, running.local, storage, telemetry, workers, login, https)
+    login, https = build_login(settings, access, process.key), tls.http_context() if tls else None
+    gateway = build_gateway(settings, running.local, storage, telemetry, workers, login, https, process, siblings)
     try:
         http_port = gateway.start()[0]
     except SiteError as error:
@@ -96,14 +110,19 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     http_ready, grpc_ready = Address(settings.http.host, http_port), Address(settings.grpc.host, grpc_port)
     dispatch_ready = Address(settings.dispatch.host, dispatch_port)
     scheme = "https" if tls else "http"
-    click.echo(f"ready http={scheme}://{http_ready} grpc={grpc_ready} dispatch={dispatch_ready}")
-    sys.stdout.flush()
+    ready = f"ready http={scheme}://{http_ready} grpc={grpc_ready} dispatch={dispatch_ready}"
+    if alone:
+        click.echo(ready)
+        sys.stdout.flush()
+    else:
+        process.say_ready(ready)
     stop.wait()
     log.info("stopping")
     for served in (running, executors):
         served.set_serving(False)
     ticker.stop()
     dispatch.stop()
+    notices.close()
     services.watching.stop()
     services.logs.stop()
     # Connections are told at once, so that executors move to another server while calls under way end.

@@ -17,10 +17,11 @@ from penstock.settings import UpOption, setting
 from penstock_server.domain.options import MAX_INFRASTRUCTURE_RETRIES, NO_SETTINGS
 from penstock_server.storage.pool import DEFAULT_POOL
 
-# Per user. A server does 200 to 660 calls a second (docs/measurements.md) and has 48 streams of bytes.
+# Per user. A process of a server does 200 to 660 calls a second (docs/measurements.md) and has 48 streams of bytes.
 DEFAULT_CALLS = 100
 DEFAULT_STREAMS = 24
 DEFAULT_UPLOAD_BYTES = 256 * 1024 * 1024
+MAX_PROCESSES = 64
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -36,6 +37,17 @@ def _origin(text: str) -> str:
     from penstock_server.gateway.cross_site import origin
 
     return origin(text)
+
+
+class _Processes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number, or `auto`, which is 0."""
+
+    name = "NUMBER|auto"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if value == 0 or str(value).lower() == "auto":
+            return 0
+        return int(click.IntRange(1, MAX_PROCESSES)(value, param, ctx))
 
 
 def _service_account(text: str) -> str:
@@ -249,6 +261,16 @@ class Settings:
         f"{DEFAULT_UPLOAD_BYTES} where --auth asks who calls.",
         type=click.IntRange(min=0),
         default=None,
+    )
+
+    # How much of the machine it takes.
+    processes: int = setting(
+        "--processes",
+        "PENSTOCK_PROCESSES",
+        "Processes that answer on the ports together, each on a processor of its own; `auto` for as many as there are "
+        "processors. More than one needs Linux, and PostgreSQL or MariaDB (docs/admin/scaling.md).",
+        type=_Processes(),
+        default=1,
     )
 
     # Databases and stores.

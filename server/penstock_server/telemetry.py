@@ -3,17 +3,20 @@
 Invariants: one registry, made by `main` and passed on; labels have few values (methods that are registered, status
 codes, the words of the enumerations here), never ids, addresses or texts of callers. What counts refusals is there from
 the start with 0, so that the first one is an increase. Gauges of the queue are read from the database at every scrape.
+Where a server has several processes, each counts by itself, under a label `process`: series that are summed by the
+server would fall whenever a process is replaced, and Prometheus takes what falls for a new beginning. What is read from
+the database is there once, without the label.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -85,12 +88,23 @@ def count_nothing(limit: Limit) -> None:
 
 
 class Telemetry:
-    """`queue` returns (runs that wait for an executor, runs that are held); if it raises, the gauges are absent."""
+    """`queue` returns (runs that wait for an executor, runs that are held); if it raises, the gauges are absent.
 
-    def __init__(self, queue: Callable[[], tuple[int, int]]) -> None:
+    `process` is this one's number, None for the only one; `others` returns what their `own_exposition` is.
+    """
+
+    def __init__(
+        self,
+        queue: Callable[[], tuple[int, int]],
+        process: int | None = None,
+        others: Callable[[], Sequence[bytes]] = tuple,
+    ) -> None:
+        self._process = process
+        self._others = others
         self._registry = CollectorRegistry()
+        self._common = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(_Queue(queue))
+        self._common.register(_Queue(queue))
         self._calls = Histogram(
             "penstock_rpc_seconds", "Calls by method and status.", ("method", "code"),
             buckets=_SECONDS, registry=self._registry,
@@ -166,8 +180,44 @@ class Telemetry:
         self._registry.register(_Certificate(figures))
 
     def exposition(self) -> bytes:
-        """The text format."""
-        return generate_latest(self._registry)
+        """The text format, of all processes."""
+        return generate_latest(self._common) + merged([self.own_exposition(), *self._others()])
+
+    def own_exposition(self) -> bytes:
+        """The text format, of what is this process's own."""
+        if self._process is None:
+            return generate_latest(self._registry)
+        labelled = CollectorRegistry()
+        labelled.register(_Labelled(self._registry, {"process": str(self._process)}))
+        return generate_latest(labelled)
+
+
+def merged(expositions: Sequence[bytes]) -> bytes:
+    """One exposition of several in the text format, in which a metric's lines have to stand together."""
+    if len(expositions) == 1:
+        return expositions[0]
+    lines: dict[bytes, list[bytes]] = {}
+    for exposition in expositions:
+        for block in exposition.split(b"# HELP ")[1:]:
+            about, kind, values = block.split(b"\n", 2)
+            lines.setdefault(about + b"\n" + kind, []).append(values)
+    return b"".join(b"# HELP " + head + b"\n" + b"".join(values) for head, values in lines.items())
+
+
+class _Labelled(Collector):
+    """What a registry collects, with labels more."""
+
+    def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+        self._registry = registry
+        self._labels = dict(labels)
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [one._replace(labels={**one.labels, **self._labels}) for one in family.samples]
+            yield family
+
+    def describe(self) -> list[Metric]:
+        return []
 
 
 class _Queue(Collector):

@@ -49,6 +49,8 @@ def sample(row: Setting, directory: Path) -> Any:
         value = directory / "a file"
         value.touch()
         value = value if row.type.file_okay else directory
+    elif row.option == "--processes":
+        value = 7
     elif row.option == "--executor-account":
         value = "penstock:executor"
     elif isinstance(row.type, CheckedText) and "origin" in row.option:

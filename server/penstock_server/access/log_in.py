@@ -65,13 +65,16 @@ class Finished:
 
 
 class LogIn:
-    """Servers that have the same secret finish what another one began; without a secret each has a key of its own."""
+    """Servers that have the same secret finish what another one began; without a secret each has a key of its own,
+    or `key`, which its processes share.
+    """
 
-    def __init__(self, issuer: Issuer, client: ClientSettings) -> None:
+    def __init__(self, issuer: Issuer, client: ClientSettings, key: str = "") -> None:
+        secret = client.client_secret or key
         self._issuer = issuer
         self._client = client
         self._verifier = TokenVerifier(issuer, [client.client_id])
-        self._cookies = Fernet(_cookie_key(client.client_secret) if client.client_secret else Fernet.generate_key())
+        self._cookies = Fernet(_cookie_key(secret) if secret else Fernet.generate_key())
 
     def begin(self, redirect_uri: str, path: str) -> Begun:
         """`path` is where the user wants to go. Raises UnavailableError."""

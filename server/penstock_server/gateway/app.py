@@ -89,6 +89,8 @@ class GatewaySettings:
     max_package_bytes: int = 32 * 1024 * 1024
     problems: Callable[[], list[str]] = list
     """Returns why the server is not ready, nothing if it is; may block."""
+    silent: Callable[[], list[int]] | None = None
+    """Returns the numbers of the server's other processes that do not answer; None where there are no others."""
     sites: SitePolicy = LOCAL_ONLY
     elsewhere: Elsewhere | None = None
     """Reads large JSON bodies; without it they are read here."""
@@ -107,7 +109,7 @@ def create_app(server: calls.Calls, settings: GatewaySettings) -> web.Applicatio
     uploads = Uploads(gateway.caller, gateway.admission, settings.max_package_bytes)
     gateway.admission.streaming += [uploads.pipeline, uploads.version]
     app.cleanup_ctx.append(gateway.admission.bodies.sweeping)
-    probes = Probes(settings.exposition, settings.problems)
+    probes = Probes(settings.exposition, settings.problems, settings.silent)
     gateway.admission.always += [probes.metrics, probes.readyz, probes.livez, gateway.healthz]
     probes.add_routes(app)
     app.router.add_get("/openapi.json", gateway.openapi)

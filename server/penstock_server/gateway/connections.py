@@ -195,9 +195,12 @@ class Listener:
         self._limited = limited
         self._ended: Counter[Limit] = Counter()
 
-    async def start(self, host: str, port: int) -> int:
-        """Binds and accepts; returns the port. Raises OSError when the address cannot be used."""
-        bound = await self._loop.create_server(asyncio.Protocol, host, port, reuse_port=False, start_serving=False)
+    async def start(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Binds and accepts; returns the port, `shared` with other processes of this server.
+
+        Raises OSError when the address cannot be used.
+        """
+        bound = await self._loop.create_server(asyncio.Protocol, host, port, reuse_port=shared, start_serving=False)
         # The event loop resolves and binds all addresses of a name; accepting is done here.
         self._sockets = [one.dup() for one in bound.sockets]
         bound.close()

@@ -1,7 +1,9 @@
 """What probes and Prometheus ask: /livez, /readyz, /metrics, on the HTTP port and, if it is set, on one of their own.
 
 Why a port of their own: a network policy can keep strangers off it. Invariants: what blocks runs on threads that
-nothing else uses, so an answer waits for no other request; many who ask at a time are answered together.
+nothing else uses, so an answer waits for no other request; many who ask at a time are answered together. Where a server
+has several processes, whichever is asked says that the server lives only if all of them do that are there, and gives
+the metrics of all; whether it is ready it says for all, as they have the same database.
 """
 
 from __future__ import annotations
@@ -19,11 +21,19 @@ _Result = TypeVar("_Result")
 
 
 class Probes:
-    """`exposition` returns the metrics for Prometheus, `problems` why the server is not ready; both may block."""
+    """`exposition` returns the metrics for Prometheus, `problems` why the server is not ready, `silent` the numbers of
+    other processes that do not answer, None where there are no others; all may block.
+    """
 
-    def __init__(self, exposition: Callable[[], bytes], problems: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        exposition: Callable[[], bytes],
+        problems: Callable[[], list[str]],
+        silent: Callable[[], list[int]] | None = None,
+    ) -> None:
         self._exposition = _Shared("metrics", exposition)
         self._problems = _Shared("readyz", problems)
+        self._silent = _Shared("livez", silent) if silent is not None else None
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/metrics", self.metrics)
@@ -40,13 +50,22 @@ class Probes:
         return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
 
     async def livez(self, request: web.Request) -> web.StreamResponse:
+        """503 while a process of the server stands still."""
+        silent = await self._silent.result() if self._silent is not None else []
+        if silent:
+            problems = [f"process {number} does not answer" for number in silent]
+            return web.json_response({"alive": False, "problems": problems}, status=503)
         return web.json_response({"alive": True})
 
 
-def probes_app(exposition: Callable[[], bytes], problems: Callable[[], list[str]]) -> web.Application:
+def probes_app(
+    exposition: Callable[[], bytes],
+    problems: Callable[[], list[str]],
+    silent: Callable[[], list[int]] | None = None,
+) -> web.Application:
     """An application with these routes alone."""
     app = web.Application()
-    Probes(exposition, problems).add_routes(app)
+    Probes(exposition, problems, silent).add_routes(app)
     return app
 
 

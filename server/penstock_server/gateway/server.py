@@ -21,25 +21,43 @@ from penstock_server.telemetry import Limited, count_nothing
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An application and where it is served; `option` is what the address is called in errors."""
+    """An application and where it is served; `option` is what the address is called in errors.
+
+    `shared`: other processes of this server have the port, too.
+    """
 
     app: web.Application
     host: str
     port: int
     option: str = ""
     tls: ssl.SSLContext | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateSite:
+    """An application for the other processes of this server, on a Unix socket."""
+
+    app: web.Application
+    path: str
 
 
 class GatewayServer:
     """Each site has the limits to itself; `limited` is told of connections that any of them refuses or ends.
+    `private` are served by the same event loop, without limits: an answer there says that it turns.
 
     `start` and `stop` may be called from any thread, once each.
     """
 
     def __init__(
-        self, sites: Sequence[Site], limits: HttpLimits = DEFAULT_LIMITS, limited: Limited = count_nothing
+        self,
+        sites: Sequence[Site],
+        limits: HttpLimits = DEFAULT_LIMITS,
+        limited: Limited = count_nothing,
+        private: Sequence[PrivateSite] = (),
     ) -> None:
         self._sites = sites
+        self._private = private
         self._limits = limits
         self._limited = limited
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,12 +93,17 @@ class GatewayServer:
                 listener = Listener(runner.server, self._limits, site.tls, self._limited)
                 listeners.append(listener)
                 try:
-                    ports.append(await listener.start(site.host, site.port))
+                    ports.append(await listener.start(site.host, site.port, shared=site.shared))
                 except OSError as error:
                     raise SiteError(site, error) from error
+            for private in self._private:
+                runner = _runner(private.app, self._limits)
+                runners.append(runner)
+                await runner.setup()
+                await web.UnixSite(runner, private.path).start()
             bound.set_result(ports)
             await self._stop.wait()
-        except SiteError as error:
+        except (SiteError, OSError) as error:
             bound.set_exception(error)
         finally:
             for listener in listeners:

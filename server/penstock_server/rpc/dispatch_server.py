@@ -39,14 +39,17 @@ def build_dispatch_server(
     telemetry: Telemetry,
     authentication: Authentication | None = None,
     refused: Refused = note_nothing,
+    *,
+    shares_port: bool = False,
 ) -> RunningServer:
     """A server with the executors' services registered, not yet started or bound to a port.
 
     Without `authentication` nobody is asked who they are. `refused` is told of every call that was turned away.
+    `shares_port`: with other processes of this server.
     """
     limited = telemetry.limited(Port.DISPATCH)
     interceptor = CallInterceptor(telemetry, AccessControl(authentication, refused=refused), limited=limited)
-    grpc_server = new_server("dispatch", [interceptor], limited=limited)
+    grpc_server = new_server("dispatch", [interceptor], limited=limited, shares_port=shares_port)
     server: Any = grpc_server
     dispatch_pb2_grpc.add_DispatchServiceServicer_to_server(DispatchServicer(dispatch), server)
     names = [_DISPATCH_SERVICE]

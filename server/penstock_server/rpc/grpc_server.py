@@ -44,15 +44,18 @@ def new_server(
     interceptors: Sequence[grpc.ServerInterceptor],
     proxies: Sequence[Network] = (),
     limited: Limited = count_nothing,
+    *,
+    shares_port: bool = False,
 ) -> grpc.Server:
     """A server without services. Its threads are called after `name`.
 
     Calls of `proxies` stand for many peers: bounds of one do not hold for them. `limited` counts what bounds refuse.
+    `shares_port`: with other processes of this server.
     """
     return grpc.server(
         ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix=name),
         interceptors=[ArrivalInterceptor(proxies, limited=limited), *interceptors],
-        options=server_options(),
+        options=server_options(shares_port=shares_port),
     )
 
 

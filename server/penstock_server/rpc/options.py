@@ -17,12 +17,12 @@ METADATA_BYTES = 16 * 1024
 _OTHER_FILES = 8192
 
 
-def server_options() -> list[tuple[str, int]]:
-    """For `grpc.server`."""
+def server_options(*, shares_port: bool = False) -> list[tuple[str, int]]:
+    """For `grpc.server`; `shares_port` with other processes of this server, each of which gets a part of what comes."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shares_port)),
         # Executors and server ping each other often, so that no run is handed to an executor that is gone.
         ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
         ("grpc.keepalive_permit_without_calls", 1),

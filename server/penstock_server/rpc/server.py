@@ -193,17 +193,20 @@ def build_server(
     access: AccessRules | None = None,
     proxies: Sequence[Network] = (),
     elsewhere: Elsewhere | None = None,
+    *,
+    shares_port: bool = False,
 ) -> PublicServer:
     """A server with all services registered, not yet started or bound to a port.
 
     `elsewhere` takes large messages apart; without it they are here.
 
-    Calls of `proxies` stand for many peers: bounds of one do not hold for them.
+    Calls of `proxies` stand for many peers: bounds of one do not hold for them. `shares_port`: with other processes of
+    this server.
     """
     access = access or AccessRules()
     limited = telemetry.limited(Port.PUBLIC)
     interceptor = CallInterceptor(telemetry, access.control, proxies, limited, elsewhere)
-    grpc_server = new_server("rpc", [RefuseExecutors(), interceptor], proxies, limited)
+    grpc_server = new_server("rpc", [RefuseExecutors(), interceptor], proxies, limited, shares_port=shares_port)
     handlers = HandlerRegistry(grpc_server)
     server: Any = handlers
     experiment_pb2_grpc.add_ExperimentServiceServicer_to_server(ExperimentServicer(services.experiments), server)

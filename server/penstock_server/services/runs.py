@@ -172,8 +172,9 @@ class RunService:
         run = self._run(new, experiment, spec, pipeline_id, version_id)
         uow.specs.put(spec)
         uow.runs.add(run)
-        uow.experiments.note_run(experiment.experiment_id, run.created_at)
         _note(uow, run.created_at, "create", run)
+        # Last: all who make a run of the experiment wait for this row until the transaction of the one before is over.
+        uow.experiments.note_run(experiment.experiment_id, run.created_at)
         return run
 
     def get(self, run_id: str) -> RunDetails:

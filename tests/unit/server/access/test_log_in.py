@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -236,3 +237,26 @@ def test_no_path_leads_elsewhere(path: str) -> None:
 def test_whatever_is_asked_for_stays_here(text: str) -> None:
     found = local_path(text)
     assert found.startswith("/") and urlsplit(found).netloc == "" and not found.startswith(("//", "/\\"))
+
+
+def test_processes_of_a_server_finish_what_another_began_without_a_secret(
+    issuer: OidcIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = f"{quote(CLIENT, safe='')}:{quote(SECRET, safe='')}"
+    as_it_is, confidential = issuer.exchange, base64.b64encode(pair.encode()).decode()
+    sent: list[str] = []
+
+    def exchange(form: dict[str, str], authorization: str) -> tuple[int, dict[str, Any]]:
+        """Of an issuer that knows the client as a public one."""
+        sent.append(authorization + form.get("client_secret", ""))
+        return as_it_is(form, f"Basic {confidential}")
+
+    monkeypatch.setattr(issuer, "exchange", exchange)
+    client = ClientSettings(CLIENT)
+    first, second = (LogIn(Issuer(issuer.url), client, "of this server's processes") for _ in range(2))
+    begun = first.begin(BACK, "/")
+    assert second.finish(begun.kept, answered(issuer, begun)).path == "/"
+    assert sent == [""], "the key is not for the issuer"
+    begun = LogIn(Issuer(issuer.url), client).begin(BACK, "/")
+    with pytest.raises(UnauthenticatedError):
+        second.finish(begun.kept, answered(issuer, begun))
