@@ -233,6 +233,21 @@ async def test_a_pod_goes_when_what_was_begun_there_is_committed(tmp_path: Path,
         await backend.close()
 
 
+async def test_a_pod_that_is_not_found_for_a_moment_is_not_gone(tmp_path: Path) -> None:
+    """A proxy or a node may say so of a Pod that is there."""
+    async with workers(tmp_path) as b:
+        backend = await b.backend()
+        one = task(b, "t0", {"seconds": 1.0})
+        await backend.launch(one)
+        await started(b, "t0")
+        b.kube.faults.add(Fault(status=404, path="/exec", reason="NotFound", times=1))
+        b.kube.execs.cut()
+        outcome = await b.outcome(one.key)
+        assert outcome.succeeded, outcome.error
+        assert b.kube.stats()["pods_created"] == 1
+        await backend.close()
+
+
 async def test_a_worker_of_an_executor_that_is_gone_is_left_alone(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
     """It ends by itself when nobody is connected to it."""
     monkeypatch.setattr("penstock_executor.backends.kubernetes.workers.fleet._UNNEEDED_SECONDS", 0.2)

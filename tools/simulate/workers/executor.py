@@ -53,6 +53,14 @@ class _Client(KubeClient):
     def __init__(self, executor: SimExecutor) -> None:
         self._executor = executor
 
+    async def get(self, path: str, **params: str | int) -> dict[str, Any]:
+        cluster, name = self._executor.cluster, path.rpartition("/")[2]
+        await asyncio.sleep(cluster.delay())
+        pod = cluster.workers.get(name)
+        if pod is None:
+            raise NotFoundError(404, "NotFound", f'pods "{name}" not found')
+        return dict(pod.document())
+
     async def list_all(self, path: str, label_selector: str = "", *, limit: int = 500) -> ObjectList:
         cluster = self._executor.cluster
         await asyncio.sleep(cluster.delay())

@@ -15,7 +15,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from penstock_ir.event_log import FailureKind
 from penstock_kube.client import KubeClient
@@ -32,20 +31,20 @@ from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
 from penstock_executor.backends.kubernetes.task_store import TaskStore
-from penstock_executor.backends.kubernetes.verdict import disruption
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import Wait
 from penstock_executor.backends.kubernetes.worker_policy import isolation
 from penstock_executor.backends.kubernetes.workers.choice import why_not
+from penstock_executor.backends.kubernetes.workers.endings import concluded, lost
 from penstock_executor.backends.kubernetes.workers.fences import FencedOffError, Fences, Found
 from penstock_executor.backends.kubernetes.workers.fleet import Fleet
 from penstock_executor.backends.kubernetes.workers.instructions import instructions, is_too_long
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
 from penstock_executor.backends.kubernetes.workers.queues import Queues
-from penstock_executor.backends.kubernetes.workers.results import begun_by, outcome_of, told_result
+from penstock_executor.backends.kubernetes.workers.results import begun_by, told_result
 from penstock_executor.backends.kubernetes.workers.shapes import shaped
-from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
+from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
 from penstock_executor.background import Background
 from penstock_executor.backoff import is_transient, retried
@@ -56,11 +55,6 @@ log = logging.getLogger(__name__)
 _AGAIN_SECONDS = 0.5
 _DEFECT_SECONDS = 5.0
 _DECISIONS_SECONDS = 5.0
-_STATUS_PAUSE_SECONDS = 0.05
-_FROM_OUTSIDE = (9, 15)
-"""Signals that a container's end begins with."""
-_STATUS_SECONDS = 10.0
-"""For so long the cluster is waited for, to say how a worker ended under its attempt."""
 
 
 class WorkerAttempts:
@@ -525,11 +519,7 @@ class WorkerAttempts:
             text = "the run was terminated" if attempt.number else "the task was ended before it started"
             self._end(attempt, attempt.failed(FailureKind.CANCELED, text))
         elif action is Action.DELIVER_LOST:
-            assert worker is not None
-            failure = disruption(worker.view)
-            text = f"the worker {worker.view.name} was gone while the task ran in it"
-            kind, why = (failure.kind, failure.text) if failure is not None else (FailureKind.INFRASTRUCTURE, text)
-            self._end(attempt, attempt.failed(kind, why, failure.cause if failure is not None else None))
+            self._end(attempt, lost(attempt))
         elif action is Action.HAND_BACK:
             self._drop(attempt)
         # WITHDRAW: whoever gives it to a worker, or makes its Pod, asks for the state before.
@@ -550,31 +540,7 @@ class WorkerAttempts:
             return
 
     async def _concluded(self, attempt: WorkerAttempt, outcome: TaskOutcome | None) -> None:
-        worker = attempt.worker
-        assert worker is not None
-        try:
-            if outcome is None:
-                if attempt.state.stop is None and _may_be_the_workers_end(attempt, worker):
-                    await self._status_of(worker)
-                outcome = outcome_of(attempt, worker.view)
-                if worker.alone_since and attempt.result is None and outcome.failure is FailureKind.INFRASTRUCTURE:
-                    # Not by somebody else: who follows it deleted the Pod.
-                    outcome = replace(outcome, error=f"the agent of the worker {worker.view.name} has ended")
-        except Exception as error:
-            # A defect of ours, or a status nobody has seen yet: one attempt's end, not the executor's.
-            log.exception("worker %s: the end of an attempt cannot be understood", worker.view.name)
-            text = f"the end of the attempt was not understood: {error}"
-            outcome = attempt.failed(FailureKind.INFRASTRUCTURE, text)
-        self._observe(attempt, Observation.CONCLUDED, outcome)
-
-    async def _status_of(self, worker: Worker) -> None:
-        """Waits until the cluster says how the worker's container ended, or why it is to end, if it is."""
-        until = seconds_now() + _STATUS_SECONDS
-        while seconds_now() < until and not (worker.gone or worker.view.deleted_at or worker.ready):
-            main = worker.view.container("main")
-            if main is not None and main.terminated is not None:
-                return
-            await asyncio.sleep(_STATUS_PAUSE_SECONDS)
+        self._observe(attempt, Observation.CONCLUDED, await concluded(attempt) if outcome is None else outcome)
 
     def _end(self, attempt: WorkerAttempt, outcome: TaskOutcome) -> None:
         self._waits.forget(attempt.key)
@@ -611,15 +577,6 @@ class WorkerAttempts:
         if worker.idle and worker.pool is not None:
             # It may have had no room for the result of one more.
             self._queues.match(worker.pool)
-
-
-def _may_be_the_workers_end(attempt: WorkerAttempt, worker: Worker) -> bool:
-    """Whether the attempt's failure may be that of its worker, of which the cluster tells later than the agent."""
-    exit_ = attempt.result.exit if attempt.result is not None else None
-    if exit_ is None:
-        return True
-    ended_by_signal = exit_.signal in _FROM_OUTSIDE or exit_.code in (128 + one for one in _FROM_OUTSIDE)
-    return exit_.code != 0 and (ended_by_signal or (bool(worker.over) and not worker.retiring))
 
 
 def _now_millis() -> int:

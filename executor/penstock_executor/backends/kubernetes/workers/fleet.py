@@ -22,13 +22,13 @@ from penstock_kube.client import KubeClient
 from penstock_kube.errors import ForbiddenError, KubeError, NotFoundError, QuotaExceededError
 from penstock_kube.reflector import EventKind
 
-from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls, PodVanishedError
+from penstock_executor.backends.kubernetes.calls import CreateAbandonedError, PodCalls, PodVanishedError, pods_path
 from penstock_executor.backends.kubernetes.capacity import quota_text
 from penstock_executor.backends.kubernetes.view import PodView, view_of
 from penstock_executor.backends.kubernetes.worker_policy import WorkerPolicy
 from penstock_executor.backends.kubernetes.workers import sizing
 from penstock_executor.backends.kubernetes.workers.link import AgentLink, LinkDownError, LinkLostError, Message
-from penstock_executor.backends.kubernetes.workers.results import begun_by
+from penstock_executor.backends.kubernetes.workers.seen_pods import KEPT_SECONDS, SeenPods
 from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker, seconds_now
 from penstock_executor.backends.kubernetes.workers.worker_pod import named
 from penstock_executor.background import Background
@@ -46,8 +46,6 @@ _ALONE_SECONDS = 5.0
 """For so long a worker without its agent may end by itself. What runs there goes on for nobody."""
 _UNKNOWN_SECONDS = 300.0
 """So long a Pod that is to be removed stays at most, because of attempts that it alone tells to have been begun."""
-# What an ended worker's Pod says is of use to whoever takes its runs over.
-_KEPT_SECONDS = 3600.0
 _FORCE_SECONDS = 120.0
 _LATELY_SECONDS = 3600.0
 """For so long after its last attempt workers of a shape are kept ready."""
@@ -99,8 +97,7 @@ class Fleet:
         self._kinds: dict[Pool, _Kind] = {}
         self._workers: dict[str, Worker] = {}
         self._making: Counter[Pool] = Counter()
-        self._removed: set[str] = set()
-        self._there: dict[str, dict[str, PodView]] = {}
+        self._seen = SeenPods()
         self._background = Background("the workers")
 
     def start(self) -> None:
@@ -148,7 +145,7 @@ class Fleet:
         if worker is None:
             worker = self._workers[view.uid] = Worker(view, None)
             # Its end may have been told before anybody here asked for it.
-            seen = self._there.get(view.namespace, {}).get(view.uid)
+            seen = self._seen.find(view)
             if seen is not None:
                 self.pod_event(EventKind.MODIFIED, seen)
         worker.since = seconds_now()
@@ -167,7 +164,7 @@ class Fleet:
 
     def there(self, namespace: str) -> bool:
         """Whether Pods of workers were seen there that are not gone."""
-        return bool(self._there.get(namespace))
+        return self._seen.has_any(namespace)
 
     def retire(self, worker: Worker) -> None:
         """It takes no attempt any more, and ends after the one that it has."""
@@ -189,7 +186,7 @@ class Fleet:
         now = seconds_now()
         for worker in self._workers.values():
             for identity in worker.kept - known - worker.forgetting.keys():
-                if now - worker.left.setdefault(identity, now) > _KEPT_SECONDS:
+                if now - worker.left.setdefault(identity, now) > KEPT_SECONDS:
                     worker.kept.discard(identity)
             worker.left = {one: since for one, since in worker.left.items() if one in worker.kept - known}
 
@@ -204,12 +201,7 @@ class Fleet:
 
     def pod_event(self, kind: EventKind, view: PodView) -> None:
         """Of a Pod with the label of workers."""
-        there = self._there.setdefault(view.namespace, {})
-        if kind is EventKind.DELETED:
-            there.pop(view.uid, None)
-            self._removed.discard(view.uid)
-        else:
-            there[view.uid] = view
+        self._seen.event(kind, view)
         worker = self._workers.get(view.uid)
         if worker is None:
             return
@@ -290,9 +282,8 @@ class Fleet:
         if worker.gone:
             return
         if isinstance(error, NotFoundError):
-            # Its end may have been told before anybody here knew of it.
-            self._gone(worker)
-            self._workers.pop(worker.view.uid, None)
+            # Its end may have been told before anybody here knew of it. Who is in between may say so, too.
+            self._background.begin(self._gone_if_not_there(worker))
             return
         log.info("the stream to worker %s broke: %s", worker.view.name, error)
         if isinstance(error, ForbiddenError) and worker.pool is not None:
@@ -300,6 +291,22 @@ class Fleet:
             worker.over = worker.over or text
             self.remove(worker)
             self._has_trouble(worker.pool, text)
+
+    async def _gone_if_not_there(self, worker: Worker) -> None:
+        view = worker.view
+        try:
+            there = view_of(await self._client.get(f"{pods_path(view.namespace)}/{view.name}"))
+            if there.uid == view.uid:
+                return
+        except NotFoundError:
+            pass
+        except KubeError as error:
+            # The stream is tried again anyway, and this is asked again when there is none.
+            log.info("it cannot be found out whether the Pod of worker %s is there: %s", view.name, error)
+            return
+        self._gone(worker)
+        if self._workers.get(view.uid) is worker:
+            del self._workers[view.uid]
 
     def _heard(self, worker: Worker, message: Message) -> None:
         # Not as soon as there is a stream: an agent that is no more may still be connected to.
@@ -341,8 +348,9 @@ class Fleet:
         return any(kind.waiting for pool, kind in self._kinds.items() if pool.namespace == namespace)
 
     def _count_there(self, namespace: str) -> int:
-        there = sum(not (one.ended or one.deleted_at) for one in self._there.get(namespace, {}).values())
-        return there + sum(count for pool, count in self._making.items() if pool.namespace == namespace)
+        return self._seen.count(namespace) + sum(
+            count for pool, count in self._making.items() if pool.namespace == namespace
+        )
 
     def _size(self, pool: Pool, kind: _Kind) -> None:
         if not kind.waiting or self.trouble(pool) or not allows(kind.policy, pool):
@@ -386,7 +394,8 @@ class Fleet:
             self._has_trouble(pool, trouble)
             return
         made = view_of(document)
-        view = self._there.setdefault(pool.namespace, {}).setdefault(made.uid, made)
+        # The watch may have been faster.
+        view = self._seen.find(made) or made
         log.info("worker %s/%s was made", pool.namespace, name)
         self._workers[made.uid] = Worker(view, pool)
         self.pod_event(EventKind.MODIFIED, view)
@@ -432,7 +441,8 @@ class Fleet:
                 del self._kinds[pool]
         for worker in list(self._workers.values()):
             self._look_after(worker, now)
-        self._remove_leftovers()
+        for view in self._seen.take_leftovers(self._workers):
+            self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
 
     def _look_after(self, worker: Worker, now: float) -> None:
         if worker.gone:
@@ -465,34 +475,10 @@ class Fleet:
             worker.over = worker.over or "it cannot be reached"
             self.remove(worker)
 
-    def _remove_leftovers(self) -> None:
-        """Of whoever made them: Pods that have ended, whose agent has, or that never began."""
-        now = time.time() * 1000
-        for view in [one for views in self._there.values() for one in views.values()]:
-            agent = view.container("agent")
-            if view.deleted_at or view.uid in self._removed or (agent is not None and agent.running_since):
-                continue
-            worker = self._workers.get(view.uid)
-            ends = [one.terminated.finished_at for one in view.containers if one.terminated]
-            if _says_nothing(view, worker) or now - max(ends, default=view.created_at) > _KEPT_SECONDS * 1000:
-                self._removed.add(view.uid)
-                self._background.begin(self._calls.delete(view.namespace, view.name, view.uid))
-
 
 def allows(policy: WorkerPolicy, pool: Pool) -> bool:
     """Whether the pool's tasks may share workers so far."""
     return policy.allowed == "namespace" or (policy.allowed == "run" and bool(pool.run_id))
-
-
-def _says_nothing(view: PodView, worker: Worker | None) -> bool:
-    """Whether it is over, and of all that it may tell to have begun the outcomes are committed."""
-    agent = view.container("agent")
-    if not view.ended and (agent is None or agent.terminated is None):
-        return False
-    begun = begun_by(view)
-    if begun is None:
-        return worker is not None and worker.pool is not None and not worker.kept
-    return not begun - (worker.settled if worker is not None else set())
 
 
 def _count(value: object) -> int:
