@@ -228,7 +228,9 @@ class Server:
             become_subreaper()
             let_others_read(True)
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            # Also what whoever started us ignores, as a shell does for what it has in the background. Python ignores
+            # SIGXFSZ for itself, and this may go on as one.
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGXFSZ}:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self.forget_descriptors()
