@@ -28,8 +28,9 @@ from tests.support.schedules import made, past, schedule
 from tools.databases import MariaDB, PostgreSQL
 from tools.testing import runs, specs
 
+# The first of those that wait for a row waits for the transaction that has it; all others wait for the first.
 _WAITS_FOR_A_LOCK = """SELECT pid, client_port FROM pg_stat_activity
-    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'transactionid'"""
 _STANDS_STILL = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'idle in transaction'"
 
 
