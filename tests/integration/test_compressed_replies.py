@@ -102,15 +102,20 @@ class Counted:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self.received = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 near, _ = self._listening.accept()
+                self._open.append(near)
                 far = socket.create_connection(self._to)
-                threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
-                threading.Thread(target=self._pump, args=(far, near, True), daemon=True).start()
+                self._open.append(far)
+                for ends in ((near, far, False), (far, near, True)):
+                    self._threads.append(threading.Thread(target=self._pump, args=ends))
+                    self._threads[-1].start()
 
     def _pump(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with suppress(OSError):
@@ -121,14 +126,25 @@ class Counted:
             target.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        self._listening.close()
+        # Whoever waits in accept or recv hears of this, and not of a close.
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for one in (self._listening, *self._open):
+            one.close()
 
 
 @contextmanager
 def counted(address: str) -> Iterator[Counted]:
     made = Counted(address)
-    yield made
-    made.close()
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def test_over_grpc_by_metadata(up: Embedded, run_id: str) -> None:
