@@ -104,9 +104,9 @@ def test_the_role_is_enough(running: Running) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "resource", "fail"),
-    # A Pod and its events are one answer.
+    # A Pod and its events are one answer; before its log is shown, it is asked whether others write to that, too.
     [
-        ("get", "pods", {"pod", "pod/events"}),
+        ("get", "pods", {"pod", "pod/events", "pod/logs"}),
         ("list", "events", {"pod", "pod/events"}),
         ("get", "pods/log", {"pod/logs"}),
     ],
