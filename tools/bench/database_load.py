@@ -102,7 +102,7 @@ def counted(server: PostgreSQL, connections: int) -> None:
     """Starts it again with pg_stat_statements and room for so many connections."""
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'")
-        connection.execute(f"ALTER SYSTEM SET max_connections = {int(connections)}")  # type: ignore[arg-type]
+        connection.execute(f"ALTER SYSTEM SET max_connections = {int(connections)}")
     server.stop()
     server.start()
     with psycopg.connect(server.url, autocommit=True) as connection:

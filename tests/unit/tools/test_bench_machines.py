@@ -72,13 +72,13 @@ def test_processors_bind_while_none_is_left_over() -> None:
 
 def test_a_thread_binds_while_it_has_a_processor_all_the_time() -> None:
     found = binding(_spent(servers=1.0, lineage=1.9), 2.0, 0.3, _seen())
-    assert (found.what, found.share) == ("a process of ML Metadata, its one thread", pytest.approx(95.0))
+    assert found.what == "a process of ML Metadata, its one thread"
+    assert found.share == pytest.approx(95.0)
 
 
 def test_else_the_wait_of_most_connections_binds() -> None:
-    seen = _seen(
-        ("active", "IO", "WALSync"), ("active", "IO", "WALSync"), ("active", "", ""), ("active", "Lock", "tuple")
-    )
+    waiting = ("active", "IO", "WALSync")
+    seen = _seen(waiting, ("active", "", ""), waiting, ("active", "Lock", "tuple"))
     found = binding(_spent(servers=1.0), 2.0, 0.3, seen)
     assert found.what.endswith("IO:WALSync")
     assert found.share == 50.0
