@@ -41,6 +41,7 @@ _RUNS = 400
 _ITERATIONS = 10
 _LOOP = 1_000
 _CONNECTIONS = 400
+_SHOWN_LINES = 5
 
 
 @contextmanager
@@ -62,6 +63,8 @@ def _world(
         database = stack.enter_context(DatabaseLoad(postgres, {"Penstock": penstock, "ML Metadata": metadata}))
         clients = [stack.enter_context(Client(one.grpc)) for one in up.servers]
         yield LoadedInstallation(up, kube, database, clients)
+        for line in up.warnings()[:_SHOWN_LINES]:
+            click.echo(line, err=True)
         # A log that cannot be had costs something else than one that is kept.
         assert not [line for line in up.warnings() if "cannot be archived" in line]
 

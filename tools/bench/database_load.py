@@ -31,10 +31,16 @@ _ACTIVITY = """
 """
 _OWNERS = "SELECT /* bench */ run_id, lease_owner FROM runs WHERE claimable AND lease_owner <> ''"
 _STATEMENTS = """
-    SELECT datname, query, calls FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
+    SELECT datname, query, calls, rows FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
     WHERE query NOT LIKE '%/* bench */%'
 """
+_GROWTH = """
+    SELECT /* bench */ pg_current_wal_lsn() - '0/0'::pg_lsn,
+        (SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'runs'),
+        (SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs')
+"""
 _ENDS = ("COMMIT", "ROLLBACK")
+_RENEWALS = "UPDATE runs SET lease_expires_at="
 
 
 @dataclass(slots=True)
@@ -67,17 +73,40 @@ class Activity:
 
 @dataclass(slots=True)
 class Statements:
-    """How many there were. `others` read and write; the empty ones that ask whether a connection lives do not count."""
+    """How many there were. `others` read and write; the empty ones that ask whether a connection lives do not count.
+
+    `renewed` are the rows of runs that heartbeats wrote.
+    """
 
     others: int = 0
     transactions: int = 0
+    renewed: int = 0
 
-    def add(self, query: str, calls: int) -> None:
+    def add(self, query: str, calls: int, rows: int = 0) -> None:
         word = query.split(maxsplit=1)[0].upper()
         if word == "BEGIN":
             self.transactions += calls
         elif word not in _ENDS:
             self.others += calls
+        if query.startswith(_RENEWALS):
+            self.renewed += rows
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What is counted up since the server's start, in bytes, and `sizes` of databases by what they are called.
+
+    `updated` are changes of rows of `runs`, `hot` those of them that left its indexes as they were.
+    """
+
+    wal: int
+    updated: int
+    hot: int
+    sizes: Mapping[str, int]
+
+    def since(self, before: Growth) -> Growth:
+        sizes = {called: size - before.sizes[called] for called, size in self.sizes.items()}
+        return Growth(self.wal - before.wal, self.updated - before.updated, self.hot - before.hot, sizes)
 
 
 @dataclass(slots=True)
@@ -138,6 +167,14 @@ class DatabaseLoad:
         name = f" {self._databases[called]} "
         return sum(_cpu(one) for one in self._others(self._server.processes()) if name in _title(one))
 
+    def growth(self) -> Growth:
+        wal, updated, hot = self._asking.execute(_GROWTH).fetchall()[0]
+        sizes = {
+            called: self._looking.execute("SELECT pg_database_size(%s)", (name,)).fetchall()[0][0]
+            for called, name in self._databases.items()
+        }
+        return Growth(int(wal), int(updated), int(hot), sizes)
+
     @contextmanager
     def observed(self) -> Iterator[Observed]:
         """What happens meanwhile; complete when the block has ended."""
@@ -164,9 +201,9 @@ class DatabaseLoad:
             thread.join()
         if failures:
             raise failures[0]
-        for name, query, calls in self._looking.execute(_STATEMENTS).fetchall():
+        for name, query, calls, rows in self._looking.execute(_STATEMENTS).fetchall():
             if name in self._called:
-                found.statements.setdefault(self._called[name], Statements()).add(query, calls)
+                found.statements.setdefault(self._called[name], Statements()).add(query, calls, rows)
 
     def _look(self, found: Observed, *, owners: bool) -> None:
         states: dict[str, list[tuple[str, str, str]]] = {called: [] for called in self._databases}

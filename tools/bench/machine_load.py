@@ -20,7 +20,7 @@ from penstock_api.v2beta1 import run_pb2
 from prometheus_client.parser import text_string_to_metric_families
 
 from tools.bench.control_plane import cpu_seconds
-from tools.bench.database_load import DatabaseLoad, Observed, Statements
+from tools.bench.database_load import DatabaseLoad, Growth, Observed, Statements
 from tools.bench.installation import Installation
 from tools.bench.result import Row, at_most
 from tools.sim_kube.process import Troublemaker
@@ -109,6 +109,7 @@ class LoadedInstallation:
         """Rows of so many runs of a pipeline, which have so many tasks together."""
         pods = self._kube.stats()["pods_created"]
         succeeded, calls, warnings = self._succeeded(), self._calls(), len(self._up.warnings())
+        grown = self._database.growth()
         before, idle, started = self.spent(), psutil.cpu_times().idle, time.perf_counter()
         with self._database.observed() as seen:
             for number in range(count):
@@ -130,6 +131,7 @@ class LoadedInstallation:
             Row(f"{label}: processors left over", 100 * idled, "%"),
             *_of_calls(label, called, tasks),
             *_of_database(label, seen, whole, tasks),
+            *_of_growth(label, self._database.growth().since(grown), tasks),
             *_of_owners(label, Counter(seen.owners.values()), count, len(self._up.executors)),
             *_of_binding(label, binding(spent, whole, idled, seen)),
             at_most(f"{label}: runs lost", count - (self._succeeded() - succeeded), "", 0),
@@ -198,10 +200,23 @@ def _of_database(label: str, seen: Observed, seconds: float, tasks: int) -> list
             Row(f"{title}: a task's time in transactions", 1000 * activity.mean_busy * seconds / tasks, "ms/task"),
             Row(f"{title}: statements", told.others / tasks, "1/task"),
             Row(f"{title}: transactions", told.transactions / tasks, "1/task"),
+            *([Row(f"{title}: leases renewed", told.renewed / seconds, "rows/s")] if told.renewed else []),
         ]
         shares = list(activity.shares().items())[:_SHOWN_WAITS]
         rows += [Row(f"{title}{AT_WORK}{wait}", share, "%") for wait, share in shares]
     return rows
+
+
+def _of_growth(label: str, grown: Growth, tasks: int) -> list[Row]:
+    return [
+        Row(f"{label}: write-ahead log of PostgreSQL", grown.wal / tasks, "bytes/task"),
+        *(
+            Row(f"{label}: size of {called}'s database", size / tasks, "bytes/task")
+            for called, size in grown.sizes.items()
+        ),
+        Row(f"{label}: changes of rows of runs", grown.updated / tasks, "1/task"),
+        Row(f"{label}: of them without a change of an index", grown.hot / tasks, "1/task"),
+    ]
 
 
 def _of_owners(label: str, held: Mapping[str, int], count: int, executors: int) -> list[Row]:

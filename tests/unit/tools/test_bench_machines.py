@@ -50,8 +50,10 @@ def test_begin_and_commit_are_no_statements() -> None:
     told.add("BEGIN ISOLATION LEVEL READ COMMITTED", 3)
     told.add("COMMIT", 2)
     told.add("ROLLBACK", 1)
-    told.add("select 1 from runs", 7)
-    assert (told.others, told.transactions) == (7, 3)
+    told.add("select 1 from runs", 7, 7)
+    told.add("UPDATE runs SET lease_expires_at=$1 WHERE runs.run_id IN ($2)", 2, 50)
+    told.add("UPDATE runs SET lease_owner=$1, lease_expires_at=$2 WHERE runs.run_id = $3", 1, 1)
+    assert (told.others, told.transactions, told.renewed) == (10, 3, 50)
 
 
 def _spent(**by_program: float) -> Spent:
