@@ -43,7 +43,9 @@ class Installation:
         return [*(one.process for one in self.servers), *started]
 
     def warnings(self) -> list[str]:
-        return [line for path in sorted(self.logs.glob("*.log")) for line in path.read_text("utf-8").splitlines()]
+        """Of servers and executors; ML Metadata's library writes into the same files in a form of its own."""
+        lines = [line for path in sorted(self.logs.glob("*.log")) for line in path.read_text("utf-8").splitlines()]
+        return [line for line in lines if any(f" {level} " in line for level in ("WARNING", "ERROR"))]
 
     def _children(self) -> list[psutil.Process]:
         return [child for one in self.servers for child in one.process.children(recursive=True)]
