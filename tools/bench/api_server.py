@@ -1,14 +1,16 @@
-"""A server without an executor, so that the runs of a benchmark stay pending, and HTTP connections to it."""
+"""A server without an executor: the runs of a benchmark stay pending unless it starts one. HTTP connections to it."""
 
 from __future__ import annotations
 
 import http.client
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -24,13 +26,20 @@ class ApiServer:
 
 
 @contextmanager
-def api_server(directory: Path, url: str, *options: str) -> Iterator[ApiServer]:
-    """On ports that are free, with the database at `url` and without ML Metadata."""
+def api_server(
+    directory: Path, url: str, *options: str, environment: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+) -> Iterator[ApiServer]:
+    """On ports that are free, with the database at `url`, and without ML Metadata unless `options` have it.
+
+    `environment` is added to that of this process; what the server logs goes to `log`, else to stderr.
+    """
     command = [sys.executable, "-m", "penstock_server.main", "--data-dir", str(directory), "--log-level", "warning"]
     command += ["--database", url, "--metadata-database", "none", *options]
     started = subprocess.Popen(
         [*command, *(word for port in ("--http", "--grpc", "--dispatch") for word in (port, "127.0.0.1:0"))],
         stdout=subprocess.PIPE,
+        stderr=log,
+        env={**os.environ, **(environment or {})},
         text=True,
     )
     assert started.stdout is not None

@@ -32,6 +32,7 @@ from rich.console import Console
 from tools import object_stores
 from tools.bench.control_plane import control_plane, cpu_seconds
 from tools.bench.pod_watch import PodWatch
+from tools.bench.pods_environment import BUCKET, pods_environment
 from tools.bench.report import show
 from tools.bench.result import Row, at_least, at_most
 from tools.cluster import Cluster
@@ -44,7 +45,6 @@ from tools.testing import kube_specs, runs
 MESSAGE = json.dumps({"exit": {"code": 0}, "parameters": {}})
 WARM = {"workers": "namespace", "workersDefault": "namespace", "workersMax": "20"}
 NAMESPACE = "tasks"
-_BUCKET = "artifacts"
 
 
 @dataclass(slots=True)
@@ -82,28 +82,8 @@ def penstock(
     directory: Path, kubeconfig: str, namespace: str, settings: Mapping[str, str] | None = None
 ) -> Iterator[Embedded]:
     """With an S3 server, where the logs of all tasks are archived; `settings` are further PENSTOCK_ variables."""
-    with object_stores.s3([_BUCKET]) as s3:
-        directory.mkdir(parents=True, exist_ok=True)
-        config = directory / "store.yaml"
-        place = {
-            "endpoint": s3.endpoint,
-            "region": "us-east-1",
-            "forcePathStyle": True,
-            "credentials": {"fromEnv": True},
-        }
-        config.write_text(json.dumps({"providers": {"s3": {"default": place}}}))
-        environment = {
-            "KUBECONFIG": kubeconfig,
-            "PENSTOCK_NAMESPACE": namespace,
-            "PENSTOCK_INSTANCE": namespace,
-            "PENSTOCK_AGENT_IMAGE": "none",
-            "PENSTOCK_WRITES_PER_SECOND": "2000",
-            "PENSTOCK_ARTIFACTS": f"s3://{_BUCKET}/root",
-            "PENSTOCK_STORE_CONFIG": str(config),
-            "AWS_ACCESS_KEY_ID": s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-            **(settings or {}),
-        }
+    with object_stores.s3([BUCKET]) as s3:
+        environment = {**pods_environment(directory, s3, kubeconfig, namespace), **(settings or {})}
         with Embedded(directory, "--backend", "kubernetes", environment=environment) as up:
             yield up
             # A log that cannot be had costs something else than one that is kept.
