@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import socket
@@ -167,7 +168,6 @@ def test_nothing_of_a_fork_server_is_copied(both: tuple[ForkServer, ForkServer])
         server.socket.sendall(json.dumps(message).encode() + b"\n")
         started = json.loads(server.lines.readline())
         # It waits for whoever reads its log. A program has its name a moment after it has begun.
-        name = Path(f"/proc/{started['pid']}/comm")
-        runs.until(name.read_text, lambda text, expected=expected: text.startswith(expected))
+        runs.until(Path(f"/proc/{started['pid']}/comm").read_text, re.compile(expected).match)
         fifo.open("rb").close()
         assert json.loads(server.lines.readline())["event"] == "exited"
