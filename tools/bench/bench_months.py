@@ -32,7 +32,7 @@ from rich.console import Console
 from tools.bench import months_removal
 from tools.bench.months_calls import Calls, by_id, timed
 from tools.bench.months_filled import FILLING, Filled, fill, prepare
-from tools.bench.report import show
+from tools.bench.report import keep, show
 from tools.bench.result import Row
 from tools.databases import PostgreSQL, postgresql
 
@@ -55,10 +55,11 @@ _MEASURED = {
 
 def measure() -> list[Row]:
     """A small part, which shows that it works."""
-    return _measure([20_000], _SECONDS, pause=False)
+    return _measure([20_000], _SECONDS)
 
 
-def _measure(sizes: Sequence[int], seconds: float, *, pause: bool) -> list[Row]:
+def _measure(sizes: Sequence[int], seconds: float, *, pause: bool = False, report: Path | None = None) -> list[Row]:
+    """What is measured so far is in `report`, if there is to be one."""
     needed = max(sizes) * _BYTES
     if shutil.disk_usage(tempfile.gettempdir()).free < needed:
         raise click.ClickException(f"{tempfile.gettempdir()} has less than {needed / 1e9:.0f} GB left")
@@ -77,6 +78,8 @@ def _measure(sizes: Sequence[int], seconds: float, *, pause: bool) -> list[Row]:
             for one in both:
                 rows += [Row(f"{one.label}: {row.name}", row.value, row.unit) for row in _figures(server, one, seconds)]
                 refused.update(dict.fromkeys(one.refused))
+                if report is not None:
+                    keep(rows, report)
             for one in both:
                 _drop(server, one)
     for message in refused:
@@ -196,7 +199,7 @@ def main(runs: int, seconds: float, pause: bool, report: Path) -> None:
     if not sizes:
         raise click.BadParameter("it takes 5,000 at least", param_hint="--runs")
     with Console(stderr=True).status("measuring"):
-        rows = _measure(sizes, seconds, pause=pause)
+        rows = _measure(sizes, seconds, pause=pause, report=report)
     show(rows, report)
 
 
