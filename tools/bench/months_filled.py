@@ -120,7 +120,7 @@ def fill(filled: Filled) -> None:
         if filled.partitioned:
             _timed(filled, "rows", lambda: _fill_partitions(connection, filled))
             filled.refused = [_refused(connection, statement) for statement in _REFUSED]
-            key, references = sql.SQL("run_id, created_at"), list[sql.Composable]()
+            key, references = sql.SQL("run_id, created_at"), list[sql.SQL | sql.Composed]()
         else:
             references = _bare(connection)
             _timed(filled, "rows", lambda: _fill_plain(connection, filled))
@@ -149,7 +149,7 @@ def _refused(connection: psycopg.Connection[Any], statement: str) -> str:
     raise AssertionError(f"not refused: {statement}")
 
 
-def _bare(connection: psycopg.Connection[Any]) -> list[sql.Composable]:
+def _bare(connection: psycopg.Connection[Any]) -> list[sql.SQL | sql.Composed]:
     """Takes keys and indexes from the table, with the foreign keys of others to it; how to make these again."""
     references = connection.execute(
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
