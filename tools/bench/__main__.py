@@ -8,11 +8,13 @@ tasks as Pods next to bare Pods. workers: tasks that share warm workers next to 
 shapes: what it costs to know the worker of a task. pod_price: what a Pod costs the API server, and which part of it.
 terminate: the end of a run of many Pods. ui: pages in Chromium, how soon they can be used and what they cost. watches:
 thousands of watches of one run. list_watches: a thousand watches of twenty lists while runs go by. logs: hundreds of
-followers of logs. polls: asking again and again how a run of 100 to 100,000 tasks stands. processes: one server with
-one process and with two, and two servers.
+followers of logs. months: the runs' table on PostgreSQL as it is and partitioned by month, with 20,000 runs. polls:
+asking again and again how a run of 100 to 100,000 tasks stands. processes: one server with one process and with two,
+and two servers.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
+Ten million runs: python -m tools.bench.bench_months
 Certificates and issuers' keys replaced under load: python -m tools.bench.bench_rotation
 """
 
@@ -35,6 +37,7 @@ from tools.bench import (
     bench_local,
     bench_logs,
     bench_machines,
+    bench_months,
     bench_pod_price,
     bench_polls,
     bench_processes,
@@ -58,6 +61,7 @@ MEASURES: dict[str, Measure] = {
     "local": bench_local.measure,
     "logs": bench_logs.measure,
     "machines": bench_machines.measure,
+    "months": bench_months.measure,
     "pod_price": bench_pod_price.measure,
     "polls": bench_polls.measure,
     "processes": bench_processes.measure,
