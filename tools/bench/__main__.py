@@ -8,9 +8,9 @@ tasks as Pods next to bare Pods. workers: tasks that share warm workers next to 
 shapes: what it costs to know the worker of a task. pod_price: what a Pod costs the API server, and which part of it.
 terminate: the end of a run of many Pods. ui: pages in Chromium, how soon they can be used and what they cost. watches:
 thousands of watches of one run. list_watches: a thousand watches of twenty lists while runs go by. logs: hundreds of
-followers of logs. months: the runs' table on PostgreSQL as it is and partitioned by month, with 20,000 runs. polls:
-asking again and again how a run of 100 to 100,000 tasks stands. processes: one server with one process and with two,
-and two servers.
+followers of logs. machines: several servers and executors on one PostgreSQL. months: the runs' table on PostgreSQL as
+it is and partitioned by month, with 20,000 runs. polls: asking again and again how a run of 100 to 100,000 tasks
+stands. processes: one server with one process and with two, and two servers.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
