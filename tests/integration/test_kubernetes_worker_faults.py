@@ -163,13 +163,13 @@ async def test_a_deadline_is_one_whoever_holds_the_run(tmp_path: Path, monkeypat
         b.events.clear()
         b.runs.held_as = 2
         # So long nobody holds the run, and the attempt runs.
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.0)
         second = await b.backend()
         await second.launch(replace(one, may_exist=True, seen_running=True))
         await started(b, "t0")
         (again,) = [event for event in b.events if isinstance(event, TaskStarted)]
-        assert again.at_millis - before.at_millis < 900
-        assert timers[0] > 3599.9 and len(timers) == 2 and timers[1] <= timers[0] - 0.9
+        assert again.at_millis - before.at_millis < 1900
+        assert len(timers) == 2 and timers[1] <= timers[0] - 1.9
         await second.close()
 
 

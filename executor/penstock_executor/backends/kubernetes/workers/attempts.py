@@ -456,7 +456,10 @@ class WorkerAttempts:
         self._observe(attempt, Observation.ENDED, failed)
 
     def _may_go(self, worker: Worker) -> bool:
-        """Whether whoever takes runs over knows without the worker's Pod what was begun there, or may have been."""
+        """Whether whoever takes runs over knows without the worker's Pod what was begun there, or may have been.
+
+        What it may have begun counts as begun from now on: when its Pod has gone, nobody can tell any more.
+        """
         for attempt in list(worker.followed.values()):
             if not attempt.number:
                 self._begun_or_not(worker, attempt)
