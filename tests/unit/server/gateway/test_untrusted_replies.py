@@ -74,14 +74,14 @@ async def test_every_route(tmp_path: Path, fails: bool) -> None:
         assert len(paths) > 80
         for verb, path in [*paths, ("GET", "/unknown"), ("OPTIONS", "/"), ("GET", "/"), ("GET", "/part.js")]:
             for prefix in ("", "/pipeline"):
-                reply = await client.request(verb, f"{prefix}{path}?{QUERY}")
-                assert reply.headers["X-Content-Type-Options"] == "nosniff", path
-                policy = reply.headers.get("Content-Security-Policy", "")
-                if not policy.startswith("sandbox; default-src 'none'") or "script" in policy or "allow" in policy:
-                    pages.add(path)
-                if reply.status == 200 and HTML in await reply.read():
-                    streamed.add(path)
-                    assert reply.content_type in (("text/html",) if path.endswith(":html") else SHOWN_AS)
+                async with client.request(verb, f"{prefix}{path}?{QUERY}") as reply:
+                    assert reply.headers["X-Content-Type-Options"] == "nosniff", path
+                    policy = reply.headers.get("Content-Security-Policy", "")
+                    if not policy.startswith("sandbox; default-src 'none'") or "script" in policy or "allow" in policy:
+                        pages.add(path)
+                    if reply.status == 200 and HTML in await reply.read():
+                        streamed.add(path)
+                        assert reply.content_type in (("text/html",) if path.endswith(":html") else SHOWN_AS)
     gateway.stop(0)
     assert pages == {"/", "/part.js"}
     assert bool(streamed) != fails
