@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -352,6 +353,9 @@ def check(seed: int) -> World:
     """Raises AssertionError."""
     # What faults lead to is expected.
     logging.disable(logging.ERROR)
+    # The pauses between tries are drawn from it.
+    drawn = random.getstate()
+    random.seed(f"everybody {seed}")
     loop = VirtualTimeLoop()
     try:
         world = World(seed)
@@ -364,5 +368,6 @@ def check(seed: int) -> World:
                 task.cancel()
             loop.run_until_complete(asyncio.wait(left))
         loop.close()
+        random.setstate(drawn)
         logging.disable(logging.NOTSET)
     return world
