@@ -24,27 +24,25 @@ from penstock_store.base import ArtifactStoreError
 
 from penstock_executor.attempts import AttemptKey, BackendEvent, TaskLaunch, TaskOutcome, TaskStarted, TaskWaiting
 from penstock_executor.backends.attempt_life import Action, Observation, Phase, step
-from penstock_executor.backends.base import HeldRuns, LeaseUncertainError, NoCapacityError
+from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.backends.kubernetes.backend_settings import BackendSettings
 from penstock_executor.backends.kubernetes.calls import PodCalls
 from penstock_executor.backends.kubernetes.capacity import Capacity
 from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
-from penstock_executor.backends.kubernetes.task_store import TaskStore
 from penstock_executor.backends.kubernetes.view import PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
-from penstock_executor.backends.kubernetes.waiting import Wait
 from penstock_executor.backends.kubernetes.worker_policy import isolation
-from penstock_executor.backends.kubernetes.workers.choice import why_not
+from penstock_executor.backends.kubernetes.workers.attempt_table import AttemptTable
 from penstock_executor.backends.kubernetes.workers.endings import concluded, lost
 from penstock_executor.backends.kubernetes.workers.fences import FencedOffError, Fences, Found
 from penstock_executor.backends.kubernetes.workers.fleet import Fleet
-from penstock_executor.backends.kubernetes.workers.instructions import instructions, is_too_long
 from penstock_executor.backends.kubernetes.workers.link import LinkDownError, LinkLostError, Message
+from penstock_executor.backends.kubernetes.workers.own_pods import OwnPods, own_pod_because
+from penstock_executor.backends.kubernetes.workers.preparation import Preparation
 from penstock_executor.backends.kubernetes.workers.queues import Queues
 from penstock_executor.backends.kubernetes.workers.results import begun_by, told_result
-from penstock_executor.backends.kubernetes.workers.shapes import shaped
-from penstock_executor.backends.kubernetes.workers.worker import Pool, Worker
+from penstock_executor.backends.kubernetes.workers.worker import Worker
 from penstock_executor.backends.kubernetes.workers.worker_attempt import WorkerAttempt
 from penstock_executor.background import Background
 from penstock_executor.backoff import is_transient, retried
@@ -52,7 +50,6 @@ from penstock_executor.engine.names import log_uri
 
 log = logging.getLogger(__name__)
 
-_AGAIN_SECONDS = 0.5
 _DEFECT_SECONDS = 5.0
 _DECISIONS_SECONDS = 5.0
 
@@ -72,10 +69,7 @@ class WorkerAttempts:
         own_pod: Callable[[TaskLaunch, str], Awaitable[None]],
     ) -> None:
         self._namespaces = namespaces
-        self._claims = claims
-        self._capacity = capacity
         self._settings = settings
-        self._own_pod = own_pod
         instance = settings.pods.instance
         self._fleet = Fleet(
             client,
@@ -91,7 +85,9 @@ class WorkerAttempts:
         self._fences = Fences(client, instance, self._fleet)
         self._waits = WaitReporter(lambda key, text: self._deliver(TaskWaiting(key, text)))
         self._queues = Queues(self._fleet, self._held_runs, self, self._waits)
-        self._attempts: dict[AttemptKey, WorkerAttempt] = {}
+        self._table = AttemptTable(capacity, self._waits)
+        self._own_pods = OwnPods(self._table, self._waits, self._held_runs, self.unwanted, own_pod)
+        self._preparation = Preparation(self._fleet, claims, settings)
         self._background = Background("attempts in workers")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
@@ -115,7 +111,7 @@ class WorkerAttempts:
         Raises LeaseUncertainError when the run was lost meanwhile, whoever holds it now.
         """
         fence = self._held_runs().fence(task.key.run_id)
-        known = self._attempts.get(task.key)
+        known = self._table.get(task.key)
         if known is not None and known.state.phase is not Phase.ENDED and not self._is_of_another_time(known, task):
             self._launched_again(known)
             return None
@@ -144,9 +140,15 @@ class WorkerAttempts:
         if task.seen_running or shared == "off":
             return ""
         try:
-            return await self._enqueued(task, config, shared, fence)
+            prepared = await self._preparation.prepare(task, config, shared)
         except (KubeError, ArtifactStoreError, ValueError):
             return ""
+        if isinstance(prepared, str):
+            return own_pod_because(prepared)
+        self._check_fence(task, fence)
+        attempt = self._begin(task, namespace)
+        self._queues.put(prepared.pool, prepared.pod, config.policy.workers, attempt, prepared.told)
+        return None
 
     def _is_of_another_time(self, known: WorkerAttempt, task: TaskLaunch) -> bool:
         """Whether its run was another executor's since, which may have begun it elsewhere."""
@@ -177,12 +179,12 @@ class WorkerAttempts:
 
     def _replaced(self, key: AttemptKey) -> None:
         """What was known of the attempt does not hold any more."""
-        attempt = self._attempts.get(key)
+        attempt = self._table.get(key)
         if attempt is not None:
-            self._drop(attempt)
+            self._table.drop(attempt)
 
     def knows(self, key: AttemptKey) -> bool:
-        return key in self._attempts
+        return self._table.get(key) is not None
 
     def full(self, namespace: str) -> str:
         """Why the namespace's attempts have to wait, empty when they have not."""
@@ -193,15 +195,16 @@ class WorkerAttempts:
         self._fleet.pod_event(kind, view)
 
     def cancel(self, key: AttemptKey) -> None:
-        attempt = self._attempts.get(key)
+        attempt = self._table.get(key)
         if attempt is not None:
             self._observe(attempt, Observation.CANCEL_ASKED)
 
     def release(self, key: AttemptKey) -> None:
         """The attempt's outcome is committed."""
-        attempt = self._attempts[key]
+        attempt = self._table.get(key)
+        assert attempt is not None, "not known here"
         # It may have been launched anew while its outcome of before was being committed.
-        self._drop(attempt)
+        self._table.drop(attempt)
         worker = attempt.worker
         if worker is None:
             return
@@ -217,11 +220,12 @@ class WorkerAttempts:
         self._fleet.drop_run(run_id)
 
     def close(self) -> None:
-        for attempt in self._attempts.values():
+        for attempt in self._table:
             attempt.cancel_timers()
         self._background.cancel()
         self._waits.close()
         self._queues.close()
+        self._own_pods.close()
         self._fences.close()
         self._fleet.close()
 
@@ -232,7 +236,7 @@ class WorkerAttempts:
             await asyncio.sleep(_DECISIONS_SECONDS)
             try:
                 self._ask_for_others()
-                self._fleet.leave_to_others({attempt.identity for attempt in self._attempts.values()})
+                self._fleet.leave_to_others({attempt.identity for attempt in self._table})
                 for namespace in self._fleet.namespaces():
                     policy = (await self._namespaces.get(namespace)).policy.workers
                     self._fleet.decide(namespace, policy)
@@ -245,41 +249,17 @@ class WorkerAttempts:
 
     def _ask_for_others(self) -> None:
         """Whether attempts of runs that are not held any more are another executor's by now: the worker says so."""
-        for attempt in list(self._attempts.values()):
+        for attempt in self._table:
             worker = attempt.worker
             if self._held_runs().expects(attempt.key) is not None:
                 continue
             if attempt.state.phase is Phase.ENDED:
-                # Its run was lost behind its end, so nobody releases it.
-                self._attempts.pop(attempt.key, None)
+                # Its run was lost behind its end.
+                self._table.remove_ended(attempt)
             elif worker is not None and worker.has(attempt):
                 self._background.begin(self._watched(worker, attempt))
 
     # --- the way to a worker ---------------------------------------------------------------------------------------
-
-    async def _enqueued(self, task: TaskLaunch, config: NamespaceConfig, shared: str, fence: int) -> str | None:
-        """As `takes`. Raises KubeError, ArtifactStoreError, ValueError for what a Pod of its own would raise, too."""
-        pods, store = self._settings.pods, TaskStore(config.store_config, task)
-        reason = why_not(task, pods, config.policy, store)
-        if reason:
-            return _own(reason)
-        told = instructions(task, pods, config.policy, store)
-        if is_too_long(told):
-            return _own("its arguments and variables are more than a worker takes")
-        claims = await self._claims.of_run(task, config.namespace, config.policy)
-        pod, shape = shaped(task, told.light, pods, config.policy, store, claims, shared)
-        pool = Pool(config.namespace, shape, task.key.run_id if shared == "run" else "")
-        trouble = self._fleet.trouble(pool)
-        if trouble and not self._fleet.usable(pool):
-            return _own(trouble)
-        if task.uses_workspace:
-            await self._claims.ensure_workspace(task, config.namespace)
-
-        policy = config.policy.workers
-        self._check_fence(task, fence)
-        attempt = self._begin(task, config.namespace)
-        self._queues.put(pool, pod, policy, attempt, told)
-        return None
 
     def _check_fence(self, task: TaskLaunch, fence: int) -> None:
         """Raises LeaseUncertainError."""
@@ -288,22 +268,19 @@ class WorkerAttempts:
             raise LeaseUncertainError(task.pod_name)
 
     def _begin(self, task: TaskLaunch, namespace: str) -> WorkerAttempt:
-        fence = self._held_runs().fence(task.key.run_id)
-        attempt = self._attempts[task.key] = WorkerAttempt(task, namespace, fence)
-        self._capacity.take(task.key, namespace)
-        return attempt
+        return self._table.begin(task, namespace, self._held_runs().fence(task.key.run_id))
 
     def unwanted(self, attempt: WorkerAttempt) -> bool:
         """Of one that nobody has begun: see `Lives`."""
         if attempt.state.stop is not None:
             self._observe(attempt, Observation.POSTPONED)
             return True
-        if self._attempts.get(attempt.key) is not attempt:
+        if not self._table.has(attempt):
             return True
         runs = self._held_runs()
         if runs.expects(attempt.key) is not True or runs.fence(attempt.key.run_id) != attempt.fence:
             # The next holder of its run looks for it, and finds that nobody has begun it.
-            self._drop(attempt)
+            self._table.drop(attempt)
             return True
         return False
 
@@ -332,15 +309,15 @@ class WorkerAttempts:
                 begun = await self._fences.begun(attempt.namespace, key.run_id, attempt.fence, held)
                 break
             except FencedOffError:
-                self._drop(attempt)
+                self._table.drop(attempt)
                 return
             except Exception:
                 # A defect of ours. It is not known whether the attempt was begun, so it is asked again.
                 log.exception("it cannot be found out what was begun of run %s", key.run_id)
                 await asyncio.sleep(_DEFECT_SECONDS)
-        if self._attempts.get(key) is not attempt or not held():
+        if not self._table.has(attempt) or not held():
             # What was found is of another time.
-            self._drop(attempt)
+            self._table.drop(attempt)
             return
         found = begun.attempts.get(attempt.identity)
         if found is not None and found.worker is not None and not found.forgotten:
@@ -393,38 +370,14 @@ class WorkerAttempts:
                 # Another executor follows it, and has it forgotten. Until then the worker's Pod is kept.
                 worker.give_up(attempt)
                 self._queues.begun(worker, attempt)
-                self._drop(attempt)
+                self._table.drop(attempt)
             # Else the run was claimed again, and the worker is asked again; or it is about to be lost (`_obey`).
         elif not attempt.number:
             self._queues.answered(worker, attempt, answer)
 
     def by_itself(self, attempt: WorkerAttempt, reason: str) -> None:
         """Launches it in a Pod of its own."""
-        self._background.begin(self._by_itself(attempt, _own(reason)))
-
-    async def _by_itself(self, attempt: WorkerAttempt, placement: str) -> None:
-        while self._attempts.get(attempt.key) is attempt and not self.unwanted(attempt):
-            # From here on it is known there, and nowhere twice.
-            del self._attempts[attempt.key]
-            self._capacity.hand_over(attempt.key)
-            try:
-                await self._own_pod(attempt.task, placement)
-            except NoCapacityError as error:
-                self._waits.update(attempt.key, Wait(str(error)))
-            except LeaseUncertainError:
-                log.debug("task %s waits for its lease", attempt.key.path)
-            else:
-                # Unless its Pod was seen.
-                self._capacity.cancel(attempt.key)
-                return
-            if attempt.key in self._attempts or self._held_runs().expects(attempt.key) is not True:
-                # Its run was lost meanwhile, and another launch may have come, and its end.
-                self._waits.forget(attempt.key)
-                self._capacity.cancel(attempt.key)
-                return
-            self._attempts[attempt.key] = attempt
-            self._capacity.take(attempt.key, attempt.namespace)
-            await asyncio.sleep(_AGAIN_SECONDS)
+        self._own_pods.give(attempt, reason)
 
     # --- what workers say ------------------------------------------------------------------------------------------
 
@@ -466,7 +419,7 @@ class WorkerAttempts:
         runs = self._held_runs()
         here = {
             one.identity
-            for one in self._attempts.values()
+            for one in self._table
             if one.worker is worker and one.state.phase is not Phase.ENDED and runs.start_committed(one.key)
         }
         begun = worker.kept | (begun_by(worker.view) or frozenset())
@@ -498,7 +451,7 @@ class WorkerAttempts:
     # --- acting: what follows from it ------------------------------------------------------------------------------
 
     def _observe(self, attempt: WorkerAttempt, observation: Observation, outcome: TaskOutcome | None = None) -> None:
-        if self._attempts.get(attempt.key) is not attempt:
+        if not self._table.has(attempt):
             # It was launched anew since, or is another executor's.
             return
         attempt.state, actions = step(attempt.state, observation)
@@ -524,7 +477,7 @@ class WorkerAttempts:
         elif action is Action.DELIVER_LOST:
             self._end(attempt, lost(attempt))
         elif action is Action.HAND_BACK:
-            self._drop(attempt)
+            self._table.drop(attempt)
         # WITHDRAW: whoever gives it to a worker, or makes its Pod, asks for the state before.
 
     async def _stop(self, attempt: WorkerAttempt, *, at_once: bool) -> None:
@@ -546,20 +499,10 @@ class WorkerAttempts:
         self._observe(attempt, Observation.CONCLUDED, await concluded(attempt) if outcome is None else outcome)
 
     def _end(self, attempt: WorkerAttempt, outcome: TaskOutcome) -> None:
-        self._waits.forget(attempt.key)
-        attempt.cancel_timers()
-        self._capacity.free(attempt.key)
+        self._table.end(attempt)
         self._deliver(outcome)
         if self._held_runs().expects(attempt.key) is None:
-            # Nobody here waits for it, so nobody will release it.
-            self._attempts.pop(attempt.key, None)
-
-    def _drop(self, attempt: WorkerAttempt) -> None:
-        attempt.cancel_timers()
-        if self._attempts.get(attempt.key) is attempt:
-            self._waits.forget(attempt.key)
-            self._capacity.free(attempt.key)
-            del self._attempts[attempt.key]
+            self._table.remove_ended(attempt)
 
     async def _forgotten(self, worker: Worker) -> None:
         """Tells a worker whose results are committed, each once: those that come meanwhile are told behind."""
@@ -584,7 +527,3 @@ class WorkerAttempts:
 
 def _now_millis() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _own(reason: str) -> str:
-    return f"a Pod of its own: {reason}"[:200] if reason else ""
