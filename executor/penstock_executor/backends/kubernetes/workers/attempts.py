@@ -127,9 +127,11 @@ class WorkerAttempts:
             self._replaced(task.key)
             return ""
         if task.may_exist:
-            if config.policy.workers.allowed == "off" and not self._fleet.there(namespace):
+            if config.policy.workers.allowed == "off" and not await self._fences.any_workers(namespace):
+                self._check_fence(task, fence)
                 self._replaced(task.key)
                 return ""
+            self._check_fence(task, fence)
             canceled = known is not None and known.state.stop is not None
             attempt = self._begin(task, namespace)
             if canceled:

@@ -101,6 +101,10 @@ class Fences:
                 del self._known[run_id]
             raise
 
+    async def any_workers(self, namespace: str) -> bool:
+        """Whether the namespace has any, whatever it says of workers now. Waits for as long as it takes."""
+        return bool(await self._listed(namespace))
+
     def forget(self, run_id: str) -> None:
         known = self._known.pop(run_id, None)
         if known is not None:

@@ -162,10 +162,6 @@ class Fleet:
             if pool.namespace == namespace:
                 kind.policy = policy
 
-    def there(self, namespace: str) -> bool:
-        """Whether Pods of workers were seen there that are not gone."""
-        return self._seen.has_any(namespace)
-
     def retire(self, worker: Worker) -> None:
         """It takes no attempt any more, and ends after the one that it has."""
         if not worker.retiring:

@@ -36,10 +36,6 @@ class SeenPods:
         """The same Pod as it was seen last."""
         return self._pods.get(view.namespace, {}).get(view.uid)
 
-    def has_any(self, namespace: str) -> bool:
-        """Whether there are some that are not gone."""
-        return bool(self._pods.get(namespace))
-
     def count(self, namespace: str) -> int:
         """How many there have not ended and are not about to."""
         return sum(not (one.ended or one.deleted_at) for one in self._pods.get(namespace, {}).values())
