@@ -248,7 +248,7 @@ def test_the_tag_depends_on_the_mask(client: Client, run_id: str) -> None:
 
     def asked(*metadata: tuple[str, str]) -> tuple[run_pb2.Run, str]:
         reply, call = client.runs.GetRun.with_call(request, metadata=metadata)
-        return reply, dict(call.trailing_metadata())["etag"]
+        return reply, str(dict(call.trailing_metadata())["etag"])
 
     whole, plain = asked()
     some, masked = asked((HEADER, "run_id,state"))
