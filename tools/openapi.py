@@ -15,6 +15,7 @@ from typing import Any
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+from penstock_server.domain.field_masks import takes_mask
 
 Schema = dict[str, Any]
 # As of the gateway; a test compares.
@@ -44,6 +45,13 @@ _WELL_KNOWN: Mapping[str, Schema] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Value": {},
     "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}, "required": ["@type"]},
+}
+_FIELDS: Schema = {
+    "name": "fields",
+    "in": "query",
+    "schema": {"type": "string"},
+    "description": "Which fields of the reply are wanted: paths with dots, commas between them, such as"
+    " runs.run_id,next_page_token. All where it is not sent.",
 }
 _ERRORS = {
     400: "Something in the request cannot be right; the message names it.",
@@ -137,6 +145,8 @@ class _Api:
             }
             if verb == "get":
                 operation["responses"]["304"] = {"description": "The reply has the tag that If-None-Match names."}
+            if takes_mask(f"/{full}/{method.name}"):
+                operation["parameters"].append(_FIELDS)
             comment = self._comments.get(f"{full}.{method.name}")
             if comment:
                 operation["description"] = comment

@@ -27,6 +27,7 @@ times and large numbers look is in [the wire contract](../contract/api.md#2-requ
 
 ```
 curl -s 'http://127.0.0.1:8888/apis/v2beta1/runs?page_size=5&sort_by=created_at%20desc'
+curl -s 'http://127.0.0.1:8888/apis/v2beta1/runs?fields=runs.run_id,runs.state,next_page_token'
 ```
 """
 _WITHOUT_RPC = """

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
+import zstandard
 from penstock.client import Client
 from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2, run_pb2_grpc
@@ -62,6 +63,10 @@ def test_over_rest(up: Embedded, run_id: str, path: str) -> None:
     assert gzip.decompress(content) == whole
     assert len(content) * 3 < len(whole)
     assert reply.getheader("ETag") == plain.getheader("ETag")
+    reply, content = asked(up, path, "gzip, deflate, br, zstd")
+    assert reply.getheader("Content-Encoding") == "zstd"
+    assert zstandard.ZstdDecompressor().decompress(content) == whole
+    assert reply.getheader("ETag") == plain.getheader("ETag")
     refused, same = asked(up, path, "gzip;q=0")
     assert (refused.getheader("Content-Encoding"), same) == (None, whole)
     head, nothing = asked(up, path, "gzip", verb="HEAD")
@@ -83,13 +88,15 @@ def test_over_grpc_web(up: Embedded, client: Client, run_id: str) -> None:
     assert plain.getheader("Content-Encoding") is None
     assert reply.getheader("Content-Encoding") == "gzip"
     assert gzip.decompress(content) == whole
+    _, content = asked(up, call, "gzip;q=0.9, zstd", "POST", body, kind)
+    assert zstandard.ZstdDecompressor().decompress(content) == whole
     (length,) = struct.unpack(">I", whole[1:5])
     assert run_pb2.Run.FromString(whole[5 : 5 + length]) == client.runs.GetRun(run_pb2.GetRunRequest(run_id=run_id))
     assert whole[5 + length] == 0x80
 
 
 def test_logs_are_sent_as_they_come(up: Embedded, run_id: str) -> None:
-    reply, _ = asked(up, f"/apis/v2beta1/runs/{run_id}/nodes/step-0/log", "gzip")
+    reply, _ = asked(up, f"/apis/v2beta1/runs/{run_id}/nodes/step-0/log", "gzip, zstd")
     assert (reply.status, reply.getheader("Content-Encoding")) == (200, None)
 
 

@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pytest
 from penstock.client import Client
-from penstock.settings import options, rows
 from penstock_api.v2beta1 import run_pb2
 from penstock_server.access.credentials import NOBODY
-from penstock_server.composition import build_services
-from penstock_server.rpc.local import LocalCalls
-from penstock_server.rpc.server import build_server
-from penstock_server.settings import Settings
-from penstock_server.storage.database import Database
-from penstock_server.telemetry import Telemetry
-from penstock_server.workers.pool import Workers
-from penstock_store.config import StoreConfig
 
+from tests.support.local_calls import local_calls
 from tests.support.statements import statements
 from tools.embedded import Embedded
 from tools.testing import runs, specs
@@ -128,28 +117,11 @@ def test_over_grpc_the_tag_is_metadata(client: Client, run_id: str) -> None:
     assert other == whole
 
 
-@contextmanager
-def calls(directory: Path) -> Iterator[tuple[LocalCalls, Database]]:
-    command = click.Command("server", params=options(rows(Settings)))
-    settings = Settings(**command.make_context("server", ["--data-dir", str(directory)]).params)
-    database = Database(settings.database_url())
-    database.migrate()
-    workers = Workers({})
-    telemetry = Telemetry(lambda: (0, 0))
-    services, dispatch = build_services(settings, database, StoreConfig(), {}, telemetry, workers)
-    local = build_server(services, None, telemetry).local
-    yield local, database
-    dispatch.stop()
-    local.close()
-    workers.close()
-    database.dispose()
-
-
 def test_an_unchanged_run_costs_one_statement(tmp_path: Path) -> None:
     new = run_pb2.CreateRunRequest()
     new.run.display_name = "run"
     new.run.pipeline_spec.update(specs.container(["true"]))
-    with calls(tmp_path) as (local, database):
+    with local_calls(tmp_path) as (local, database):
         made = local.unary(CREATE_RUN, new, 60, (), NOBODY)[0].result(60)
         request = run_pb2.GetRunRequest(run_id=made.run_id)
         future, context = local.unary(GET_RUN, request, 60, (), NOBODY)

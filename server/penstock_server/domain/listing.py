@@ -36,7 +36,7 @@ _U = TypeVar("_U")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_T]):
-    """`total_size` counts the items of all pages; `next_page_token` is empty on the last page."""
+    """`total_size` counts the items of all pages, 0 where nobody asked; `next_page_token` is empty on the last page."""
 
     items: Sequence[_T]
     total_size: int
@@ -173,9 +173,13 @@ class ListQuery:
     filter_text: str = ""
     total: int | None = None
     """The rows of all pages, as they were counted for the first one; None on that."""
+    counted: bool = True
+    """Whether somebody wants to know how many rows all pages have."""
 
-    def token(self, cursor: Cursor, total: int) -> str:
-        """The page token for the page that begins with this row; `total` are the rows of all pages."""
+    def token(self, cursor: Cursor, total: int | None) -> str:
+        """The page token for the page that begins with this row; `total` are the rows of all pages, None where they
+        were not counted.
+        """
         document = {
             "listing": self.listing.name,
             "scope": self.scope.parent,
@@ -185,7 +189,7 @@ class ListQuery:
             "filter": self.filter_text,
             "value": cursor.value,
             "id": cursor.identifier,
-            "total": total,
+            **({} if total is None else {"total": total}),
         }
         return base64.b64encode(json.dumps(document, separators=(",", ":")).encode()).decode()
 
@@ -198,6 +202,8 @@ class ListRequest:
     page_size: int = 0
     sort_by: str = ""
     filter: str = ""
+    counted: bool = True
+    """As in ListQuery."""
 
 
 def parse(listing: Listing, request: ListRequest, scope: Scope = EVERYTHING) -> ListQuery:
@@ -232,6 +238,7 @@ def parse(listing: Listing, request: ListRequest, scope: Scope = EVERYTHING) -> 
         sort_key=sort_key,
         filter_text=filter_text,
         total=total,
+        counted=request.counted,
     )
 
 
@@ -273,7 +280,8 @@ def _token(text: str, listing: Listing, scope: Scope) -> dict[str, Any]:
     shape = {"listing": str, "scope": str, "sort": str, "desc": bool, "filter": str, "id": str}
     if not isinstance(token, dict) or any(type(token.get(name)) is not kind for name, kind in shape.items()):
         raise _bad_token()
-    # Tokens of the release before have neither total nor namespace, and it had none.
+    # Tokens of the release before have neither total nor namespace, and it had none; one of a list that was not counted
+    # has no total.
     total = token.get("total", 0)
     if type(total) is not int or not 0 <= total <= _MAX_TOTAL:
         raise _bad_token()

@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 from penstock_api.v1 import insight_pb2
 
 from penstock_server.errors import PenstockError
-from penstock_server.gateway import calls, compression, conditional, connections, cross_site, replies
+from penstock_server.gateway import calls, compression, conditional, connections, cross_site, masks, replies
 from penstock_server.gateway.admission import CONTENT, Admission, Handler
 from penstock_server.gateway.conversion import beside, converted
 from penstock_server.gateway.cross_site import LOCAL_ONLY, SitePolicy
@@ -249,14 +249,16 @@ class _Gateway:
     async def _answered(
         self, route: Route, message: Message | bytes, request: web.Request, metadata: calls.Metadata
     ) -> web.StreamResponse:
+        mask = masks.metadata(request)
         keeps_all = request.query.get("options", "").lower() in ("true", "1")
+        keeps_all = keeps_all or masks.names_penstock_field(route.reply, mask)
         condition = conditional.Condition(request, keeps_all=keeps_all)
         try:
             reply, trailing = await self.caller.answer(
                 route.rpc,
                 message,
                 calls.deadline(request),
-                calls.sent(request, *metadata, *condition.metadata()),
+                calls.sent(request, *metadata, *mask, *condition.metadata()),
             )
         except grpc.RpcError as error:
             return replies.rpc_error_reply(error)

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import grpc
 from aiohttp import web
 
-from penstock_server.gateway import calls, compression, replies
+from penstock_server.gateway import calls, compression, masks, replies
 from penstock_server.gateway.admission import CONTENT
 from penstock_server.gateway.conversion import converted
 
@@ -89,7 +89,7 @@ class GrpcWeb:
         self, request: web.Request, path: str, message: bytes, headers: Mapping[str, str], *, text: bool
     ) -> web.StreamResponse:
         """The message and the trailers as one body, which may be compressed."""
-        sent, timeout = calls.sent(request), calls.deadline(request)
+        sent, timeout = calls.sent(request, *masks.header(request)), calls.deadline(request)
         try:
             mapped_request = await converted(len(message), lambda: self._view.map_request(path, message))
             content = await self._caller.unary(path, mapped_request, timeout, sent)

@@ -146,17 +146,22 @@ def to_json(message: Message) -> bytes:
 def clear_penstock_fields(message: Any) -> None:
     """Clears the fields that Penstock adds to upstream's messages, which have numbers from 1000 on."""
     for field, value in message.ListFields():
-        if field.number >= _FIRST_PENSTOCK_FIELD:
+        if is_penstock_field(field):
             message.ClearField(field.name)
         elif field.message_type is not None and _has_penstock_fields(field.message_type):
             for nested in value if is_repeated(field) else (value,):
                 clear_penstock_fields(nested)
 
 
+def is_penstock_field(field: FieldDescriptor) -> bool:
+    """Whether Penstock added it to a message of upstream's."""
+    return field.number >= _FIRST_PENSTOCK_FIELD
+
+
 @cache
 def _has_penstock_fields(kind: Descriptor) -> bool:
     """Whether the message has such fields itself; they are nested no deeper than in a list of a reply."""
-    return any(field.number >= _FIRST_PENSTOCK_FIELD for field in kind.fields)
+    return any(map(is_penstock_field, kind.fields))
 
 
 def parse_json(content: bytes, message: Message, place: str = "") -> None:

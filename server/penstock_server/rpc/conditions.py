@@ -2,7 +2,8 @@
 
 A caller names the tags that it has in `if-none-match`; a handler that can tell cheaply ends with the tag of its answer
 in the trailing `etag`. When the tag is one that the caller has, the answer is empty. Invariants: a tag says what the
-answer is made from, how much of it is told, and by which release; who may not read an answer is refused before.
+answer is made from, how much of it is told, which a field mask says too, and by which release; who may not read an
+answer is refused before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib.metadata import version
 import grpc
 
 from penstock_server.domain.entity_tags import ETAG, IF_NONE_MATCH, header, tags_of
+from penstock_server.rpc.field_masks import current_mask
 
 # Another release may tell more of the same.
 _RELEASE = version("penstock")
@@ -22,7 +24,8 @@ class Condition:
 
     def __init__(self, context: grpc.ServicerContext, told: str) -> None:
         self._context = context
-        self._told = f";{told};{_RELEASE}"
+        masked = current_mask().tag
+        self._told = f";{told};{masked};{_RELEASE}" if masked else f";{told};{_RELEASE}"
 
     def versions(self) -> list[str]:
         """Of answers like this one that the caller has."""

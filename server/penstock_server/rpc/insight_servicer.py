@@ -12,6 +12,7 @@ from penstock_api.v1 import insight_pb2_grpc
 from penstock_server.access.attributes import Attributes
 from penstock_server.access.authorization import Authorization
 from penstock_server.domain.caller import current_call
+from penstock_server.rpc import parts
 from penstock_server.rpc.convert import attempts as attempts_convert
 from penstock_server.rpc.convert import comparison as comparison_convert
 from penstock_server.rpc.convert import explain as explain_convert
@@ -20,6 +21,7 @@ from penstock_server.rpc.convert import lineage as lineage_convert
 from penstock_server.rpc.convert import overview as overview_convert
 from penstock_server.rpc.convert import recurring_runs as schedule_convert
 from penstock_server.rpc.convert.common import struct
+from penstock_server.rpc.field_masks import current_mask
 from penstock_server.rpc.outlet import OutletReader, without_thread
 from penstock_server.services.attempts import AttemptService
 from penstock_server.services.comparison import ComparisonService
@@ -58,7 +60,10 @@ class InsightServicer(insight_pb2_grpc.InsightServiceServicer):
         self._explain = explain
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
-        return convert.task_page_to_proto(self._service.tasks(convert.task_list_request(request)))
+        mask = current_mask()
+        counted = mask.wants("total_size")
+        found = self._service.tasks(convert.task_list_request(request), parts.of_tasks(mask), counted=counted)
+        return convert.task_page_to_proto(found)
 
     def ListArtifacts(
         self, request: pb.ListArtifactsRequest, context: grpc.ServicerContext

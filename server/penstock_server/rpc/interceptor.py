@@ -3,7 +3,8 @@
 Why one interceptor: all of them need the same wrapped handler, and their order is fixed. Invariants: the number of open
 streams is bounded (`stream_places`); a call whose deadline passed while it waited for a thread is not begun; the
 handler finds its call as the current one, that of a stream at every message; the request id, the caller's or a new one,
-is returned as `x-request-id`; a message that cannot be decoded is INVALID_ARGUMENT, where grpc would use INTERNAL.
+is returned as `x-request-id`; an answer is cut to the field mask of its call (`field_masks`); a message that cannot be
+decoded is INVALID_ARGUMENT, where grpc would use INTERNAL.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from penstock_server.domain.caller import Call, calling
 from penstock_server.domain.pipeline import Submitted
 from penstock_server.domain.places import Network
 from penstock_server.errors import InvalidArgumentError, PenstockError
-from penstock_server.rpc import status
+from penstock_server.rpc import field_masks, status
 from penstock_server.rpc.access_control import AccessControl
 from penstock_server.rpc.convert import inline
 from penstock_server.rpc.outlet import Outlet, is_without_thread, without_thread
@@ -184,7 +185,7 @@ def _unary(
                 with admitted as admitted_call, calling(admitted_call):
                     message = _require_decoded(request)
                     with inline.document_of_call(_document_of(request)):
-                        reply = behaviour(message, context)
+                        reply = field_masks.answered(method, context, lambda: behaviour(message, context))
             except Exception as error:  # noqa: BLE001 - the one place where every error becomes a status
                 record(_code_of(error))
                 _abort(context, error, method, request_id)

@@ -13,6 +13,7 @@ from penstock_api.v2beta1 import pipeline_pb2_grpc
 from penstock_server.errors import InvalidArgumentError
 from penstock_server.rpc.convert import pipelines as convert
 from penstock_server.rpc.convert.common import list_request
+from penstock_server.rpc.field_masks import current_mask
 from penstock_server.services.pipelines import Naming, PipelineService
 
 
@@ -66,12 +67,18 @@ class PipelineServicer(pipeline_pb2_grpc.PipelineServiceServicer):
     def GetPipelineVersion(
         self, request: pb.GetPipelineVersionRequest, context: grpc.ServicerContext
     ) -> pb.PipelineVersion:
-        return convert.version_to_proto(self._service.get_version(request.pipeline_version_id))
+        return convert.version_to_proto(
+            self._service.get_version(request.pipeline_version_id, documents=current_mask().wants("pipeline_spec"))
+        )
 
     def ListPipelineVersions(
         self, request: pb.ListPipelineVersionsRequest, context: grpc.ServicerContext
     ) -> pb.ListPipelineVersionsResponse:
-        page = self._service.list_versions(request.pipeline_id, list_request(request))
+        page = self._service.list_versions(
+            request.pipeline_id,
+            list_request(request),
+            documents=current_mask().under("pipeline_versions").wants("pipeline_spec"),
+        )
         return pb.ListPipelineVersionsResponse(
             pipeline_versions=map(convert.version_to_proto, page.items),
             total_size=page.total_size,

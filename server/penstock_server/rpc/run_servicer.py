@@ -8,9 +8,11 @@ from penstock_api.v2beta1 import run_pb2 as pb
 from penstock_api.v2beta1 import run_pb2_grpc
 
 from penstock_server.errors import AbortedError, InvalidArgumentError
+from penstock_server.rpc import parts
 from penstock_server.rpc.conditions import Condition
 from penstock_server.rpc.convert import runs as convert
 from penstock_server.rpc.convert.common import list_request
+from penstock_server.rpc.field_masks import current_mask
 from penstock_server.services.runs import RunService, Unchanged
 
 
@@ -24,18 +26,22 @@ class RunServicer(run_pb2_grpc.RunServiceServicer):
         return convert.to_proto(self._service.create(convert.new_run(request.run)))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.Run:
-        basic = _is_basic(request)
+        basic, mask = _is_basic(request), current_mask()
         tasks = not (basic or request.without_tasks)
         condition = Condition(context, "basic" if basic else "all" if tasks else "run")
-        found = self._service.get_unless(request.run_id, condition.versions(), tasks=tasks)
+        wanted = parts.of_run(mask, document=not basic, tasks=tasks)
+        found = self._service.get_unless(request.run_id, condition.versions(), wanted)
         condition.answered(found.version)
         if isinstance(found, Unchanged):
             return pb.Run()
-        return convert.to_proto_without_pipeline(found.run) if basic else convert.details_to_proto(found)
+        return convert.to_proto_without_pipeline(found.run) if basic else convert.details_to_proto(found, mask)
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        convert_run = convert.to_proto_without_pipeline if _is_basic(request) else convert.to_proto
-        page = self._service.list(list_request(request), request.experiment_id, request.namespace)
+        basic, mask = _is_basic(request), current_mask().under("runs")
+        document = not basic and mask.wants("pipeline_spec")
+        convert_run = convert.to_proto if document else convert.to_proto_without_pipeline
+        without = parts.of_run(mask, document=document).without
+        page = self._service.list(list_request(request), request.experiment_id, request.namespace, without)
         return pb.ListRunsResponse(
             runs=map(convert_run, page.items), total_size=page.total_size, next_page_token=page.next_page_token
         )

@@ -6,11 +6,13 @@ Invariant: a stream holds no database connection while it sends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 from penstock_server.domain import listing, task_listing, unpacking
 from penstock_server.domain.listing import Key, KeyKind, Listing
 from penstock_server.domain.location import ObjectKind
+from penstock_server.domain.parts import WHOLE_TASKS, TaskPageParts
 from penstock_server.domain.pods import event_documents, pod_document, waiting_events
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import Artifact, Task, task_id_of, with_waits
@@ -67,22 +69,23 @@ class InsightService:
         self._objects = objects
         self._pods = pods
 
-    def tasks(self, request: TaskListRequest) -> TaskPage:
-        """Raises InvalidArgumentError, NotFoundError."""
+    def tasks(self, request: TaskListRequest, parts: TaskPageParts = WHOLE_TASKS, *, counted: bool = True) -> TaskPage:
+        """The tasks of all pages are not counted unless that is wanted. Raises InvalidArgumentError, NotFoundError."""
         run_id = request.run_id
         with self._storage.reading() as uow:
-            runs.find(uow, run_id)
             # Before what it counts: a watch that goes on after it tells what is committed meanwhile once more.
-            sequence = uow.runs.changes([run_id]).get(run_id, 0)
+            sequence = uow.runs.changes([run_id]).get(run_id)
+            if sequence is None:
+                raise NotFoundError("Run", run_id)
             if request.for_all:
-                tasks = with_waits(uow.tasks.list_for_run(run_id))
-                return whole(tasks, sequence)
-            query = task_listing.parse(request)
-            found = uow.tasks.list(query)
-            counts = uow.tasks.counts(task_listing.in_any_state(query))
+                tasks = uow.tasks.list_for_run(run_id, parts.without)
+                return whole(with_waits(tasks) if parts.waits else tasks, sequence)
+            query = replace(task_listing.parse(request), counted=counted)
+            found = uow.tasks.list(query, parts.without)
+            counts = uow.tasks.counts(task_listing.in_any_state(query)) if parts.counts else {}
             groups = [task for task in found.items if task.kind in task_listing.GROUPS]
-            child_counts = uow.tasks.child_counts(run_id, groups)
-            root = uow.tasks.get(run_id, task_id_of(run_id, ""))
+            child_counts = uow.tasks.child_counts(run_id, groups) if parts.child_counts else {}
+            root = uow.tasks.get(run_id, task_id_of(run_id, "")) if parts.waits else None
         tasks = with_waits([root, *found.items])[1:] if root is not None else list(found.items)
         return TaskPage(tasks, found.next_page_token, found.total_size, counts, child_counts, sequence)
 

@@ -174,22 +174,25 @@ class PipelineService:
             uow.pipelines.delete(pipeline_id)
             _note(uow, self._clock.now_millis(), "delete", pipeline)
 
-    def get_version(self, version_id: str) -> PipelineVersion:
+    def get_version(self, version_id: str, *, documents: bool = True) -> PipelineVersion:
+        """Without `documents` its document is not read and has an empty text; here and below. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            return find_version(uow, version_id)
+            return find_version(uow, version_id, documents=documents)
 
     def latest_version(self, pipeline_id: str) -> PipelineVersion | None:
         with self._storage.reading() as uow:
             find_pipeline(uow, pipeline_id)
             return uow.versions.latest(pipeline_id)
 
-    def list_versions(self, pipeline_id: str, request: listing.ListRequest) -> Page[PipelineVersion]:
+    def list_versions(
+        self, pipeline_id: str, request: listing.ListRequest, *, documents: bool = True
+    ) -> Page[PipelineVersion]:
         if not pipeline_id:
             raise InvalidArgumentError("the id of the pipeline is required", "pipeline_id")
         query = listing.parse(VERSIONS, request, Scope(parent=pipeline_id))
         with self._storage.reading() as uow:
             find_pipeline(uow, pipeline_id)
-            return uow.versions.list(query)
+            return uow.versions.list(query, documents=documents)
 
     def update_version(
         self, version_id: str, display_name: str, tags: Mapping[str, str], *, clear_tags: bool = False
@@ -334,9 +337,9 @@ def _note(uow: UnitOfWork, at: int, verb: str, pipeline: Pipeline, version: Pipe
     audit.record(uow, at, "pipelines", verb, identifier, pipeline.namespace, name)
 
 
-def find_version(uow: UnitOfWork, version_id: str) -> PipelineVersion:
+def find_version(uow: UnitOfWork, version_id: str, *, documents: bool = True) -> PipelineVersion:
     """Raises NotFoundError."""
-    version = uow.versions.get(version_id)
+    version = uow.versions.get(version_id, documents=documents)
     if version is None:
         raise NotFoundError("PipelineVersion", version_id)
     return version

@@ -24,6 +24,7 @@ from penstock_ir.parameters import bind_root_parameters
 from penstock_server.domain import limits, listing
 from penstock_server.domain.coming_fires import ComingFires, coming_fires, of_trigger
 from penstock_server.domain.listing import Key, KeyKind, Listing, Page
+from penstock_server.domain.parts import NONE, Fields
 from penstock_server.domain.pipeline import Spec, Submitted
 from penstock_server.domain.schedule import (
     MAX_CONCURRENCY,
@@ -173,9 +174,10 @@ class RecurringRunService:
         self._signal.notify()
         return schedule
 
-    def get(self, recurring_run_id: str) -> Schedule:
+    def get(self, recurring_run_id: str, without: Fields = NONE) -> Schedule:
+        """Fields `without` are not read, here and below. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            return find(uow, recurring_run_id)
+            return find(uow, recurring_run_id, without)
 
     def coming_fires(self, recurring_run_id: str, count: int) -> ComingFires:
         """Raises NotFoundError, InvalidArgumentError."""
@@ -196,11 +198,13 @@ class RecurringRunService:
             latest = uow.versions.latest(schedule.pipeline_id)
             return schedule, latest.spec if latest else None
 
-    def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Schedule]:
+    def list(
+        self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "", without: Fields = NONE
+    ) -> Page[Schedule]:
         """Raises InvalidArgumentError, NotFoundError."""
         with self._storage.reading() as uow:
             scope = experiments.scope_of_list(uow, self._tenancy, experiment_id, namespace)
-            return uow.schedules.list(listing.parse(LISTING, request, scope))
+            return uow.schedules.list(listing.parse(LISTING, request, scope), without)
 
     def set_enabled(self, recurring_run_id: str, enabled: bool) -> None:
         with self._storage.writing() as uow:
@@ -301,9 +305,9 @@ def _note(uow: UnitOfWork, at: int, verb: str, schedule: Schedule) -> None:
     audit.record(uow, at, "jobs", verb, schedule.recurring_run_id, schedule.namespace, schedule.display_name)
 
 
-def find(uow: UnitOfWork, recurring_run_id: str) -> Schedule:
+def find(uow: UnitOfWork, recurring_run_id: str, without: Fields = NONE) -> Schedule:
     """Raises NotFoundError."""
-    schedule = uow.schedules.get(recurring_run_id)
+    schedule = uow.schedules.get(recurring_run_id, without)
     if schedule is None:
         raise NotFoundError("RecurringRun", recurring_run_id)
     return schedule

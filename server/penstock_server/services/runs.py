@@ -31,6 +31,7 @@ from penstock_server.domain.options import (
     RequestedOptions,
     resolve_options,
 )
+from penstock_server.domain.parts import NONE, WHOLE_RUN, Fields, RunParts
 from penstock_server.domain.pipeline import Spec, Submitted
 from penstock_server.domain.run import Run, RunState, StateChange, reopened
 from penstock_server.domain.task import Task, with_waits
@@ -183,18 +184,19 @@ class RunService:
         assert isinstance(found, RunDetails)
         return found
 
-    def get_unless(self, run_id: str, versions: Collection[str], *, tasks: bool = True) -> RunDetails | Unchanged:
+    def get_unless(self, run_id: str, versions: Collection[str], parts: RunParts = WHOLE_RUN) -> RunDetails | Unchanged:
         """A run whose version is one of `versions` is not read. Raises NotFoundError."""
         with self._storage.reading() as uow:
-            found = _versioned(uow, run_id, versions)
+            found = _versioned(uow, run_id, versions, parts.without)
             if isinstance(found, Unchanged):
                 return found
             run, version = found
-            if not tasks:
+            if not parts.tasks:
                 return RunDetails(run, (), {}, version)
             # Behind the version: what is committed meanwhile may be told, and the next one who asks sees a new version.
-            listed = with_waits(uow.tasks.list_for_run(run_id))
-            return RunDetails(run, listed, uow.artifacts.ids_for_run(run_id), version)
+            listed = with_waits(uow.tasks.list_for_run(run_id, parts.without_of_tasks))
+            artifact_ids = uow.artifacts.ids_for_run(run_id) if parts.artifact_ids else {}
+            return RunDetails(run, listed, artifact_ids, version)
 
     def with_document_unless(self, run_id: str, versions: Collection[str]) -> tuple[Run, Spec | None, str] | Unchanged:
         """As `get_unless`, with the document that the run executes and the run's version. Raises NotFoundError."""
@@ -205,10 +207,12 @@ class RunService:
             run, version = found
             return run, uow.specs.get(run.spec_hash), version
 
-    def list(self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "") -> Page[Run]:
-        """Raises InvalidArgumentError, NotFoundError."""
+    def list(
+        self, request: listing.ListRequest, experiment_id: str = "", namespace: str = "", without: Fields = NONE
+    ) -> Page[Run]:
+        """Fields `without` are not read. Raises InvalidArgumentError, NotFoundError."""
         with self._storage.reading() as uow:
-            return uow.runs.list(query_of_list(uow, self._tenancy, request, experiment_id, namespace))
+            return uow.runs.list(query_of_list(uow, self._tenancy, request, experiment_id, namespace), without)
 
     def archive(self, run_id: str) -> None:
         with self._storage.writing() as uow:
@@ -373,12 +377,14 @@ def find(uow: UnitOfWork, run_id: str) -> Run:
     return run
 
 
-def _versioned(uow: UnitOfWork, run_id: str, versions: Collection[str]) -> tuple[Run, str] | Unchanged:
+def _versioned(
+    uow: UnitOfWork, run_id: str, versions: Collection[str], without: Fields = NONE
+) -> tuple[Run, str] | Unchanged:
     """The run with its version, or only that it is one of `versions`. Raises NotFoundError."""
     version = uow.runs.version(run_id) if versions else None
     if version is not None and version in versions:
         return Unchanged(version)
-    found = uow.runs.versioned(run_id)
+    found = uow.runs.versioned(run_id, without)
     if found is None:
         raise NotFoundError("Run", run_id)
     return found

@@ -73,8 +73,8 @@ def page(
     name, and a table without one has its namespaces in `where`.
     `pairs` are the row's tags or labels. `related` handles predicates on keys that are no columns of the table: for
     each, a function that gets a test of one value and returns whether any value of the row matches. `computed` are
-    values that are sorted by and are no columns. Rows are not counted when their `total` is given,
-    or the page token has it.
+    values that are sorted by and are no columns. Rows are not counted when their `total` is given, or the page token
+    has it, or the query wants no number.
     """
     chosen = [*where, *conditions(query, table, identifier, parent=parent, pairs=pairs, related=related)]
     sort = _metric(identifier, query.column) if query.kind is KeyKind.METRIC else (computed or {}).get(query.column)
@@ -92,13 +92,13 @@ def page(
     if len(rows) <= query.page_size and query.cursor is None:
         return Page(rows, len(rows), "")
     total = query.total if total is None else total
-    if total is None:
+    if total is None and query.counted:
         total = connection.execute(select(func.count()).select_from(table).where(*chosen)).scalar_one()
     if len(rows) <= query.page_size:
-        return Page(rows, total, "")
+        return Page(rows, total or 0, "")
     first = rows[query.page_size]
     cursor = Cursor(first._mapping[_SORT], first._mapping[identifier.name])
-    return Page(rows[: query.page_size], total, query.token(cursor, total))
+    return Page(rows[: query.page_size], total or 0, query.token(cursor, total))
 
 
 @lru_cache(maxsize=512)

@@ -14,6 +14,7 @@ from penstock_ir.json_text import MAX_DEPTH, MAX_VALUES, plain_number, within_de
 
 from penstock_server.domain.listing import ListRequest
 from penstock_server.errors import InvalidArgumentError
+from penstock_server.rpc.field_masks import current_mask
 
 _ZERO_TIME = -62_135_596_800
 _LAST_TIME = 253_402_300_799
@@ -114,4 +115,5 @@ class _Plain:
 
 def list_request(request: Any) -> ListRequest:
     """The ListRequest of any list method's request."""
-    return ListRequest(request.page_token, request.page_size, request.sort_by, request.filter)
+    counted = current_mask().wants("total_size")
+    return ListRequest(request.page_token, request.page_size, request.sort_by, request.filter, counted)

@@ -23,9 +23,7 @@ def to_proto(pipeline: Pipeline) -> pb.Pipeline:
 
 
 def version_to_proto(version: PipelineVersion) -> pb.PipelineVersion:
-    spec = json.loads(version.spec.pipeline_spec)
-    if version.spec.platform_spec:
-        spec = {"pipeline_spec": spec, "platform_spec": json.loads(version.spec.platform_spec)}
+    """Without its document where that was not read."""
     message = pb.PipelineVersion(
         pipeline_id=version.pipeline_id,
         pipeline_version_id=version.pipeline_version_id,
@@ -34,9 +32,13 @@ def version_to_proto(version: PipelineVersion) -> pb.PipelineVersion:
         description=version.description,
         created_at=timestamp(version.created_at),
         code_source_url=version.code_source_url,
-        pipeline_spec=struct(spec),
         tags=version.tags,
     )
+    if version.spec.pipeline_spec:
+        spec = json.loads(version.spec.pipeline_spec)
+        if version.spec.platform_spec:
+            spec = {"pipeline_spec": spec, "platform_spec": json.loads(version.spec.platform_spec)}
+        message.pipeline_spec.CopyFrom(struct(spec))
     if version.package_url:
         message.package_url.pipeline_url = version.package_url
     return message

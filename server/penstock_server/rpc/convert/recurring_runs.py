@@ -64,7 +64,7 @@ def to_proto(schedule: Schedule) -> pb.RecurringRun:
     )
     if schedule.submitted_spec:
         message.pipeline_spec.CopyFrom(struct_of_text(schedule.submitted_spec))
-    else:
+    elif schedule.pipeline_id:
         message.pipeline_version_reference.pipeline_id = schedule.pipeline_id
         message.pipeline_version_reference.pipeline_version_id = schedule.pipeline_version_id
     if schedule.runtime_config is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from penstock_api.v2beta1 import runtime_config_pb2
 from penstock_ir.json_text import JsonTextError, check_depth
 from penstock_ir.task_rows import TaskState
 
+from penstock_server.domain.field_masks import EVERYTHING, FieldMask
 from penstock_server.domain.options import RequestedOptions
 from penstock_server.domain.run import Run, RunState
 from penstock_server.domain.task import Task, task_id_of
@@ -35,6 +36,8 @@ _OTHER_NAMES = {TaskState.CACHED: "SUCCEEDED", TaskState.OMITTED: "RUNTIME_STATE
 _TASK_STATES: Mapping[TaskState, Any] = {
     state: pb.RuntimeState.Value(_OTHER_NAMES.get(state, state.value)) for state in TaskState
 }
+_ALL_OF_TASK = frozenset(pb.PipelineTaskDetail.DESCRIPTOR.fields_by_name)
+_IDS = {"task_id", "parent_task_id", "child_tasks"}
 _RUN_STATES: Mapping[RunState, Any] = {state: pb.RuntimeState.Value(state.value) for state in RunState}
 
 
@@ -63,9 +66,10 @@ def new_run(message: pb.Run) -> NewRun:
 
 
 def to_proto_without_pipeline(run: Run) -> pb.Run:
-    """The document can be megabytes, and never changes."""
+    """The document can be megabytes, and never changes: it need not have been read."""
     message = to_proto(replace(run, submitted_spec=""))
-    if run.submitted_spec:
+    # A run has either the document that was sent with it or the ids of its version.
+    if not run.pipeline_id and not run.pipeline_version_id:
         message.ClearField("pipeline_version_reference")
     return message
 
@@ -117,10 +121,14 @@ def to_proto(run: Run) -> pb.Run:
     return message
 
 
-def details_to_proto(details: RunDetails) -> pb.Run:
-    message = to_proto(details.run)
+def details_to_proto(details: RunDetails, mask: FieldMask = EVERYTHING) -> pb.Run:
+    """Of the tasks as much as the mask, a Run's, has of them."""
+    document = mask.wants("pipeline_spec")
+    message = to_proto(details.run) if document else to_proto_without_pipeline(details.run)
     if details.tasks:
         run = details.run
+        wanted = mask.under("run_details").under("task_details")
+        shows = _ALL_OF_TASK if wanted.tree is None else frozenset(wanted.tree)
         message.run_details.pipeline_context_id = run.pipeline_context_id
         message.run_details.pipeline_run_context_id = run.pipeline_run_context_id
         children: dict[str, list[Task]] = {}
@@ -128,23 +136,33 @@ def details_to_proto(details: RunDetails) -> pb.Run:
             if task.path:
                 children.setdefault(task.parent_path, []).append(task)
         # Once each: an id is a hash, and stands in its task, in its parent's and in its children's.
-        ids = {task.path: task.task_id for task in details.tasks}
-        for task in details.tasks:
+        ids = {task.path: task.task_id for task in details.tasks} if shows & _IDS else {}
+        for task in details.tasks if shows else ():
             shown = message.run_details.task_details.add()
-            _fill(shown, task, [ids[child.path] for child in children.get(task.path, ())], details.artifact_ids)
-            shown.task_id = ids[task.path]
-            if task.path:
+            below = children.get(task.path, ()) if "child_tasks" in shows else ()
+            _fill(shown, task, [ids[child.path] for child in below], details.artifact_ids, shows)
+            if "task_id" in shows:
+                shown.task_id = ids[task.path]
+            if task.path and "parent_task_id" in shows:
                 shown.parent_task_id = ids.get(task.parent_path) or task_id_of(task.run_id, task.parent_path)
     return message
 
 
-def _fill(message: pb.PipelineTaskDetail, task: Task, children: Sequence[str], artifact_ids: Mapping[str, int]) -> None:
-    """All but its own id and its parent's; `children` are those of its children."""
+def _fill(
+    message: pb.PipelineTaskDetail,
+    task: Task,
+    children: Sequence[str],
+    artifact_ids: Mapping[str, int],
+    shows: Collection[str],
+) -> None:
+    """All but its own id and its parent's; `children` are those of its children. What costs next to nothing, or was not
+    read, is not looked for in `shows`, the fields that are wanted: the mask clears it.
+    """
     message.run_id = task.run_id
     message.display_name = task.display_name or task.name or "root"
-    message.create_time.CopyFrom(timestamp(task.created_at))
-    message.start_time.CopyFrom(timestamp(task.started_at))
-    message.end_time.CopyFrom(timestamp(task.finished_at))
+    for name, at in (("create_time", task.created_at), ("start_time", task.started_at), ("end_time", task.finished_at)):
+        if name in shows:
+            getattr(message, name).CopyFrom(timestamp(at))
     message.state = _TASK_STATES[task.state]
     message.execution_id = task.execution_id
     message.pod_name = task.pod_name
@@ -157,7 +175,7 @@ def _fill(message: pb.PipelineTaskDetail, task: Task, children: Sequence[str], a
         message.state_history[-1].error.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=task.waiting))
     for child in children:
         message.child_tasks.add(task_id=child)
-    if task.pod_name:
+    if task.pod_name and "child_tasks" in shows:
         message.child_tasks.add(pod_name=task.pod_name)
     for document, target in ((task.input_artifacts, message.inputs), (task.output_artifacts, message.outputs)):
         for port, names in json.loads(document).items() if document != "{}" else ():

@@ -30,6 +30,7 @@ from penstock_server.domain.experiment import ARCHIVED
 from penstock_server.domain.listing import ListQuery, Page
 from penstock_server.domain.options import RunOptions
 from penstock_server.domain.parameters import searchable
+from penstock_server.domain.parts import NONE, Fields
 from penstock_server.domain.run import Run, RunState, StateChange
 from penstock_server.storage.listing import Pairs, ValueTest, page
 from penstock_server.storage.tables import run_labels as labels_table
@@ -58,7 +59,6 @@ _ADD = insert(table)
 _GET = select(*_COLUMNS).where(_OF_RUN)
 _GET_LOCKED = _GET.with_for_update()
 _VERSION = select(table.c.created_at, table.c.changes).where(_OF_RUN)
-_VERSIONED: Select[Any] = select(*_COLUMNS, table.c.changes).where(_OF_RUN)
 # What changes in the life of a run, besides its place in the queue and its storage state.
 _CHANGING = (
     "state",
@@ -107,10 +107,10 @@ class SqlRunRepository:
         row = self._connection.execute(_VERSION, {"the_run": run_id}).first()
         return _version(row.created_at, row.changes) if row else None
 
-    def versioned(self, run_id: str) -> tuple[Run, str] | None:
+    def versioned(self, run_id: str, without: Fields = NONE) -> tuple[Run, str] | None:
         """The run and its version, as they were at one moment."""
-        row = self._connection.execute(_VERSIONED, {"the_run": run_id}).first()
-        return (_run(row), _version(row.created_at, row.changes)) if row else None
+        row = self._connection.execute(_versioned(without), {"the_run": run_id}).first()
+        return (_run(row, _names(without)), _version(row.created_at, row.changes)) if row else None
 
     def get_many(self, run_ids: Sequence[str]) -> dict[str, Run]:
         """The runs that exist, by id."""
@@ -131,9 +131,10 @@ class SqlRunRepository:
         row = self._connection.execute(statement).first()
         return _run(row) if row else None
 
-    def list(self, query: ListQuery) -> Page[Run]:
-        found = self._page(query, _COLUMNS)
-        return found.with_items([_run(row) for row in found.items])
+    def list(self, query: ListQuery, without: Fields = NONE) -> Page[Run]:
+        names = _names(without)
+        found = self._page(query, [table.c[name] for name in names])
+        return found.with_items([_run(row, names) for row in found.items])
 
     def marks(self, query: ListQuery, total: int | None) -> Page[RunMark]:
         """Those of `list`. The runs of all pages are not counted when their `total` is given."""
@@ -250,9 +251,20 @@ def _version(created_at: int, changes: int) -> str:
     return f"{created_at:x}.{changes:x}"
 
 
-def _run(row: Row[Any]) -> Run:
-    """Of a row that begins with _COLUMNS: their order takes a fraction of the time of their names."""
-    values = dict(zip(_NAMES, row, strict=False))
+# There are as many as there are kinds of answers.
+@lru_cache(maxsize=64)
+def _names(without: Fields) -> Sequence[str]:
+    return [name for name in _NAMES if name not in without]
+
+
+@lru_cache(maxsize=64)
+def _versioned(without: Fields) -> Select[Any]:
+    return select(*(table.c[name] for name in _names(without)), table.c.changes).where(_OF_RUN)
+
+
+def _run(row: Row[Any], names: Sequence[str] = _NAMES) -> Run:
+    """Of a row that begins with these columns: their order takes a fraction of the time of their names."""
+    values = dict(zip(names, row, strict=False))
     values["state"] = RunState(values["state"])
     values["options"] = _options(values["options"])
     values["labels"] = json.loads(values["labels"]) if values["labels"] else {}

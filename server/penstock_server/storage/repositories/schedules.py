@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, tuple_, update
+from sqlalchemy import Column, Connection, Row, delete, insert, select, tuple_, update
 
 from penstock_server.domain.listing import ListQuery, Page
+from penstock_server.domain.parts import NONE, Fields
 from penstock_server.domain.schedule import Schedule, Trigger
 from penstock_server.storage.listing import page
 from penstock_server.storage.tables import recurring_runs as table
 
 _TRIGGER = ("cron", "interval_seconds", "start_at", "end_at")
+# Everything else that is left out is None.
+_LEFT_OUT = {"submitted_spec": "", "parameters": "{}"}
 _COLUMNS = [column.name for column in table.c if column.name not in _TRIGGER]
 
 
@@ -25,12 +28,20 @@ class SqlScheduleRepository:
         values.update({name: getattr(schedule.trigger, name) for name in _TRIGGER})
         self._connection.execute(insert(table).values(**values))
 
-    def get(self, recurring_run_id: str) -> Schedule | None:
-        row = self._connection.execute(select(table).where(table.c.recurring_run_id == recurring_run_id)).first()
+    def get(self, recurring_run_id: str, without: Fields = NONE) -> Schedule | None:
+        statement = select(*_columns(without)).where(table.c.recurring_run_id == recurring_run_id)
+        row = self._connection.execute(statement).first()
         return _schedule(row) if row else None
 
-    def list(self, query: ListQuery) -> Page[Schedule]:
-        found = page(self._connection, query, table, table.c.recurring_run_id, parent=table.c.experiment_id)
+    def list(self, query: ListQuery, without: Fields = NONE) -> Page[Schedule]:
+        found = page(
+            self._connection,
+            query,
+            table,
+            table.c.recurring_run_id,
+            columns=_columns(without),
+            parent=table.c.experiment_id,
+        )
         return found.with_items([_schedule(row) for row in found.items])
 
     def due(self, now: int, limit: int, after: tuple[int, str]) -> Sequence[Schedule]:
@@ -80,7 +91,12 @@ class SqlScheduleRepository:
         return self._connection.execute(statement).rowcount > 0
 
 
+def _columns(without: Fields) -> Sequence[Column[Any]]:
+    return [column for column in table.c if column.name not in without]
+
+
 def _schedule(row: Row[Any]) -> Schedule:
-    values = {column.name: getattr(row, column.name) for column in table.c}
+    read = row._mapping
+    values = {column.name: read.get(column.name, _LEFT_OUT.get(column.name)) for column in table.c}
     trigger = Trigger(**{name: values.pop(name) for name in _TRIGGER})
     return Schedule(**values, trigger=trigger)

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -19,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case,
 
 from penstock_server.domain.changes import Position
 from penstock_server.domain.listing import ListQuery, Page
+from penstock_server.domain.parts import NONE, Fields
 from penstock_server.domain.task import Task, TaskSummary, task_id_of
 from penstock_server.domain.task_listing import DURATION, PARENT, TEXT
 from penstock_server.storage.listing import Related, ValueTest, conditions, page
@@ -32,8 +34,6 @@ _ENDED = tuple(state.value for state in TaskState if state.terminal)
 _FIELDS = tuple(field.name for field in fields(Task))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
 _SUMMARY = tuple(table.c[name] for name in TaskSummary._fields)
-# Made once, because making it takes longer than reading a few tasks.
-_OF_RUN = select(*_COLUMNS).where(table.c.run_id == bindparam("the_run")).order_by(table.c.ordinal)
 _values_of = attrgetter(*_FIELDS)
 
 
@@ -41,23 +41,25 @@ class SqlTaskRepository:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def list_for_run(self, run_id: str) -> list[Task]:
-        return [_task(row) for row in self._connection.execute(_OF_RUN, {"the_run": run_id})]
+    def list_for_run(self, run_id: str, without: Fields = NONE) -> list[Task]:
+        names = _names(without)
+        return [_task(row, names) for row in self._connection.execute(_of_run(names), {"the_run": run_id})]
 
-    def list(self, query: ListQuery) -> Page[Task]:
+    def list(self, query: ListQuery, without: Fields = NONE) -> Page[Task]:
         """Of `task_listing.TASKS`, in the scope of a run."""
+        names = _names(without)
         found = page(
             self._connection,
             query,
             table,
             table.c.task_id,
-            columns=[*_COLUMNS, table.c.task_id],
+            columns=[*(table.c[name] for name in names), table.c.task_id],
             where=_of_parent(query),
             parent=table.c.run_id,
             related=_RELATED,
             computed={DURATION: _DURATION},
         )
-        return found.with_items([_task(row) for row in found.items])
+        return found.with_items([_task(row, names) for row in found.items])
 
     def counts(self, query: ListQuery) -> dict[TaskState, int]:
         """How many the query has in each state."""
@@ -261,11 +263,26 @@ _RELATED: Related = {TEXT: _any_name, PARENT: lambda _: true()}
 _DURATION = case((table.c.finished_at > 0, table.c.finished_at - table.c.started_at), else_=0)
 
 
-def _task(row: Any) -> Task:
-    """Of a row that begins with `_COLUMNS`."""
-    values = dict(zip(_FIELDS, row, strict=False))
+# There are as many as there are kinds of answers.
+@lru_cache(maxsize=64)
+def _names(without: Fields) -> tuple[str, ...]:
+    return tuple(name for name in _FIELDS if name not in without)
+
+
+# Kept, because making it takes longer than reading a few tasks.
+@lru_cache(maxsize=64)
+def _of_run(names: tuple[str, ...]) -> Select[Any]:
+    columns = (table.c[name] for name in names)
+    return select(*columns).where(table.c.run_id == bindparam("the_run")).order_by(table.c.ordinal)
+
+
+def _task(row: Any, names: Sequence[str] = _FIELDS) -> Task:
+    """Of a row that begins with these columns."""
+    values = dict(zip(names, row, strict=False))
     values["kind"] = TaskKind(values["kind"])
     values["state"] = TaskState(values["state"])
-    values["history"] = tuple((TaskState(state), at) for state, at in json.loads(values["history"]))
-    values["waiting"] = values["waiting"] or ""
+    if "history" in values:
+        values["history"] = tuple((TaskState(state), at) for state, at in json.loads(values["history"]))
+    if "waiting" in values:
+        values["waiting"] = values["waiting"] or ""
     return Task(**values)

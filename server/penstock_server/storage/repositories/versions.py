@@ -46,12 +46,14 @@ class SqlVersionRepository:
         )
         replace_tags(self._connection, tags_table, "pipeline_version_id", version.pipeline_version_id, version.tags)
 
-    def get(self, version_id: str, namespaces: Sequence[str] | None = None) -> PipelineVersion | None:
+    def get(
+        self, version_id: str, namespaces: Sequence[str] | None = None, *, documents: bool = True
+    ) -> PipelineVersion | None:
         """`namespaces` are those that the pipeline may be in, None for any."""
         row = self._connection.execute(_BY_ID, {"version_id": version_id}).first()
         if row is None or (namespaces is not None and row.namespace not in namespaces):
             return None
-        return self._versions([row])[0]
+        return self._versions([row], documents=documents)[0]
 
     def latest(self, pipeline_id: str) -> PipelineVersion | None:
         order = (table.c.created_at.desc(), table.c.pipeline_version_id.desc())
@@ -63,7 +65,7 @@ class SqlVersionRepository:
         statement = select(func.count()).select_from(table).where(table.c.pipeline_id == pipeline_id)
         return self._connection.execute(statement).scalar_one()
 
-    def list(self, query: ListQuery) -> Page[PipelineVersion]:
+    def list(self, query: ListQuery, *, documents: bool = True) -> Page[PipelineVersion]:
         found = page(
             self._connection,
             query,
@@ -73,7 +75,7 @@ class SqlVersionRepository:
             pairs=_TAGS,
             related={"status": _status, "pipeline_spec": _document},
         )
-        return found.with_items(self._versions(list(found.items)))
+        return found.with_items(self._versions(list(found.items), documents=documents))
 
     def update(self, version_id: str, display_name: str, tags: Mapping[str, str] | None) -> None:
         statement = update(table).where(table.c.pipeline_version_id == version_id).values(display_name=display_name)
@@ -84,13 +86,14 @@ class SqlVersionRepository:
     def delete(self, version_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.pipeline_version_id == version_id)).rowcount > 0
 
-    def _versions(self, rows: Sequence[Row[Any]]) -> Sequence[PipelineVersion]:
+    def _versions(self, rows: Sequence[Row[Any]], *, documents: bool = True) -> Sequence[PipelineVersion]:
+        """With the hashes of their documents alone where those are not wanted."""
         tags = tags_of(self._connection, tags_table, "pipeline_version_id", [row.pipeline_version_id for row in rows])
         hashes = {row.spec_hash for row in rows}
-        documents: dict[str, Spec] = {}
-        if hashes:
+        found = {spec_hash: Spec(spec_hash, "") for spec_hash in hashes}
+        if hashes and documents:
             for row in self._connection.execute(_DOCUMENTS, {"hashes": sorted(hashes)}):
-                documents[row.spec_hash] = Spec(row.spec_hash, row.pipeline_spec, row.platform_spec)
+                found[row.spec_hash] = Spec(row.spec_hash, row.pipeline_spec, row.platform_spec)
         return [
             PipelineVersion(
                 pipeline_version_id=row.pipeline_version_id,
@@ -99,7 +102,7 @@ class SqlVersionRepository:
                 display_name=row.display_name,
                 description=row.description,
                 created_at=row.created_at,
-                spec=documents[row.spec_hash],
+                spec=found[row.spec_hash],
                 package_url=row.package_url,
                 code_source_url=row.code_source_url,
                 tags=tags[row.pipeline_version_id],
