@@ -28,7 +28,7 @@ def claimed(database: Database, *run_ids: str) -> tuple[DispatchService, dict[st
 def ends(database: Database) -> dict[str, int]:
     """When leases end, of all runs, in milliseconds since 1970."""
     with database.engine.connect() as connection:
-        return {run_id: end for run_id, end in connection.exec_driver_sql("SELECT run_id, lease_expires_at FROM runs")}
+        return dict(map(tuple, connection.exec_driver_sql("SELECT run_id, lease_expires_at FROM runs")))
 
 
 def end_now(database: Database, *run_ids: str) -> None:

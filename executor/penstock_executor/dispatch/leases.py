@@ -6,8 +6,8 @@ its runs over meanwhile has gone on.
 
 Invariants: a lease is certain from the moment the request for it was SENT, never from the answer, so it ends here
 before it ends in the database; a margin covers clocks that do not run equally fast and the way from the question to the
-effect. The clock counts while the machine sleeps. A heartbeat renews what `renewal` named for it and nothing else, since
-the row of every other run is left as it is: what comes back proves that the run is ours, not for how long.
+effect. The clock counts while the machine sleeps. A heartbeat renews what `renewal` named for it and nothing else: the
+row of every other run is left as it is, so what comes back proves that the run is ours, not for how long.
 """
 
 from __future__ import annotations

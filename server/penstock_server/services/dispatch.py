@@ -3,8 +3,8 @@
 Invariants: a run is held by one executor at a time, under a lease that carries a fencing token; each claim raises the
 token, and whatever comes under an older one changes nothing. A report is one transaction. Events are appended by
 sequence number: what is there already is skipped, a gap means that reports were lost, so the reporter is told to stop
-and the next claim starts from the log. Reports do not renew leases, heartbeats do where they ask for it. Leases are counted by the database's
-clock, which all servers share.
+and the next claim starts from the log. Reports do not renew leases; heartbeats do, where they ask for it. Leases are
+counted by the database's clock, which all servers share.
 """
 
 from __future__ import annotations
