@@ -23,6 +23,7 @@ _HEADS = {
 }
 _LONGEST_HEAD = max(map(len, _HEADS))
 _WRITTEN, _SPEC, _STATUS, _END = ',"managedFields":[', ',"spec":{', ',"status":{', "}}"
+_NAME, _NAME_WITHIN = b'"name":"', 200
 _decoder = json.JSONDecoder()
 
 
@@ -39,6 +40,12 @@ class Skimmed:
         """The whole object."""
         document: dict[str, Any] = json.loads(self.line)["object"]
         return document
+
+
+def name_in(line: bytes) -> str:
+    """What the object is probably called; empty when that is not where it usually is. Nothing may rest on it."""
+    at = line.find(_NAME, 0, _LONGEST_HEAD + _NAME_WITHIN) + len(_NAME)
+    return line[at : line.find(b'"', at)].decode(errors="replace") if at >= len(_NAME) else ""
 
 
 def skim(line: bytes) -> Skimmed | None:

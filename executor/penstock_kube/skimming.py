@@ -3,8 +3,9 @@
 Why: several executors mirror the same Pods, and each works with its own alone (`skim`).
 
 Invariants: those of `Reflector`, for both kinds of events together. `cache` has all objects and reads one when it is
-first asked for, from the newest line, so what it gives is what reading everything would have given. Whether an object
-is read is decided anew with each of its events. Objects of a list are read.
+first asked for, from the newest line, so what it gives is what reading everything would have given. An object that was
+read once, as those of a list are, is read with each of its events, since looking at it first would cost as much again;
+whether one is read that was not is decided anew with each of its events.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from penstock_kube.client import KubeClient
 from penstock_kube.reflector import EventKind, Reflector, is_newer
-from penstock_kube.skim import Skimmed, skim
+from penstock_kube.skim import Skimmed, name_in, skim
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class SkimmingReflector(Reflector[T], Generic[T, S]):
         return self._objects[name]
 
     def _apply_line(self, line: bytes) -> None:
-        skimmed = skim(line)
+        skimmed = skim(line) if name_in(line) not in self._objects else None
         stands = self._skim(skimmed) if skimmed is not None else None
         if skimmed is None or stands is None:
             super()._apply_line(line)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from penstock_kube.skim import skim
+from penstock_kube.skim import name_in, skim
 
 WRITTEN = [{"manager": "kubelet", "fieldsV1": {"f:spec": {"f:containers": {}}, "f:status": {"f:phase": {}}}}]
 HOSTILE = [
@@ -77,6 +77,14 @@ def test_each_of_the_texts_that_look_like_a_pod(text: str) -> None:
     one = text.encode("utf-16", "surrogatepass").decode("utf-16")
     metadata = {"name": "p", "uid": "u", "resourceVersion": "7", "annotations": {one: one}, "managedFields": WRITTEN}
     assert agrees(pod(metadata=metadata, spec={"containers": [{"args": [one]}]}, status={"message": one}))
+
+
+def test_the_name_is_found_where_servers_write_it() -> None:
+    assert name_in(line(pod())) == "p"
+    later = {"resourceVersion": "7", "name": "p"}
+    assert name_in(line(pod(metadata=later))) == "p"
+    assert name_in(line({"metadata": {"annotations": {"a": 300 * "x"}}, "spec": {"name": "other"}})) == ""
+    assert name_in(b"") == ""
 
 
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
