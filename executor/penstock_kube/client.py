@@ -14,7 +14,7 @@ import random
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -217,6 +217,31 @@ class KubeClient:
         Ends when the server ends it, after `timeout_seconds` at the latest. An ERROR event is raised: GoneError means
         that the list has to be read again. A server that sends nothing for `stall_seconds` is unavailable.
         """
+        lines = self.watch_lines(
+            path,
+            resource_version=resource_version,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            timeout_seconds=timeout_seconds,
+            bookmarks=bookmarks,
+            stall_seconds=stall_seconds,
+        )
+        async with aclosing(lines):
+            async for line in lines:
+                yield watch_event(line)
+
+    async def watch_lines(
+        self,
+        path: str,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout_seconds: int = 300,
+        bookmarks: bool = True,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> AsyncGenerator[bytes, None]:
+        """As `watch`, before they are decoded by `watch_event`, which also raises what an ERROR event says."""
         params: dict[str, str | int] = {"watch": "1", "resourceVersion": resource_version}
         params["timeoutSeconds"] = timeout_seconds
         params.update(_selectors(label_selector, field_selector))
@@ -227,10 +252,7 @@ class KubeClient:
             async for piece in content.iter_any():
                 *lines, incomplete = (incomplete + piece).split(b"\n")
                 for line in lines:
-                    event = _object(line)
-                    if event.get("type") == "ERROR":
-                        raise from_status(event.get("object") or {})
-                    yield event
+                    yield line
 
     @asynccontextmanager
     async def exec(
@@ -422,6 +444,14 @@ async def _blocking(read: Callable[[], _T]) -> _T:
         return await asyncio.to_thread(read)
     except KubeConfigError as error:
         raise UnavailableError(0, "Credentials", str(error), ambiguous=False) from error
+
+
+def watch_event(line: bytes) -> dict[str, Any]:
+    """What a line of a watch says. Raises KubeError for an ERROR event, and for what is no event."""
+    event = _object(line)
+    if event.get("type") == "ERROR":
+        raise from_status(event.get("object") or {})
+    return event
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from penstock_kube.client import KubeClient
+from penstock_kube.client import KubeClient, watch_event
 from penstock_kube.errors import GoneError, KubeError, ThrottledError
 from penstock_kube.network import STALL_SECONDS
 
@@ -149,7 +149,7 @@ class Reflector(Generic[T]):
                     seen.add(item["metadata"]["name"])
                     self._put(item)
                     await self._yield_to_loop()
-        for name in [name for name in self._objects if name not in seen]:
+        for name in [name for name in self._names() if name not in seen]:
             self._remove(name)
             await self._yield_to_loop()
         self._position = position
@@ -157,7 +157,7 @@ class Reflector(Generic[T]):
 
     async def _watch(self) -> None:
         seconds = random.uniform(*self._timing.lifetime)  # noqa: S311 - a delay
-        watch = self._client.watch(
+        watch = self._client.watch_lines(
             self._path,
             resource_version=self._position,
             label_selector=self._label_selector,
@@ -165,15 +165,19 @@ class Reflector(Generic[T]):
             timeout_seconds=max(1, round(seconds)),
             stall_seconds=self._timing.stall,
         )
-        async with contextlib.aclosing(watch) as events:
-            async for event in events:
-                self._apply_event(event["type"], event["object"])
+        async with contextlib.aclosing(watch) as lines:
+            async for line in lines:
+                self._apply_line(line)
                 await self._yield_to_loop()
+
+    def _apply_line(self, line: bytes) -> None:
+        event = watch_event(line)
+        self._apply_event(event["type"], event["object"])
 
     def _apply_event(self, kind: str, item: dict[str, Any]) -> None:
         metadata = item["metadata"]
         version = str(metadata["resourceVersion"])
-        if not _is_newer(version, self._position):
+        if not is_newer(version, self._position):
             return
         self._position = version
         if kind in ("ADDED", "MODIFIED"):
@@ -213,6 +217,9 @@ class Reflector(Generic[T]):
                 log.exception("%s: the last state of %s cannot be read", self._path, name)
         self._notify(EventKind.DELETED, item)
 
+    def _names(self) -> list[str]:
+        return list(self._objects)
+
     def _notify(self, kind: EventKind, item: T) -> None:
         try:
             self._on_event(kind, item)
@@ -226,7 +233,7 @@ class Reflector(Generic[T]):
             self._slice_ends = time.monotonic() + _SLICE_SECONDS
 
 
-def _is_newer(version: str, position: str) -> bool:
+def is_newer(version: str, position: str) -> bool:
     """Whether a resource version is newer than the position. Those of a collection are increasing numbers (KEP
     5504).
     """

@@ -3,14 +3,15 @@
 api: GetRun, ListRuns, GetPipelineVersion and CreateRun over gRPC and REST, one client and 16, with 1,000 to 100,000
 runs, on SQLite and PostgreSQL. access: calls of a server that asks who calls beside one that asks nobody. engine: the
 state machine alone. fairness: how long one namespace waits for a pool that another floods. fan_out: many tasks of a
-local run. isolation: the cost of giving each task its own inputs. local: whole pipelines next to kfp.local. kube:
-tasks as Pods next to bare Pods. workers: tasks that share warm workers next to Pods of their own and bare Pods.
-shapes: what it costs to know the worker of a task. pod_price: what a Pod costs the API server, and which part of it.
-terminate: the end of a run of many Pods. ui: pages in Chromium, how soon they can be used and what they cost. watches:
-thousands of watches of one run. list_watches: a thousand watches of twenty lists while runs go by. logs: hundreds of
-followers of logs. machines: several servers and executors on one PostgreSQL. months: the runs' table on PostgreSQL as
-it is and partitioned by month, with 20,000 runs. polls: asking again and again how a run of 100 to 100,000 tasks
-stands. processes: one server with one process and with two, and two servers.
+local run. foreign_pods: events of other executors' Pods. isolation: the cost of giving each task its own inputs.
+leases: heartbeats for 1,000 held runs. local: whole pipelines next to kfp.local. kube: tasks as Pods next to bare Pods.
+workers: tasks that share warm workers next to Pods of their own and bare Pods. shapes: what it costs to know the worker
+of a task. pod_price: what a Pod costs the API server, and which part of it. terminate: the end of a run of many Pods.
+ui: pages in Chromium, how soon they can be used and what they cost. watches: thousands of watches of one run.
+list_watches: a thousand watches of twenty lists while runs go by. logs: hundreds of followers of logs. machines:
+several servers and executors on one PostgreSQL. months: the runs' table on PostgreSQL as it is and partitioned by
+month, with 20,000 runs. polls: asking again and again how a run of 100 to 100,000 tasks stands. processes: one server
+with one process and with two, and two servers.
 
 Example: python -m tools.bench --only engine
 Thousands of Pods: python -m tools.bench.bench_scale
@@ -31,8 +32,10 @@ from tools.bench import (
     bench_engine,
     bench_fairness,
     bench_fan_out,
+    bench_foreign_pods,
     bench_isolation,
     bench_kube,
+    bench_leases,
     bench_list_watches,
     bench_local,
     bench_logs,
@@ -57,7 +60,9 @@ MEASURES: dict[str, Measure] = {
     "engine": bench_engine.measure,
     "fairness": bench_fairness.measure,
     "fan_out": bench_fan_out.measure,
+    "foreign_pods": bench_foreign_pods.measure,
     "isolation": bench_isolation.measure,
+    "leases": bench_leases.measure,
     "local": bench_local.measure,
     "logs": bench_logs.measure,
     "machines": bench_machines.measure,

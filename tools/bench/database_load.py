@@ -75,12 +75,13 @@ class Activity:
 class Statements:
     """How many there were. `others` read and write; the empty ones that ask whether a connection lives do not count.
 
-    `renewed` are the rows of runs that heartbeats wrote.
+    `renewed` are the rows of runs that heartbeats wrote, by so many statements as `renewals`.
     """
 
     others: int = 0
     transactions: int = 0
     renewed: int = 0
+    renewals: int = 0
 
     def add(self, query: str, calls: int, rows: int = 0) -> None:
         word = query.split(maxsplit=1)[0].upper()
@@ -90,6 +91,7 @@ class Statements:
             self.others += calls
         if query.startswith(_RENEWALS):
             self.renewed += rows
+            self.renewals += calls
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,13 @@ class Stored(NamedTuple):
     deletion: bytes = b""
 
     def body(self) -> bytes:
-        """The object as lists write it: without kind and API version."""
-        return b'{"metadata":%b,"resourceVersion":"%d"%b}%b%b}' % (
-            self.metadata,
+        """The object as lists write it: without kind and API version. As real servers do, it writes `managedFields`
+        behind all other metadata.
+        """
+        return b'{"metadata":{"resourceVersion":"%d"%b,%b}%b%b}' % (
             self.version,
             self.deletion,
+            self.metadata[1:],
             self.rest,
             b',"status":' + self.status if self.status else b"",
         )

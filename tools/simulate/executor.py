@@ -56,8 +56,10 @@ class Executor:
         self._sent: tuple[int, list[bytes], list[Effect], list[pb.AttemptRow], bool] | None = None
         self._committing = False
         self._adopting = False
-        self._leases = Leases(lambda: world.now / 1000)
-        self._renewed_at = world.now
+        self._beating: int | None = None
+        self._leases = Leases(lambda: (self._world.now if self._beating is None else self._beating) / 1000)
+        self._leases.granted([_RUN], world.now / 1000, LEASE_MILLIS / 1000)
+        self._renewed_at = self._beaten_at = world.now
         self._asleep_until = 0
         self._renews = True
         self._suspended: list[tuple[Launch | Cancel, bool]] = []
@@ -107,10 +109,21 @@ class Executor:
         self._world.at(delay, lambda: self.when_awake(action))
 
     def _renew(self) -> None:
-        """An executor that is not suspended has sent a heartbeat within the last second, unless it lost the run."""
-        if self._renews:
-            self._renewed_at = max(self._renewed_at, self._world.now // _HEARTBEAT_MILLIS * _HEARTBEAT_MILLIS)
-            self._leases.granted([_RUN], self._renewed_at / 1000, LEASE_MILLIS / 1000)
+        """An executor that is not suspended has sent a heartbeat each second, unless it lost the run. The server's end
+        of the lease moves with those that ask for it."""
+        if not self._renews:
+            return
+        latest = self._world.now // _HEARTBEAT_MILLIS * _HEARTBEAT_MILLIS
+        # Those of more than a lease ago decide nothing any more.
+        first = max(self._beaten_at // _HEARTBEAT_MILLIS * _HEARTBEAT_MILLIS + _HEARTBEAT_MILLIS, latest - LEASE_MILLIS)
+        for beat in range(first, latest + 1, _HEARTBEAT_MILLIS):
+            self._beating = beat
+            renewal = self._leases.renewal()
+            if _RUN in renewal.run_ids:
+                self._renewed_at = beat
+            self._leases.renewed(renewal, [_RUN], LEASE_MILLIS / 1000)
+        self._beating = None
+        self._beaten_at = self._world.now
 
     def _heartbeat(self) -> None:
         """The first answer after a sleep."""

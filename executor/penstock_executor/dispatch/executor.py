@@ -277,8 +277,11 @@ class Executor:
             await asyncio.sleep(self._settings.heartbeat)
             if not self._sessions:
                 continue
-            leases = [pb.Lease(run_id=one.run_id, fence=one.fence) for one in self._sessions.values()]
-            sent = self._leases.now()
+            renewal = self._leases.renewal()
+            leases = [
+                pb.Lease(run_id=one.run_id, fence=one.fence, unrenewed=one.run_id not in renewal.run_ids)
+                for one in self._sessions.values()
+            ]
             try:
                 reply = await self._client.heartbeat(leases, self._settings.lease, self._open_attempts())
             except (ServerUnavailableError, ServerRejectedError) as error:
@@ -292,8 +295,8 @@ class Executor:
                 self._with_session(run_id, fences, self._deleted)
             for run_id in reply.lost_run_ids:
                 self._with_session(run_id, fences, self._lose)
-            ours = (one for one in self._sessions.values() if one.fence == fences.get(one.run_id))
-            self._leases.granted([one.run_id for one in ours], sent, self._settings.lease)
+            ours = (one.run_id for one in self._sessions.values() if one.fence == fences.get(one.run_id))
+            self._leases.renewed(renewal, ours, self._settings.lease)
             for run_id in reply.terminate_run_ids:
                 self._with_session(run_id, fences, self._terminate)
 

@@ -6,7 +6,8 @@ its runs over meanwhile has gone on.
 
 Invariants: a lease is certain from the moment the request for it was SENT, never from the answer, so it ends here
 before it ends in the database; a margin covers clocks that do not run equally fast and the way from the question to the
-effect. The clock counts while the machine sleeps.
+effect. The clock counts while the machine sleeps. A heartbeat renews what `renewal` named for it and nothing else: the
+row of every other run is left as it is, so what comes back proves that the run is ours, not for how long.
 """
 
 from __future__ import annotations
@@ -14,14 +15,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _MARGIN = 0.05
+_RENEWED_AFTER = 1 / 3
+"""So much of what is certain of a lease has gone when it is renewed: what is left is enough for another server."""
+_RENEWED_ALONG = _RENEWED_AFTER / 2
+"""And so much when another is renewed anyway: leases that are renewed together cost one transaction."""
 
 
 def elapsed_seconds() -> float:
     """Monotonic, and runs on while the machine sleeps where the system has such a clock."""
     return time.clock_gettime(_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a heartbeat renews; `sent`: when, in seconds on the clock of `Leases`."""
+
+    run_ids: frozenset[str]
+    sent: float
 
 
 class Leases:
@@ -30,6 +44,7 @@ class Leases:
     def __init__(self, now: Callable[[], float] = elapsed_seconds) -> None:
         self.now = now
         self._until: dict[str, float] = {}
+        self._since: dict[str, float] = {}
         self._changed: asyncio.Event | None = None
 
     def granted(self, run_ids: Iterable[str], sent: float, seconds: float) -> None:
@@ -37,10 +52,23 @@ class Leases:
         until = sent + seconds * (1 - _MARGIN)
         for run_id in run_ids:
             self._until[run_id] = until
+            self._since[run_id] = sent
         self._tell()
+
+    def renewal(self) -> Renewal:
+        """What the heartbeat that is sent now is to renew: nothing while all leases are young."""
+        now = self.now()
+        gone = {run_id: (now - since) / (self._until[run_id] - since) for run_id, since in self._since.items()}
+        due = any(part >= _RENEWED_AFTER for part in gone.values())
+        return Renewal(frozenset(run_id for run_id, part in gone.items() if due and part >= _RENEWED_ALONG), now)
+
+    def renewed(self, renewal: Renewal, held: Iterable[str], seconds: float) -> None:
+        """The server answered that heartbeat: `held` are still ours, under the fence that was sent."""
+        self.granted([run_id for run_id in held if run_id in renewal.run_ids], renewal.sent, seconds)
 
     def ended(self, run_id: str) -> None:
         self._until.pop(run_id, None)
+        self._since.pop(run_id, None)
         self._tell()
 
     def certain(self, run_id: str) -> bool:

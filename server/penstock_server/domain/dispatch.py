@@ -136,10 +136,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What an executor believes to hold: a run, under this fence."""
+    """What an executor believes to hold: a run, under this fence. `unrenewed`: a heartbeat leaves its end as it is."""
 
     run_id: str
     fence: int
+    unrenewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class DispatchServicer(dispatch_pb2_grpc.DispatchServiceServicer):
         )
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
-        leases = [Lease(lease.run_id, lease.fence) for lease in request.leases]
+        leases = [Lease(lease.run_id, lease.fence, lease.unrenewed) for lease in request.leases]
         owner, everything = _owner(request), request.release and request.release_all
         answer = self._service.heartbeat(
             owner,

@@ -3,8 +3,8 @@
 Invariants: a run is held by one executor at a time, under a lease that carries a fencing token; each claim raises the
 token, and whatever comes under an older one changes nothing. A report is one transaction. Events are appended by
 sequence number: what is there already is skipped, a gap means that reports were lost, so the reporter is told to stop
-and the next claim starts from the log. Reports do not renew leases, heartbeats do. Leases are counted by the database's
-clock, which all servers share.
+and the next claim starts from the log. Reports do not renew leases; heartbeats do, where they ask for it. Leases are
+counted by the database's clock, which all servers share.
 """
 
 from __future__ import annotations
@@ -131,30 +131,28 @@ class DispatchService:
         release: bool = False,
         release_all: bool = False,
     ) -> HeartbeatAnswer:
-        """Renews leases, or hands them back; `release_all` with everything else the owner holds."""
+        """Renews leases that are not `unrenewed`, or hands back all of them; `release_all` with everything else the
+        owner holds.
+
+        Runs that are only asked for are read without a lock: no report waits for that.
+        """
         answer = HeartbeatAnswer(limited=self.slots.limited())
-        if not leases and not release_all:
-            return answer
-        held: list[str] = []
-        with self._storage.writing() as uow:
-            rows = uow.queue.leases([lease.run_id for lease in leases])
-            for lease in leases:
-                row = rows.get(lease.run_id)
-                if row is None:
-                    answer.deleted.append(lease.run_id)
-                elif row.fence != lease.fence or row.owner != owner:
-                    answer.lost.append(lease.run_id)
+        back = release or release_all
+        asked = [lease for lease in leases if lease.unrenewed and not back]
+        written = [lease for lease in leases if back or not lease.unrenewed]
+        if asked:
+            with self._storage.reading() as uow:
+                _look(uow, owner, asked, answer)
+        if written or release_all:
+            with self._storage.writing() as uow:
+                held = _look(uow, owner, written, answer)
+                if release_all:
+                    uow.queue.release(uow.queue.held_by(owner))
+                elif release:
+                    uow.queue.release(held)
                 else:
-                    held.append(lease.run_id)
-                    if row.terminate_requested:
-                        answer.terminate.append(lease.run_id)
-            if release_all:
-                uow.queue.release(uow.queue.held_by(owner))
-            elif release:
-                uow.queue.release(held)
-            else:
-                uow.queue.renew(held, _bounded_lease(lease_millis))
-        if release or release_all:
+                    uow.queue.renew(held, _bounded_lease(lease_millis))
+        if back:
             self._signal.notify()
         return answer
 
@@ -237,6 +235,23 @@ class DispatchService:
                     documents = (spec.pipeline_spec, spec.platform_spec)
                     claimed.append(ClaimedRun(run, fence, *documents, events.get(run_id, ())))
         return claimed
+
+
+def _look(uow: UnitOfWork, owner: str, leases: Sequence[Lease], answer: HeartbeatAnswer) -> list[str]:
+    """Adds to the answer what became of the runs; those that the owner holds under that fence."""
+    held: list[str] = []
+    rows = uow.queue.leases([lease.run_id for lease in leases])
+    for lease in leases:
+        row = rows.get(lease.run_id)
+        if row is None:
+            answer.deleted.append(lease.run_id)
+        elif row.fence != lease.fence or row.owner != owner:
+            answer.lost.append(lease.run_id)
+        else:
+            held.append(lease.run_id)
+            if row.terminate_requested:
+                answer.terminate.append(lease.run_id)
+    return held
 
 
 def _outcome_of(transitions: RunTransitions, row: LeaseRow | None, owner: str) -> Outcome:

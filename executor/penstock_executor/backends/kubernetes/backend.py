@@ -33,12 +33,12 @@ from penstock_executor.backends.kubernetes.claim_tasks import ClaimTasks
 from penstock_executor.backends.kubernetes.conclusion import Conclusion
 from penstock_executor.backends.kubernetes.give_up import when_to_give_up
 from penstock_executor.backends.kubernetes.launching import PodLauncher
-from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces
+from penstock_executor.backends.kubernetes.namespaces import NamespaceConfig, Namespaces, PodListener
 from penstock_executor.backends.kubernetes.pod_attempt import PodAttempt
 from penstock_executor.backends.kubernetes.retention import EndedPod, Retention
 from penstock_executor.backends.kubernetes.sessions import Sessions
 from penstock_executor.backends.kubernetes.verdict import Failure, disruption
-from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.backends.kubernetes.view import PodGlance, PodView
 from penstock_executor.backends.kubernetes.wait_reporter import WaitReporter
 from penstock_executor.backends.kubernetes.waiting import wait_of
 from penstock_executor.backends.kubernetes.workers.attempts import WorkerAttempts
@@ -67,15 +67,18 @@ class KubernetesBackend:
     def __init__(
         self,
         client: KubeClient,
-        namespaces: Callable[[Callable[[EventKind, PodView], None], Callable[[str, str, str], None]], Namespaces],
+        namespaces: Callable[[PodListener], Namespaces],
         calls: PodCalls,
         sessions: Callable[[Callable[[str], Awaitable[NamespaceConfig]]], Sessions],
         claims: ClaimTasks,
         settings: BackendSettings,
     ) -> None:
-        """`client` reaches the agents of workers. `namespaces(on_pod, on_news)` builds the watches that report to both,
+        """`client` reaches the agents of workers. `namespaces(listener)` builds the watches that report to it,
         `sessions(config_of)` what keeps the credentials of attempts by what holds in their namespaces."""
-        self._namespaces = namespaces(self._on_pod, self._on_news)
+        self._attempts: dict[AttemptKey, PodAttempt] = {}
+        self._namespaces = namespaces(
+            PodListener(self._on_pod, self._on_glance, self._on_news, self._attempts.__contains__)
+        )
         self._waits = WaitReporter(self._tell_wait)
         self._calls = calls
         self._claims = claims
@@ -88,7 +91,6 @@ class KubernetesBackend:
         self._workers = WorkerAttempts(
             client, calls, self._namespaces, claims, self._capacity, settings, self._launch_pod
         )
-        self._attempts: dict[AttemptKey, PodAttempt] = {}
         self._deciding: dict[AttemptKey, _Deciding] = {}
         self._background = Background("the Kubernetes backend")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
@@ -250,6 +252,14 @@ class KubernetesBackend:
             attempt.view = view
             self._observe(attempt, Observation.ENDED if view.ended or attempt.draining else Observation.GONE)
 
+    def _on_glance(self, kind: EventKind, glance: PodGlance) -> None:
+        """As `_on_pod` of a Pod that no attempt of ours has: it takes a place all the same."""
+        if kind is EventKind.DELETED:
+            self._retention.gone(glance)
+            self._capacity.pod_gone(glance)
+        else:
+            self._capacity.pod_seen(glance)
+
     def _on_news(self, namespace: str, pod: str, uid: str) -> None:
         view = self._namespaces.watched()[namespace].cache.get(pod)
         attempt = self._attempts.get(view.key) if view is not None and view.key is not None else None
@@ -403,14 +413,17 @@ class KubernetesBackend:
 
     # --- orphans ---------------------------------------------------------------------------------------------------
 
-    async def _pods(self) -> list[PodView]:
+    async def _pods(self) -> list[PodView | PodGlance]:
         watched = self._namespaces.watched().values()
-        return [view for reflector in watched for view in list(reflector.cache.values()) if not view.deleted_at]
+        return [pod for reflector in watched for pod in reflector.known() if not pod.deleted_at]
 
-    def _is_busy(self, view: PodView) -> bool:
-        return view.key in self._attempts or self._retention.has(view)
+    def _is_busy(self, pod: PodView | PodGlance) -> bool:
+        return pod.key in self._attempts or self._retention.has(pod)
 
-    def _adopt_orphan(self, view: PodView) -> None:
+    def _adopt_orphan(self, pod: PodView | PodGlance) -> None:
+        view = self._namespaces.watched()[pod.namespace].cache.get(pod.name)
+        if view is None or view.uid != pod.uid:
+            return
         # An agent archived the log itself; of a Pod that never began there is none.
         archive = (view.ended or view.only_sidecars_run) and view.started_at and view.container("agent") is None
         uri = view.log_uri if archive and _is_own_log(view) else ""

@@ -40,7 +40,7 @@ def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, pe
     calls = PodCalls(client, per_second)
     return KubernetesBackend(
         client,
-        lambda on_pod, on_news: Namespaces(
+        lambda listener: Namespaces(
             client,
             settings.pods.instance,
             wrapper_config_map(),
@@ -48,8 +48,7 @@ def kubernetes_backend(dependencies: Dependencies, settings: BackendSettings, pe
             dependencies.store_of,
             settings.pods.default_namespace,
             dependencies.environ,
-            on_pod,
-            on_news,
+            listener,
         ),
         calls,
         lambda config_of: Sessions(client, settings.pods.instance, config_of),

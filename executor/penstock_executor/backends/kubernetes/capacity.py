@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from penstock_ir.quantities import parse_quantity
 
 from penstock_executor.attempts import AttemptKey
-from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.backends.kubernetes.view import PodGlance, PodView
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 15.0
@@ -95,7 +95,7 @@ class Capacity:
         if key in self._reserved:
             self._drop(key)
 
-    def pod_seen(self, view: PodView) -> None:
+    def pod_seen(self, view: PodView | PodGlance) -> None:
         """A Pod as it is now, whoever created it."""
         if view.key is None:
             return
@@ -104,7 +104,7 @@ class Capacity:
         else:
             self._put(view.key, view.namespace, seen=True)
 
-    def pod_gone(self, view: PodView) -> None:
+    def pod_gone(self, view: PodView | PodGlance) -> None:
         if view.key in self._reserved:
             self._drop(view.key)
         refused = self._refused.get(view.namespace)

@@ -18,18 +18,21 @@ from typing import Any
 
 from penstock_kube.client import KubeClient
 from penstock_kube.errors import AlreadyExistsError, KubeError, NotFoundError
-from penstock_kube.reflector import EventKind, Reflector
+from penstock_kube.reflector import EventKind
+from penstock_kube.skim import Skimmed
+from penstock_kube.skimming import SkimmingReflector
 from penstock_store.base import ArtifactStore
 from penstock_store.config import StoreConfig
 from penstock_store.providers import parse_launcher
 
+from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.kubernetes.calls import pods_path
 from penstock_executor.backends.kubernetes.namespace_store import NamespaceStore, PlaceCredentials, without_roles
 from penstock_executor.backends.kubernetes.pod_warnings import PodWarning, PodWarnings
 from penstock_executor.backends.kubernetes.policy import parse_policy
 from penstock_executor.backends.kubernetes.rights import check_rights
 from penstock_executor.backends.kubernetes.settings import NamespacePolicy
-from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodView, view_of
+from penstock_executor.backends.kubernetes.view import LABEL_INSTANCE, PodGlance, PodView, glance_of, view_of
 from penstock_executor.backends.kubernetes.workloads import GATE, Workloads
 
 log = logging.getLogger(__name__)
@@ -39,12 +42,28 @@ LAUNCHER_CONFIG = "kfp-launcher"
 NAMESPACE_CONFIG = "penstock"
 
 
+PodReflector = SkimmingReflector[PodView, PodGlance]
+
+
+@dataclass(frozen=True, slots=True)
+class PodListener:
+    """Who hears of Pods. `follows(key)`: whether somebody here works with that attempt; of its Pod, and of workers,
+    `on_pod` hears, of all others `on_glance`. `on_news(namespace, pod, uid)` is called when warnings or a queue say
+    something new of a Pod.
+    """
+
+    on_pod: Callable[[EventKind, PodView], None]
+    on_glance: Callable[[EventKind, PodGlance], None]
+    on_news: Callable[[str, str, str], None]
+    follows: Callable[[AttemptKey], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class NamespaceConfig:
     """What holds for the tasks of a namespace now."""
 
     namespace: str
-    pods: Reflector[PodView]
+    pods: PodReflector
     warnings: PodWarnings
     policy: NamespacePolicy
     store_config: StoreConfig
@@ -54,7 +73,7 @@ class NamespaceConfig:
 
 @dataclass(slots=True)
 class _Known:
-    pods: Reflector[PodView]
+    pods: PodReflector
     warnings: PodWarnings
     workloads: Workloads
     watching: list[asyncio.Task[None]]
@@ -69,7 +88,6 @@ class Namespaces:
     """`wrapper` is the ConfigMap that every namespace needs, `stores` the deployment's settings. `deployment(config,
     variables)` builds a store that has the deployment's environment and these variables; only `trusted`, the namespace
     of the deployment's own tasks, may bring settings into one. `environ` is that environment itself.
-    `on_news(namespace, pod, uid)` is called when warnings or a queue say something new of a Pod.
     """
 
     def __init__(
@@ -81,8 +99,7 @@ class Namespaces:
         deployment: Callable[[StoreConfig, Mapping[str, str]], ArtifactStore],
         trusted: str,
         environ: Mapping[str, str],
-        on_pod: Callable[[EventKind, PodView], None],
-        on_news: Callable[[str, str, str], None],
+        listener: PodListener,
     ) -> None:
         self._client = client
         self._instance = instance
@@ -91,8 +108,7 @@ class Namespaces:
         self._deployment = deployment
         self._trusted = trusted
         self._environ = environ
-        self._on_pod = on_pod
-        self._on_news = on_news
+        self._listener = listener
         self._known: dict[str, _Known] = {}
 
     async def get(self, namespace: str) -> NamespaceConfig:
@@ -129,8 +145,13 @@ class Namespaces:
             known.watching.append(asyncio.create_task(known.workloads.work()))
         return known.workloads.of(view.uid)
 
-    def watched(self) -> Mapping[str, Reflector[PodView]]:
+    def watched(self) -> Mapping[str, PodReflector]:
         return {namespace: known.pods for namespace, known in self._known.items()}
+
+    def _glance(self, skimmed: Skimmed) -> PodGlance | None:
+        glance = glance_of(skimmed.metadata, skimmed.status)
+        followed = glance is not None and glance.key is not None and self._listener.follows(glance.key)
+        return None if followed else glance
 
     def close(self) -> None:
         for known in self._known.values():
@@ -139,11 +160,17 @@ class Namespaces:
 
     def _watch(self, namespace: str) -> _Known:
         selector = f"{LABEL_INSTANCE}={self._instance}"
-        pods: Reflector[PodView] = Reflector(
-            self._client, pods_path(namespace), label_selector=selector, trim=view_of, on_event=self._on_pod
+        pods = PodReflector(
+            self._client,
+            pods_path(namespace),
+            label_selector=selector,
+            trim=view_of,
+            on_event=self._listener.on_pod,
+            skim=self._glance,
+            on_skimmed=self._listener.on_glance,
         )
-        warnings = PodWarnings(self._client, namespace, lambda one: self._on_news(namespace, one.pod, one.uid))
-        workloads = Workloads(self._client, namespace, lambda pod, uid: self._on_news(namespace, pod, uid))
+        warnings = PodWarnings(self._client, namespace, lambda one: self._listener.on_news(namespace, one.pod, one.uid))
+        workloads = Workloads(self._client, namespace, lambda pod, uid: self._listener.on_news(namespace, pod, uid))
         watching = [asyncio.create_task(pods.run()), asyncio.create_task(warnings.work())]
         known = _Known(pods, warnings, workloads, watching, asyncio.Lock())
         self._known[namespace] = known

@@ -24,7 +24,7 @@ from penstock_store.base import ArtifactStore, ArtifactStoreError
 
 from penstock_executor.agent.results import log_bytes_of, without_frame
 from penstock_executor.backends.kubernetes.calls import PodCalls
-from penstock_executor.backends.kubernetes.view import PodView
+from penstock_executor.backends.kubernetes.view import PodGlance, PodView
 from penstock_executor.backoff import is_transient, retried
 from penstock_executor.engine.names import attempt_id
 
@@ -102,10 +102,10 @@ class Retention:
             self._known.add(ended.view.uid)
             self._ended.put_nowait(ended)
 
-    def has(self, view: PodView) -> bool:
+    def has(self, view: PodView | PodGlance) -> bool:
         return view.uid in self._known
 
-    def gone(self, view: PodView) -> None:
+    def gone(self, view: PodView | PodGlance) -> None:
         """The Pod was deleted."""
         self._known.discard(view.uid)
 

@@ -136,6 +136,36 @@ class PodView:
         return main.terminated.finished_at if main is not None and main.terminated else 0
 
 
+@dataclass(frozen=True, slots=True)
+class PodGlance:
+    """As much of a Pod as is known of one that nobody here works with. Fields are those of `PodView`."""
+
+    name: str
+    namespace: str
+    uid: str
+    key: AttemptKey | None
+    phase: str
+    deleted_at: int
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in _TERMINAL
+
+
+def glance_of(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> PodGlance | None:
+    """None for a worker: whoever looks for one has to know all of it."""
+    if LABEL_WORKER in mapping(metadata, "labels"):
+        return None
+    return PodGlance(
+        name=text(metadata, "name"),
+        namespace=text(metadata, "namespace"),
+        uid=text(metadata, "uid"),
+        key=_key(metadata),
+        phase=text(status, "phase"),
+        deleted_at=millis(metadata.get("deletionTimestamp")),
+    )
+
+
 def view_of(pod: Mapping[str, Any]) -> PodView:
     """Reads a Pod as the API server sends it."""
     metadata, spec, status = mapping(pod, "metadata"), mapping(pod, "spec"), mapping(pod, "status")

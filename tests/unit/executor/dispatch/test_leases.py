@@ -12,6 +12,7 @@ from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import HeldRuns, LeaseUncertainError
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.dispatch.leases import Leases
+from penstock_executor.errors import ServerUnavailableError
 from penstock_executor.metadata.null import NullRecorder
 
 from tests.support.fake_peers import Backend, Server
@@ -60,12 +61,44 @@ async def test_who_waits_for_a_lapsed_lease_goes_on_when_it_is_renewed_and_gives
     assert not await leases.until_certain("never held")
 
 
+def test_a_lease_is_renewed_when_a_third_of_it_has_gone_and_others_with_it(clock: Clock) -> None:
+    leases = Leases(clock)
+    leases.granted(["old"], sent=1000.0, seconds=15.0)
+    leases.granted(["young"], sent=1002.3, seconds=15.0)
+    leases.granted(["new"], sent=1002.5, seconds=15.0)
+    clock.seconds = 1004.7
+    assert not leases.renewal().run_ids
+    clock.seconds = 1004.8
+    assert leases.renewal().run_ids == {"old", "young"}
+    leases.granted(["old", "young"], sent=1004.8, seconds=15.0)
+    assert not leases.renewal().run_ids
+    leases.ended("new")
+    clock.seconds = 1100.0
+    assert leases.renewal().run_ids == {"old", "young"}
+
+
+def test_a_heartbeat_prolongs_what_it_renewed_and_nothing_else(clock: Clock) -> None:
+    leases = Leases(clock)
+    leases.granted(["due", "lost"], sent=1000.0, seconds=15.0)
+    leases.granted(["asked"], sent=1004.5, seconds=15.0)
+    clock.seconds = 1005.0
+    renewal = leases.renewal()
+    leases.ended("lost")
+    # The answer takes its time, and a run of the same name is held anew: under another fence, so it is not `held`.
+    clock.seconds = 1006.0
+    leases.renewed(renewal, ["due", "asked", "nobody asked for this one"], 15.0)
+    assert [leases.left(one) for one in ("due", "asked")] == pytest.approx([13.25, 12.75])
+    assert not leases.certain("lost")
+    assert not leases.certain("nobody asked for this one")
+
+
 class OneRun(Server):
     """Gives one run; its answers to heartbeats say what `verdict` says."""
 
     def __init__(self, verdict: str) -> None:
         super().__init__()
         self.beats = 0
+        self.renewals = 0
         self.verdict = verdict
         self.released: list[str] = []
 
@@ -80,7 +113,10 @@ class OneRun(Server):
         if release:
             self.released += [one.run_id for one in leases]
             return pb.HeartbeatResponse()
+        if self.verdict == "away":
+            raise ServerUnavailableError("it is away")
         self.beats += 1
+        self.renewals += sum(not one.unrenewed for one in leases)
         return pb.HeartbeatResponse(lost_run_ids=["healthy"] if self.verdict == "lost" else [])
 
 
@@ -151,6 +187,36 @@ async def test_a_backend_that_finds_the_lease_lapsed_is_asked_again(tmp_path: An
     await running
     assert server.final["healthy"].state == "SUCCEEDED"
     assert len(backend.launched) == 1
+
+
+async def test_a_heartbeat_that_renewed_nothing_proves_no_longer_lease(tmp_path: Any) -> None:
+    """The server that answered it has left the end of the lease as it was, and gives the run away then."""
+
+    class Hanging(Recording):
+        async def launch(self, task: TaskLaunch) -> None:
+            self.launched.append(task.key)
+
+    clock, server, backend = Clock(), OneRun("ours"), Hanging()
+    made = executor(server, backend, tmp_path)
+    made._leases.now = clock
+    stop = asyncio.Event()
+    running = asyncio.create_task(made.run(stop))
+    await until(lambda: backend.launched, running)
+    clock.seconds = 1004.5
+    beats = server.beats
+    await until(lambda: server.beats > beats + 1, running)
+    assert server.renewals == 0
+    server.verdict = "away"
+    clock.seconds = 1014.2
+    assert made.may_act("healthy")
+    clock.seconds = 1014.3
+    assert not made.may_act("healthy")
+    # Back again, it renews at once: nobody has taken the run.
+    server.verdict = "ours"
+    await until(lambda: server.renewals, running)
+    await until(lambda: made.may_act("healthy"), running)
+    stop.set()
+    await running
 
 
 async def test_a_drain_hands_runs_back_and_begins_nothing_any_more(tmp_path: Any) -> None:

@@ -103,12 +103,14 @@ class RunPolicy(_message.Message):
     def __init__(self, caching: bool = ..., max_cache_age_millis: _Optional[int] = ..., fail_fast: bool = ..., deadline_millis: _Optional[int] = ..., documented_final_status: bool = ..., flat_collected: bool = ..., infrastructure_retries: _Optional[int] = ..., priority: _Optional[int] = ..., pool: _Optional[str] = ..., workers: _Optional[str] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("run_id", "fence")
+    __slots__ = ("run_id", "fence", "unrenewed")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
+    UNRENEWED_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     fence: int
-    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ...) -> None: ...
+    unrenewed: bool
+    def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., unrenewed: bool = ...) -> None: ...
 
 class HeartbeatRequest(_message.Message):
     __slots__ = ("executor_id", "lease_millis", "leases", "release", "release_all", "status")

@@ -57,7 +57,7 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Renews leases and learns what changed for the runs held: terminated, deleted, lost.
+        """Renews leases, those that are not `unrenewed`, and learns what changed for the runs held: terminated, deleted, lost.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class DispatchServiceStub:
     ClaimRuns: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ClaimRunsRequest, _dispatch_pb2.ClaimRunsResponse]
     """Leases waiting runs to the caller. Waits up to wait_millis for the first one; answers with none when there is none."""
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.HeartbeatRequest, _dispatch_pb2.HeartbeatResponse]
-    """Renews leases and learns what changed for the runs held: terminated, deleted, lost."""
+    """Renews leases, those that are not `unrenewed`, and learns what changed for the runs held: terminated, deleted, lost."""
     ReportTransitions: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ReportTransitionsRequest, _dispatch_pb2.ReportTransitionsResponse]
     """Commits transitions of any number of runs in one transaction. Idempotent by (run, sequence)."""
     LookupCache: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.LookupCacheRequest, _dispatch_pb2.LookupCacheResponse]
@@ -58,7 +58,7 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     ClaimRuns: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ClaimRunsRequest, _dispatch_pb2.ClaimRunsResponse]  # type: ignore[assignment]
     """Leases waiting runs to the caller. Waits up to wait_millis for the first one; answers with none when there is none."""
     Heartbeat: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.HeartbeatRequest, _dispatch_pb2.HeartbeatResponse]  # type: ignore[assignment]
-    """Renews leases and learns what changed for the runs held: terminated, deleted, lost."""
+    """Renews leases, those that are not `unrenewed`, and learns what changed for the runs held: terminated, deleted, lost."""
     ReportTransitions: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ReportTransitionsRequest, _dispatch_pb2.ReportTransitionsResponse]  # type: ignore[assignment]
     """Commits transitions of any number of runs in one transaction. Idempotent by (run, sequence)."""
     LookupCache: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.LookupCacheRequest, _dispatch_pb2.LookupCacheResponse]  # type: ignore[assignment]
@@ -87,7 +87,7 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.HeartbeatResponse, _abc.Awaitable[_dispatch_pb2.HeartbeatResponse]]:
-        """Renews leases and learns what changed for the runs held: terminated, deleted, lost."""
+        """Renews leases, those that are not `unrenewed`, and learns what changed for the runs held: terminated, deleted, lost."""
 
     @_abc_1.abstractmethod
     def ReportTransitions(
