@@ -83,8 +83,8 @@ class TaskLaunch:
     """How far it asks to share a worker (docs/workers.md); empty when neither its pipeline nor its run says."""
     gang: GangShare | None = None
     """Those that it began with, or replaces one of (docs/queueing.md)."""
-    begins_together: bool = False
-    """It begins with its gang; a further attempt begins alone."""
+    together: int = 0
+    """So many of its gang are launched at this moment; 0: it is launched alone, as a further attempt is."""
 
 
 @dataclass(frozen=True, slots=True)

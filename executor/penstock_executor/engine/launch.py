@@ -90,7 +90,6 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         run_resource_name=context.resource_name,
         workers=container.workers or context.workers,
         gang=node.gang,
-        begins_together=node.gang is not None and node.attempt == node.gang_attempt,
         uses_workspace="workspace" in platform,
         pod_name=names.pod_name(context.resource_name, task.name, context.run_id, node.path, node.attempt),
     )
