@@ -12,6 +12,7 @@ from typing import Union
 
 from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import FailureCause, FailureKind
+from penstock_ir.gangs import GangShare
 from penstock_ir.model import ArtifactDefinition, JsonValue, ParameterType
 from penstock_ir.worker_sharing import AskedSharing
 
@@ -80,6 +81,10 @@ class TaskLaunch:
     """An earlier holder of its run may have begun it."""
     workers: AskedSharing = ""
     """How far it asks to share a worker (docs/workers.md); empty when neither its pipeline nor its run says."""
+    gang: GangShare | None = None
+    """Those that it began with, or replaces one of (docs/queueing.md)."""
+    together: int = 0
+    """So many of its gang are launched at this moment; 0: it is launched alone, as a further attempt is."""
 
 
 @dataclass(frozen=True, slots=True)

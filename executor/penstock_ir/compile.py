@@ -15,6 +15,7 @@ from typing import Any
 from penstock_ir.attempt_settings import attempt_settings
 from penstock_ir.compile_tasks import TaskCompiler, definitions_of_artifacts, definitions_of_parameters, schema_title
 from penstock_ir.errors import InvalidSpecError, Problem
+from penstock_ir.gangs import GANG, annotated_gang, gangs_of
 from penstock_ir.graph import find_cycle, topological_order
 from penstock_ir.loader import PipelineDocument
 from penstock_ir.model import (
@@ -51,6 +52,7 @@ class _Compiler:
         self._components: dict[str, Component | None] = {}
         self._ancestors: list[str] = []
         self._problems: list[Problem] = []
+        self._has_gangs = False
 
     def pipeline(self) -> Pipeline:
         info = self._spec.get("pipelineInfo") or {}
@@ -67,6 +69,11 @@ class _Compiler:
             self._problem("root", "the root must be a dag")
         else:
             root = self._component("root", root_spec, "root")
+        for path in root.gangs if root is not None else ():
+            place = f"root.dag.tasks.{path.replace('/', '.')}"
+            self._problem(
+                place, f"the task has the annotation {GANG} and is in no loop: there is nothing to start with"
+            )
         if self._problems or root is None:
             raise InvalidSpecError(self._problems)
         return Pipeline(
@@ -77,6 +84,7 @@ class _Compiler:
             sdk_version=self._spec.get("sdkVersion", ""),
             root=root,
             config=self._config,
+            has_gangs=self._has_gangs,
         )
 
     def component(self, name: str, place: str) -> Component | None:
@@ -119,6 +127,11 @@ class _Compiler:
         kubernetes = self._kubernetes.get(label) or {}
         resources = implementation.resources if isinstance(implementation, ContainerExecutor) else {}
         where = f"platforms.kubernetes.deploymentSpec.executors.{label}"
+        if isinstance(implementation, Dag):
+            gangs = gangs_of(implementation.tasks, f"{place}.dag", self._problems)
+        else:
+            gangs = ("",) if isinstance(implementation, ContainerExecutor) and implementation.gang else ()
+        self._has_gangs = self._has_gangs or bool(gangs)
         return Component(
             name=name,
             input_parameters=input_parameters,
@@ -130,6 +143,7 @@ class _Compiler:
             kubernetes=kubernetes,
             task_config_passthroughs=tuple(spec.get("taskConfigPassthroughs") or ()),
             attempts=attempt_settings(kubernetes, resources, where, self._problems),
+            gangs=gangs,
         )
 
     def _executor(
@@ -154,6 +168,7 @@ class _Compiler:
                 workers=annotated_sharing(
                     self._kubernetes.get(label) or {}, f"platforms.kubernetes.{where}", self._problems
                 ),
+                gang=annotated_gang(self._kubernetes.get(label) or {}, f"platforms.kubernetes.{where}", self._problems),
             )
         if "importer" in spec:
             return self._importer(spec["importer"], inputs, f"{where}.importer")

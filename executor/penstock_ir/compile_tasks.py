@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock_ir.errors import ExpressionError, Problem
 from penstock_ir.expressions import compile_condition, compile_selector
+from penstock_ir.gangs import too_large
 from penstock_ir.json_text import JsonTextError, parse_json
 from penstock_ir.model import (
     MISSING,
@@ -108,6 +109,12 @@ class TaskCompiler:
             for key, given in (inputs.get("artifacts") or {}).items()
         }
         caching = spec.get("cachingOptions") or {}
+        parameter_iterator = self._parameter_iterator(spec, component, place)
+        limit = int((spec.get("iteratorPolicy") or {}).get("parallelismLimit", 0))
+        if component.gangs and parameter_iterator is not None and parameter_iterator.items is not None:
+            text = too_large(len(parameter_iterator.items), limit)
+            if text:
+                self._problem(f"{place}.iteratorPolicy.parallelismLimit" if limit else place, text)
         return Task(
             name=name,
             display_name=(spec.get("taskInfo") or {}).get("name", "") or name,
@@ -118,9 +125,9 @@ class TaskCompiler:
             explicit_dependencies=tuple(sorted(spec.get("dependentTasks") or ())),
             condition=condition,
             strategy=TriggerStrategy(self._strategy(trigger)),
-            parameter_iterator=self._parameter_iterator(spec, component, place),
+            parameter_iterator=parameter_iterator,
             artifact_iterator=self._artifact_iterator(spec, component, place),
-            parallelism_limit=int((spec.get("iteratorPolicy") or {}).get("parallelismLimit", 0)),
+            parallelism_limit=limit,
             retry=_retry(spec.get("retryPolicy")),
             caching=CachingOptions(bool(caching.get("enableCache", False)), caching.get("cacheKey", "")),
         )

@@ -166,7 +166,8 @@ class CachingOptions:
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
     """`resources` is the IR's `resources` object as camelCase JSON; strings in it may hold placeholders. `slots`: what
-    it asks of pools. `workers`: how far it asks to share a worker."""
+    it asks of pools. `workers`: how far it asks to share a worker. `gang`: its attempts over the iterations of a loop
+    start together."""
 
     image: str
     command: tuple[str, ...] = ()
@@ -175,6 +176,7 @@ class ContainerExecutor:
     resources: Mapping[str, JsonValue] = field(default_factory=dict)
     slots: tuple[Demand, ...] = ()
     workers: AskedSharing = ""
+    gang: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +268,9 @@ class Component:
     kubernetes: Mapping[str, JsonValue] = field(default_factory=dict)
     task_config_passthroughs: tuple[Mapping[str, JsonValue], ...] = ()
     attempts: AttemptSettings = NO_ATTEMPT_SETTINGS
+    gangs: tuple[str, ...] = ()
+    """Where below it are tasks that start together over a loop around it, by path; empty text: the component itself.
+    Those in loops inside of it are gangs of these."""
 
     @property
     def manages_claim(self) -> bool:
@@ -287,3 +292,4 @@ class Pipeline:
     sdk_version: str
     root: Component
     config: Mapping[str, JsonValue] = field(default_factory=dict)
+    has_gangs: bool = False

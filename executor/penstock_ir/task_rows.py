@@ -54,6 +54,9 @@ class TaskPhase(str, Enum):
     """Where a container task stands between its trigger and its end."""
 
     CACHE_LOOKUP = "cache lookup"
+    GANG = "gang"
+    """It waits for the others of its gang. Of the engine alone so far: rows say `cache lookup`, since the release
+    before reads no other word."""
     LAUNCHED = "launched"
     BACKOFF = "backoff"
     CANCELING = "canceling"

@@ -125,6 +125,11 @@ MUTANTS = [
         "        if spec.reimport:\n", "        if not spec.reimport:\n",
         "tests/unit/executor/engine/test_importer.py", "assert",
     ),
+    Mutant(
+        "gangs", "penstock_executor/engine/machine.py",
+        "        if gang.unsettled or not gang.waiting:\n", "        if not gang.waiting:\n",
+        "tests/unit/executor/engine/test_gangs.py", "Launch(path='loop[2]/train'",
+    ),
 ]  # fmt: skip
 
 

@@ -61,16 +61,18 @@ class Scene:
         row = replace(_launched(run_id, path), state=TaskState.SUCCEEDED, phase=TaskPhase.ENDED)
         self.report(run_id, [AttemptEnded(path, attempt, 5, exit_code=0)], [row])
 
-    def ask(self, *names: str, demands: tuple[Demand, ...] = GPU, adopt: bool = False) -> list[SlotAnswer]:
-        """For tasks by `run/path`."""
+    def ask(
+        self, *names: str, demands: tuple[Demand, ...] = GPU, adopt: bool = False, gang: str = ""
+    ) -> list[SlotAnswer]:
+        """For tasks by `run/path`; `gang` names the one that all of them begin with."""
         asked = []
         for name in names:
             run_id, _, path = name.partition("/")
-            asked.append(SlotAsk(run_id, self.fences[run_id], path, 1, demands, adopt))
+            asked.append(SlotAsk(run_id, self.fences[run_id], path, 1, demands, adopt, gang))
         return self.service.slots.take("e/1", asked, why=True)
 
-    def states(self, *names: str, demands: tuple[Demand, ...] = GPU) -> list[SlotState]:
-        return [answer.state for answer in self.ask(*names, demands=demands)]
+    def states(self, *names: str, demands: tuple[Demand, ...] = GPU, gang: str = "") -> list[SlotState]:
+        return [answer.state for answer in self.ask(*names, demands=demands, gang=gang)]
 
     def take_over(self, run_id: str) -> None:
         """Its lease ends, and it is claimed again."""

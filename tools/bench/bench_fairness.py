@@ -170,6 +170,9 @@ class _Timers:
 
     def unreserve(self, key: AttemptKey) -> None: ...
 
+    def places(self, namespace: str) -> int:
+        return 0
+
     async def cancel(self, key: AttemptKey) -> None: ...
 
     def release(self, key: AttemptKey) -> None: ...

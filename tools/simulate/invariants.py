@@ -11,7 +11,9 @@ This is the only list of it:
 6. A finished run has no live process and nothing open; a run that ends early starts nothing but exit tasks.
 7. The rows of attempts say of every attempt whose end is in the log how it ended, and of no other; the times of a row
    are in the order of its phases, from when the attempt was asked for to when its end was known.
-8. Every run comes to its end (checked by the world: nothing is left to happen, and it is finished), and one with a
+8. No member of a gang begins before every other one can begin, has ended, or will not come to be; they are launched in
+   one decision.
+9. Every run comes to its end (checked by the world: nothing is left to happen, and it is finished), and one with a
    deadline comes to it soon after.
 """
 
@@ -24,7 +26,7 @@ from penstock_executor.engine.effects import Launch
 from penstock_executor.engine.machine import Decision, apply
 from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, RunState
 from penstock_ir.event_log import AttemptEnded, FailureCause, FailureKind, Outputs, decode
-from penstock_ir.model import RetryPolicy, TriggerStrategy
+from penstock_ir.model import ContainerExecutor, RetryPolicy, TriggerStrategy
 from penstock_ir.task_rows import TaskPhase, TaskState
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def before_start(world: World, key: tuple[str, int]) -> None:
     live = [one for (other, one), process in world.processes.items() if other == path and process.live]
     assert not live, f"{path}: attempt {attempt} starts while {live} live"
     _dependencies_are_met(node)
+    _gang_is_ready(node)
     if attempt == node.attempt > world.committed.attempt_floor + 1:
         _backoff_is_over(world, node)
 
@@ -69,8 +72,12 @@ def after_apply(state: RunState, decision: Decision) -> None:
         assert not task.state.terminal, f"{task.path} has ended and is open"
         if state.terminating and not task.exempt:
             assert task.phase is TaskPhase.CANCELING, f"{task.path} is {task.phase.value} in a run that ends early"
-    for effect in decision.effects:
-        if isinstance(effect, Launch) and state.terminating:
+    launches = [effect for effect in decision.effects if isinstance(effect, Launch)]
+    for effect in launches:
+        if effect.gang is not None:
+            together = sum(other.gang == effect.gang for other in launches)
+            assert together == effect.gang.members, f"{effect.path}: {together} of {effect.gang} are launched together"
+        if state.terminating:
             node = next(one for one in decision.changed.values() if one.path == effect.path)
             canceled = isinstance(node, ContainerNode) and node.phase is TaskPhase.CANCELING
             assert node.exempt or canceled, f"{effect.path} starts in a run that ends early"
@@ -156,6 +163,31 @@ def _dependencies_are_met(node: Node) -> None:
                 if below.task.strategy is TriggerStrategy.ALL_UPSTREAM_TASKS_SUCCEEDED:
                     assert other.state.succeeded, f"{node.path} starts although {other.path} is {other.state.value}"
         below = parent
+
+
+def _gang_is_ready(member: ContainerNode) -> None:
+    """Looks at the other iterations of the loop around it, whatever the engine noted of the gang."""
+    assert member.task is not None
+    implementation = member.task.component.implementation
+    if not isinstance(implementation, ContainerExecutor) or not implementation.gang:
+        return
+    names: list[str] = []
+    iteration: Node = member
+    while not isinstance(iteration.parent, LoopNode):
+        assert iteration.parent is not None, f"{member.path} has a gang and is in no loop"
+        names.insert(0, iteration.name)
+        iteration = iteration.parent
+    for number, other in enumerate(iteration.parent.iterations):
+        node: Node | Outputs | None = other
+        for name in names:
+            if isinstance(node, DagNode) and not node.state.terminal:
+                node = node.child(name)
+        early = f"{member.path} begins before iteration {number} can"
+        assert node is not None, early
+        if isinstance(node, ContainerNode) and not node.state.terminal:
+            assert node.phase not in (TaskPhase.CACHE_LOOKUP, TaskPhase.GANG), early
+        elif isinstance(node, DagNode):
+            assert node.state.terminal, early
 
 
 def _group_is_consistent(state: RunState, node: Node) -> None:

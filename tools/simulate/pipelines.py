@@ -1,4 +1,4 @@
-"""Random pipelines from a seed: nesting, loops of every kind, branches, artifacts, retries, exit tasks, caching.
+"""Random pipelines from a seed: nesting, loops of every kind, branches, artifacts, retries, exit tasks, caching, gangs.
 
 Invariant: a seed gives one document, valid by construction; everything about it comes from the `Random` passed in.
 """
@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from penstock_ir.compile import compile_pipeline
+from penstock_ir.gangs import GANG
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
 
@@ -31,9 +32,46 @@ _LEAVES: dict[str, Any] = {
 }
 
 
-def random_pipeline(random: Random) -> Pipeline:
-    """A pipeline of up to a few dozen executions."""
-    return compile_pipeline(document_from_json(random_spec(random)))
+def random_pipeline(random: Random, gangs: Random | None = None) -> Pipeline:
+    """A pipeline of up to a few dozen executions. `gangs` makes tasks of some loops gangs, and changes nothing else."""
+    spec = random_spec(random)
+    return compile_pipeline(document_from_json(spec if gangs is None else _with_gangs(spec, gangs)))
+
+
+def _with_gangs(spec: dict[str, Any], random: Random) -> dict[str, Any]:
+    """In about half of all loops a task, at any depth but in no loop inside, gets the annotation; the loop no limit."""
+    components: dict[str, Any] = spec["components"]
+    executors: dict[str, Any] = spec["deploymentSpec"]["executors"]
+    executors["exec-gang"] = executors["exec"]
+    for name in _LEAVES:
+        components[f"comp-{name}-gang"] = {**components[f"comp-{name}"], "executorLabel": "exec-gang"}
+    bodies = [spec["root"], *components.values()]
+    loops = [task for body in bodies for task in body.get("dag", {}).get("tasks", {}).values() if _is_loop(task)]
+    gangs = False
+    for loop in loops:
+        if random.random() < 0.5:
+            continue
+        tasks, found = list(components[loop["componentRef"]["name"]].get("dag", {}).get("tasks", {}).values()), []
+        while tasks:
+            task = tasks.pop()
+            inner = components[task["componentRef"]["name"]]
+            if "dag" not in inner and not task["componentRef"]["name"].endswith("-gang"):
+                found.append(task)
+            elif not _is_loop(task):
+                tasks += inner.get("dag", {}).get("tasks", {}).values()
+        for task in random.sample(found, min(len(found), random.choice((1, 1, 2)))):
+            task["componentRef"]["name"] += "-gang"
+            loop.pop("iteratorPolicy", None)
+            gangs = True
+    if not gangs:
+        return spec
+    wanted = {"podMetadata": {"annotations": {GANG: "true"}}}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-gang": wanted}}}}}
+    return {"pipeline_spec": spec, "platform_spec": platform}
+
+
+def _is_loop(task: dict[str, Any]) -> bool:
+    return "parameterIterator" in task
 
 
 def random_spec(random: Random) -> dict[str, Any]:

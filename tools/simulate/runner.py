@@ -20,7 +20,7 @@ _WORKERS_EVERY = 4
 
 def check(seed: int) -> None:
     """Raises AssertionError."""
-    check_pipeline(random_pipeline(Random(f"pipeline {seed}")), seed)
+    check_pipeline(random_pipeline(Random(f"pipeline {seed}"), Random(f"gangs {seed}")), seed)
     slots.check(seed)
     if seed % _WORKERS_EVERY == 0:
         workers.check(seed)

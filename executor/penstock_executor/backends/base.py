@@ -79,6 +79,10 @@ class Backend(Protocol):
         """
         ...
 
+    def places(self, namespace: str) -> int:
+        """How many attempts of a namespace may run at a time, if nothing else runs; 0: without a bound."""
+        ...
+
     def reserve(self, key: AttemptKey, namespace: str) -> str:
         """Reserves capacity for an attempt that is about to be launched. Returns the reason why it has to wait, empty
         when it may be launched. Cheap, and called again and again. The attempt's end gives the capacity back."""

@@ -6,6 +6,9 @@ backend has no place holds up its run's later ones, never another run's. What an
 place: it is looked for first. Runs have their turns by rank (`penstock_ir.ranks`), counted from the latest turn: those
 of one priority one after the other, those of a lower one later, but not never. A task that cannot even be resolved ends
 as failed, like any other.
+
+The launches of a gang (docs/queueing.md) have one turn: they wait here until all have come and the backend has a place
+for each. After a minute of that the gang keeps what comes free, one gang at a time, so others pass it no more.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from penstock_ir.event_log import AttemptEnded, FailureKind
 from penstock_ir.ranks import rank
 from penstock_ir.task_rows import TaskPhase
 
-from penstock_executor.attempts import AttemptKey
+from penstock_executor.attempts import AttemptKey, TaskLaunch
 from penstock_executor.backends.base import Backend, LeaseUncertainError, NoCapacityError
 from penstock_executor.background import Background
 from penstock_executor.dispatch.leases import Leases
@@ -35,6 +38,8 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 64
 _RECHECK_SECONDS = 0.5
 _TOLD_EVERY_SECONDS = 1.0
+KEEPS_AFTER_SECONDS = 60.0
+"""So long others pass a gang by that has too few places."""
 BEFORE_IT_STARTED = "the run was terminated before this task started"
 
 
@@ -53,6 +58,7 @@ class _Entry:
     session: RunSession = field(compare=False)
     effect: Launch = field(compare=False)
     adopt: bool = field(compare=False)
+    since: float = field(compare=False)
 
     @property
     def key(self) -> AttemptKey:
@@ -95,12 +101,27 @@ class LaunchQueue:
         self._blocked: dict[str, str] = {}
         self._told: dict[str, tuple[RunSession, str]] = {}
         self._begun: set[AttemptKey] = set()
+        self._gangs: dict[tuple[str, str], list[_Entry]] = {}
+        # The gang that keeps places while it waits for the rest.
+        self._keeping: list[_Entry] = []
         self.launched = 0
         """Attempts that the backend started or adopted."""
 
     def put(self, session: RunSession, effect: Launch, adopt: bool) -> None:
         """`adopt`: an earlier owner may have started the attempt, so even one to be cancelled has to be looked for."""
-        self._put(_Entry(next(self._numbers), session, effect, adopt))
+        entry = _Entry(next(self._numbers), session, effect, adopt, self._leases.now())
+        if effect.gang is None:
+            self._put(entry)
+            return
+        self._waiting[entry.key] = entry
+        name = session.run_id, effect.gang.name
+        gang = self._gangs.setdefault(name, [])
+        gang.append(entry)
+        if len(gang) >= effect.gang.members:
+            del self._gangs[name]
+            begun = adopt and _has_begun(gang)
+            for one in gang:
+                self._put(replace(one, effect=replace(one.effect, gang=None)) if begun else one)
 
     async def cancel(self, session: RunSession, effect: Cancel) -> None:
         """Ends an attempt that was handed to the backend, or that waits here and nobody began; one that may have been
@@ -115,8 +136,11 @@ class LaunchQueue:
     def forget(self, run_id: str) -> None:
         self._begun = {key for key in self._begun if key.run_id != run_id}
         queue = self._queues.get(run_id, [])
-        for entry in queue:
+        gangs = [name for name in self._gangs if name[0] == run_id]
+        for entry in (*queue, *(entry for name in gangs for entry in self._gangs.pop(name))):
             self._waiting.pop(entry.key, None)
+        if self._keeping and self._keeping[0].session.run_id == run_id:
+            self._give_up_places()
         # It leaves the turns when it comes to its own.
         queue.clear()
         self._blocked.pop(run_id, None)
@@ -135,7 +159,7 @@ class LaunchQueue:
         try:
             while True:
                 await free.acquire()
-                task = background.begin(self._carried_out(await self._take()))
+                task = background.begin(self._carried_out_together(await self._take()))
                 task.add_done_callback(lambda _: free.release())
         finally:
             background.cancel()
@@ -150,12 +174,12 @@ class LaunchQueue:
         self._waiting[entry.key] = entry
         self._changed.set()
 
-    async def _take(self) -> _Entry:
+    async def _take(self) -> list[_Entry]:
         while True:
             self._changed.clear()
-            entry = self._next()
-            if entry is not None:
-                return entry
+            entries = self._next()
+            if entries:
+                return entries
             # Other executors do not notify this one when they free a slot of the installation, so it polls.
             recheck = _RECHECK_SECONDS if self._queues else None
             try:
@@ -163,11 +187,13 @@ class LaunchQueue:
             except asyncio.TimeoutError:
                 continue
 
-    def _next(self) -> _Entry | None:
-        """The first launch of the run whose turn it is and that has a place."""
+    def _next(self) -> list[_Entry]:
+        """The first launch of the run whose turn it is and that has a place; of a gang all."""
         passed: list[_Turn] = []
-        found = None
-        while self._turns and found is None:
+        found: list[_Entry] = []
+        if self._keeping and not any(self._waiting.get(one.key) is one for one in self._keeping):
+            self._give_up_places()
+        while self._turns and not found:
             turn = heapq.heappop(self._turns)
             queue = self._queues[turn.run_id]
             entry = self._head(queue)
@@ -175,18 +201,62 @@ class LaunchQueue:
                 del self._queues[turn.run_id]
                 self._blocked.pop(turn.run_id, None)
                 continue
-            why = "" if entry.adopt else self._backend.reserve(entry.key, entry.session.context.namespace)
+            entries = _with_its_gang(entry, queue)
+            too_many = self._too_many(entries)
+            why = "" if too_many else self._reserve(entries)
             if why:
                 self._blocked[turn.run_id] = why
                 passed.append(turn)
                 continue
-            heapq.heappop(queue)
-            del self._waiting[entry.key]
+            for one in entries:
+                queue.remove(one)
+                del self._waiting[one.key]
+            heapq.heapify(queue)
             self._take_turn(entry.session)
-            found = entry
+            found = [] if too_many else entries
+            for one in entries if too_many else ():
+                self._end(one, FailureKind.CONFIGURATION, too_many)
         for turn in passed:
             heapq.heappush(self._turns, turn)
         return found
+
+    def _too_many(self, entries: list[_Entry]) -> str:
+        """Why a gang never gets its places, empty when it may."""
+        alone = len(entries) == 1 or entries[0].adopt
+        there = 0 if alone else self._backend.places(entries[0].session.context.namespace)
+        if not there or len(entries) <= there:
+            return ""
+        return (
+            f"{len(entries)} attempts of the loop start together (penstock.dev/gang), and this executor runs {there} "
+            "at a time: give it more places (--parallelism) or the loop fewer items"
+        )
+
+    def _reserve(self, entries: list[_Entry]) -> str:
+        """Reserves a place for each. Returns why they have to wait, with nothing reserved unless it is their turn to
+        keep what comes free."""
+        entry, namespace = entries[0], entries[0].session.context.namespace
+        keeps = bool(self._keeping) and _is_of(entry, self._keeping[0])
+        if len(entries) == 1:
+            return "" if entry.adopt else self._backend.reserve(entry.key, namespace)
+        for number, one in enumerate(entries):
+            why = self._backend.reserve(one.key, namespace)
+            if not why:
+                continue
+            late = self._leases.now() >= entry.since + KEEPS_AFTER_SECONDS
+            if keeps or (late and not self._keeping):
+                self._keeping = entries
+            else:
+                for reserved in entries[:number]:
+                    self._backend.unreserve(reserved.key)
+            return f"{len(entries)} attempts start together, and {number} have a place: {why}"
+        if keeps:
+            self._keeping = []
+        return ""
+
+    def _give_up_places(self) -> None:
+        for entry in self._keeping:
+            self._backend.unreserve(entry.key)
+        self._keeping = []
 
     def _take_turn(self, session: RunSession) -> None:
         """Puts the run's next turn in line."""
@@ -219,10 +289,32 @@ class LaunchQueue:
                 if not session.lost:
                     self._waits(session, "")
 
-    async def _carried_out(self, entry: _Entry) -> None:
+    async def _carried_out_together(self, entries: list[_Entry]) -> None:
+        """Of a gang, what each is launched with is known before any is."""
+        if len(entries) == 1:
+            await self._carried_out(entries[0])
+            return
+        tasks: list[tuple[_Entry, TaskLaunch]] = []
+        held = await self._held(entries[0].session)
+        for entry in entries:
+            try:
+                node = entry.node() if held else None
+                if node is not None and node.phase is TaskPhase.LAUNCHED:
+                    tasks.append((entry, _resolved(entry, node)))
+                    continue
+                await self._carried_out(entry)
+            except Exception as error:
+                log.exception("run %s: task %s cannot be launched", entry.session.run_id, entry.effect.path)
+                self._end(entry, FailureKind.INFRASTRUCTURE, f"the task could not be launched: {error}")
+                self._backend.unreserve(entry.key)
+        launches = (self._carried_out(one, replace(task, together=len(tasks))) for one, task in tasks)
+        await asyncio.gather(*launches)
+
+    async def _carried_out(self, entry: _Entry, task: TaskLaunch | None = None) -> None:
+        """`task`: what it is launched with first, together with its gang."""
         session, effect = entry.session, entry.effect
         try:
-            await self._launch(entry)
+            await self._launch(entry, task)
         except NoCapacityError as error:
             # It was looked for, and nobody has begun it.
             self._begun.discard(entry.key)
@@ -238,29 +330,28 @@ class LaunchQueue:
     async def _held(self, session: RunSession) -> bool:
         return await self._leases.until_certain(session.run_id) and not session.lost
 
-    async def _launch(self, entry: _Entry) -> None:
+    async def _launch(self, entry: _Entry, task: TaskLaunch | None) -> None:
         session, path = entry.session, entry.effect.path
-        while await self._held(session):
+        # The others of a gang wait for this one: the backend itself asks whether the lease is certain.
+        while task is not None or await self._held(session):
             try:
-                await self._launch_held(entry)
+                await self._launch_held(entry, task)
             except LeaseUncertainError as error:
                 log.info("run %s: %s waits, the lease is not certain (%s)", session.run_id, path, error)
+                task = None
             else:
                 return
 
-    async def _launch_held(self, entry: _Entry) -> None:
-        session, node, key = entry.session, entry.node(), entry.key
+    async def _launch_held(self, entry: _Entry, task: TaskLaunch | None) -> None:
+        node, key = entry.node(), entry.key
         if node is None:
             return
         canceling = node.phase is TaskPhase.CANCELING
         if canceling and not entry.adopt:
             self._end(entry, FailureKind.CANCELED, BEFORE_IT_STARTED)
             return
-        task = task_launch(node, session.context)
-        if entry.adopt:
-            task = replace(task, may_exist=True, seen_running=bool(node.pod_name))
         self._begun.add(key)
-        await self._backend.launch(task)
+        await self._backend.launch(task or _resolved(entry, node))
         self.launched += 1
         if canceling or node.phase is TaskPhase.CANCELING:
             await self._backend.cancel(key)
@@ -271,3 +362,29 @@ class LaunchQueue:
             entry.session,
             AttemptEnded(path=effect.path, attempt=effect.attempt, at=self._now(), failure=failure, error=error),
         )
+
+
+def _with_its_gang(entry: _Entry, queue: list[_Entry]) -> list[_Entry]:
+    """Those that are launched with the first of a queue, in order. One that is to be ended is only looked for."""
+    gang, node = entry.effect.gang, entry.node()
+    if gang is None or node is None or node.phase is TaskPhase.CANCELING:
+        return [entry]
+    return sorted(one for one in queue if _is_of(one, entry) and one.node() is not None)
+
+
+def _is_of(entry: _Entry, other: _Entry) -> bool:
+    """Whether both are of one gang."""
+    mine, theirs = entry.effect.gang, other.effect.gang
+    return mine is not None and theirs is not None and mine.name == theirs.name and entry.session is other.session
+
+
+def _has_begun(gang: list[_Entry]) -> bool:
+    """Whether an earlier owner launched it: members have started, or ended."""
+    nodes = [node for node in (entry.node() for entry in gang) if node is not None]
+    return any(node.pod_name or (node.gang is not None and node.gang.members > len(gang)) for node in nodes)
+
+
+def _resolved(entry: _Entry, node: ContainerNode) -> TaskLaunch:
+    """Raises InputError."""
+    task = task_launch(node, entry.session.context)
+    return replace(task, may_exist=True, seen_running=bool(node.pod_name)) if entry.adopt else task

@@ -49,7 +49,8 @@ def fill_task_row(message: pb.TaskRow, node: Node, context: RunContext) -> None:
         message.pod_name = _pod_name(node, context)
         message.log_uri = node.log_uri
         message.fingerprint = node.fingerprint
-        message.phase = node.phase.value
+        phase = TaskPhase.CACHE_LOOKUP if node.phase is TaskPhase.GANG else node.phase
+        message.phase = phase.value
         message.wake_at_millis = node.wake_at
 
 

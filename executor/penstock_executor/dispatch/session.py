@@ -30,7 +30,7 @@ from penstock_ir.event_log import (
 )
 from penstock_ir.loader import document_from_json
 from penstock_ir.model import Pipeline
-from penstock_ir.task_rows import TaskState
+from penstock_ir.task_rows import TaskPhase, TaskState
 from penstock_ir.worker_sharing import stored_sharing
 
 from penstock_executor.attempts import NO_TIMES, AttemptTimes
@@ -46,6 +46,7 @@ from penstock_executor.metadata.base import ContextIds
 log = logging.getLogger(__name__)
 
 _ROWS_PER_REPORT = 2000
+WAITS_FOR_GANG = "waits until the other iterations of the loop can start with it (penstock.dev/gang)"
 
 
 @dataclass(slots=True)
@@ -118,6 +119,8 @@ class RunSession:
             self._starts.pop(event.path, None)
         self._applied += 1
         self._nodes.update(decision.changed)
+        if self.context.pipeline.has_gangs:
+            self._note_gangs(decision.changed.values())
         self._attempts.asked(decision.effects, max(now, event.at))
         self._attempts.note(event, now, times)
         for effect in decision.effects:
@@ -133,6 +136,11 @@ class RunSession:
             else:
                 self._effects.append(effect)
         return True
+
+    def _note_gangs(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            if isinstance(node, ContainerNode) and node.phase is TaskPhase.GANG:
+                self._waits[node.path] = WAITS_FOR_GANG
 
     def resume(self, log_lines: list[bytes], at: int, *, terminate: bool) -> list[ExecutionRecord]:
         """Rebuilds the state from the log, then goes on from where it stands.

@@ -5,7 +5,8 @@ Only what names pools is asked for, itself or its run; where namespaces or users
 Invariants: an attempt is handed on to be launched once its slots are granted, which the server has committed by then;
 what was answered with "waits" nobody has begun, so it can be ended here. Of equal demands of a run the first ten are
 asked for, so a loop of ten thousand tasks is not as many rows; of those that wait the first two, which the server
-grants first, and all only now and then. What asks for nothing passes at once, without a call.
+grants first, and all only now and then. A gang is asked for whole, in one call, and gets its slots together. What asks
+for nothing passes at once, without a call.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -41,7 +42,8 @@ _ALL_EVERY_SECONDS = 2.0
 _TOLD_AFTER_SECONDS = 1.0
 _TOLD_EVERY_SECONDS = 5.0
 _Answer = pb.TakeSlotsResponse.Answer
-_Line = tuple[str, tuple[Demand, ...]]
+_Line = tuple[str, tuple[Demand, ...], str]
+"""The run, what is asked for, and the name of the gang that asks, if it is one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +61,8 @@ class _Entry:
 
     @property
     def line(self) -> _Line:
-        return self.session.run_id, self.demands
+        gang = self.effect.gang
+        return self.session.run_id, self.demands, gang.name if gang is not None else ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -145,8 +148,8 @@ class SlotQueue:
                 self._all_at = self._clock()
             asked = self._asked(every=every)
             try:
-                for start in range(0, len(asked), _ASKED_AT_ONCE):
-                    await self._ask(asked[start : start + _ASKED_AT_ONCE], why=every)
+                for entries in _calls(asked):
+                    await self._ask(entries, why=every)
             except (ServerUnavailableError, ServerRejectedError) as error:
                 log.warning("slots of pools cannot be asked for: %s", error)
                 await asyncio.sleep(next(retry))
@@ -154,14 +157,17 @@ class SlotQueue:
                 continue
             retry = delays()
 
-    def _asked(self, *, every: bool) -> list[_Entry]:
+    def _asked(self, *, every: bool) -> list[list[_Entry]]:
+        """Of each line."""
         asked = []
-        for line in list(self._lines.values()):
-            for number, entry in enumerate(list(islice(line.values(), _ASKED_OF_A_LINE))):
+        for (_, _, gang), line in list(self._lines.items()):
+            of_line = []
+            for number, entry in enumerate(list(islice(line.values(), None if gang else _ASKED_OF_A_LINE))):
                 if entry.node() is None:
                     self._drop(entry)
                 elif every or number < _HEADS or not entry.waits:
-                    asked.append(entry)
+                    of_line.append(entry)
+            asked.append(of_line)
         return asked
 
     async def _ask(self, entries: list[_Entry], *, why: bool) -> None:
@@ -174,6 +180,7 @@ class SlotQueue:
                     attempt=entry.effect.attempt,
                     demands=[pb.TakeSlotsRequest.Demand(pool=one.pool, slots=one.slots) for one in entry.demands],
                     adopt=entry.adopt,
+                    gang=entry.line[2],
                 )
                 for entry in entries
             ],
@@ -186,8 +193,10 @@ class SlotQueue:
     def _answered(self, entry: _Entry, answer: pb.TakeSlotsResponse.Answer) -> None:
         if answer.state == _Answer.STATE_GRANTED:
             self._drop(entry)
-            # There may be more of its line to ask for.
+            # There may be more of its line to ask for; of a gang the others have theirs, too.
             self._changed.set()
+            for other in self._lines.get(entry.line, {}).values() if entry.line[2] else ():
+                other.waits = False
             if entry.told:
                 self._waits(entry.session, entry.effect.path, "")
             self._launch(entry.session, entry.effect, entry.adopt)
@@ -223,6 +232,18 @@ class SlotQueue:
             of_run.discard(entry.line)
             if not of_run:
                 del self._of_run[entry.session.run_id]
+
+
+def _calls(lines: Iterable[list[_Entry]]) -> Iterator[list[_Entry]]:
+    """What is asked for at a time. A line is whole in it, so a gang is."""
+    asked: list[_Entry] = []
+    for line in lines:
+        if len(asked) + len(line) > _ASKED_AT_ONCE:
+            yield asked
+            asked = []
+        asked += line
+    if asked:
+        yield asked
 
 
 def demands_of(node: ContainerNode, context: RunContext) -> tuple[Demand, ...]:

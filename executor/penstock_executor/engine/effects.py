@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from penstock_ir.gangs import GangShare
+
 
 @dataclass(frozen=True, slots=True)
 class LookUpCache:
@@ -20,10 +22,13 @@ class LookUpCache:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start, or adopt, this attempt. What to start: `engine.launch.task_launch`."""
+    """Start, or adopt, this attempt. What to start: `engine.launch.task_launch`.
+
+    Of a `gang` there are as many launches as it has members, in one decision: all of them are begun, or none yet."""
 
     path: str
     attempt: int
+    gang: GangShare | None = None
 
 
 @dataclass(frozen=True, slots=True)

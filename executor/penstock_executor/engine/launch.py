@@ -89,6 +89,7 @@ def task_launch(node: ContainerNode, context: RunContext) -> TaskLaunch:
         run_display_name=context.display_name,
         run_resource_name=context.resource_name,
         workers=container.workers or context.workers,
+        gang=node.gang,
         uses_workspace="workspace" in platform,
         pod_name=names.pod_name(context.resource_name, task.name, context.run_id, node.path, node.attempt),
     )

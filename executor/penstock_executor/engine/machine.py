@@ -25,6 +25,7 @@ from penstock_ir.event_log import (
     TerminateRequested,
 )
 from penstock_ir.fingerprint import is_cacheable
+from penstock_ir.gangs import GangShare, too_large
 from penstock_ir.model import Dag, Task, TriggerStrategy
 from penstock_ir.task_rows import TaskPhase, TaskState
 
@@ -41,6 +42,7 @@ from penstock_executor.engine.effects import (
     WakeRun,
 )
 from penstock_executor.engine.fingerprint import fingerprint_of
+from penstock_executor.engine.gangs import begins_together, join_gang, leave_gangs, members_left, open_gangs
 from penstock_executor.engine.inputs import (
     InputError,
     asks_for,
@@ -53,7 +55,7 @@ from penstock_executor.engine.kubernetes.platform import claim_names, resolve_pl
 from penstock_executor.engine.rerun import reopen
 from penstock_executor.engine.results import dag_outputs, failure_summary, group_state, loop_outputs
 from penstock_executor.engine.retry import next_delay_millis
-from penstock_executor.engine.state import ContainerNode, DagNode, LoopNode, Node, RunState, new_node
+from penstock_executor.engine.state import ContainerNode, DagNode, Gang, LoopNode, Node, RunState, new_node
 
 
 @dataclass(slots=True)
@@ -92,13 +94,14 @@ def apply(state: RunState, event: Event) -> Decision:
 def outstanding(state: RunState) -> list[Effect]:
     """All effects the state still waits for: what a new owner of the run carries out after replaying its log."""
     effects: list[Effect] = []
+    members = members_left(state) if state.context.pipeline.has_gangs else {}
     for node in state.open_tasks.values():
         if node.phase is TaskPhase.CACHE_LOOKUP:
             effects.append(LookUpCache(node.path, node.fingerprint))
         elif node.phase is TaskPhase.BACKOFF:
             effects.append(Wake(node.path, node.attempt, node.wake_at))
         elif node.phase in (TaskPhase.LAUNCHED, TaskPhase.CANCELING):
-            effects.append(Launch(node.path, node.attempt))
+            effects.append(Launch(node.path, node.attempt, members.get(node.path)))
             if node.phase is TaskPhase.CANCELING:
                 effects.append(Cancel(node.path, node.attempt))
     if state.finished:
@@ -120,6 +123,8 @@ class _Turn:
         self.decision = Decision()
         self._ready: deque[tuple[DagNode, int]] = deque()
         self._ended: deque[Node] = deque()
+        self._settled: deque[Gang] = deque()
+        self._has_gangs = state.context.pipeline.has_gangs
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -149,7 +154,7 @@ class _Turn:
             or not component.output_parameters.keys() <= hit.outputs.parameters.keys()
             or not component.output_artifacts.keys() <= hit.outputs.artifacts.keys()
         ):
-            self._launch(node)
+            self._launch_with_its_gang(node)
             return
         node.cached = hit
         node.outputs = hit.outputs
@@ -219,7 +224,11 @@ class _Turn:
         self._set_deadline()
         self.state.generation += 1
         self.state.attempt_floor = self.state.highest_attempt
-        for reopened, ready in reopen(root, self.at):
+        groups = list(reopen(root, self.at))
+        for reopened, _ in groups:
+            if isinstance(reopened, LoopNode):
+                open_gangs(reopened, self.state.generation)
+        for reopened, ready in groups:
             self._changed(reopened)
             if isinstance(reopened, LoopNode):
                 self._start_iterations(reopened)
@@ -229,9 +238,11 @@ class _Turn:
     # --- queues ----------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        while self._ended or self._ready:
+        while self._ended or self._ready or self._settled:
             if self._ended:
                 self._left(self._ended.popleft())
+            elif not self._ready:
+                self._decide(self._settled.popleft())
             else:
                 dag, index = self._ready.popleft()
                 self._trigger(dag, index)
@@ -315,7 +326,11 @@ class _Turn:
     def _open_loop(self, node: LoopNode, task: Task) -> None:
         node.items = loop_items(task, node.inputs, node.artifacts)
         node.iterations = [None] * len(node.items)
+        wrong = too_large(len(node.items), task.parallelism_limit) if task.component.gangs else ""
+        if wrong:
+            raise InputError(wrong)
         node.started_at = self.at
+        open_gangs(node, self.state.generation)
         iterator = task.parameter_iterator
         items = iterator.items_input if iterator else None
         # Every iteration records its inputs, so it has the list of all items only if something inside it asks for it.
@@ -335,7 +350,7 @@ class _Turn:
             self.decision.effects.append(LookUpCache(node.path, node.fingerprint))
             self._changed(node)
         else:
-            self._launch(node)
+            self._launch_with_its_gang(node)
 
     def _start_iterations(self, loop: LoopNode) -> None:
         """Starts iterations up to the limit; closes the loop when none is left."""
@@ -376,6 +391,32 @@ class _Turn:
         except InputError as error:
             self._end(node, TaskState.FAILED, str(error))
 
+    def _launch_with_its_gang(self, node: ContainerNode) -> None:
+        """Of a task that has no gang, at once."""
+        gang = join_gang(node) if self._has_gangs else None
+        if gang is None:
+            self._launch(node)
+            return
+        node.phase = TaskPhase.GANG
+        self._settled.append(gang)
+        self._changed(node)
+
+    def _decide(self, gang: Gang) -> None:
+        """Launches a gang of which everybody is settled; one that is never whole is not launched at all."""
+        if gang.unsettled or not gang.waiting:
+            return
+        members, gang.waiting = gang.waiting, {}
+        share = GangShare(gang.name, len(members)) if len(members) > 1 else None
+        for _, node in sorted(members.items()):
+            if node.state.terminal:
+                continue
+            if gang.broken:
+                text = f"the task was not started: its gang cannot be whole, since {gang.broken!r} did not come so far"
+                self._end(node, TaskState.FAILED, text)
+            else:
+                node.gang, node.gang_attempt = share, node.attempt + 1
+                self._launch(node)
+
     def _launch(self, node: ContainerNode) -> None:
         node.attempt += 1
         self.state.highest_attempt = max(self.state.highest_attempt, node.attempt)
@@ -383,7 +424,7 @@ class _Turn:
         node.wake_at = 0
         # Set again when this attempt is seen to run.
         node.pod_name = ""
-        self.decision.effects.append(Launch(node.path, node.attempt))
+        self.decision.effects.append(Launch(node.path, node.attempt, node.gang if begins_together(node) else None))
         self._changed(node)
 
     # --- ending ----------------------------------------------------------------------------------------------------
@@ -434,6 +475,8 @@ class _Turn:
             self.state.open_tasks.pop(node.path, None)
         self._set_state(node, state)
         self._ended.append(node)
+        if self._has_gangs:
+            self._settled.extend(leave_gangs(node))
         fast = self.state.context.fail_fast and not self.state.terminating
         if fast and state is TaskState.FAILED and not node.exempt:
             self._stop(f"the run was ended because task {node.path!r} failed (fail fast)")
@@ -448,6 +491,11 @@ class _Turn:
 
     def _launched(self, path: str, attempt: int) -> ContainerNode | None:
         node = self.state.open_tasks.get(path)
+        if node is not None and node.phase is TaskPhase.GANG and attempt == node.attempt + 1:
+            # By an executor of a release that knew no gangs: there all attempts began as they came.
+            self._settled.extend(leave_gangs(node))
+            self._launch(node)
+            self.decision.effects.pop()
         if node is None or node.attempt != attempt or node.phase not in (TaskPhase.LAUNCHED, TaskPhase.CANCELING):
             return None
         return node

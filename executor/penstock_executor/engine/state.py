@@ -14,6 +14,7 @@ from typing import Union
 
 from penstock_ir.artifact import Artifact
 from penstock_ir.event_log import CachedResult, Outputs
+from penstock_ir.gangs import GangShare
 from penstock_ir.model import ContainerExecutor, Dag, ImporterExecutor, JsonValue, Pipeline, RetryPolicy, Task
 from penstock_ir.task_rows import TaskPhase, TaskState
 from penstock_ir.worker_sharing import AskedSharing
@@ -120,6 +121,8 @@ class ContainerNode(Node):
         "cached",
         "exit_code",
         "fingerprint",
+        "gang",
+        "gang_attempt",
         "infrastructure_failures",
         "log_uri",
         "out_of_memory",
@@ -145,6 +148,9 @@ class ContainerNode(Node):
         self.pod_name = ""
         self.exit_code: int | None = None
         self.cached: CachedResult | None = None
+        # With whom it was launched, and which of its attempts: a further one begins alone.
+        self.gang: GangShare | None = None
+        self.gang_attempt = 0
 
 
 class ImporterNode(Node):
@@ -175,10 +181,22 @@ class DagNode(Node):
         return True
 
 
-class LoopNode(Node):
-    """A ParallelFor: its iterations in order, started up to the parallelism limit."""
+@dataclass(slots=True, eq=False)
+class Gang:
+    """The attempts of one task over a loop (`engine.gangs`), by iteration: `unsettled` may still come to be ready,
+    `waiting` are. `broken`: the path of what failed, so that the gang is never whole."""
 
-    __slots__ = ("active", "done", "failed", "items", "iterations", "next_index", "shared")
+    name: str
+    unsettled: set[int]
+    waiting: dict[int, ContainerNode] = field(default_factory=dict)
+    broken: str = ""
+
+
+class LoopNode(Node):
+    """A ParallelFor: its iterations in order, started up to the parallelism limit. `gangs`: by the path of the task
+    within an iteration."""
+
+    __slots__ = ("active", "done", "failed", "gangs", "items", "iterations", "next_index", "shared")
 
     def __init__(self, path: str, name: str, task: Task, parent: ParentNode | None, at: int) -> None:
         super().__init__(path, name, task, parent, at)
@@ -190,10 +208,12 @@ class LoopNode(Node):
         self.done = 0
         self.failed = 0
         self.shared: Mapping[str, JsonValue] = NO_VALUES
+        self.gangs: Mapping[str, Gang] = NO_GANGS
 
 
 ParentNode = Union[DagNode, LoopNode]
 EMPTY_OUTPUTS = Outputs()
+NO_GANGS: Mapping[str, Gang] = {}
 
 
 def new_node(path: str, name: str, task: Task, parent: ParentNode, at: int, iteration: int | None = None) -> Node:

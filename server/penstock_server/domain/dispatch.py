@@ -160,7 +160,8 @@ class HeartbeatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SlotAsk:
-    """An attempt that is to begin, and what it asks for itself. `adopt`: an earlier owner may have begun it."""
+    """An attempt that is to begin, and what it asks for itself. `adopt`: an earlier owner may have begun it. `gang`:
+    the name of those with which it begins."""
 
     run_id: str
     fence: int
@@ -168,6 +169,7 @@ class SlotAsk:
     attempt: int
     demands: tuple[Demand, ...]
     adopt: bool = False
+    gang: str = ""
 
 
 class SlotState(Enum):

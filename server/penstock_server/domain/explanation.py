@@ -149,7 +149,7 @@ class Explainer:
         elif row.state is TaskState.FAILED:
             explanation.summary = f"{row.error or 'it failed'}{self._retry_note(row, len(attempts))}"
         elif row.phase == TaskPhase.CACHE_LOOKUP:
-            explanation.summary = "waits for the cache to say whether there is a result"
+            explanation.summary = row.waiting or "waits for the cache to say whether there is a result"
         elif row.phase == TaskPhase.BACKOFF:
             until = datetime.fromtimestamp(row.wake_at / 1000, tz=timezone.utc).isoformat(timespec="seconds")
             explanation.summary = f"attempt {row.attempt} failed; the next one starts after its backoff, at {until}"

@@ -2,12 +2,14 @@
 
 Words: a *pool* has slots that tasks share; a pool of one is a mutex. The pools `namespace/NAME` and `user/NAME` are
 *limits*: every task of the namespace, of the user's runs, takes one slot. A *request* is one attempt of a task that
-asks for slots of one or several pools.
+asks for slots of one or several pools; or a *gang*: attempts of a run that begin together (`together`), which get what
+all of them ask for, or nothing.
 
 Invariants of `grants`: no pool ever has more taken than it has slots; a request gets all that it asks for or nothing;
 the first in line is not passed by in a pool that it waits for, unless a limit of its own is reached or it asks for more
-than the pool has. First is the namespace with the lowest dominant share (the greatest part of any pool that it has,
-divided by its weight); within a namespace the request of the lowest rank (`penstock_ir.ranks`).
+than the pool has. A gang is not passed by at its limits either: who has the same waits behind it, or small tasks could
+take what comes free there for ever. First is the namespace with the lowest dominant share (the greatest part of any
+pool that it has, divided by its weight); within a namespace the request of the lowest rank (`penstock_ir.ranks`).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import heapq
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -75,6 +77,14 @@ class SlotRequest:
     attempt: AttemptId
     namespace: str = field(compare=False)
     demands: tuple[PoolDemand, ...] = field(compare=False)
+    gang: str = field(default="", compare=False)
+    """Of the attempt, within its run."""
+    others: tuple[AttemptId, ...] = field(default=(), compare=False)
+    """The attempts that begin with it and are part of this request."""
+
+    @property
+    def members(self) -> tuple[AttemptId, ...]:
+        return (self.attempt, *self.others)
 
 
 _PLACE = attrgetter("rank", "position", "attempt")
@@ -113,8 +123,13 @@ class Levels:
         """Whether the pool is gone, or smaller than what is asked of it. One of no slots is closed for a while."""
         pool = self.pools.get(demand.pool)
         if demand.pool.is_limit:
-            return False
+            return self.above_limit(demand)
         return pool is None or 0 < (pool.slots or 0) < demand.slots
+
+    def above_limit(self, demand: PoolDemand) -> bool:
+        """Whether a gang has more members than its limit lets run, if nothing else does."""
+        pool = self.pools.get(demand.pool)
+        return demand.pool.is_limit and pool is not None and pool.slots is not None and 1 < demand.slots > pool.slots
 
     def take(self, request: SlotRequest) -> None:
         for demand in request.demands:
@@ -132,7 +147,30 @@ class Levels:
         return max(parts, default=0.0) / (own.weight if own is not None else 1)
 
 
-_Line = tuple[str, tuple[PoolDemand, ...]]
+_Line = tuple[str, tuple[PoolDemand, ...], bool]
+"""The namespace, what is asked for, and whether by a gang."""
+
+
+def together(requests: Iterable[SlotRequest]) -> list[SlotRequest]:
+    """The requests, those of each gang as one: it is in line where its oldest member is, and asks for what all ask."""
+    alone: list[SlotRequest] = []
+    gangs: dict[tuple[str, str], list[SlotRequest]] = defaultdict(list)
+    for request in requests:
+        if request.gang:
+            gangs[request.attempt.run_id, request.gang].append(request)
+        else:
+            alone.append(request)
+    return [*alone, *map(_as_one, gangs.values())]
+
+
+def _as_one(members: list[SlotRequest]) -> SlotRequest:
+    first, *others = sorted(members)
+    slots: dict[PoolKey, int] = defaultdict(int)
+    for member in members:
+        for demand in member.demands:
+            slots[demand.pool] += demand.slots
+    demands = tuple(sorted(PoolDemand(pool, number) for pool, number in slots.items()))
+    return replace(first, demands=demands, others=tuple(other.attempt for other in others))
 
 
 def grants(levels: Levels, waiting: Iterable[SlotRequest]) -> list[SlotRequest]:
@@ -140,7 +178,7 @@ def grants(levels: Levels, waiting: Iterable[SlotRequest]) -> list[SlotRequest]:
     # Of requests of one namespace that ask for the same, when the first gets nothing, nobody does.
     lines: dict[_Line, list[SlotRequest]] = defaultdict(list)
     for request in waiting:
-        lines[request.namespace, request.demands].append(request)
+        lines[request.namespace, request.demands, bool(request.others)].append(request)
     for line in lines.values():
         heapq.heapify(line)
     granted: list[SlotRequest] = []
@@ -158,8 +196,14 @@ def _next(levels: Levels, lines: Mapping[_Line, Sequence[SlotRequest]]) -> _Line
     shares = {namespace: levels.share(namespace) for namespace in {line[0] for line in lines}}
     closed: set[PoolKey] = set()
     for line in sorted(lines, key=lambda one: (shares[one[0]], lines[one][0])):
-        demands = line[1]
-        if any(map(levels.hopeless, demands)) or not all(levels.fits(one) for one in demands if one.pool.is_limit):
+        _, demands, gang = line
+        if any(map(levels.hopeless, demands)):
+            continue
+        limits_ = [demand for demand in demands if demand.pool.is_limit]
+        at_limit = not all(levels.fits(one) and one.pool not in closed for one in limits_)
+        if gang:
+            closed.update(demand.pool for demand in limits_)
+        if at_limit:
             continue
         shared = {demand.pool for demand in demands if not demand.pool.is_limit}
         if closed.isdisjoint(shared) and all(map(levels.fits, demands)):
@@ -187,15 +231,17 @@ def limits_on(namespace: str, user: str) -> list[PoolKey]:
     return [PoolKey("", f"{kind}{name}") for kind, name in named if name]
 
 
-def refusal(demands: Iterable[PoolDemand], levels: Levels) -> str:
-    """Why an attempt never gets its slots, and what to do; empty when it may."""
+def refusal(demands: Iterable[PoolDemand], levels: Levels, members: int = 1) -> str:
+    """Why so many attempts that begin together never get their slots, and what to do; empty when they may. Who is above
+    a limit waits until that is raised."""
     for pool, slots in demands:
-        if levels.hopeless(PoolDemand(pool, slots)):
+        if levels.hopeless(PoolDemand(pool, slots)) and not pool.is_limit:
             there = levels.pools.get(pool)
             if there is None:
                 return f"there is no pool {pool.name!r}; make it with: penstock pools put {pool.name} --slots {slots}"
+            who = f"the {members} attempts that start together ask" if members > 1 else "the task asks"
             return (
-                f"the task asks for {slots} slots of the pool {pool}, which has {there.slots}; give it more with: "
+                f"{who} for {slots} slots of the pool {pool}, which has {there.slots}; give it more with: "
                 f"penstock pools put {pool.name} --slots {slots}"
             )
     return ""
@@ -220,14 +266,18 @@ def reason(request: SlotRequest, levels: Levels, lines: Mapping[PoolKey, Sequenc
         levels.taken_of(pool),
         levels.pools[pool],
     )
+    gang = f" ({len(request.members)} attempts start together)" if request.others else ""
     if pool.is_limit:
         kind, _, name = pool.name.partition("/")
+        if levels.above_limit(PoolDemand(pool, slots)):
+            return f"waits for a higher limit of {kind} {name}: {there.slots} tasks may run{gang}"
         return (
-            f"waits for the limit of {kind} {name}: {taken} of {there.slots} tasks run, {before} wait before this one"
+            f"waits for the limit of {kind} {name}: {taken} of {there.slots} tasks run, {before} wait before this "
+            f"one{gang}"
         )
     return (
         f"waits for {slots} of {there.slots} slots of the pool {pool}: {taken} are taken, {before} tasks wait before "
-        "this one"
+        f"this one{gang}"
     )
 
 

@@ -152,7 +152,8 @@ def with_waits(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _with_wait(task: Task, general: str) -> Task:
-    text = task.waiting if task.phase == TaskPhase.LAUNCHED else ""
+    # One that waits for its gang has this phase in its row.
+    text = task.waiting if task.phase in (TaskPhase.LAUNCHED, TaskPhase.CACHE_LOOKUP) else ""
     if not text and task.phase == TaskPhase.LAUNCHED and task.state is TaskState.PENDING:
         text = general
     return task if text == task.waiting else replace(task, waiting=text)

@@ -3,7 +3,8 @@
 Invariants: slots are taken in one transaction that holds all pools, before anything of the attempt is begun, and given
 back in the transaction that commits its end, or that of its run. What waits is kept, so the order holds whoever asks
 and however often; it is in line while the lease of its run lasts. An attempt that has ended, or is not the task's
-current one, gets nothing. Rows of runs are held before those of pools, by everybody, so nobody waits in a circle.
+current one, gets nothing, and neither does who of its gang is asked for with it. Rows of runs are held before those of
+pools, by everybody, so nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from penstock_server.domain.pools import (
     pools_of,
     reason,
     refusal,
+    together,
 )
 from penstock_server.domain.run import Run
 from penstock_server.domain.task import task_id_of
@@ -86,12 +88,13 @@ class SlotService:
             levels, known = uow.pools.levels(), dict(uow.pools.granted(run_ids))
             answers = _begin(uow, levels, {key: one for key, one in held.items() if key not in known})
             uow.queue.take_slots([run_id for run_id in run_ids if not leases[run_id].takes_slots])
-            waiting = uow.pools.waiting()
-            granted = grants(levels, waiting)
-            uow.pools.grant([one.attempt for one in granted])
-        known.update((one.attempt, True) for one in granted)
-        left = {one.attempt: one for one in waiting if not known.get(one.attempt)}
-        lines = lines_of(left.values()) if why else {}
+            waiting = together(uow.pools.waiting())
+            granted = [key for one in grants(levels, waiting) for key in one.members]
+            uow.pools.grant(granted)
+        known.update(dict.fromkeys(granted, True))
+        still = [one for one in waiting if not known.get(one.attempt)]
+        left = {key: one for one in still for key in one.members}
+        lines = lines_of(still) if why else {}
         for key in held.keys() - answers.keys():
             answers[key] = _answer(known.get(key), left.get(key), levels, lines)
         by_ask = {id(one): answers[key] for key, one in held.items()}
@@ -105,15 +108,22 @@ def _begin(uow: UnitOfWork, levels: Levels, fresh: Mapping[AttemptId, SlotAsk]) 
     runs = uow.runs.get_many(sorted({key.run_id for key in fresh}))
     current = _current(uow, fresh)
     now = uow.pools.now()
+    requests = {
+        key: _request(one, key, runs[one.run_id], levels, position, now)
+        for position, (key, one) in enumerate(fresh.items())
+    }
+    # What is said of a gang is said of each of its members.
+    whole = {key: one for one in together(requests.values()) for key in one.members}
+    unknown = {whole[key].attempt for key in fresh if key not in current}
     answers: dict[AttemptId, SlotAnswer] = {}
     new: list[SlotRequest] = []
     adopted: list[SlotRequest] = []
-    for position, (key, one) in enumerate(fresh.items()):
-        if key not in current:
+    for key, one in fresh.items():
+        request = requests[key]
+        if whole[key].attempt in unknown:
             answers[key] = _UNKNOWN
             continue
-        request = _request(one, key, runs[one.run_id], levels, position, now)
-        text = refusal(request.demands, levels)
+        text = refusal(whole[key].demands, levels, len(whole[key].members))
         if text:
             answers[key] = SlotAnswer(SlotState.REFUSED, text)
         elif not request.demands:
@@ -132,7 +142,8 @@ def _begin(uow: UnitOfWork, levels: Levels, fresh: Mapping[AttemptId, SlotAsk]) 
 
 def _request(one: SlotAsk, key: AttemptId, run: Run, levels: Levels, position: int, now: int) -> SlotRequest:
     demands = pools_of(one.demands, run.namespace, run.created_by, levels.pools)
-    return SlotRequest(rank(now, run.options.priority), position, key, run.namespace, tuple(demands))
+    gang = task_id_of(one.run_id, one.gang) if one.gang else ""
+    return SlotRequest(rank(now, run.options.priority), position, key, run.namespace, tuple(demands), gang)
 
 
 def _current(uow: UnitOfWork, asked: Iterable[AttemptId]) -> set[AttemptId]:
@@ -159,7 +170,7 @@ def _answer(
         return _GRANTED
     if request is None:
         return _UNKNOWN
-    text = refusal(request.demands, levels)
+    text = refusal(request.demands, levels, len(request.members))
     if text:
         return SlotAnswer(SlotState.REFUSED, text)
     return SlotAnswer(SlotState.WAITING, reason(request, levels, lines) if lines else "")

@@ -331,8 +331,10 @@ slot_demands = Table(
     Column("queue_rank", BigInteger, nullable=False),
     Column("position", Integer, nullable=False),
     Column("asked_at", BigInteger, nullable=False),
-    # All rows of an attempt, or none.
+    # All rows of an attempt, or none; of a gang all attempts, or none.
     Column("granted", Boolean, nullable=False),
+    # Names the gang within the run; empty: the attempt begins alone.
+    Column("gang", String(64), nullable=False, default="", server_default=""),
     Index(None, "granted", "pool_name", "pool_namespace", "queue_rank"),
 )
 

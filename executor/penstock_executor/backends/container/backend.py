@@ -37,11 +37,11 @@ from penstock_executor.backends.container.probe import DetectedRuntime
 from penstock_executor.backends.container.removal import Removal
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
 from penstock_executor.backends.container.settings import ContainerSettings
-from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import ENDED, ContainerState
 from penstock_executor.backends.errors import LaunchFailedError
 from penstock_executor.backends.observed_times import begun
 from penstock_executor.backends.orphans import OrphanCollector
+from penstock_executor.backends.places import PlaceRequest, Places
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays
@@ -75,7 +75,7 @@ class ContainerBackend:
         self._exits = ExitWatch(
             runtime, settings.instance, self._exit_heard, self._statuses_listed, lambda: bool(self._by_name)
         )
-        self._slots = Slots(settings.parallelism)
+        self._places = Places(settings.parallelism)
         self._attempts: dict[AttemptKey, ContainerAttempt] = {}
         self._by_name: dict[str, ContainerAttempt] = {}
         self._background = Background("the container backend")
@@ -84,7 +84,7 @@ class ContainerBackend:
             Preparation(settings, options, store, images, volumes),
             volumes,
             self._removal,
-            self._slots,
+            self._places,
             self._background,
             self._watch,
         )
@@ -109,14 +109,24 @@ class ContainerBackend:
     async def store(self, namespace: str) -> ArtifactStore:
         return self._store
 
+    def places(self, namespace: str) -> int:
+        return self._places.count
+
     def reserve(self, key: AttemptKey, namespace: str) -> str:
-        # Its slots are waited for by `launch`.
+        # Its places are waited for by `launch`.
         return ""
 
     def unreserve(self, key: AttemptKey) -> None:
         return
 
     async def launch(self, task: TaskLaunch) -> None:
+        place = self._places.request(task)
+        try:
+            await self._launch(task, place)
+        finally:
+            place.close()
+
+    async def _launch(self, task: TaskLaunch, place: PlaceRequest) -> None:
         known = self._attempts.get(task.key)
         if known is not None and known.state.phase is not Phase.ENDED:
             self._observe(known, Observation.LAUNCHED_AGAIN)
@@ -125,7 +135,7 @@ class ContainerBackend:
         self._attempts[task.key] = attempt
         assert self._runs is not None
         try:
-            launched = await self._launcher.launch(attempt, self._runs)
+            launched = await self._launcher.launch(attempt, self._runs, place)
         except LaunchFailedError as error:
             self._observe(attempt, Observation.NOT_CREATED, attempt.failed(error.kind, error.text))
         except (LeaseUncertainError, WithdrawnError):
@@ -291,7 +301,7 @@ class ContainerBackend:
     def _give_back_slot(self, attempt: ContainerAttempt) -> None:
         if attempt.holds_slot:
             attempt.holds_slot = False
-            self._slots.give_back()
+            self._places.give_back()
 
     # --- orphans ---------------------------------------------------------------------------------------------------
 

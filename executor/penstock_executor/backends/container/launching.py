@@ -25,10 +25,10 @@ from penstock_executor.backends.container.container_attempt import ContainerAtte
 from penstock_executor.backends.container.preparation import Preparation
 from penstock_executor.backends.container.removal import Removal
 from penstock_executor.backends.container.runtime import ContainerRuntime, RuntimeFailedError
-from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import ContainerState
 from penstock_executor.backends.errors import LaunchFailedError, TaskSpecError
 from penstock_executor.backends.needs import unsupported
+from penstock_executor.backends.places import PlaceRequest, Places
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
 from penstock_executor.backoff import delays
@@ -57,7 +57,7 @@ class ContainerLauncher:
         preparation: Preparation,
         volumes: ClaimVolumes,
         removal: Removal,
-        slots: Slots,
+        places: Places,
         background: Background,
         watch: Callable[[ContainerAttempt], None],
     ) -> None:
@@ -65,18 +65,18 @@ class ContainerLauncher:
         self._preparation = preparation
         self._volumes = volumes
         self._removal = removal
-        self._slots = slots
+        self._places = places
         self._background = background
         self._watch = watch
         self._creating: set[asyncio.Task[str]] = set()
 
-    async def launch(self, attempt: ContainerAttempt, runs: HeldRuns) -> Launched | TaskOutcome:
+    async def launch(self, attempt: ContainerAttempt, runs: HeldRuns, place: PlaceRequest) -> Launched | TaskOutcome:
         """The attempt's container; or the outcome of a task that is a volume claim, which needs no container.
 
         Raises LaunchFailedError; LeaseUncertainError, WithdrawnError when nothing was created for now.
         """
         try:
-            return await self._launch(attempt, runs)
+            return await self._launch(attempt, runs, place)
         except TaskSpecError as error:
             raise LaunchFailedError(FailureKind.CONFIGURATION, str(error)) from error
         except AgentError as error:
@@ -93,7 +93,7 @@ class ContainerLauncher:
         if self._creating:
             await asyncio.wait(self._creating, timeout=_CREATE_SECONDS)
 
-    async def _launch(self, attempt: ContainerAttempt, runs: HeldRuns) -> Launched | TaskOutcome:
+    async def _launch(self, attempt: ContainerAttempt, runs: HeldRuns, place: PlaceRequest) -> Launched | TaskOutcome:
         task = attempt.task
         if task.image in (CREATE_CLAIM, DELETE_CLAIM):
             _check_may_create(attempt, runs)
@@ -105,10 +105,10 @@ class ContainerLauncher:
             return await self._adopt(attempt)
         if task.seen_running:
             raise LaunchFailedError(FailureKind.INFRASTRUCTURE, f"the container {attempt.name} is gone")
-        return await self._create(attempt, runs)
+        return await self._create(attempt, runs, place)
 
-    async def _create(self, attempt: ContainerAttempt, runs: HeldRuns) -> Launched:
-        await attempt.preparation.run(self._slots.wait())
+    async def _create(self, attempt: ContainerAttempt, runs: HeldRuns, place: PlaceRequest) -> Launched:
+        await attempt.preparation.run(place.wait())
         attempt.holds_slot = True
         attempt.times = replace(attempt.times, placed=time.time_ns() // 1_000_000)
         _check_may_create(attempt, runs)
@@ -134,7 +134,7 @@ class ContainerLauncher:
     async def _adopt(self, attempt: ContainerAttempt) -> Launched:
         """Takes over an attempt that somebody began before us."""
         if not attempt.holds_slot:
-            self._slots.take()
+            self._places.take()
             attempt.holds_slot = True
         self._watch(attempt)
         state = await self._appeared(attempt)

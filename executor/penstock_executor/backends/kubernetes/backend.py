@@ -180,6 +180,9 @@ class KubernetesBackend:
             keeping = self._sessions.keep(attempt, view, lambda failure: self._give_up(attempt, failure))
             attempt.keeping = self._background.begin(keeping)
 
+    def places(self, namespace: str) -> int:
+        return self._capacity.most
+
     def reserve(self, key: AttemptKey, namespace: str) -> str:
         namespace = namespace or self._settings.pods.default_namespace
         return self._workers.full(namespace) or self._capacity.reserve(key, namespace)

@@ -72,6 +72,11 @@ class Capacity:
         return ""
 
     @property
+    def most(self) -> int:
+        """How many places a namespace may have at most; 0: without a bound."""
+        return min((bound for bound in (self._bounds.installation, self._bounds.namespace) if bound), default=0)
+
+    @property
     def taken(self) -> int:
         """How many places are not free."""
         return len(self._reserved)

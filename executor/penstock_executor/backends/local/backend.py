@@ -45,6 +45,7 @@ from penstock_executor.backends.local.temporary import temporary_of_run
 from penstock_executor.backends.local.variables import machine_variables
 from penstock_executor.backends.local.verdict import CANCELED
 from penstock_executor.backends.local.views import why_no_view
+from penstock_executor.backends.places import PlaceRequest, Places
 from penstock_executor.backends.trees import remove_tree
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.background import Background
@@ -78,7 +79,7 @@ class LocalBackend:
         self._python = settings.python or getattr(sys, "_base_executable", sys.executable) or sys.executable
         variables = machine_variables(environ, sys.prefix, settings.passed_variables)
         self._fork_servers = ForkServers(settings.work_dir, self._python, variables)
-        self._slots = asyncio.Semaphore(settings.parallelism)
+        self._places = Places(settings.parallelism)
         self._attempts: dict[AttemptKey, LocalAttempt] = {}
         self._background = Background("the local backend")
         self._released: list[AttemptDirectory] = []
@@ -90,7 +91,6 @@ class LocalBackend:
         self._launcher = LocalLauncher(
             self._preparation,
             self._fork_servers,
-            self._slots,
             lambda key, text: self._deliver(TaskWaiting(key, text)),
             self._heard_end,
         )
@@ -124,14 +124,24 @@ class LocalBackend:
     async def store(self, namespace: str) -> ArtifactStore:
         return self._store
 
+    def places(self, namespace: str) -> int:
+        return self._places.count
+
     def reserve(self, key: AttemptKey, namespace: str) -> str:
-        # Its slots are waited for by `launch`.
+        # Its places are waited for by `launch`.
         return ""
 
     def unreserve(self, key: AttemptKey) -> None:
         return
 
     async def launch(self, task: TaskLaunch) -> None:
+        place = self._places.request(task)
+        try:
+            await self._launch(task, place)
+        finally:
+            place.close()
+
+    async def _launch(self, task: TaskLaunch, place: PlaceRequest) -> None:
         known = self._attempts.get(task.key)
         if known is not None:
             self._observe(known, Observation.LAUNCHED_AGAIN)
@@ -140,7 +150,7 @@ class LocalBackend:
         self._attempts[task.key] = attempt
         assert self._runs is not None
         try:
-            started_at = await self._launcher.launch(attempt, self._runs)
+            started_at = await self._launcher.launch(attempt, self._runs, place)
         except LaunchFailedError as error:
             self._observe(attempt, Observation.NOT_CREATED, attempt.failed(error.kind, error.text))
         except (LeaseUncertainError, WithdrawnError):
@@ -344,4 +354,4 @@ class LocalBackend:
     def _free_slot(self, attempt: LocalAttempt) -> None:
         if attempt.holds_slot:
             attempt.holds_slot = False
-            self._slots.release()
+            self._places.give_back()

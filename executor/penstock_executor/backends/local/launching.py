@@ -6,7 +6,6 @@ or for a canceled attempt. One that is canceled before it runs ends at once, wha
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from penstock_executor.backends.local.preparation import Preparation, Prepared
 from penstock_executor.backends.local.unstartable import UnstartableError
 from penstock_executor.backends.needs import unsupported
 from penstock_executor.backends.observed_times import begun
+from penstock_executor.backends.places import PlaceRequest
 from penstock_executor.backends.withdrawable import WithdrawnError
 from penstock_executor.backoff import retried
 
@@ -44,7 +44,6 @@ class LocalLauncher:
         self,
         preparation: Preparation,
         fork_servers: ForkServers,
-        slots: asyncio.Semaphore,
         waits: Callable[[AttemptKey, str], None],
         ended: Callable[[LocalAttempt, object], None],
     ) -> None:
@@ -52,11 +51,10 @@ class LocalLauncher:
         self.layers: dict[AttemptKey, tuple[Path, Path]] = {}
         """The cached environments under that of each attempt."""
         self._fork_servers = fork_servers
-        self._slots = slots
         self._waits = waits
         self._ended = ended
 
-    async def launch(self, attempt: LocalAttempt, runs: HeldRuns) -> int | None:
+    async def launch(self, attempt: LocalAttempt, runs: HeldRuns, place: PlaceRequest) -> int | None:
         """When the process was started, in milliseconds since the epoch; None when the attempt has ended already or no
         fork server knows it: then its directory says how it stands.
 
@@ -65,7 +63,7 @@ class LocalLauncher:
         try:
             if attempt.directory.is_claimed:
                 return await self._adopt(attempt)
-            return await self._start(attempt, runs)
+            return await self._start(attempt, runs, place)
         except (LaunchFailedError, LeaseUncertainError, WithdrawnError):
             raise
         except (TaskSpecError, UnstartableError) as error:
@@ -81,11 +79,11 @@ class LocalLauncher:
             text = f"the task could not be prepared: {error}"
             raise LaunchFailedError(FailureKind.INFRASTRUCTURE, text) from error
 
-    async def _start(self, attempt: LocalAttempt, runs: HeldRuns) -> int | None:
+    async def _start(self, attempt: LocalAttempt, runs: HeldRuns, place: PlaceRequest) -> int | None:
         cannot = unsupported(attempt.task, LOCAL)
         if cannot:
             raise LaunchFailedError(FailureKind.CONFIGURATION, cannot)
-        prepared = await attempt.preparation.run(self._prepare(attempt))
+        prepared = await attempt.preparation.run(self._prepare(attempt, place))
         # It may have waited for long.
         if attempt.state.stop is not None:
             raise WithdrawnError
@@ -117,14 +115,14 @@ class LocalLauncher:
         attempt.times = begun(attempt.times, since)
         return since
 
-    async def _prepare(self, attempt: LocalAttempt) -> Prepared:
+    async def _prepare(self, attempt: LocalAttempt, place: PlaceRequest) -> Prepared:
         """Everything that may take long, the wait for a free slot included; it may be cancelled at any point."""
         key = attempt.key
         began = millis()
         gathered = await self.preparation.gather(attempt.task, attempt.directory, lambda text: self._waits(key, text))
         attempt.files = gathered.files
         ready = millis()
-        await self._slots.acquire()
+        await place.wait()
         attempt.holds_slot = True
         self.layers[key] = gathered.layers
         prepared = self.preparation.finish(attempt.task, attempt.directory, gathered)

@@ -79,7 +79,12 @@ class SqlPoolRepository:
 
     def waiting(self) -> list[SlotRequest]:
         """Requests of runs that are held, in no order."""
-        columns = (slot_demands.c.queue_rank, slot_demands.c.position, slot_demands.c.namespace)
+        columns = (
+            slot_demands.c.queue_rank,
+            slot_demands.c.position,
+            slot_demands.c.namespace,
+            slot_demands.c.gang,
+        )
         statement = (
             select(*_KEY, *columns, *_DEMAND)
             .select_from(slot_demands.join(runs, _LEASED))
@@ -87,14 +92,14 @@ class SqlPoolRepository:
             .order_by(*_KEY, *_DEMAND[:2])
         )
         demands: dict[AttemptId, list[PoolDemand]] = {}
-        about: dict[AttemptId, tuple[int, int, str]] = {}
-        for run_id, task_id, attempt, rank, position, namespace, *pool, slots in self._connection.execute(statement):
-            key = AttemptId(run_id, task_id, attempt)
-            demands.setdefault(key, []).append(PoolDemand(PoolKey(*pool), slots))
-            about[key] = rank, position, namespace
+        about: dict[AttemptId, tuple[int, int, str, str]] = {}
+        for *attempt, rank, position, namespace, gang, pool_of, pool, slots in self._connection.execute(statement):
+            key = AttemptId(*attempt)
+            demands.setdefault(key, []).append(PoolDemand(PoolKey(pool_of, pool), slots))
+            about[key] = rank, position, namespace, gang
         return [
-            SlotRequest(rank, position, key, namespace, tuple(demands[key]))
-            for key, (rank, position, namespace) in about.items()
+            SlotRequest(rank, position, key, namespace, tuple(demands[key]), gang)
+            for key, (rank, position, namespace, gang) in about.items()
         ]
 
     def granted(self, run_ids: Sequence[str]) -> dict[AttemptId, bool]:
@@ -121,6 +126,7 @@ class SqlPoolRepository:
                 "position": request.position,
                 "asked_at": at,
                 "granted": granted,
+                "gang": request.gang,
             }
             for request in requests
             for demand in request.demands

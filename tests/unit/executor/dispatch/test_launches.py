@@ -10,6 +10,7 @@ from typing import Any
 from penstock_api.internal.v1 import dispatch_pb2 as pb
 from penstock_executor.attempts import AttemptKey, TaskLaunch, TaskOutcome
 from penstock_executor.backends.base import NoCapacityError
+from penstock_executor.dispatch import launches
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.metadata.null import NullRecorder
 from penstock_ir.event_log import FailureKind
@@ -27,9 +28,13 @@ class Places(Backend):
     def __init__(self, **free: int) -> None:
         super().__init__()
         self.free = free
+        self.most = 0
         self.launched: list[AttemptKey] = []
         self.canceled: list[AttemptKey] = []
         self._taken: dict[AttemptKey, str] = {}
+
+    def places(self, namespace: str) -> int:
+        return self.most
 
     def reserve(self, key: AttemptKey, namespace: str) -> str:
         if key in self._taken:
@@ -64,14 +69,19 @@ class Places(Backend):
 class Loops(Server):
     """Gives each namespace's loop; keeps what tasks were said to wait for and when the rows were committed."""
 
-    def __init__(self, *namespaces: str, size: int = 5, priorities: Mapping[str, int] = NONE) -> None:
+    def __init__(
+        self, *namespaces: str, size: int = 5, priorities: Mapping[str, int] = NONE, gangs: Sequence[str] = ()
+    ) -> None:
         super().__init__()
+        annotated = specs.annotated({"penstock.dev/gang": "true"}, specs.loop(size))
+        platform = json.dumps(annotated["platform_spec"]).encode()
         self._runs = [
             pb.ClaimedRun(
                 run_id=name,
                 fence=1,
                 namespace=name,
                 pipeline_spec_json=json.dumps(specs.loop(size, ["true"])).encode(),
+                platform_spec_json=platform if name in gangs else b"",
                 policy=pb.RunPolicy(priority=priorities.get(name, 0)),
             )
             for name in namespaces
@@ -183,3 +193,85 @@ async def test_runs_of_one_priority_have_their_turns_one_after_the_other(tmp_pat
 
 async def test_a_run_of_higher_priority_has_its_turns_first(tmp_path: Any) -> None:
     assert await one_after_the_other(tmp_path, second=1) == ["second"] * 3 + ["first"] * 3
+
+
+class Shared(Places):
+    """All runs share `free` places."""
+
+    def __init__(self, free: int) -> None:
+        super().__init__(shared=free)
+
+    def reserve(self, key: AttemptKey, namespace: str) -> str:
+        return super().reserve(key, "shared")
+
+
+async def test_a_gang_is_launched_when_there_is_a_place_for_each_and_holds_none_before(tmp_path: Any) -> None:
+    server, backend = Loops("gang", size=3, gangs=["gang"]), Shared(2)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(
+        lambda: server.waits.get(("gang", "")) == f"3 attempts start together, and 2 have a place: {FULL}"
+    )
+    assert backend.free == {"shared": 2}
+    assert backend.launched == []
+    backend.free["shared"] += 1
+    await scene.until(lambda: len(backend.launched) == 3)
+    await scene.close()
+
+
+async def test_two_gangs_of_more_than_half_do_not_hold_each_other_up(tmp_path: Any) -> None:
+    server, backend = Loops("a", "b", size=3, gangs=["a", "b"]), Shared(4)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: len(backend.launched) == 3 and server.waits.get(("b", "")))
+    assert {key.run_id for key in backend.launched} == {"a"}
+    for key in list(backend.launched):
+        backend.end(key)
+    await scene.until(lambda: len(backend.launched) == 6)
+    await scene.close()
+
+
+async def test_a_member_that_failed_is_launched_again_alone(tmp_path: Any) -> None:
+    server, backend = Loops("gang", size=2, gangs=["gang"]), Shared(2)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: len(backend.launched) == 2)
+    backend.end(backend.launched[0], FailureKind.INFRASTRUCTURE)
+    await scene.until(lambda: len(backend.launched) == 3)
+    assert (backend.launched[2].path, backend.launched[2].attempt) == (backend.launched[0].path, 2)
+    await scene.close()
+
+
+async def test_a_gang_of_more_than_all_places_fails_with_the_way_out(tmp_path: Any) -> None:
+    server, backend = Loops("gang", size=3, gangs=["gang"]), Shared(2)
+    backend.most = 2
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: "gang" in server.final)
+    assert "3 attempts of the loop start together" in server.final["gang"].error
+    assert "runs 2 at a time: give it more places (--parallelism)" in server.final["gang"].error
+    assert backend.launched == []
+    await scene.close()
+
+
+async def test_a_terminated_gang_that_waits_leaves_nothing_reserved(tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(launches, "KEEPS_AFTER_SECONDS", 0.0)
+    server, backend = Loops("gang", size=3, gangs=["gang"]), Shared(2)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: backend.free == {"shared": 0})
+    server.terminate.append("gang")
+    await scene.until(lambda: "gang" in server.final and backend.free == {"shared": 2})
+    assert backend.launched == []
+    await scene.close()
+
+
+async def test_small_tasks_pass_a_gang_by_for_a_minute_at_most(tmp_path: Any, monkeypatch: Any) -> None:
+    """The minute is none here."""
+    monkeypatch.setattr(launches, "KEEPS_AFTER_SECONDS", 0.0)
+    server, backend = Loops("small", "gang", size=3, gangs=["gang"]), Shared(0)
+    scene = Scene(server, backend, tmp_path)
+    await scene.until(lambda: server.waits.keys() >= {("small", ""), ("gang", "")})
+    backend.free["shared"] = 3
+    text = f"3 attempts start together, and 2 have a place: {FULL}"
+    await scene.until(lambda: server.waits[("gang", "")] == text)
+    assert [key.run_id for key in backend.launched] == ["small"], "two places are free, and kept"
+    backend.end(backend.launched[0])
+    await scene.until(lambda: len(backend.launched) == 4)
+    assert [key.run_id for key in backend.launched[1:]] == ["gang"] * 3
+    await scene.close()

@@ -35,8 +35,11 @@ class Counting(Backend):
 class Slots(Server):
     """Gives a loop of three tasks once, and `free` slots; keeps what was asked and reported."""
 
-    def __init__(self, pool: str = "gpu", free: int = 0, pool_of_run: str = "") -> None:
+    def __init__(
+        self, pool: str = "gpu", free: int = 0, pool_of_run: str = "", size: int = 3, gang: str = "false"
+    ) -> None:
         super().__init__()
+        self.calls: list[int] = []
         self.free = free
         self.asked: list[pb.TakeSlotsRequest.Attempt] = []
         self.answer = Answer(state=Answer.STATE_WAITING, text="waits for a slot")
@@ -47,7 +50,8 @@ class Slots(Server):
         self.limited = False
         self.away = False
         self._granted: set[str] = set()
-        document = specs.pooled(pool, of=specs.loop(3)) if pool else {"pipeline_spec": specs.loop(3)}
+        asks = {"penstock.dev/pool": pool, "penstock.dev/gang": gang}
+        document = specs.annotated(asks, specs.loop(size)) if pool else {"pipeline_spec": specs.loop(3)}
         self._run = pb.ClaimedRun(
             run_id="run",
             fence=1,
@@ -71,6 +75,7 @@ class Slots(Server):
         if self.away:
             raise ServerUnavailableError("it is away")
         self.asked.extend(attempts)
+        self.calls.append(len(attempts))
         return [self._answer(one.path) for one in attempts]
 
     def _answer(self, path: str) -> pb.TakeSlotsResponse.Answer:
@@ -182,4 +187,29 @@ async def test_a_server_that_is_away_is_asked_again(tmp_path: Any) -> None:
     server.away = False
     await scene.until(lambda: "run" in server.final)
     assert len(scene.backend.launched) == 3
+    await scene.close()
+
+
+async def test_a_gang_is_asked_for_whole_in_each_first_call_and_launched_when_all_have_slots(tmp_path: Any) -> None:
+    server = Slots(size=30, gang="true")
+    scene = Scene(server, tmp_path)
+    await scene.until(lambda: server.calls)
+    assert server.calls[0] == 30, "of a loop without the annotation it would be ten"
+    assert {one.gang for one in server.asked} == {"loop[*]/t"}
+    server.free = 29
+    await scene.until(lambda: server.free == 0)
+    assert scene.backend.launched == [], "no server does that; the last one is waited for all the same"
+    server.free = 1
+    await scene.until(lambda: "run" in server.final)
+    assert len(scene.backend.launched) == 30
+    await scene.close()
+
+
+async def test_a_gang_that_is_ended_while_it_waits_asks_no_more(tmp_path: Any) -> None:
+    server = Slots(size=3, gang="true")
+    scene = Scene(server, tmp_path)
+    await scene.until(lambda: server.calls)
+    server.terminate.append("run")
+    await scene.until(lambda: "run" in server.final)
+    assert scene.backend.launched == []
     await scene.close()

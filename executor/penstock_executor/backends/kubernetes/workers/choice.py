@@ -30,6 +30,8 @@ def why_not(task: TaskLaunch, settings: PodSettings, policy: NamespacePolicy, st
     template = mapping(policy.pod_template, "spec")
     given = next((field for field in _SHARED_BY_TEMPLATE if template.get(field)), "")
     volumes = [*(platform.get("ownVolumes") or ()), *(template.get("volumes") or ())]
+    if task.gang is not None:
+        return "it starts together with others (penstock.dev/gang), and workers may be busy"
     if not task.command:
         return "the task names no command"
     if policy.security != "restricted":

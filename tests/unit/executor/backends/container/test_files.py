@@ -1,8 +1,7 @@
-"""A task's files on the machine: directories, mounts, inputs of its own, slots; what a runtime knows of a container."""
+"""A task's files on the machine: directories, mounts, inputs of its own; what a runtime knows of a container."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from penstock_executor.agent.protocol import Transfer
 from penstock_executor.attempts import AttemptKey
 from penstock_executor.backends.container.directory import AttemptDirectory
 from penstock_executor.backends.container.inputs import bring
-from penstock_executor.backends.container.slots import Slots
 from penstock_executor.backends.container.state import states_of
 from penstock_executor.backends.container.volumes import Mount, claims_in_parts, our_mounts, task_mounts
 from penstock_executor.backends.errors import TaskSpecError
@@ -136,34 +134,6 @@ def test_mounts_that_are_in_the_way(directory: AttemptDirectory, mounts: list[An
     settings: dict[str, Any] = {"volumes": [claim("data", "data")], "volumeMounts": given}
     with pytest.raises(TaskSpecError, match=words):
         task_mounts(settings, directory, {"data": "/v"}, [Mount("/tmp/kfp", "/x")])
-
-
-async def test_slots_count_what_was_found_running() -> None:
-    slots = Slots(2)
-    await slots.wait()
-    slots.take()
-    slots.take()
-    first, second = asyncio.ensure_future(slots.wait()), asyncio.ensure_future(slots.wait())
-    await asyncio.sleep(0)
-    slots.give_back()
-    await asyncio.sleep(0)
-    assert not first.done()
-    first.cancel()
-    slots.give_back()
-    await asyncio.wait_for(second, 5)
-    slots.give_back()
-    slots.give_back()
-    await asyncio.wait_for(slots.wait(), 5)
-
-
-async def test_a_turn_that_comes_with_the_cancellation_is_handed_on() -> None:
-    slots = Slots(1)
-    await slots.wait()
-    first, second = asyncio.ensure_future(slots.wait()), asyncio.ensure_future(slots.wait())
-    await asyncio.sleep(0)
-    slots.give_back()
-    first.cancel()
-    await asyncio.wait_for(second, 5)
 
 
 def test_what_podman_and_docker_say() -> None:

@@ -29,6 +29,7 @@ from penstock_executor.backends.kubernetes.workers.shapes import Shaped, shaped
 from penstock_executor.backends.kubernetes.workers.worker_pod import lightweight_in_worker, shape_of, worker_pod
 from penstock_executor.backends.task_paths import TaskPaths
 from penstock_ir.artifact import Artifact
+from penstock_ir.gangs import GangShare
 from penstock_ir.model import ArtifactDefinition, ParameterType
 from penstock_store.config import StoreConfig
 from penstock_store.providers import parse_file
@@ -111,6 +112,8 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "seen_running": (False, True),
     "may_exist": (False, True),
     "workers": ("", "run"),
+    "gang": (None, GangShare("loop[*]/train", 4)),
+    "together": (0, 4),
 }
 FILES = ArtifactsClaim("artifacts", "/data")
 ALL_SETTINGS = (
