@@ -159,7 +159,9 @@ class HeartbeatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SlotAsk:
-    """An attempt that is to begin, and what it asks for itself. `adopt`: an earlier owner may have begun it."""
+    """An attempt that is to begin, and what it asks for itself. `adopt`: an earlier owner may have begun it.
+    `log_length`: so many events were committed when it was asked, by which it had not ended; 0: not told.
+    """
 
     run_id: str
     fence: int
@@ -167,6 +169,7 @@ class SlotAsk:
     attempt: int
     demands: tuple[Demand, ...]
     adopt: bool = False
+    log_length: int = 0
 
 
 class SlotState(Enum):

@@ -454,20 +454,22 @@ class TakeSlotsRequest(_message.Message):
         slots: int
         def __init__(self, pool: _Optional[str] = ..., slots: _Optional[int] = ...) -> None: ...
     class Attempt(_message.Message):
-        __slots__ = ("run_id", "fence", "path", "attempt", "demands", "adopt")
+        __slots__ = ("run_id", "fence", "path", "attempt", "demands", "adopt", "log_length")
         RUN_ID_FIELD_NUMBER: _ClassVar[int]
         FENCE_FIELD_NUMBER: _ClassVar[int]
         PATH_FIELD_NUMBER: _ClassVar[int]
         ATTEMPT_FIELD_NUMBER: _ClassVar[int]
         DEMANDS_FIELD_NUMBER: _ClassVar[int]
         ADOPT_FIELD_NUMBER: _ClassVar[int]
+        LOG_LENGTH_FIELD_NUMBER: _ClassVar[int]
         run_id: str
         fence: int
         path: str
         attempt: int
         demands: _containers.RepeatedCompositeFieldContainer[TakeSlotsRequest.Demand]
         adopt: bool
-        def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., path: _Optional[str] = ..., attempt: _Optional[int] = ..., demands: _Optional[_Iterable[_Union[TakeSlotsRequest.Demand, _Mapping]]] = ..., adopt: bool = ...) -> None: ...
+        log_length: int
+        def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., path: _Optional[str] = ..., attempt: _Optional[int] = ..., demands: _Optional[_Iterable[_Union[TakeSlotsRequest.Demand, _Mapping]]] = ..., adopt: bool = ..., log_length: _Optional[int] = ...) -> None: ...
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
