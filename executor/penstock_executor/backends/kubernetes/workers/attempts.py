@@ -72,6 +72,7 @@ class WorkerAttempts:
         own_pod: Callable[[TaskLaunch, str], Awaitable[None]],
     ) -> None:
         self._namespaces = namespaces
+        self._calls = calls
         self._claims = claims
         self._capacity = capacity
         self._settings = settings
@@ -543,7 +544,9 @@ class WorkerAttempts:
             return
 
     async def _concluded(self, attempt: WorkerAttempt, outcome: TaskOutcome | None) -> None:
-        self._observe(attempt, Observation.CONCLUDED, await concluded(attempt) if outcome is None else outcome)
+        self._observe(
+            attempt, Observation.CONCLUDED, await concluded(attempt, self._calls) if outcome is None else outcome
+        )
 
     def _end(self, attempt: WorkerAttempt, outcome: TaskOutcome) -> None:
         self._waits.forget(attempt.key)
