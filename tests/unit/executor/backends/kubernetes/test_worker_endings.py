@@ -20,7 +20,7 @@ from penstock_kube.errors import KubeError, NotFoundError, UnavailableError
 from tests.support.pods import launch
 
 BEGAN = 1767225600000
-DELETED = {"deletionTimestamp": "2026-01-01T00:00:31Z", "deletionGracePeriodSeconds": 30}
+DELETED: dict[str, Any] = {"deletionTimestamp": "2026-01-01T00:00:31Z", "deletionGracePeriodSeconds": 30}
 
 
 class Client:
@@ -82,7 +82,7 @@ async def test_a_program_that_ends_by_itself_has_failed() -> None:
 
 
 async def test_a_program_that_had_ended_before_has_failed_by_itself() -> None:
-    later = {**DELETED, "deletionTimestamp": "2026-01-01T00:10:30Z"}
+    later: dict[str, Any] = {**DELETED, "deletionTimestamp": "2026-01-01T00:10:30Z"}
     assert (await outcome(Client(pod(**later)))).failure is FailureKind.USER
 
 
