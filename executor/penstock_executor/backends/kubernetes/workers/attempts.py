@@ -72,7 +72,6 @@ class WorkerAttempts:
         own_pod: Callable[[TaskLaunch, str], Awaitable[None]],
     ) -> None:
         self._namespaces = namespaces
-        self._calls = calls
         self._claims = claims
         self._capacity = capacity
         self._settings = settings
@@ -96,6 +95,7 @@ class WorkerAttempts:
         self._background = Background("attempts in workers")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
+        self._calls = calls
 
     def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver, self._runs = deliver, runs
