@@ -89,6 +89,28 @@ def test_an_old_fence_and_another_executor_get_nothing(database: Database) -> No
     assert scene.taken() == 0
 
 
+@pytest.mark.parametrize("row_is_late", [False, True], ids=["row in the report", "row in a later one"])
+def test_a_call_that_is_carried_out_late_takes_nothing_for_what_has_ended(
+    database: Database, row_is_late: bool
+) -> None:
+    """Its executor gave the call up, and ended the attempt; rows that a report has no room for come with the next."""
+    scene = Scene(database, pool(1))
+    scene.run("r1")
+    late = scene.asking("r1/t0")
+    scene.end("r1", "t0", row_is_late=row_is_late)
+    assert [one.state for one in scene.service.slots.take("e/1", [late])] == [UNKNOWN]
+    assert scene.taken() == 0
+    assert scene.states("r1/t1") == [GRANTED], "nothing stands in line either"
+
+
+def test_a_call_that_is_late_is_answered_while_its_attempt_lives(database: Database) -> None:
+    scene = Scene(database, pool(1))
+    scene.run("r1")
+    late = scene.asking("r1/t1")
+    scene.end("r1", "t0")
+    assert [one.state for one in scene.service.slots.take("e/1", [late])] == [GRANTED]
+
+
 def test_what_is_held_outlives_its_executor_and_what_waits_does_not(database: Database) -> None:
     scene = Scene(database, pool(1))
     scene.run("dead")
@@ -178,27 +200,39 @@ def test_what_no_executor_asks_is_refused(database: Database, demands: tuple[Dem
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_taken_is_what_runs_whatever_happens(database: Database, seed: int) -> None:
-    """Asks, ends, reports sent twice, takeovers, deletions and ends of runs, late calls among them."""
+    """Asks, ends, takeovers, deletions and ends of runs; calls carried out long after they were made, rows of tasks
+    that come later than the events that end them.
+    """
     random = Random(seed)
     scene = Scene(database, pool(3), pool(2, "namespace/team-b"))
     running: set[str] = set()
     over: set[str] = set()
+    ended: set[str] = set()
+    calls: list[list[SlotAsk]] = []
     for step in range(60):
         live = [run_id for run_id in scene.fences if run_id not in over]
-        deed = random.choice(["run", "ask", "ask", "ask", "end", "end", "takeover", "delete", "finish"])
+        deed = random.choice(["run", "ask", "ask", "ask", "late", "late", "end", "end", "takeover", "delete", "finish"])
         if deed == "run" or not live:
             scene.run(f"r{step}", 3, namespace=random.choice(("team-a", "team-b")))
         elif deed == "ask":
             # Of runs that are over, too, as a call that was under way.
-            names = [f"{run_id}/t{number}" for run_id in scene.fences for number in range(3)]
-            asked = random.sample(names, min(len(names), 5))
+            names = {f"{run_id}/t{number}" for run_id in scene.fences for number in range(3)} - ended
+            asked = random.sample(sorted(names), min(len(names), 5))
+            calls.append([scene.asking(name) for name in asked])
             states = scene.states(*asked)
             running.update(name for name, state in zip(asked, states, strict=True) if state is GRANTED)
+        elif deed == "late":
+            # What was granted is what the rows say: nobody waits for the answer any more.
+            for call in random.sample(calls, min(len(calls), 2)):
+                scene.service.slots.take("e/1", call)
+            names = {f"{run_id}/t{number}" for run_id in live for number in range(3)} - ended
+            calls.append([scene.asking(name) for name in random.sample(sorted(names), min(len(names), 3))])
         elif deed == "end":
             for name in random.sample(sorted(running), min(1, len(running))):
                 running.discard(name)
+                ended.add(name)
                 run_id, _, path = name.partition("/")
-                scene.end(run_id, path)
+                scene.end(run_id, path, row_is_late=random.random() < 0.5)
         elif deed == "takeover":
             scene.take_over(random.choice(live))
         else:
@@ -213,6 +247,7 @@ def test_what_is_taken_is_what_runs_whatever_happens(database: Database, seed: i
         granted = scene.granted()
         assert running <= granted, "what runs has its slots"
         assert {name.partition("/")[0] for name in granted} <= set(scene.fences) - over, "what is over has none"
+        assert not granted & ended, "what has ended has none"
         running |= granted
         assert scene.taken() == len(running) <= 3
     for name in sorted(running):

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
-import psycopg
 import pytest
 from google.protobuf import json_format
 from penstock.client import Client
-from penstock_api.v1 import insight_pb2, pool_pb2
+from penstock_api.v1 import insight_pb2
 from penstock_api.v2beta1 import run_pb2
 
+from tests.support.pools import assert_one_at_a_time, pool, put, siblings, slot_rows, timed
 from tests.support.replicas import Replicas
 from tools.embedded import Embedded
 from tools.testing import runs, specs
-
-
-def put(client: Client, name: str, slots: int) -> None:
-    client.call(client.pools.PutPool, pool_pb2.PutPoolRequest(pool=pool_pb2.Pool(name=name, slots=slots)))
-
-
-def pool(client: Client, name: str) -> pool_pb2.GetPoolResponse:
-    found: pool_pb2.GetPoolResponse = client.call(client.pools.GetPool, pool_pb2.GetPoolRequest(name=name))
-    return found
-
-
-def timed(path: Path, seconds: float) -> list[str]:
-    """A command that writes when it began and when it ended."""
-    script = f"a=$(date +%s%N); sleep {seconds}; echo $a $(date +%s%N) >> {path}"
-    return ["sh", "-c", script]
-
-
-def spans(path: Path) -> list[tuple[int, int]]:
-    return sorted((int(line.split()[0]), int(line.split()[1])) for line in path.read_text().splitlines())
-
-
-def assert_one_at_a_time(path: Path, number: int) -> None:
-    found = spans(path)
-    assert len(found) == number
-    for (_, ended), (began, _) in pairwise(found):
-        assert began >= ended, f"{found}: two had the slot at a time"
-
-
-def siblings(path: Path, count: int, seconds: float) -> dict[str, object]:
-    commands = {f"t{number}": timed(path, seconds) for number in range(count)}
-    return specs.pooled("licence", of=specs.siblings(commands))
 
 
 @pytest.mark.timeout(300)
@@ -80,14 +48,7 @@ def test_an_executor_that_is_killed_keeps_its_slot_until_its_task_has_ended(
         for run_id in ids:
             assert runs.finished(client, run_id, 120).state == run_pb2.SUCCEEDED
         assert_one_at_a_time(tmp_path / "spans", 4)
-        assert _rows(postgresql_url) == 0, "nothing leaks"
-
-
-def _rows(url: str) -> int:
-    with psycopg.connect(url) as connection:
-        row = connection.execute("SELECT count(*) FROM slot_demands").fetchone()
-    assert row is not None
-    return int(row[0])
+        assert slot_rows(postgresql_url) == 0, "nothing leaks"
 
 
 @pytest.fixture(scope="module")

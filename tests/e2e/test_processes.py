@@ -13,19 +13,22 @@ from penstock_api.v2beta1 import run_pb2
 
 from tests.support import lineage
 from tests.support.replicas import TASKS, Replicas, program_is_up, spec
-from tools.databases import PostgreSQL
+from tools.databases import MariaDB, PostgreSQL
 from tools.testing import runs
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.parametrize("which", ["postgresql", "mariadb"])
 def test_runs_survive_the_death_of_processes(
-    postgresql_url: str, postgresql_server: PostgreSQL, tmp_path: Path, environments: Path
+    which: str, request: pytest.FixtureRequest, tmp_path: Path, environments: Path
 ) -> None:
     random = Random(7)
-    metadata = postgresql_server.database(postgresql_url.rpartition("/")[2] + "m")
+    database: PostgreSQL | MariaDB = request.getfixturevalue(f"{which}_server")
+    url: str = request.getfixturevalue(f"{which}_url")
+    metadata = database.database(url.rpartition("/")[2].partition("?")[0] + "m")
     several = {"PENSTOCK_PROCESSES": "3"}
     with Replicas(
-        tmp_path, postgresql_url, metadata, servers=1, executors=1, environment=several, environments=environments
+        tmp_path, url, metadata, servers=1, executors=1, environment=several, environments=environments
     ) as replicas:
         server = replicas.servers[0]
         assert server.process is not None

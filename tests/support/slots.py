@@ -57,18 +57,20 @@ class Scene:
         )  # fmt: skip
         self.service.report("e/1", [one])
 
-    def end(self, run_id: str, path: str, attempt: int = 1) -> None:
+    def end(self, run_id: str, path: str, attempt: int = 1, *, row_is_late: bool = False) -> None:
         row = replace(_launched(run_id, path), state=TaskState.SUCCEEDED, phase=TaskPhase.ENDED)
-        self.report(run_id, [AttemptEnded(path, attempt, 5, exit_code=0)], [row])
+        self.report(run_id, [AttemptEnded(path, attempt, 5, exit_code=0)], [] if row_is_late else [row])
+
+    def asking(self, name: str, demands: tuple[Demand, ...] = GPU, *, adopt: bool = False) -> SlotAsk:
+        """What the executor asks at this moment, for a task by `run/path`."""
+        run_id, _, path = name.partition("/")
+        return SlotAsk(run_id, self.fences[run_id], path, 1, demands, adopt, log_length=self._sequences[run_id])
 
     def ask(
         self, *names: str, demands: tuple[Demand, ...] = GPU, adopt: bool = False, gang: str = ""
     ) -> list[SlotAnswer]:
         """For tasks by `run/path`; `gang` names the one that all of them begin with."""
-        asked = []
-        for name in names:
-            run_id, _, path = name.partition("/")
-            asked.append(SlotAsk(run_id, self.fences[run_id], path, 1, demands, adopt, gang))
+        asked = [replace(self.asking(name, demands, adopt=adopt), gang=gang) for name in names]
         return self.service.slots.take("e/1", asked, why=True)
 
     def states(self, *names: str, demands: tuple[Demand, ...] = GPU, gang: str = "") -> list[SlotState]:

@@ -3,10 +3,11 @@
 Only what names pools is asked for, itself or its run; where namespaces or users have limits, everything.
 
 Invariants: an attempt is handed on to be launched once its slots are granted, which the server has committed by then;
-what was answered with "waits" nobody has begun, so it can be ended here. Of equal demands of a run the first ten are
-asked for, so a loop of ten thousand tasks is not as many rows; of those that wait the first two, which the server
-grants first, and all only now and then. A gang is asked for whole, in one call, and gets its slots together. What asks
-for nothing passes at once, without a call.
+what was answered with "waits" nobody has begun, so it can be ended here. A call may be carried out long after it was
+given up, so each says how much of the log was committed when it was made: the server sees what has ended since. Of
+equal demands of a run the first ten are asked for, so a loop of ten thousand tasks is not as many rows; of those that
+wait the first two, which the server grants first, and all only now and then. A gang is asked for whole, in one call,
+and gets its slots together. What asks for nothing passes at once, without a call.
 """
 
 from __future__ import annotations
@@ -181,6 +182,7 @@ class SlotQueue:
                     demands=[pb.TakeSlotsRequest.Demand(pool=one.pool, slots=one.slots) for one in entry.demands],
                     adopt=entry.adopt,
                     gang=entry.line[2],
+                    log_length=entry.session.next_sequence,
                 )
                 for entry in entries
             ],

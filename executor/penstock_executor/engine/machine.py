@@ -92,7 +92,11 @@ def apply(state: RunState, event: Event) -> Decision:
 
 
 def outstanding(state: RunState) -> list[Effect]:
-    """All effects the state still waits for: what a new owner of the run carries out after replaying its log."""
+    """All effects the state still waits for: what a new owner of the run carries out after replaying its log.
+
+    Launches are in the order in which they were decided, as for who held the run before. Slots of pools are asked for
+    the first of those that wait, so in another order those that hold slots might not come to be asked for.
+    """
     effects: list[Effect] = []
     members = members_left(state) if state.context.pipeline.has_gangs else {}
     for node in state.open_tasks.values():
@@ -424,6 +428,8 @@ class _Turn:
         node.wake_at = 0
         # Set again when this attempt is seen to run.
         node.pod_name = ""
+        # Open tasks are in the order of their latest launches, for whoever takes the run over (`outstanding`).
+        self.state.open_tasks[node.path] = self.state.open_tasks.pop(node.path)
         self.decision.effects.append(Launch(node.path, node.attempt, node.gang if begins_together(node) else None))
         self._changed(node)
 

@@ -235,7 +235,9 @@ def new_node(path: str, name: str, task: Task, parent: ParentNode, at: int, iter
 
 @dataclass(slots=True)
 class RunState:
-    """Everything the engine knows of one run. `open_tasks` holds container tasks that have not ended, by path."""
+    """Everything the engine knows of one run. `open_tasks` holds container tasks that have not ended, by path, those
+    that were launched in the order of their latest launches.
+    """
 
     context: RunContext
     root: DagNode | None = None

@@ -161,7 +161,9 @@ class HeartbeatAnswer:
 @dataclass(frozen=True, slots=True)
 class SlotAsk:
     """An attempt that is to begin, and what it asks for itself. `adopt`: an earlier owner may have begun it. `gang`:
-    the name of those with which it begins."""
+    the name of those with which it begins. `log_length`: so many events were committed when it was asked, by which it
+    had not ended; 0: not told.
+    """
 
     run_id: str
     fence: int
@@ -170,6 +172,7 @@ class SlotAsk:
     demands: tuple[Demand, ...]
     adopt: bool = False
     gang: str = ""
+    log_length: int = 0
 
 
 class SlotState(Enum):

@@ -3,15 +3,17 @@
 Invariants: slots are taken in one transaction that holds all pools, before anything of the attempt is begun, and given
 back in the transaction that commits its end, or that of its run. What waits is kept, so the order holds whoever asks
 and however often; it is in line while the lease of its run lasts. An attempt that has ended, or is not the task's
-current one, gets nothing, and neither does who of its gang is asked for with it. Rows of runs are held before those of
-pools, by everybody, so nobody waits in a circle.
+current one, gets nothing, however late a call about it is carried out: the row of a task may come after the event that
+ends its attempt, so what was committed since the call was made is read from the log. Neither does who of its gang is
+asked for with it. Rows of runs are held before those of pools, by everybody, so nobody waits in a circle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from penstock_ir.event_log import AttemptEnded, decode_known
 from penstock_ir.ranks import rank
 from penstock_ir.slots import MAX_POOLS, MAX_SLOTS, POOL_NAME
 from penstock_ir.task_rows import TaskPhase
@@ -37,6 +39,8 @@ from penstock_server.services.ports import Storage, UnitOfWork
 
 MAX_ASKED = 1000
 _LIMITED_SECONDS = 2.0
+_LATE_EVENTS = 1000
+"""A call about a run that has committed more since it was made is to be made again."""
 _FENCED = SlotAnswer(SlotState.FENCED)
 _GRANTED = SlotAnswer(SlotState.GRANTED)
 _UNKNOWN = SlotAnswer(SlotState.UNKNOWN)
@@ -86,7 +90,9 @@ class SlotService:
             }
             run_ids = sorted({key.run_id for key in held})
             levels, known = uow.pools.levels(), dict(uow.pools.granted(run_ids))
-            answers = _begin(uow, levels, {key: one for key, one in held.items() if key not in known})
+            fresh = {key: one for key, one in held.items() if key not in known}
+            over = _ended_since(uow, fresh, leases)
+            answers = _begin(uow, levels, fresh, over)
             uow.queue.take_slots([run_id for run_id in run_ids if not leases[run_id].takes_slots])
             waiting = together(uow.pools.waiting())
             granted = [key for one in grants(levels, waiting) for key in one.members]
@@ -101,12 +107,15 @@ class SlotService:
         return [by_ask.get(id(one), _FENCED) for one in asked]
 
 
-def _begin(uow: UnitOfWork, levels: Levels, fresh: Mapping[AttemptId, SlotAsk]) -> dict[AttemptId, SlotAnswer]:
-    """Puts those in line that ask for the first time; answers those that need not wait, or never get what they want."""
+def _begin(
+    uow: UnitOfWork, levels: Levels, fresh: Mapping[AttemptId, SlotAsk], over: Set[AttemptId]
+) -> dict[AttemptId, SlotAnswer]:
+    """Puts those in line that ask for the first time; answers those that need not wait, never get what they want, or
+    are `over`."""
     if not fresh:
         return {}
     runs = uow.runs.get_many(sorted({key.run_id for key in fresh}))
-    current = _current(uow, fresh)
+    current = _current(uow, fresh) - over
     now = uow.pools.now()
     requests = {
         key: _request(one, key, runs[one.run_id], levels, position, now)
@@ -159,6 +168,24 @@ def _current(uow: UnitOfWork, asked: Iterable[AttemptId]) -> set[AttemptId]:
     }
 
 
+def _ended_since(uow: UnitOfWork, asked: Mapping[AttemptId, SlotAsk], leases: Mapping[str, LeaseRow]) -> set[AttemptId]:
+    """Those whose end was committed after they were asked for, or may have been."""
+    starts: dict[str, int] = {}
+    for one in asked.values():
+        # An executor of the release before does not tell: there the rows of tasks alone say it.
+        if one.log_length and one.log_length < leases[one.run_id].next_sequence:
+            starts[one.run_id] = min(one.log_length, starts.get(one.run_id, one.log_length))
+    far = {run_id for run_id, start in starts.items() if leases[run_id].next_sequence - start > _LATE_EVENTS}
+    logs = uow.queue.events_since({run_id: start for run_id, start in starts.items() if run_id not in far})
+    ended = {
+        _id(run_id, event.path, event.attempt)
+        for run_id, lines in logs.items()
+        for line in lines
+        if isinstance(event := decode_known(line), AttemptEnded)
+    }
+    return {key for key in asked if key in ended or key.run_id in far}
+
+
 def _answer(
     granted: bool | None,
     request: SlotRequest | None,
@@ -190,6 +217,8 @@ def _check(asked: Sequence[SlotAsk]) -> None:
     for one in asked:
         if one.attempt < 1:
             raise InvalidArgumentError(f"{one.attempt} is not from 1", "attempts.attempt")
+        if one.log_length < 0:
+            raise InvalidArgumentError(f"{one.log_length} is less than 0", "attempts.log_length")
         names = [demand.pool for demand in one.demands]
         if len(names) > MAX_POOLS + 1 or len(set(names)) < len(names):
             raise InvalidArgumentError("too many demands, or several of one pool", "attempts.demands")

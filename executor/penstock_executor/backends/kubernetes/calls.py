@@ -29,7 +29,7 @@ from penstock_kube.errors import (
     UnavailableError,
 )
 
-from penstock_executor.backoff import delays
+from penstock_executor.backoff import delays, retried
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,13 @@ class PodCalls:
             else:
                 return
             await asyncio.sleep(delay)
+
+    async def pod(self, namespace: str, name: str, seconds: float) -> Mapping[str, Any] | None:
+        """The Pod as the API server has it at this moment, whatever a watch has told; None when there is none.
+
+        Raises KubeError when it is refused, or does not answer within so many seconds.
+        """
+        return await retried(lambda: self._existing(pods_path(namespace), name), seconds=seconds)
 
     def log(
         self,

@@ -37,7 +37,8 @@ def use_to_proto(use: SlotUse) -> pb.SlotRequest:
 
 def ask_from_proto(message: dispatch_pb2.TakeSlotsRequest.Attempt) -> SlotAsk:
     demands = tuple(Demand(one.pool, one.slots) for one in message.demands)
-    return SlotAsk(message.run_id, message.fence, message.path, message.attempt, demands, message.adopt, message.gang)
+    key = (message.run_id, message.fence, message.path, message.attempt)
+    return SlotAsk(*key, demands, message.adopt, message.gang, message.log_length)
 
 
 def answer_to_proto(answer: SlotAnswer) -> dispatch_pb2.TakeSlotsResponse.Answer:

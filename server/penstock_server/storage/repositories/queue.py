@@ -19,6 +19,7 @@ from penstock_server.storage.clock import now_millis
 from penstock_server.storage.tables import run_events, runs
 
 _CHUNK = 500
+_LOGS_AT_ONCE = 100
 
 
 class SqlQueueRepository:
@@ -124,6 +125,20 @@ class SqlQueueRepository:
                 .order_by(run_events.c.run_id, run_events.c.sequence)
             )
             for row in self._connection.execute(statement):
+                logs.setdefault(row.run_id, []).append(row.event)
+        return logs
+
+    def events_since(self, starts: Mapping[str, int]) -> dict[str, list[bytes]]:
+        """From these sequence numbers on; of the runs that have some."""
+        logs: dict[str, list[bytes]] = {}
+        wanted = list(starts.items())
+        for start in range(0, len(wanted), _LOGS_AT_ONCE):
+            ends = (
+                and_(run_events.c.run_id == run_id, run_events.c.sequence >= first)
+                for run_id, first in wanted[start : start + _LOGS_AT_ONCE]
+            )
+            statement = select(run_events.c.run_id, run_events.c.event).where(or_(*ends))
+            for row in self._connection.execute(statement.order_by(run_events.c.run_id, run_events.c.sequence)):
                 logs.setdefault(row.run_id, []).append(row.event)
         return logs
 

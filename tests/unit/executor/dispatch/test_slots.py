@@ -12,6 +12,7 @@ from penstock_executor.attempts import AttemptKey, TaskLaunch
 from penstock_executor.dispatch.executor import Executor, ExecutorSettings
 from penstock_executor.errors import ServerUnavailableError
 from penstock_executor.metadata.null import NullRecorder
+from penstock_ir.event_log import AttemptEnded, BackoffElapsed, Event, FailureKind, RunStarted, encode
 from penstock_ir.task_rows import TaskState
 
 from tests.support.fake_peers import Backend, Server
@@ -33,7 +34,7 @@ class Counting(Backend):
 
 
 class Slots(Server):
-    """Gives a loop of three tasks once, and `free` slots; keeps what was asked and reported."""
+    """Gives a loop of three tasks once, unless told otherwise, and `free` slots; keeps what was asked and reported."""
 
     def __init__(
         self, pool: str = "gpu", free: int = 0, pool_of_run: str = "", size: int = 3, gang: str = "false"
@@ -49,15 +50,21 @@ class Slots(Server):
         self.terminate: list[str] = []
         self.limited = False
         self.away = False
-        self._granted: set[str] = set()
-        asks = {"penstock.dev/pool": pool, "penstock.dev/gang": gang}
-        document = specs.annotated(asks, specs.loop(size)) if pool else {"pipeline_spec": specs.loop(3)}
+        self.granted: set[str] = set()
+        self._pool, self._pool_of_run, self._gang = pool, pool_of_run, gang
+        self.runs(size)
+
+    def runs(self, size: int, log: Sequence[Event] = ()) -> None:
+        """What it gives: a loop of so many tasks, of which an earlier owner left this log."""
+        pool, asks = self._pool, {"penstock.dev/pool": self._pool, "penstock.dev/gang": self._gang}
+        document = specs.annotated(asks, specs.loop(size)) if pool else {"pipeline_spec": specs.loop(size)}
         self._run = pb.ClaimedRun(
             run_id="run",
             fence=1,
             pipeline_spec_json=json.dumps(document["pipeline_spec"]).encode(),
             platform_spec_json=json.dumps(document["platform_spec"]).encode() if pool else b"",
-            policy=pb.RunPolicy(pool=pool_of_run),
+            policy=pb.RunPolicy(pool=self._pool_of_run),
+            events=[encode(event) for event in log],
         )
 
     async def claim(self, *_: Any) -> pb.ClaimRunsResponse:
@@ -79,11 +86,11 @@ class Slots(Server):
         return [self._answer(one.path) for one in attempts]
 
     def _answer(self, path: str) -> pb.TakeSlotsResponse.Answer:
-        if path not in self._granted:
+        if path not in self.granted:
             if not self.free:
                 return self.answer
             self.free -= 1
-            self._granted.add(path)
+            self.granted.add(path)
         return Answer(state=Answer.STATE_GRANTED)
 
     async def report(self, runs: Sequence[pb.RunTransitions]) -> Sequence[pb.RunReport]:
@@ -176,6 +183,23 @@ async def test_a_terminated_run_does_not_wait_for_slots(tmp_path: Any) -> None:
     server.terminate.append("run")
     await scene.until(lambda: "run" in server.final)
     assert scene.backend.launched == []
+    await scene.close()
+
+
+async def test_who_takes_a_run_over_finds_the_one_that_holds_the_slot(tmp_path: Any) -> None:
+    """All but the last of a loop are tried again and wait; the last one runs, with the only slot."""
+    server = Slots()
+    paths = [f"loop[{number}]/t" for number in range(12)]
+    ends: list[Event] = [
+        AttemptEnded(path, 1, 2, failure=FailureKind.INFRASTRUCTURE, error="the host went away") for path in paths[:-1]
+    ]
+    log = [RunStarted(1, "file:///root"), *ends, *(BackoffElapsed(path, 1, 100_000) for path in paths[:-1])]
+    server.runs(12, log)
+    server.granted.add(paths[-1])
+    scene = Scene(server, tmp_path)
+    await scene.until(lambda: scene.backend.launched)
+    assert [(key.path, key.attempt) for key in scene.backend.launched] == [(paths[-1], 1)]
+    assert {one.log_length for one in server.asked} >= {len(log)}, "it tells how much of the log it knows"
     await scene.close()
 
 

@@ -212,6 +212,15 @@ def test_retry_of_a_run_does_again_what_failed_only() -> None:
     assert summary(run.replayed()) == summary(run.state)
 
 
+def test_outstanding_launches_are_in_the_order_in_which_they_were_decided() -> None:
+    run = Drive(specs.siblings({"a": ["true"], "b": ["true"], "c": ["true"]}))
+    run.start()
+    (wake,) = run.end("a", failure=FailureKind.INFRASTRUCTURE)
+    assert isinstance(wake, Wake)
+    run.give(BackoffElapsed("a", 1, wake.at))
+    assert outstanding(run.replayed()) == [Launch("b", 1), Launch("c", 1), Launch("a", 2)]
+
+
 def test_outstanding_is_what_a_new_owner_has_to_do() -> None:
     run = Drive(chain("a", "b"))
     run.start()

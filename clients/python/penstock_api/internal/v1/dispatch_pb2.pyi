@@ -456,7 +456,7 @@ class TakeSlotsRequest(_message.Message):
         slots: int
         def __init__(self, pool: _Optional[str] = ..., slots: _Optional[int] = ...) -> None: ...
     class Attempt(_message.Message):
-        __slots__ = ("run_id", "fence", "path", "attempt", "demands", "adopt", "gang")
+        __slots__ = ("run_id", "fence", "path", "attempt", "demands", "adopt", "gang", "log_length")
         RUN_ID_FIELD_NUMBER: _ClassVar[int]
         FENCE_FIELD_NUMBER: _ClassVar[int]
         PATH_FIELD_NUMBER: _ClassVar[int]
@@ -464,6 +464,7 @@ class TakeSlotsRequest(_message.Message):
         DEMANDS_FIELD_NUMBER: _ClassVar[int]
         ADOPT_FIELD_NUMBER: _ClassVar[int]
         GANG_FIELD_NUMBER: _ClassVar[int]
+        LOG_LENGTH_FIELD_NUMBER: _ClassVar[int]
         run_id: str
         fence: int
         path: str
@@ -471,7 +472,8 @@ class TakeSlotsRequest(_message.Message):
         demands: _containers.RepeatedCompositeFieldContainer[TakeSlotsRequest.Demand]
         adopt: bool
         gang: str
-        def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., path: _Optional[str] = ..., attempt: _Optional[int] = ..., demands: _Optional[_Iterable[_Union[TakeSlotsRequest.Demand, _Mapping]]] = ..., adopt: bool = ..., gang: _Optional[str] = ...) -> None: ...
+        log_length: int
+        def __init__(self, run_id: _Optional[str] = ..., fence: _Optional[int] = ..., path: _Optional[str] = ..., attempt: _Optional[int] = ..., demands: _Optional[_Iterable[_Union[TakeSlotsRequest.Demand, _Mapping]]] = ..., adopt: bool = ..., gang: _Optional[str] = ..., log_length: _Optional[int] = ...) -> None: ...
     EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]

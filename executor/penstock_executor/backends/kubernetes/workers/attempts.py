@@ -91,6 +91,7 @@ class WorkerAttempts:
         self._background = Background("attempts in workers")
         self._deliver: Callable[[BackendEvent], None] = lambda event: None
         self._runs: HeldRuns | None = None
+        self._calls = calls
 
     def start(self, deliver: Callable[[BackendEvent], None], runs: HeldRuns) -> None:
         self._deliver, self._runs = deliver, runs
@@ -498,7 +499,9 @@ class WorkerAttempts:
             return
 
     async def _concluded(self, attempt: WorkerAttempt, outcome: TaskOutcome | None) -> None:
-        self._observe(attempt, Observation.CONCLUDED, await concluded(attempt) if outcome is None else outcome)
+        self._observe(
+            attempt, Observation.CONCLUDED, await concluded(attempt, self._calls) if outcome is None else outcome
+        )
 
     def _end(self, attempt: WorkerAttempt, outcome: TaskOutcome) -> None:
         self._table.end(attempt)

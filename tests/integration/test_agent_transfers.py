@@ -1,68 +1,53 @@
-"""The agent in a task's Pod (docs/pods.md): real processes, the committed wrapper, files and a real S3 server."""
+"""The agent in a task's Pod (docs/pods.md), with real processes, the committed wrapper, files and a real S3 server:
+what it brings and stores, and that nothing of its own is given away.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from penstock_executor.agent.protocol import AttemptResult, Transfer
-from penstock_executor.agent.results import StoredResult, parse_message, parse_result
-from penstock_store.config import BucketSettings, CredentialVariable, StoreConfig
 
+from tests.support.agent_pods import (
+    S3_KEYS,
+    bucket_pod,
+    file_pod,
+    kept_in,
+    refused,
+    s3_bucket,
+    s3_config,
+    s3_env,
+    silent_server,
+    stored,
+)
 from tests.support.pod import PodDirectory, finished
 from tools import object_stores
-from tools.testing.wrapper import until, wrapper_of
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """Where the artifacts of a `file://` root are."""
-    path = tmp_path / "kept"
-    path.mkdir()
-    return path
+    return kept_in(tmp_path)
 
 
 @pytest.fixture
 def pod(tmp_path: Path, kept: Path) -> PodDirectory:
-    directory = tmp_path / "pod"
-    directory.mkdir()
-    return PodDirectory(directory, f"file://{kept}/root")
+    return file_pod(tmp_path, kept)
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[object_stores.ObjectStore]:
-    with object_stores.s3(["bucket"]) as store:
+    with s3_bucket() as store:
         yield store
-
-
-def s3_config(endpoint: str) -> StoreConfig:
-    stem = "PENSTOCK_STORE_S3"
-    credentials = tuple(CredentialVariable(f"{stem}_{end}", "secret", end) for end in ("ACCESS_KEY", "SECRET_KEY"))
-    return StoreConfig(
-        buckets=(BucketSettings("s3", stem, endpoint=endpoint, region="us-east-1", credentials=credentials),)
-    )
 
 
 @pytest.fixture
 def s3_pod(tmp_path: Path, s3: object_stores.ObjectStore) -> PodDirectory:
-    return PodDirectory(tmp_path, f"s3://bucket/{tmp_path.name}", store=s3_config(s3.endpoint).to_json())
-
-
-S3_KEYS = {"PENSTOCK_STORE_S3_ACCESS_KEY": "k", "PENSTOCK_STORE_S3_SECRET_KEY": "s"}
-
-
-def s3_env(store: object_stores.ObjectStore) -> dict[str, str]:
-    return {"PENSTOCK_STORE_S3_ACCESS_KEY": store.access_key, "PENSTOCK_STORE_S3_SECRET_KEY": store.secret_key}
-
-
-def stored(pod: PodDirectory, name: str) -> Path:
-    return Path(f"{pod.task_root}/{name}".removeprefix("file://"))
+    return bucket_pod(tmp_path, s3)
 
 
 # --- what is moved --------------------------------------------------------------------------------------------------
@@ -329,18 +314,6 @@ def test_links_that_lead_out_of_the_shared_directories(pod: PodDirectory, what: 
 # --- inputs that cannot be had --------------------------------------------------------------------------------------
 
 
-def refused(pod: PodDirectory, env: Mapping[str, str] | None = None) -> AttemptResult:
-    wrapper = pod.wrapper("touch ran")
-    agent = pod.agent(env=env)
-    assert finished(wrapper)[0] == 125
-    assert finished(agent)[0] == 0
-    assert not (pod.directory / "ran").exists()
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert result.exit is None
-    return result
-
-
 def test_inputs_without_a_store(pod: PodDirectory) -> None:
     pod.task = replace(pod.task, inputs=(Transfer("ftp://host/x", str(pod.root / "x")),))
     failure = refused(pod).failure
@@ -366,243 +339,3 @@ def test_inputs_that_take_too_long(tmp_path: Path) -> None:
         failure = refused(pod, env=S3_KEYS).failure
     assert failure is not None
     assert failure[0] == "infrastructure"
-
-
-# --- who starts and ends when ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("first", ["agent", "wrapper", "program"])
-@pytest.mark.parametrize("inputs", [False, True])
-def test_either_may_start_first(pod: PodDirectory, kept: Path, first: str, inputs: bool) -> None:
-    if inputs:
-        (kept / "file").touch()
-        pod.input(f"file://{kept}/file")
-    if first == "agent":
-        agent = pod.agent()
-        until((pod.share / "agent").exists)
-        wrapper = pod.wrapper("echo said")
-    else:
-        wrapper = pod.wrapper("echo said")
-        until((pod.share / "alive").exists)
-        if first == "program" and not inputs:
-            finished(wrapper)
-        agent = pod.agent()
-    if wrapper.returncode is None:
-        assert finished(wrapper)[0] == 0
-    finished(agent)
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert result.exit is not None
-    assert (result.exit.code, result.log_stored, result.failure) == (0, True, None)
-    assert stored(pod, "executor-logs").read_text() == "said\n"
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_a_wrapper_that_is_killed(pod: PodDirectory, before: bool) -> None:
-    wrapper = pod.wrapper("echo said; echo > begun; sleep 600")
-    agent = None if before else pod.agent()
-    until((pod.directory / "begun").exists)
-    wrapper_of(wrapper).kill()
-    finished(wrapper)
-    finished(agent or pod.agent())
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert (result.exit, result.log_stored, result.failure) == (None, True, None)
-
-
-def test_an_agent_that_is_killed_while_the_wrapper_waits(tmp_path: Path) -> None:
-    with silent_server() as endpoint:
-        pod = PodDirectory(tmp_path, "s3://bucket/root", store=s3_config(endpoint).to_json())
-        pod.input("s3://bucket/root/x")
-        wrapper = pod.wrapper("touch ran")
-        agent = pod.agent(env=S3_KEYS)
-        until((pod.share / "agent").exists)
-        agent.kill()
-        finished(agent)
-        assert finished(wrapper)[0] == 125
-    assert not (pod.directory / "ran").exists()
-    assert not pod.message.exists()
-    result = parse_message((pod.directory / "main-message").read_text())
-    assert isinstance(result, AttemptResult)
-    assert result.failure == ("infrastructure", "the agent ended before it had fetched the inputs")
-
-
-def test_an_agent_that_is_killed_later(pod: PodDirectory) -> None:
-    wrapper = pod.wrapper("echo > begun; read x; exit 3", stdin=-1)
-    agent = pod.agent()
-    until((pod.directory / "begun").exists)
-    until((pod.share / "ready").exists)
-    agent.kill()
-    finished(agent)
-    wrapper.communicate(b"\n", timeout=60)
-    assert wrapper.returncode == 3
-    assert not pod.message.exists()
-    assert (pod.share / "exit").exists()
-
-
-# --- the Pod is ended -----------------------------------------------------------------------------------------------
-
-
-def test_ended_before_the_program_started(pod: PodDirectory) -> None:
-    agent = pod.agent()
-    until((pod.share / "ready").exists)
-    agent.terminate()
-    finished(agent)
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert result.failure == ("infrastructure", "the Pod was ended before its program started")
-
-
-def test_ended_while_inputs_are_fetched(tmp_path: Path) -> None:
-    with silent_server() as endpoint:
-        pod = PodDirectory(tmp_path, "s3://bucket/root", store=s3_config(endpoint).to_json())
-        pod.input("s3://bucket/root/x")
-        wrapper = pod.wrapper("touch ran")
-        agent = pod.agent(env=S3_KEYS)
-        until((pod.share / "agent").exists)
-        agent.terminate()
-        finished(agent)
-        assert finished(wrapper)[0] == 125
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert result.failure == ("infrastructure", "the Pod was ended before its program started")
-
-
-@pytest.mark.parametrize(("code", "failed"), [(143, False), (0, True)])
-def test_ended_while_the_program_runs(pod: PodDirectory, code: int, failed: bool) -> None:
-    model = pod.output("model")
-    trap = "trap 'echo bye; exit 0' TERM;" if code == 0 else "echo bye;"
-    wrapper = pod.wrapper(f"{trap} echo m > {model}; echo > begun; sleep 600 & wait")
-    agent = pod.agent()
-    until((pod.directory / "begun").exists)
-    until((pod.share / "ready").exists)
-    agent.terminate()
-    wrapper_of(wrapper).terminate()
-    assert finished(wrapper)[0] == code
-    finished(agent)
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert result.exit is not None
-    assert (result.exit.code, result.stored, result.log_stored) == (code, (), True)
-    assert (result.failure is not None) == failed
-    assert stored(pod, "executor-logs").read_text() == "bye\n"
-
-
-# --- results --------------------------------------------------------------------------------------------------------
-
-
-def test_large_results_are_stored(s3_pod: PodDirectory, s3: object_stores.ObjectStore) -> None:
-    number = s3_pod.parameter("number")
-    agent = s3_pod.agent(env=s3_env(s3))
-    finished(s3_pod.wrapper(f"head -c 100000 /dev/zero | tr '\\0' x > {number}"))
-    finished(agent)
-    left = s3_pod.left()
-    assert isinstance(left, StoredResult)
-    assert left.uri == f"{s3_pod.task_root}/.penstock-result.json"
-    data = (s3.directory / left.uri.removeprefix("s3://")).read_bytes()
-    assert len(data) == left.size
-    result = parse_result(data)
-    assert result is not None
-    assert result.parameters == {"number": "x" * 100000}
-
-
-def test_large_results_that_cannot_be_stored(pod: PodDirectory, kept: Path) -> None:
-    (kept / "root").write_text("in the way")
-    number = pod.parameter("number")
-    result = pod.both(f"head -c 100000 /dev/zero | tr '\\0' x > {number}")
-    assert result.exit is not None
-    assert result.exit.code == 0
-    assert result.failure is not None
-    assert result.failure[0] == "infrastructure"
-    assert "cannot be stored" in result.failure[1]
-    assert not result.log_stored
-
-
-def test_uploads_that_fail(s3: object_stores.ObjectStore, tmp_path: Path) -> None:
-    pod = PodDirectory(tmp_path, "s3://no-such-bucket/root", store=s3_config(s3.endpoint).to_json())
-    model = pod.output("model")
-    result = pod.both(f"echo m > {model}", env=s3_env(s3))
-    assert result.failure is not None
-    assert result.failure[0] == "configuration"
-    assert "no bucket 'no-such-bucket'" in result.failure[1]
-    assert not result.log_stored
-
-
-def test_texts_that_cannot_be_taken(pod: PodDirectory) -> None:
-    good, bad, none = pod.parameter("good"), pod.parameter("bad"), pod.parameter("none")
-    result = pod.both(f"printf 'é\\r\\n' > {good}; printf '\\377' > {bad}; test ! -e {none}")
-    assert result.parameters == {"good": "é\r\n", "bad": None}
-    assert result.failure is None
-
-
-def test_parameters_that_are_too_large(pod: PodDirectory) -> None:
-    number = pod.parameter("number")
-    result = pod.both(f"truncate -s 16777217 {number}")
-    assert result.failure == ("user", "output parameter 'number' is larger than 16777216 bytes")
-
-
-# --- the workspace --------------------------------------------------------------------------------------------------
-
-
-def test_the_workspace_is_filled_once(pod: PodDirectory, kept: Path) -> None:
-    (kept / "data").mkdir()
-    (kept / "data" / "file").write_text("first")
-    place = pod.root / "kfp-workspace" / ".artifacts" / "data"
-    pod.task = replace(pod.task, inputs=(Transfer(f"file://{kept}/data", str(place), keep=True),))
-    assert pod.both(f"cat {place}/file").failure is None
-    (kept / "data" / "file").write_text("second")
-    for mark in pod.share.iterdir():
-        mark.unlink()
-    assert pod.both(f"test $(cat {place}/file) = first").failure is None
-    assert [path.name for path in place.parent.iterdir()] == ["data"]
-
-
-def test_a_workspace_cannot_be_filled_with_nothing(pod: PodDirectory, kept: Path) -> None:
-    transfer = Transfer(f"file://{kept}/none", str(pod.root / "kfp-workspace" / "none"), keep=True)
-    pod.task = replace(pod.task, inputs=(transfer,))
-    failure = refused(pod).failure
-    assert failure is not None
-    assert failure == ("user", f"file://{kept}/none is not there, so it cannot be copied into the workspace")
-
-
-# --- without a wrapper ----------------------------------------------------------------------------------------------
-
-
-def test_an_init_container_fetches(pod: PodDirectory, kept: Path) -> None:
-    (kept / "file").write_text("x")
-    brought = pod.input(f"file://{kept}/file")
-    assert finished(pod.agent("fetch"))[0] == 0
-    assert brought.read_text() == "x"
-    assert not pod.message.exists()
-
-
-def test_an_init_container_that_cannot_fetch_stops_the_pod(pod: PodDirectory) -> None:
-    pod.task = replace(pod.task, inputs=(Transfer("ftp://host/x", str(pod.root / "x")),))
-    assert finished(pod.agent("fetch"))[0] == 1
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert result.failure is not None
-    assert result.failure[0] == "configuration"
-
-
-def test_a_sidecar_is_told_of_the_end_by_sigterm(pod: PodDirectory) -> None:
-    model, number = pod.output("model"), pod.parameter("number")
-    model.parent.mkdir(parents=True)
-    number.parent.mkdir(parents=True)
-    agent = pod.agent("attend")
-    until((pod.share / "agent").exists)
-    model.write_text("m")
-    number.write_text("1")
-    agent.terminate()
-    assert finished(agent)[0] == 0
-    result = pod.left()
-    assert isinstance(result, AttemptResult)
-    assert (result.exit, result.parameters, result.stored) == (None, {"number": "1"}, (f"{pod.task_root}/model",))
-    assert (result.log_stored, result.failure) == (False, None)
-
-
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """Takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
