@@ -65,7 +65,7 @@ def _beside_peer(
 def _timed(up: Embedded, client: Client, spec: dict[str, Any]) -> tuple[float, float]:
     """CPU seconds of all processes below `up`, and wall seconds, of one run."""
     before, started = _cpu(up), time.perf_counter()
-    run = runs.finished(client, runs.start(client, spec))
+    run = runs.over(client, runs.start(client, spec))
     seconds = time.perf_counter() - started
     assert run.state == run_pb2.SUCCEEDED, run.error
     # The last process is reaped and its time accounted a moment after it ended.

@@ -22,7 +22,7 @@ from penstock_executor.errors import ServerRejectedError
 log = logging.getLogger(__name__)
 
 _RUNS_PER_REPORT = 100
-_PATIENCE_SECONDS = 0.025
+_PATIENCE_SECONDS = 0.1
 """How long what nothing waits for, such as that a task has started, may wait for company."""
 
 

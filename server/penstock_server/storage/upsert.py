@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, literal_column
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql
 
 
 def upsert(
@@ -39,11 +39,21 @@ def _statement(table: Table, dialect: str, columns: tuple[str, ...], keep: tuple
     if dialect in ("mysql", "mariadb"):
         insert = mysql.insert(table)
         return insert.on_duplicate_key_update({one.name: value(insert.inserted[one.name], one) for one in changing})
-    insert_for = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    plain = insert_for(table)
+    plain = _insert(table, dialect)
     return plain.on_conflict_do_update(
         index_elements=keys, set_={one.name: value(plain.excluded[one.name], one) for one in changing}
     )
+
+
+def _insert(table: Table, dialect: str) -> Any:
+    """That of PostgreSQL or SQLite; imported here, since PostgreSQL's drivers cost every start of a server."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def _replaced(new: ColumnElement[Any], old: Column[Any]) -> ColumnElement[Any]:
@@ -66,8 +76,6 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str
         # Not IGNORE, which would take other errors for rows that exist.
         key = table.primary_key.columns[0]
         statement: Any = mysql.insert(table).on_duplicate_key_update({key.name: key})
-    elif name == "postgresql":
-        statement = postgresql.insert(table).on_conflict_do_nothing()
     else:
-        statement = sqlite.insert(table).on_conflict_do_nothing()
+        statement = _insert(table, name).on_conflict_do_nothing()
     connection.execute(statement, list(rows))

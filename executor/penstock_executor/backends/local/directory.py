@@ -87,12 +87,20 @@ class AttemptDirectory:
 
     def prepare(self) -> None:
         """Raises OSError."""
-        # From the top, each by its name: to find out from the bottom what is missing takes twice the calls.
         attempts = self.path.parent
-        for directory in (attempts.parent.parent, attempts.parent, attempts, self.path, self.outputs, self.working):
+        # Of all attempts of a run but the first, what lies above is there.
+        try:
+            _make(attempts)
+        except FileNotFoundError:
+            for directory in (attempts.parent.parent, attempts.parent, attempts):
+                _make(directory)
+        for directory in (self.path, self.outputs, self.working):
             _make(directory)
-        _make(self.temporary.parent, 0o700)
-        _make(self.temporary)
+        try:
+            _make(self.temporary)
+        except FileNotFoundError:
+            _make(self.temporary.parent, 0o700)
+            _make(self.temporary)
 
     def clear(self) -> None:
         """Removes what only the running task needed."""

@@ -121,9 +121,9 @@ class TaskEnvironments:
         """For tasks that see the environments themselves: the files of those it gives from now on are read-only."""
         self._read_only = True
 
-    def is_ready(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> bool:
-        """Whether `get` gives it at once."""
-        return self._name(installs, self._settings(variables)) in self._ready
+    def ready(self, installs: tuple[tuple[str, ...], ...], variables: Mapping[str, str] | None = None) -> Path | None:
+        """What `get` would give at once; None when it would have to wait."""
+        return self._ready.get(self._name(installs, self._settings(variables)))
 
     def _settings(self, variables: Mapping[str, str] | None) -> Mapping[str, str]:
         return pip_settings.of_installations({**self._base, **(variables or {})}) or {}

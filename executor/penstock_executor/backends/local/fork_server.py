@@ -79,6 +79,7 @@ class Server:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.wake = read
         self.wake_write = write
+        self.handled = handled_signals()
         self.selector.register(read, selectors.EVENT_READ, self.reap)
         try:
             os.unlink(path)
@@ -228,9 +229,7 @@ class Server:
             become_subreaper()
             let_others_read(True)
             signal.set_wakeup_fd(-1)
-            # Also what whoever started us ignores, as a shell does for what it has in the background. Python ignores
-            # SIGXFSZ for itself, and this may go on as one.
-            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGXFSZ}:
+            for number in self.handled:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self.forget_descriptors()
@@ -365,16 +364,28 @@ def rehearse():
     return locale, shutil
 
 
+def handled_signals():
+    """Signals that a task takes as a new process has them: those that this process handles, and also what whoever
+    started us ignores, as a shell does for what it has in the background. Not SIGXFSZ, which Python ignores for itself:
+    the task may go on as one."""
+    own = {signal.SIGKILL, signal.SIGSTOP, signal.SIGXFSZ}
+    return [one for one in signal.valid_signals() - own if signal.getsignal(one) is not signal.SIG_DFL]
+
+
+# Looked up once: a task's start would do it three times.
+SYSTEM = ctypes.CDLL(None, use_errno=True)
+
+
 def become_subreaper():
     """What descendants of this process leave becomes its child, as of the first process of a container (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)
+        SYSTEM.prctl(36, 1, 0, 0, 0)
 
 
 def let_others_read(allowed):
     """Whether other processes of this user may read this process's memory and variables, and trace it (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(4, 1 if allowed else 0, 0, 0, 0)
+        SYSTEM.prctl(4, 1 if allowed else 0, 0, 0, 0)
 
 
 def adopted_children():
@@ -403,15 +414,14 @@ def enter_view(view):
     """
     if not view:
         return
-    system = ctypes.CDLL(None, use_errno=True)
-    in_user_namespace = enter_namespaces(system)
-    mount(system, None, "/", None, MS_REC | MS_PRIVATE, None)
+    in_user_namespace = enter_namespaces()
+    mount(None, "/", None, MS_REC | MS_PRIVATE, None)
     # Held open: their paths lead elsewhere once something is mounted above them.
     through = [(os.open(path, os.O_PATH | os.O_DIRECTORY), path) for path in view["through"]]
     for lower, target, scratch in view["overlays"]:
         shown = os.open(lower, os.O_PATH | os.O_DIRECTORY)
         if scratch is None:
-            mount(system, "tmpfs", target, "tmpfs", 0, "mode=0700")
+            mount("tmpfs", target, "tmpfs", 0, "mode=0700")
             lower, scratch = "/proc/self/fd/%d" % shown, target
         upper, work = os.path.join(scratch, "upper"), os.path.join(scratch, "work")
         for directory in (upper, work):
@@ -420,26 +430,26 @@ def enter_view(view):
         # Nothing of it has to survive: without `volatile` the end of every task would sync the whole file system.
         options += ",volatile"
         if in_user_namespace:
-            mount(system, "overlay", target, "overlay", 0, options + ",userxattr")
+            mount("overlay", target, "overlay", 0, options + ",userxattr")
         else:
             try:
                 # So that directories of an input can be renamed.
-                mount(system, "overlay", target, "overlay", 0, options + ",redirect_dir=on")
+                mount("overlay", target, "overlay", 0, options + ",redirect_dir=on")
             except OSError:
                 # We are root of a user namespace, as in a container, or the file system keeps no such attribute.
-                mount(system, "overlay", target, "overlay", 0, options)
+                mount("overlay", target, "overlay", 0, options)
         os.close(shown)
     for descriptor, path in through:
-        mount(system, "/proc/self/fd/%d" % descriptor, path, None, MS_BIND, None)
+        mount("/proc/self/fd/%d" % descriptor, path, None, MS_BIND, None)
         os.close(descriptor)
 
 
-def enter_namespaces(system):
+def enter_namespaces():
     """A mount namespace, with a user namespace around it where that takes one; returns whether it did."""
     user, group = os.getuid(), os.getgid()
-    if system.unshare(CLONE_NEWNS) == 0:
+    if SYSTEM.unshare(CLONE_NEWNS) == 0:
         return False
-    if system.unshare(CLONE_NEWNS | CLONE_NEWUSER) != 0:
+    if SYSTEM.unshare(CLONE_NEWNS | CLONE_NEWUSER) != 0:
         number = ctypes.get_errno()
         raise OSError(number, "no mount namespace: %s" % os.strerror(number))
     for name, text in (
@@ -457,10 +467,10 @@ def escaped(path):
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
-def mount(system, source, target, kind, flags, options):
+def mount(source, target, kind, flags, options):
     """mount(2). An OSError names the target."""
     arguments = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
-    if system.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]) != 0:
+    if SYSTEM.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]) != 0:
         number = ctypes.get_errno()
         raise OSError(number, "mount at %s: %s" % (target, os.strerror(number)))
 

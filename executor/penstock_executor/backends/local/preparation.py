@@ -121,14 +121,14 @@ class Preparation:
         itself. Raises EnvironmentFailedError, OSError."""
         installs = lightweight.installs if lightweight else ()
         variables = own if installs else None
-        ready = self._environments.is_ready(installs, variables)
-        if not ready:
+        cached = self._environments.ready(installs, variables)
+        if cached is None:
             waits(_being_made(installs))
-        cached = await self._environments.get(installs, variables)
-        seed = await self._environments.get(())
-        if not ready:
+            cached = await self._environments.get(installs, variables)
+            seed = await self._environments.get(())
             waits("")
-        return cached, seed
+            return cached, seed
+        return cached, await self._environments.get(()) if installs else cached
 
     def _task_variables(self, directory: AttemptDirectory, environment: AttemptEnvironment) -> dict[str, str]:
         return {

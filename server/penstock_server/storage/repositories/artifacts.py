@@ -18,6 +18,12 @@ _IDS_OF_RUN = select(table.c.name, table.c.metadata_id).where(
     table.c.run_id == bindparam("the_run"), table.c.metadata_id != 0
 )
 
+_SET_METADATA_ID = (
+    update(table)
+    .where(table.c.run_id == bindparam("the_run"), table.c.name == bindparam("the_name"))
+    .values(metadata_id=bindparam("the_id"))
+)
+
 
 class SqlArtifactRepository:
     def __init__(self, connection: Connection) -> None:
@@ -80,13 +86,8 @@ class SqlArtifactRepository:
     def set_metadata_ids(self, ids: Mapping[tuple[str, str], int]) -> None:
         """Ids in ML Metadata by run id and artifact name."""
         if ids:
-            statement = (
-                update(table)
-                .where(table.c.run_id == bindparam("the_run"), table.c.name == bindparam("the_name"))
-                .values(metadata_id=bindparam("the_id"))
-            )
             rows = [{"the_run": run_id, "the_name": name, "the_id": number} for (run_id, name), number in ids.items()]
-            self._connection.execute(statement, rows)
+            self._connection.execute(_SET_METADATA_ID, rows)
 
     def ids_for_run(self, run_id: str) -> dict[str, int]:
         """Ids in ML Metadata by artifact name, of those that have one."""

@@ -20,6 +20,20 @@ from penstock_server.storage.tables import run_events, runs
 
 _CHUNK = 500
 _LOGS_AT_ONCE = 100
+# Made once: reports and heartbeats come all the time, and to make a statement takes longer than to carry it out.
+_LEASES = select(
+    runs.c.run_id,
+    runs.c.fence,
+    runs.c.lease_owner,
+    runs.c.next_sequence,
+    runs.c.terminate_requested,
+    runs.c.claimable,
+    runs.c.changes,
+    runs.c.takes_slots,
+).where(runs.c.run_id.in_(bindparam("the_runs", expanding=True)))
+_LEASES_LOCKED = _LEASES.order_by(runs.c.run_id).with_for_update()
+_APPEND = insert(run_events)
+_ADVANCE = update(runs).where(runs.c.run_id == bindparam("the_run"))
 
 
 class SqlQueueRepository:
@@ -146,7 +160,7 @@ class SqlQueueRepository:
         """To the logs of any runs."""
         if entries:
             rows = [{"run_id": entry.run_id, "sequence": entry.sequence, "event": entry.event} for entry in entries]
-            self._connection.execute(insert(run_events), rows)
+            self._connection.execute(_APPEND, rows)
 
     def append_next(self, run_id: str, event: bytes) -> int:
         """Appends one event at the end of the log; its sequence number."""
@@ -163,28 +177,11 @@ class SqlQueueRepository:
         leases: dict[str, LeaseRow] = {}
         ordered = sorted(set(run_ids))
         for start in range(0, len(ordered), _CHUNK):
-            statement = select(
-                runs.c.run_id,
-                runs.c.fence,
-                runs.c.lease_owner,
-                runs.c.next_sequence,
-                runs.c.terminate_requested,
-                runs.c.claimable,
-                runs.c.changes,
-                runs.c.takes_slots,
-            ).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
-            if self._lock:
-                statement = statement.order_by(runs.c.run_id).with_for_update()
-            for row in self._connection.execute(statement):
-                leases[row.run_id] = LeaseRow(
-                    row.run_id,
-                    row.fence,
-                    row.lease_owner,
-                    row.next_sequence,
-                    row.terminate_requested,
-                    not row.claimable,
-                    row.changes,
-                    row.takes_slots,
+            wanted = {"the_runs": ordered[start : start + _CHUNK]}
+            for row in self._connection.execute(_LEASES_LOCKED if self._lock else _LEASES, wanted):
+                run_id, fence, owner, next_sequence, terminate, claimable, changes, takes_slots = row
+                leases[run_id] = LeaseRow(
+                    run_id, fence, owner, next_sequence, terminate, not claimable, changes, takes_slots
                 )
         return leases
 
@@ -211,8 +208,7 @@ class SqlQueueRepository:
 
     def advance(self, ends: Mapping[str, LogEnd]) -> None:
         if ends:
-            statement = update(runs).where(runs.c.run_id == bindparam("the_run"))
-            self._connection.execute(statement, [{"the_run": run_id, **end._asdict()} for run_id, end in ends.items()])
+            self._connection.execute(_ADVANCE, [{"the_run": run_id, **end._asdict()} for run_id, end in ends.items()])
 
     def finish(self, run_ids: Sequence[str]) -> None:
         """The runs leave the queue and their leases end."""

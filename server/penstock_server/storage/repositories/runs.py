@@ -58,6 +58,9 @@ _OF_RUN = table.c.run_id == bindparam("the_run")
 _ADD = insert(table)
 _GET = select(*_COLUMNS).where(_OF_RUN)
 _GET_LOCKED = _GET.with_for_update()
+_GET_MANY = select(*_COLUMNS).where(table.c.run_id.in_(bindparam("the_runs", expanding=True)))
+_GET_MANY_LOCKED = _GET_MANY.order_by(table.c.run_id).with_for_update()
+_SET_STATE = update(table).where(_OF_RUN).values(changes=_NEXT_CHANGE)
 _VERSION = select(table.c.created_at, table.c.changes).where(_OF_RUN)
 # What changes in the life of a run, besides its place in the queue and its storage state.
 _CHANGING = (
@@ -117,10 +120,8 @@ class SqlRunRepository:
         runs: dict[str, Run] = {}
         ordered = sorted(set(run_ids))
         for start in range(0, len(ordered), _CHUNK):
-            statement = select(*_COLUMNS).where(table.c.run_id.in_(ordered[start : start + _CHUNK]))
-            if self._lock:
-                statement = statement.order_by(table.c.run_id).with_for_update()
-            for row in self._connection.execute(statement):
+            wanted = {"the_runs": ordered[start : start + _CHUNK]}
+            for row in self._connection.execute(_GET_MANY_LOCKED if self._lock else _GET_MANY, wanted):
                 runs[row.run_id] = _run(row)
         return runs
 
@@ -222,8 +223,7 @@ class SqlRunRepository:
             }
             for run in runs
         ]
-        statement = update(table).where(table.c.run_id == bindparam("the_run")).values(changes=_NEXT_CHANGE)
-        self._connection.execute(statement, rows)
+        self._connection.execute(_SET_STATE, rows)
 
     def delete(self, run_id: str) -> bool:
         return self._connection.execute(delete(table).where(table.c.run_id == run_id)).rowcount > 0

@@ -34,6 +34,24 @@ _ENDED = tuple(state.value for state in TaskState if state.terminal)
 _FIELDS = tuple(field.name for field in fields(Task))
 _COLUMNS = tuple(table.c[name] for name in _FIELDS)
 _SUMMARY = tuple(table.c[name] for name in TaskSummary._fields)
+# Made once, because making them takes longer than what reports do with them.
+_ENDED_OF = select(table.c.run_id, table.c.task_id, table.c.state).where(
+    table.c.run_id.in_(bindparam("the_runs", expanding=True)),
+    table.c.task_id.in_(bindparam("the_tasks", expanding=True)),
+    table.c.state.in_(_ENDED),
+)
+# One index lookup for each run: MAX with GROUP BY would read all rows of all runs.
+_LAST_ORDINAL = (
+    select(table.c.ordinal)
+    .where(table.c.run_id == runs.c.run_id)
+    .order_by(table.c.ordinal.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_LAST_ORDINALS = select(runs.c.run_id, _LAST_ORDINAL).where(runs.c.run_id.in_(bindparam("the_runs", expanding=True)))
+_OF_TASK = update(table).where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
+_SET_EXECUTION_ID = _OF_TASK.values(execution_id=bindparam("the_id"), changed=bindparam("the_change"))
+_SET_WAIT = _OF_TASK.values(waiting=bindparam("the_text"), changed=bindparam("the_change"))
 _values_of = attrgetter(*_FIELDS)
 
 
@@ -136,15 +154,11 @@ class SqlTaskRepository:
         ordered = sorted(wanted)
         for start in range(0, len(ordered), _CHUNK):
             chunk = ordered[start : start + _CHUNK]
-            statement = select(table.c.run_id, table.c.task_id, table.c.state).where(
-                table.c.run_id.in_({run_id for run_id, _ in chunk}),
-                table.c.task_id.in_([task_id for _, task_id in chunk]),
-                table.c.state.in_(_ENDED),
-            )
-            for row in self._connection.execute(statement):
-                key = wanted.get((row.run_id, row.task_id))
+            among = {"the_runs": list({run_id for run_id, _ in chunk}), "the_tasks": [task_id for _, task_id in chunk]}
+            for run_id, task_id, state in self._connection.execute(_ENDED_OF, among):
+                key = wanted.get((run_id, task_id))
                 if key is not None:
-                    found[key] = TaskState(row.state)
+                    found[key] = TaskState(state)
         return found
 
     def upsert_many(self, tasks: Sequence[Task], changes: Mapping[str, int]) -> None:
@@ -173,29 +187,16 @@ class SqlTaskRepository:
 
     def _next_ordinals(self, run_ids: Collection[str]) -> dict[str, Iterator[int]]:
         """For each run, an iterator of ordinals behind the last one."""
-        # One index lookup for each run: MAX with GROUP BY would read all rows of all runs.
-        last = (
-            select(table.c.ordinal)
-            .where(table.c.run_id == runs.c.run_id)
-            .order_by(table.c.ordinal.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
         ordered = sorted(run_ids)
         last_ordinals: dict[str, int | None] = {}
         for start in range(0, len(ordered), _CHUNK):
-            statement = select(runs.c.run_id, last).where(runs.c.run_id.in_(ordered[start : start + _CHUNK]))
-            last_ordinals.update((run_id, number) for run_id, number in self._connection.execute(statement))
+            found = self._connection.execute(_LAST_ORDINALS, {"the_runs": ordered[start : start + _CHUNK]})
+            last_ordinals.update((run_id, number) for run_id, number in found)
         return {run_id: count((last_ordinals.get(run_id) or 0) + 1) for run_id in ordered}
 
     def set_execution_ids(self, ids: Mapping[tuple[str, str], int], changes: Mapping[str, int]) -> None:
         """Ids in ML Metadata by run id and task path."""
         if ids:
-            statement = (
-                update(table)
-                .where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
-                .values(execution_id=bindparam("the_id"), changed=bindparam("the_change"))
-            )
             rows = [
                 {
                     "the_run": run_id,
@@ -205,16 +206,11 @@ class SqlTaskRepository:
                 }
                 for (run_id, path), number in ids.items()
             ]
-            self._connection.execute(statement, rows)
+            self._connection.execute(_SET_EXECUTION_ID, rows)
 
     def set_waits(self, waits: Mapping[tuple[str, str], str], changes: Mapping[str, int]) -> None:
         """Why tasks do not run yet, by run id and task path; rows that are not there are left out."""
         if waits:
-            statement = (
-                update(table)
-                .where(table.c.run_id == bindparam("the_run"), table.c.task_id == bindparam("the_task"))
-                .values(waiting=bindparam("the_text"), changed=bindparam("the_change"))
-            )
             rows = [
                 {
                     "the_run": run_id,
@@ -224,7 +220,7 @@ class SqlTaskRepository:
                 }
                 for (run_id, path), text in waits.items()
             ]
-            self._connection.execute(statement, rows)
+            self._connection.execute(_SET_WAIT, rows)
 
 
 def _behind(columns: Select[Any], run_id: str, position: Position, limit: int) -> Select[Any]:
