@@ -239,10 +239,6 @@ def test_what_is_hostile_is_refused(up: Embedded, run_id: str, mask: str) -> Non
     assert len(reply.body) < 4_000
 
 
-def test_who_may_not_read_learns_nothing_of_it(up: Embedded) -> None:
-    assert http.call("GET", f"{up.http}/apis/v2beta1/runs/nobody?fields=run_id").status == 404
-
-
 def test_the_tag_depends_on_the_mask(client: Client, run_id: str) -> None:
     request = run_pb2.GetRunRequest(run_id=run_id)
 

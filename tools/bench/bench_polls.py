@@ -1,7 +1,7 @@
 """What it costs to ask again and again how a run stands: bytes, time and CPU of the server a call.
 
-Of runs of 100, 10,000 and 100,000 tasks, over REST and gRPC, by one client: plainly, as the kfp SDK does; gzipped; with
-the view BASIC, as Penstock's clients do; and with the tag of a reply that has not changed.
+Of runs of 100, 10,000 and 100,000 tasks, over REST and gRPC, by one client: plainly, as the kfp SDK does; compressed;
+with the view BASIC, as Penstock's clients do; with a field mask; and with the tag of a reply that has not changed.
 
 Example: python -m tools.bench --only polls
 """
@@ -19,6 +19,7 @@ from statistics import median
 import grpc
 from penstock.client import Client
 from penstock_api.v2beta1 import run_pb2, run_pb2_grpc
+from penstock_server.domain.field_masks import FIELD_MASK
 from penstock_server.storage.database import Database
 
 from tools.bench import large_run
@@ -30,6 +31,9 @@ SIZES = (100, 10_000, 100_000)
 _CALLS = 40
 # A plain answer of so many tasks takes seconds.
 _CALLS_OF_LARGE = 3
+_LARGE = ("plain", "gzip", "zstd", "of tasks")
+_STATE = "run_id,state"
+_STATES = f"{_STATE},run_details.task_details.task_id,run_details.task_details.state"
 _BASIC = run_pb2.GetRunRequest.BASIC
 Call = Callable[[], int]
 """Returns the bytes of the answer, as they are sent over REST and as they are unpacked over gRPC."""
@@ -50,8 +54,8 @@ def measure() -> list[Row]:
 def _measured(up: ApiServer, run_id: str, size: int) -> Iterator[Row]:
     with _calls(up, run_id) as calls:
         for name, call in calls.items():
-            whole = "plain" in name or "gzip" in name
-            yield from _rows(up, f"{size:,} tasks, {name}", call, _CALLS_OF_LARGE if whole and size > 1000 else _CALLS)
+            few = size > 1000 and any(word in name for word in _LARGE)
+            yield from _rows(up, f"{size:,} tasks, {name}", call, _CALLS_OF_LARGE if few else _CALLS)
 
 
 def _rows(up: ApiServer, label: str, call: Call, count: int) -> Iterator[Row]:
@@ -93,10 +97,16 @@ def _calls(up: ApiServer, run_id: str) -> Iterator[Mapping[str, Call]]:
     yield {
         "REST, plain": over_rest(path, {}),
         "REST, gzip": over_rest(path, {"Accept-Encoding": "gzip"}),
+        "REST, zstd": over_rest(path, {"Accept-Encoding": "zstd"}),
+        "REST, mask of the state": over_rest(f"{path}?fields={_STATE}", {}),
+        "REST, mask of the states of tasks": over_rest(f"{path}?fields={_STATES}", {}),
+        "REST, mask of the states of tasks, zstd": over_rest(f"{path}?fields={_STATES}", {"Accept-Encoding": "zstd"}),
         "REST, BASIC": over_rest(f"{path}?view=BASIC", {}),
         "REST, 304": over_rest(path, {"If-None-Match": tag}, 304),
         "gRPC, plain": over_grpc(plain),
         "gRPC, gzip": over_grpc(plain, ("accept-encoding", "gzip")),
+        "gRPC, mask of the state": over_grpc(plain, (FIELD_MASK, _STATE)),
+        "gRPC, mask of the states of tasks": over_grpc(plain, (FIELD_MASK, _STATES)),
         "gRPC, BASIC": over_grpc(basic),
         "gRPC, the tag known": over_grpc(plain, ("if-none-match", tag)),
     }

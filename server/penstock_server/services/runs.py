@@ -194,7 +194,9 @@ class RunService:
             if not parts.tasks:
                 return RunDetails(run, (), {}, version)
             # Behind the version: what is committed meanwhile may be told, and the next one who asks sees a new version.
-            listed = with_waits(uow.tasks.list_for_run(run_id, parts.without_of_tasks))
+            listed = uow.tasks.list_for_run(run_id, parts.without_of_tasks)
+            if "waiting" not in parts.without_of_tasks:
+                listed = with_waits(listed)
             artifact_ids = uow.artifacts.ids_for_run(run_id) if parts.artifact_ids else {}
             return RunDetails(run, listed, artifact_ids, version)
 

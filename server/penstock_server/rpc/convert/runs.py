@@ -132,15 +132,14 @@ def details_to_proto(details: RunDetails, mask: FieldMask = EVERYTHING) -> pb.Ru
         message.run_details.pipeline_context_id = run.pipeline_context_id
         message.run_details.pipeline_run_context_id = run.pipeline_run_context_id
         children: dict[str, list[Task]] = {}
-        for task in details.tasks:
+        for task in details.tasks if "child_tasks" in shows else ():
             if task.path:
                 children.setdefault(task.parent_path, []).append(task)
         # Once each: an id is a hash, and stands in its task, in its parent's and in its children's.
         ids = {task.path: task.task_id for task in details.tasks} if shows & _IDS else {}
         for task in details.tasks if shows else ():
             shown = message.run_details.task_details.add()
-            below = children.get(task.path, ()) if "child_tasks" in shows else ()
-            _fill(shown, task, [ids[child.path] for child in below], details.artifact_ids, shows)
+            _fill(shown, task, [ids[child.path] for child in children.get(task.path, ())], details.artifact_ids, shows)
             if "task_id" in shows:
                 shown.task_id = ids[task.path]
             if task.path and "parent_task_id" in shows:
@@ -155,17 +154,10 @@ def _fill(
     artifact_ids: Mapping[str, int],
     shows: Collection[str],
 ) -> None:
-    """All but its own id and its parent's; `children` are those of its children. What costs next to nothing, or was not
-    read, is not looked for in `shows`, the fields that are wanted: the mask clears it.
+    """All but its own id and its parent's; `children` are those of its children, `shows` the fields that are wanted.
+    What was not read is empty, and need not be looked for in it.
     """
-    message.run_id = task.run_id
-    message.display_name = task.display_name or task.name or "root"
-    for name, at in (("create_time", task.created_at), ("start_time", task.started_at), ("end_time", task.finished_at)):
-        if name in shows:
-            getattr(message, name).CopyFrom(timestamp(at))
-    message.state = _TASK_STATES[task.state]
-    message.execution_id = task.execution_id
-    message.pod_name = task.pod_name
+    _fill_values(message, task, shows)
     if task.error:
         message.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=task.error))
     for state, at in task.history:
@@ -177,11 +169,28 @@ def _fill(
         message.child_tasks.add(task_id=child)
     if task.pod_name and "child_tasks" in shows:
         message.child_tasks.add(pod_name=task.pod_name)
-    for document, target in ((task.input_artifacts, message.inputs), (task.output_artifacts, message.outputs)):
+    for document, field in ((task.input_artifacts, "inputs"), (task.output_artifacts, "outputs")):
         for port, names in json.loads(document).items() if document != "{}" else ():
             ids = [artifact_ids[name] for name in names if name in artifact_ids]
             if ids:
-                target[port].artifact_ids.extend(ids)
+                getattr(message, field)[port].artifact_ids.extend(ids)
+
+
+def _fill_values(message: pb.PipelineTaskDetail, task: Task, shows: Collection[str]) -> None:
+    """The fields that have one value each."""
+    if "run_id" in shows:
+        message.run_id = task.run_id
+    if "display_name" in shows:
+        message.display_name = task.display_name or task.name or "root"
+    for name, at in (("create_time", task.created_at), ("start_time", task.started_at), ("end_time", task.finished_at)):
+        if name in shows:
+            getattr(message, name).CopyFrom(timestamp(at))
+    if "state" in shows:
+        message.state = _TASK_STATES[task.state]
+    if "execution_id" in shows:
+        message.execution_id = task.execution_id
+    if "pod_name" in shows:
+        message.pod_name = task.pod_name
 
 
 def _requested_options(options: pb.RunOptions) -> RequestedOptions:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import pytest
 from penstock_api.v2beta1 import recurring_run_pb2, run_pb2
+from penstock_server.access.authentication import Authentication
+from penstock_server.access.credentials import Credentials
+from penstock_server.domain.caller import Caller
 from penstock_server.domain.field_masks import EVERYTHING
-from penstock_server.errors import InvalidArgumentError
-from penstock_server.rpc.field_masks import cut, mask_for
+from penstock_server.errors import InvalidArgumentError, PermissionDeniedError
+from penstock_server.rpc.access_control import AccessControl
+from penstock_server.rpc.field_masks import current_mask, cut, mask_for
+from penstock_server.rpc.interceptor import CallInterceptor
+from penstock_server.rpc.local import LocalCallError, LocalContext
+from penstock_server.telemetry import Telemetry
 
 RUN: Any = run_pb2.Run.DESCRIPTOR
 RUNS: Any = run_pb2.ListRunsResponse.DESCRIPTOR
@@ -99,3 +108,55 @@ def test_everything_is_left_as_it_is() -> None:
     kept = run()
     cut(kept, EVERYTHING)
     assert kept == run()
+
+
+@dataclass(frozen=True)
+class Details:
+    method: str
+    invocation_metadata: tuple[tuple[str, str], ...] = ()
+
+
+class Ann:
+    def authenticate(self, credentials: Credentials) -> Caller | None:
+        return Caller("ann")
+
+
+class Nothing:
+    """What Ann may do."""
+
+    def require(self, *_: Any) -> None:
+        raise PermissionDeniedError("ann may not", resource="runs", verb="get")
+
+
+def called(mask: str, authorization: Any = None) -> run_pb2.Run:
+    """What comes back of a call through the interceptor, whose handler tells everything whatever the mask."""
+
+    def tells_everything(*_: Any) -> run_pb2.Run:
+        assert current_mask().wants("run_id")
+        return run()
+
+    access = AccessControl(Authentication([Ann()]), authorization)
+    details: Any = Details("/kubeflow.pipelines.backend.api.v2beta1.RunService/GetRun")
+    handler: Any = CallInterceptor(Telemetry(lambda: (0, 0)), access).intercept_service(
+        lambda _: grpc.unary_unary_rpc_method_handler(tells_everything), details
+    )
+    context = LocalContext((("x-goog-fieldmask", mask),) if mask else (), 10)
+    with context.status_scope():
+        reply: run_pb2.Run = handler.unary_unary(run_pb2.GetRunRequest(run_id="r"), context)
+    assert current_mask() is EVERYTHING
+    return reply
+
+
+def test_a_handler_cannot_tell_more_than_the_mask_has() -> None:
+    assert called("run_id") == run_pb2.Run(run_id="r")
+    assert called("") == run()
+
+
+def test_a_mask_is_looked_at_after_the_caller_was_admitted() -> None:
+    for mask, authorization, code in (
+        ("nobody", None, grpc.StatusCode.INVALID_ARGUMENT),
+        ("nobody", Nothing(), grpc.StatusCode.PERMISSION_DENIED),
+    ):
+        with pytest.raises(LocalCallError) as raised:
+            called(mask, authorization)
+        assert raised.value.code() is code
