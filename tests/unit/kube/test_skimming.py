@@ -112,6 +112,10 @@ def test_both_tell_and_have_the_same(actions: list[tuple[str, str]], asks: bool)
         assert both.told == both.told_by_look or action == "list"
         assert sorted(both.plain.cache) == sorted(both.skimming.cache)
         assert {one[0] for one in both.skimming.known()} == set(both.plain.cache)
+        peeked = [both.skimming.peek(one) for one in NAMES]
+        assert [one and one[1] for one in peeked] == [
+            both.plain.cache[one][1] if one in both.plain.cache else None for one in NAMES
+        ]
         if asks:
             assert dict(both.plain.cache) == dict(both.skimming.cache)
     # A list tells what is gone in an order of its own.
