@@ -123,7 +123,7 @@ class SkimmingReflector(Reflector[T], Generic[T, S]):
 
     def _remove(self, name: str, last: dict[str, Any] | None = None) -> None:
         unread = self._unread.get(name)
-        skimmed = skim(unread.line) if unread is not None and last is None else None
+        skimmed = skim(unread.line) if unread is not None else None
         if unread is not None and skimmed is not None and self._skim(skimmed) is not None:
             del self._unread[name], self._identities[name]
             self._tell(EventKind.DELETED, unread.stands)

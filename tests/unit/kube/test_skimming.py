@@ -85,7 +85,9 @@ class Both:
         if "delete" not in action:
             kind = "ADDED" if known is None else "MODIFIED"
             uid = known["metadata"]["uid"] if known is not None and "replace" not in action else f"u{self.version}"
-            metadata = {"name": name, "uid": uid, "resourceVersion": str(self.version)}
+            # Of one of them the name is not where it usually is.
+            metadata: dict[str, Any] = {"annotations": {"long": 300 * "x"}} if name == "c" else {}
+            metadata |= {"name": name, "uid": uid, "resourceVersion": str(self.version)}
             known = {"metadata": metadata, "spec": {"nodeName": f"n{self.version}"}, "status": {"phase": "Running"}}
             self.pods[name] = known
         elif known is not None:
