@@ -29,17 +29,11 @@ _decoder = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Skimmed:
-    """Of a Pod: the event's type, the metadata without `managedFields`, the status, and the line they were found in."""
+    """Of a Pod: the event's type, the metadata without `managedFields`, and the status."""
 
     kind: str
     metadata: dict[str, Any]
     status: dict[str, Any]
-    line: bytes
-
-    def document(self) -> dict[str, Any]:
-        """The whole object."""
-        document: dict[str, Any] = json.loads(self.line)["object"]
-        return document
 
 
 def name_in(line: bytes) -> str:
@@ -71,4 +65,4 @@ def skim(line: bytes) -> Skimmed | None:
     if not (whole and text[end:] == _END and isinstance(metadata, dict) and isinstance(status, dict)):
         return None
     named = all(isinstance(metadata.get(name), str) for name in ("name", "uid", "resourceVersion"))
-    return Skimmed(kind, metadata, status, line) if named else None
+    return Skimmed(kind, metadata, status) if named else None

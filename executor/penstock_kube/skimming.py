@@ -11,6 +11,7 @@ whether one is read that was not is decided anew with each of its events.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class _Unread(Generic[S]):
+    """With the line alone: what was decoded of it takes more room than the line."""
+
     stands: S
-    skimmed: Skimmed
+    line: bytes
 
 
 class SkimmingReflector(Reflector[T], Generic[T, S]):
@@ -69,12 +72,17 @@ class SkimmingReflector(Reflector[T], Generic[T, S]):
         """Of all objects."""
         return [*self._objects, *self._unread]
 
+    def peek(self, name: str) -> T | S | None:
+        """As far as it was read; None when there is none."""
+        unread = self._unread.get(name)
+        return unread.stands if unread is not None else self._objects.get(name)
+
     def read(self, name: str) -> T:
         """Raises KeyError."""
         if name in self._unread:
             unread = self._unread.pop(name)
             try:
-                self._objects[name] = self._trim(unread.skimmed.document())
+                self._objects[name] = self._trim(json.loads(unread.line)["object"])
             except Exception:
                 # As where an object is read at once: it is left out, the others are mirrored.
                 log.exception("%s: %s cannot be read", self._path, name)
@@ -105,7 +113,7 @@ class SkimmingReflector(Reflector[T], Generic[T, S]):
             previous = None
         self._identities[name] = (uid, version)
         self._drop(name)
-        self._unread[name] = _Unread(stands, skimmed)
+        self._unread[name] = _Unread(stands, line)
         self._tell(EventKind.ADDED if previous is None else EventKind.MODIFIED, stands)
 
     def _put(self, item: dict[str, Any]) -> None:
@@ -115,7 +123,8 @@ class SkimmingReflector(Reflector[T], Generic[T, S]):
 
     def _remove(self, name: str, last: dict[str, Any] | None = None) -> None:
         unread = self._unread.get(name)
-        if unread is not None and last is None and self._skim(unread.skimmed) is not None:
+        skimmed = skim(unread.line) if unread is not None else None
+        if unread is not None and skimmed is not None and self._skim(skimmed) is not None:
             del self._unread[name], self._identities[name]
             self._tell(EventKind.DELETED, unread.stands)
             return

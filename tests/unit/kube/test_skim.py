@@ -45,13 +45,11 @@ def pod(**parts: Any) -> dict[str, Any]:
 
 def agrees(document: dict[str, Any]) -> bool:
     """Whether the look found something; what it found is right."""
-    encoded = line(document)
-    found = skim(encoded)
+    found = skim(line(document))
     if found is None:
         return False
     metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
     assert (found.kind, found.metadata, found.status) == ("MODIFIED", metadata, document["status"])
-    assert found.document() == json.loads(encoded)["object"]
     return True
 
 

@@ -85,7 +85,9 @@ class Both:
         if "delete" not in action:
             kind = "ADDED" if known is None else "MODIFIED"
             uid = known["metadata"]["uid"] if known is not None and "replace" not in action else f"u{self.version}"
-            metadata = {"name": name, "uid": uid, "resourceVersion": str(self.version)}
+            # Of one of them the name is not where it usually is.
+            metadata: dict[str, Any] = {"annotations": {"long": 300 * "x"}} if name == "c" else {}
+            metadata |= {"name": name, "uid": uid, "resourceVersion": str(self.version)}
             known = {"metadata": metadata, "spec": {"nodeName": f"n{self.version}"}, "status": {"phase": "Running"}}
             self.pods[name] = known
         elif known is not None:
@@ -112,6 +114,10 @@ def test_both_tell_and_have_the_same(actions: list[tuple[str, str]], asks: bool)
         assert both.told == both.told_by_look or action == "list"
         assert sorted(both.plain.cache) == sorted(both.skimming.cache)
         assert {one[0] for one in both.skimming.known()} == set(both.plain.cache)
+        peeked = [both.skimming.peek(one) for one in NAMES]
+        assert [one and one[1] for one in peeked] == [
+            both.plain.cache[one][1] if one in both.plain.cache else None for one in NAMES
+        ]
         if asks:
             assert dict(both.plain.cache) == dict(both.skimming.cache)
     # A list tells what is gone in an order of its own.

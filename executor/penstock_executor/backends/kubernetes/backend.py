@@ -264,8 +264,11 @@ class KubernetesBackend:
             self._capacity.pod_seen(glance)
 
     def _on_news(self, namespace: str, pod: str, uid: str) -> None:
-        view = self._namespaces.watched()[namespace].cache.get(pod)
-        attempt = self._attempts.get(view.key) if view is not None and view.key is not None else None
+        pods = self._namespaces.watched()[namespace]
+        known = pods.peek(pod)
+        attempt = self._attempts.get(known.key) if known is not None and known.key is not None else None
+        # There is news of everybody's Pods: those of others are not read for it.
+        view = pods.cache.get(pod) if attempt is not None else None
         if view is None or attempt is None or view.uid != uid or not attempt.is_its_pod(view):
             return
         if not (view.ended or view.deleted_at):
