@@ -208,10 +208,9 @@ class LaunchQueue:
                 self._blocked[turn.run_id] = why
                 passed.append(turn)
                 continue
+            _take_out(entries, queue)
             for one in entries:
-                queue.remove(one)
                 del self._waiting[one.key]
-            heapq.heapify(queue)
             self._take_turn(entry.session)
             found = [] if too_many else entries
             for one in entries if too_many else ():
@@ -228,7 +227,7 @@ class LaunchQueue:
             return ""
         return (
             f"{len(entries)} attempts of the loop start together (penstock.dev/gang), and this executor runs {there} "
-            "at a time: give it more places (--parallelism) or the loop fewer items"
+            "at a time: give it more places (--parallelism, in a cluster --namespace-parallelism) or the loop fewer items"
         )
 
     def _reserve(self, entries: list[_Entry]) -> str:
@@ -370,6 +369,16 @@ def _with_its_gang(entry: _Entry, queue: list[_Entry]) -> list[_Entry]:
     if gang is None or node is None or node.phase is TaskPhase.CANCELING:
         return [entry]
     return sorted(one for one in queue if _is_of(one, entry) and one.node() is not None)
+
+
+def _take_out(entries: list[_Entry], queue: list[_Entry]) -> None:
+    """Of a queue whose first entry is among them."""
+    if len(entries) == 1:
+        heapq.heappop(queue)
+        return
+    numbers = {entry.number for entry in entries}
+    queue[:] = [entry for entry in queue if entry.number not in numbers]
+    heapq.heapify(queue)
 
 
 def _is_of(entry: _Entry, other: _Entry) -> bool:

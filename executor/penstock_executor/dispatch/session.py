@@ -141,6 +141,9 @@ class RunSession:
         for node in nodes:
             if isinstance(node, ContainerNode) and node.phase is TaskPhase.GANG:
                 self._waits[node.path] = WAITS_FOR_GANG
+            elif self._waits.get(node.path) == WAITS_FOR_GANG:
+                # It is not told yet, and does not hold any more.
+                del self._waits[node.path]
 
     def resume(self, log_lines: list[bytes], at: int, *, terminate: bool) -> list[ExecutionRecord]:
         """Rebuilds the state from the log, then goes on from where it stands.

@@ -245,7 +245,7 @@ async def test_a_gang_of_more_than_all_places_fails_with_the_way_out(tmp_path: A
     scene = Scene(server, backend, tmp_path)
     await scene.until(lambda: "gang" in server.final)
     assert "3 attempts of the loop start together" in server.final["gang"].error
-    assert "runs 2 at a time: give it more places (--parallelism)" in server.final["gang"].error
+    assert "runs 2 at a time: give it more places (--parallelism," in server.final["gang"].error
     assert backend.launched == []
     await scene.close()
 

@@ -97,3 +97,8 @@ def test_the_words_of_a_quota(message: str) -> Any:
 def test_what_would_fit_no_empty_namespace_is_told_apart(asked: str, used: str, limited: str, words: str) -> None:
     said = never_fits(f'pods "x" is forbidden: exceeded quota: q, requested: {asked}, used: {used}, limited: {limited}')
     assert words in said and bool(words) == bool(said)
+
+
+def test_how_many_places_a_namespace_may_have_at_most() -> None:
+    found = [Capacity(bounds).most for bounds in (Bounds(8, 3), Bounds(8), Bounds(0, 3), Bounds(0))]
+    assert found == [3, 8, 3, 0]

@@ -15,6 +15,7 @@ from penstock_executor.backends.kubernetes.view import view_of
 from penstock_executor.backends.kubernetes.workers.choice import why_not
 from penstock_executor.backends.kubernetes.workers.instructions import instructions
 from penstock_executor.backends.kubernetes.workers.worker_pod import named, shape_of, worker_pod
+from penstock_ir.gangs import GangShare
 from penstock_store.providers import parse_file
 
 from tests.support.pods import RUN, compiled, launch, main_of
@@ -194,3 +195,10 @@ def test_a_store_that_is_reached_with_a_role_is_for_pods_of_their_own(task: Task
     default = {"credentials": {"fromEnv": True}, "assumeRole": {"roleArn": "arn:aws:iam::123456789012:role/tasks"}}
     config = parse_file(json.dumps({"providers": {"s3": {"default": default}}}))
     assert "role that is taken for each attempt" in why_not(task, SETTINGS, POLICY, TaskStore(config, task))
+
+
+def test_a_member_of_a_gang_has_a_pod_of_its_own_and_says_why() -> None:
+    store = TaskStore(parse_file("{}"), PLAIN)
+    why = "it starts together with others (penstock.dev/gang), and workers may be busy"
+    assert why_not(replace(PLAIN, gang=GangShare("loop[*]/train", 4)), SETTINGS, POLICY, store) == why
+    assert why_not(PLAIN, SETTINGS, POLICY, store) != why
