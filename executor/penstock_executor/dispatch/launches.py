@@ -227,8 +227,8 @@ class LaunchQueue:
             return ""
         return (
             f"{len(entries)} attempts of the loop start together (penstock.dev/gang), and this executor runs {there} "
-            "at a time: give it more places (--parallelism, in a cluster --namespace-parallelism) or the loop fewer "
-            "items"
+            "at a time: give it more places (--parallelism, in a cluster --namespace-parallelism, too), or the "
+            "loop fewer items"
         )
 
     def _reserve(self, entries: list[_Entry]) -> str:
