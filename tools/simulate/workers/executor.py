@@ -102,6 +102,12 @@ class _Calls(PodCalls):
         await asyncio.sleep(cluster.delay())
         return made, True
 
+    async def pod(self, namespace: str, name: str, seconds: float) -> Mapping[str, Any] | None:
+        cluster = self._executor.cluster
+        await asyncio.sleep(cluster.delay())
+        pod = cluster.workers.get(name)
+        return None if pod is None else dict(pod.document())
+
     async def delete(self, namespace: str, name: str, uid: str, grace_seconds: int | None = None) -> None:
         cluster = self._executor.cluster
         await asyncio.sleep(cluster.delay())
