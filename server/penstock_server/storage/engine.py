@@ -111,7 +111,9 @@ def open_schema_engine(url: str) -> Engine:
         connect["options"] = "-c statement_timeout=0 -c lock_timeout=0"
     else:
         connect["read_timeout"] = connect["write_timeout"] = _A_DAY
-        connect["init_command"] = f"SET SESSION lock_wait_timeout = {SCHEMA_LOCK_SECONDS}"
+        # For a table's definition, and for rows of it.
+        waits = ("lock_wait_timeout", "innodb_lock_wait_timeout")
+        connect["init_command"] = "SET SESSION " + ", ".join(f"{one} = {SCHEMA_LOCK_SECONDS}" for one in waits)
     engine = sqlalchemy.create_engine(
         parsed, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=connect, hide_parameters=True
     )
