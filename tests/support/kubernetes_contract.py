@@ -111,8 +111,16 @@ def phase_is(*phases: str) -> Callable[[dict[str, Any]], bool]:
 
 
 def waiting_reason(pod: dict[str, Any]) -> str:
+    return _waiting(pod, "reason")
+
+
+def waiting_message(pod: dict[str, Any]) -> str:
+    return _waiting(pod, "message")
+
+
+def _waiting(pod: dict[str, Any], field: str) -> str:
     statuses = pod["status"].get("containerStatuses") or [{}]
-    return str(statuses[0].get("state", {}).get("waiting", {}).get("reason", ""))
+    return str(statuses[0].get("state", {}).get("waiting", {}).get(field, ""))
 
 
 def terminated(pod: dict[str, Any], container: str = "main") -> dict[str, Any]:
@@ -378,9 +386,7 @@ class KubernetesContract:
             reasons = [reason for reason in map(waiting_reason, life) if reason]
             assert set(reasons) <= {"ContainerCreating", "ErrImagePull", "ImagePullBackOff"}
             assert {step["status"]["phase"] for step in life} == {"Pending"}
-            assert (
-                "nowhere.invalid/no/such:1" in life[-1]["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
-            )
+            assert "nowhere.invalid/no/such:1" in waiting_message(life[-1])
             with pytest.raises(InvalidError) as refused:
                 async with aclosing(client.log(place.namespace, pod["metadata"]["name"], "main")) as log:
                     async for _ in log:
@@ -401,9 +407,10 @@ class KubernetesContract:
         pod["spec"]["containers"][0]["env"] = [{"name": "A", "valueFrom": {"configMapKeyRef": reference}}]
 
         async with place.client() as client:
-            life = await life_of(client, place, pod, lambda step: waiting_reason(step) == "CreateContainerConfigError")
+            # Before it has read the object, the kubelet says only that.
+            life = await life_of(client, place, pod, lambda step: "missing" in waiting_message(step))
             assert life[-1]["status"]["phase"] == "Pending"
-            assert "missing" in life[-1]["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+            assert waiting_reason(life[-1]) == "CreateContainerConfigError"
 
     async def test_a_pod_that_fits_nowhere(self, place: Place) -> None:
         name = fresh("nowhere")

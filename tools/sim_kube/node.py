@@ -347,7 +347,11 @@ def _never_starts(run: _Run) -> list[tuple[str, str]]:
     if run.outcome.kind == "invalid-image":
         return [("InvalidImageName", f'Failed to apply default image tag "{image}": invalid reference format')]
     if run.outcome.kind == "config-error":
-        return [("CreateContainerConfigError", 'configmap "missing" not found')]
+        behind = "failed to sync configmap cache: timed out waiting for the condition"
+        return [
+            ("CreateContainerConfigError", behind),
+            ("CreateContainerConfigError", 'configmap "missing" not found'),
+        ]
     return []
 
 

@@ -32,6 +32,8 @@ _NO_SUCH_IMAGE = re.compile(
 _NO_SUCH_OBJECT = re.compile(
     r"(secret|configmap) \"[^\"]+\" not found|references non-existent (secret|config) key", re.I
 )
+# Of a kubelet that has not read the object yet, be it there or not: it asks again by itself.
+_NOT_READ_YET = re.compile(r"failed to sync (secret|configmap) cache|timed out waiting for the condition", re.I)
 _WRONG_FOR_GOOD = re.compile(r"runAsNonRoot|non-numeric user|invalid reference format|no command specified", re.I)
 _ONE_HALF_SECONDS = 15.0
 _AGENT_SECONDS = 120.0
@@ -78,6 +80,9 @@ def when_to_give_up(
             return _not_pulled(container, image, _pulls_since(view), deadlines)
         if reason in _CANNOT_CREATE:
             text = f"the container {container.name!r} cannot be created: {message or reason}"
+            if _NOT_READ_YET.search(message):
+                at = since + int(deadlines.pending * 1000)
+                return GiveUp(at, Failure(FailureKind.INFRASTRUCTURE, text))
             wait = 0.0 if _WRONG_FOR_GOOD.search(message) else deadlines.configuration
             at = 0 if not wait else since + int(wait * 1000)
             return GiveUp(at, Failure(kind_of_start_failure(message), text))

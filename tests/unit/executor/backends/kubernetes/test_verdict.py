@@ -16,6 +16,8 @@ from penstock_ir.event_log import FailureCause, FailureKind
 # A kubelet was killed while it had a container started.
 SHIM = "failed to create containerd task: failed to start shim: start failed: : signal: killed: unknown"
 CANCELED = "failed to create containerd task: failed to create shim task: context canceled: unknown"
+# A kubelet that has not read the object yet, whether or not there is one.
+KUBELET_BEHIND = "failed to sync configmap cache: timed out waiting for the condition"
 CREATED = "2026-01-01T00:00:00Z"
 AT = 1767225600000
 
@@ -75,6 +77,7 @@ def test_nonsense_is_read_as_nothing(document: dict[str, Any]) -> None:
         ("ImagePullBackOff", "Back-off: connection refused", FailureKind.CONFIGURATION, AT + 600_000),
         ("CreateContainerConfigError", 'secret "s" not found', FailureKind.CONFIGURATION, AT + 30_000),
         ("CreateContainerConfigError", "container has runAsNonRoot", FailureKind.CONFIGURATION, 0),
+        ("CreateContainerConfigError", KUBELET_BEHIND, FailureKind.INFRASTRUCTURE, AT + 3_600_000),
         ("RunContainerError", "error while dialing: dial unix", FailureKind.INFRASTRUCTURE, AT + 30_000),
     ],
 )
