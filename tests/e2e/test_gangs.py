@@ -35,6 +35,30 @@ def gang(directory: Path, **annotations: str) -> dict[str, Any]:
     return specs.annotated({"penstock.dev/gang": "true", **annotations}, spec)
 
 
+def crossed(directory: Path, **annotations: str) -> dict[str, Any]:
+    """Two tasks in each iteration, which begin iteration by iteration when nothing holds their gangs together."""
+    spec = specs.loop(MEMBERS)
+    tasks = spec["components"]["inner"]["dag"]["tasks"]
+    for name in ("t", "u"):
+        (directory / name).mkdir(parents=True)
+        command = ["sh", "-c", MEET, str(directory / name), str(MEMBERS)]
+        spec["deploymentSpec"]["executors"][f"exec-{name}"] = {"container": {"image": "image", "command": command}}
+        spec["components"][f"work-{name}"] = {"executorLabel": f"exec-{name}"}
+        tasks[name] = {"taskInfo": {"name": name}, "componentRef": {"name": f"work-{name}"}}
+    del spec["components"]["work"], spec["deploymentSpec"]["executors"]["exec"]
+    return specs.annotated({"penstock.dev/pool": "pair", **annotations}, spec)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "state"), [({"penstock.dev/gang": "true"}, run_pb2.SUCCEEDED), ({}, run_pb2.FAILED)]
+)
+def test_slots_for_one_gang_of_two(alone: Client, tmp_path: Path, annotations: dict[str, str], state: int) -> None:
+    """Each gang has them all in its turn; one by one both take half of them, and wait for each other."""
+    alone.call(alone.pools.PutPool, pool_pb2.PutPoolRequest(pool=pool_pb2.Pool(name="pair", slots=MEMBERS)))
+    run_id = runs.start(alone, crossed(tmp_path / "crossed", **annotations))
+    assert runs.finished(alone, run_id, 120).state == state
+
+
 @pytest.mark.parametrize("pool", ["", "gpu"])
 def test_many_gangs_at_once_all_come_together(alone: Client, tmp_path: Path, pool: str) -> None:
     wanted = pool_pb2.PutPoolRequest(pool=pool_pb2.Pool(name="gpu", slots=3))
