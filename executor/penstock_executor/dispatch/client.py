@@ -114,7 +114,7 @@ class DispatchClient:
     ) -> Sequence[pb.TakeSlotsResponse.Answer]:
         """An answer for each, in order; `why` they wait if it is asked for."""
         request = pb.TakeSlotsRequest(executor_id=self.executor_id, attempts=attempts, why=why)
-        reply = await _call(self._stub.TakeSlots, request, 30)
+        reply = await _call(self._stub.TakeSlots, request, 10)
         return reply.answers
 
     async def filter_runs(self, run_ids: Sequence[str]) -> Sequence[pb.RunHold]:
